@@ -1,0 +1,38 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+MODEL := assets/emoji
+
+.PHONY: demo test test-full lint data train clean
+
+demo: $(INSTALLED)
+	$(BIN)/mobile-diffusion demo --model $(MODEL) --out build
+
+test: $(INSTALLED) lint
+	$(BIN)/python -m pytest -m "not full"
+
+test-full: $(INSTALLED) lint
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+data: $(INSTALLED)
+	$(BIN)/mobile-diffusion data fetch --out data/emoji
+
+train: data
+	$(BIN)/mobile-diffusion train autoencoder $(MODEL)/training/autoencoder.toml --run runs/autoencoder
+	$(BIN)/mobile-diffusion train unet $(MODEL)/training/unet.toml --run runs/unet --out runs/emoji
+
+# torch goes first: a resolver that sees it among the others takes a build with gigabytes of CUDA libraries.
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -q torch==2.13.0
+	$(BIN)/python -m pip install --disable-pip-version-check -q -e ".[export,train,test]"
+	touch $@
+
+clean:
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache

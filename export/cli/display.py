@@ -1,0 +1,43 @@
+"""What every command shows: a progress bar on stderr, results on stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from export.progress import Progress as Report
+
+_WIDTH = 110
+
+
+def results() -> Console:
+    """The console of stdout; wide enough for the tables when it is a file or a pipe."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_WIDTH)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Report]:
+    """A bar on stderr; gives the function that moves it.  Without a terminal each new task is one line."""
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        yield _line_by_line(console)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as display:
+        task = display.add_task("starting", total=1.0)
+        yield lambda what, part: display.update(task, description=what, completed=part)
+
+
+def _line_by_line(console: Console) -> Report:
+    previous: list[str] = []
+
+    def report(what: str, part: float) -> None:
+        if previous[-1:] != [what]:
+            previous.append(what)
+            console.print(f"{part:4.0%} {what}", soft_wrap=True)
+
+    return report

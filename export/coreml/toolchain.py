@@ -1,0 +1,66 @@
+"""coremltools, imported when it is first needed and kept quiet.
+
+It warns of every library that is newer than it knows (torch among them), of the macOS parts that are absent
+on Linux, and draws a progress bar for every pass.  The versions are pinned in pyproject.toml and held by our
+tests, so none of that is news to a user.  Errors still come through.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+
+from mobile_diffusion.errors import ExportError
+
+NOISY_LOGGERS = ("coremltools", "torchao", "torch.utils._pytree")
+PROGRESS_BARS = (
+    ("coremltools.converters.mil.frontend.torch.ops", "_tqdm"),
+    ("coremltools.converters.mil.mil.passes.pass_pipeline", "tqdm"),
+)
+"""Where coremltools holds the bars that it has no switch for."""
+
+
+@contextmanager
+def quiet_logs() -> Iterator[None]:
+    """Let only errors through the loggers that coremltools and its imports write warnings to."""
+    loggers = [logging.getLogger(name) for name in NOISY_LOGGERS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Replace coremltools' progress bars by plain iteration."""
+    modules = [(importlib.import_module(name), attribute) for name, attribute in PROGRESS_BARS]
+    bars = [getattr(module, attribute) for module, attribute in modules]
+    for (module, attribute), bar in zip(modules, bars, strict=True):
+        setattr(module, attribute, functools.partial(bar, disable=True))
+    try:
+        yield
+    finally:
+        for (module, attribute), bar in zip(modules, bars, strict=True):
+            setattr(module, attribute, bar)
+
+
+def import_coremltools() -> ModuleType:
+    """The coremltools module; ExportError naming the package when it is not installed."""
+    try:
+        with quiet_logs():
+            return importlib.import_module("coremltools")
+    except ImportError as error:
+        raise ExportError(
+            f"expected coremltools to be installed, got {error}; run: pip install coremltools==9.0"
+        ) from None

@@ -1,0 +1,90 @@
+"""The demonstration: both bundles from one checkpoint, and a sheet of prompts drawn by every runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.draw import Artist, bundle_artist, open_artist
+from export.latency.measure import LatencyReport
+from export.parity.report import ParityReport
+from export.parity.report import merge as merge_parity
+from export.progress import Progress, part_of, silent
+from export.report.latency import merge as merge_latency
+from export.report.pictures import grid, save_picture
+from export.run import Exported, check_output, export_target
+from export.targets import TARGETS
+from mobile_diffusion.checkpoint import open_checkpoint
+from mobile_diffusion.pipeline import draw
+
+PROMPTS = (
+    ("a red apple, 3d", 7),
+    ("a slice of pizza, 3d", 1),
+    ("a cat face, 3d", 2),
+    ("a red heart, 3d", 3),
+    ("a car, 3d", 4),
+    ("a rocket, 3d", 5),
+    ("a smiling face, 3d", 6),
+    ("a tree, 3d", 8),
+)
+"""Prompt and seed of every row."""
+ORDER = ("android", "ios")
+_EXPORTED = 0.9
+"""Part of the whole that exporting takes."""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demonstration made."""
+
+    parity: ParityReport
+    latency: LatencyReport
+    steps: int
+    sheet: Path
+
+
+def run_demo(
+    checkpoint: Path,
+    build: Path,
+    prompts: Sequence[tuple[str, int]] = PROMPTS,
+    threads: int = 2,
+    progress: Progress = silent,
+) -> Demo:
+    """Export every target below `build`, replacing bundles that are there, and draw `demo.png`."""
+    for name in ORDER:
+        check_output(build / name, checkpoint, force=True)
+    model = open_checkpoint(checkpoint)
+    exported = []
+    for number, name in enumerate(ORDER):
+        part = part_of(progress, number * _EXPORTED / len(ORDER), _EXPORTED / len(ORDER))
+        exported.append(
+            export_target(model, TARGETS[name], build / name, force=True, threads=threads, progress=part)
+        )
+    artists = [open_artist(checkpoint, None, threads=threads), *_artists(exported, threads)]
+    rows = []
+    for number, (prompt, seed) in enumerate(prompts):
+        progress(f"drawing {prompt!r}", _EXPORTED + (1 - _EXPORTED) * number / len(prompts))
+        rows.append((f"{prompt}\nseed {seed}", _draw_row(artists, prompt, seed)))
+    sheet = build / "demo.png"
+    save_picture(grid([artist.title for artist in artists], rows), sheet)
+    progress(f"{sheet} written", 1.0)
+    parity = merge_parity([each.parity for each in exported])
+    latency = merge_latency([each.latency for each in exported])
+    return Demo(parity, latency, model.config.schedule.steps, sheet)
+
+
+def _artists(exported: Sequence[Exported], threads: int) -> list[Artist]:
+    """One for every runtime of every bundle."""
+    return [
+        bundle_artist(each.bundle, runtime.name, None, threads)
+        for each in exported
+        for runtime in each.bundle.manifest.runtimes
+    ]
+
+
+def _draw_row(artists: Sequence[Artist], prompt: str, seed: int) -> list[NDArray[np.uint8]]:
+    return [draw(artist.run_stage, artist.tokenizer, artist.settings, prompt, seed) for artist in artists]

@@ -1,0 +1,194 @@
+"""Times stages on a runner: warm-up dropped, median and quartiles, and the conditions they were taken under.
+
+A figure is only of the machine that it names.  Times of an interpreter are marked as such: they say how long a check
+takes here and nothing of a phone.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from export.parity.trajectories import Trajectory
+from export.runners import Runner
+from export.stages import ExportStage, TensorSpec
+from mobile_diffusion.errors import ExportError
+
+Inputs = Mapping[str, Mapping[str, np.ndarray]]
+"""stage -> input name -> array."""
+
+KINDS = {"runtime": "runtime", "interpreter": "interpreted: not a device time"}
+"""`RunnerLatency.kind`, and what a table says of it."""
+PACKAGES = {"coreml-interpreter": "coremltools", "coreml-native": "coremltools"}
+"""Package whose version is recorded for a runner, where it has not the runner's name."""
+WARMUP, RUNS = 2, 10
+LARGEST_TOKEN = 1000
+"""Random token ids stay below it; every vocabulary is larger."""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """The machine, at the start of a measurement."""
+
+    processor: str
+    cores: int
+    """Logical processors."""
+    system: str
+    load: float | None
+    """Load average of the last minute, this process included; above zero at the start means that the machine was
+    shared. None where the system has none."""
+
+
+@dataclass(frozen=True)
+class StageLatency:
+    """Times of one stage."""
+
+    stage: str
+    median_ms: float
+    first_quartile_ms: float
+    third_quartile_ms: float
+    runs: int
+    """Timed calls; the warm-up is not among them."""
+
+    def __post_init__(self) -> None:
+        ordered = 0 <= self.first_quartile_ms <= self.median_ms <= self.third_quartile_ms < math.inf
+        if not ordered:  # also when one is NaN
+            raise ExportError(f"{self.stage}: expected finite times in order, got a median of {self.median_ms} ms")
+
+    @property
+    def spread_ms(self) -> float:
+        """Interquartile range."""
+        return self.third_quartile_ms - self.first_quartile_ms
+
+
+@dataclass(frozen=True)
+class RunnerLatency:
+    """Times of one runner."""
+
+    runner: str
+    kind: str
+    """One of KINDS."""
+    version: str
+    """Of the runtime's package; "" if it is not installed as one."""
+    threads: int | None
+    """As given to the runtime; None where it chooses by itself."""
+    stages: tuple[StageLatency, ...]
+
+
+@dataclass(frozen=True)
+class LatencyReport:
+    """Times of some runners on one machine."""
+
+    conditions: Conditions
+    runners: tuple[RunnerLatency, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What latency.json holds."""
+        values = asdict(self)
+        for runner in values["runners"]:
+            runner["stages"] = [stage | {"spread_ms": _spread(stage)} for stage in runner["stages"]]
+        return values
+
+
+def measure(
+    runner: Runner, stages: Mapping[str, ExportStage], warmup: int = WARMUP, runs: int = RUNS, seed: int = 0
+) -> LatencyReport:
+    """Time `stages` on a runner, with random inputs from `seed`."""
+    conditions = read_conditions()
+    return LatencyReport(conditions, (time_runner(runner, random_inputs(stages, seed), warmup, runs),))
+
+
+def measure_latency(
+    runners: Sequence[Runner], reference: Trajectory, warmup: int = WARMUP, runs: int = RUNS
+) -> LatencyReport:
+    """Time all stages on every runner, with the inputs of a recorded picture."""
+    conditions, inputs = read_conditions(), recorded_inputs(reference)
+    return LatencyReport(conditions, tuple(time_runner(runner, inputs, warmup, runs) for runner in runners))
+
+
+def time_runner(runner: Runner, inputs: Inputs, warmup: int = WARMUP, runs: int = RUNS) -> RunnerLatency:
+    """Time every stage of `inputs` on a runner; raises `ExportError` if there is nothing to time."""
+    if runs < 1 or warmup < 0:
+        raise ExportError(f"expected at least one run and no negative warm-up, got runs={runs}, warmup={warmup}")
+    kind = "interpreter" if runner.name.endswith("interpreter") else "runtime"
+    threads = getattr(runner, "threads", None)
+    times = tuple(_time_stage(runner, stage, arrays, warmup, runs) for stage, arrays in inputs.items())
+    return RunnerLatency(runner.name, kind, _version(runner.name), threads, times)
+
+
+def random_inputs(stages: Mapping[str, ExportStage], seed: int) -> dict[str, dict[str, np.ndarray]]:
+    """Inputs of every stage that depend on `seed` alone: the size of numbers matters to no kernel, their type does."""
+    generator = np.random.default_rng(seed)
+    return {name: {spec.name: _random(spec, generator) for spec in stage.inputs} for name, stage in stages.items()}
+
+
+def recorded_inputs(reference: Trajectory) -> dict[str, dict[str, np.ndarray]]:
+    """Inputs of every stage when a recorded picture is drawn: its prompt, its first step, its last latents."""
+    denoise = {
+        "latents": reference.latents[:1],
+        "step": np.zeros(1, np.int32),
+        "context": reference.context,
+        "null_context": reference.null_context,
+        "guidance": np.array([reference.guidance], np.float32),
+    }
+    return {
+        "encode_text": {"tokens": reference.tokens, "mask": reference.mask},
+        "denoise": denoise,
+        "decode_image": {"latents": reference.latents[-1:]},
+    }
+
+
+def read_conditions() -> Conditions:
+    """The machine as it is now."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    return Conditions(_processor(), os.cpu_count() or 1, f"{platform.system()} {platform.machine()}", load)
+
+
+def _time_stage(
+    runner: Runner, stage: str, arrays: Mapping[str, np.ndarray], warmup: int, runs: int
+) -> StageLatency:
+    for _ in range(warmup):
+        runner.run(stage, **arrays)
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        runner.run(stage, **arrays)
+        times.append((time.perf_counter() - start) * 1000)
+    first, median, third = (float(value) for value in np.percentile(times, (25, 50, 75)))
+    return StageLatency(stage, median, first, third, runs)
+
+
+def _random(spec: TensorSpec, generator: np.random.Generator) -> np.ndarray:
+    """Small integers that are valid as token, mask or step; normal floats."""
+    if spec.dtype == "float32":
+        return generator.standard_normal(spec.shape, np.float32)
+    above = {"tokens": LARGEST_TOKEN, "mask": 2}.get(spec.name, 1)
+    return generator.integers(0, above, spec.shape, np.int32)
+
+
+def _spread(stage: Mapping[str, float]) -> float:
+    return stage["third_quartile_ms"] - stage["first_quartile_ms"]
+
+
+def _version(runner: str) -> str:
+    try:
+        return metadata.version(PACKAGES.get(runner, runner))
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _processor() -> str:
+    """The processor's own name where Linux tells it, else what Python knows."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "Hardware"))]
+    return next(filter(None, names), platform.processor() or platform.machine())

@@ -1,0 +1,109 @@
+"""How close is close enough: one table of limits by precision, each with its reason.
+
+A gate looks at every measurement and collects every failure; `require` raises once, at the end.  A comparison
+is written `not value >= limit`, so NaN fails, and so do infinite outputs and outputs of the wrong shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from export.parity.metrics import PictureMetrics
+from export.parity.trajectories import Measurement
+from mobile_diffusion.errors import ParityError
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The least value of one metric in one check."""
+
+    check: str
+    metric: str
+    at_least: float
+    reason: str
+
+
+THRESHOLDS: Mapping[str, tuple[Limit, ...]] = {
+    "fp32": (
+        Limit(
+            "encode_text",
+            "snr_db",
+            80,
+            "sums in another order: 1e-4 of the reference, some bits over rounding",
+        ),
+        Limit("denoise", "snr_db", 80, "as encode_text; a wrong coefficient or table entry stands far below"),
+        Limit("prediction", "snr_db", 70, "the update divided out: rounding of x grows by 1/b, 3 to 5 here"),
+        Limit("decode_image", "snr_db", 80, "as encode_text"),
+        Limit("free_running", "snr_db", 60, "N guided steps amplify rounding by about the guidance scale"),
+        Limit("picture", "psnr_db", 60, "below 0.001 of the range: under one level of 8 bits"),
+        Limit("picture", "ssim", 0.999, "no structure changes"),
+    ),
+    "fp16": (
+        Limit(
+            "encode_text", "snr_db", 40, "10 bits of mantissa give 60 dB an operation; layers add up to 20 dB"
+        ),
+        Limit("denoise", "snr_db", 40, "as encode_text; the update itself is in float32"),
+        Limit("prediction", "snr_db", 30, "guidance w multiplies the error of both halves by up to 2w - 1"),
+        Limit("decode_image", "snr_db", 40, "as encode_text"),
+        Limit("free_running", "snr_db", 25, "N guided steps accumulate the error of each"),
+        Limit("picture", "psnr_db", 25, "details may move by a pixel, the object may not change"),
+        Limit("picture", "ssim", 0.85, "as PSNR"),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One measurement that a gate refused."""
+
+    measurement: Measurement
+    reason: str
+
+    def __str__(self) -> str:
+        step = "" if self.measurement.step is None else f" step {self.measurement.step}"
+        return f"{self.measurement.runtime} {self.measurement.check}{step} {self.measurement.case}: {self.reason}"
+
+
+def limits(precision: str, check: str) -> list[Limit]:
+    """The limits of one check; none are missing for a known precision."""
+    return [limit for limit in THRESHOLDS[precision] if limit.check == check]
+
+
+def judge(measurements: Iterable[Measurement], precision: str) -> list[Failure]:
+    """Every failure among the measurements of artifacts of one precision."""
+    return [failure for measurement in measurements for failure in _judge_one(measurement, precision)]
+
+
+def _judge_one(measurement: Measurement, precision: str) -> list[Failure]:
+    metrics = measurement.metrics
+    if metrics is None:
+        return [Failure(measurement, measurement.problem)]
+    if not metrics.finite:
+        return [Failure(measurement, "expected finite values, got NaN or infinity")]
+    return [
+        Failure(
+            measurement, f"{limit.metric} {getattr(metrics, limit.metric):.4g}, expected {limit.at_least:g}"
+        )
+        for limit in limits(precision, measurement.check)
+        if not getattr(metrics, limit.metric) >= limit.at_least
+    ]
+
+
+def require(failures: Sequence[Failure], compared: int) -> None:
+    """Raise one `ParityError` that names the first failures and counts all, if there are any."""
+    if not compared:
+        raise ParityError("expected measurements, got none: nothing was compared")
+    if failures:
+        shown = "; ".join(map(str, failures[:_SHOWN]))
+        more = f"; and {len(failures) - _SHOWN} more" if len(failures) > _SHOWN else ""
+        raise ParityError(
+            f"{len(failures)} gates failed in {compared} comparisons with PyTorch: {shown}{more}; nothing was written"
+        )
+
+
+def primary_metric(measurement: Measurement) -> str:
+    """The metric by which measurements of a check are ranked."""
+    return "psnr_db" if isinstance(measurement.metrics, PictureMetrics) else "snr_db"

@@ -1,0 +1,122 @@
+"""How far an array is from its reference, in float64.
+
+Everything is normalised by the reference, never by the candidate: a candidate that explodes cannot flatter
+itself. NaN and infinity in a candidate give NaN or minus infinity here, which no limit accepts (gates.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mobile_diffusion.errors import ParityError
+
+_SSIM_WINDOW = 7
+_SSIM_K1, _SSIM_K2 = 0.01, 0.03
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Distance of one array from its reference."""
+
+    snr_db: float
+    """Energy of the reference over energy of the error; infinity when equal."""
+    max_abs: float
+    cosine: float
+    finite: bool
+    """False when the candidate (or the reference) holds NaN or infinity."""
+
+
+@dataclass(frozen=True)
+class PictureMetrics:
+    """Distance of one picture in [0, 1] from its reference."""
+
+    psnr_db: float
+    ssim: float
+    finite: bool
+
+
+def compare(reference: ArrayLike, candidate: ArrayLike) -> Metrics:
+    """All metrics of two arrays of one shape; raises `ParityError` when the shapes differ."""
+    left, right = _pair(reference, candidate)
+    finite = bool(np.isfinite(left).all() and np.isfinite(right).all())
+    return Metrics(snr_db(left, right), max_abs(left, right), cosine(left, right), finite)
+
+
+def compare_pictures(reference: ArrayLike, candidate: ArrayLike) -> PictureMetrics:
+    """PSNR and SSIM of two pictures (1, C, H, W) in [0, 1]; raises `ParityError` when the shapes differ."""
+    left, right = _pair(reference, candidate)
+    finite = bool(np.isfinite(left).all() and np.isfinite(right).all())
+    return PictureMetrics(psnr_db(left, right), ssim(left, right), finite)
+
+
+def snr_db(reference: ArrayLike, candidate: ArrayLike) -> float:
+    """10 log10(sum reference^2 / sum (reference - candidate)^2); infinity when equal."""
+    left, right = _pair(reference, candidate)
+    with np.errstate(all="ignore"):
+        return _decibel(np.sum(left**2), np.sum((left - right) ** 2))
+
+
+def psnr_db(reference: ArrayLike, candidate: ArrayLike) -> float:
+    """10 log10(1 / mean (reference - candidate)^2), for pictures in [0, 1]; infinity when equal."""
+    left, right = _pair(reference, candidate)
+    with np.errstate(all="ignore"):
+        return _decibel(np.float64(1.0), np.mean((left - right) ** 2))
+
+
+def max_abs(reference: ArrayLike, candidate: ArrayLike) -> float:
+    """Largest absolute difference; NaN when there is a NaN."""
+    left, right = _pair(reference, candidate)
+    with np.errstate(all="ignore"):
+        return float(np.max(np.abs(left - right)))
+
+
+def cosine(reference: ArrayLike, candidate: ArrayLike) -> float:
+    """Cosine of the angle between two arrays; NaN when one of them is zero or not finite."""
+    left, right = _pair(reference, candidate)
+    with np.errstate(all="ignore"):
+        return float(np.sum(left * right) / np.sqrt(np.sum(left**2) * np.sum(right**2)))
+
+
+def ssim(reference: ArrayLike, candidate: ArrayLike) -> float:
+    """Structural similarity (Wang et al. 2004) of (1, C, H, W) in [0, 1], mean over channels and windows.
+
+    Uniform windows of 7 x 7 that lie in the picture, unbiased variances; a smaller picture is one window.
+    """
+    left, right = _pair(reference, candidate)
+    count = min(_SSIM_WINDOW, *left.shape[-2:]) ** 2
+    unbiased = count / (count - 1)
+    with np.errstate(all="ignore"):
+        mean_l, mean_r = _window_mean(left), _window_mean(right)
+        variance_l = unbiased * (_window_mean(left**2) - mean_l**2)
+        variance_r = unbiased * (_window_mean(right**2) - mean_r**2)
+        covariance = unbiased * (_window_mean(left * right) - mean_l * mean_r)
+        c1, c2 = _SSIM_K1**2, _SSIM_K2**2
+        numerator = (2 * mean_l * mean_r + c1) * (2 * covariance + c2)
+        denominator = (mean_l**2 + mean_r**2 + c1) * (variance_l + variance_r + c2)
+        return float(np.mean(numerator / denominator))
+
+
+def _window_mean(images: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(1, C, H, W) -> mean of every whole window (1, C, H-6, W-6)."""
+    height, width = (min(_SSIM_WINDOW, size) for size in images.shape[-2:])
+    windows = np.lib.stride_tricks.sliding_window_view(images, (height, width), axis=(-2, -1))
+    return np.asarray(windows.mean(axis=(-2, -1)))
+
+
+def _decibel(signal: np.float64, error: np.float64) -> float:
+    if error == 0:
+        return float("inf")
+    with np.errstate(all="ignore"):
+        return float(10 * np.log10(signal / error))
+
+
+def _pair(reference: ArrayLike, candidate: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    left, right = np.asarray(reference, dtype=np.float64), np.asarray(candidate, dtype=np.float64)
+    if left.shape != right.shape:
+        raise ParityError(f"expected an output of shape {left.shape}, as PyTorch gives, got {right.shape}")
+    if left.size == 0:
+        raise ParityError("expected an output with values, got an empty array")
+    return left, right

@@ -1,0 +1,173 @@
+"""The result of a comparison: `parity.json` for machines, a table for people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from export.parity.gates import Failure, judge, limits, primary_metric, require
+from export.parity.trajectories import CHECKS, Measurement
+
+MAX_DB = 300.0
+"""Stands for infinity in JSON: the arrays are equal."""
+
+
+PARITY_COLUMNS = ("runtime", "check", "worst", "median", "limit", "max error", "SSIM", "")
+
+
+@dataclass(frozen=True)
+class Row:
+    """All measurements of one check of one runtime."""
+
+    runtime: str
+    precision: str
+    check: str
+    metric: str
+    """`snr_db`, or `psnr_db` for pictures."""
+    count: int
+    worst: float
+    median: float
+    max_abs: float | None
+    """None for pictures."""
+    ssim: float | None
+    """Worst; for pictures only."""
+    limit: float
+    passed: bool
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """Every measurement of some runtimes against PyTorch, and what the gates say."""
+
+    precisions: Mapping[str, str]
+    """Precision of each runtime."""
+    measurements: tuple[Measurement, ...]
+    failures: tuple[Failure, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether there are measurements and no gate refused one."""
+        return bool(self.measurements) and not self.failures
+
+    def require(self) -> None:
+        """Raise `ParityError` unless passed."""
+        require(self.failures, len(self.measurements))
+
+    def rows(self) -> list[Row]:
+        """One row for each runtime and check, in the order in which an app computes."""
+        return [_row(self, runtime, check) for runtime in self.precisions for check in CHECKS]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values: infinity as 300 dB, NaN as null."""
+        values = {
+            "schema_version": 1,
+            "passed": self.passed,
+            "summary": [asdict(row) for row in self.rows()],
+            "measurements": [asdict(measurement) for measurement in self.measurements],
+            "failures": [str(failure) for failure in self.failures],
+        }
+        return _json(values)  # type: ignore[no-any-return]
+
+
+def build_report(
+    measurements: Mapping[str, Sequence[Measurement]], precisions: Mapping[str, str]
+) -> ParityReport:
+    """Judge the measurements of each runtime by its precision."""
+    failures = [failure for name, found in measurements.items() for failure in judge(found, precisions[name])]
+    together = tuple(measurement for found in measurements.values() for measurement in found)
+    return ParityReport(dict(precisions), together, tuple(failures))
+
+
+def merge(reports: Sequence[ParityReport]) -> ParityReport:
+    """Several reports, of different runtimes, as one."""
+    precisions = {name: precision for report in reports for name, precision in report.precisions.items()}
+    measurements = tuple(measurement for report in reports for measurement in report.measurements)
+    return ParityReport(
+        precisions, measurements, tuple(failure for report in reports for failure in report.failures)
+    )
+
+
+def parity_table(report: ParityReport) -> Table:
+    """The report as a table, one row for each runtime and check."""
+    table = Table(title="Parity with PyTorch (worst over all prompts and steps)")
+    for column in PARITY_COLUMNS:
+        table.add_column(column, justify="left" if column in ("runtime", "check") else "right", no_wrap=True)
+    previous = None
+    for row in report.rows():
+        if previous not in (None, row.runtime):
+            table.add_section()
+        previous = row.runtime
+        table.add_row(*cells(row))
+    return table
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """A row as text: runtime, check, worst, median, limit, largest error, SSIM, verdict."""
+    return (
+        f"{row.runtime} {row.precision}",
+        row.check.replace("_", " "),
+        decibel(row.worst),
+        decibel(row.median),
+        f"{row.limit:g} dB",
+        "" if row.max_abs is None else f"{row.max_abs:.1e}",
+        "" if row.ssim is None else f"{row.ssim:.4f}",
+        "ok" if row.passed else "FAILED",
+    )
+
+
+def decibel(value: float) -> str:
+    """80.3 dB; `equal` for infinity."""
+    return "equal" if value == math.inf else f"{value:.1f} dB"
+
+
+def _row(report: ParityReport, runtime: str, check: str) -> Row:
+    found = [m for m in report.measurements if m.runtime == runtime and m.check == check]
+    failed = any(f.measurement.runtime == runtime and f.measurement.check == check for f in report.failures)
+    precision = report.precisions[runtime]
+    metric = "psnr_db" if check == "picture" else "snr_db"
+    values = [getattr(m.metrics, primary_metric(m), math.nan) for m in found] or [math.nan]
+    return Row(
+        runtime=runtime,
+        precision=precision,
+        check=check,
+        metric=metric,
+        count=len(found),
+        worst=_worst(values),
+        median=_median(values),
+        max_abs=_extreme(found, "max_abs", max),
+        ssim=_extreme(found, "ssim", min),
+        limit=next(limit.at_least for limit in limits(precision, check) if limit.metric == metric),
+        passed=bool(found) and not failed,
+    )
+
+
+def _worst(values: Sequence[float]) -> float:
+    return math.nan if any(map(math.isnan, values)) else min(values)
+
+
+def _median(values: Sequence[float]) -> float:
+    """The lower of the two middle values, so that infinities are not averaged."""
+    return float(np.sort(values)[(len(values) - 1) // 2])
+
+
+def _extreme(found: Sequence[Measurement], metric: str, choose: Any) -> float | None:
+    values = [getattr(m.metrics, metric) for m in found if hasattr(m.metrics, metric)]
+    if not values:
+        return None
+    return math.nan if any(map(math.isnan, values)) else float(choose(values))
+
+
+def _json(value: Any) -> Any:
+    """The value with nothing in it that JSON cannot hold."""
+    if isinstance(value, dict):
+        return {key: _json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_json(item) for item in value]
+    if isinstance(value, float):
+        return None if math.isnan(value) else max(-MAX_DB, min(MAX_DB, value)) if math.isinf(value) else value
+    return value

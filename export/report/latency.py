@@ -1,0 +1,60 @@
+"""Latency as a table for people; the measuring, and latency.json, are export/latency."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from export.latency.measure import KINDS, LatencyReport, RunnerLatency
+from export.stages import STAGES
+
+LATENCY_COLUMNS = ("runner", "threads", *(stage.replace("_", " ") for stage in STAGES), "picture")
+
+
+def latency_rows(report: LatencyReport, steps: int) -> list[tuple[str, ...]]:
+    """A row for each runner: median and interquartile range of each stage, and their sum over a picture."""
+    return [_row(runner, steps) for runner in report.runners]
+
+
+def latency_table(report: LatencyReport, steps: int) -> Table:
+    """The report as a table that says its conditions."""
+    table = Table(
+        title="Latency on this computer, in ms: median ± interquartile range", caption=conditions(report)
+    )
+    for column in LATENCY_COLUMNS:
+        table.add_column(column, justify="left" if column == "runner" else "right")
+    for row in latency_rows(report, steps):
+        table.add_row(*row)
+    return table
+
+
+def conditions(report: LatencyReport) -> str:
+    """Where and how the times were taken."""
+    found = report.conditions
+    load = "unknown" if found.load is None else f"{found.load:.1f}"
+    runs = sorted({stage.runs for runner in report.runners for stage in runner.stages})
+    times = "-".join(map(str, runs))
+    return (
+        f"{found.processor}, {found.cores} cores, {found.system}, load {load} at the start, {times} runs a "
+        "stage; not times of a phone"
+    )
+
+
+def merge(reports: Sequence[LatencyReport]) -> LatencyReport:
+    """Several reports of one machine as one; of a runner that is in several, the first."""
+    runners = {runner.runner: runner for report in reversed(reports) for runner in report.runners}
+    order = dict.fromkeys(runner.runner for report in reports for runner in report.runners)
+    return LatencyReport(reports[0].conditions, tuple(runners[name] for name in order))
+
+
+def _row(runner: RunnerLatency, steps: int) -> tuple[str, ...]:
+    times = {stage.stage: stage for stage in runner.stages}
+    cells = [f"{times[stage].median_ms:.1f} ± {times[stage].spread_ms:.1f}" for stage in STAGES]
+    # The empty prompt is encoded once and kept by an app, so a picture has one text encoding.
+    picture = sum(times[stage].median_ms * (steps if stage == "denoise" else 1) for stage in STAGES)
+    name = f"{runner.runner} {runner.version}".strip()
+    if runner.kind != "runtime":
+        name = f"{name} ({KINDS[runner.kind]})"
+    threads = "" if runner.threads is None else str(runner.threads)
+    return (name, threads, *cells, f"{picture:.0f}")

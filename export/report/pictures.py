@@ -1,0 +1,68 @@
+"""Pictures for people: PNG files, and a labelled grid of one column per runtime."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from mobile_diffusion.errors import ExportError
+from mobile_diffusion.pipeline import image_to_uint8
+
+_LABEL_WIDTH, _HEADER, _GAP, _FONT_SIZE = 150, 40, 8, 13
+_LABEL_CHARACTERS = 20
+_HEADER_CHARACTERS = 18
+_INK, _PAPER = (30, 30, 30), (255, 255, 255)
+
+
+def to_picture(image: NDArray[np.float32]) -> Image.Image:
+    """(1, 3, H, W) in [0, 1] -> a picture of 8 bits a channel."""
+    return Image.fromarray(image_to_uint8(image))
+
+
+def png_uri(image: NDArray[np.float32]) -> str:
+    """The picture as a `data:` address, to stand inside a page."""
+    buffer = io.BytesIO()
+    to_picture(image).save(buffer, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def save_picture(picture: Image.Image, path: Path) -> None:
+    """Write a PNG, whole or not at all; raises `ExportError` when the place cannot be written."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("xb") as stream:
+            picture.save(stream, "PNG")
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ExportError(f"{path}: expected a picture file that can be written, got {reason}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def grid(columns: Sequence[str], rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]]) -> Image.Image:
+    """A table of pictures (H, W, 3): a title over each column, a prompt before each row."""
+    side = rows[0][1][0].shape[1]
+    width = _LABEL_WIDTH + len(columns) * (side + _GAP)
+    sheet = Image.new("RGB", (width, _HEADER + len(rows) * (side + _GAP)), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(_FONT_SIZE)
+    for number, title in enumerate(columns):
+        place = (_LABEL_WIDTH + number * (side + _GAP), _GAP // 2)
+        draw.multiline_text(place, textwrap.fill(title, _HEADER_CHARACTERS), _INK, font)
+    for number, (prompt, images) in enumerate(rows):
+        top = _HEADER + number * (side + _GAP)
+        draw.multiline_text((_GAP, top + side // 3), textwrap.fill(prompt, _LABEL_CHARACTERS), _INK, font)
+        for column, image in enumerate(images):
+            sheet.paste(Image.fromarray(image), (_LABEL_WIDTH + column * (side + _GAP), top))
+    return sheet

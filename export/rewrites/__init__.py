@@ -1,0 +1,1 @@
+"""Equal mathematics in operations that a backend takes whole."""

@@ -1,0 +1,70 @@
+"""The blocks that the U-Net and the autoencoder share: ResNet block, resampling, attention.
+
+Parameter names are those of diffusers, so real checkpoints load as they are.  Attention is written as matmul,
+softmax, matmul, because that is what every phone backend takes whole.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def attention(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
+    """Multi-head scaled dot-product attention (Vaswani et al. 2017, eq. 1).
+
+    query (B, Q, W), key and value (B, K, W) -> (B, Q, W).
+    """
+    width = query.shape[-1] // heads
+    query, key, value = (x.unflatten(-1, (heads, width)).transpose(1, 2) for x in (query, key, value))
+    weights = torch.matmul(query * width**-0.5, key.transpose(-1, -2))  # (B, heads, Q, K)
+    mixed = torch.matmul(weights.softmax(dim=-1), value)  # (B, heads, Q, width)
+    return mixed.transpose(1, 2).flatten(2)  # (B, Q, W)
+
+
+class ResnetBlock(nn.Module):
+    """GroupNorm, SiLU, convolution, twice, with the time embedding added between and a shortcut around."""
+
+    def __init__(self, inputs: int, outputs: int, time_width: int | None, groups: int, epsilon: float) -> None:
+        super().__init__()
+        self.norm1 = nn.GroupNorm(groups, inputs, epsilon)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        if time_width is not None:
+            self.time_emb_proj = nn.Linear(time_width, outputs)
+        self.norm2 = nn.GroupNorm(groups, outputs, epsilon)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.conv_shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else None
+
+    def forward(self, x: Tensor, time: Tensor | None = None) -> Tensor:
+        """x (B, inputs, h, w), time (1 or B, time_width) already through SiLU -> (B, outputs, h, w)."""
+        hidden = self.conv1(F.silu(self.norm1(x)))
+        if time is not None:
+            hidden = hidden + self.time_emb_proj(time)[:, :, None, None]
+        hidden = self.conv2(F.silu(self.norm2(hidden)))
+        return hidden + (x if self.conv_shortcut is None else self.conv_shortcut(x))
+
+
+class Downsample(nn.Module):
+    """Halve the side by a strided convolution; `asymmetric` pads right and below only, as the autoencoder does."""
+
+    def __init__(self, channels: int, asymmetric: bool = False) -> None:
+        super().__init__()
+        self.asymmetric = asymmetric
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=0 if asymmetric else 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C, h/2, w/2)."""
+        return self.conv(F.pad(x, (0, 1, 0, 1)) if self.asymmetric else x)
+
+
+class Upsample(nn.Module):
+    """Double the side by repeating pixels, then a convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C, 2h, 2w)."""
+        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))

@@ -1,0 +1,87 @@
+"""`mobile-diffusion train`: train the parts of a model.
+
+Only the display is here; the work is `mobile_diffusion.training.runs`, imported when a command runs.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.logging import RichHandler
+
+app = typer.Typer(help="Train a model.", no_args_is_help=True)
+
+Settings = Annotated[Path, typer.Argument(help="TOML file of the run.")]
+Data = Annotated[Path, typer.Option(help="Data set made by `mobile-diffusion data fetch`.")]
+Run = Annotated[Path, typer.Option(help="Folder of the run: state, loss curve, sample sheets. Resumed if it exists.")]
+Threads = Annotated[int, typer.Option(help="CPU threads; 0 leaves the choice to torch.", min=0)]
+
+
+@app.callback()
+def _group() -> None:
+    """Train a model."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_path=False)])
+
+
+def _set_threads(threads: int) -> None:
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)
+
+
+@app.command()
+def autoencoder(
+    settings: Settings,
+    run: Run = Path("runs/autoencoder"),
+    data: Data = Path("data/emoji"),
+    weights: Annotated[Path, typer.Option(help="Folder for LPIPS's weights; fetched when absent.")] = Path("data/weights"),
+    threads: Threads = 0,
+) -> None:
+    """Train the autoencoder: L1 + LPIPS + KL. A killed run goes on where it stopped. Example:
+
+    mobile-diffusion train autoencoder assets/emoji/training/autoencoder.toml --run runs/autoencoder
+    """
+    from mobile_diffusion.training.runs import train_autoencoder
+    from mobile_diffusion.training.settings import AutoencoderSettings, read_settings
+
+    _set_threads(threads)
+    quality = train_autoencoder(read_settings(settings, AutoencoderSettings), data, weights, run)
+    typer.echo(f"held-out PSNR {quality:.2f} dB; weights in {run}")
+
+
+@app.command()
+def unet(
+    settings: Settings,
+    run: Run = Path("runs/unet"),
+    data: Data = Path("data/emoji"),
+    autoencoder: Annotated[Path, typer.Option(help="Run that trained the autoencoder.")] = Path("runs/autoencoder"),
+    text: Annotated[Path, typer.Option(help="Folder of text encoder and tokenizer.")] = Path("assets/emoji"),
+    out: Annotated[Path | None, typer.Option(help="Checkpoint to write at the end.")] = None,
+    threads: Threads = 0,
+) -> None:
+    """Train the U-Net on precomputed latents. A killed run goes on where it stopped. Example:
+
+    mobile-diffusion train unet assets/emoji/training/unet.toml --run runs/unet --out runs/emoji
+    """
+    from mobile_diffusion.training.runs import train_unet
+    from mobile_diffusion.training.settings import UNetSettings, read_settings
+
+    _set_threads(threads)
+    train_unet(read_settings(settings, UNetSettings), data, autoencoder, text, run, out)
+    typer.echo(f"trained; state, curve and sample sheets in {run}")
+
+
+@app.command()
+def text(out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("assets/emoji")) -> None:
+    """Fetch MiniLM and write it as our text encoder and tokenizer. Example:
+
+    mobile-diffusion train text --out assets/emoji
+    """
+    from mobile_diffusion.training.text_weights import convert_minilm
+
+    convert_minilm(None, out)
+    typer.echo(f"text encoder and tokenizer in {out}")

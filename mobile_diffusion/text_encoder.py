@@ -1,0 +1,281 @@
+"""The two text encoders: BERT (the emoji model's MiniLM) and CLIP (Stable Diffusion's).
+
+State-dict names are those of real files: transformers' `BertModel` without its pooler, and `CLIPTextModel`
+as published checkpoints store it, every name under `text_model.`.  Both return the last hidden state of
+every position; a caller whose encoder `uses_mask` multiplies it by the mask, so padding reaches the U-Net
+as zeros.  Attention is matmul, softmax, matmul and its masks are finite in half precision, so that every
+backend takes the graph whole.  Words become token ids in `tokenizer.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mobile_diffusion.config import BertConfig, ClipTextConfig
+from mobile_diffusion.errors import ConfigError
+
+MASKED = -1e4
+"""Added to the score of a forbidden position: finite in float16, and exp(-1e4) is 0 in every precision."""
+
+INITIAL_DEVIATION = 0.02
+"""Standard deviation of every linear and embedding weight of an untrained encoder, as both papers have it."""
+
+
+def quick_gelu(x: Tensor) -> Tensor:
+    """OpenAI CLIP's approximation of GELU: x * sigmoid(1.702 x)."""
+    return x * torch.sigmoid(1.702 * x)
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "quick_gelu": quick_gelu}
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, heads: int) -> Tensor:
+    """Multi-head attention: (B, L, D) three times -> (B, L, D).
+
+    `mask` is added to the scores (B, heads, L, L), to which it must broadcast.
+    """
+    query, key, value = (split_heads(tensor, heads) for tensor in (query, key, value))
+    scores = torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(-1, -2)) + mask
+    return merge_heads(torch.matmul(torch.softmax(scores, dim=-1), value))
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """(B, L, D) -> (B, heads, L, D / heads)."""
+    return x.unflatten(-1, (heads, x.shape[-1] // heads)).transpose(1, 2)
+
+
+def merge_heads(x: Tensor) -> Tensor:
+    """(B, heads, L, d) -> (B, L, heads * d)."""
+    return x.transpose(1, 2).flatten(2)
+
+
+def padding_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """(B, L) of ones and zeros -> (B, 1, 1, L) to add to the scores: 0 where 1, MASKED where 0."""
+    return (1.0 - mask.to(dtype))[:, None, None, :] * MASKED
+
+
+def causal_mask(length: int) -> Tensor:
+    """(1, 1, L, L) to add to the scores: each position sees itself and those before it."""
+    return torch.full((length, length), MASKED).triu(diagonal=1)[None, None]
+
+
+class BertEmbeddings(nn.Module):
+    """Word + position + token type (always type 0), normalised."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.word_embeddings = nn.Embedding(config.vocabulary, config.width)
+        self.position_embeddings = nn.Embedding(config.positions, config.width)
+        self.token_type_embeddings = nn.Embedding(config.token_types, config.width)
+        self.LayerNorm = nn.LayerNorm(config.width, eps=config.epsilon)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        positions = self.position_embeddings.weight[: tokens.shape[1]]
+        return self.LayerNorm(self.word_embeddings(tokens) + positions + self.token_type_embeddings.weight[0])
+
+
+class BertSelfAttention(nn.Module):
+    """The projections of one attention layer; its output projection is in `BertResidual`."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.query = nn.Linear(config.width, config.width)
+        self.key = nn.Linear(config.width, config.width)
+        self.value = nn.Linear(config.width, config.width)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        return attend(self.query(x), self.key(x), self.value(x), mask, self.heads)
+
+
+class BertResidual(nn.Module):
+    """LayerNorm(dense(x) + residual): the end of both halves of a layer."""
+
+    def __init__(self, inputs: int, config: BertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(inputs, config.width)
+        self.LayerNorm = nn.LayerNorm(config.width, eps=config.epsilon)
+
+    def forward(self, x: Tensor, residual: Tensor) -> Tensor:
+        return self.LayerNorm(self.dense(x) + residual)
+
+
+class BertLayer(nn.Module):
+    """Attention, then a two-layer perceptron with exact GELU, each normalised after its residual."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.attention = nn.ModuleDict(
+            {"self": BertSelfAttention(config), "output": BertResidual(config.width, config)}
+        )
+        self.intermediate = nn.ModuleDict({"dense": nn.Linear(config.width, config.intermediate)})
+        self.output = BertResidual(config.intermediate, config)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        x = self.attention["output"](self.attention["self"](x, mask), x)
+        return self.output(F.gelu(self.intermediate["dense"](x)), x)
+
+
+class BertStack(nn.Module):
+    """The layers, under the name that checkpoints give them."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList(BertLayer(config) for _ in range(config.layers))
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        for layer in self.layer:
+            x = layer(x, mask)
+        return x
+
+
+class BertEncoder(nn.Module):
+    """BERT (Devlin et al. 2018) without its pooler."""
+
+    uses_mask: ClassVar[bool] = True
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embeddings = BertEmbeddings(config)
+        self.encoder = BertStack(config)
+        self.apply(initialise)
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Encode `tokens` (B, L) int, of which `mask` (B, L) int is 1 where they are real, as (B, L, D)."""
+        x = self.embeddings(tokens)
+        return self.encoder(x, padding_mask(mask, x.dtype))
+
+
+class ClipEmbeddings(nn.Module):
+    """Token + position."""
+
+    def __init__(self, config: ClipTextConfig) -> None:
+        super().__init__()
+        self.token_embedding = nn.Embedding(config.vocabulary, config.width)
+        self.position_embedding = nn.Embedding(config.positions, config.width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.token_embedding(tokens) + self.position_embedding.weight[: tokens.shape[1]]
+
+
+class ClipAttention(nn.Module):
+    """Causal multi-head attention with its four projections."""
+
+    def __init__(self, config: ClipTextConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.q_proj = nn.Linear(config.width, config.width)
+        self.k_proj = nn.Linear(config.width, config.width)
+        self.v_proj = nn.Linear(config.width, config.width)
+        self.out_proj = nn.Linear(config.width, config.width)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        return self.out_proj(attend(self.q_proj(x), self.k_proj(x), self.v_proj(x), mask, self.heads))
+
+
+class ClipMlp(nn.Module):
+    """Two linear layers around GELU or its quick approximation."""
+
+    def __init__(self, config: ClipTextConfig) -> None:
+        super().__init__()
+        self.activation = ACTIVATIONS[config.activation]
+        self.fc1 = nn.Linear(config.width, config.intermediate)
+        self.fc2 = nn.Linear(config.intermediate, config.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(self.activation(self.fc1(x)))
+
+
+class ClipLayer(nn.Module):
+    """Attention, then a perceptron, each normalised before its residual."""
+
+    def __init__(self, config: ClipTextConfig) -> None:
+        super().__init__()
+        self.layer_norm1 = nn.LayerNorm(config.width, eps=config.epsilon)
+        self.self_attn = ClipAttention(config)
+        self.layer_norm2 = nn.LayerNorm(config.width, eps=config.epsilon)
+        self.mlp = ClipMlp(config)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        x = x + self.self_attn(self.layer_norm1(x), mask)
+        return x + self.mlp(self.layer_norm2(x))
+
+
+class ClipStack(nn.Module):
+    """The layers, under the name that checkpoints give them."""
+
+    def __init__(self, config: ClipTextConfig) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(ClipLayer(config) for _ in range(config.layers))
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x, mask)
+        return x
+
+
+class ClipTransformer(nn.Module):
+    """The whole encoder; a module of its own because checkpoints name everything `text_model.`."""
+
+    causal_mask: Tensor
+
+    def __init__(self, config: ClipTextConfig) -> None:
+        super().__init__()
+        self.embeddings = ClipEmbeddings(config)
+        self.encoder = ClipStack(config)
+        self.final_layer_norm = nn.LayerNorm(config.width, eps=config.epsilon)
+        self.register_buffer("causal_mask", causal_mask(config.positions), persistent=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        length = tokens.shape[1]
+        x = self.encoder(self.embeddings(tokens), self.causal_mask[:, :, :length, :length])
+        return self.final_layer_norm(x)
+
+
+class ClipTextEncoder(nn.Module):
+    """CLIP's text tower (Radford et al. 2021), as Stable Diffusion conditions on it: no projection."""
+
+    uses_mask: ClassVar[bool] = False
+
+    def __init__(self, config: ClipTextConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.text_model = ClipTransformer(config)
+        self.apply(initialise)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Encode `tokens` (B, L) int as (B, L, D): the last hidden state after the final normalisation."""
+        return self.text_model(tokens)
+
+
+def initialise(module: nn.Module) -> None:
+    """Draw an untrained linear or embedding weight; biases are zero."""
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=INITIAL_DEVIATION)
+    if isinstance(module, nn.Linear):
+        nn.init.zeros_(module.bias)
+
+
+def build_text_encoder(config: BertConfig | ClipTextConfig) -> BertEncoder | ClipTextEncoder:
+    """The untrained encoder that `config` describes, in evaluation mode.
+
+    Raises:
+        ConfigError: `config` is of neither kind.
+    """
+    match config:
+        case BertConfig():
+            return BertEncoder(config).eval()
+        case ClipTextConfig():
+            return ClipTextEncoder(config).eval()
+    raise ConfigError(f"expected a BertConfig or a ClipTextConfig, got {type(config).__name__}")
+
+
+def without_position_ids(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A published state dict without the `position_ids` that older files store: our positions are a slice."""
+    return {name: tensor for name, tensor in state.items() if not name.endswith("embeddings.position_ids")}

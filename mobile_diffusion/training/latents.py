@@ -1,0 +1,87 @@
+"""What the U-Net is trained on, computed once: latents of every picture, text embeddings of every caption.
+
+Kept in the run's folder as safetensors, so that a resumed run starts at once; contexts are in float16 because
+there are tens of thousands of them.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.progress import track
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mobile_diffusion.autoencoder import Autoencoder
+from mobile_diffusion.data import Sample, captions
+from mobile_diffusion.text_encoder import BertEncoder, ClipTextEncoder
+from mobile_diffusion.tokenizer import Tokenizer
+from mobile_diffusion.training.autoencoder import stack_images, to_signed
+
+LOGGER = logging.getLogger(__name__)
+CACHE = "inputs.safetensors"
+
+
+@dataclass(frozen=True)
+class TrainingInputs:
+    """Latents, contexts, and which captions belong to which picture."""
+
+    latents: Tensor
+    """float32 (N, C, h, w), scaled to a standard deviation of about one."""
+    contexts: Tensor
+    """float16 (captions, L, D), zero at padded positions; row 0 is the null condition."""
+    first_caption: Tensor
+    """int64 (N,): the row of each picture's label with style."""
+    caption_count: Tensor
+    """int64 (N,): how many rows from there are the picture's."""
+
+
+@torch.no_grad()
+def encode_images(autoencoder: Autoencoder, images: Tensor) -> Tensor:
+    """uint8 (N, 3, H, W) -> unscaled posterior means float32 (N, C, h, w)."""
+    device = next(autoencoder.parameters()).device
+    parts = track(images.split(16), "latents")
+    return torch.cat([autoencoder.encode(to_signed(part).to(device))[0].cpu() for part in parts])
+
+
+@torch.no_grad()
+def encode_captions(
+    tokenizer: Tokenizer, text_encoder: BertEncoder | ClipTextEncoder, texts: list[str]
+) -> Tensor:
+    """Texts -> contexts float16 (N, L, D), zero at padded positions."""
+    device = next(text_encoder.parameters()).device
+    rows = []
+    for start in track(range(0, len(texts), 256), "captions"):
+        tokens = [tokenizer.encode(text) for text in texts[start : start + 256]]
+        ids = torch.from_numpy(np.stack([token.ids for token in tokens])).to(device)
+        mask = torch.from_numpy(np.stack([token.mask for token in tokens])).to(device)
+        rows.append((text_encoder(ids, mask) * mask[:, :, None]).half().cpu())  # (256, L, D)
+    return torch.cat(rows)
+
+
+def prepare_inputs(
+    samples: list[Sample],
+    autoencoder: Autoencoder,
+    tokenizer: Tokenizer,
+    text_encoder: BertEncoder | ClipTextEncoder,
+    run: Path,
+) -> TrainingInputs:
+    """Compute the inputs, or read them from an earlier start of the same run."""
+    cache = run / CACHE
+    if not cache.exists():
+        texts = [captions(sample) for sample in samples]
+        counts = torch.tensor([len(group) for group in texts])
+        latents = encode_images(autoencoder, stack_images(samples)) * autoencoder.config.scaling_factor
+        contexts = encode_captions(tokenizer, text_encoder, ["", *(text for group in texts for text in group)])
+        first = 1 + torch.cumsum(counts, 0) - counts
+        run.mkdir(parents=True, exist_ok=True)
+        temporary = cache.with_suffix(".partial")
+        tensors = {"latents": latents, "contexts": contexts, "first_caption": first, "caption_count": counts}
+        save_file(tensors, temporary)
+        temporary.rename(cache)
+        LOGGER.info("%d latents with standard deviation %.3f, %d captions", len(latents), latents.std(), len(contexts))
+    return TrainingInputs(**load_file(cache))

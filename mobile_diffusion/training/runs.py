@@ -1,0 +1,110 @@
+"""Whole training runs, from settings and folders to files: what the commands `train ...` call."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+
+import torch
+
+from mobile_diffusion.autoencoder import Autoencoder
+from mobile_diffusion.checkpoint import Model, save_checkpoint
+from mobile_diffusion.config import AutoencoderConfig, BertConfig, ModelConfig, from_dict, to_dict
+from mobile_diffusion.errors import CheckpointError
+from mobile_diffusion.presets import MINILM
+from mobile_diffusion.text_encoder import build_text_encoder
+from mobile_diffusion.tokenizer import WordPieceTokenizer
+from mobile_diffusion.training.autoencoder import AutoencoderTask, choose_samples
+from mobile_diffusion.training.latents import encode_images, prepare_inputs
+from mobile_diffusion.training.loop import average_in, train
+from mobile_diffusion.training.settings import AutoencoderSettings, UNetSettings
+from mobile_diffusion.training.unet import UNetTask, family_weights
+from mobile_diffusion.unet import UNet
+from mobile_diffusion.weights import check_weights, load_weights, save_weights
+
+LOGGER = logging.getLogger(__name__)
+RESULT = "autoencoder.json"
+IMAGE_SIZE = 128
+
+
+def choose_device() -> torch.device:
+    """CUDA when there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@torch.no_grad()
+def train_autoencoder(settings: AutoencoderSettings, data: Path, weights: Path, run: Path) -> float:
+    """Train, then write `autoencoder.safetensors` and `autoencoder.json` into the run's folder.
+
+    `weights` is the folder that LPIPS's archive is fetched into.  Returns the held-out PSNR in dB.
+    """
+    device = choose_device()
+    with torch.enable_grad():
+        task = AutoencoderTask(settings, data, weights, device)
+        average_in(train(task, run))
+    task.module.eval()
+    latents = encode_images(task.module, task.images)
+    scaling_factor = 1.0 / float(latents.std())
+    quality = task.held_out_psnr()
+    save_weights(task.module, run / "autoencoder.safetensors")
+    config = {**to_dict(settings.autoencoder), "scaling_factor": round(scaling_factor, 5)}
+    _write_json({"config": config, "held_out_psnr_db": round(quality, 3)}, run / RESULT)
+    LOGGER.info("held-out PSNR %.2f dB over %d pictures", quality, len(task.held_out))
+    return quality
+
+
+def open_autoencoder(run: Path) -> Autoencoder:
+    """The autoencoder that an earlier run wrote; raises `CheckpointError` when there is none."""
+    try:
+        config = from_dict(AutoencoderConfig, json.loads((run / RESULT).read_text())["config"])
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{run}: expected a finished autoencoder run, got {error}; train one first") from None
+    return _load(lambda: Autoencoder(config), run / "autoencoder.safetensors")  # type: ignore[return-value]
+
+
+def open_untrained(settings: UNetSettings, autoencoder: Path, text: Path, text_config: BertConfig = MINILM) -> Model:
+    """A model with a fresh U-Net: the autoencoder of a run, text encoder and tokenizer of a checkpoint folder."""
+    torch.manual_seed(settings.loop.seed)
+    trained = open_autoencoder(autoencoder)
+    config = ModelConfig(
+        name="emoji",
+        licence="MIT",
+        image_size=IMAGE_SIZE,
+        unet=settings.unet,
+        autoencoder=trained.config,
+        text=text_config,
+        schedule=settings.schedule,
+    )
+    text_encoder = _load(lambda: build_text_encoder(text_config), text / "text_encoder.safetensors")
+    tokenizer = WordPieceTokenizer.from_file(text / "tokenizer.json", text_config.max_tokens)
+    unet = UNet(settings.unet).to(memory_format=torch.channels_last)
+    return Model(config, tokenizer, text_encoder, unet, trained)  # type: ignore[arg-type]
+
+
+def _load(build, file: Path) -> torch.nn.Module:  # type: ignore[no-untyped-def]
+    check_weights(build, file)
+    return load_weights(build, file)
+
+
+def train_unet(settings: UNetSettings, data: Path, autoencoder: Path, text: Path, run: Path, out: Path | None) -> None:
+    """Train, then write the whole model as a checkpoint to `out` (when given), replacing one that is there."""
+    model = open_untrained(settings, autoencoder, text)
+    samples = choose_samples(data, settings.styles, "train")
+    for part in (model.text_encoder, model.autoencoder, model.unet):
+        part.to(choose_device())
+    inputs = prepare_inputs(samples, model.autoencoder, model.tokenizer, model.text_encoder, run)
+    task = UNetTask(settings, model, inputs, family_weights(samples, settings.family_power))
+    state = train(task, run)
+    average_in(state)
+    if out is not None:
+        save_checkpoint(model, out, overwrite=out.exists())
+
+
+def _write_json(values: object, path: Path) -> None:
+    temporary = path.with_suffix(".partial")
+    temporary.write_text(json.dumps(values, indent=2) + "\n")
+    os.replace(temporary, path)
+
+

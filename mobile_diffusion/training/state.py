@@ -1,0 +1,81 @@
+"""The state of a training run on disk: everything needed to go on at the exact next step.
+
+One safetensors file (weights, their moving average, AdamW's moments) whose metadata holds the step; written to a
+temporary name and renamed, so a kill at any moment leaves the last complete state.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim import AdamW
+
+from mobile_diffusion.errors import TrainingError
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+@dataclass
+class TrainState:
+    """A module in training, its moving average, its optimiser, and how many steps are done."""
+
+    module: nn.Module
+    average: dict[str, Tensor]
+    """Exponential moving average of every parameter, float32."""
+    optimizer: AdamW
+    step: int = 0
+
+    @classmethod
+    def start(cls, module: nn.Module, optimizer: AdamW) -> TrainState:
+        """State at step zero; the average begins at the initial weights."""
+        average = {name: value.detach().clone() for name, value in module.named_parameters()}
+        return cls(module, average, optimizer)
+
+    @torch.no_grad()
+    def update_average(self, decay: float) -> None:
+        """One step of the moving average, with a decay that grows from 0.1 to `decay` over the first steps."""
+        decay = min(decay, (1 + self.step) / (10 + self.step))
+        torch._foreach_lerp_(list(self.average.values()), list(self.module.parameters()), 1 - decay)
+
+
+def save_state(state: TrainState, path: Path) -> None:
+    """Write the state atomically."""
+    tensors = {f"average.{name}": value for name, value in state.average.items()}
+    for name, value in state.module.named_parameters():
+        tensors[f"module.{name}"] = value.detach()
+        for moment in MOMENTS:
+            if value in state.optimizer.state:
+                tensors[f"{moment}.{name}"] = state.optimizer.state[value][moment]
+    temporary = path.with_suffix(".partial")
+    contiguous = {name: value.cpu().contiguous() for name, value in tensors.items()}
+    save_file(contiguous, temporary, metadata={"step": str(state.step)})
+    os.replace(temporary, path)
+
+
+def load_state(state: TrainState, path: Path) -> None:
+    """Fill `state` from `path`; raises `TrainingError` when it is not a state of this module."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            state.step = int((file.metadata() or {})["step"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        _fill(state, tensors)
+    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise TrainingError(
+            f"{path}: expected a training state of this module, got {error}; delete the run to start again"
+        ) from None
+
+
+@torch.no_grad()
+def _fill(state: TrainState, tensors: dict[str, Tensor]) -> None:
+    for name, value in state.module.named_parameters():
+        value.copy_(tensors[f"module.{name}"])
+        state.average[name].copy_(tensors[f"average.{name}"])
+        if f"exp_avg.{name}" in tensors:
+            moments = {moment: torch.empty_like(value).copy_(tensors[f"{moment}.{name}"]) for moment in MOMENTS}
+            state.optimizer.state[value] = {"step": torch.tensor(float(state.step)), **moments}

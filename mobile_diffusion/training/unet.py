@@ -1,0 +1,78 @@
+"""Training of the U-Net: v- or epsilon-prediction with classifier-free dropout on precomputed latents."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mobile_diffusion.checkpoint import Model
+from mobile_diffusion.data import Sample
+from mobile_diffusion.pipeline import Pipeline
+from mobile_diffusion.schedule import add_noise, alphas_sigmas, velocity
+from mobile_diffusion.training.latents import TrainingInputs
+from mobile_diffusion.training.settings import UNetSettings
+from mobile_diffusion.training.sheets import contact_sheet, write_png
+
+SHEET_COLUMNS = 8
+SHEET_SEED = 7
+
+
+def family_weights(samples: list[Sample], power: float) -> Tensor:
+    """Sampling weight of every picture, float64 (N,): 1 / (size of its concept family) ** power.
+
+    Families such as clock faces are many near-duplicates; without weights they crowd out single concepts.
+    """
+    sizes = Counter(sample.family for sample in samples)
+    return torch.tensor([sizes[sample.family] ** -power for sample in samples], dtype=torch.float64)
+
+
+def stratified_timesteps(count: int, train_steps: int, generator: torch.Generator) -> Tensor:
+    """Time steps int64 (count,), one in each of `count` equal strata: uniform, with less variance a batch."""
+    strata = torch.arange(count) + torch.rand(count, generator=generator)
+    return (strata * train_steps / count).long().clamp(max=train_steps - 1)
+
+
+def choose_captions(inputs: TrainingInputs, chosen: Tensor, settings: UNetSettings, generator: torch.Generator) -> Tensor:
+    """Rows int64 (B,) of `inputs.contexts`: the label, another caption, or the null condition."""
+    count = len(chosen)
+    label, other, dropped = torch.rand(3, count, generator=generator)
+    offset = (other * inputs.caption_count[chosen]).long()
+    rows = inputs.first_caption[chosen] + torch.where(label < settings.label_share, 0, offset)
+    return torch.where(dropped < settings.condition_dropout, 0, rows)
+
+
+class UNetTask:
+    """The loop's task: predict v (or epsilon) of noised latents from noise level and caption."""
+
+    def __init__(self, settings: UNetSettings, model: Model, inputs: TrainingInputs, weights: Tensor) -> None:
+        self.settings, self.loop, self.model, self.inputs = settings, settings.loop, model, inputs
+        self.module = model.unet.train()
+        self.weights = weights
+        alphas, sigmas = alphas_sigmas(settings.schedule)
+        self.alphas, self.sigmas = torch.from_numpy(alphas).float(), torch.from_numpy(sigmas).float()
+
+    def loss(self, step: int, generator: torch.Generator) -> Tensor:
+        """Mean squared error of the prediction (Salimans and Ho 2022 for v; Ho et al. 2020 for epsilon)."""
+        count, schedule = self.loop.batch, self.settings.schedule
+        chosen = torch.multinomial(self.weights, count, replacement=True, generator=generator)
+        timesteps = stratified_timesteps(count, schedule.train_steps, generator)
+        noise = torch.randn(count, *self.inputs.latents.shape[1:], generator=generator)
+        alpha, sigma = (table[timesteps][:, None, None, None] for table in (self.alphas, self.sigmas))
+        clean = self.inputs.latents[chosen]
+        noisy = add_noise(clean, noise, alpha, sigma)
+        target = velocity(clean, noise, alpha, sigma) if schedule.prediction == "v" else noise
+        context = self.inputs.contexts[choose_captions(self.inputs, chosen, self.settings, generator)].float()
+        device = next(self.module.parameters()).device
+        noisy, timesteps, context, target = (x.to(device) for x in (noisy, timesteps, context, target))
+        predicted = self.module(noisy.contiguous(memory_format=torch.channels_last), timesteps, context)
+        return F.mse_loss(predicted.float(), target)
+
+    def sheet(self, path: Path) -> None:
+        """The settings' prompts, drawn in the schedule's steps."""
+        pipeline = Pipeline.from_model(self.model)
+        pictures = [pipeline.generate(prompt, seed=SHEET_SEED) for prompt in self.settings.prompts]
+        write_png(contact_sheet(pictures, self.settings.prompts, SHEET_COLUMNS), path)

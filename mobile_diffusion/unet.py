@@ -1,0 +1,242 @@
+"""The slim U-Net: each stage says its channels, ResNet blocks and transformers (`UNetConfig`).
+
+With Stable Diffusion's counts it is Stable Diffusion's U-Net, name for name; with fewer it is BK-SDM's or
+SnapFusion's.  The time embedding is apart from the prediction (`embed_time`, `predict`), so that an exported
+graph holds it as a table and computes no sinusoid.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mobile_diffusion.blocks import Downsample, ResnetBlock, Upsample, attention
+from mobile_diffusion.config import Stage, UNetConfig
+
+EPSILON = 1e-5
+TRANSFORMER_EPSILON = 1e-6
+
+
+def sinusoid(timesteps: Tensor, width: int) -> Tensor:
+    """Sinusoidal embedding, cosines first: timesteps (B,) -> float32 (B, width) (Ho et al. 2020)."""
+    half = width // 2
+    rates = torch.exp(-math.log(10000.0) * torch.arange(half, dtype=torch.float32, device=timesteps.device) / half)
+    angles = timesteps.float()[:, None] * rates
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)
+
+
+class TimeEmbedding(nn.Module):
+    """Two linear layers over the sinusoid."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.linear_1 = nn.Linear(channels, width)
+        self.linear_2 = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels) -> (B, width)."""
+        return self.linear_2(F.silu(self.linear_1(x)))
+
+
+class Attention(nn.Module):
+    """Attention from the image's positions to themselves or to the text."""
+
+    def __init__(self, width: int, context_width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.to_q = nn.Linear(width, width, bias=False)
+        self.to_k = nn.Linear(context_width, width, bias=False)
+        self.to_v = nn.Linear(context_width, width, bias=False)
+        self.to_out = nn.ModuleList([nn.Linear(width, width)])
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """x (B, h*w, width), context (B, L, context_width) -> (B, h*w, width)."""
+        return self.to_out[0](attention(self.to_q(x), self.to_k(context), self.to_v(context), self.heads))
+
+
+class GatedGelu(nn.Module):
+    """GEGLU (Shazeer 2020): one half of a projection gates the other."""
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.inner = inner
+        self.proj = nn.Linear(width, 2 * inner)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, N, width) -> (B, N, inner)."""
+        both = self.proj(x)
+        return both[..., : self.inner] * F.gelu(both[..., self.inner :])
+
+
+class FeedForward(nn.Module):
+    """GEGLU and a projection back; `net.1` is diffusers' dropout, which holds no parameters."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.net = nn.ModuleList([GatedGelu(width, 4 * width), nn.Identity(), nn.Linear(4 * width, width)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, N, width) -> (B, N, width)."""
+        for layer in self.net:
+            x = layer(x)
+        return x
+
+
+class TransformerBlock(nn.Module):
+    """Self-attention, cross-attention and feed-forward, each behind a layer norm and beside a residual."""
+
+    def __init__(self, width: int, context_width: int, heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width)
+        self.attn1 = Attention(width, width, heads)
+        self.norm2 = nn.LayerNorm(width)
+        self.attn2 = Attention(width, context_width, heads)
+        self.norm3 = nn.LayerNorm(width)
+        self.ff = FeedForward(width)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """x (B, h*w, width), context (B, L, D) -> (B, h*w, width)."""
+        normed = self.norm1(x)
+        x = x + self.attn1(normed, normed)
+        x = x + self.attn2(self.norm2(x), context)
+        return x + self.ff(self.norm3(x))
+
+
+class SpatialTransformer(nn.Module):
+    """A transformer block over the positions of a feature map ("CA" in SnapFusion's table)."""
+
+    def __init__(self, channels: int, context_width: int, heads: int, groups: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(groups, channels, TRANSFORMER_EPSILON)
+        self.proj_in = nn.Conv2d(channels, channels, 1)
+        self.transformer_blocks = nn.ModuleList([TransformerBlock(channels, context_width, heads)])
+        self.proj_out = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """x (B, C, h, w), context (B, L, D) -> (B, C, h, w)."""
+        hidden = self.proj_in(self.norm(x)).flatten(2).transpose(1, 2)  # (B, h*w, C)
+        for block in self.transformer_blocks:
+            hidden = block(hidden, context)
+        return x + self.proj_out(hidden.transpose(1, 2).reshape(x.shape))  # (B, C, h, w)
+
+
+class UNetStage(nn.Module):
+    """The ResNet blocks and transformers of one stage; `inputs` are the channels each ResNet block is given."""
+
+    def __init__(self, config: UNetConfig, stage: Stage, inputs: list[int]) -> None:
+        super().__init__()
+        self.stage = stage
+        self.resnets = nn.ModuleList(
+            ResnetBlock(count, stage.channels, config.time_width, config.groups, EPSILON) for count in inputs
+        )
+        self.attentions = nn.ModuleList(
+            SpatialTransformer(stage.channels, config.context_width, config.heads, config.groups)
+            for _ in range(stage.transformers)
+        )
+
+    def step(self, index: int, x: Tensor, time: Tensor, context: Tensor) -> Tensor:
+        """ResNet block `index` and the transformers behind it: (B, C_in, h, w) -> (B, C, h, w)."""
+        x = self.resnets[index](x, time)
+        first = sum(self.stage.transformers_after(i) for i in range(index))
+        for transformer in self.attentions[first : first + self.stage.transformers_after(index)]:
+            x = transformer(x, context)
+        return x
+
+
+class DownStage(UNetStage):
+    """A stage on the way down; returns every feature map that the way up will want."""
+
+    def __init__(self, config: UNetConfig, stage: Stage, inputs: int, last: bool) -> None:
+        super().__init__(config, stage, [inputs] + [stage.channels] * (stage.resnets - 1))
+        self.downsamplers = nn.ModuleList([] if last else [Downsample(stage.channels)])
+
+    def forward(self, x: Tensor, time: Tensor, context: Tensor) -> list[Tensor]:
+        """x (B, C_in, h, w) -> one (B, C, h, w) a ResNet block, then (B, C, h/2, w/2) unless it is the last."""
+        outputs: list[Tensor] = []
+        for index in range(len(self.resnets)):
+            x = self.step(index, x, time, context)
+            outputs.append(x)
+        return outputs + [down(x) for down in self.downsamplers]
+
+
+class MidStage(UNetStage):
+    """The middle: a ResNet block, then transformer and ResNet block in turn."""
+
+    def __init__(self, config: UNetConfig, stage: Stage) -> None:
+        super().__init__(config, stage, [stage.channels] * stage.resnets)
+
+    def forward(self, x: Tensor, time: Tensor, context: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C, h, w)."""
+        x = self.resnets[0](x, time)
+        for index in range(max(len(self.attentions), len(self.resnets) - 1)):
+            x = self.attentions[index](x, context) if index < len(self.attentions) else x
+            x = self.resnets[index + 1](x, time) if index + 1 < len(self.resnets) else x
+        return x
+
+
+class UpStage(UNetStage):
+    """A stage on the way up; every ResNet block also takes one feature map of the way down."""
+
+    def __init__(self, config: UNetConfig, stage: Stage, inputs: int, skips: list[int], last: bool) -> None:
+        widths = [inputs] + [stage.channels] * (stage.resnets - 1)
+        super().__init__(config, stage, [width + skip for width, skip in zip(widths, skips, strict=True)])
+        self.upsamplers = nn.ModuleList([] if last else [Upsample(stage.channels)])
+
+    def forward(self, x: Tensor, skips: list[Tensor], time: Tensor, context: Tensor) -> Tensor:
+        """x (B, C_in, h, w) and a skip a ResNet block, nearest first -> (B, C, 2h, 2w), or (B, C, h, w) at last."""
+        for index, skip in enumerate(skips):
+            x = self.step(index, torch.cat([x, skip], dim=1), time, context)
+        for up in self.upsamplers:
+            x = up(x)
+        return x
+
+
+class UNet(nn.Module):
+    """Predicts epsilon or v from noisy latents, a time step and the text."""
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        first, last = config.down[0].channels, len(config.down) - 1
+        self.time_embedding = TimeEmbedding(first, config.time_width)
+        self.conv_in = nn.Conv2d(config.in_channels, first, 3, padding=1)
+        self.down_blocks = nn.ModuleList()
+        width, skips = first, [first]
+        for index, stage in enumerate(config.down):
+            self.down_blocks.append(DownStage(config, stage, width, index == last))
+            width = stage.channels
+            skips += [width] * (stage.resnets + (index != last))
+        self.mid_block = MidStage(config, config.mid) if config.mid else None
+        self.up_blocks = nn.ModuleList()
+        for index, stage in enumerate(config.up):
+            taken = [skips.pop() for _ in range(stage.resnets)]
+            self.up_blocks.append(UpStage(config, stage, width, taken, index == last))
+            width = stage.channels
+        self.conv_norm_out = nn.GroupNorm(config.groups, width, EPSILON)
+        self.conv_out = nn.Conv2d(width, config.out_channels, 3, padding=1)
+
+    def embed_time(self, timesteps: Tensor) -> Tensor:
+        """Time steps (B,) -> embeddings (B, time_width), through the SiLU that every ResNet block begins with."""
+        waves = sinusoid(timesteps, self.config.down[0].channels)
+        return F.silu(self.time_embedding(waves.to(self.time_embedding.linear_1.weight.dtype)))
+
+    def predict(self, latents: Tensor, time: Tensor, context: Tensor) -> Tensor:
+        """latents (B, C, h, w), time (1 or B, time_width) of `embed_time`, context (B, L, D) -> (B, C, h, w)."""
+        x = self.conv_in(latents)
+        skips = [x]
+        for down in self.down_blocks:
+            skips += down(skips[-1], time, context)
+        x = skips[-1]
+        if self.mid_block is not None:
+            x = self.mid_block(x, time, context)
+        for up in self.up_blocks:
+            taken = [skips.pop() for _ in up.resnets]
+            x = up(x, taken, time, context)
+        return self.conv_out(F.silu(self.conv_norm_out(x)))
+
+    def forward(self, latents: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
+        """latents (B, C, h, w), timesteps (B,), context (B, L, D) -> prediction (B, C, h, w)."""
+        return self.predict(latents, self.embed_time(timesteps), context)

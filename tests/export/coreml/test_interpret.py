@@ -1,0 +1,166 @@
+"""Saved packages through the interpreter: whole stages against PyTorch, and what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from export.coreml.interpret import OPS, Program
+from export.stages import STAGES, ExportStage
+from mobile_diffusion.errors import ExportError
+
+LIMIT_DB = 45.0
+"""Half precision with random weights stands at 57 to 70 dB."""
+Inputs = Callable[..., dict[str, np.ndarray]]
+SaveProgram = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def programs(coreml_folder: Path) -> dict[str, Program]:
+    return {stage: Program.open(coreml_folder / f"{stage}.mlpackage") for stage in STAGES}
+
+
+def decibels(reference: np.ndarray, candidate: np.ndarray) -> float:
+    """Signal to noise ratio in float64."""
+    wanted = reference.astype(np.float64)
+    assert wanted.std() > 1e-3, "a reference of about zero proves nothing"
+    return float(10 * np.log10(np.square(wanted).sum() / np.square(candidate - wanted).sum()))
+
+
+def reference(stage: ExportStage, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    with torch.inference_mode():
+        return stage.module(*(torch.from_numpy(arrays[spec.name]) for spec in stage.inputs)).numpy()
+
+
+def only(outputs: dict[str, np.ndarray]) -> np.ndarray:
+    (value,) = outputs.values()
+    return value
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_is_pytorchs(
+    stage: str, programs: dict[str, Program], tiny_stages: Mapping[str, ExportStage], make_inputs: Inputs
+) -> None:
+    arrays = make_inputs(stage)
+    wanted, got = reference(tiny_stages[stage], arrays), only(programs[stage].run(**arrays))
+    assert (got.dtype, got.shape) == (wanted.dtype, wanted.shape)
+    assert decibels(wanted, got) > LIMIT_DB
+
+
+@pytest.mark.parametrize("step", range(8))
+def test_the_prediction_of_every_step_is_pytorchs(
+    step: int, programs: dict[str, Program], tiny_stages: Mapping[str, ExportStage], make_inputs: Inputs
+) -> None:
+    """The network's part b m alone: the latents themselves pass through in float32 and would flatter it."""
+    arrays, stage = make_inputs("denoise", step), tiny_stages["denoise"]
+    kept = float(stage.module.a[step]) * arrays["latents"]  # type: ignore[index,arg-type]
+    wanted, got = reference(stage, arrays), only(programs["denoise"].run(**arrays))
+    assert decibels(wanted - kept, got - kept) > LIMIT_DB
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_without_rounding_only_the_weights_differ(
+    stage: str, programs: dict[str, Program], tiny_stages: Mapping[str, ExportStage], make_inputs: Inputs
+) -> None:
+    arrays = make_inputs(stage)
+    wanted = reference(tiny_stages[stage], arrays)
+    exact = dataclasses.replace(programs[stage], precision="float32")
+    rounded = decibels(wanted, only(programs[stage].run(**arrays)))
+    assert decibels(wanted, only(exact.run(**arrays))) > rounded
+
+
+def test_a_run_leaves_the_program_as_it_was(programs: dict[str, Program], make_inputs: Inputs) -> None:
+    arrays = make_inputs("denoise")
+    first = only(programs["denoise"].run(**arrays))
+    kept = first.copy()
+    second = only(programs["denoise"].run(**make_inputs("denoise", 5)))
+    np.testing.assert_array_equal(first, kept)
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(only(programs["denoise"].run(**arrays)), kept)
+
+
+def test_values_are_forgotten_after_their_last_use(programs: dict[str, Program]) -> None:
+    for program in programs.values():
+        alive, most = set(program.input_slots.values()), 0
+        for instruction in program.instructions:
+            alive |= set(instruction.results)
+            most = max(most, len(alive))
+            alive -= set(instruction.last_uses)
+        assert alive == set(program.output_slots.values())
+        assert most < 16 < len(program.instructions)
+
+
+def test_half_precision_overflow_is_seen(save_program: SaveProgram) -> None:
+    from coremltools.converters.mil import Builder
+
+    path = save_program(lambda x: Builder.square(x=x), "FLOAT16", x=(1, 2))
+    arrays = {"x": np.array([[200.0, 300.0]], np.float32)}
+    np.testing.assert_array_equal(only(Program.open(path).run(**arrays)), [[40000.0, np.inf]])
+    np.testing.assert_array_equal(only(Program.open(path, "float32").run(**arrays)), [[40000.0, 90000.0]])
+
+
+def test_outputs_that_are_inputs_or_constants_are_given(save_program: SaveProgram) -> None:
+    from coremltools.converters.mil import Builder
+
+    path = save_program(lambda x, y: (Builder.add(x=x, y=y), Builder.identity(x=x)), x=(1, 2), y=(1, 2))
+    ones = np.ones((1, 2), np.float32)
+    outputs = Program.open(path).run(x=ones, y=2 * ones)
+    assert sorted(float(value.mean()) for value in outputs.values()) == [1.0, 3.0]
+
+
+def test_an_unknown_operation_is_named(save_program: SaveProgram) -> None:
+    from coremltools.converters.mil import Builder
+
+    assert "cumsum" not in OPS
+    path = save_program(lambda x: Builder.cumsum(x=x, axis=1), x=(1, 3))
+    with pytest.raises(ExportError, match=r"expected only known operations, got 'cumsum'"):
+        Program.open(path)
+
+
+def test_an_unknown_parameter_is_named(save_program: SaveProgram, monkeypatch: pytest.MonkeyPatch) -> None:
+    from coremltools.converters.mil import Builder
+
+    monkeypatch.setitem(OPS, "gelu", lambda x: x)
+    path = save_program(lambda x: Builder.gelu(x=x), x=(1, 3))
+    with pytest.raises(ExportError, match=r"gelu .* parameters that are not interpreted: .*'mode'"):
+        Program.open(path)
+
+
+def test_an_unknown_precision_is_refused(programs: dict[str, Program]) -> None:
+    with pytest.raises(ExportError, match=r"precision: expected one of .*, got 'float64'"):
+        dataclasses.replace(programs["denoise"], precision="float64")
+
+
+@pytest.mark.parametrize("step", [-1, 8, 70000])
+def test_a_step_outside_the_table_is_refused(
+    step: int, programs: dict[str, Program], make_inputs: Inputs
+) -> None:
+    with pytest.raises(ExportError, match=r"expected (values|indices) from"):
+        programs["denoise"].run(**make_inputs("denoise", step))
+
+
+@pytest.mark.parametrize("damage", ["absent", "empty", "garbage", "no weights"])
+def test_what_is_no_package_is_refused(damage: str, save_program: SaveProgram, tmp_path: Path) -> None:
+    from coremltools.converters.mil import Builder
+
+    weight = np.ones((64, 64), np.float32)
+    path = save_program(lambda x: Builder.linear(x=x, weight=weight), x=(1, 64))
+    if damage == "absent":
+        path = tmp_path / "other.mlpackage"
+    elif damage == "empty":
+        (path / "Manifest.json").write_bytes(b"")
+    else:
+        name = {"garbage": "*.mlmodel", "no weights": "weight.bin"}[damage]
+        (found,) = path.rglob(name)
+        os.remove(found) if damage == "no weights" else found.write_bytes(b"not a program" * 100)
+    with pytest.raises(
+        ExportError, match=r"\.mlpackage: expected a Core ML program: .+; export it again"
+    ) as caught:
+        Program.open(path)
+    assert "\n" not in str(caught.value)

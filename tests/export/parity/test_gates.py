@@ -1,0 +1,102 @@
+"""Gates: every precision has a limit for every check, and nothing broken passes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from export.parity.gates import THRESHOLDS, judge, limits, require
+from export.parity.metrics import compare, compare_pictures
+from export.parity.report import build_report, parity_table
+from export.parity.trajectories import CHECKS, Measurement
+from mobile_diffusion.errors import ParityError
+
+
+def reference() -> np.ndarray:
+    return np.random.default_rng(0).random((1, 3, 16, 16)).astype(np.float32)
+
+
+def measurement(check: str, candidate: np.ndarray) -> Measurement:
+    distance = compare_pictures if check == "picture" else compare
+    return Measurement("fake", check, "'apple' seed 1", None, distance(reference(), candidate))
+
+
+def spoiled(kind: str) -> np.ndarray:
+    candidate = reference()
+    values = {"nan": math.nan, "inf": math.inf, "minus inf": -math.inf, "spike": 1e9}
+    if kind == "zeros":
+        return np.zeros_like(candidate)
+    if kind == "all nan":
+        return np.full_like(candidate, math.nan)
+    candidate[0, 1, 2, 3] = values[kind]
+    return candidate
+
+
+@pytest.mark.parametrize("precision", THRESHOLDS)
+@pytest.mark.parametrize("check", CHECKS)
+def test_every_check_has_a_limit_with_a_reason(precision: str, check: str) -> None:
+    found = limits(precision, check)
+    assert found
+    assert all(limit.reason and limit.at_least > 0 for limit in found)
+
+
+@pytest.mark.parametrize("precision", THRESHOLDS)
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("kind", ["nan", "inf", "minus inf", "spike", "zeros", "all nan"])
+def test_broken_outputs_fail_every_gate(precision: str, check: str, kind: str) -> None:
+    assert judge([measurement(check, spoiled(kind))], precision)
+
+
+@pytest.mark.parametrize("precision", THRESHOLDS)
+@pytest.mark.parametrize("check", CHECKS)
+def test_equal_outputs_pass(precision: str, check: str) -> None:
+    assert judge([measurement(check, reference())], precision) == []
+
+
+def test_the_limit_itself_passes_and_just_below_fails() -> None:
+    exact = reference().astype(np.float64)
+    for offset, passes in ((1e-6, True), (-1e-6, False)):
+        scale = 1 + 10 ** (-(80 + offset) / 20)
+        metrics = compare(exact, exact * scale)
+        assert (judge([Measurement("fake", "denoise", "case", 0, metrics)], "fp32") == []) is passes
+
+
+def test_wrong_shape_fails() -> None:
+    failures = judge([Measurement("fake", "denoise", "case", 3, None, "expected (1, 4), got (4,)")], "fp32")
+    assert "step 3" in str(failures[0])
+    assert "(4,)" in str(failures[0])
+
+
+def test_all_failures_are_raised_once_in_one_line() -> None:
+    failures = judge([measurement(check, spoiled("nan")) for check in CHECKS], "fp32")
+    with pytest.raises(ParityError) as caught:
+        require(failures, len(CHECKS))
+    message = str(caught.value)
+    assert message.startswith("6 gates failed in 6 comparisons")
+    assert "and 3 more" in message
+    assert "\n" not in message
+
+
+def test_no_measurements_are_no_parity() -> None:
+    with pytest.raises(ParityError, match="nothing was compared"):
+        require([], 0)
+    assert not build_report({"fake": []}, {"fake": "fp32"}).passed
+
+
+def test_report_says_failed_and_stays_json() -> None:
+    import json
+
+    found = [measurement(check, spoiled("nan") if check == "denoise" else reference()) for check in CHECKS]
+    report = build_report({"fake": found}, {"fake": "fp32"})
+    rows = {row.check: row for row in report.rows()}
+    assert not report.passed
+    assert not rows["denoise"].passed
+    assert math.isnan(rows["denoise"].worst)
+    assert rows["picture"].passed
+    values = json.loads(json.dumps(report.to_json(), allow_nan=False))
+    summary = {row["check"]: row for row in values["summary"]}
+    assert summary["denoise"]["worst"] is None
+    assert summary["picture"]["worst"] == 300.0
+    assert parity_table(report).row_count == len(CHECKS)

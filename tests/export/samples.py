@@ -1,0 +1,66 @@
+"""A small manifest and bundle that need no model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from export.bundle import write_bundle
+from export.manifest import (
+    FORMAT,
+    SCHEMA_VERSION,
+    ArtifactEntry,
+    FileEntry,
+    Manifest,
+    ModelEntry,
+    ParityEntry,
+    RuntimeEntry,
+    ScheduleEntry,
+    StageEntry,
+    TokenizerEntry,
+    ToolEntry,
+)
+from export.stages import STAGES, TensorSpec
+
+FILES = {
+    "encode_text.mlpackage/Manifest.json": b"{}",
+    "encode_text.mlpackage/Data/weights/weight.bin": bytes(range(256)),
+    "denoise.mlpackage/Manifest.json": b"denoise",
+    "decode_image.mlpackage/Manifest.json": b"decode",
+    "tokenizer.json": b'{"words": []}',
+    "golden/index.json": b'{"cases": []}',
+    "golden/0/latents.bin": bytes(64),
+    "parity.json": b"{}",
+    "empty.txt": b"",
+}
+
+
+def sample_manifest(files: tuple[FileEntry, ...]) -> Manifest:
+    """A manifest that fits FILES."""
+    tensor = TensorSpec("latents", "float32", (1, 4, 2, 2))
+    artifacts = tuple(
+        ArtifactEntry(stage, f"{stage}.mlpackage", "main", "out", "fp16", "none") for stage in STAGES
+    )
+    return Manifest(
+        format=FORMAT,
+        schema_version=SCHEMA_VERSION,
+        target="ios",
+        model=ModelEntry("tiny", "MIT", 16, "0" * 64),
+        stages=tuple(StageEntry(stage, (tensor,), (tensor,)) for stage in STAGES),
+        runtimes=(RuntimeEntry("coreml", True, artifacts),),
+        schedule=ScheduleEntry(
+            "ddim", "v", "trailing", 1000, (999, 499), (0.5, 1.0), (-0.5, -0.25), "cfg", 3.0, "philox4x32-10"
+        ),
+        tokenizer=TokenizerEntry("wordpiece", 24, ("tokenizer.json",)),
+        golden="golden/index.json",
+        parity=(ParityEntry("coreml", "denoise", "snr_db", 61.5, 40.0),),
+        tools=(ToolEntry("torch", "2.13.0"),),
+        files=files,
+    )
+
+
+def write_sample(out: Path, force: bool = False, content: dict[str, bytes] | None = None) -> None:
+    """Write a bundle with FILES, or other contents under the same names."""
+    with write_bundle(out, lambda folder, files: sample_manifest(files), force) as folder:
+        for path, data in (FILES | (content or {})).items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(data)
