@@ -8,7 +8,7 @@ MODEL := assets/emoji
 .PHONY: demo test test-full lint data train clean
 
 demo: $(INSTALLED)
-	$(BIN)/mobile-diffusion demo --model $(MODEL) --out build
+	$(BIN)/mobile-diffusion demo --model $(MODEL) --build build
 
 test: $(INSTALLED) lint
 	$(BIN)/python -m pytest -m "not full"

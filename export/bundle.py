@@ -48,9 +48,7 @@ class Bundle:
         """The tokenizer in the bundle."""
         entry = self.manifest.tokenizer
         if entry.kind != "wordpiece":
-            raise BundleError(
-                f"{self.path}: expected a wordpiece tokenizer, got {entry.kind!r}; update the product"
-            )
+            raise BundleError(f"{self.path}: expected a wordpiece tokenizer, got {entry.kind!r}; update the product")
         return WordPieceTokenizer.from_file(self.path / entry.files[0], entry.max_tokens)
 
 
@@ -124,9 +122,7 @@ def walk(folder: Path) -> Iterator[str]:
 
 
 def _raise_unreadable(error: OSError) -> None:
-    raise BundleError(
-        f"{error.filename}: expected a folder that can be read, got {error.strerror}"
-    ) from error
+    raise BundleError(f"{error.filename}: expected a folder that can be read, got {error.strerror}") from error
 
 
 def check_replaceable(out: Path) -> None:

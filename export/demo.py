@@ -61,9 +61,7 @@ def run_demo(
     exported = []
     for number, name in enumerate(ORDER):
         part = part_of(progress, number * _EXPORTED / len(ORDER), _EXPORTED / len(ORDER))
-        exported.append(
-            export_target(model, TARGETS[name], build / name, force=True, threads=threads, progress=part)
-        )
+        exported.append(export_target(model, TARGETS[name], build / name, force=True, threads=threads, progress=part))
     artists = [open_artist(checkpoint, None, threads=threads), *_artists(exported, threads)]
     rows = []
     for number, (prompt, seed) in enumerate(prompts):

@@ -59,9 +59,7 @@ def describe(
     )
 
 
-def _describe_runtime(
-    runtime: Runtime, stages: Stages, artifacts: Mapping[str, str], primary: bool
-) -> RuntimeEntry:
+def _describe_runtime(runtime: Runtime, stages: Stages, artifacts: Mapping[str, str], primary: bool) -> RuntimeEntry:
     entries = (
         ArtifactEntry(
             stage=name,
@@ -95,8 +93,7 @@ def _describe_schedule(model: Model) -> ScheduleEntry:
 
 def _summarise(parity: ParityReport) -> tuple[ParityEntry, ...]:
     return tuple(
-        ParityEntry(row.runtime, row.check, row.metric, min(row.worst, MAX_DB), row.limit)
-        for row in parity.rows()
+        ParityEntry(row.runtime, row.check, row.metric, min(row.worst, MAX_DB), row.limit) for row in parity.rows()
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from export.bundle import Bundle, open_bundle
 from export.stages import TensorSpec
@@ -56,7 +57,7 @@ def bundle_artist(bundle: Bundle, runtime: str | None, steps: int | None, thread
         )
     entry, runner = open_runner(bundle, runtime, threads)
     settings = DrawSettings(latents_of(bundle).shape, count, schedule.guidance_default)
-    return Artist(entry.title, runner.run, bundle.tokenizer(), settings)
+    return Artist(entry.title, cast(RunStage, runner.run), bundle.tokenizer(), settings)
 
 
 def latents_of(bundle: Bundle) -> TensorSpec:
@@ -65,17 +66,13 @@ def latents_of(bundle: Bundle) -> TensorSpec:
         for tensor in stage.inputs:
             if stage.name == "denoise" and tensor.name == "latents":
                 return tensor
-    raise BundleError(
-        f"{bundle.path}: expected denoise to take latents, got another signature; export it again"
-    )
+    raise BundleError(f"{bundle.path}: expected denoise to take latents, got another signature; export it again")
 
 
 def check_picture_path(path: Path) -> None:
     """Raise `ExportError` before any work when a PNG cannot be written to `path`."""
     if path.is_dir():
-        raise ExportError(
-            f"{path}: expected a picture file, got a folder; give -o a file name such as {path}/a.png"
-        )
+        raise ExportError(f"{path}: expected a picture file, got a folder; give -o a file name such as {path}/a.png")
     if path.suffix.lower() != ".png":
         raise ExportError(f"{path}: expected a file name that ends in .png, got {path.name!r}")
     if not path.parent.is_dir():

@@ -91,9 +91,7 @@ class StageEntry:
         _require(self.name in STAGES, f"a stage of {STAGES}", self.name)
         for tensor in (*self.inputs, *self.outputs):
             _require(tensor.dtype in DTYPES, f"a dtype of {DTYPES} for {tensor.name}", tensor.dtype)
-            _require(
-                all(size > 0 for size in tensor.shape), f"a static shape for {tensor.name}", tensor.shape
-            )
+            _require(all(size > 0 for size in tensor.shape), f"a static shape for {tensor.name}", tensor.shape)
 
 
 @dataclass(frozen=True)
@@ -150,9 +148,7 @@ class ScheduleEntry:
 
     def __post_init__(self) -> None:
         lengths = {len(self.timesteps), len(self.a), len(self.b)}
-        _require(
-            len(lengths) == 1 and 0 not in lengths, "as many a and b as timesteps, one at least", lengths
-        )
+        _require(len(lengths) == 1 and 0 not in lengths, "as many a and b as timesteps, one at least", lengths)
         _require(self.guidance_kind in GUIDANCE_KINDS, f"a guidance of {GUIDANCE_KINDS}", self.guidance_kind)
         finite = all(map(math.isfinite, (*self.a, *self.b, self.guidance_default)))
         _require(finite, "finite coefficients", (self.a, self.b, self.guidance_default))
@@ -211,9 +207,7 @@ class Manifest:
 
     def __post_init__(self) -> None:
         _require(self.format == FORMAT, f"format {FORMAT!r}", self.format)
-        _require(
-            self.schema_version == SCHEMA_VERSION, f"schema_version {SCHEMA_VERSION}", self.schema_version
-        )
+        _require(self.schema_version == SCHEMA_VERSION, f"schema_version {SCHEMA_VERSION}", self.schema_version)
         names = tuple(stage.name for stage in self.stages)
         _require(names == STAGES, f"the stages {STAGES}", names)
         _require(sum(runtime.primary for runtime in self.runtimes) == 1, "one primary runtime", self.runtimes)
@@ -233,7 +227,7 @@ class Manifest:
 
 def schema() -> dict[str, Any]:
     """The JSON schema (draft 2020-12) of a manifest."""
-    return json.loads(SCHEMA_PATH.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+    return json.loads(SCHEMA_PATH.read_text(encoding="utf-8"))
 
 
 def dump_manifest(manifest: Manifest) -> str:
@@ -264,17 +258,13 @@ def _read_json(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if not folder.is_dir():
         got = "a file" if folder.exists() else "nothing of that name"
-        raise BundleError(
-            f"{folder}: expected a bundle folder, got {got}; give what `python -m export` wrote"
-        )
+        raise BundleError(f"{folder}: expected a bundle folder, got {got}; give what `python -m export` wrote")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BundleError(f"{folder}: expected a bundle, got a folder without {MANIFEST}") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise BundleError(
-            f"{path}: expected JSON, got {type(error).__name__}: {error}; export again"
-        ) from None
+        raise BundleError(f"{path}: expected JSON, got {type(error).__name__}: {error}; export again") from None
     if not isinstance(values, dict):
         raise BundleError(f"{path}: expected a JSON object, got {type(values).__name__}; export again")
     return values

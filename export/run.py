@@ -72,9 +72,7 @@ def check_output(out: Path, checkpoint: Path | None, force: bool) -> None:
     if checkpoint is not None:
         source = checkpoint.resolve()
         if output == source or source in output.parents or output in source.parents:
-            raise ExportError(
-                f"{out}: expected an output apart from the checkpoint {checkpoint}; choose another --out"
-            )
+            raise ExportError(f"{out}: expected an output apart from the checkpoint {checkpoint}; choose another --out")
     check_free(output, check_replaceable if force else None)
 
 
@@ -90,10 +88,7 @@ def _fill(
 ) -> _Parts:
     """Everything of a bundle but the manifest."""
     artifacts = _lower_all(model, target, folder, progress)
-    runners = [
-        (runtime, load_runner(runtime, folder, artifacts[runtime.name], threads))
-        for runtime in target.runtimes
-    ]
+    runners = [(runtime, load_runner(runtime, folder, artifacts[runtime.name], threads)) for runtime in target.runtimes]
     model.tokenizer.save(folder / TOKENIZER_FILE)
     progress(f"{target.title}: drawing with PyTorch", _LOWERED)
     reference = TorchRunner.from_model(model, threads=threads)
@@ -117,9 +112,7 @@ def _lower_all(model: Model, target: Target, folder: Path, progress: Progress) -
         paths = lower(runtime, build_stages(model), folder)
         missing = [stage for stage in STAGES if not (folder / paths.get(stage, "?")).exists()]
         if missing:
-            raise ExportError(
-                f"{runtime.title}: expected a program for {missing[0]}, got none from the lowering"
-            )
+            raise ExportError(f"{runtime.title}: expected a program for {missing[0]}, got none from the lowering")
         artifacts[runtime.name] = paths
     return artifacts
 
@@ -146,8 +139,7 @@ def compare_runners(
     for runtime, runner in runners:
         found = measurements.setdefault(runtime.name, [])
         for trajectory in trajectories:
-            key = (runtime.name, str(trajectory.case))
-            found += measure(
-                runtime.name, runner, trajectory, update, lambda image, key=key: pictures.update({key: image})
-            )
+            distances, picture = measure(runtime.name, runner, trajectory, update)
+            found += distances
+            pictures[runtime.name, str(trajectory.case)] = picture
     return build_report(measurements, {runtime.name: runtime.precision for runtime, _ in runners}), pictures

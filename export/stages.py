@@ -58,6 +58,10 @@ class EncodeText(nn.Module):
 class Denoise(nn.Module):
     """One DDIM step with classifier-free guidance: x' = A_i x + B_i m (DESIGN: the schedule is inside)."""
 
+    times: Tensor
+    a: Tensor
+    b: Tensor
+
     def __init__(self, model: Model) -> None:
         super().__init__()
         self.unet = model.unet

@@ -52,7 +52,7 @@ def staged_folder(out: Path, replace: Callable[[Path], None] | None = None) -> I
     except Exception as error:
         if is_full(error, folder):
             raise ExportError(
-                f"{out}: expected room for the output, got a full disk ({_free(folder)} bytes free there); make room"
+                f"{out}: expected room for it, got a full disk ({_free(folder)} bytes free); make room"
             ) from error
         raise
     finally:
@@ -86,9 +86,7 @@ def check_free(out: Path, replace: Callable[[Path], None] | None) -> None:
     if not os.path.lexists(out):
         return
     if replace is None:
-        raise ExportError(
-            f"{out}: expected a new folder, got one that exists; choose another, or give --force"
-        )
+        raise ExportError(f"{out}: expected a new folder, got one that exists; choose another, or give --force")
     replace(out)
 
 

@@ -73,8 +73,8 @@ EXECUTORCH = Runtime(
     shared_program=True,
     naming="",
     tools=("executorch", "torchao"),
-    extra="android",
-    unverified="ran on this computer's processor with XNNPACK; no Android phone, and none of its GPU or NPU, was used",
+    extra="export",
+    unverified="ran on this computer's processor with XNNPACK; no Android phone, GPU or NPU was used",
 )
 ONNX = Runtime(
     name="onnxruntime",
@@ -86,8 +86,8 @@ ONNX = Runtime(
     precision="fp32",
     shared_program=False,
     tools=("onnx", "onnxsim", "onnxruntime", "onnxscript"),
-    extra="android",
-    unverified="ran on this computer's processor; no Android phone, and none of its GPU or NPU, was used",
+    extra="export",
+    unverified="ran on this computer's processor; no Android phone, GPU or NPU was used",
 )
 COREML = Runtime(
     name="coreml",
@@ -99,10 +99,10 @@ COREML = Runtime(
     precision="fp16",
     shared_program=False,
     tools=("coremltools",),
-    extra="ios",
+    extra="export",
     unverified=(
-        "the saved program was interpreted here, operation by operation; Core ML itself, and Apple's CPU, GPU and "
-        "Neural Engine, were not used"
+        "the saved program was interpreted here, operation by operation; Core ML itself, and Apple's CPU, "
+        "GPU and Neural Engine, were not used"
     ),
 )
 
@@ -125,9 +125,7 @@ TARGETS: dict[str, Target] = {
     "ios": Target("ios", "iOS", (COREML,)),
     "android": Target("android", "Android", (EXECUTORCH, ONNX)),
 }
-RUNTIMES: dict[str, Runtime] = {
-    runtime.name: runtime for target in TARGETS.values() for runtime in target.runtimes
-}
+RUNTIMES: dict[str, Runtime] = {runtime.name: runtime for target in TARGETS.values() for runtime in target.runtimes}
 
 
 def find_target(name: str) -> Target:

@@ -37,9 +37,7 @@ def verify_bundle(
     check_schema(path)
     trajectories = read_trajectories(bundle)
     update = Update(bundle.manifest.schedule.a, bundle.manifest.schedule.b)
-    reports = (
-        [] if checkpoint is None else [_verify_checkpoint(bundle, checkpoint, trajectories, update, threads)]
-    )
+    reports = [] if checkpoint is None else [_verify_checkpoint(bundle, checkpoint, trajectories, update, threads)]
     for number, entry in enumerate(bundle.manifest.runtimes):
         progress(f"running {entry.name}", (1 + number) / (1 + len(bundle.manifest.runtimes)))
         report, _ = compare_runners([open_runner(bundle, entry.name, threads)], trajectories, update)
@@ -70,12 +68,11 @@ def _verify_checkpoint(
 ) -> ParityReport:
     """Hold PyTorch against the golden vectors that it once made."""
     model = open_checkpoint(checkpoint)
-    if model.source_hash != bundle.manifest.model.source_sha256:
+    wanted = bundle.manifest.model.source_sha256
+    if model.source_hash != wanted:
         raise CheckpointError(
-            f"{checkpoint}: expected the checkpoint {bundle.manifest.model.source_sha256[:12]}... of {bundle.path}, "
-            f"got {model.source_hash[:12]}...; give the one it was made from, or export it again"
+            f"{checkpoint}: expected the checkpoint {wanted[:12]}... that {bundle.path} was made from, "
+            f"got {model.source_hash[:12]}...; give that one, or export this one"
         )
-    report, _ = compare_runners(
-        [(TORCH, TorchRunner.from_model(model, threads=threads))], trajectories, update
-    )
+    report, _ = compare_runners([(TORCH, TorchRunner.from_model(model, threads=threads))], trajectories, update)
     return report

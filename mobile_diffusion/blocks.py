@@ -11,15 +11,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def attention(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
+def attention(query: Tensor, key: Tensor, value: Tensor, heads: int, mask: Tensor | None = None) -> Tensor:
     """Multi-head scaled dot-product attention (Vaswani et al. 2017, eq. 1).
 
-    query (B, Q, W), key and value (B, K, W) -> (B, Q, W).
+    query (B, Q, W), key and value (B, K, W) -> (B, Q, W).  `mask` broadcasts to (B, heads, Q, K) and is added to
+    the scores.
     """
     width = query.shape[-1] // heads
     query, key, value = (x.unflatten(-1, (heads, width)).transpose(1, 2) for x in (query, key, value))
-    weights = torch.matmul(query * width**-0.5, key.transpose(-1, -2))  # (B, heads, Q, K)
-    mixed = torch.matmul(weights.softmax(dim=-1), value)  # (B, heads, Q, width)
+    scores = torch.matmul(query * width**-0.5, key.transpose(-1, -2))  # (B, heads, Q, K)
+    scores = scores if mask is None else scores + mask
+    mixed = torch.matmul(scores.softmax(dim=-1), value)  # (B, heads, Q, width)
     return mixed.transpose(1, 2).flatten(2)  # (B, Q, W)
 
 

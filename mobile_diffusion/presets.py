@@ -53,13 +53,17 @@ BK_SDM_TINY_UNET = UNetConfig(
 MINILM = BertConfig(vocabulary=30522, width=384, layers=6, heads=12, intermediate=1536)
 
 EMOJI_UNET = UNetConfig(
-    down=(Stage(160, 2, 1), Stage(320, 2, 2)),
-    mid=Stage(320, 2, 1),
-    up=(Stage(320, 3, 3), Stage(160, 3, 2)),
+    down=(Stage(128, 1, 0), Stage(256, 2, 2)),
+    mid=Stage(256, 1, 1),
+    up=(Stage(256, 3, 3), Stage(128, 2, 1)),
     context_width=384,
+    in_channels=8,
+    out_channels=8,
+    heads=4,
+    groups=16,
 )
 EMOJI_AUTOENCODER = AutoencoderConfig(
-    channels=(32, 64, 128, 128), latent_channels=4, resnets=1, groups=16, scaling_factor=1.0
+    channels=(16, 32, 64, 128), latent_channels=8, resnets=1, groups=8, scaling_factor=1.0
 )
 EMOJI_SCHEDULE = ScheduleConfig(beta_schedule="cosine", prediction="v", guidance=3.0)
 

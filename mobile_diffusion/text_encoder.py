@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mobile_diffusion.blocks import attention
 from mobile_diffusion.config import BertConfig, ClipTextConfig
 from mobile_diffusion.errors import ConfigError
 
@@ -32,26 +33,6 @@ def quick_gelu(x: Tensor) -> Tensor:
 
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "quick_gelu": quick_gelu}
-
-
-def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, heads: int) -> Tensor:
-    """Multi-head attention: (B, L, D) three times -> (B, L, D).
-
-    `mask` is added to the scores (B, heads, L, L), to which it must broadcast.
-    """
-    query, key, value = (split_heads(tensor, heads) for tensor in (query, key, value))
-    scores = torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(-1, -2)) + mask
-    return merge_heads(torch.matmul(torch.softmax(scores, dim=-1), value))
-
-
-def split_heads(x: Tensor, heads: int) -> Tensor:
-    """(B, L, D) -> (B, heads, L, D / heads)."""
-    return x.unflatten(-1, (heads, x.shape[-1] // heads)).transpose(1, 2)
-
-
-def merge_heads(x: Tensor) -> Tensor:
-    """(B, heads, L, d) -> (B, L, heads * d)."""
-    return x.transpose(1, 2).flatten(2)
 
 
 def padding_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:
@@ -90,7 +71,7 @@ class BertSelfAttention(nn.Module):
         self.value = nn.Linear(config.width, config.width)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        return attend(self.query(x), self.key(x), self.value(x), mask, self.heads)
+        return attention(self.query(x), self.key(x), self.value(x), self.heads, mask)
 
 
 class BertResidual(nn.Module):
@@ -176,7 +157,7 @@ class ClipAttention(nn.Module):
         self.out_proj = nn.Linear(config.width, config.width)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        return self.out_proj(attend(self.q_proj(x), self.k_proj(x), self.v_proj(x), mask, self.heads))
+        return self.out_proj(attention(self.q_proj(x), self.k_proj(x), self.v_proj(x), self.heads, mask))
 
 
 class ClipMlp(nn.Module):

@@ -232,8 +232,8 @@ class UNet(nn.Module):
         x = skips[-1]
         if self.mid_block is not None:
             x = self.mid_block(x, time, context)
-        for up in self.up_blocks:
-            taken = [skips.pop() for _ in up.resnets]
+        for up, stage in zip(self.up_blocks, self.config.up, strict=True):
+            taken = [skips.pop() for _ in range(stage.resnets)]
             x = up(x, taken, time, context)
         return self.conv_out(F.silu(self.conv_norm_out(x)))
 

@@ -48,7 +48,7 @@ def tiny_model(tiny_config: ModelConfig) -> Model:
         model = untrained_model(tiny_config, WordPieceTokenizer.from_file(TOKENIZER, tiny_config.text.max_tokens))
         for part in model.parts.values():
             part.requires_grad_(False)
-            for name, tensor in part.named_parameters():
+            for tensor in part.parameters():
                 if tensor.ndim == 1:  # else a lost bias or scale would go unnoticed
                     tensor.add_(torch.randn_like(tensor) * 0.1)
     return model

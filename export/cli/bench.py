@@ -14,9 +14,7 @@ from export.cli.export import Threads
 def bench(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
     threads: Threads = 2,
-    json_only: Annotated[
-        bool, typer.Option("--json", help="Print latency.json instead of the table.")
-    ] = False,
+    json_only: Annotated[bool, typer.Option("--json", help="Print latency.json instead of the table.")] = False,
 ) -> None:
     """Time every stage of every runtime, warmed up: median and interquartile range, on this computer.
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from export.progress import Progress as Report
 
+OURS = ("mobile_diffusion", "export")
 _WIDTH = 110
 
 
@@ -19,9 +23,19 @@ def results() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=_WIDTH)
 
 
+def quiet_libraries() -> None:
+    """Show our own warnings, and of the libraries below us only errors."""
+    os.environ.setdefault("TORCH_LOGS", "-all")
+    warnings.simplefilter("ignore")
+    logging.basicConfig(level=logging.ERROR, format="%(message)s")
+    for name in OURS:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
 @contextmanager
 def progress_bar() -> Iterator[Report]:
     """A bar on stderr; gives the function that moves it.  Without a terminal each new task is one line."""
+    quiet_libraries()
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
         yield _line_by_line(console)

@@ -60,6 +60,4 @@ def export(checkpoint: Path, target: str, out: Path, force: bool, threads: int) 
     console = results()
     console.print(parity_table(exported.parity))
     console.print(latency_table(exported.latency, model.config.schedule.steps))
-    console.print(
-        f"{out}: {target} bundle of {exported.bundle.manifest.model.name}, all gates passed", soft_wrap=True
-    )
+    console.print(f"{out}: {target} bundle of {exported.bundle.manifest.model.name}, all gates passed", soft_wrap=True)

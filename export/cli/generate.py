@@ -13,9 +13,7 @@ from export.cli.export import Threads
 
 def generate(
     prompt: Annotated[str, typer.Argument(help="What to draw.")],
-    seed: Annotated[
-        int, typer.Option(help="0 to 2^64 - 1; the same seed gives the same picture everywhere.")
-    ] = 0,
+    seed: Annotated[int, typer.Option(help="0 to 2^64 - 1; the same seed gives the same picture everywhere.")] = 0,
     out: Annotated[Path, typer.Option("--out", "-o", help="PNG to write.")] = Path("picture.png"),
     model: Annotated[Path, typer.Option(help="Checkpoint to draw with.")] = Path("assets/emoji"),
     bundle: Annotated[Path | None, typer.Option(help="Draw with this exported bundle instead.")] = None,
@@ -23,9 +21,7 @@ def generate(
         str | None,
         typer.Option(help="Runtime of the bundle, for example onnxruntime; its primary one by default."),
     ] = None,
-    guidance: Annotated[
-        float | None, typer.Option(help="Guidance scale, 0 to 30; the model's own by default.")
-    ] = None,
+    guidance: Annotated[float | None, typer.Option(help="Guidance scale, 0 to 30; the model's own by default.")] = None,
     steps: Annotated[
         int | None, typer.Option(help="Sampling steps; the model's own by default, and fixed in a bundle.")
     ] = None,

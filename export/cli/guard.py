@@ -6,18 +6,14 @@ exception that is not a `MobileDiffusionError` is a defect and keeps its traceba
 
 from __future__ import annotations
 
-import logging
-import os
 import signal
 import sys
-import warnings
 from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
 from mobile_diffusion.errors import MobileDiffusionError
 
-OURS = ("mobile_diffusion", "export")
 _STOPPED_BY_TYPER = 130
 
 
@@ -27,7 +23,6 @@ class Stopped(KeyboardInterrupt):
 
 def run(app: Callable[[], object]) -> NoReturn:
     """Run a typer app and leave the process with its exit status."""
-    quiet_libraries()
     received = _raise_on_signals()
     try:
         app()
@@ -40,15 +35,6 @@ def run(app: Callable[[], object]) -> NoReturn:
     except KeyboardInterrupt:
         _leave_stopped(received)
     sys.exit(0)
-
-
-def quiet_libraries() -> None:
-    """Show our own warnings, and of the libraries below us only errors."""
-    os.environ.setdefault("TORCH_LOGS", "-all")
-    warnings.simplefilter("ignore")
-    logging.basicConfig(level=logging.ERROR, format="%(message)s")
-    for name in OURS:
-        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def one_line(error: BaseException) -> str:

@@ -6,6 +6,7 @@ when they can be imported; a part that is not installed leaves a command that na
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 
 import typer
@@ -31,37 +32,35 @@ def build_app() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for command in (generate, demo, bench, verify):
+    commands: tuple[Callable[..., None], ...] = (generate, demo, bench, verify)
+    for command in commands:
         app.command()(command)
-    exports = typer.Typer(
-        help="Export a checkpoint to a phone; the same as `python -m export`.", no_args_is_help=True
-    )
+    app.add_typer(_exports(), name="export")
+    for name, module in MOUNTED.items():
+        _mount(app, name, module)
+    return app
+
+
+def _exports() -> typer.Typer:
+    exports = typer.Typer(help="Export a checkpoint to a phone, as `python -m export` does.", no_args_is_help=True)
     for command in (ios, android):
         exports.command()(command)
-    app.add_typer(exports, name="export")
-    for name, module in MOUNTED.items():
-        app.add_typer(_import_app(name, module), name=name)
-    return app
+    return exports
 
 
-def _import_app(name: str, module: str) -> typer.Typer:
+def _mount(app: typer.Typer, name: str, module: str) -> None:
+    """Add the commands of a module, or one that says what they need."""
     try:
-        return import_module(module).app  # type: ignore[no-any-return]
+        app.add_typer(import_module(module).app, name=name)
     except ModuleNotFoundError as error:
-        return _absent(name, error.name or module)
+        package = error.name or module
 
-
-def _absent(name: str, package: str) -> typer.Typer:
-    """A group whose every use says what to install."""
-    app = typer.Typer(help=f"Not installed: needs {package}.", invoke_without_command=True)
-
-    @app.callback(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
-    def refuse() -> None:
-        raise ConfigError(
-            f"{name}: expected the package {package}, got none; pip install 'mobile-diffusion[train]'"
-        )
-
-    return app
+        @app.command(name, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+        def refuse() -> None:
+            """Not installed: pip install 'mobile-diffusion[train]'."""
+            raise ConfigError(
+                f"{name}: expected the package {package}, got none; pip install 'mobile-diffusion[train]'"
+            )
 
 
 def main() -> None:

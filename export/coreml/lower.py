@@ -79,9 +79,8 @@ def convert(stage: ExportStage) -> Any:
     """One stage as a coremltools `MLModel`, described and checked but not saved."""
     ct = import_coremltools()
     with quiet_logs(), without_bars(), torch.no_grad():
-        program = torch.export.export(stage.module, stage.example()).run_decompositions({})
         model = ct.convert(
-            program,
+            exported(stage),
             convert_to="mlprogram",
             minimum_deployment_target=ct.target.iOS17,
             compute_precision=precision(stage.name, ct),
@@ -91,6 +90,20 @@ def convert(stage: ExportStage) -> Any:
     describe(model, stage)
     check(stage, model.get_spec())
     return model
+
+
+def exported(stage: ExportStage) -> torch.export.ExportedProgram:
+    """The stage's graph as coremltools takes it.
+
+    A slice that takes all of a constant becomes `alias`, which coremltools does not know: it is left out.
+    """
+    program = torch.export.export(stage.module, stage.example()).run_decompositions({})
+    graph = program.graph_module.graph
+    for node in graph.find_nodes(op="call_function", target=torch.ops.aten.alias.default):
+        node.replace_all_uses_with(node.args[0])
+        graph.erase_node(node)
+    program.graph_module.recompile()
+    return program
 
 
 def torch_to_numpy(dtype: str) -> Any:

@@ -82,9 +82,7 @@ def batch_norm(
     return F.batch_norm(x, mean, variance, gamma, beta, training=False, eps=float(epsilon))
 
 
-def instance_norm(
-    x: Tensor, epsilon: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None
-) -> Tensor:
+def instance_norm(x: Tensor, epsilon: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None) -> Tensor:
     """Normalisation of every channel of every sample."""
     return F.instance_norm(x, weight=gamma, bias=beta, eps=float(epsilon))
 

@@ -137,9 +137,7 @@ def gather(
     return found.reshape(*x.shape[:place], *indices.shape, *x.shape[place + 1 :])
 
 
-def gather_along_axis(
-    x: Tensor, indices: Tensor, axis: Tensor, validate_indices: Tensor | None = None
-) -> Tensor:
+def gather_along_axis(x: Tensor, indices: Tensor, axis: Tensor, validate_indices: Tensor | None = None) -> Tensor:
     """Entries of an axis, of each line its own."""
     place = int(axis) % x.dim()
     check_indices("gather_along_axis", indices, x.shape[place])

@@ -14,20 +14,38 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 import torch
-from executorch.backends.xnnpack._passes.convert_to_sdpa import ConvertToSDPAPass
+from executorch.backends.xnnpack import xnnpack_preprocess
+from executorch.backends.xnnpack._passes import XNNPACKPassManager, XNNPACKRemoveCloneOpsTransform
+from executorch.backends.xnnpack._passes.channels_last_tagged_reshape_pass import ChannelsLastTaggedReshapePass
+from executorch.backends.xnnpack._passes.convert_to_linear import ConvertToLinearPass
+from executorch.backends.xnnpack._passes.decompose_cat import DecomposeConcatenate
+from executorch.backends.xnnpack._passes.fuse_activation_pass import FuseActivationPass
+from executorch.backends.xnnpack._passes.remove_redundant_copy_pass import RemoveRedundantCopyPass
 from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-from executorch.backends.xnnpack.utils.configs import get_transform_passes
+from executorch.backends.xnnpack.utils.configs import get_transform_passes, get_xnnpack_edge_compile_config
 from executorch.exir import to_edge_transform_and_lower
+from executorch.exir.passes.memory_format_ops_pass import DimOrderOpsRevertPass
 from torch.export import ExportedProgram
-from torch.fx.passes.infra.pass_base import PassResult
 
 from export.executorch import PROGRAM, SIGNATURE
 from export.rewrites.xnnpack import rewrite
 from export.stages import ExportStage
+
+PASSES = [
+    XNNPACKRemoveCloneOpsTransform,
+    DimOrderOpsRevertPass,
+    ConvertToLinearPass,
+    FuseActivationPass,
+    DecomposeConcatenate,
+    ChannelsLastTaggedReshapePass,
+    RemoveRedundantCopyPass,
+]
+"""XNNPACK's passes, in its order, that apply to a float32 graph of our operations.  Each retraces the whole graph, so
+the ten left out (batch norm, bilinear upsampling, quantisation, 1-D convolution, ...) would double the time.
+`ConvertToSDPAPass` must be left out: it finds a part of our explicit attention and fails for want of a mask."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +63,10 @@ def lower(stages: Mapping[str, ExportStage], folder: Path) -> dict[str, str]:
     programs = {name: _export(stage) for name, stage in stages.items()}
     with _quick_passes():
         edge = to_edge_transform_and_lower(
-            programs, transform_passes=get_transform_passes(), partitioner=[_Partitioner()]
+            programs,
+            transform_passes=get_transform_passes(),
+            partitioner=[_Partitioner()],
+            compile_config=get_xnnpack_edge_compile_config(),
         )
         delegation = {name: count_delegates(edge.exported_program(name)) for name in stages}
         program = edge.to_executorch()
@@ -98,15 +119,11 @@ class _Partitioner(XnnpackPartitioner):  # type: ignore[misc]
 
 @contextmanager
 def _quick_passes() -> Iterator[None]:
-    """Leave out `ConvertToSDPAPass` and the warnings of torch's own use of old names.
+    """Run of XNNPACK's passes only PASSES, and leave out the warnings of torch's own use of old names."""
 
-    The pass looks for the pattern of `scaled_dot_product_attention`, which our explicit attention is not: it finds
-    a part of it and fails for want of a mask, and it renders every graph as text twice for a debug message.
-    """
+    def few_passes(program: ExportedProgram, passes: object = None) -> XNNPACKPassManager:
+        return XNNPACKPassManager(program, PASSES)
 
-    def unchanged(self: Any, module: torch.fx.GraphModule) -> PassResult:
-        return PassResult(module, False)
-
-    with patch.object(ConvertToSDPAPass, "call", unchanged), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
+    with patch.object(xnnpack_preprocess, "XNNPACKPassManager", few_passes), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         yield

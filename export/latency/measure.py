@@ -153,9 +153,7 @@ def read_conditions() -> Conditions:
     return Conditions(_processor(), os.cpu_count() or 1, f"{platform.system()} {platform.machine()}", load)
 
 
-def _time_stage(
-    runner: Runner, stage: str, arrays: Mapping[str, np.ndarray], warmup: int, runs: int
-) -> StageLatency:
+def _time_stage(runner: Runner, stage: str, arrays: Mapping[str, np.ndarray], warmup: int, runs: int) -> StageLatency:
     for _ in range(warmup):
         runner.run(stage, **arrays)
     times = []

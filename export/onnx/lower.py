@@ -10,6 +10,7 @@ import contextlib
 import io
 import json
 import logging
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,8 @@ from export.stages import ExportStage
 from mobile_diffusion.errors import ExportError
 
 OPSET = 18
-"""The first with GroupNormalization, the exporter's own (no conversion), and old enough for every ONNX Runtime that
-phones ship; LayerNormalization came in 17."""
+"""What torch's exporter writes by itself (another one would be a conversion), with LayerNormalization as one node,
+and old enough for every ONNX Runtime since 1.14."""
 FORBIDDEN = frozenset({"Sin", "Cos"})
 """The schedule is a table: a sinusoid in a graph means that a time embedding is computed on the phone."""
 SINGLE_FILE_LIMIT = 2**31 - 2**20
@@ -92,12 +93,15 @@ def _save(model: onnx.ModelProto, path: Path) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's progress lines, which it prints, and onnxscript's notes from the user's terminal."""
-    logger = logging.getLogger("onnxscript")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """Keep the exporter's progress lines, which it prints, and its notes on torchvision from the user's terminal."""
+    loggers = [logging.getLogger(name) for name in ("onnxscript", "torch.onnx")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

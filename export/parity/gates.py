@@ -42,9 +42,7 @@ THRESHOLDS: Mapping[str, tuple[Limit, ...]] = {
         Limit("picture", "ssim", 0.999, "no structure changes"),
     ),
     "fp16": (
-        Limit(
-            "encode_text", "snr_db", 40, "10 bits of mantissa give 60 dB an operation; layers add up to 20 dB"
-        ),
+        Limit("encode_text", "snr_db", 40, "10 bits of mantissa give 60 dB an operation; layers add up to 20 dB"),
         Limit("denoise", "snr_db", 40, "as encode_text; the update itself is in float32"),
         Limit("prediction", "snr_db", 30, "guidance w multiplies the error of both halves by up to 2w - 1"),
         Limit("decode_image", "snr_db", 40, "as encode_text"),
@@ -63,8 +61,9 @@ class Failure:
     reason: str
 
     def __str__(self) -> str:
-        step = "" if self.measurement.step is None else f" step {self.measurement.step}"
-        return f"{self.measurement.runtime} {self.measurement.check}{step} {self.measurement.case}: {self.reason}"
+        found = self.measurement
+        step = "" if found.step is None else f" step {found.step}"
+        return f"{found.runtime} {found.check}{step} {found.case}: {self.reason}"
 
 
 def limits(precision: str, check: str) -> list[Limit]:
@@ -84,9 +83,7 @@ def _judge_one(measurement: Measurement, precision: str) -> list[Failure]:
     if not metrics.finite:
         return [Failure(measurement, "expected finite values, got NaN or infinity")]
     return [
-        Failure(
-            measurement, f"{limit.metric} {getattr(metrics, limit.metric):.4g}, expected {limit.at_least:g}"
-        )
+        Failure(measurement, f"{limit.metric} {getattr(metrics, limit.metric):.4g}, expected {limit.at_least:g}")
         for limit in limits(precision, measurement.check)
         if not getattr(metrics, limit.metric) >= limit.at_least
     ]
@@ -100,7 +97,8 @@ def require(failures: Sequence[Failure], compared: int) -> None:
         shown = "; ".join(map(str, failures[:_SHOWN]))
         more = f"; and {len(failures) - _SHOWN} more" if len(failures) > _SHOWN else ""
         raise ParityError(
-            f"{len(failures)} gates failed in {compared} comparisons with PyTorch: {shown}{more}; nothing was written"
+            f"{len(failures)} gates failed in {compared} comparisons with PyTorch: {shown}{more}; "
+            "do not ship these programs"
         )
 
 

@@ -51,9 +51,7 @@ def read_golden(folder: Path, index: str = INDEX) -> list[Trajectory]:
         return [_read_case(folder, case) for case in cases]
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise BundleError(
-            f"{path}: expected golden vectors, got {reason}; export the bundle again"
-        ) from error
+        raise BundleError(f"{path}: expected golden vectors, got {reason}; export the bundle again") from error
 
 
 def _write_case(folder: Path, number: int, trajectory: Trajectory) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def _window_mean(images: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(windows.mean(axis=(-2, -1)))
 
 
-def _decibel(signal: np.float64, error: np.float64) -> float:
+def _decibel(signal: np.floating, error: np.floating) -> float:
     if error == 0:
         return float("inf")
     with np.errstate(all="ignore"):

@@ -71,12 +71,10 @@ class ParityReport:
             "measurements": [asdict(measurement) for measurement in self.measurements],
             "failures": [str(failure) for failure in self.failures],
         }
-        return _json(values)  # type: ignore[no-any-return]
+        return _json(values)
 
 
-def build_report(
-    measurements: Mapping[str, Sequence[Measurement]], precisions: Mapping[str, str]
-) -> ParityReport:
+def build_report(measurements: Mapping[str, Sequence[Measurement]], precisions: Mapping[str, str]) -> ParityReport:
     """Judge the measurements of each runtime by its precision."""
     failures = [failure for name, found in measurements.items() for failure in judge(found, precisions[name])]
     together = tuple(measurement for found in measurements.values() for measurement in found)
@@ -87,9 +85,7 @@ def merge(reports: Sequence[ParityReport]) -> ParityReport:
     """Several reports, of different runtimes, as one."""
     precisions = {name: precision for report in reports for name, precision in report.precisions.items()}
     measurements = tuple(measurement for report in reports for measurement in report.measurements)
-    return ParityReport(
-        precisions, measurements, tuple(failure for report in reports for failure in report.failures)
-    )
+    return ParityReport(precisions, measurements, tuple(failure for report in reports for failure in report.failures))
 
 
 def parity_table(report: ParityReport) -> Table:

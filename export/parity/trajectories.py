@@ -24,6 +24,8 @@ Floats = NDArray[np.float32]
 Integers = NDArray[np.int32]
 
 CHECKS = ("encode_text", "denoise", "prediction", "decode_image", "free_running", "picture")
+OUTPUTS = {"encode_text": "context", "denoise": "latents", "decode_image": "image"}
+"""The output of each stage."""
 
 
 @dataclass(frozen=True)
@@ -114,25 +116,18 @@ def record(
 
 
 def run_one(runner: Runner, stage: str, **arrays: NDArray[np.generic]) -> Floats:
-    """Run a stage and give its only output."""
-    (output,) = runner.run(stage, **arrays).values()
-    return np.asarray(output)
+    """Run a stage and give its only output; raises `ParityError` when it is called otherwise."""
+    outputs = runner.run(stage, **arrays)
+    if list(outputs) != [OUTPUTS[stage]]:
+        raise ParityError(f"{runner.name}: {stage}: expected the output {OUTPUTS[stage]}, got {list(outputs)}")
+    return np.asarray(outputs[OUTPUTS[stage]])
 
 
-def measure(
-    runtime: str,
-    runner: Runner,
-    reference: Trajectory,
-    update: Update,
-    on_picture: Callable[[Floats], None] | None = None,
-) -> list[Measurement]:
-    """Hold a runner against a record in every check; `on_picture` gets the picture it draws by itself."""
-    pairs = [
-        *_stages(runner, reference),
-        *_steps(runner, reference, update),
-        *_free(runner, reference, on_picture),
-    ]
-    return [_measurement(runtime, reference.case, *pair) for pair in pairs]
+def measure(runtime: str, runner: Runner, reference: Trajectory, update: Update) -> tuple[list[Measurement], Floats]:
+    """Hold a runner against a record in every check; gives also the picture that it drew by itself."""
+    pairs = [*_stages(runner, reference), *_steps(runner, reference, update), *_free(runner, reference)]
+    picture = np.asarray(pairs[-1][-1], np.float32)
+    return [_measurement(runtime, reference.case, *pair) for pair in pairs], picture
 
 
 Pair = tuple[str, int | None, NDArray[np.floating], NDArray[np.floating]]
@@ -161,18 +156,13 @@ def _steps(runner: Runner, reference: Trajectory, update: Update) -> Iterator[Pa
             yield "prediction", step, wanted, (got.astype(np.float64) - a * before.astype(np.float64)) / b
 
 
-def _free(
-    runner: Runner, reference: Trajectory, on_picture: Callable[[Floats], None] | None
-) -> Iterator[Pair]:
-    """The whole way from the tokens, fed with nothing but its own results."""
+def _free(runner: Runner, reference: Trajectory) -> Iterator[Pair]:
+    """The whole way from the tokens, fed with nothing but its own results; the picture comes last."""
     inputs = {name: getattr(reference, name) for name in ("tokens", "mask", "null_tokens", "null_mask")}
     *_, latents = _draw(runner, inputs, reference.latents[:1], reference.steps, reference.guidance)
     for step in range(reference.steps):
         yield "free_running", step, reference.latents[step + 1], latents[step + 1]
-    image = run_one(runner, "decode_image", latents=latents[-1][None])
-    if on_picture is not None:
-        on_picture(image)
-    yield "picture", None, reference.image, image
+    yield "picture", None, reference.image, run_one(runner, "decode_image", latents=latents[-1][None])
 
 
 def _draw(
@@ -185,9 +175,7 @@ def _draw(
     for step in range(steps):
         latents.append(_denoise(runner, latents[-1], step, context, null_context, guidance))
         if latents[-1].shape != noise.shape:
-            raise ParityError(
-                f"{runner.name}: denoise: expected latents {noise.shape}, got {latents[-1].shape}"
-            )
+            raise ParityError(f"{runner.name}: denoise: expected latents {noise.shape}, got {latents[-1].shape}")
     return context, null_context, np.concatenate(latents)
 
 

@@ -19,9 +19,7 @@ def latency_rows(report: LatencyReport, steps: int) -> list[tuple[str, ...]]:
 
 def latency_table(report: LatencyReport, steps: int) -> Table:
     """The report as a table that says its conditions."""
-    table = Table(
-        title="Latency on this computer, in ms: median ± interquartile range", caption=conditions(report)
-    )
+    table = Table(title="Latency on this computer, in ms: median ± interquartile range", caption=conditions(report))
     for column in LATENCY_COLUMNS:
         table.add_column(column, justify="left" if column == "runner" else "right")
     for row in latency_rows(report, steps):

@@ -94,7 +94,9 @@ def read_signatures(path: Path, stages: Mapping[str, str]) -> dict[str, Signatur
 
 
 def _signature(entry: Mapping[str, Any]) -> Signature:
-    specs = [TensorSpec(spec["name"], spec["dtype"], tuple(spec["shape"])) for spec in (*entry["inputs"], entry["output"])]
+    specs = [
+        TensorSpec(spec["name"], spec["dtype"], tuple(spec["shape"])) for spec in (*entry["inputs"], entry["output"])
+    ]
     return Signature(tuple(specs[:-1]), specs[-1])
 
 

@@ -30,9 +30,7 @@ def check_arrays(stage: str, inputs: Sequence[TensorSpec], arrays: Mapping[str, 
     for spec in inputs:
         dtype, shape = _describe(arrays[spec.name])
         if (dtype, shape) != (spec.dtype, tuple(spec.shape)):
-            raise ExportError(
-                f"{stage}: expected {spec.name} as {spec.dtype} {tuple(spec.shape)}, got {dtype} {shape}"
-            )
+            raise ExportError(f"{stage}: expected {spec.name} as {spec.dtype} {tuple(spec.shape)}, got {dtype} {shape}")
     return [np.ascontiguousarray(arrays[name]) for name in names]
 
 

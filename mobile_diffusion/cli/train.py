@@ -17,6 +17,7 @@ app = typer.Typer(help="Train a model.", no_args_is_help=True)
 Settings = Annotated[Path, typer.Argument(help="TOML file of the run.")]
 Data = Annotated[Path, typer.Option(help="Data set made by `mobile-diffusion data fetch`.")]
 Run = Annotated[Path, typer.Option(help="Folder of the run: state, loss curve, sample sheets. Resumed if it exists.")]
+WEIGHTS = Path("data/weights")
 Threads = Annotated[int, typer.Option(help="CPU threads; 0 leaves the choice to torch.", min=0)]
 
 
@@ -38,7 +39,7 @@ def autoencoder(
     settings: Settings,
     run: Run = Path("runs/autoencoder"),
     data: Data = Path("data/emoji"),
-    weights: Annotated[Path, typer.Option(help="Folder for LPIPS's weights; fetched when absent.")] = Path("data/weights"),
+    weights: Annotated[Path, typer.Option(help="Folder for LPIPS's weights, fetched if absent.")] = WEIGHTS,
     threads: Threads = 0,
 ) -> None:
     """Train the autoencoder: L1 + LPIPS + KL. A killed run goes on where it stopped. Example:
@@ -85,3 +86,18 @@ def text(out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("
 
     convert_minilm(None, out)
     typer.echo(f"text encoder and tokenizer in {out}")
+
+
+@app.command()
+def curve(
+    run: Annotated[Path, typer.Argument(help="Folder of the run.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="PNG to write.")] = Path("curve.png"),
+) -> None:
+    """Draw the loss curve of a run. Example:
+
+    mobile-diffusion train curve runs/unet -o curve.png
+    """
+    from mobile_diffusion.training.curve import plot_curve
+
+    plot_curve(run, out)
+    typer.echo(f"{out} written")

@@ -22,7 +22,7 @@ from mobile_diffusion.training.loop import average_in, train
 from mobile_diffusion.training.settings import AutoencoderSettings, UNetSettings
 from mobile_diffusion.training.unet import UNetTask, family_weights
 from mobile_diffusion.unet import UNet
-from mobile_diffusion.weights import check_weights, load_weights, save_weights
+from mobile_diffusion.weights import Build, check_weights, load_weights, save_weights
 
 LOGGER = logging.getLogger(__name__)
 RESULT = "autoencoder.json"
@@ -83,7 +83,7 @@ def open_untrained(settings: UNetSettings, autoencoder: Path, text: Path, text_c
     return Model(config, tokenizer, text_encoder, unet, trained)  # type: ignore[arg-type]
 
 
-def _load(build, file: Path) -> torch.nn.Module:  # type: ignore[no-untyped-def]
+def _load(build: Build, file: Path) -> torch.nn.Module:
     check_weights(build, file)
     return load_weights(build, file)
 

@@ -36,7 +36,9 @@ def stratified_timesteps(count: int, train_steps: int, generator: torch.Generato
     return (strata * train_steps / count).long().clamp(max=train_steps - 1)
 
 
-def choose_captions(inputs: TrainingInputs, chosen: Tensor, settings: UNetSettings, generator: torch.Generator) -> Tensor:
+def choose_captions(
+    inputs: TrainingInputs, chosen: Tensor, settings: UNetSettings, generator: torch.Generator
+) -> Tensor:
     """Rows int64 (B,) of `inputs.contexts`: the label, another caption, or the null condition."""
     count = len(chosen)
     label, other, dropped = torch.rand(3, count, generator=generator)

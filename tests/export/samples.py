@@ -37,9 +37,7 @@ FILES = {
 def sample_manifest(files: tuple[FileEntry, ...]) -> Manifest:
     """A manifest that fits FILES."""
     tensor = TensorSpec("latents", "float32", (1, 4, 2, 2))
-    artifacts = tuple(
-        ArtifactEntry(stage, f"{stage}.mlpackage", "main", "out", "fp16", "none") for stage in STAGES
-    )
+    artifacts = tuple(ArtifactEntry(stage, f"{stage}.mlpackage", "main", "out", "fp16", "none") for stage in STAGES)
     return Manifest(
         format=FORMAT,
         schema_version=SCHEMA_VERSION,

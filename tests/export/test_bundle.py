@@ -133,9 +133,7 @@ def test_force_keeps_what_is_not_ours(bundle: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("existing", [False, True])
-@pytest.mark.parametrize(
-    "error", [ParityError("gate"), RuntimeError("bug"), KeyboardInterrupt(), SystemExit(1)]
-)
+@pytest.mark.parametrize("error", [ParityError("gate"), RuntimeError("bug"), KeyboardInterrupt(), SystemExit(1)])
 def test_failure_leaves_everything_as_it_was(tmp_path: Path, existing: bool, error: BaseException) -> None:
     out = tmp_path / "deep" / "bundle"
     if existing:
@@ -189,23 +187,20 @@ from tests.export.samples import write_sample
 from export.cli import guard
 if len(sys.argv) > 3:
     os.setuid(int(sys.argv[3]))
-guard.run(lambda: write_sample(Path(sys.argv[1]), content={"denoise.mlpackage/Manifest.json": bytes(int(sys.argv[2]))}))
+content = {"denoise.mlpackage/Manifest.json": bytes(int(sys.argv[2]))}
+guard.run(lambda: write_sample(Path(sys.argv[1]), content=content))
 """
 
 
-def run_writer(
-    out: Path, size: int, *user: str, limit: int | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Write a bundle with a file of `size` in another process, as another user or with a limit on file sizes."""
+def run_writer(out: Path, size: int, *user: str, limit: int | None = None) -> subprocess.CompletedProcess[str]:
+    """Write a bundle with a file of `size` in another process, as another user or with limited files."""
 
     def set_limit() -> None:
         if limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     command = [sys.executable, "-c", WRITER, str(out), str(size), *user]
-    return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=120, preexec_fn=set_limit
-    )
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, preexec_fn=set_limit)
 
 
 def assert_one_line(result: subprocess.CompletedProcess[str], text: str) -> None:
@@ -229,18 +224,14 @@ def test_file_size_limit_is_a_full_disk(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.skipif(
-    os.geteuid() != 0, reason="mounting a small file system needs root; RLIMIT_FSIZE is tested for all"
-)
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root; RLIMIT_FSIZE is tested for all")
 def test_full_file_system(tmp_path: Path) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(tmp_path)], check=True)
     try:
         write_sample(tmp_path / "bundle")
         before = contents(tmp_path)
         with pytest.raises(ExportError, match="full disk"):
-            write_sample(
-                tmp_path / "bundle", force=True, content={"denoise.mlpackage/Manifest.json": bytes(3 << 20)}
-            )
+            write_sample(tmp_path / "bundle", force=True, content={"denoise.mlpackage/Manifest.json": bytes(3 << 20)})
         assert contents(tmp_path) == before
         with pytest.raises(ExportError, match="full disk"), staged_folder(tmp_path / "other") as folder:
             (folder / "fill").write_bytes(bytes((1 << 20) * 3 // 2))
@@ -267,9 +258,7 @@ guard.run(work)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signal_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-c", SLEEPER, str(tmp_path / "bundle")]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stderr is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)

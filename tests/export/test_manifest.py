@@ -152,18 +152,14 @@ def test_paths_that_leave_the_bundle(path: str, values: Values, tmp_path: Path) 
             read(changed, tmp_path)
 
 
-@pytest.mark.parametrize(
-    "path", ["a", "a/b.c", "..a/b", ".hidden", "a...", "encode_text.mlpackage/Data/x.bin"]
-)
+@pytest.mark.parametrize("path", ["a", "a/b.c", "..a/b", ".hidden", "a...", "encode_text.mlpackage/Data/x.bin"])
 def test_paths_that_stay(path: str) -> None:
     assert check_path(path) == path
     pattern = schema()["$defs"]["path"]
     assert jsonschema.Draft202012Validator(pattern).is_valid(path)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", "null", '"x"', "[" * 100_000, "\ufeff{}", '{"schema_version": NaN}']
-)
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '"x"', "[" * 100_000, "\ufeff{}", '{"schema_version": NaN}'])
 def test_not_a_manifest(text: str, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(BundleError) as caught:

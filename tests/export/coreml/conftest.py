@@ -31,12 +31,12 @@ def build(ct: Any) -> Callable[..., Any]:
     def make(operation: str, **operands: Any) -> Any:
         found: list[Any] = []
 
-        @Builder.program(input_specs=[], opset_version=ct.target.iOS17)
-        def program() -> Any:
+        def body() -> Any:
             result = getattr(Builder, operation)(**operands)
             found.append(result[0].op if isinstance(result, list | tuple) else result.op)
             return result
 
+        Builder.program(input_specs=[], opset_version=ct.target.iOS17)(body)
         return found[0]
 
     return make
@@ -44,7 +44,7 @@ def build(ct: Any) -> Callable[..., Any]:
 
 @pytest.fixture
 def interpret(build: Callable[..., Any]) -> Run:
-    """`interpret("reshape", x=array, ...)`: what the interpreter makes of that operation, rounding included."""
+    """`interpret("reshape", x=array, ...)`: what the interpreter makes of it, rounding included."""
 
     def run(operation: str, **operands: Any) -> tuple[np.ndarray, ...]:
         slots = Slots()

@@ -34,8 +34,10 @@ def decibels(reference: np.ndarray, candidate: np.ndarray) -> float:
 
 
 def reference(stage: ExportStage, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """What PyTorch computes."""
     with torch.inference_mode():
-        return stage.module(*(torch.from_numpy(arrays[spec.name]) for spec in stage.inputs)).numpy()
+        output: torch.Tensor = stage.module(*(torch.from_numpy(arrays[spec.name]) for spec in stage.inputs))
+    return output.numpy()
 
 
 def only(outputs: dict[str, np.ndarray]) -> np.ndarray:
@@ -59,7 +61,7 @@ def test_the_prediction_of_every_step_is_pytorchs(
 ) -> None:
     """The network's part b m alone: the latents themselves pass through in float32 and would flatter it."""
     arrays, stage = make_inputs("denoise", step), tiny_stages["denoise"]
-    kept = float(stage.module.a[step]) * arrays["latents"]  # type: ignore[index,arg-type]
+    kept = float(stage.module.get_buffer("a")[step]) * arrays["latents"]
     wanted, got = reference(stage, arrays), only(programs["denoise"].run(**arrays))
     assert decibels(wanted - kept, got - kept) > LIMIT_DB
 
@@ -138,9 +140,7 @@ def test_an_unknown_precision_is_refused(programs: dict[str, Program]) -> None:
 
 
 @pytest.mark.parametrize("step", [-1, 8, 70000])
-def test_a_step_outside_the_table_is_refused(
-    step: int, programs: dict[str, Program], make_inputs: Inputs
-) -> None:
+def test_a_step_outside_the_table_is_refused(step: int, programs: dict[str, Program], make_inputs: Inputs) -> None:
     with pytest.raises(ExportError, match=r"expected (values|indices) from"):
         programs["denoise"].run(**make_inputs("denoise", step))
 
@@ -159,8 +159,6 @@ def test_what_is_no_package_is_refused(damage: str, save_program: SaveProgram, t
         name = {"garbage": "*.mlmodel", "no weights": "weight.bin"}[damage]
         (found,) = path.rglob(name)
         os.remove(found) if damage == "no weights" else found.write_bytes(b"not a program" * 100)
-    with pytest.raises(
-        ExportError, match=r"\.mlpackage: expected a Core ML program: .+; export it again"
-    ) as caught:
+    with pytest.raises(ExportError, match=r"\.mlpackage: expected a Core ML program: .+; export it again") as caught:
         Program.open(path)
     assert "\n" not in str(caught.value)

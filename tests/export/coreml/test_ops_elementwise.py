@@ -71,9 +71,7 @@ def test_integers_are_exact(operation: str, interpret: Run, infer: Run) -> None:
 @pytest.mark.parametrize("operation", ["add", "sub", "mul", "real_div"])
 def test_half_precision_is_rounded_as_ieee_does(operation: str, interpret: Run) -> None:
     x, y = (np.random.default_rng(seed).normal(size=500).astype(np.float16) for seed in (1, 2))
-    numpy_operation = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "real_div": np.divide}[
-        operation
-    ]
+    numpy_operation = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "real_div": np.divide}[operation]
     np.testing.assert_array_equal(interpret(operation, x=x, y=y)[0].astype(np.float16), numpy_operation(x, y))
 
 
@@ -92,8 +90,7 @@ def test_gelu_modes(mode: str, interpret: Run, infer: Run) -> None:
 
 def test_gelu_modes_differ(interpret: Run) -> None:
     results = [
-        interpret("gelu", x=VALUES, mode=mode)[0]
-        for mode in ("EXACT", "TANH_APPROXIMATION", "SIGMOID_APPROXIMATION")
+        interpret("gelu", x=VALUES, mode=mode)[0] for mode in ("EXACT", "TANH_APPROXIMATION", "SIGMOID_APPROXIMATION")
     ]
     assert all(np.abs(a - b).max() > 1e-4 for a, b in pairwise(results))
 
@@ -118,17 +115,11 @@ WITH_PARAMETERS: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("operation", "operands"), WITH_PARAMETERS, ids=lambda value: str(value)[:24])
 @pytest.mark.filterwarnings("ignore:overflow")
-def test_operation_with_parameters(
-    operation: str, operands: dict[str, Any], interpret: Run, infer: Run
-) -> None:
-    np.testing.assert_allclose(
-        interpret(operation, **operands)[0], infer(operation, **operands)[0], rtol=2e-6
-    )
+def test_operation_with_parameters(operation: str, operands: dict[str, Any], interpret: Run, infer: Run) -> None:
+    np.testing.assert_allclose(interpret(operation, **operands)[0], infer(operation, **operands)[0], rtol=2e-6)
 
 
-@pytest.mark.parametrize(
-    ("value", "dtype"), [(-1, "uint16"), (65536, "uint16"), (32768, "int16"), (256, "uint8")]
-)
+@pytest.mark.parametrize(("value", "dtype"), [(-1, "uint16"), (65536, "uint16"), (32768, "int16"), (256, "uint8")])
 def test_a_cast_that_loses_the_number_is_refused(value: int, dtype: str, interpret: Run) -> None:
     with pytest.raises(ExportError, match=rf"cast: expected values from .* \({dtype}\), got {value}"):
         interpret("cast", x=np.array([value, 1], np.int32), dtype=dtype)

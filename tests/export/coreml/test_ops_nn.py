@@ -20,11 +20,10 @@ T = torch.from_numpy
 def correlate(x: np.ndarray, weight: np.ndarray, strides: tuple[int, int]) -> np.ndarray:
     """Two-dimensional convolution as the four sums of its definition, in float64."""
     kernel_height, kernel_width = weight.shape[2:]
-    windows = np.lib.stride_tricks.sliding_window_view(
-        x.astype(np.float64), (kernel_height, kernel_width), (2, 3)
-    )
+    windows = np.lib.stride_tricks.sliding_window_view(x.astype(np.float64), (kernel_height, kernel_width), (2, 3))
     windows = windows[:, :, :: strides[0], :: strides[1]]
-    return np.einsum("bchwij,ocij->bohw", windows, weight.astype(np.float64))
+    summed: np.ndarray = np.einsum("bchwij,ocij->bohw", windows, weight.astype(np.float64))
+    return summed
 
 
 @pytest.mark.parametrize("strides", [(1, 1), (2, 1)])
@@ -53,9 +52,7 @@ def test_a_padding_that_is_not_interpreted_is_named(pad_type: str, interpret: Ru
 
 def test_linear(interpret: Run, normal: Normal) -> None:
     x, weight, bias = normal(2, 5, 3), normal(4, 3), normal(4)
-    np.testing.assert_allclose(
-        interpret("linear", x=x, weight=weight, bias=bias)[0], x @ weight.T + bias, atol=1e-6
-    )
+    np.testing.assert_allclose(interpret("linear", x=x, weight=weight, bias=bias)[0], x @ weight.T + bias, atol=1e-6)
     np.testing.assert_allclose(interpret("linear", x=x, weight=weight)[0], x @ weight.T, atol=1e-6)
 
 
@@ -111,9 +108,7 @@ def test_bilinear_upsampling(align_corners: bool, interpret: Run, normal: Normal
     offset = 0.0 if align_corners else -0.25
     points = np.clip(np.arange(8) * spacing + offset, 0, 3)  # the formula of MIL's documentation
     expected = np.interp(points, np.arange(4), x[0, 0, 0])
-    np.testing.assert_allclose(
-        interpret("upsample_bilinear", x=x, **operands)[0][0, 0, 0], expected, atol=1e-6
-    )
+    np.testing.assert_allclose(interpret("upsample_bilinear", x=x, **operands)[0][0, 0, 0], expected, atol=1e-6)
 
 
 REDUCTIONS: dict[str, Callable[..., np.ndarray]] = {
@@ -130,9 +125,7 @@ REDUCTIONS: dict[str, Callable[..., np.ndarray]] = {
 
 @pytest.mark.parametrize("operation", REDUCTIONS)
 @pytest.mark.parametrize(("axes", "keep_dims"), [([1], True), ([0, -1], False), (None, False)])
-def test_reduction(
-    operation: str, axes: list[int] | None, keep_dims: bool, interpret: Run, normal: Normal
-) -> None:
+def test_reduction(operation: str, axes: list[int] | None, keep_dims: bool, interpret: Run, normal: Normal) -> None:
     x = normal(2, 3, 4)
     chosen = {} if axes is None else {"axes": axes}
     got = interpret(operation, x=x, keep_dims=keep_dims, **chosen)[0]

@@ -91,9 +91,7 @@ def test_pad(mode: str, pairs: list[tuple[int, int]], interpret: Run) -> None:
 
 
 def test_upsampling_repeats_pixels(interpret: Run) -> None:
-    got = interpret(
-        "upsample_nearest_neighbor", x=CUBE[None], scale_factor_height=2.0, scale_factor_width=3.0
-    )[0]
+    got = interpret("upsample_nearest_neighbor", x=CUBE[None], scale_factor_height=2.0, scale_factor_width=3.0)[0]
     np.testing.assert_array_equal(got, CUBE[None].repeat(2, axis=2).repeat(3, axis=3))
 
 
@@ -110,9 +108,7 @@ def test_an_index_out_of_range_is_refused(wrong: int) -> None:
 
 
 def test_a_fractional_scale_is_refused(interpret: Run) -> None:
-    with pytest.raises(
-        ExportError, match=r"upsample_nearest_neighbor: expected whole scale factors, got 1.5"
-    ):
+    with pytest.raises(ExportError, match=r"upsample_nearest_neighbor: expected whole scale factors, got 1.5"):
         interpret("upsample_nearest_neighbor", x=CUBE[None], scale_factor_height=2.0, scale_factor_width=1.5)
 
 

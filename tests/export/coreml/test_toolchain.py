@@ -27,9 +27,7 @@ def test_importing_our_modules_does_not_import_coremltools() -> None:
 
 def test_its_absence_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "coremltools", None)
-    with pytest.raises(
-        ExportError, match=r"expected coremltools to be installed, got .*; run: pip install"
-    ) as caught:
+    with pytest.raises(ExportError, match=r"expected coremltools to be installed, got .*; run: pip install") as caught:
         import_coremltools()
     assert "\n" not in str(caught.value)
 

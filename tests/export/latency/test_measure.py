@@ -39,9 +39,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> ClockRunner:
     return runner
 
 
-def test_median_and_quartiles_without_the_warm_up(
-    clock: ClockRunner, tiny_stages: Mapping[str, ExportStage]
-) -> None:
+def test_median_and_quartiles_without_the_warm_up(clock: ClockRunner, tiny_stages: Mapping[str, ExportStage]) -> None:
     (found,) = measure(clock, tiny_stages, warmup=2, runs=5).runners
     assert [stage.stage for stage in found.stages] == list(STAGES)
     for stage in found.stages:

@@ -15,9 +15,7 @@ from mobile_diffusion.errors import ExportError
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_names_and_shapes_are_the_stages(
-    stage: str, onnx_folder: Path, tiny_stages: Mapping[str, ExportStage]
-) -> None:
+def test_names_and_shapes_are_the_stages(stage: str, onnx_folder: Path, tiny_stages: Mapping[str, ExportStage]) -> None:
     graph = onnx.load(onnx_folder / f"{stage}.onnx").graph
     found = [(value.name, tuple(d.dim_value for d in value.type.tensor_type.shape.dim)) for value in graph.input]
     assert found == [(spec.name, tuple(spec.shape)) for spec in tiny_stages[stage].inputs]

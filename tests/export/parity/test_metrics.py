@@ -40,9 +40,7 @@ def test_snr_is_normalised_by_the_reference() -> None:
 
 def test_accumulates_in_float64() -> None:
     reference = np.full(1_000_000, 1000.0, np.float32)
-    assert snr_db(reference, reference + np.float32(0.125)) == pytest.approx(
-        20 * math.log10(8000.0), abs=1e-9
-    )
+    assert snr_db(reference, reference + np.float32(0.125)) == pytest.approx(20 * math.log10(8000.0), abs=1e-9)
 
 
 def test_equal_arrays() -> None:

@@ -27,9 +27,7 @@ def runner(coreml_folder: Path) -> Runner:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_it_stands_in_for_pytorch(
-    stage: str, runner: Runner, torch_runner: TorchRunner, make_inputs: Inputs
-) -> None:
+def test_it_stands_in_for_pytorch(stage: str, runner: Runner, torch_runner: TorchRunner, make_inputs: Inputs) -> None:
     arrays = make_inputs(stage)
     wanted, got = torch_runner.run(stage, **arrays), runner.run(stage, **arrays)
     assert list(got) == list(wanted)
@@ -45,9 +43,7 @@ def test_the_threads_of_torch_are_put_back(runner: Runner, make_inputs: Inputs) 
 
 
 def test_an_unknown_stage_is_refused(runner: Runner) -> None:
-    with pytest.raises(
-        ExportError, match=r"expected a stage of encode_text, denoise, decode_image, got 'paint'"
-    ):
+    with pytest.raises(ExportError, match=r"expected a stage of encode_text, denoise, decode_image, got 'paint'"):
         runner.run("paint")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ def test_a_step_is_pytorchs(step: int, runner: Runner, torch_runner: TorchRunner
 
 def test_the_steps_differ(torch_runner: TorchRunner, make_inputs: Inputs) -> None:
     results = [torch_runner.run("denoise", **make_inputs("denoise", step))["latents"] for step in range(8)]
-    assert all(not np.allclose(a, b, atol=1e-3) for a, b in zip(results, results[1:], strict=False))
+    assert all(not np.allclose(a, b, atol=1e-3) for a, b in pairwise(results))
 
 
 def test_a_result_is_the_callers(runner: Runner, make_inputs: Inputs) -> None:

@@ -1,0 +1,105 @@
+"""The training loop: a killed run takes the steps it would have taken, bit for bit."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mobile_diffusion.errors import TrainingError
+from mobile_diffusion.training.loop import CURVE, STATE, average_in, learning_rate, train
+from mobile_diffusion.training.settings import LoopSettings
+from mobile_diffusion.training.state import TrainState
+
+LOOP = LoopSettings(
+    steps=12, batch=4, learning_rate=0.01, warmup=3, bfloat16=False, save_every=4, sheet_every=6, log_every=2
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    loop: LoopSettings
+
+
+class Regression:
+    """Learn the sum of three numbers; `kill_at` interrupts that step once."""
+
+    def __init__(self, loop: LoopSettings = LOOP, kill_at: int | None = None, broken: bool = False) -> None:
+        torch.manual_seed(0)
+        self.module: nn.Module = nn.Sequential(nn.Linear(3, 8), nn.SiLU(), nn.Linear(8, 1))
+        self.loop, self.settings = loop, Settings(loop)
+        self.kill_at, self.broken = kill_at, broken
+        self.sheets: list[str] = []
+
+    def loss(self, step: int, generator: torch.Generator) -> Tensor:
+        if step == self.kill_at:
+            raise KeyboardInterrupt
+        inputs = torch.randn(self.loop.batch, 3, generator=generator)
+        error = self.module(inputs).squeeze(1) - inputs.sum(dim=1)
+        return error.square().mean() * (float("nan") if self.broken else 1.0)
+
+    def sheet(self, path: Path) -> None:
+        self.sheets.append(path.name)
+
+
+def weights(state: TrainState) -> list[Tensor]:
+    return [*state.module.parameters(), *state.average.values()]
+
+
+@pytest.mark.parametrize("kill_at", [1, 5, 8, 11])
+def test_resumed_run_is_the_same_run(tmp_path: Path, kill_at: int) -> None:
+    whole = train(Regression(), tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(Regression(kill_at=kill_at), tmp_path / "killed")
+    resumed = train(Regression(), tmp_path / "killed")
+    assert resumed.step == whole.step == LOOP.steps
+    for left, right in zip(weights(whole), weights(resumed), strict=True):
+        assert torch.equal(left, right)
+    losses = [
+        [json.loads(line)["loss"] for line in (tmp_path / name / CURVE).read_text().splitlines()]
+        for name in ("whole", "killed")
+    ]
+    assert losses[0] == losses[1] and len(losses[0]) == 6
+
+
+def test_learns_and_draws(tmp_path: Path) -> None:
+    task = Regression(LoopSettings(steps=400, batch=64, learning_rate=0.02, warmup=10, bfloat16=False, log_every=50))
+    state = train(task, tmp_path)
+    rows = [json.loads(line)["loss"] for line in (tmp_path / CURVE).read_text().splitlines()]
+    assert rows[-1] < 0.1 * rows[0]
+    assert task.sheets == ["sheet-000400.png"]
+    before = [value.clone() for value in state.module.parameters()]
+    average_in(state)
+    assert not all(torch.equal(*pair) for pair in zip(before, state.module.parameters(), strict=True))
+    average_in(state)
+    assert all(torch.equal(*pair) for pair in zip(before, state.module.parameters(), strict=True))
+
+
+def test_other_settings_are_refused(tmp_path: Path) -> None:
+    train(Regression(), tmp_path)
+    with pytest.raises(TrainingError, match="choose another --run folder"):
+        train(Regression(LoopSettings(steps=13, batch=4, learning_rate=0.01)), tmp_path)
+
+
+def test_damaged_state_is_refused(tmp_path: Path) -> None:
+    train(Regression(), tmp_path)
+    (tmp_path / STATE).write_bytes((tmp_path / STATE).read_bytes()[:100])
+    with pytest.raises(TrainingError, match="delete the run"):
+        train(Regression(), tmp_path)
+
+
+def test_nan_stops_the_run(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="finite loss"):
+        train(Regression(broken=True), tmp_path)
+
+
+def test_learning_rate() -> None:
+    settings = LoopSettings(steps=100, batch=1, learning_rate=1.0, warmup=10)
+    assert learning_rate(settings, 0) == pytest.approx(0.1)
+    assert learning_rate(settings, 9) == pytest.approx(1.0)
+    assert learning_rate(settings, 55) == pytest.approx(0.5)
+    assert learning_rate(settings, 100) == pytest.approx(0.0)

@@ -1,0 +1,186 @@
+"""The autoencoder's and the U-Net's tasks on a tiny data set of drawn discs and squares."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from mobile_diffusion.autoencoder import Autoencoder
+from mobile_diffusion.checkpoint import open_checkpoint
+from mobile_diffusion.config import AutoencoderConfig, ScheduleConfig, Stage, UNetConfig
+from mobile_diffusion.data import Sample, captions
+from mobile_diffusion.errors import CheckpointError, DataError
+from mobile_diffusion.schedule import alphas_sigmas
+from mobile_diffusion.training import autoencoder as autoencoder_training
+from mobile_diffusion.training import runs
+from mobile_diffusion.training.autoencoder import kl_divergence, psnr, start_posterior_narrow
+from mobile_diffusion.training.latents import TrainingInputs
+from mobile_diffusion.training.settings import AutoencoderSettings, LoopSettings, UNetSettings
+from mobile_diffusion.training.unet import UNetTask, choose_captions, family_weights, stratified_timesteps
+
+ASSETS = Path(__file__).parents[3] / "assets" / "emoji"
+LOOP = LoopSettings(steps=4, batch=4, learning_rate=1e-3, warmup=1, bfloat16=False, save_every=2, sheet_every=4)
+AUTOENCODER = AutoencoderSettings(
+    autoencoder=AutoencoderConfig(channels=(8, 8, 8, 8), resnets=1, groups=4, scaling_factor=1.0),
+    loop=LOOP,
+    styles=("3d",),
+    whole_steps=2,
+    perceptual_steps=2,
+)
+UNET = UNetSettings(
+    unet=UNetConfig(
+        down=(Stage(16, 1, 1), Stage(16, 1, 0)),
+        mid=None,
+        up=(Stage(16, 2, 0), Stage(16, 2, 1)),
+        context_width=384,
+        heads=2,
+        groups=8,
+    ),
+    loop=LOOP,
+    styles=("3d",),
+    schedule=ScheduleConfig(beta_schedule="cosine", prediction="v", guidance=3.0, steps=2),
+    prompts=("a disc, 3d",),
+)
+
+
+class PixelDistance(torch.nn.Module):
+    """Stands where LPIPS does: its weights come from a registry, which no test may ask."""
+
+    def forward(self, images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+        return (images - others).square().mean(dim=(1, 2, 3))
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Twelve pictures, two of them held out, in the stored format."""
+    folder = tmp_path / "data"
+    (folder / "images").mkdir(parents=True)
+    rows = []
+    for index in range(12):
+        picture = Image.new("RGB", (128, 128), "white")
+        shape = ImageDraw.Draw(picture).ellipse if index % 2 else ImageDraw.Draw(picture).rectangle
+        shape((20, 20, 60 + 4 * index, 100), fill=(20 * index, 90, 200))
+        picture.save(folder / "images" / f"{index}.png")
+        sample = {
+            "id": f"3d/{index}",
+            "style": "3d",
+            "hexcode": f"{index}",
+            "emoji": "x",
+            "label": "disc" if index % 2 else "square",
+            "keywords": ["shape"] * (index % 3),
+            "family": f"family {index // 4}",
+            "split": "held-out" if index >= 10 else "train",
+            "package": "drawn",
+            "version": "1",
+            "licence": "MIT",
+            "image": f"images/{index}.png",
+        }
+        rows.append(json.dumps(sample))
+    (folder / "dataset.jsonl").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def test_from_pictures_to_a_checkpoint(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autoencoder_training, "load_lpips", lambda folder: PixelDistance())
+    quality = runs.train_autoencoder(AUTOENCODER, data, tmp_path / "weights", tmp_path / "autoencoder")
+    assert np.isfinite(quality)
+    result = json.loads((tmp_path / "autoencoder" / "autoencoder.json").read_text())
+    assert result["held_out_psnr_db"] == pytest.approx(quality, abs=1e-3)
+    runs.train_unet(UNET, data, tmp_path / "autoencoder", ASSETS, tmp_path / "unet", tmp_path / "model")
+    model = open_checkpoint(tmp_path / "model")
+    assert model.config.unet == UNET.unet and model.config.schedule == UNET.schedule
+    assert model.config.autoencoder.scaling_factor == result["config"]["scaling_factor"]
+    assert (tmp_path / "unet" / "sheet-000004.png").exists()
+    inputs = TrainingInputs(**runs.prepare_inputs([], *[None] * 3, tmp_path / "unet").__dict__)  # type: ignore[arg-type]
+    assert inputs.latents.std() == pytest.approx(1.0, abs=0.05)
+
+
+def test_missing_style_and_missing_autoencoder_are_named(data: Path, tmp_path: Path) -> None:
+    settings = dataclasses.replace(UNET, styles=("clay",))
+    with pytest.raises(CheckpointError, match="train one first"):
+        runs.train_unet(settings, data, tmp_path / "none", ASSETS, tmp_path / "unet", None)
+    with pytest.raises(DataError, match="'clay'"):
+        autoencoder_training.choose_samples(data, ("clay",), "train")
+
+
+def test_posterior_starts_narrow() -> None:
+    torch.manual_seed(0)
+    autoencoder = Autoencoder(AUTOENCODER.autoencoder)
+    start_posterior_narrow(autoencoder)
+    _, log_variance = autoencoder.encode(torch.rand(1, 3, 32, 32))
+    assert torch.equal(log_variance, torch.full_like(log_variance, -6.0))
+
+
+def test_kl_and_psnr_by_hand() -> None:
+    mean, log_variance = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 0.0])
+    assert kl_divergence(mean, log_variance).item() == pytest.approx(0.25)
+    exact = torch.distributions.kl_divergence(torch.distributions.Normal(0.3, 0.5), torch.distributions.Normal(0.0, 1.0))
+    ours = kl_divergence(torch.tensor([0.3]), torch.tensor([0.25]).log())
+    assert ours.item() == pytest.approx(exact.item(), abs=1e-6)
+    # half a grey level of 2 everywhere: 10 log10(4 / 0.01)
+    assert psnr(torch.zeros(1, 3, 4, 4), torch.full((1, 3, 4, 4), 0.1)).item() == pytest.approx(26.0206, abs=1e-3)
+
+
+def test_family_weights() -> None:
+    def sample(family: str) -> Any:
+        return type("Row", (), {"family": family})()
+
+    weights = family_weights([sample("clock")] * 4 + [sample("pizza")], power=0.5)
+    assert weights.tolist() == [0.5] * 4 + [1.0]
+
+
+def test_timesteps_are_stratified() -> None:
+    timesteps = stratified_timesteps(10, 1000, torch.Generator().manual_seed(0))
+    assert [int(t) // 100 for t in timesteps] == list(range(10))
+
+
+def test_captions_labels_keywords_and_null() -> None:
+    inputs = TrainingInputs(
+        latents=torch.zeros(2, 1, 1, 1),
+        contexts=torch.zeros(8, 1, 1),
+        first_caption=torch.tensor([1, 4]),
+        caption_count=torch.tensor([3, 4]),
+    )
+    chosen = torch.tensor([0, 1] * 2000)
+    rows = choose_captions(inputs, chosen, UNET, torch.Generator().manual_seed(0))
+    counts = torch.bincount(rows, minlength=8) / len(rows)
+    assert counts[0] == pytest.approx(0.1, abs=0.02)
+    assert counts[1] == pytest.approx(0.45 * (0.7 + 0.3 / 3), abs=0.03)
+    assert counts[4] == pytest.approx(0.45 * (0.7 + 0.3 / 4), abs=0.03)
+    assert set(rows[::2].tolist()) == {0, 1, 2, 3} and set(rows[1::2].tolist()) == {0, 4, 5, 6, 7}
+
+
+@pytest.mark.parametrize("prediction", ["v", "epsilon"])
+def test_perfect_prediction_has_no_loss(prediction: str) -> None:
+    """A network that knows the clean latents (zero) predicts v or epsilon from the noisy ones exactly."""
+    schedule = dataclasses.replace(UNET.schedule, prediction=prediction)
+    settings = dataclasses.replace(UNET, schedule=schedule)
+    alphas, sigmas = (torch.from_numpy(table).float() for table in alphas_sigmas(schedule))
+
+    class Oracle(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.unused = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, noisy: torch.Tensor, timesteps: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+            noise = noisy / sigmas[timesteps][:, None, None, None]
+            return noise * (alphas[timesteps][:, None, None, None] if prediction == "v" else 1.0)
+
+    inputs = TrainingInputs(
+        torch.zeros(3, 4, 8, 8), torch.zeros(4, 5, 384).half(), torch.tensor([1, 2, 3]), torch.tensor([1, 1, 1])
+    )
+    model = type("Holder", (), {"unet": Oracle()})()
+    task = UNetTask(settings, model, inputs, torch.ones(3, dtype=torch.float64))
+    assert task.loss(0, torch.Generator().manual_seed(0)).item() < 1e-8
+
+
+def test_captions_begin_with_the_label(data: Path) -> None:
+    sample: Sample = autoencoder_training.choose_samples(data, ("3d",), "train")[1]
+    assert captions(sample)[0] == "disc, 3d"
