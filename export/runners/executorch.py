@@ -81,7 +81,8 @@ def set_threads(count: int) -> None:
         return
     if len(_loaded):
         raise ExportError(f"executorch: expected {current} threads, as the runner loaded before, got {count}")
-    portable_lib._unsafe_reset_threadpool(count)
+    with _silent_stderr():
+        portable_lib._unsafe_reset_threadpool(count)
 
 
 def read_signatures(path: Path, stages: Mapping[str, str]) -> dict[str, Signature]:
@@ -111,7 +112,7 @@ def _only_path(folder: Path, artifacts: Mapping[str, str]) -> Path:
 
 @contextmanager
 def _silent_stderr() -> Iterator[None]:
-    """Hide what a native library writes to standard error: cpuinfo's search for files that only phones have."""
+    """Hide the notes that the native thread pool writes to standard error, such as files that only phones have."""
     saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(null, 2)

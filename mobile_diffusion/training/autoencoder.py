@@ -54,8 +54,10 @@ def psnr(images: Tensor, others: Tensor) -> Tensor:
 @torch.no_grad()
 def start_posterior_narrow(autoencoder: Autoencoder) -> None:
     """Begin with a log variance near -6, in place: at 0 the noise hides the mean and learning starts slowly."""
-    autoencoder.quant_conv.weight[autoencoder.config.latent_channels :] = 0
-    autoencoder.quant_conv.bias[autoencoder.config.latent_channels :] = -6
+    _, weight = autoencoder.quant_conv.weight.chunk(2)
+    _, bias = autoencoder.quant_conv.get_parameter("bias").chunk(2)
+    weight.fill_(0.0)
+    bias.fill_(-6.0)
 
 
 class AutoencoderTask:
@@ -65,11 +67,11 @@ class AutoencoderTask:
         self.settings, self.loop, self.device = settings, settings.loop, device
         torch.manual_seed(settings.loop.seed)
         layout = torch.channels_last
-        self.module = Autoencoder(settings.autoencoder).to(device, memory_format=layout)
+        self.module = Autoencoder(settings.autoencoder).to(device).to(memory_format=layout)  # type: ignore[call-overload]
         start_posterior_narrow(self.module)
         self.images = stack_images(choose_samples(data, settings.styles, "train"))
         self.held_out = stack_images(choose_samples(data, settings.styles, "held-out"))
-        self.lpips = load_lpips(weights).to(device, memory_format=layout)
+        self.lpips = load_lpips(weights).to(device).to(memory_format=layout)  # type: ignore[call-overload]
 
     def batch(self, step: int, generator: torch.Generator) -> Tensor:
         """Random crops (B, 3, crop, crop), or fewer whole pictures in the last phase; in [-1, 1]."""

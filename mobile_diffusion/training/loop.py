@@ -30,10 +30,17 @@ LOGGER = logging.getLogger(__name__)
 class Task(Protocol):
     """What the loop trains."""
 
-    module: nn.Module
-    settings: object
-    """The whole settings, for the record."""
-    loop: LoopSettings
+    @property
+    def module(self) -> nn.Module:
+        """The network in training."""
+
+    @property
+    def settings(self) -> object:
+        """The whole settings, for the record."""
+
+    @property
+    def loop(self) -> LoopSettings:
+        """The part of the settings that the loop itself needs."""
 
     def loss(self, step: int, generator: torch.Generator) -> Tensor:
         """The loss of one batch, chosen by `generator` (on the CPU)."""

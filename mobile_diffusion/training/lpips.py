@@ -71,6 +71,9 @@ def read_arrays(archive: Path) -> dict[str, Any]:
 class Lpips(nn.Module):
     """Distance between two batches of pictures; parameters are frozen."""
 
+    shift: Tensor
+    scale: Tensor
+
     def __init__(self, arrays: dict[str, Any]) -> None:
         super().__init__()
         self.convolutions = nn.ModuleList()

@@ -79,7 +79,7 @@ def open_untrained(settings: UNetSettings, autoencoder: Path, text: Path, text_c
     )
     text_encoder = _load(lambda: build_text_encoder(text_config), text / "text_encoder.safetensors")
     tokenizer = WordPieceTokenizer.from_file(text / "tokenizer.json", text_config.max_tokens)
-    unet = UNet(settings.unet).to(memory_format=torch.channels_last)
+    unet = UNet(settings.unet).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Model(config, tokenizer, text_encoder, unet, trained)  # type: ignore[arg-type]
 
 

@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 import struct
+import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -21,8 +22,9 @@ from export.draw import bundle_artist, open_artist
 from export.manifest import schema
 from export.parity.golden import read_golden
 from export.run import Exported, export_target
+from export.staging import staged_folder
 from export.stages import STAGES, build_stages
-from export.targets import TARGETS, find_target
+from export.targets import RUNTIMES, TARGETS, Runtime, find_target, load_runner, lower
 from export.verify import verify_bundle
 from mobile_diffusion.checkpoint import Model, open_checkpoint, save_checkpoint
 from mobile_diffusion.errors import (
@@ -256,3 +258,18 @@ def test_prompts_that_cannot_be_drawn(exported: Exports, prompt: str, seed: int,
     with pytest.raises(PromptError) as caught:
         draw(artist.run_stage, artist.tokenizer, artist.settings, prompt, seed, guidance)
     assert isinstance(caught.value, MobileDiffusionError)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root; test_bundle tests RLIMIT_FSIZE")
+@pytest.mark.parametrize("runtime", RUNTIMES.values(), ids=RUNTIMES)
+def test_every_lowering_on_a_full_disk_is_one_line(runtime: Runtime, tiny_model: Model, tmp_path: Path) -> None:
+    """What libraries raise when a write fails differs; a text encoder does not fit into this file system."""
+    stages = {"encode_text": build_stages(tiny_model)["encode_text"]}
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)], check=True)
+    try:
+        with pytest.raises(ExportError, match="full disk"), staged_folder(tmp_path / "out") as folder:
+            lower(runtime, stages, folder)
+            load_runner(runtime, folder, {"encode_text": "absent"}, threads=1)  # not reached unless space was enough
+        assert os.listdir(tmp_path) == []
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)

@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from mobile_diffusion.config import AutoencoderConfig, ModelConfig, ScheduleConfig, Stage, UNetConfig, from_dict, to_dict
+from mobile_diffusion.config import (
+    AutoencoderConfig,
+    ModelConfig,
+    ScheduleConfig,
+    Stage,
+    UNetConfig,
+    from_dict,
+    to_dict,
+)
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.presets import PRESETS, preset
 

@@ -1,0 +1,97 @@
+"""Writes the README's tables from what `make demo` and the training runs measured.
+
+    make demo && .venv/bin/python benchmarks/readme_tables.py
+
+Between the markers `<!-- tables: ... -->` and `<!-- /tables -->` stand parity and latency out of
+build/*/parity.json and build/*/latency.json; between the training markers, what assets/emoji/training/*.json(l) hold.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+BUNDLES = (ROOT / "build" / "android", ROOT / "build" / "ios")
+TRAINING = ROOT / "assets" / "emoji" / "training"
+STAGES = ("encode_text", "denoise", "decode_image")
+UNITS = {"snr_db": "dB SNR", "psnr_db": "dB PSNR", "ssim": "SSIM"}
+
+
+def read(path: Path) -> Any:
+    """A JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def parity() -> str:
+    """Worst value of every check, one row a runtime and check."""
+    rows = []
+    for bundle in BUNDLES:
+        for row in read(bundle / "parity.json")["summary"]:
+            values = [f"{row[key]:.1f}" if key != "limit" else f"{row[key]:g}" for key in ("worst", "median", "limit")]
+            rows.append(
+                [row["runtime"], row["precision"], row["check"], *values, UNITS[row["metric"]], str(row["count"])]
+            )
+    return table(["runtime", "precision", "check", "worst", "median", "gate", "unit", "compared"], rows)
+
+
+def latency() -> str:
+    """Median and interquartile range of every stage, one row a runner, and the conditions."""
+    rows, seen, conditions = [], set(), {}
+    for bundle in BUNDLES:
+        report = read(bundle / "latency.json")
+        conditions = report["conditions"]
+        for runner in report["runners"]:
+            if runner["runner"] in seen:
+                continue
+            seen.add(runner["runner"])
+            stages = {stage["stage"]: stage for stage in runner["stages"]}
+            cells = [f"{stages[name]['median_ms']:.1f} ({stages[name]['spread_ms']:.1f})" for name in STAGES]
+            rows.append([runner["runner"], runner["kind"], runner["version"], str(runner["threads"]), *cells])
+    text = table(["runner", "kind", "version", "threads", *(f"{name}, ms" for name in STAGES)], rows)
+    place = f"{conditions['processor']}, {conditions['cores']} cores, {conditions['system']}"
+    return f"{text}\n\nMedian and, in brackets, interquartile range; {place}. A phone was not measured."
+
+
+def training() -> str:
+    """What the two training runs reached."""
+    rows = [json.loads(line) for line in (TRAINING / "unet-curve.jsonl").read_text().splitlines()]
+    batch = read(TRAINING / "unet-settings.json")["loop"]["batch"]
+    hours = sum(
+        (row["step"] - before) * batch / row["samples_per_second"] / 3600
+        for before, row in zip([0, *(row["step"] for row in rows)], rows, strict=False)
+    )
+    autoencoder = read(TRAINING / "autoencoder.json")
+    return (
+        f"The autoencoder reconstructs held-out pictures at {autoencoder['held_out_psnr_db']:.1f} dB PSNR. "
+        f"The U-Net saw {rows[-1]['step'] * batch:,} samples in {hours:.1f} hours on two CPU cores; the loss went from "
+        f"{rows[0]['loss']:.2f} to {rows[-1]['loss']:.2f}.\n\n"
+        "![Training loss of the U-Net](assets/emoji/training/curve.png)"
+    )
+
+
+def fill(text: str, name: str, content: str) -> str:
+    """Replace what stands between the markers `name`."""
+    pattern = re.compile(rf"(<!-- {name}:[^>]*-->\n).*?(<!-- /{name} -->)", re.DOTALL)
+    if not pattern.search(text):
+        raise SystemExit(f"README.md: expected the markers of {name!r}, got none")
+    return pattern.sub(lambda match: f"{match[1]}\n{content}\n\n{match[2]}", text)
+
+
+def main() -> None:
+    """Write README.md anew."""
+    readme = ROOT / "README.md"
+    text = fill(readme.read_text(encoding="utf-8"), "tables", f"{parity()}\n\n{latency()}")
+    readme.write_text(fill(text, "training", training()), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
