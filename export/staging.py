@@ -24,6 +24,10 @@ from mobile_diffusion.errors import ExportError, MobileDiffusionError
 
 logger = logging.getLogger(__name__)
 
+_filling: set[Path] = set()
+"""Folders that this process is filling now."""
+_removing: set[Path] = set()
+"""Folders that it is removing, whole ones or failed ones."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FULL_TEXT = ("No space left on device", "Disk quota exceeded", "File too large")
 _NEARLY_FULL = 1 << 20
@@ -45,6 +49,7 @@ def staged_folder(out: Path, replace: Callable[[Path], None] | None = None) -> I
     created = [parent for parent in out.parents if not parent.exists()]
     folder = _create_sibling(out)
     lock = os.open(folder, os.O_RDONLY)
+    _filling.add(folder)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)  # says to a later export that this folder is not a leftover
         yield folder
@@ -56,9 +61,22 @@ def staged_folder(out: Path, replace: Callable[[Path], None] | None = None) -> I
             ) from error
         raise
     finally:
+        _removing.add(folder)
+        _filling.discard(folder)
         shutil.rmtree(folder, ignore_errors=True)  # after a swap it holds the replaced output
+        _removing.discard(folder)
         os.close(lock)
         _remove_empty(created)
+
+
+def is_filling() -> bool:
+    """Whether a folder is being filled: an interruption has to unwind the stack to it."""
+    return bool(_filling - _removing)
+
+
+def is_removing() -> bool:
+    """Whether a folder is being removed: an interruption has to wait."""
+    return bool(_removing)
 
 
 def is_full(error: BaseException, folder: Path) -> bool:

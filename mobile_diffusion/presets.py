@@ -53,9 +53,9 @@ BK_SDM_TINY_UNET = UNetConfig(
 MINILM = BertConfig(vocabulary=30522, width=384, layers=6, heads=12, intermediate=1536)
 
 EMOJI_UNET = UNetConfig(
-    down=(Stage(128, 1, 0), Stage(256, 2, 2)),
-    mid=Stage(256, 1, 1),
-    up=(Stage(256, 3, 3), Stage(128, 2, 1)),
+    down=(Stage(96, 1, 0), Stage(192, 1, 1), Stage(320, 1, 1)),
+    mid=Stage(320, 1, 1),
+    up=(Stage(320, 2, 2), Stage(192, 2, 2), Stage(96, 2, 1)),
     context_width=384,
     in_channels=8,
     out_channels=8,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +24,6 @@ def results() -> Console:
 
 def quiet_libraries() -> None:
     """Show our own warnings, and of the libraries below us only errors."""
-    os.environ.setdefault("TORCH_LOGS", "-all")
     warnings.simplefilter("ignore")
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     for name in OURS:

@@ -6,15 +6,19 @@ exception that is not a `MobileDiffusionError` is a defect and keeps its traceba
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
+from export.staging import is_filling, is_removing
 from mobile_diffusion.errors import MobileDiffusionError
 
 _STOPPED_BY_TYPER = 130
+_PATIENCE = 0.5
+"""Seconds until an interruption that was swallowed is raised again."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -23,6 +27,7 @@ class Stopped(KeyboardInterrupt):
 
 def run(app: Callable[[], object]) -> NoReturn:
     """Run a typer app and leave the process with its exit status."""
+    os.environ.setdefault("TORCH_LOGS", "-all")  # read when torch is imported: show its errors only
     received = _raise_on_signals()
     try:
         app()
@@ -50,20 +55,35 @@ def leave(message: str, status: int = 2) -> NoReturn:
 
 
 def _raise_on_signals() -> list[int]:
-    """Let SIGTERM and SIGHUP unwind the stack as SIGINT does; gives the list that a received one enters."""
+    """Let SIGTERM and SIGHUP unwind the stack as SIGINT does; gives the list that a received one enters.
+
+    Libraries below us catch everything here and there, and an interruption with it, so as long as an output is being
+    filled the exception is raised again every half second.  While it is removed, further signals wait.
+    """
     received: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(each, signal.SIG_IGN)  # let cleaning up be finished
-        raise Stopped
+        asked = number != signal.SIGALRM
+        if asked:
+            received.append(number)
+        if is_filling():
+            signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
+        if is_filling() or (asked and not is_removing()):
+            raise Stopped
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
         signal.signal(number, stop)
+    sys.unraisablehook = _hide_stopped
     return received
 
 
+def _hide_stopped(ignored: sys.UnraisableHookArgs) -> None:
+    """Say nothing of an interruption that came where Python cannot raise; it will come again."""
+    if not issubclass(ignored.exc_type, Stopped):
+        sys.__unraisablehook__(ignored)
+
+
 def _leave_stopped(received: list[int]) -> NoReturn:
+    signal.setitimer(signal.ITIMER_REAL, 0)  # at exit Python gives up its handlers, and an alarm would kill
     number = received[0] if received else signal.SIGINT
     leave(f"stopped by {signal.Signals(number).name} before it was finished; run it again", 128 + number)

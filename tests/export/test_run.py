@@ -22,8 +22,8 @@ from export.draw import bundle_artist, open_artist
 from export.manifest import schema
 from export.parity.golden import read_golden
 from export.run import Exported, export_target
-from export.staging import staged_folder
 from export.stages import STAGES, build_stages
+from export.staging import staged_folder
 from export.targets import RUNTIMES, TARGETS, Runtime, find_target, load_runner, lower
 from export.verify import verify_bundle
 from mobile_diffusion.checkpoint import Model, open_checkpoint, save_checkpoint

@@ -1,0 +1,41 @@
+"""Draws what the shipped model makes of prompts it was trained on, and of concepts it has never seen.
+
+    .venv/bin/python benchmarks/prompt_sheets.py --data data/emoji
+
+Writes assets/emoji/training/prompts-train.png and prompts-held-out.png: evenly spaced concepts of each split in the
+data set's order, one seed, the model's own 8 steps and guidance.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.progress import track
+
+from mobile_diffusion.checkpoint import open_checkpoint
+from mobile_diffusion.data import captions, load_dataset
+from mobile_diffusion.pipeline import Pipeline
+from mobile_diffusion.training.sheets import contact_sheet, write_png
+
+MODEL = Path(__file__).parents[1] / "assets" / "emoji"
+COUNT, COLUMNS, SEED = 32, 8, 7
+
+
+def main() -> None:
+    """Draw both sheets."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("data/emoji"))
+    parser.add_argument("--style", default="3d")
+    arguments = parser.parse_args()
+    pipeline = Pipeline.from_model(open_checkpoint(MODEL))
+    samples = [sample for sample in load_dataset(arguments.data) if sample.style == arguments.style]
+    for split in ("train", "held-out"):
+        chosen = [sample for sample in samples if sample.split == split]
+        prompts = [captions(sample)[0] for sample in chosen[:: len(chosen) // COUNT]][:COUNT]
+        pictures = [pipeline.generate(prompt, seed=SEED) for prompt in track(prompts, split)]
+        write_png(contact_sheet(pictures, prompts, COLUMNS), MODEL / "training" / f"prompts-{split}.png")
+
+
+if __name__ == "__main__":
+    main()
