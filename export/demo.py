@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from export.draw import Artist, bundle_artist, open_artist
+from export.draw import Artist, bundle_artist, model_artist
 from export.latency.measure import LatencyReport
 from export.parity.report import ParityReport
 from export.parity.report import merge as merge_parity
@@ -62,7 +62,7 @@ def run_demo(
     for number, name in enumerate(ORDER):
         part = part_of(progress, number * _EXPORTED / len(ORDER), _EXPORTED / len(ORDER))
         exported.append(export_target(model, TARGETS[name], build / name, force=True, threads=threads, progress=part))
-    artists = [open_artist(checkpoint, None, threads=threads), *_artists(exported, threads)]
+    artists = [model_artist(model), *_artists(exported, threads)]
     rows = []
     for number, (prompt, seed) in enumerate(prompts):
         progress(f"drawing {prompt!r}", _EXPORTED + (1 - _EXPORTED) * number / len(prompts))

@@ -9,7 +9,7 @@ from typing import cast
 from export.bundle import Bundle, open_bundle
 from export.stages import TensorSpec
 from export.targets import TORCH, open_runner
-from mobile_diffusion.checkpoint import open_checkpoint
+from mobile_diffusion.checkpoint import Model, open_checkpoint
 from mobile_diffusion.errors import BundleError, ConfigError, ExportError
 from mobile_diffusion.pipeline import DrawSettings, Pipeline, RunStage
 from mobile_diffusion.tokenizer import Tokenizer
@@ -41,7 +41,11 @@ def open_artist(
         return bundle_artist(open_bundle(bundle), runtime, steps, threads)
     if runtime is not None:
         raise ConfigError(f"--runtime {runtime!r}: expected a --bundle to find it in, got none")
-    model = open_checkpoint(checkpoint)
+    return model_artist(open_checkpoint(checkpoint), steps)
+
+
+def model_artist(model: Model, steps: int | None = None) -> Artist:
+    """Draw with PyTorch, in any number of steps."""
     pipeline = Pipeline(model, steps)
     return Artist(TORCH.title, pipeline.run, model.tokenizer, pipeline.settings)
 

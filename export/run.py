@@ -19,7 +19,7 @@ from export.latency.measure import LatencyReport, measure_latency
 from export.parity.golden import write_golden
 from export.parity.report import ParityReport, build_report
 from export.parity.trajectories import CASES, Case, Measurement, Trajectory, Update, measure, record
-from export.progress import Progress, silent
+from export.progress import Progress, part_of, silent
 from export.report.page import Pictures, write_reports
 from export.runners import Runner
 from export.runners.torch import TorchRunner
@@ -94,8 +94,8 @@ def _fill(
     reference = TorchRunner.from_model(model, threads=threads)
     trajectories = record_cases(reference, model, cases)
     write_golden(folder, trajectories)
-    progress(f"{target.title}: comparing with PyTorch", _RECORDED)
-    parity, pictures = compare_runners(runners, trajectories, update_of(model))
+    part = part_of(progress, _RECORDED, _COMPARED - _RECORDED)
+    parity, pictures = compare_runners(runners, trajectories, update_of(model), part)
     parity.require()
     progress(f"{target.title}: timing", _COMPARED)
     latency = measure_latency([reference, *(runner for _, runner in runners)], trajectories[0])
@@ -131,15 +131,18 @@ def update_of(model: Model) -> Update:
 
 
 def compare_runners(
-    runners: Sequence[tuple[Runtime, Runner]], trajectories: Sequence[Trajectory], update: Update
+    runners: Sequence[tuple[Runtime, Runner]],
+    trajectories: Sequence[Trajectory],
+    update: Update,
+    progress: Progress = silent,
 ) -> tuple[ParityReport, Pictures]:
     """Hold every runner against every trajectory; the report is not yet required to pass."""
     pictures: dict[tuple[str, str], NDArray[np.float32]] = {}
     measurements: dict[str, list[Measurement]] = {}
-    for runtime, runner in runners:
-        found = measurements.setdefault(runtime.name, [])
-        for trajectory in trajectories:
-            distances, picture = measure(runtime.name, runner, trajectory, update)
-            found += distances
-            pictures[runtime.name, str(trajectory.case)] = picture
+    pairs = [(runtime, runner, trajectory) for runtime, runner in runners for trajectory in trajectories]
+    for number, (runtime, runner, trajectory) in enumerate(pairs):
+        progress(f"comparing {runtime.title} with PyTorch", number / len(pairs))
+        distances, picture = measure(runtime.name, runner, trajectory, update)
+        measurements.setdefault(runtime.name, []).extend(distances)
+        pictures[runtime.name, str(trajectory.case)] = picture
     return build_report(measurements, {runtime.name: runtime.precision for runtime, _ in runners}), pictures

@@ -17,12 +17,15 @@ from export.manifest import MANIFEST, schema
 from export.parity.golden import read_golden
 from export.parity.report import ParityReport, merge
 from export.parity.trajectories import Trajectory, Update
-from export.progress import Progress, silent
+from export.progress import Progress, part_of, silent
 from export.run import compare_runners
 from export.runners.torch import TorchRunner
 from export.targets import TORCH, open_runner
 from mobile_diffusion.checkpoint import open_checkpoint
 from mobile_diffusion.errors import BundleError, CheckpointError
+
+_OPENED = 0.2
+"""Progress when the files are checked and the checkpoint, if any, is compared."""
 
 
 def verify_bundle(
@@ -38,10 +41,9 @@ def verify_bundle(
     trajectories = read_trajectories(bundle)
     update = Update(bundle.manifest.schedule.a, bundle.manifest.schedule.b)
     reports = [] if checkpoint is None else [_verify_checkpoint(bundle, checkpoint, trajectories, update, threads)]
-    for number, entry in enumerate(bundle.manifest.runtimes):
-        progress(f"running {entry.name}", (1 + number) / (1 + len(bundle.manifest.runtimes)))
-        report, _ = compare_runners([open_runner(bundle, entry.name, threads)], trajectories, update)
-        reports.append(report)
+    runners = [open_runner(bundle, entry.name, threads) for entry in bundle.manifest.runtimes]
+    report, _ = compare_runners(runners, trajectories, update, part_of(progress, _OPENED, 1 - _OPENED))
+    reports.append(report)
     progress("compared", 1.0)
     return merge(reports)
 

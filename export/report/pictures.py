@@ -59,10 +59,15 @@ def grid(columns: Sequence[str], rows: Sequence[tuple[str, Sequence[NDArray[np.u
     font = ImageFont.load_default(_FONT_SIZE)
     for number, title in enumerate(columns):
         place = (_LABEL_WIDTH + number * (side + _GAP), _GAP // 2)
-        draw.multiline_text(place, textwrap.fill(title, _HEADER_CHARACTERS), _INK, font)
+        draw.multiline_text(place, _wrap(title, _HEADER_CHARACTERS), _INK, font)
     for number, (prompt, images) in enumerate(rows):
         top = _HEADER + number * (side + _GAP)
-        draw.multiline_text((_GAP, top + side // 3), textwrap.fill(prompt, _LABEL_CHARACTERS), _INK, font)
+        draw.multiline_text((_GAP, top + side // 3), _wrap(prompt, _LABEL_CHARACTERS), _INK, font)
         for column, image in enumerate(images):
             sheet.paste(Image.fromarray(image), (_LABEL_WIDTH + column * (side + _GAP), top))
     return sheet
+
+
+def _wrap(text: str, characters: int) -> str:
+    """Break lines that are too long, and keep those that are there."""
+    return "\n".join(textwrap.fill(line, characters) for line in text.splitlines())
