@@ -22,14 +22,14 @@ from mobile_diffusion.checkpoint import open_checkpoint
 from mobile_diffusion.pipeline import draw
 
 PROMPTS = (
-    ("a red apple, 3d", 7),
-    ("a slice of pizza, 3d", 1),
-    ("a cat face, 3d", 2),
-    ("a red heart, 3d", 3),
-    ("a car, 3d", 4),
-    ("a rocket, 3d", 5),
-    ("a smiling face, 3d", 6),
-    ("a tree, 3d", 8),
+    ("red apple, 3d", 7),
+    ("pizza, 3d", 1),
+    ("cat face, 3d", 2),
+    ("red heart, 3d", 3),
+    ("automobile, 3d", 4),
+    ("rocket, 3d", 5),
+    ("grinning face, 3d", 6),
+    ("banana, 3d", 8),
 )
 """Prompt and seed of every row."""
 ORDER = ("android", "ios")

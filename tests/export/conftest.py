@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Callable, Mapping
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -37,3 +39,15 @@ def exported(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def copy_of(exported: Mapping[str, Exported], tmp_path: Path) -> Callable[[str], Path]:
     """Gives a copy of a target's bundle that may be spoiled."""
     return lambda target: Path(shutil.copytree(exported[target].bundle.path, tmp_path / target))
+
+
+@pytest.fixture(params=["1m"])
+def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own of a given size; needs root, and the right to mount."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root; RLIMIT_FSIZE is tested for everybody")
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={request.param}", "tmpfs", str(tmp_path)]
+    if subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("this machine does not let root mount; RLIMIT_FSIZE is tested for everybody")
+    yield tmp_path
+    subprocess.run(["umount", str(tmp_path)], check=True)
