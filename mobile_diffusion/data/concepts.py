@@ -21,6 +21,18 @@ from mobile_diffusion.data.sources import EMOJIBASE, EMOJILIB, UNICODE_EMOJI
 _LEFT_OUT_GROUPS = (None, 2, 9)
 """Emojibase's groups: none (regional indicators), 2 (skin tones and hair), 9 (flags)."""
 
+GROUPS = {
+    0: "smileys",
+    1: "people",
+    3: "animals",
+    4: "food",
+    5: "travel",
+    6: "activities",
+    7: "objects",
+    8: "symbols",
+}
+"""Emojibase's groups under short names of ours."""
+
 _WORDS = re.compile(r"[a-z0-9à-ÿ][a-z0-9à-ÿ '.,&+/-]*[a-z0-9à-ÿ.!]|[0-9]+")
 """What counts as a keyword: words, not emoticons (":d") nor single letters."""
 
@@ -33,6 +45,8 @@ class Concept:
     emoji: str
     label: str
     keywords: tuple[str, ...]
+    group: str
+    """One of `GROUPS`."""
     family: str
     split: Split
 
@@ -53,6 +67,7 @@ def read_concepts(folder: Path) -> dict[str, Concept]:
             emoji=entry["emoji"],
             label=entry["label"],
             keywords=clean_keywords(words, entry["label"]),
+            group=GROUPS[entry["group"]],
             family=family,
             split=split_of(family),
         )

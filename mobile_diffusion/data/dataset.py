@@ -32,6 +32,8 @@ class Sample:
     emoji: str
     label: str
     keywords: tuple[str, ...]
+    group: str
+    """Unicode's group under a short name, such as "food"."""
     family: str
     """Concepts of one family are near-duplicates and share a split."""
     split: Split

@@ -12,7 +12,8 @@ import torch
 from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.checkpoint import Model, save_checkpoint
 from mobile_diffusion.config import AutoencoderConfig, BertConfig, ModelConfig, from_dict, to_dict
-from mobile_diffusion.errors import CheckpointError
+from mobile_diffusion.data import Sample
+from mobile_diffusion.errors import CheckpointError, DataError
 from mobile_diffusion.presets import MINILM
 from mobile_diffusion.text_encoder import build_text_encoder
 from mobile_diffusion.tokenizer import WordPieceTokenizer
@@ -91,7 +92,7 @@ def _load(build: Build, file: Path) -> torch.nn.Module:
 def train_unet(settings: UNetSettings, data: Path, autoencoder: Path, text: Path, run: Path, out: Path | None) -> None:
     """Train, then write the whole model as a checkpoint to `out` (when given), replacing one that is there."""
     model = open_untrained(settings, autoencoder, text)
-    samples = choose_samples(data, settings.styles, "train")
+    samples = choose_groups(choose_samples(data, settings.styles, "train"), settings.groups)
     for part in (model.text_encoder, model.autoencoder, model.unet):
         part.to(choose_device())
     inputs = prepare_inputs(samples, model.autoencoder, model.tokenizer, model.text_encoder, run)
@@ -100,6 +101,15 @@ def train_unet(settings: UNetSettings, data: Path, autoencoder: Path, text: Path
     average_in(state)
     if out is not None:
         save_checkpoint(model, out, overwrite=out.exists())
+
+
+def choose_groups(samples: list[Sample], groups: tuple[str, ...]) -> list[Sample]:
+    """Samples of the named groups, all for none; raises `DataError` when a group has no sample."""
+    for group in groups:
+        if not any(sample.group == group for sample in samples):
+            known = ", ".join(sorted({sample.group for sample in samples}))
+            raise DataError(f"groups: expected some of {known}, got {group!r}; mend the settings")
+    return [sample for sample in samples if not groups or sample.group in groups]
 
 
 def _write_json(values: object, path: Path) -> None:

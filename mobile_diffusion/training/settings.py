@@ -71,6 +71,11 @@ class UNetSettings:
     loop: LoopSettings
     styles: tuple[str, ...]
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    groups: tuple[str, ...] = ()
+    """Groups of concepts to train on, such as "food"; empty for all."""
+    timestep_power: float = 1.0
+    """Time steps are drawn as train_steps * u ** power: below 1 the noisier ones come more often. It is there that
+    the words decide the picture, and that a sampler of few steps spends them."""
     condition_dropout: float = 0.1
     """Share of samples that see the null condition (Ho and Salimans 2022)."""
     label_share: float = 0.7

@@ -30,10 +30,13 @@ def family_weights(samples: list[Sample], power: float) -> Tensor:
     return torch.tensor([sizes[sample.family] ** -power for sample in samples], dtype=torch.float64)
 
 
-def stratified_timesteps(count: int, train_steps: int, generator: torch.Generator) -> Tensor:
-    """Time steps int64 (count,), one in each of `count` equal strata: uniform, with less variance a batch."""
-    strata = torch.arange(count) + torch.rand(count, generator=generator)
-    return (strata * train_steps / count).long().clamp(max=train_steps - 1)
+def stratified_timesteps(count: int, train_steps: int, power: float, generator: torch.Generator) -> Tensor:
+    """Time steps int64 (count,): train_steps * u ** power with one u in each of `count` equal strata of 0..1.
+
+    Strata give a batch less variance than independent draws; `power` 1 is the uniform distribution.
+    """
+    uniform = (torch.arange(count) + torch.rand(count, generator=generator)) / count
+    return (uniform**power * train_steps).long().clamp(max=train_steps - 1)
 
 
 def choose_captions(
@@ -61,7 +64,7 @@ class UNetTask:
         """Mean squared error of the prediction (Salimans and Ho 2022 for v; Ho et al. 2020 for epsilon)."""
         count, schedule = self.loop.batch, self.settings.schedule
         chosen = torch.multinomial(self.weights, count, replacement=True, generator=generator)
-        timesteps = stratified_timesteps(count, schedule.train_steps, generator)
+        timesteps = stratified_timesteps(count, schedule.train_steps, self.settings.timestep_power, generator)
         noise = torch.randn(count, *self.inputs.latents.shape[1:], generator=generator)
         alpha, sigma = (table[timesteps][:, None, None, None] for table in (self.alphas, self.sigmas))
         clean = self.inputs.latents[chosen]

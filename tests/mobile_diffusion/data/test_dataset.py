@@ -28,6 +28,7 @@ def sample(folder: Path) -> Sample:
         emoji="🍎",
         label="red apple",
         keywords=("fruit", "piñata"),
+        group="food",
         family="apple",
         split="train",
         package="@lobehub/fluent-emoji-3d",

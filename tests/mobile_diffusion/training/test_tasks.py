@@ -75,6 +75,7 @@ def data(tmp_path: Path) -> Path:
             "emoji": "x",
             "label": "disc" if index % 2 else "square",
             "keywords": ["shape"] * (index % 3),
+            "group": "symbols" if index == 0 else "objects",
             "family": f"family {index // 4}",
             "split": "held-out" if index >= 10 else "train",
             "package": "drawn",
@@ -108,6 +109,14 @@ def test_missing_style_and_missing_autoencoder_are_named(data: Path, tmp_path: P
         runs.train_unet(settings, data, tmp_path / "none", ASSETS, tmp_path / "unet", None)
     with pytest.raises(DataError, match="'clay'"):
         autoencoder_training.choose_samples(data, ("clay",), "train")
+    with pytest.raises(DataError, match="'clouds'"):
+        runs.choose_groups(autoencoder_training.choose_samples(data, ("3d",), "train"), ("clouds",))
+
+
+def test_groups(data: Path) -> None:
+    samples = autoencoder_training.choose_samples(data, ("3d",), "train")
+    assert len(runs.choose_groups(samples, ("objects",))) == len(samples) - 1
+    assert runs.choose_groups(samples, ()) == samples
 
 
 def test_posterior_starts_narrow() -> None:
@@ -138,8 +147,11 @@ def test_family_weights() -> None:
 
 
 def test_timesteps_are_stratified() -> None:
-    timesteps = stratified_timesteps(10, 1000, torch.Generator().manual_seed(0))
+    timesteps = stratified_timesteps(10, 1000, 1.0, torch.Generator().manual_seed(0))
     assert [int(t) // 100 for t in timesteps] == list(range(10))
+    skewed = stratified_timesteps(10000, 1000, 0.5, torch.Generator().manual_seed(0))
+    assert (skewed >= 500).float().mean().item() == pytest.approx(0.75, abs=0.001)
+    assert 0 <= skewed.min() and skewed.max() == 999
 
 
 def test_captions_labels_keywords_and_null() -> None:
