@@ -25,7 +25,7 @@ data: $(INSTALLED)
 
 train: data
 	$(BIN)/mobile-diffusion train autoencoder $(MODEL)/training/autoencoder.toml --run runs/autoencoder
-	$(BIN)/mobile-diffusion train unet $(MODEL)/training/unet.toml --run runs/unet --out runs/emoji
+	$(BIN)/mobile-diffusion train unet $(MODEL)/training/unet-2.toml --run runs/unet-2 --out runs/emoji
 
 # torch goes first: a resolver that sees it among the others takes a build with gigabytes of CUDA libraries.
 $(INSTALLED): pyproject.toml

@@ -62,6 +62,7 @@ def unet(
     autoencoder: Annotated[Path, typer.Option(help="Run that trained the autoencoder.")] = Path("runs/autoencoder"),
     text: Annotated[Path, typer.Option(help="Folder of text encoder and tokenizer.")] = Path("assets/emoji"),
     out: Annotated[Path | None, typer.Option(help="Checkpoint to write at the end.")] = None,
+    start: Annotated[Path | None, typer.Option(help="Run whose averaged weights this run begins with.")] = None,
     threads: Threads = 0,
 ) -> None:
     """Train the U-Net on precomputed latents. A killed run goes on where it stopped. Example:
@@ -72,7 +73,7 @@ def unet(
     from mobile_diffusion.training.settings import UNetSettings, read_settings
 
     _set_threads(threads)
-    train_unet(read_settings(settings, UNetSettings), data, autoencoder, text, run, out)
+    train_unet(read_settings(settings, UNetSettings), data, autoencoder, text, run, out, start)
     typer.echo(f"trained; state, curve and sample sheets in {run}")
 
 

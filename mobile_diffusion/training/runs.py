@@ -19,8 +19,9 @@ from mobile_diffusion.text_encoder import build_text_encoder
 from mobile_diffusion.tokenizer import WordPieceTokenizer
 from mobile_diffusion.training.autoencoder import AutoencoderTask, choose_samples
 from mobile_diffusion.training.latents import encode_images, prepare_inputs
-from mobile_diffusion.training.loop import average_in, train
+from mobile_diffusion.training.loop import STATE, average_in, train
 from mobile_diffusion.training.settings import AutoencoderSettings, UNetSettings
+from mobile_diffusion.training.state import load_average
 from mobile_diffusion.training.unet import UNetTask, family_weights
 from mobile_diffusion.unet import UNet
 from mobile_diffusion.weights import Build, check_weights, load_weights, save_weights
@@ -89,9 +90,22 @@ def _load(build: Build, file: Path) -> torch.nn.Module:
     return load_weights(build, file)
 
 
-def train_unet(settings: UNetSettings, data: Path, autoencoder: Path, text: Path, run: Path, out: Path | None) -> None:
-    """Train, then write the whole model as a checkpoint to `out` (when given), replacing one that is there."""
+def train_unet(
+    settings: UNetSettings,
+    data: Path,
+    autoencoder: Path,
+    text: Path,
+    run: Path,
+    out: Path | None = None,
+    start: Path | None = None,
+) -> None:
+    """Train, then write the whole model as a checkpoint to `out` (when given), replacing one that is there.
+
+    The first weights are random, or with `start` the averaged weights that another run has reached.
+    """
     model = open_untrained(settings, autoencoder, text)
+    if start is not None:
+        load_average(model.unet, start / STATE)
     samples = choose_groups(choose_samples(data, settings.styles, "train"), settings.groups)
     for part in (model.text_encoder, model.autoencoder, model.unet):
         part.to(choose_device())

@@ -79,3 +79,15 @@ def _fill(state: TrainState, tensors: dict[str, Tensor]) -> None:
         if f"exp_avg.{name}" in tensors:
             moments = {moment: torch.empty_like(value).copy_(tensors[f"{moment}.{name}"]) for moment in MOMENTS}
             state.optimizer.state[value] = {"step": torch.tensor(float(state.step)), **moments}
+
+
+@torch.no_grad()
+def load_average(module: nn.Module, path: Path) -> None:
+    """Give `module` the averaged weights of another run's state; raises `TrainingError` when they do not fit."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            for name, value in module.named_parameters():
+                value.copy_(file.get_tensor(f"average.{name}"))
+    except (SafetensorError, OSError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise TrainingError(f"{path}: expected a training state of this module, got {reason}; give its run") from None

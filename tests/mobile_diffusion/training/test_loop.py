@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mobile_diffusion.errors import TrainingError
 from mobile_diffusion.training.loop import CURVE, STATE, average_in, learning_rate, train
 from mobile_diffusion.training.settings import LoopSettings
-from mobile_diffusion.training.state import TrainState
+from mobile_diffusion.training.state import TrainState, load_average
 
 LOOP = LoopSettings(
     steps=12, batch=4, learning_rate=0.01, warmup=3, bfloat16=False, save_every=4, sheet_every=6, log_every=2
@@ -90,6 +90,16 @@ def test_damaged_state_is_refused(tmp_path: Path) -> None:
     (tmp_path / STATE).write_bytes((tmp_path / STATE).read_bytes()[:100])
     with pytest.raises(TrainingError, match="delete the run"):
         train(Regression(), tmp_path)
+
+
+def test_a_run_can_begin_with_the_average_of_another(tmp_path: Path) -> None:
+    state = train(Regression(), tmp_path)
+    other = Regression().module
+    load_average(other, tmp_path / STATE)
+    for left, right in zip(state.average.values(), other.parameters(), strict=True):
+        assert torch.equal(left, right)
+    with pytest.raises(TrainingError, match="of this module"):
+        load_average(nn.Linear(2, 2), tmp_path / STATE)
 
 
 def test_nan_stops_the_run(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.checkpoint import open_checkpoint
 from mobile_diffusion.config import AutoencoderConfig, ScheduleConfig, Stage, UNetConfig
 from mobile_diffusion.data import Sample, captions
-from mobile_diffusion.errors import CheckpointError, DataError
+from mobile_diffusion.errors import CheckpointError, DataError, TrainingError
 from mobile_diffusion.schedule import alphas_sigmas
 from mobile_diffusion.training import autoencoder as autoencoder_training
 from mobile_diffusion.training import runs
@@ -99,6 +99,12 @@ def test_from_pictures_to_a_checkpoint(data: Path, tmp_path: Path, monkeypatch: 
     assert model.config.unet == UNET.unet and model.config.schedule == UNET.schedule
     assert model.config.autoencoder.scaling_factor == result["config"]["scaling_factor"]
     assert (tmp_path / "unet" / "sheet-000004.png").exists()
+    runs.train_unet(
+        UNET, data, tmp_path / "autoencoder", ASSETS, tmp_path / "second", tmp_path / "model", tmp_path / "unet"
+    )
+    assert open_checkpoint(tmp_path / "model").source_hash != model.source_hash
+    with pytest.raises(TrainingError, match="give its run"):
+        runs.train_unet(UNET, data, tmp_path / "autoencoder", ASSETS, tmp_path / "third", start=tmp_path)
     inputs = TrainingInputs(**runs.prepare_inputs([], *[None] * 3, tmp_path / "unet").__dict__)  # type: ignore[arg-type]
     assert inputs.latents.std() == pytest.approx(1.0, abs=0.05)
 
