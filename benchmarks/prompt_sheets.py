@@ -14,8 +14,11 @@ from pathlib import Path
 from rich.progress import track
 
 from mobile_diffusion.checkpoint import open_checkpoint
-from mobile_diffusion.data import captions, load_dataset
+from mobile_diffusion.data import captions
 from mobile_diffusion.pipeline import Pipeline
+from mobile_diffusion.training.autoencoder import choose_samples
+from mobile_diffusion.training.runs import choose_groups
+from mobile_diffusion.training.settings import UNetSettings, read_settings
 from mobile_diffusion.training.sheets import contact_sheet, write_png
 
 MODEL = Path(__file__).parents[1] / "assets" / "emoji"
@@ -26,12 +29,11 @@ def main() -> None:
     """Draw both sheets."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data/emoji"))
-    parser.add_argument("--style", default="3d")
     arguments = parser.parse_args()
     pipeline = Pipeline.from_model(open_checkpoint(MODEL))
-    samples = [sample for sample in load_dataset(arguments.data) if sample.style == arguments.style]
+    settings = read_settings(MODEL / "training" / "unet-2.toml", UNetSettings)
     for split in ("train", "held-out"):
-        chosen = [sample for sample in samples if sample.split == split]
+        chosen = choose_groups(choose_samples(arguments.data, settings.styles, split), settings.groups)
         prompts = [captions(sample)[0] for sample in chosen[:: len(chosen) // COUNT]][:COUNT]
         pictures = [pipeline.generate(prompt, seed=SEED) for prompt in track(prompts, split)]
         write_png(contact_sheet(pictures, prompts, COLUMNS), MODEL / "training" / f"prompts-{split}.png")
