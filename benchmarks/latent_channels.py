@@ -1,4 +1,4 @@
-"""Four latent channels or eight?  Trains the shipped autoencoder with each, alike and briefly, and prints held-out PSNR.
+"""Four latent channels or eight?  Trains the shipped autoencoder with each, alike and briefly; prints held-out PSNR.
 
     .venv/bin/python benchmarks/latent_channels.py --steps 600
 
@@ -42,7 +42,8 @@ def main() -> None:
         run = Path("runs") / f"latent-channels-{channels}-{arguments.steps}"
         settings = shortened(channels, arguments.steps)
         quality = train_autoencoder(settings, arguments.data, arguments.weights, run)
-        print(json.dumps({"latent_channels": channels, "steps": arguments.steps, "held_out_psnr_db": round(quality, 2)}))
+        row = {"latent_channels": channels, "steps": arguments.steps, "held_out_psnr_db": round(quality, 2)}
+        print(json.dumps(row))
 
 
 if __name__ == "__main__":

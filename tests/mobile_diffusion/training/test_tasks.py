@@ -157,7 +157,7 @@ def test_timesteps_are_stratified() -> None:
     assert [int(t) // 100 for t in timesteps] == list(range(10))
     skewed = stratified_timesteps(10000, 1000, 0.5, torch.Generator().manual_seed(0))
     assert (skewed >= 500).float().mean().item() == pytest.approx(0.75, abs=0.001)
-    assert 0 <= skewed.min() and skewed.max() == 999
+    assert skewed.min() >= 0 and skewed.max() == 999
 
 
 def test_captions_labels_keywords_and_null() -> None:
