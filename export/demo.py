@@ -22,14 +22,14 @@ from mobile_diffusion.checkpoint import open_checkpoint
 from mobile_diffusion.pipeline import draw
 
 PROMPTS = (
-    ("red apple, 3d", 7),
-    ("pizza, 3d", 1),
-    ("cat face, 3d", 2),
-    ("red heart, 3d", 3),
-    ("automobile, 3d", 4),
+    ("red apple, 3d", 3),
+    ("pizza, 3d", 4),
+    ("cat face, 3d", 5),
+    ("red heart, 3d", 2),
+    ("automobile, 3d", 3),
     ("rocket, 3d", 5),
-    ("grinning face, 3d", 6),
-    ("banana, 3d", 8),
+    ("grinning face, 3d", 2),
+    ("mushroom, 3d", 0),
 )
 """Prompt and seed of every row."""
 ORDER = ("android", "ios")
