@@ -72,8 +72,8 @@ def training() -> str:
     autoencoder = read(TRAINING / "autoencoder.json")
     return (
         f"The autoencoder reconstructs held-out pictures at {autoencoder['held_out_psnr_db']:.1f} dB PSNR. "
-        f"The U-Net saw {rows[-1]['step'] * batch:,} samples in {hours:.1f} hours on two CPU cores; the loss went from "
-        f"{rows[0]['loss']:.2f} to {rows[-1]['loss']:.2f}.\n\n"
+        f"In the last of its two runs the U-Net saw {rows[-1]['step'] * batch:,} samples in {60 * hours:.0f} minutes on two "
+        f"CPU cores; the loss went from {rows[0]['loss']:.2f} to {rows[-1]['loss']:.2f}.\n\n"
         "![Training loss of the U-Net](assets/emoji/training/curve.png)"
     )
 
