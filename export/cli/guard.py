@@ -31,14 +31,15 @@ def run(app: Callable[[], object]) -> NoReturn:
     received = _raise_on_signals()
     try:
         app()
-    except MobileDiffusionError as error:
-        leave(one_line(error))
-    except SystemExit as end:
-        if end.code == _STOPPED_BY_TYPER:
+    except BaseException as error:
+        stopped = isinstance(error, KeyboardInterrupt) or getattr(error, "code", None) == _STOPPED_BY_TYPER
+        if received or stopped:  # a library may have turned the interruption into an error of its own
             _leave_stopped(received)
+        if isinstance(error, MobileDiffusionError):
+            leave(one_line(error))
         raise
-    except KeyboardInterrupt:
-        _leave_stopped(received)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)  # at exit Python gives up its handlers, and an alarm would kill
     sys.exit(0)
 
 
@@ -84,6 +85,5 @@ def _hide_stopped(ignored: sys.UnraisableHookArgs) -> None:
 
 
 def _leave_stopped(received: list[int]) -> NoReturn:
-    signal.setitimer(signal.ITIMER_REAL, 0)  # at exit Python gives up its handlers, and an alarm would kill
     number = received[0] if received else signal.SIGINT
     leave(f"stopped by {signal.Signals(number).name} before it was finished; run it again", 128 + number)
