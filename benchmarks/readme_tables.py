@@ -70,10 +70,11 @@ def training() -> str:
         for before, row in zip([0, *(row["step"] for row in rows)], rows, strict=False)
     )
     autoencoder = read(TRAINING / "autoencoder.json")
+    last, samples = rows[-1], rows[-1]["step"] * batch
     return (
         f"The autoencoder reconstructs held-out pictures at {autoencoder['held_out_psnr_db']:.1f} dB PSNR. "
-        f"In the last of its two runs the U-Net saw {rows[-1]['step'] * batch:,} samples in {60 * hours:.0f} minutes on two "
-        f"CPU cores; the loss went from {rows[0]['loss']:.2f} to {rows[-1]['loss']:.2f}.\n\n"
+        f"In the last of its two runs the U-Net saw {samples:,} samples in {60 * hours:.0f} minutes on two CPU cores; "
+        f"the loss went from {rows[0]['loss']:.2f} to {last['loss']:.2f}.\n\n"
         "![Training loss of the U-Net](assets/emoji/training/curve.png)"
     )
 
