@@ -1,4 +1,4 @@
-"""Every architecture and schedule as plain data: frozen dataclasses, read from and written to JSON.
+"""Every architecture and schedule as plain data: frozen dataclasses (config_json.py reads and writes them).
 
 A `ModelConfig` says all that is needed to build a model and to export it.  The U-Net is a list of stages that
 state their channels, ResNet blocks and spatial transformers, so Stable Diffusion 1.5, BK-SDM, SnapFusion's
@@ -7,15 +7,10 @@ table and our emoji model are presets of one module.  No weights and no torch he
 
 from __future__ import annotations
 
-import dataclasses
-import types
-import typing
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 from mobile_diffusion.errors import ConfigError
-
-Config = TypeVar("Config")
 
 
 def _require(condition: bool, owner: object, name: str, rule: str) -> None:
@@ -40,10 +35,13 @@ class Stage:
     """ResNet blocks ("RN" in SnapFusion's table)."""
     transformers: int
     """Spatial transformers ("CA"), spread evenly behind the ResNet blocks; may exceed `resnets`."""
+    heads: int | None = None
+    """Attention heads of its transformers; None for the network's `heads`."""
 
     def __post_init__(self) -> None:
         _require_positive(self, "channels", "resnets")
         _require(self.transformers >= 0, self, "transformers", "zero or more")
+        _require(self.heads is None or self.heads > 0, self, "heads", "a positive number, or none")
 
     def transformers_after(self, resnet: int) -> int:
         """Number of transformers that follow ResNet block `resnet` of this stage."""
@@ -65,19 +63,30 @@ class UNetConfig:
     in_channels: int = 4
     out_channels: int = 4
     heads: int = 8
-    """Attention heads of every transformer."""
+    """Attention heads of every transformer whose stage does not say otherwise."""
     groups: int = 32
     """Groups of every group normalisation."""
+    linear_projection: bool = False
+    """Transformers begin and end with a linear layer (Stable Diffusion 2), not with a 1x1 convolution."""
+    guidance_width: int = 0
+    """Width of the embedding of the guidance scale (latent consistency models); 0 for a network without."""
 
     def __post_init__(self) -> None:
         _require_positive(self, "context_width", "in_channels", "out_channels", "heads", "groups")
         _require(len(self.down) > 0 and len(self.down) == len(self.up), self, "up", "as many stages as `down`")
         for stage in (*self.down, *self.up, *([self.mid] if self.mid else [])):
-            _require(stage.channels % self.groups == 0, self, "groups", f"a divisor of {stage.channels} channels")
-            _require(stage.channels % self.heads == 0, self, "heads", f"a divisor of {stage.channels} channels")
+            divisor = f"a divisor of {stage.channels} channels"
+            _require(stage.channels % self.groups == 0, self, "groups", divisor)
+            _require(stage.channels % self.heads_of(stage) == 0, self, "heads", divisor)
+        even = self.guidance_width >= 0 and self.guidance_width % 2 == 0
+        _require(even, self, "guidance_width", "an even number, or 0")
         for down, up in zip(self.down, reversed(self.up), strict=True):
             fits = up.channels == down.channels and up.resnets == down.resnets + 1
             _require(fits, self, "up", "each stage the channels of its twin in `down` and one ResNet block more")
+
+    def heads_of(self, stage: Stage) -> int:
+        """Attention heads of a stage's transformers."""
+        return self.heads if stage.heads is None else stage.heads
 
     @property
     def time_width(self) -> int:
@@ -102,8 +111,10 @@ class AutoencoderConfig:
     groups: int = 32
     scaling_factor: float = 0.18215
     """Latents are multiplied by it, so that their standard deviation is about one."""
+    kind: Literal["kl"] = "kl"
 
     def __post_init__(self) -> None:
+        _require(self.kind == "kl", self, "kind", "'kl'")
         _require(len(self.channels) > 0, self, "channels", "at least one level")
         _require_positive(self, "latent_channels", "resnets", "groups", "scaling_factor")
         for channels in self.channels:
@@ -113,6 +124,34 @@ class AutoencoderConfig:
     def factor(self) -> int:
         """Pixels a latent, along one side."""
         return int(2 ** (len(self.channels) - 1))
+
+
+@dataclass(frozen=True)
+class TinyAutoencoderConfig:
+    """A tiny autoencoder (TAESD), in diffusers' layout: its latents are those that the U-Net sees."""
+
+    channels: int = 64
+    latent_channels: int = 4
+    encoder_blocks: tuple[int, ...] = (1, 3, 3, 3)
+    """Residual blocks per resolution level; each level but the first halves the side."""
+    decoder_blocks: tuple[int, ...] = (3, 3, 3, 1)
+    """Residual blocks per resolution level; each level but the last doubles the side."""
+    scaling_factor: float = 1.0
+    kind: Literal["tiny"] = "tiny"
+
+    def __post_init__(self) -> None:
+        _require(self.kind == "tiny", self, "kind", "'tiny'")
+        _require_positive(self, "channels", "latent_channels", "scaling_factor")
+        for name in ("encoder_blocks", "decoder_blocks"):
+            blocks = getattr(self, name)
+            _require(len(blocks) > 0 and min(blocks) > 0, self, name, "a positive number a level")
+        same = len(self.encoder_blocks) == len(self.decoder_blocks)
+        _require(same, self, "decoder_blocks", f"{len(self.encoder_blocks)} levels, as the encoder")
+
+    @property
+    def factor(self) -> int:
+        """Pixels a latent, along one side."""
+        return int(2 ** (len(self.decoder_blocks) - 1))
 
 
 @dataclass(frozen=True)
@@ -136,6 +175,11 @@ class BertConfig:
         _require(self.width % self.heads == 0, self, "heads", f"a divisor of the width {self.width}")
         _require(2 < self.max_tokens <= self.positions, self, "max_tokens", f"3 to {self.positions}")
 
+    @property
+    def uses_mask(self) -> bool:
+        """True: the encoder has to be told which tokens are padding."""
+        return True
+
 
 @dataclass(frozen=True)
 class ClipTextConfig:
@@ -158,11 +202,19 @@ class ClipTextConfig:
         _require(self.width % self.heads == 0, self, "heads", f"a divisor of the width {self.width}")
         _require(2 < self.max_tokens <= self.positions, self, "max_tokens", f"3 to {self.positions}")
 
+    @property
+    def uses_mask(self) -> bool:
+        """False: padding is read like any token."""
+        return False
+
 
 TextConfig = BertConfig | ClipTextConfig
 BETA_SCHEDULES = ("scaled_linear", "linear", "cosine")
-PREDICTIONS = ("v", "epsilon")
+PREDICTIONS = ("v", "epsilon", "sample")
 SPACINGS = ("trailing", "leading", "linspace")
+SOLVERS = ("ddim", "dpm-solver++", "euler", "pndm", "lcm")
+FINALS = ("clean", "first")
+GUIDANCE_KINDS = ("cfg", "distilled")
 
 
 @dataclass(frozen=True)
@@ -177,14 +229,34 @@ class ScheduleConfig:
     spacing: str = "trailing"
     steps: int = 8
     guidance: float = 7.5
-    """Default scale of classifier-free guidance."""
+    """Default scale of classifier-free guidance; of a distilled model, the scale that is folded in."""
+    solver: str = "ddim"
+    offset: int = 0
+    """Added to every timestep of "leading" spacing (diffusers' steps_offset)."""
+    final: str = "clean"
+    """Where the last step lands: on "clean" latents, or on the noise level of the "first" training timestep."""
+    zero_terminal_snr: bool = False
+    """Betas are rescaled so that the last timestep is pure noise (Lin et al. 2023, algorithm 1)."""
+    karras: bool = False
+    """Noise levels are spaced as in Karras et al. 2022, eq. 5 (euler and dpm-solver++)."""
+    lower_order_final: bool = True
+    """dpm-solver++ ends with a first-order step when it has fewer than 15."""
+    original_steps: int = 50
+    """lcm: steps of the solver that was distilled, of which the sampler takes some."""
+    guidance_kind: str = "cfg"
+    """"cfg": two evaluations a step; "distilled": one, with the scale in the weights or in their embedding."""
 
     def __post_init__(self) -> None:
         _require(self.beta_schedule in BETA_SCHEDULES, self, "beta_schedule", f"one of {BETA_SCHEDULES}")
         _require(self.prediction in PREDICTIONS, self, "prediction", f"one of {PREDICTIONS}")
         _require(self.spacing in SPACINGS, self, "spacing", f"one of {SPACINGS}")
+        _require(self.solver in SOLVERS, self, "solver", f"one of {SOLVERS}")
+        _require(self.final in FINALS, self, "final", f"one of {FINALS}")
+        _require(self.guidance_kind in GUIDANCE_KINDS, self, "guidance_kind", f"one of {GUIDANCE_KINDS}")
         _require(self.train_steps > 0, self, "train_steps", "a positive number")
         _require(1 <= self.steps <= self.train_steps, self, "steps", f"1 to {self.train_steps}")
+        _require(0 <= self.offset < self.train_steps, self, "offset", f"0 to {self.train_steps - 1}")
+        _require(1 <= self.original_steps <= self.train_steps, self, "original_steps", f"1 to {self.train_steps}")
         _require(0 < self.beta_start < self.beta_end < 1, self, "beta_end", "0 < beta_start < beta_end < 1")
         _require(0 <= self.guidance <= 30, self, "guidance", "0 to 30")
 
@@ -195,9 +267,11 @@ class ModelConfig:
 
     name: str
     licence: str
-    image_size: int
+    height: int
+    """Pixels of a picture, along with `width`."""
+    width: int
     unet: UNetConfig
-    autoencoder: AutoencoderConfig
+    autoencoder: AutoencoderConfig | TinyAutoencoderConfig
     text: TextConfig
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     tokenizer: str = "wordpiece"
@@ -206,75 +280,27 @@ class ModelConfig:
         kinds = ("wordpiece", "clip-bpe")
         _require(self.tokenizer in kinds, self, "tokenizer", f"one of {kinds}")
         unit = self.autoencoder.factor * self.unet.downscale
-        rule = f"a positive multiple of {unit}"
-        _require(self.image_size > 0 and self.image_size % unit == 0, self, "image_size", rule)
+        for name in ("height", "width"):
+            size = getattr(self, name)
+            _require(size > 0 and size % unit == 0, self, name, f"a positive multiple of {unit}")
         same = self.unet.in_channels == self.unet.out_channels == self.autoencoder.latent_channels
         _require(same, self, "unet", f"{self.autoencoder.latent_channels} channels in and out, as the latents")
         _require(self.unet.context_width == self.text.width, self, "unet", f"context_width {self.text.width}")
+        embedded = self.unet.guidance_width == 0 or self.schedule.guidance_kind == "distilled"
+        _require(embedded, self, "schedule", "guidance_kind 'distilled', as the U-Net embeds the scale")
 
     @property
     def latent_shape(self) -> tuple[int, int, int, int]:
         """Shape (1, C, h, w) of the latents."""
-        side = self.image_size // self.autoencoder.factor
-        return (1, self.autoencoder.latent_channels, side, side)
+        factor = self.autoencoder.factor
+        return (1, self.autoencoder.latent_channels, self.height // factor, self.width // factor)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int, int]:
+        """Shape (1, 3, H, W) of a picture."""
+        return (1, 3, self.height, self.width)
 
     @property
     def context_shape(self) -> tuple[int, int, int]:
         """Shape (1, L, D) of an encoded prompt."""
         return (1, self.text.max_tokens, self.text.width)
-
-
-def to_dict(config: object) -> dict[str, Any]:
-    """A config dataclass as nested plain dictionaries and lists, ready for JSON."""
-    return dataclasses.asdict(config)  # type: ignore[call-overload]
-
-
-def from_dict(kind: type[Config], values: object) -> Config:
-    """Build a config dataclass from what `to_dict` (through JSON) gave.
-
-    Raises `ConfigError` naming an unknown, missing or wrongly typed field.
-    """
-    if not isinstance(values, dict):
-        raise ConfigError(f"{kind.__name__}: expected an object, got {type(values).__name__}")
-    hints = typing.get_type_hints(kind)
-    unknown = sorted(set(values) - set(hints))
-    if unknown:
-        raise ConfigError(f"{kind.__name__}: unknown field {unknown[0]!r}; known are {sorted(hints)}")
-    try:
-        return kind(**{name: _convert(hints[name], value, name) for name, value in values.items()})
-    except TypeError as error:
-        raise ConfigError(f"{kind.__name__}: {str(error).split(')', 1)[-1].strip()}") from None
-
-
-def _convert(hint: Any, value: object, name: str) -> object:
-    """`value` as JSON gives it, in the type `hint` asks for."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is types.UnionType or origin is typing.Union:
-        return _convert_union(arguments, value, name)
-    if origin is tuple:
-        if not isinstance(value, (list, tuple)):
-            raise ConfigError(f"field {name!r}: expected a list, got {value!r}")
-        return tuple(_convert(arguments[0], item, name) for item in value)
-    if dataclasses.is_dataclass(hint):
-        return from_dict(typing.cast(type, hint), value)
-    if origin is Literal:
-        return value
-    if hint is float and type(value) in (int, float):
-        return float(typing.cast(float, value))
-    if type(value) is not hint:
-        raise ConfigError(f"field {name!r}: expected {hint.__name__}, got {value!r}")
-    return value
-
-
-def _convert_union(arguments: tuple[Any, ...], value: object, name: str) -> object:
-    """Choose the member of an optional, or of a union of dataclasses told apart by their `kind`."""
-    if value is None and type(None) in arguments:
-        return None
-    classes = [argument for argument in arguments if argument is not type(None)]
-    if len(classes) == 1:
-        return _convert(classes[0], value, name)
-    kind = value.get("kind") if isinstance(value, dict) else None
-    by_kind = {cls.kind: cls for cls in classes}
-    if kind not in by_kind:
-        raise ConfigError(f"field {name!r}: kind is {kind!r}; expected one of {sorted(by_kind)}")
-    return from_dict(by_kind[kind], value)

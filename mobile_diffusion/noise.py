@@ -68,15 +68,20 @@ def box_muller(words: NDArray[np.uint32]) -> NDArray[np.float64]:
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
 
 
-def gaussian(seed: int, shape: Sequence[int]) -> NDArray[np.float32]:
+def gaussian(seed: int, shape: Sequence[int], tensor: int = 0) -> NDArray[np.float32]:
     """Standard normal noise of `shape` (float32), filled in C order; the same for a seed everywhere.
 
-    Raises PromptError for a seed outside 0..2**64-1, ConfigError for a negative dimension.
+    A sampler that adds noise at its steps takes tensors 1, 2, ... of the same seed: each begins at the first block
+    that the one before has not touched.
+    Raises PromptError for a seed outside 0..2**64-1, ConfigError for a negative dimension or tensor.
     """
     seed = check_seed(seed)
     if any(size < 0 for size in shape):
         raise ConfigError(f"noise shape: expected sizes of 0 or more, got {tuple(shape)}")
+    if tensor < 0:
+        raise ConfigError(f"noise tensor: expected 0 or more, got {tensor}")
     count = math.prod(shape)
-    words = philox((seed & _LOW_WORD, seed >> 32), block_counters(-(-count // 4)))
+    blocks = -(-count // 4)
+    words = philox((seed & _LOW_WORD, seed >> 32), block_counters(blocks, tensor * blocks))
     deviates = box_muller(words.reshape(-1, 2)).reshape(-1)
     return deviates[:count].astype(np.float32).reshape(tuple(shape))

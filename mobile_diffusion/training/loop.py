@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from mobile_diffusion.config import to_dict
+from mobile_diffusion.config_json import to_dict
 from mobile_diffusion.errors import TrainingError
 from mobile_diffusion.training.settings import LoopSettings
 from mobile_diffusion.training.state import TrainState, load_state, save_state

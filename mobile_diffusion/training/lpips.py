@@ -13,8 +13,9 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -31,13 +32,19 @@ WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512
 class ArrayUnpickler(pickle.Unpickler):
     """Reads pickles of NumPy arrays in dictionaries, and nothing that could run code."""
 
-    ALLOWED = (("_reconstruct", "multiarray"), ("ndarray", "numpy"), ("dtype", "numpy"), ("scalar", "multiarray"))
+    ALLOWED: ClassVar[dict[tuple[str, str], Any]] = {
+        ("numpy.core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,  # type: ignore[attr-defined]
+        ("numpy._core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,  # type: ignore[attr-defined]
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): np.dtype,
+    }
+    """What a pickle of arrays names, before and since NumPy 2, and nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
         """Resolve a NumPy constructor; raises `DataError` for any other global."""
-        if not module.startswith("numpy") or name not in [allowed for allowed, _ in self.ALLOWED]:
+        if (module, name) not in self.ALLOWED:
             raise DataError(f"{ARCHIVE}: expected NumPy arrays only, got {module}.{name}; fetch {PACKAGE} again")
-        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+        return self.ALLOWED[module, name]
 
 
 def fetch_archive(folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
@@ -11,10 +12,12 @@ import torch
 
 from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.checkpoint import Model, save_checkpoint
-from mobile_diffusion.config import AutoencoderConfig, BertConfig, ModelConfig, from_dict, to_dict
+from mobile_diffusion.config import AutoencoderConfig, BertConfig
+from mobile_diffusion.config_json import from_dict, to_dict
 from mobile_diffusion.data import Sample
 from mobile_diffusion.errors import CheckpointError, DataError
-from mobile_diffusion.presets import MINILM
+from mobile_diffusion.formats.stored import Build
+from mobile_diffusion.presets import MINILM, preset
 from mobile_diffusion.text_encoder import build_text_encoder
 from mobile_diffusion.tokenizer import WordPieceTokenizer
 from mobile_diffusion.training.autoencoder import AutoencoderTask, choose_samples
@@ -24,11 +27,10 @@ from mobile_diffusion.training.settings import AutoencoderSettings, UNetSettings
 from mobile_diffusion.training.state import load_average
 from mobile_diffusion.training.unet import UNetTask, family_weights
 from mobile_diffusion.unet import UNet
-from mobile_diffusion.weights import Build, check_weights, load_weights, save_weights
+from mobile_diffusion.weights import check_weights, load_weights, save_weights
 
 LOGGER = logging.getLogger(__name__)
 RESULT = "autoencoder.json"
-IMAGE_SIZE = 128
 
 
 def choose_device() -> torch.device:
@@ -70,15 +72,8 @@ def open_untrained(settings: UNetSettings, autoencoder: Path, text: Path, text_c
     """A model with a fresh U-Net: the autoencoder of a run, text encoder and tokenizer of a checkpoint folder."""
     torch.manual_seed(settings.loop.seed)
     trained = open_autoencoder(autoencoder)
-    config = ModelConfig(
-        name="emoji",
-        licence="MIT",
-        image_size=IMAGE_SIZE,
-        unet=settings.unet,
-        autoencoder=trained.config,
-        text=text_config,
-        schedule=settings.schedule,
-    )
+    parts = {"unet": settings.unet, "autoencoder": trained.config, "text": text_config}
+    config = dataclasses.replace(preset("emoji"), **parts, schedule=settings.schedule)  # type: ignore[arg-type]
     text_encoder = _load(lambda: build_text_encoder(text_config), text / "text_encoder.safetensors")
     tokenizer = WordPieceTokenizer.from_file(text / "tokenizer.json", text_config.max_tokens)
     unet = UNet(settings.unet).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

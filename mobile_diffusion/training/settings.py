@@ -9,7 +9,8 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mobile_diffusion.config import AutoencoderConfig, Config, ScheduleConfig, UNetConfig, from_dict
+from mobile_diffusion.config import AutoencoderConfig, ScheduleConfig, UNetConfig
+from mobile_diffusion.config_json import Config, from_dict
 from mobile_diffusion.errors import ConfigError
 
 

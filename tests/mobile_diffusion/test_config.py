@@ -14,9 +14,8 @@ from mobile_diffusion.config import (
     ScheduleConfig,
     Stage,
     UNetConfig,
-    from_dict,
-    to_dict,
 )
+from mobile_diffusion.config_json import from_dict, to_dict
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.presets import PRESETS, preset
 
@@ -31,8 +30,8 @@ def test_round_trip(name: str) -> None:
     [
         ({"name": None}, "field 'name'"),
         ({"extra": 1}, "unknown field 'extra'"),
-        ({"image_size": 100}, "image_size is 100"),
-        ({"image_size": True}, "field 'image_size'"),
+        ({"height": 100}, "height is 100"),
+        ({"width": True}, "field 'width'"),
         ({"tokenizer": "bytes"}, "tokenizer is 'bytes'"),
         ({"unet": []}, "UNetConfig: expected an object"),
         ({"text": {"kind": "t5"}}, "kind is 't5'"),

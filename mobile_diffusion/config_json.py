@@ -1,0 +1,68 @@
+"""Configuration dataclasses to and from JSON, strictly: unknown, missing and wrongly typed fields are refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from typing import Any, Literal, TypeVar
+
+from mobile_diffusion.errors import ConfigError
+
+Config = TypeVar("Config")
+
+
+def to_dict(config: object) -> dict[str, Any]:
+    """A config dataclass as nested plain dictionaries and lists, ready for JSON."""
+    return dataclasses.asdict(config)  # type: ignore[call-overload]
+
+
+def from_dict(kind: type[Config], values: object) -> Config:
+    """Build a config dataclass from what `to_dict` (through JSON) gave.
+
+    Raises `ConfigError` naming an unknown, missing or wrongly typed field.
+    """
+    if not isinstance(values, dict):
+        raise ConfigError(f"{kind.__name__}: expected an object, got {type(values).__name__}")
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        raise ConfigError(f"{kind.__name__}: unknown field {unknown[0]!r}; known are {sorted(hints)}")
+    try:
+        return kind(**{name: _convert(hints[name], value, name) for name, value in values.items()})
+    except TypeError as error:
+        raise ConfigError(f"{kind.__name__}: {str(error).split(')', 1)[-1].strip()}") from None
+
+
+def _convert(hint: Any, value: object, name: str) -> object:
+    """`value` as JSON gives it, in the type `hint` asks for."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is types.UnionType or origin is typing.Union:
+        return _convert_union(arguments, value, name)
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(f"field {name!r}: expected a list, got {value!r}")
+        return tuple(_convert(arguments[0], item, name) for item in value)
+    if dataclasses.is_dataclass(hint):
+        return from_dict(typing.cast(type, hint), value)
+    if origin is Literal:
+        return value
+    if hint is float and type(value) in (int, float):
+        return float(typing.cast(float, value))
+    if type(value) is not hint:
+        raise ConfigError(f"field {name!r}: expected {hint.__name__}, got {value!r}")
+    return value
+
+
+def _convert_union(arguments: tuple[Any, ...], value: object, name: str) -> object:
+    """Choose the member of an optional, or of a union of dataclasses told apart by their `kind`."""
+    if value is None and type(None) in arguments:
+        return None
+    classes = [argument for argument in arguments if argument is not type(None)]
+    if len(classes) == 1:
+        return _convert(classes[0], value, name)
+    kind = value.get("kind") if isinstance(value, dict) else None
+    by_kind = {cls.kind: cls for cls in classes}
+    if kind not in by_kind:
+        raise ConfigError(f"field {name!r}: kind is {kind!r}; expected one of {sorted(by_kind)}")
+    return from_dict(by_kind[kind], value)

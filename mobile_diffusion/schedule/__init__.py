@@ -1,0 +1,36 @@
+"""The diffusion process, and every solver of it as a table of linear updates, all in float64.
+
+process.py is the process and its conversions, spacing.py the timesteps of a sampler, table.py the table itself,
+solvers.py and multistep.py the solvers.  The loop that applies a table is in sampler.py.
+"""
+
+from mobile_diffusion.schedule.process import (
+    add_noise,
+    alphas_cumprod,
+    alphas_sigmas,
+    betas,
+    clean_from_epsilon,
+    clean_from_velocity,
+    epsilon_from_velocity,
+    velocity,
+    velocity_from_epsilon,
+)
+from mobile_diffusion.schedule.solvers import step_table
+from mobile_diffusion.schedule.spacing import check_steps, timesteps
+from mobile_diffusion.schedule.table import StepTable
+
+__all__ = [
+    "StepTable",
+    "add_noise",
+    "alphas_cumprod",
+    "alphas_sigmas",
+    "betas",
+    "check_steps",
+    "clean_from_epsilon",
+    "clean_from_velocity",
+    "epsilon_from_velocity",
+    "step_table",
+    "timesteps",
+    "velocity",
+    "velocity_from_epsilon",
+]
