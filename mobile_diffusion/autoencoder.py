@@ -1,7 +1,8 @@
 """The KL autoencoder between pixels and latents (Rombach et al. 2022), in diffusers' names and layout.
 
 `encode` gives the posterior's mean and log variance, `decode` the picture; both in unscaled latents.  What the
-U-Net sees is the mean times `config.scaling_factor`.
+U-Net sees is the mean times `config.scaling_factor`: `to_latents` and `to_images`, which every kind of autoencoder
+has (`build_autoencoder`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mobile_diffusion.blocks import Downsample, ResnetBlock, Upsample, attention
-from mobile_diffusion.config import AutoencoderConfig
+from mobile_diffusion.config import AutoencoderConfig, TinyAutoencoderConfig
+from mobile_diffusion.tiny_autoencoder import TinyAutoencoder
 
 EPSILON = 1e-6
 
@@ -133,3 +135,16 @@ class Autoencoder(nn.Module):
     def decode(self, latents: Tensor) -> Tensor:
         """Unscaled latents (B, C, h, w) -> images (B, 3, H, W), about [-1, 1]."""
         return self.decoder(self.post_quant_conv(latents))
+
+    def to_latents(self, images: Tensor) -> Tensor:
+        """Images (B, 3, H, W) in [-1, 1] -> what the U-Net sees, (B, C, h, w): the posterior's mean, not a sample."""
+        return self.encode(images)[0] * self.config.scaling_factor
+
+    def to_images(self, latents: Tensor) -> Tensor:
+        """What the U-Net sees, (B, C, h, w) -> images (B, 3, H, W), about [-1, 1]."""
+        return self.decode(latents / self.config.scaling_factor)
+
+
+def build_autoencoder(config: AutoencoderConfig | TinyAutoencoderConfig) -> Autoencoder | TinyAutoencoder:
+    """The autoencoder of a configuration, with fresh weights."""
+    return TinyAutoencoder(config) if isinstance(config, TinyAutoencoderConfig) else Autoencoder(config)

@@ -1,7 +1,8 @@
 """The blocks that the U-Net and the autoencoder share: ResNet block, resampling, attention.
 
-Parameter names are those of diffusers, so real checkpoints load as they are.  Attention is written as matmul,
-softmax, matmul, because that is what every phone backend takes whole.
+Parameter names are those of diffusers, so real checkpoints load as they are.  An exported graph holds attention as
+matmul, softmax, matmul, because that is what every phone backend takes whole; PyTorch itself runs its fused kernel,
+which never holds the (B, heads, Q, K) scores: a gigabyte for two pictures of 512 pixels.
 """
 
 from __future__ import annotations
@@ -19,10 +20,18 @@ def attention(query: Tensor, key: Tensor, value: Tensor, heads: int, mask: Tenso
     """
     width = query.shape[-1] // heads
     query, key, value = (x.unflatten(-1, (heads, width)).transpose(1, 2) for x in (query, key, value))
-    scores = torch.matmul(query * width**-0.5, key.transpose(-1, -2))  # (B, heads, Q, K)
-    scores = scores if mask is None else scores + mask
-    mixed = torch.matmul(scores.softmax(dim=-1), value)  # (B, heads, Q, width)
+    if torch.compiler.is_exporting() or query.is_meta:  # a network on the meta device is measured as phones run it
+        mixed = explicit_attention(query, key, value, mask)
+    else:
+        mixed = F.scaled_dot_product_attention(query, key, value, mask)
     return mixed.transpose(1, 2).flatten(2)  # (B, Q, W)
+
+
+def explicit_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    """Attention as phones run it: query (B, heads, Q, width), key and value (B, heads, K, width) -> as query."""
+    scores = torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(-1, -2))  # (B, heads, Q, K)
+    scores = scores if mask is None else scores + mask
+    return torch.matmul(scores.softmax(dim=-1), value)
 
 
 class ResnetBlock(nn.Module):

@@ -1,40 +1,40 @@
-"""Opens and writes checkpoints: a folder of model.json, three safetensors files and tokenizer.json.
+"""Opens checkpoints of every format, and writes our own: a folder of model.json, three safetensors files and
+tokenizer.json.
 
-Everything is checked before a weight is read (weights.py), pickles are never opened, and a checkpoint appears
-whole or not at all.  Names of tensors are those of diffusers and transformers; no other layout is read here.
+Everything is checked before a weight is read, pickles are never opened, and a checkpoint that is written appears
+whole or not at all.  The formats themselves are read in formats/.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import functools
 import json
-import math
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError
 from torch import nn
 
 from mobile_diffusion.autoencoder import Autoencoder
-from mobile_diffusion.config import ModelConfig, from_dict, to_dict
-from mobile_diffusion.errors import CheckpointError, ConfigError
-from mobile_diffusion.text_encoder import BertEncoder, ClipTextEncoder, build_text_encoder
-from mobile_diffusion.tokenizer import Tokenizer, WordPieceTokenizer
+from mobile_diffusion.config import ModelConfig
+from mobile_diffusion.config_json import to_dict
+from mobile_diffusion.errors import CheckpointError
+from mobile_diffusion.formats.native import FILES, FORMAT, MODEL_FILE, read_config
+from mobile_diffusion.formats.native import TOKENIZER_FILE as TOKENIZER_FILE
+from mobile_diffusion.formats.opening import read_source
+from mobile_diffusion.formats.options import OpenOptions, apply
+from mobile_diffusion.formats.source import Source, builders, check_source, hash_source
+from mobile_diffusion.formats.stored import load_layout
+from mobile_diffusion.text_encoder import BertEncoder, ClipTextEncoder
+from mobile_diffusion.tiny_autoencoder import TinyAutoencoder
+from mobile_diffusion.tokenizer import Tokenizer
 from mobile_diffusion.unet import UNet
-from mobile_diffusion.weights import Build, check_weights, load_weights, refuse_pickle, save_weights
-
-FORMAT = 1
-"""Version of the folder's layout, the "format" of model.json."""
-MODEL_FILE = "model.json"
-TOKENIZER_FILE = "tokenizer.json"
-PARTS = ("unet", "autoencoder", "text_encoder")
-TOKENIZERS: dict[str, Callable[[Path, int], Tokenizer]] = {"wordpiece": WordPieceTokenizer.from_file}
+from mobile_diffusion.weights import save_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,38 +45,100 @@ class Model:
     tokenizer: Tokenizer
     text_encoder: BertEncoder | ClipTextEncoder
     unet: UNet
-    autoencoder: Autoencoder
+    autoencoder: Autoencoder | TinyAutoencoder
     source_hash: str = ""
     """SHA-256 of the checkpoint it was opened from; empty for a model that was built in memory."""
     path: Path | None = None
     """Where it was opened from."""
+    changes: tuple[str, ...] = ()
+    """What options changed about the checkpoint, in words."""
 
     @property
     def parts(self) -> dict[str, nn.Module]:
         """The networks by the name of their file."""
         return {"unet": self.unet, "autoencoder": self.autoencoder, "text_encoder": self.text_encoder}
 
+    def load_part(self, part: str) -> nn.Module:
+        """The network of that name, as a `Checkpoint` would load it."""
+        return self.parts[part]
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A checkpoint whose headers have been checked and whose weights are read part by part, when asked for.
+
+    Exporting takes it or a `Model`; with a `Checkpoint` no more than one network is in memory.
+    """
+
+    source: Source
+    tokenizer: Tokenizer
+    request: Path | str
+    """What `open_source` was given, with `options`: another process opens the same."""
+    options: OpenOptions
+
+    @property
+    def config(self) -> ModelConfig:
+        """What the model is, options applied."""
+        return self.source.config
+
+    @property
+    def path(self) -> Path:
+        """Where it was opened from."""
+        return self.source.path
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """What options changed about the checkpoint, in words."""
+        return self.source.variations
+
+    @functools.cached_property
+    def source_hash(self) -> str:
+        """SHA-256 of the files that make the model and of what options did to them."""
+        return hash_source(self.source)
+
+    def load_part(self, part: str) -> nn.Module:
+        """Read one of "unet", "autoencoder", "text_encoder" anew: float32, in evaluation mode, adapters applied.
+
+        Raises CheckpointError when a file has been damaged or a weight is NaN or inf.
+        """
+        changes = [functools.partial(adapter, part) for adapter in self.source.adapters]
+        return load_layout(builders(self.config)[part], self.source.layouts[part], changes)
+
+    def load(self) -> Model:
+        """The whole model in memory; raises CheckpointError as `load_part` does."""
+        parts = {part: self.load_part(part) for part in self.source.layouts}
+        origin = {"source_hash": self.source_hash, "path": self.path, "changes": self.changes}
+        return Model(self.config, self.tokenizer, **parts, **origin)  # type: ignore[arg-type]
+
 
 def untrained_model(config: ModelConfig, tokenizer: Tokenizer) -> Model:
     """A model with fresh random weights, drawn from torch's global generator."""
-    parts = {name: build().eval() for name, build in _builders(config).items()}
+    parts = {name: build().eval() for name, build in builders(config).items()}
     return Model(config, tokenizer, **parts)  # type: ignore[arg-type]
 
 
-def open_checkpoint(path: Path | str) -> Model:
-    """Open a checkpoint folder.
+def open_source(path: Path | str, options: OpenOptions | None = None) -> Checkpoint:
+    """Open a checkpoint without reading its weights.
 
-    Raises CheckpointError when it is not one, is damaged, does not fit its model.json or is a pickle.
+    `path` is a diffusers folder, a single .safetensors file, a folder of our own, or the id "owner/name" of a
+    model on the hub.  Raises CheckpointError or ConfigError when it is none of these, is damaged, does not fit its
+    configuration, is a pickle or of a family that is not supported, or when an option cannot be applied.
     """
-    path = Path(path)
-    config = read_config(path)
-    files = {name: path / f"{name}.safetensors" for name in PARTS}
-    builders = _builders(config)
-    for name, file in files.items():
-        check_weights(builders[name], file)
-    tokenizer = _open_tokenizer(config, path / TOKENIZER_FILE)
-    parts = {name: load_weights(builders[name], file) for name, file in files.items()}
-    return Model(config, tokenizer, **parts, source_hash=source_hash(path), path=path)  # type: ignore[arg-type]
+    options = options or OpenOptions()
+    source = read_source(path, options)
+    check_source(source)
+    source = apply(options, source)
+    return Checkpoint(source, source.open_tokenizer(), path, options)
+
+
+def open_checkpoint(path: Path | str, options: OpenOptions | None = None) -> Model:
+    """Open a checkpoint and read its weights; raises CheckpointError as `open_source` does."""
+    return open_source(path, options).load()
+
+
+def source_hash(path: Path | str) -> str:
+    """The `source_hash` of a checkpoint as it is opened without options."""
+    return open_source(path).source_hash
 
 
 def save_checkpoint(model: Model, path: Path | str, overwrite: bool = False) -> None:
@@ -98,90 +160,6 @@ def save_checkpoint(model: Model, path: Path | str, overwrite: bool = False) -> 
         raise CheckpointError(
             f"{path}: expected to write the checkpoint, got: {error}; make room or choose another folder"
         ) from error
-
-
-def read_config(path: Path) -> ModelConfig:
-    """The configuration in a checkpoint folder's model.json; raises CheckpointError when it is not one."""
-    file = path / MODEL_FILE
-    try:
-        _check_folder(path)
-        values = _strict_json(file.read_bytes())
-        if not isinstance(values, dict) or type(values.get("format")) is not int:
-            raise CheckpointError(f'{file}: expected an object with a whole number "format"; it is not ours')
-        if values["format"] != FORMAT:
-            raise CheckpointError(
-                f"{file}: expected format {FORMAT}, got {values['format']}; update mobile-diffusion"
-            )
-        return from_dict(ModelConfig, {name: value for name, value in values.items() if name != "format"})
-    except (OSError, ValueError, RecursionError, ConfigError) as error:
-        raise CheckpointError(f"{file}: expected a model's configuration, got: {error}") from error
-
-
-def source_hash(path: Path) -> str:
-    """SHA-256 over the names, sizes and bytes of the checkpoint's own files, sorted by name."""
-    digest = hashlib.sha256()
-    for name in sorted(_own_files()):
-        file = path / name
-        digest.update(f"{name}\0{file.stat().st_size}\0".encode())
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
-
-
-def _own_files() -> tuple[str, ...]:
-    return (MODEL_FILE, TOKENIZER_FILE, *(f"{name}.safetensors" for name in PARTS))
-
-
-def _builders(config: ModelConfig) -> dict[str, Build]:
-    """How to build each network, by the name of its file."""
-    return {
-        "unet": lambda: UNet(config.unet),
-        "autoencoder": lambda: Autoencoder(config.autoencoder),
-        "text_encoder": lambda: build_text_encoder(config.text),
-    }
-
-
-def _open_tokenizer(config: ModelConfig, file: Path) -> Tokenizer:
-    if config.tokenizer not in TOKENIZERS:
-        known = ", ".join(TOKENIZERS)
-        raise CheckpointError(f"{file}: expected a tokenizer of kind {known}, got {config.tokenizer}")
-    return TOKENIZERS[config.tokenizer](file, config.text.max_tokens)
-
-
-def _check_folder(path: Path) -> None:
-    """Raise CheckpointError unless `path` is a folder with a model.json."""
-    if not path.exists():
-        raise CheckpointError(f"{path}: expected a checkpoint folder, got nothing there; check the path")
-    if path.is_file():
-        refuse_pickle(path)
-        raise CheckpointError(f"{path}: expected a checkpoint folder, got a file; give the folder it is in")
-    if not (path / MODEL_FILE).is_file():
-        for file in sorted(path.iterdir()):
-            refuse_pickle(file)
-        raise CheckpointError(f"{path}: expected a checkpoint folder, got one without {MODEL_FILE}")
-
-
-def _strict_json(content: bytes) -> Any:
-    """Parse JSON, refusing repeated keys, NaN and numbers beyond float64 (ValueError)."""
-    return json.loads(
-        content, object_pairs_hook=_unique_keys, parse_constant=_finite_float, parse_float=_finite_float
-    )
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"key {next(name for name in names if names.count(name) > 1)!r} twice")
-    return values
-
-
-def _finite_float(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"the number {text}")
-    return value
 
 
 def _check_target(path: Path, overwrite: bool) -> None:
@@ -228,7 +206,7 @@ def _install(folder: Path, path: Path) -> None:
 def _keep_foreign_files(source: Path, target: Path) -> None:
     """Copy what a checkpoint folder holds beside our own files, such as a licence."""
     for entry in source.iterdir():
-        if entry.name in _own_files():
+        if entry.name in FILES:
             continue
         if entry.is_dir():
             shutil.copytree(entry, target / entry.name, symlinks=True)

@@ -1,5 +1,6 @@
 """Named architectures.  Block counts of Stable Diffusion 1.5 and SnapFusion: arXiv 2306.00980, table of section 3;
-BK-SDM: arXiv 2305.15798, section 4.  A preset is configuration only; weights come from a checkpoint.
+BK-SDM: arXiv 2305.15798, section 4; SDXS: arXiv 2403.16627 and its released weights.  A preset is configuration
+only; weights come from a checkpoint.
 """
 
 from __future__ import annotations
@@ -13,13 +14,19 @@ from mobile_diffusion.config import (
     ModelConfig,
     ScheduleConfig,
     Stage,
+    TinyAutoencoderConfig,
     UNetConfig,
 )
 from mobile_diffusion.errors import ConfigError
 
 SD_LICENCE = "CreativeML-OpenRAIL-M"
+SD2_LICENCE = "CreativeML-OpenRAIL++-M"
 SD_AUTOENCODER = AutoencoderConfig(channels=(128, 256, 512, 512))
 SD_SCHEDULE = ScheduleConfig()
+SD_TEXT = ClipTextConfig()
+SD2_TEXT = ClipTextConfig(width=1024, layers=23, heads=16, intermediate=4096, activation="gelu")
+"""OpenCLIP's ViT-H without its last layer."""
+TAESD = TinyAutoencoderConfig()
 
 SD15_UNET = UNetConfig(
     down=(Stage(320, 2, 2), Stage(640, 2, 2), Stage(1280, 2, 2), Stage(1280, 2, 0)),
@@ -27,6 +34,17 @@ SD15_UNET = UNetConfig(
     up=(Stage(1280, 3, 0), Stage(1280, 3, 3), Stage(640, 3, 3), Stage(320, 3, 3)),
     context_width=768,
 )
+
+SD21_UNET = UNetConfig(
+    down=(Stage(320, 2, 2, heads=5), Stage(640, 2, 2, heads=10), Stage(1280, 2, 2, heads=20), Stage(1280, 2, 0)),
+    mid=Stage(1280, 2, 1, heads=20),
+    up=(Stage(1280, 3, 0), Stage(1280, 3, 3, heads=20), Stage(640, 3, 3, heads=10), Stage(320, 3, 3, heads=5)),
+    context_width=1024,
+    linear_projection=True,
+)
+
+LCM_SD15_UNET = dataclasses.replace(SD15_UNET, guidance_width=256)
+LCM_SCHEDULE = ScheduleConfig(solver="lcm", steps=4, guidance=8.5, guidance_kind="distilled")
 
 # The paper counts the lowest level as part of the middle: its 4 ResNet blocks are 1 down, 1 mid and 2 up.
 SNAPFUSION_UNET = UNetConfig(
@@ -50,6 +68,15 @@ BK_SDM_TINY_UNET = UNetConfig(
     context_width=768,
 )
 
+# No transformer at full resolution; one step from pure noise, without guidance.
+SDXS_512_UNET = UNetConfig(
+    down=(Stage(320, 1, 0), Stage(640, 1, 1), Stage(1280, 1, 1)),
+    mid=None,
+    up=(Stage(1280, 2, 2), Stage(640, 2, 2), Stage(320, 2, 0)),
+    context_width=768,
+)
+SDXS_SCHEDULE = ScheduleConfig(steps=1, guidance=1.0, guidance_kind="distilled", final="first")
+
 MINILM = BertConfig(vocabulary=30522, width=384, layers=6, heads=12, intermediate=1536)
 
 EMOJI_UNET = UNetConfig(
@@ -68,29 +95,47 @@ EMOJI_AUTOENCODER = AutoencoderConfig(
 EMOJI_SCHEDULE = ScheduleConfig(beta_schedule="cosine", prediction="v", guidance=3.0)
 
 
-def _stable_diffusion(name: str, unet: UNetConfig) -> ModelConfig:
-    return ModelConfig(
-        name=name,
-        licence=SD_LICENCE,
-        image_size=512,
-        unet=unet,
-        autoencoder=SD_AUTOENCODER,
-        text=ClipTextConfig(),
-        schedule=SD_SCHEDULE,
-        tokenizer="clip-bpe",
-    )
+SD15 = ModelConfig(
+    name="sd15",
+    licence=SD_LICENCE,
+    height=512,
+    width=512,
+    unet=SD15_UNET,
+    autoencoder=SD_AUTOENCODER,
+    text=SD_TEXT,
+    schedule=SD_SCHEDULE,
+    tokenizer="clip-bpe",
+)
+SD21_BASE = dataclasses.replace(SD15, name="sd21-base", licence=SD2_LICENCE, unet=SD21_UNET, text=SD2_TEXT)
+SD21_V = dataclasses.replace(
+    SD21_BASE, name="sd21-v", height=768, width=768, schedule=dataclasses.replace(SD_SCHEDULE, prediction="v")
+)
+
+
+def _relative(name: str, unet: UNetConfig, schedule: ScheduleConfig = SD_SCHEDULE) -> ModelConfig:
+    """A model that differs from Stable Diffusion 1.5 in its U-Net, and perhaps in its sampler."""
+    return dataclasses.replace(SD15, name=name, unet=unet, schedule=schedule)
 
 
 PRESETS: dict[str, ModelConfig] = {
-    "sd15": _stable_diffusion("sd15", SD15_UNET),
-    "snapfusion": _stable_diffusion("snapfusion", SNAPFUSION_UNET),
-    "bk-sdm-base": _stable_diffusion("bk-sdm-base", BK_SDM_BASE_UNET),
-    "bk-sdm-small": _stable_diffusion("bk-sdm-small", BK_SDM_SMALL_UNET),
-    "bk-sdm-tiny": _stable_diffusion("bk-sdm-tiny", BK_SDM_TINY_UNET),
+    "sd15": SD15,
+    "sd21-base": SD21_BASE,
+    "sd21-v": SD21_V,
+    "snapfusion": _relative("snapfusion", SNAPFUSION_UNET),
+    "bk-sdm-base": _relative("bk-sdm-base", BK_SDM_BASE_UNET),
+    "bk-sdm-small": _relative("bk-sdm-small", BK_SDM_SMALL_UNET),
+    "bk-sdm-tiny": _relative("bk-sdm-tiny", BK_SDM_TINY_UNET),
+    "small-sd": _relative("small-sd", BK_SDM_BASE_UNET),
+    "tiny-sd": _relative("tiny-sd", BK_SDM_TINY_UNET),
+    "lcm-sd15": dataclasses.replace(_relative("lcm-sd15", LCM_SD15_UNET, LCM_SCHEDULE), licence="MIT"),
+    "sdxs-512": dataclasses.replace(
+        _relative("sdxs-512", SDXS_512_UNET, SDXS_SCHEDULE), licence=SD2_LICENCE, autoencoder=TAESD
+    ),
     "emoji": ModelConfig(
         name="emoji",
         licence="MIT",
-        image_size=128,
+        height=128,
+        width=128,
         unet=EMOJI_UNET,
         autoencoder=EMOJI_AUTOENCODER,
         text=MINILM,

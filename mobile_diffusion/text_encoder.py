@@ -9,8 +9,9 @@ backend takes the graph whole.  Words become token ids in `tokenizer.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ClassVar
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import ClassVar, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +26,12 @@ MASKED = -1e4
 
 INITIAL_DEVIATION = 0.02
 """Standard deviation of every linear and embedding weight of an untrained encoder, as both papers have it."""
+
+
+LAYER = "text_model.encoder.layers."
+"""Before the number of a layer, in the name of every weight of CLIP's."""
+
+Value = TypeVar("Value")
 
 
 def quick_gelu(x: Tensor) -> Tensor:
@@ -260,3 +267,21 @@ def build_text_encoder(config: BertConfig | ClipTextConfig) -> BertEncoder | Cli
 def without_position_ids(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """A published state dict without the `position_ids` that older files store: our positions are a slice."""
     return {name: tensor for name, tensor in state.items() if not name.endswith("embeddings.position_ids")}
+
+
+def skip_last_layers(config: ClipTextConfig, count: int) -> ClipTextConfig:
+    """The encoder without its last `count` layers; the final normalisation stays ("clip skip").
+
+    Raises:
+        ConfigError: `count` is negative, or leaves no layer.
+    """
+    if not 0 <= count < config.layers:
+        raise ConfigError(f"skip_layers: expected 0 to {config.layers - 1} of {config.layers} layers, got {count}")
+    return dataclasses.replace(config, layers=config.layers - count)
+
+
+def without_skipped_layers(state: Mapping[str, Value], config: ClipTextConfig) -> dict[str, Value]:
+    """What a longer encoder stores by name, without the layers that the encoder of `config` does not have."""
+    numbers = {name: name.removeprefix(LAYER).split(".")[0] for name in state if name.startswith(LAYER)}
+    dropped = {name for name, number in numbers.items() if number.isdecimal() and int(number) >= config.layers}
+    return {name: value for name, value in state.items() if name not in dropped}

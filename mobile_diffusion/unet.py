@@ -1,8 +1,8 @@
 """The slim U-Net: each stage says its channels, ResNet blocks and transformers (`UNetConfig`).
 
-With Stable Diffusion's counts it is Stable Diffusion's U-Net, name for name; with fewer it is BK-SDM's or
-SnapFusion's.  The time embedding is apart from the prediction (`embed_time`, `predict`), so that an exported
-graph holds it as a table and computes no sinusoid.
+With Stable Diffusion 1's or 2's counts it is Stable Diffusion's U-Net, name for name; with fewer it is BK-SDM's,
+SDXS's or SnapFusion's; with an embedded guidance scale, a latent consistency model's.  The time embedding is apart
+from the prediction (`embed_time`, `predict`), so that an exported graph holds it as a table and computes no sinusoid.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from mobile_diffusion.blocks import Downsample, ResnetBlock, Upsample, attention
 from mobile_diffusion.config import Stage, UNetConfig
+from mobile_diffusion.errors import ConfigError
 
 EPSILON = 1e-5
 TRANSFORMER_EPSILON = 1e-6
@@ -28,16 +29,31 @@ def sinusoid(timesteps: Tensor, width: int) -> Tensor:
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
 
-class TimeEmbedding(nn.Module):
-    """Two linear layers over the sinusoid."""
+def guidance_waves(guidance: Tensor, width: int) -> Tensor:
+    """Embedding of the guidance scale, sines first: guidance (B,) -> float32 (B, width).
 
-    def __init__(self, channels: int, width: int) -> None:
+    Luo et al. 2023 (latent consistency models): the waves of 1000 (w - 1), with half - 1 in the exponent.
+    """
+    half = width // 2
+    steps = torch.arange(half, dtype=torch.float32, device=guidance.device)
+    rates = torch.exp(steps * (-math.log(10000.0) / (half - 1)))
+    angles = (guidance.float() - 1.0)[:, None] * 1000.0 * rates
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+class TimeEmbedding(nn.Module):
+    """Two linear layers over the sinusoid, to which a projection of the guidance scale's may be added."""
+
+    def __init__(self, channels: int, width: int, guidance_width: int) -> None:
         super().__init__()
         self.linear_1 = nn.Linear(channels, width)
         self.linear_2 = nn.Linear(width, width)
+        if guidance_width:
+            self.cond_proj = nn.Linear(guidance_width, channels, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, channels) -> (B, width)."""
+    def forward(self, x: Tensor, guidance: Tensor | None) -> Tensor:
+        """x (B, channels), guidance (B, guidance_width) -> (B, width)."""
+        x = x if guidance is None else x + self.cond_proj(guidance)
         return self.linear_2(F.silu(self.linear_1(x)))
 
 
@@ -106,21 +122,31 @@ class TransformerBlock(nn.Module):
 
 
 class SpatialTransformer(nn.Module):
-    """A transformer block over the positions of a feature map ("CA" in SnapFusion's table)."""
+    """A transformer block over the positions of a feature map ("CA" in SnapFusion's table).
 
-    def __init__(self, channels: int, context_width: int, heads: int, groups: int) -> None:
+    Its projections are 1x1 convolutions of the map, or with `config.linear_projection` linear layers of the tokens.
+    """
+
+    def __init__(self, config: UNetConfig, stage: Stage) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(groups, channels, TRANSFORMER_EPSILON)
-        self.proj_in = nn.Conv2d(channels, channels, 1)
-        self.transformer_blocks = nn.ModuleList([TransformerBlock(channels, context_width, heads)])
-        self.proj_out = nn.Conv2d(channels, channels, 1)
+        channels = stage.channels
+        block = TransformerBlock(channels, config.context_width, config.heads_of(stage))
+        self.linear = config.linear_projection
+        self.norm = nn.GroupNorm(config.groups, channels, TRANSFORMER_EPSILON)
+        self.proj_in = nn.Linear(channels, channels) if self.linear else nn.Conv2d(channels, channels, 1)
+        self.transformer_blocks = nn.ModuleList([block])
+        self.proj_out = nn.Linear(channels, channels) if self.linear else nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         """x (B, C, h, w), context (B, L, D) -> (B, C, h, w)."""
-        hidden = self.proj_in(self.norm(x)).flatten(2).transpose(1, 2)  # (B, h*w, C)
+        hidden = self.norm(x) if self.linear else self.proj_in(self.norm(x))
+        hidden = hidden.flatten(2).transpose(1, 2)  # (B, h*w, C)
+        hidden = self.proj_in(hidden) if self.linear else hidden
         for block in self.transformer_blocks:
             hidden = block(hidden, context)
-        return x + self.proj_out(hidden.transpose(1, 2).reshape(x.shape))  # (B, C, h, w)
+        hidden = self.proj_out(hidden) if self.linear else hidden
+        hidden = hidden.transpose(1, 2).reshape(x.shape)  # (B, C, h, w)
+        return x + (hidden if self.linear else self.proj_out(hidden))
 
 
 class UNetStage(nn.Module):
@@ -132,10 +158,7 @@ class UNetStage(nn.Module):
         self.resnets = nn.ModuleList(
             ResnetBlock(count, stage.channels, config.time_width, config.groups, EPSILON) for count in inputs
         )
-        self.attentions = nn.ModuleList(
-            SpatialTransformer(stage.channels, config.context_width, config.heads, config.groups)
-            for _ in range(stage.transformers)
-        )
+        self.attentions = nn.ModuleList(SpatialTransformer(config, stage) for _ in range(stage.transformers))
 
     def step(self, index: int, x: Tensor, time: Tensor, context: Tensor) -> Tensor:
         """ResNet block `index` and the transformers behind it: (B, C_in, h, w) -> (B, C, h, w)."""
@@ -201,7 +224,7 @@ class UNet(nn.Module):
         super().__init__()
         self.config = config
         first, last = config.down[0].channels, len(config.down) - 1
-        self.time_embedding = TimeEmbedding(first, config.time_width)
+        self.time_embedding = TimeEmbedding(first, config.time_width, config.guidance_width)
         self.conv_in = nn.Conv2d(config.in_channels, first, 3, padding=1)
         self.down_blocks = nn.ModuleList()
         width, skips = first, [first]
@@ -218,10 +241,19 @@ class UNet(nn.Module):
         self.conv_norm_out = nn.GroupNorm(config.groups, width, EPSILON)
         self.conv_out = nn.Conv2d(width, config.out_channels, 3, padding=1)
 
-    def embed_time(self, timesteps: Tensor) -> Tensor:
-        """Time steps (B,) -> embeddings (B, time_width), through the SiLU that every ResNet block begins with."""
-        waves = sinusoid(timesteps, self.config.down[0].channels)
-        return F.silu(self.time_embedding(waves.to(self.time_embedding.linear_1.weight.dtype)))
+    def embed_time(self, timesteps: Tensor, guidance: Tensor | None = None) -> Tensor:
+        """Time steps (B,), whole or not -> embeddings (B, time_width), through every ResNet block's first SiLU.
+
+        `guidance` (B,) is the scale w of a network that embeds it (`guidance_width`); ConfigError when it is
+        missing there, or given elsewhere.
+        """
+        width, dtype = self.config.guidance_width, self.time_embedding.linear_1.weight.dtype
+        if (guidance is None) != (width == 0):
+            need, got = ("a", "none") if width else ("no", "one")
+            raise ConfigError(f"embed_time: expected {need} guidance scale, as guidance_width is {width}, got {got}")
+        scale = None if guidance is None else guidance_waves(guidance, width).to(dtype)
+        waves = sinusoid(timesteps, self.config.down[0].channels).to(dtype)
+        return F.silu(self.time_embedding(waves, scale))
 
     def predict(self, latents: Tensor, time: Tensor, context: Tensor) -> Tensor:
         """latents (B, C, h, w), time (1 or B, time_width) of `embed_time`, context (B, L, D) -> (B, C, h, w)."""
@@ -237,6 +269,6 @@ class UNet(nn.Module):
             x = up(x, taken, time, context)
         return self.conv_out(F.silu(self.conv_norm_out(x)))
 
-    def forward(self, latents: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
-        """latents (B, C, h, w), timesteps (B,), context (B, L, D) -> prediction (B, C, h, w)."""
-        return self.predict(latents, self.embed_time(timesteps), context)
+    def forward(self, latents: Tensor, timesteps: Tensor, context: Tensor, guidance: Tensor | None = None) -> Tensor:
+        """latents (B, C, h, w), timesteps (B,), context (B, L, D), guidance (B,) -> prediction (B, C, h, w)."""
+        return self.predict(latents, self.embed_time(timesteps, guidance), context)

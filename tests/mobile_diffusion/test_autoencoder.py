@@ -6,7 +6,7 @@ import diffusers
 import pytest
 import torch
 
-from mobile_diffusion.autoencoder import Autoencoder
+from mobile_diffusion.autoencoder import Autoencoder, build_autoencoder
 from mobile_diffusion.config import AutoencoderConfig
 
 TOLERANCE = 1e-9
@@ -28,7 +28,8 @@ def test_equal_to_diffusers(latent_channels: int, resnets: int) -> None:
         norm_num_groups=8,
     ).double().eval()
     config = AutoencoderConfig(channels=widths, latent_channels=latent_channels, resnets=resnets, groups=8)
-    ours = Autoencoder(config).double().eval()
+    ours = build_autoencoder(config).double().eval()
+    assert isinstance(ours, Autoencoder)
     ours.load_state_dict(reference.state_dict())
     images, latents = torch.rand(2, 3, 64, 64).double() * 2 - 1, torch.randn(2, latent_channels, 8, 8).double()
     posterior = reference.encode(images).latent_dist
@@ -37,3 +38,7 @@ def test_equal_to_diffusers(latent_channels: int, resnets: int) -> None:
     torch.testing.assert_close(mean, posterior.mean, rtol=0, atol=TOLERANCE)
     torch.testing.assert_close(log_variance, posterior.logvar, rtol=0, atol=TOLERANCE)
     torch.testing.assert_close(ours.decode(latents), reference.decode(latents).sample, rtol=0, atol=TOLERANCE)
+    scale = config.scaling_factor
+    torch.testing.assert_close(ours.to_latents(images), posterior.mean * scale, rtol=0, atol=TOLERANCE)
+    pictures = reference.decode(latents / scale).sample
+    torch.testing.assert_close(ours.to_images(latents), pictures, rtol=0, atol=TOLERANCE * float(pictures.abs().max()))

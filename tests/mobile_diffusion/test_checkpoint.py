@@ -47,7 +47,8 @@ def tiny_config(**changes: Any) -> ModelConfig:
     config = ModelConfig(
         name="tiny",
         licence="MIT",
-        image_size=16,
+        height=16,
+        width=16,
         unet=UNetConfig(
             down=(Stage(8, 1, 1),), mid=None, up=(Stage(8, 2, 0),), context_width=8, heads=2, groups=4
         ),
@@ -240,20 +241,20 @@ def test_a_tensor_that_is_not_finite_is_named(folder: Path, value: float) -> Non
 
 def test_shapes_are_checked_before_weights_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rewrite(folder / "text_encoder.safetensors", lambda state: state.update(pooler=torch.ones(1)))
-    monkeypatch.setattr(checkpoint, "load_weights", lambda *_: pytest.fail("weights were read"))
+    monkeypatch.setattr(checkpoint, "load_layout", lambda *_: pytest.fail("weights were read"))
     assert "pooler" in one_line(lambda: open_checkpoint(folder))
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"format": 2}, "expected format 1, got 2"),
+        ({"format": 1}, "expected format 2, got 1"),
         ({"format": "1"}, "whole number"),
         ({"format": True}, "whole number"),
         ({"colour": "red"}, "unknown field 'colour'"),
-        ({"image_size": "big"}, "image_size"),
-        ({"image_size": 15}, "image_size"),
-        ({"tokenizer": "clip-bpe"}, "tokenizer of kind wordpiece, got clip-bpe"),
+        ({"height": "big"}, "height"),
+        ({"width": 15}, "width"),
+        ({"tokenizer": "clip-bpe"}, "tokenizer.json"),
         ({"unet": []}, "expected an object"),
         ({"name": None}, "name"),
     ],
@@ -269,10 +270,10 @@ def test_a_model_file_that_does_not_fit(folder: Path, change: dict[str, Any], sa
     [
         ("[]", "expected an object"),
         ("[" * 100_000, "model.json"),
-        ('{"format": 1, "format": 1}', "key 'format' twice"),
-        ('{"format": 1, "guidance": NaN}', "the number NaN"),
-        ('{"format": 1, "guidance": 1e999}', "the number 1e999"),
-        ('{"format": 1}', "missing"),
+        ('{"format": 2, "format": 2}', "key 'format' twice"),
+        ('{"format": 2, "guidance": NaN}', "the number NaN"),
+        ('{"format": 2, "guidance": 1e999}', "the number 1e999"),
+        ('{"format": 2}', "missing"),
     ],
 )
 def test_a_model_file_that_is_not_strict_json(folder: Path, text: str, said: str) -> None:

@@ -26,7 +26,8 @@ from mobile_diffusion.config import (
 )
 from mobile_diffusion.errors import ConfigError, MobileDiffusionError, PromptError
 from mobile_diffusion.noise import MAX_SEED, gaussian
-from mobile_diffusion.pipeline import DrawSettings, Pipeline, check_guidance, draw, image_to_uint8
+from mobile_diffusion.drawing import DrawSettings, check_guidance, draw, image_to_uint8
+from mobile_diffusion.pipeline import Pipeline
 from mobile_diffusion.tokenizer import WordPieceTokenizer
 
 PROMPT, SEED, GUIDANCE = "a red apple", 7, 3.0
@@ -48,7 +49,8 @@ def tiny_model(text: BertConfig | ClipTextConfig = BERT, prediction: str = "v") 
     config = ModelConfig(
         name="tiny",
         licence="MIT",
-        image_size=32,
+        height=32,
+        width=32,
         unet=UNetConfig(
             down=(Stage(16, 1, 1), Stage(32, 1, 0)),
             mid=Stage(32, 2, 1),
@@ -246,7 +248,17 @@ class Recorder:
         return {"image": np.full((1, 3, 4, 6), self.image, dtype=np.float32)}
 
 
-SETTINGS = DrawSettings(latent_shape=(1, 4, 16, 16), steps=3, guidance=5.0)
+SETTINGS = DrawSettings(
+    latent_shape=(1, 4, 16, 16),
+    image_shape=(1, 3, 32, 32),
+    guidance=5.0,
+    guidance_kind="cfg",
+    uses_mask=True,
+    memory=0,
+    stochastic=False,
+    alphas=(0.1, 0.5, 0.9),
+    sigmas=(0.9, 0.8, 0.4),
+)
 
 
 def test_draw_calls_the_stages_as_an_app_does() -> None:
@@ -307,7 +319,7 @@ def test_a_step_outside_the_table_is_refused(pipeline: Pipeline, step: int) -> N
 
 
 def test_an_unknown_stage_is_refused_with_the_choices(pipeline: Pipeline) -> None:
-    with pytest.raises(ConfigError, match="encode_text, denoise, decode_image, got 'paint'"):
+    with pytest.raises(ConfigError, match="encode_text, denoise, decode_image, encode_image, got 'paint'"):
         pipeline.run("paint")
 
 

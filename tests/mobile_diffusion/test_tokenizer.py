@@ -12,9 +12,10 @@ import pytest
 from transformers.models.bert.tokenization_bert_legacy import BertTokenizerLegacy
 
 from mobile_diffusion.errors import CheckpointError, ConfigError, PromptError
-from mobile_diffusion.tokenizer import MAX_CHARACTERS, WordPieceTokenizer
+from mobile_diffusion.tokenizer import MAX_CHARACTERS, ClipTokenizer, WordPieceTokenizer, open_tokenizer
 
-DEFINITION = Path(__file__).parents[2] / "assets" / "emoji" / "tokenizer.json"
+ASSETS = Path(__file__).parents[2] / "assets"
+DEFINITION = ASSETS / "emoji" / "tokenizer.json"
 START, END = 101, 102
 PROMPTS = [
     "a red apple, 3d",
@@ -172,3 +173,14 @@ def test_a_file_that_is_no_tokenizer_is_refused(content: bytes | None, message: 
 def test_too_few_tokens_are_refused() -> None:
     with pytest.raises(ConfigError, match="at least 3"):
         WordPieceTokenizer.from_file(DEFINITION, max_tokens=2)
+
+
+def test_each_kind_is_opened_by_its_name(tmp_path: Path) -> None:
+    ClipTokenizer.from_folder(ASSETS / "clip", 77).save(tmp_path / "tokenizer.json")
+    assert isinstance(open_tokenizer("clip-bpe", tmp_path / "tokenizer.json", 16), ClipTokenizer)
+    wordpiece = open_tokenizer("wordpiece", DEFINITION, 16)
+    assert isinstance(wordpiece, WordPieceTokenizer) and wordpiece.max_tokens == 16
+    with pytest.raises(CheckpointError, match="expected a WordPiece tokenizer, got BPE"):
+        open_tokenizer("wordpiece", tmp_path / "tokenizer.json", 16)
+    with pytest.raises(ConfigError, match="expected a tokenizer of kind wordpiece or clip-bpe, got 'unigram'"):
+        open_tokenizer("unigram", DEFINITION, 16)

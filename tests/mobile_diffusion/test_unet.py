@@ -2,51 +2,82 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import diffusers
 import pytest
 import torch
+from diffusers import LatentConsistencyModelPipeline
+from torch import Tensor
 
 from mobile_diffusion.blocks import attention
 from mobile_diffusion.config import Stage, UNetConfig
-from mobile_diffusion.unet import UNet
+from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.unet import UNet, guidance_waves
 
-CROSS_DOWN, PLAIN_DOWN = "CrossAttnDownBlock2D", "DownBlock2D"
-CROSS_UP, PLAIN_UP = "CrossAttnUpBlock2D", "UpBlock2D"
-WIDTHS = (32, 64, 96, 96)
+TOLERANCE = 1e-5
+"""Of the largest error, relative to the largest value."""
 
-# Stable Diffusion 1.5 and BK-SDM base, small and tiny, each at a tenth of the width or less.
+
+@dataclass(frozen=True)
+class Shape:
+    """An architecture of the Stable Diffusion family as diffusers states it, at a tenth of the width or less."""
+
+    layers: tuple[int, ...]
+    transformers: tuple[bool, ...]
+    mid: bool
+    heads: tuple[int, ...] = (4, 4, 4, 4)
+    linear: bool = False
+    guidance_width: int = 0
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        return (32, 64, 96, 96)[: len(self.layers)]
+
+
+FULL = (True, True, True, False)
 SHAPES = {
-    "sd15": (2, WIDTHS, True),
-    "bk-sdm-base": (1, WIDTHS, True),
-    "bk-sdm-small": (1, WIDTHS, False),
-    "bk-sdm-tiny": (1, WIDTHS[:3], False),
+    "sd15": Shape((2, 2, 2, 2), FULL, mid=True),
+    "sd21": Shape((2, 2, 2, 2), FULL, mid=True, heads=(2, 4, 6, 6), linear=True),
+    "bk-sdm-base and small-sd": Shape((1, 1, 1, 1), FULL, mid=True),
+    "bk-sdm-small": Shape((1, 1, 1, 1), FULL, mid=False),
+    "bk-sdm-tiny and tiny-sd": Shape((1, 1, 1), (True, True, True), mid=False),
+    "lcm": Shape((2, 2, 2, 2), FULL, mid=True, guidance_width=16),
+    "sdxs-512": Shape((1, 1, 1), (False, True, True), mid=False),
+    "uneven layers": Shape((2, 2, 1, 1), FULL, mid=True),
 }
 
 
-def narrow_config(layers: int, widths: tuple[int, ...], mid: bool) -> UNetConfig:
-    """The shape of the named model: the fourth level, where there is one, has no transformers."""
-    counts = [0 if level == 3 else layers for level in range(len(widths))]
-    down = [Stage(width, layers, count) for width, count in zip(widths, counts, strict=True)]
-    up = [Stage(stage.channels, layers + 1, layers + 1 if stage.transformers else 0) for stage in reversed(down)]
-    middle = Stage(widths[-1], 2, 1) if mid else None
-    return UNetConfig(down=tuple(down), mid=middle, up=tuple(up), context_width=48, heads=4, groups=16)
+def our_config(shape: Shape) -> UNetConfig:
+    """The stages of a shape; the way up mirrors the way down with a ResNet block more."""
+    rows = list(zip(shape.widths, shape.layers, shape.transformers, shape.heads[: len(shape.layers)], strict=True))
+    last_heads = rows[-1][3]
+    return UNetConfig(
+        down=tuple(Stage(width, layers, layers * has, heads) for width, layers, has, heads in rows),
+        mid=Stage(rows[-1][0], 2, 1, last_heads) if shape.mid else None,
+        up=tuple(Stage(width, layers + 1, (layers + 1) * has, heads) for width, layers, has, heads in reversed(rows)),
+        context_width=48,
+        groups=16,
+        linear_projection=shape.linear,
+        guidance_width=shape.guidance_width,
+    )
 
 
-def diffusers_unet(layers: int, widths: tuple[int, ...], mid: bool) -> diffusers.UNet2DConditionModel:
+def diffusers_unet(shape: Shape) -> diffusers.UNet2DConditionModel:
     """diffusers' module of the same shape, with random norms and biases too."""
-    plain = len(widths) == 4
-    downs = [CROSS_DOWN] * 3 + [PLAIN_DOWN] * plain
-    ups = [PLAIN_UP] * plain + [CROSS_UP] * 3
+    kinds = ["CrossAttn" if has else "" for has in shape.transformers]
     torch.manual_seed(0)
     unet = diffusers.UNet2DConditionModel(
-        block_out_channels=widths,
-        layers_per_block=layers,
-        down_block_types=downs,
-        up_block_types=ups,
-        mid_block_type="UNetMidBlock2DCrossAttn" if mid else None,
+        block_out_channels=shape.widths,
+        layers_per_block=shape.layers,
+        down_block_types=[f"{kind}DownBlock2D" for kind in kinds],
+        up_block_types=[f"{kind}UpBlock2D" for kind in reversed(kinds)],
+        mid_block_type="UNetMidBlock2DCrossAttn" if shape.mid else None,
         cross_attention_dim=48,
-        attention_head_dim=4,
+        attention_head_dim=shape.heads[: len(shape.layers)],
         norm_num_groups=16,
+        use_linear_projection=shape.linear,
+        time_cond_proj_dim=shape.guidance_width or None,
     )
     with torch.no_grad():
         for parameter in unet.parameters():
@@ -55,17 +86,48 @@ def diffusers_unet(layers: int, widths: tuple[int, ...], mid: bool) -> diffusers
     return unet.eval()
 
 
+def diffusers_guidance_waves(guidance: Tensor, width: int) -> Tensor:
+    """What diffusers' latent consistency pipeline gives the network for a guidance scale."""
+    return LatentConsistencyModelPipeline.get_guidance_scale_embedding(None, guidance - 1, width)
+
+
+@pytest.mark.parametrize("height, width", [(16, 16), (16, 24)])
 @pytest.mark.parametrize("name", SHAPES)
 @torch.no_grad()
-def test_equal_to_diffusers(name: str) -> None:
-    reference = diffusers_unet(*SHAPES[name])
-    ours = UNet(narrow_config(*SHAPES[name])).eval()
+def test_equal_to_diffusers(name: str, height: int, width: int) -> None:
+    shape = SHAPES[name]
+    reference = diffusers_unet(shape)
+    ours = UNet(our_config(shape)).eval()
     ours.load_state_dict(reference.state_dict())  # strict: every name and shape is diffusers'
-    latents, context = torch.randn(2, 4, 16, 16), torch.randn(2, 7, 48)
-    timesteps = torch.tensor([999, 3])
-    expected = reference(latents, timesteps, context).sample
+    latents, context = torch.randn(2, 4, height, width), torch.randn(2, 7, 48)
+    timesteps = torch.tensor([999.0, 3.25])  # the Euler solver's may lie between
+    guidance = torch.tensor([8.5, 1.0]) if shape.guidance_width else None
+    condition = None if guidance is None else diffusers_guidance_waves(guidance, shape.guidance_width)
+    expected = reference(latents, timesteps, context, timestep_cond=condition).sample
     assert expected.std() > 0.01
-    torch.testing.assert_close(ours(latents, timesteps, context), expected, rtol=0, atol=1e-5)
+    error = (ours(latents, timesteps, context, guidance) - expected).abs().max() / expected.abs().max()
+    assert error <= TOLERANCE
+
+
+@pytest.mark.parametrize("width", [2 * 8, 256])
+def test_guidance_waves_equal_diffusers(width: int) -> None:
+    guidance = torch.tensor([1.0, 2.5, 7.5, 8.5, 14.0])
+    torch.testing.assert_close(guidance_waves(guidance, width), diffusers_guidance_waves(guidance, width))
+
+
+@torch.no_grad()
+def test_guidance_changes_the_prediction() -> None:
+    unet = UNet(our_config(SHAPES["lcm"])).eval()
+    inputs = torch.randn(1, 4, 8, 8), torch.tensor([500.0]), torch.randn(1, 7, 48)
+    assert not torch.equal(unet(*inputs, torch.tensor([2.0])), unet(*inputs, torch.tensor([8.0])))
+
+
+@pytest.mark.parametrize("name, guidance", [("lcm", None), ("sd15", torch.tensor([7.5]))])
+def test_guidance_is_given_where_it_is_embedded_only(name: str, guidance: Tensor | None) -> None:
+    unet = UNet(our_config(SHAPES[name]))
+    with pytest.raises(ConfigError, match="guidance scale, as guidance_width is") as caught:
+        unet.embed_time(torch.tensor([500]), guidance)
+    assert "\n" not in str(caught.value)
 
 
 @torch.no_grad()
@@ -90,17 +152,29 @@ def test_uneven_stages_run() -> None:
         transformer.proj_out.bias.copy_(kept)
 
 
+@pytest.mark.parametrize("masked", [False, True])
 @torch.no_grad()
-def test_attention_equals_torch() -> None:
+def test_exported_attention_is_explicit_and_equal(masked: bool) -> None:
+    """PyTorch runs its fused kernel; the exported graph holds matmul, softmax, matmul."""
+    torch.manual_seed(0)
     query, key, value = torch.randn(2, 9, 32), torch.randn(2, 5, 32), torch.randn(2, 5, 32)
-    heads = [x.unflatten(-1, (4, 8)).transpose(1, 2) for x in (query, key, value)]
-    expected = torch.nn.functional.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)
-    torch.testing.assert_close(attention(query, key, value, 4), expected, rtol=0, atol=1e-5)
+    mask = torch.randn(2, 1, 1, 5) if masked else None
+
+    class Attend(torch.nn.Module):
+        def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+            return attention(query, key, value, 4, mask)
+
+    program = torch.export.export(Attend(), (query, key, value))
+    operations = {str(node.target) for node in program.graph.nodes}
+    assert {"aten.matmul.default", "aten.softmax.int"} <= operations
+    assert not any("scaled_dot_product" in operation for operation in operations)
+    expected = Attend()(query, key, value)
+    torch.testing.assert_close(program.module()(query, key, value), expected, rtol=0, atol=1e-6)
 
 
 @torch.no_grad()
 def test_time_embedding_is_apart() -> None:
-    unet = UNet(narrow_config(1, (32, 64), mid=True)).eval()
+    unet = UNet(our_config(SHAPES["bk-sdm-tiny and tiny-sd"])).eval()
     latents, context = torch.randn(1, 4, 8, 8), torch.randn(1, 7, 48)
     times = unet.embed_time(torch.tensor([999, 124]))
     whole = unet(latents, torch.tensor([124]), context)

@@ -1,0 +1,188 @@
+"""CLIP's byte-pair tokenizer, on the `tokenizers` library: Stable Diffusion's.
+
+Ids are those of transformers 5.23: NFC, runs of whitespace become one space, lower case; then contractions,
+letters, single digits and runs of the rest; then merges over UTF-8 bytes.  OpenAI's original also repairs
+mis-decoded text (ftfy) and HTML entities ("&amp;") first, and does not compose to NFC: such text differs there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+from mobile_diffusion.errors import CheckpointError
+from mobile_diffusion.formats.tokenizer_folder import WORD_END, TokenizerFiles, read_tokenizer_folder
+from mobile_diffusion.tokens import Tokens, check_max_tokens, check_prompt, fit, parse_definition, read_definition
+
+WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+"""What is a word; what matches nothing, such as a space, is left out."""
+
+
+class ClipTokenizer:
+    """CLIP's tokenizer; ids of the padding and of added tokens are those of the checkpoint that it comes from.
+
+    A token `x` with companions `x_1`, `x_2`, ... (textual inversion with several vectors) becomes all of them.
+    """
+
+    def __init__(self, definition: str, max_tokens: int) -> None:
+        """Build one from the text of a `tokenizer.json` that `save` wrote.
+
+        Raises:
+            ConfigError: `max_tokens` leaves no room for a word between start and end token.
+            CheckpointError: `definition` is not a CLIP tokenizer, or does not say which token pads.
+        """
+        check_max_tokens(max_tokens)
+        self.max_tokens = max_tokens
+        self._definition = definition
+        self._tokenizer = parse_clip(definition)
+        self._end: int = _state(self._tokenizer.post_processor)["sep"][1]
+        self._padding = padding_id(self._tokenizer)
+        self._companions = companions(self._tokenizer)
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+
+    @classmethod
+    def from_file(cls, path: Path, max_tokens: int) -> ClipTokenizer:
+        """Open a `tokenizer.json` that `save` wrote; raises CheckpointError when it is missing or is not one."""
+        try:
+            return cls(read_definition(path), max_tokens)
+        except CheckpointError as error:
+            raise CheckpointError(f"{path}: {error}") from error
+
+    @classmethod
+    def from_folder(cls, folder: Path, max_tokens: int) -> ClipTokenizer:
+        """Open the tokenizer folder of a diffusers checkpoint: vocab.json and merges.txt, or tokenizer.json.
+
+        Raises CheckpointError: a file is missing or malformed, the files do not belong together, it is not CLIP's
+        tokenizer, or no file says which token pads.
+        """
+        files = read_tokenizer_folder(folder)
+        try:
+            return cls(define(files), max_tokens)
+        except CheckpointError as error:
+            raise CheckpointError(f"{folder}: {error}") from error
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of ids, added tokens included."""
+        return self._tokenizer.get_vocab_size(with_added_tokens=True)
+
+    def encode(self, prompt: str) -> Tokens:
+        """The prompt in exactly `max_tokens` tokens.
+
+        A longer one is cut, its end token kept, and one warning logged.  The empty prompt is the null
+        condition: start and end token only.
+
+        Raises:
+            PromptError: the prompt is not text (NUL bytes, lone surrogates) or has over a million characters.
+        """
+        check_prompt(prompt)
+        ids = self._tokenizer.encode(prompt).ids
+        ids = [part for index in ids for part in (index, *self._companions.get(index, ()))]
+        return fit(ids, self.max_tokens, self._end, self._padding)
+
+    def save(self, path: Path) -> None:
+        """Write one `tokenizer.json`, its padding section included."""
+        path.write_bytes(self._definition.encode("utf-8"))
+
+    def with_tokens(self, tokens: Sequence[str]) -> ClipTokenizer:
+        """This tokenizer with further tokens, found anywhere in a prompt; their ids are the next ones.
+
+        Raises CheckpointError when the vocabulary has one of them, or a companion of one, already.
+        """
+        tokenizer = parse_clip(self._definition)
+        known = tokenizer.get_vocab()
+        for token in tokens:
+            if not token.strip() or token in known or f"{token}_1" in known:
+                raise CheckpointError(f"expected a token that the tokenizer does not have, got {token!r}; rename it")
+        tokenizer.add_tokens(list(tokens))
+        return ClipTokenizer(tokenizer.to_str(), self.max_tokens)
+
+
+def define(files: TokenizerFiles) -> str:
+    """The `tokenizer.json` of a tokenizer folder; raises CheckpointError when its parts do not fit."""
+    special = files.special
+    tokenizer = Tokenizer(_model(files))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = _normalizer(), _pre_tokenizer()
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_tokens(list(special.added))
+    for token, stated in special.ids.items():
+        if tokenizer.token_to_id(token) != stated:
+            raise CheckpointError(f"expected id {stated} for the added token {token!r}: its file is another model's")
+    end, start = ((token, _known_id(tokenizer, token)) for token in (special.end, special.start))
+    tokenizer.post_processor = processors.RobertaProcessing(end, start, trim_offsets=False, add_prefix_space=False)
+    tokenizer.enable_padding(pad_id=_known_id(tokenizer, special.padding), pad_token=special.padding)
+    return tokenizer.to_str()
+
+
+def parse_clip(definition: str) -> Tokenizer:
+    """The tokenizer that a `tokenizer.json` of ours describes; raises CheckpointError when it is not CLIP's."""
+    tokenizer = parse_definition(definition)
+    suffix = getattr(tokenizer.model, "end_of_word_suffix", None)
+    if not isinstance(tokenizer.model, models.BPE) or suffix != WORD_END:
+        got = f"{type(tokenizer.model).__name__} with suffix {suffix!r}"
+        raise CheckpointError(f"expected CLIP's tokenizer (BPE with suffix {WORD_END!r}), got {got}")
+    parts = {
+        "normalizer": (tokenizer.normalizer, _state(_normalizer())),
+        "pre_tokenizer": (tokenizer.pre_tokenizer, _state(_pre_tokenizer())),
+    }
+    for name, (found, expected) in parts.items():
+        if found is None or _state(found) != expected:
+            raise CheckpointError(f"expected CLIP's {name}, got another; open the folder that it was exported from")
+    if not isinstance(tokenizer.post_processor, processors.RobertaProcessing):
+        raise CheckpointError("expected CLIP's post_processor (RobertaProcessing), got another")
+    return tokenizer
+
+
+def padding_id(tokenizer: Tokenizer) -> int:
+    """The id in the padding section; raises CheckpointError when there is none, or it is not its token's."""
+    padding = tokenizer.padding
+    if padding is None or tokenizer.token_to_id(padding["pad_token"]) != padding["pad_id"]:
+        raise CheckpointError("expected a padding section with a token of the vocabulary and its id, got none")
+    return int(padding["pad_id"])
+
+
+def companions(tokenizer: Tokenizer) -> dict[int, tuple[int, ...]]:
+    """Ids that follow the id of an added token `x`: those of the added tokens `x_1`, `x_2`, ..."""
+    ids = {token.content: index for index, token in tokenizer.get_added_tokens_decoder().items()}
+    found = {}
+    for token, index in ids.items():
+        following: list[int] = []
+        while (name := f"{token}_{len(following) + 1}") in ids:
+            following.append(ids[name])
+        if following:
+            found[index] = tuple(following)
+    return found
+
+
+def _model(files: TokenizerFiles) -> models.Model:
+    settings = {"unk_token": files.special.unknown, "continuing_subword_prefix": "", "end_of_word_suffix": WORD_END}
+    try:
+        return models.BPE(vocab=files.vocabulary, merges=files.merges, **settings)
+    except Exception as error:  # the library raises bare Exception for a merge of unknown symbols
+        raise CheckpointError(f"expected vocabulary and merges of one tokenizer, got: {error}") from error
+
+
+def _normalizer() -> normalizers.Normalizer:
+    return normalizers.Sequence([normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()])
+
+
+def _pre_tokenizer() -> pre_tokenizers.PreTokenizer:
+    split = pre_tokenizers.Split(Regex(WORDS), behavior="removed", invert=True)
+    return pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False)])
+
+
+def _known_id(tokenizer: Tokenizer, token: str) -> int:
+    index = tokenizer.token_to_id(token)
+    if index is None:
+        raise CheckpointError(f"expected the special token {token!r} in the vocabulary, got none")
+    return int(index)
+
+
+def _state(component: Any) -> Any:
+    """A component of a tokenizer as its JSON says it."""
+    return json.loads(component.__getstate__())

@@ -1,0 +1,110 @@
+"""A diffusers vae/config.json as an `AutoencoderConfig` or a `TinyAutoencoderConfig`, and its tensors' names.
+
+Every option of AutoencoderKL and AutoencoderTiny is read, or required to be what our networks compute.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+from mobile_diffusion.config import AutoencoderConfig, TinyAutoencoderConfig
+from mobile_diffusion.errors import CheckpointError, ConfigError
+from mobile_diffusion.formats.json_options import Accepted, JsonOptions
+from mobile_diffusion.formats.stored import Layout, Stored
+
+UNSUPPORTED = "mobile-diffusion does not compute it; use the autoencoder of a Stable Diffusion 1 or 2 relative"
+KL_REQUIRED: dict[str, Accepted] = {
+    "in_channels": (3,),
+    "out_channels": (3,),
+    "act_fn": ("silu", "swish"),
+    "shift_factor": (None, 0.0),
+    "latents_mean": (None,),
+    "latents_std": (None,),
+    "use_quant_conv": (True,),
+    "use_post_quant_conv": (True,),
+    "mid_block_add_attention": (True,),
+}
+TINY_REQUIRED: dict[str, Accepted] = {
+    "in_channels": (3,),
+    "out_channels": (3,),
+    "act_fn": ("relu",),
+    "upsample_fn": ("nearest",),
+    "upsampling_scaling_factor": (2,),
+    "latent_magnitude": (3,),
+    "latent_shift": (0.5,),
+    "shift_factor": (0.0,),
+}
+"""latent_magnitude and latent_shift only scale latents that are stored as pictures; the decoder's 3 is fixed."""
+OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+"""How files from before diffusers 0.17 call the projections of an attention."""
+ATTENTION = re.compile(r"(.+\.attentions\.\d+\.)(query|key|value|proj_attn)\.(weight|bias)")
+PROJECTION = re.compile(r".+\.attentions\.\d+\.to_(q|k|v|out\.0)\.weight")
+
+
+def read_autoencoder(options: JsonOptions, kind: str) -> AutoencoderConfig | TinyAutoencoderConfig:
+    """The autoencoder of diffusers' class `kind`.
+
+    Raises CheckpointError naming an option that ours does not compute or that is not known.
+    """
+    readers = {"AutoencoderKL": _read_kl, "AutoencoderTiny": _read_tiny}
+    if kind not in readers:
+        raise CheckpointError(f"{options.file}: expected one of {', '.join(readers)}, got {kind}; {UNSUPPORTED}")
+    try:
+        config = readers[kind](options)
+    except ConfigError as error:
+        raise CheckpointError(f"{options.file}: {error}") from error
+    options.finish()
+    return config
+
+
+def _read_kl(options: JsonOptions) -> AutoencoderConfig:
+    channels = options.whole_list("block_out_channels", [64])
+    for name, block in (("down_block_types", "DownEncoderBlock2D"), ("up_block_types", "UpDecoderBlock2D")):
+        kinds = options.names(name, [block])
+        if kinds != [block] * len(channels):
+            raise options.wrong(name, f"{len(channels)} times {block}", kinds, UNSUPPORTED)
+    options.require(KL_REQUIRED, UNSUPPORTED)
+    options.ignore("sample_size", "force_upcast")
+    return AutoencoderConfig(
+        channels=tuple(channels),
+        latent_channels=options.whole("latent_channels", 4),
+        resnets=options.whole("layers_per_block", 1),
+        groups=options.whole("norm_num_groups", 32),
+        scaling_factor=float(options.number("scaling_factor", 0.18215)),
+    )
+
+
+def _read_tiny(options: JsonOptions) -> TinyAutoencoderConfig:
+    encoder = options.whole_list("encoder_block_out_channels", [64] * 4)
+    decoder = options.whole_list("decoder_block_out_channels", [64] * 4)
+    alike = [encoder[0]] * len(encoder)
+    options.require({"block_out_channels": (encoder, None)}, UNSUPPORTED)
+    if encoder != alike or decoder != alike:
+        raise options.wrong("decoder_block_out_channels", f"the encoder's, all alike: {alike}", decoder, UNSUPPORTED)
+    options.require(TINY_REQUIRED, UNSUPPORTED)
+    options.ignore("force_upcast")
+    return TinyAutoencoderConfig(
+        channels=encoder[0],
+        latent_channels=options.whole("latent_channels", 4),
+        encoder_blocks=tuple(options.whole_list("num_encoder_blocks", [1, 3, 3, 3])),
+        decoder_blocks=tuple(options.whole_list("num_decoder_blocks", [3, 3, 3, 1])),
+        scaling_factor=float(options.number("scaling_factor", 1.0)),
+    )
+
+
+def our_autoencoder_layout(layout: Layout) -> Layout:
+    """A diffusers layout under our names: old names of attentions renewed, their 1x1 convolutions made linear."""
+    return {_our_name(name): _as_linear(_our_name(name), stored) for name, stored in layout.items()}
+
+
+def _our_name(name: str) -> str:
+    old = ATTENTION.fullmatch(name)
+    return f"{old[1]}{OLD_NAMES[old[2]]}.{old[3]}" if old else name
+
+
+def _as_linear(name: str, stored: Stored) -> Stored:
+    """The tensor; as a matrix if it is a projection stored as a 1x1 convolution."""
+    if PROJECTION.fullmatch(name) and len(stored.shape) == 4 and stored.shape[2:] == (1, 1):
+        return dataclasses.replace(stored, shape=stored.shape[:2])
+    return stored

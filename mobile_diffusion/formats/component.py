@@ -1,0 +1,97 @@
+"""One component's folder of a diffusers checkpoint: its config.json, and where its weights lie.
+
+Weights are one safetensors file, or shards under an index, plain or as a variant ("fp16").  Only headers are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from mobile_diffusion.errors import CheckpointError
+from mobile_diffusion.formats.stored import Layout, read_layout
+from mobile_diffusion.formats.strict_json import read_object
+from mobile_diffusion.weights import PICKLES
+
+DIFFUSERS_STEM = "diffusion_pytorch_model"
+TRANSFORMERS_STEM = "model"
+PREFERRED = "fp16"
+"""The variant that is taken when several are there and none is asked for."""
+CONVERT = (
+    "convert it once where you trust it: python -c \"from diffusers import StableDiffusionPipeline as P; "
+    "P.from_pretrained('{0}', use_safetensors=False).save_pretrained('{0}-safetensors')\""
+)
+
+
+def read_component(folder: Path, stem: str, variant: str | None) -> tuple[Layout, tuple[Path, ...]]:
+    """Every tensor of a component under its own name, and the files that they and their index are in.
+
+    Raises CheckpointError when there are only pickles, when the variant or a shard is missing, or when a header is
+    damaged or does not hold what the index says.
+    """
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: expected a component of the checkpoint, got no such folder; restore it")
+    found = dict(_weights(folder, stem))
+    chosen = _choose(folder, stem, found, variant)
+    if chosen.suffix == ".json":
+        return _read_shards(chosen)
+    return read_layout(chosen), (chosen,)
+
+
+def _weights(folder: Path, stem: str) -> Iterator[tuple[str, Path]]:
+    """Each variant that a folder has ("" for the plain one) and its safetensors file, or its index of shards."""
+    index = f"{stem}.safetensors.index"
+    for file in sorted(folder.glob(f"{index}*.json")):
+        yield file.name.removeprefix(index).removesuffix("json").strip("."), file
+    for file in sorted(folder.glob(f"{stem}*.safetensors")):
+        if "-of-" not in file.name:
+            yield file.name.removeprefix(stem).removesuffix("safetensors").strip("."), file
+
+
+def _choose(folder: Path, stem: str, found: dict[str, Path], variant: str | None) -> Path:
+    """The file of a variant; raises CheckpointError when there is none, or when there are only pickles."""
+    if found:
+        return found[choose_variant(folder, found, variant)]
+    pickles = sorted(file for file in folder.iterdir() if file.suffix.lower() in PICKLES)
+    if pickles:
+        reason = f"expected safetensors, got a pickle, which can run code; {CONVERT.format(folder.parent)}"
+        raise CheckpointError(f"{pickles[0]}: {reason}")
+    raise CheckpointError(f"{folder / stem}.safetensors: expected weights, got no such file; restore it")
+
+
+def choose_variant(where: Path | str, found: Collection[str], variant: str | None) -> str:
+    """The variant to take of those that are there ("" is the plain one): the one asked for, else plain, the only one
+    or fp16; raises CheckpointError when that is none of them."""
+    default = "" if "" in found else next(iter(found)) if len(found) == 1 else PREFERRED
+    wanted = default if variant is None else variant
+    if wanted in found:
+        return wanted
+    known = ", ".join(repr(name) if name else "the plain one" for name in found)
+    wish = "one variant" if variant is None else f"variant {variant!r}"
+    raise CheckpointError(f"{where}: expected {wish} of the weights, got {known}; name another variant")
+
+
+def _read_shards(index: Path) -> tuple[Layout, tuple[Path, ...]]:
+    """The tensors of all shards that an index names, each in the shard that it says."""
+    where = read_object(index).get("weight_map")
+    if not isinstance(where, dict) or not where:
+        raise CheckpointError(f"{index}: expected a weight_map of tensors to files, got {where!r}; fetch it again")
+    layout: Layout = {}
+    names = sorted({str(name) for name in where.values()})
+    for name in names:
+        layout |= read_layout(_shard(index, name))
+    for tensor, name in where.items():
+        if tensor not in layout or layout[tensor].file.name != name:
+            reason = f"expected tensor {tensor!r} in {name}, got none there; fetch index and shards again"
+            raise CheckpointError(f"{index}: {reason}")
+    return layout, (index, *(index.parent / name for name in names))
+
+
+def _shard(index: Path, name: str) -> Path:
+    """The file of a shard; raises CheckpointError when it is missing or lies elsewhere than the index."""
+    file = index.parent / name
+    if Path(name).name != name or file.suffix != ".safetensors":
+        raise CheckpointError(f"{index}: expected names of safetensors files beside it, got {name!r}; fetch it again")
+    if not file.is_file():
+        raise CheckpointError(f"{file}: expected a shard that {index.name} names, got no such file; fetch it")
+    return file

@@ -1,0 +1,130 @@
+"""What a single file's tensors do not say: prediction, schedule, size.
+
+It is read from an LDM configuration of the same name beside the file (`model.yaml` beside `model.safetensors`) and
+from the file's own notes (ModelSpec metadata, a `v_pred` or `ztsnr` marker).  Without any, Stable Diffusion 1
+predicts epsilon, as every published one does; 2 comes in both kinds, so the user has to say which.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import safe_open
+
+from mobile_diffusion.config import PREDICTIONS, AutoencoderConfig, ScheduleConfig
+from mobile_diffusion.errors import CheckpointError, ConfigError
+from mobile_diffusion.schedule import betas
+
+PARAMETERIZATIONS = {"eps": "epsilon", "v": "v", "x0": "sample"}
+TEXT_LAYERS = {True: "penultimate", False: "last"}
+"""The layer that a text encoder is read at, by whether it is OpenCLIP's."""
+SIZE, V_SIZE = 512, 768
+"""Pixels: Stable Diffusion 1 and 2-base were trained at the first, 2 with v-prediction at the second."""
+BETA_TOLERANCE = 1e-3
+"""Relative; betas are stored in half precision at the worst."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What stands beside the weights."""
+
+    schedule: ScheduleConfig
+    scaling_factor: float
+    height: int
+    width: int
+    licence: str
+    files: tuple[Path, ...]
+    """Files that it was read from, beside the single file itself."""
+
+
+def read_settings(file: Path, names: set[str], open_clip: bool, prediction: str | None) -> Settings:
+    """The settings of a single file whose tensors are `names`; `prediction` is the user's word and comes first.
+
+    Raises CheckpointError when sources contradict each other, an option is not supported or the betas are other
+    ones; ConfigError when the kind of prediction cannot be known or is no such kind.
+    """
+    with safe_open(file, framework="np") as stored:
+        notes: dict[str, str] = stored.metadata() or {}
+        written = stored.get_tensor("betas") if "betas" in names else None
+    configuration = file.with_suffix(".yaml")
+    values = _read_configuration(configuration, open_clip) if configuration.is_file() else {}
+    kind = prediction or _stated_prediction(file, names, notes, values) or ("" if open_clip else "epsilon")
+    if kind not in PREDICTIONS:
+        got = repr(kind) if kind else "a Stable Diffusion 2 file that does not say"
+        raise ConfigError(f"{file}: expected prediction v or epsilon, got {got}; say which with --prediction")
+    schedule = ScheduleConfig(
+        prediction=kind,
+        train_steps=values.get("timesteps", ScheduleConfig.train_steps),
+        beta_start=values.get("linear_start", ScheduleConfig.beta_start),
+        beta_end=values.get("linear_end", ScheduleConfig.beta_end),
+        zero_terminal_snr="ztsnr" in names,
+    )
+    _check_betas(file, schedule, written)
+    height, width = _size(notes, V_SIZE if open_clip and kind == "v" else SIZE)
+    return Settings(
+        schedule=schedule,
+        scaling_factor=values.get("scale_factor", AutoencoderConfig.scaling_factor),
+        height=height,
+        width=width,
+        licence=notes.get("modelspec.license", "unknown"),
+        files=(configuration,) if values else (),
+    )
+
+
+def _stated_prediction(file: Path, names: set[str], notes: dict[str, str], values: dict[str, Any]) -> str | None:
+    """The prediction that markers, notes and configuration agree on; None when none of them says."""
+    stated = {"v"} if "v_pred" in names else set()
+    if "modelspec.prediction_type" in notes:
+        stated.add(notes["modelspec.prediction_type"])
+    if values:
+        parameterization = values.get("parameterization", "eps")
+        stated.add(PARAMETERIZATIONS.get(parameterization, str(parameterization)))
+    if len(stated) > 1:
+        raise CheckpointError(f"{file}: expected one prediction, got {' and '.join(sorted(stated))}; correct its .yaml")
+    return next(iter(stated), None)
+
+
+def _read_configuration(file: Path, open_clip: bool) -> dict[str, Any]:
+    """`model.params` of an LDM configuration; raises CheckpointError when an option is not supported."""
+    import yaml  # only here: few files have one
+
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        params: dict[str, Any] = values["model"]["params"]
+        text = params.get("cond_stage_config", {}).get("params") or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{file}: expected an LDM configuration, got: {reason}; correct or remove it") from error
+    required = {
+        "beta_schedule": (params.get("beta_schedule", "linear"), "linear"),
+        "conditioning_key": (params.get("conditioning_key", "crossattn"), "crossattn"),
+        "cond_stage_config.layer": (text.get("layer", TEXT_LAYERS[open_clip]), TEXT_LAYERS[open_clip]),
+    }
+    for name, (got, expected) in required.items():
+        if got != expected:
+            raise CheckpointError(f"{file}: option {name}: expected {expected!r}, got {got!r}, which is not supported")
+    for name in ("linear_start", "linear_end", "scale_factor", "timesteps"):
+        whole = name == "timesteps"
+        if name in params and (isinstance(params[name], bool) or not isinstance(params[name], int if whole else float)):
+            raise CheckpointError(f"{file}: option {name}: expected a number, got {params[name]!r}; correct it")
+    return {"parameterization": "eps", "scale_factor": 1.0} | params
+
+
+def _check_betas(file: Path, schedule: ScheduleConfig, written: Any) -> None:
+    """Raise CheckpointError when a file stores other betas than those of its schedule."""
+    if written is None or schedule.zero_terminal_snr:
+        return
+    expected = betas(schedule)
+    if written.shape != expected.shape or not np.allclose(written, expected, rtol=BETA_TOLERANCE):
+        wanted = f"{schedule.train_steps} from {schedule.beta_start} to {schedule.beta_end}"
+        raise CheckpointError(f"{file}: expected betas as Stable Diffusion's ({wanted}), got others; add its .yaml")
+
+
+def _size(notes: dict[str, str], default: int) -> tuple[int, int]:
+    """Height and width from ModelSpec's "WIDTHxHEIGHT"."""
+    match = re.fullmatch(r"(\d+)x(\d+)", notes.get("modelspec.resolution", ""))
+    return (int(match[2]), int(match[1])) if match else (default, default)

@@ -1,0 +1,67 @@
+"""An autoencoder that comes alone: a diffusers folder of either kind, or a safetensors file of a tiny one.
+
+It takes the place of a checkpoint's own (`--decoder`); a tiny one's latents are those that the U-Net sees.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+from mobile_diffusion.config import AutoencoderConfig, TinyAutoencoderConfig
+from mobile_diffusion.errors import CheckpointError
+from mobile_diffusion.formats.autoencoder_json import our_autoencoder_layout, read_autoencoder
+from mobile_diffusion.formats.component import DIFFUSERS_STEM, read_component
+from mobile_diffusion.formats.json_options import JsonOptions
+from mobile_diffusion.formats.stored import Layout, read_layout
+from mobile_diffusion.formats.strict_json import read_object
+from mobile_diffusion.weights import refuse_pickle
+
+CONFIG_FILE = "config.json"
+FIRST = "decoder.layers.0.weight"
+"""The tensor whose shape says the channels of a tiny autoencoder and of its latents."""
+NUMBERED = re.compile(r"(encoder|decoder)\.(\d+)\.(.+)")
+"""TAESD's own names: one sequence each, the decoder's behind a clamp that has no weights."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoder:
+    """An autoencoder on disk whose weights have not been read."""
+
+    config: AutoencoderConfig | TinyAutoencoderConfig
+    layout: Layout
+    files: tuple[Path, ...]
+
+
+def read_decoder(path: Path) -> Decoder:
+    """The autoencoder in a diffusers folder or in a safetensors file.
+
+    Raises CheckpointError when it is none that we compute, is damaged or is a pickle.
+    """
+    if path.is_dir():
+        return _read_folder(path)
+    refuse_pickle(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: expected an autoencoder's folder or file, got nothing there; check the path")
+    layout = {_our_name(name): stored for name, stored in read_layout(path).items()}
+    if FIRST not in layout or not any(name.startswith("encoder.") for name in layout):
+        found = next(iter(sorted(layout)), "nothing")
+        raise CheckpointError(f"{path}: expected a tiny autoencoder, encoder and decoder, got {found!r} and others")
+    channels, latents, *_ = layout[FIRST].shape
+    return Decoder(TinyAutoencoderConfig(channels=channels, latent_channels=latents), layout, (path,))
+
+
+def _read_folder(folder: Path) -> Decoder:
+    values = read_object(folder / CONFIG_FILE)
+    config = read_autoencoder(JsonOptions(folder / CONFIG_FILE, values), str(values.get("_class_name")))
+    layout, files = read_component(folder, DIFFUSERS_STEM, None)
+    return Decoder(config, our_autoencoder_layout(layout), (folder / CONFIG_FILE, *files))
+
+
+def _our_name(name: str) -> str:
+    found = NUMBERED.fullmatch(name)
+    if found is None:
+        return name
+    part, number, rest = found.groups()
+    return f"{part}.layers.{int(number) - (part == 'decoder')}.{rest}"

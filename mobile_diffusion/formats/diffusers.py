@@ -1,0 +1,120 @@
+"""A diffusers folder: model_index.json, unet/, vae/, text_encoder/, tokenizer/ and scheduler/.
+
+The classes that model_index.json names are checked, every config.json is read to its last option and every header
+of the weights is read, before a weight is.  safety_checker/ and feature_extractor/ are not looked at.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from mobile_diffusion.clip_tokenizer import ClipTokenizer
+from mobile_diffusion.config import ModelConfig, ScheduleConfig, UNetConfig
+from mobile_diffusion.errors import CheckpointError, ConfigError
+from mobile_diffusion.formats.autoencoder_json import our_autoencoder_layout, read_autoencoder
+from mobile_diffusion.formats.component import DIFFUSERS_STEM, TRANSFORMERS_STEM, read_component
+from mobile_diffusion.formats.json_options import JsonOptions
+from mobile_diffusion.formats.pipelines import check_classes
+from mobile_diffusion.formats.scheduler import read_schedule_file
+from mobile_diffusion.formats.source import Source
+from mobile_diffusion.formats.stored import Layout
+from mobile_diffusion.formats.strict_json import read_object
+from mobile_diffusion.formats.text_config import read_text_config
+from mobile_diffusion.formats.unet_json import read_unet
+
+INDEX_FILE = "model_index.json"
+CARD_FILE = "README.md"
+LICENCE = re.compile(r"^licen[sc]e:[ \t]*[\"']?([\w.+-]+)", re.MULTILINE)
+CONFIG_FILE = "config.json"
+SCHEDULER_FILE = "scheduler_config.json"
+DISTILLED_GUIDANCE = 8.5
+"""Default of diffusers' LatentConsistencyModelPipeline, for U-Nets that embed the guidance scale."""
+PIPELINE_OFFSET = 1
+"""What diffusers' StableDiffusion pipelines take a scheduler's steps_offset for, whatever its file says."""
+
+
+def is_diffusers(path: Path) -> bool:
+    """Whether `path` is a folder that says it is a diffusers pipeline."""
+    return (path / INDEX_FILE).is_file()
+
+
+def read_diffusers(
+    path: Path, variant: str | None = None, solver: str | None = None, name: str | None = None
+) -> Source:
+    """The source in a diffusers folder.
+
+    `variant` chooses among its weights, `solver` stands for the scheduler's own, and `name` is what the model is
+    called, by default the folder's name.  Raises CheckpointError when it is of another family, or when a file is missing, damaged or asks for something
+    that is not supported; the line names it.
+    """
+    kinds = check_classes(path / INDEX_FILE, read_object(path / INDEX_FILE))
+    config = _read_config(path, kinds, solver, name or path.resolve().name)
+    unet, unet_files = read_component(path / "unet", DIFFUSERS_STEM, variant)
+    vae, vae_files = read_component(path / "vae", DIFFUSERS_STEM, variant)
+    text, text_files = read_component(path / "text_encoder", TRANSFORMERS_STEM, variant)
+    return Source(
+        config=config,
+        layouts={"unet": unet, "autoencoder": our_autoencoder_layout(vae), "text_encoder": our_text_layout(text)},
+        open_tokenizer=lambda: ClipTokenizer.from_folder(path / "tokenizer", config.text.max_tokens),
+        files=(*_settings_files(path), *unet_files, *vae_files, *text_files),
+        path=path,
+        kind="diffusers",
+    )
+
+
+def our_text_layout(layout: Layout) -> Layout:
+    """A CLIPTextModel's layout under our names, with or without its published prefix; positions are not stored."""
+    kept = {name: stored for name, stored in layout.items() if not name.endswith("embeddings.position_ids")}
+    prefix = "" if any(name.startswith("text_model.") for name in kept) else "text_model."
+    return {prefix + name: stored for name, stored in kept.items()}
+
+
+def _options(file: Path) -> JsonOptions:
+    return JsonOptions(file, read_object(file))
+
+
+def _read_config(path: Path, kinds: Mapping[str, str], solver: str | None, name: str) -> ModelConfig:
+    """The model that the configurations of all components make."""
+    unet, (height, width) = read_unet(_options(path / "unet" / CONFIG_FILE))
+    autoencoder = read_autoencoder(_options(path / "vae" / CONFIG_FILE), kinds["vae"])
+    try:
+        return ModelConfig(
+            name=name,
+            licence=_licence(path / CARD_FILE),
+            height=height * autoencoder.factor,
+            width=width * autoencoder.factor,
+            unet=unet,
+            autoencoder=autoencoder,
+            text=read_text_config(path / "text_encoder" / CONFIG_FILE),
+            schedule=_schedule(path / "scheduler" / SCHEDULER_FILE, unet, kinds["pipeline"], solver),
+            tokenizer="clip-bpe",
+        )
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: expected components that fit together, got: {error}") from error
+
+
+def _schedule(file: Path, unet: UNetConfig, pipeline: str, solver: str | None) -> ScheduleConfig:
+    """The schedule that the pipeline would take; a U-Net that embeds the guidance scale is evaluated once a step."""
+    offset = PIPELINE_OFFSET if pipeline.startswith("StableDiffusion") else None
+    schedule = read_schedule_file(file, solver, offset)
+    if unet.guidance_width == 0:
+        return schedule
+    return dataclasses.replace(schedule, guidance_kind="distilled", guidance=DISTILLED_GUIDANCE)
+
+
+def _licence(card: Path) -> str:
+    """The licence that a model card states in its head, or "unknown"."""
+    if not card.is_file():
+        return "unknown"
+    found = LICENCE.search(card.read_text(encoding="utf-8", errors="replace"))
+    return found[1] if found else "unknown"
+
+
+def _settings_files(path: Path) -> list[Path]:
+    """The files besides the weights that decide what is drawn."""
+    configs = [path / part / CONFIG_FILE for part in ("unet", "vae", "text_encoder")]
+    tokenizer = sorted(file for file in (path / "tokenizer").glob("*") if file.suffix in (".json", ".txt"))
+    return [path / INDEX_FILE, path / "scheduler" / SCHEDULER_FILE, *configs, *tokenizer]

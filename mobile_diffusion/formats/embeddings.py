@@ -1,0 +1,140 @@
+"""Textual inversion (Gal et al. 2022): learned tokens that a checkpoint gets while it is opened.
+
+A file holds the vectors of one token: diffusers' learned_embeds.safetensors names the token, a file of
+AUTOMATIC1111's web interface ("emb_params") is named after it.  A token of n vectors becomes n tokens, `x`,
+`x_1`, ..., of which a prompt names the first, as in diffusers.  Stable Diffusion XL's files are refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from mobile_diffusion.clip_tokenizer import ClipTokenizer
+from mobile_diffusion.config import ClipTextConfig
+from mobile_diffusion.errors import CheckpointError, PromptError
+from mobile_diffusion.formats.source import Source
+from mobile_diffusion.formats.stored import FLOATS, read_headers
+from mobile_diffusion.tokenizer import Tokenizer
+from mobile_diffusion.tokens import check_prompt
+
+TABLE = "text_model.embeddings.token_embedding.weight"
+UNNAMED = "emb_params"
+"""The only tensor of a file of AUTOMATIC1111's web interface."""
+XL_TENSORS = frozenset({"clip_l", "clip_g"})
+DIFFUSERS_PICKLE = "torch.load(FILE)"
+WEB_PICKLE = '{"emb_params": torch.load(FILE)["string_to_param"]["*"].detach()}'
+PICKLES = {".bin": DIFFUSERS_PICKLE, ".pt": WEB_PICKLE, ".pth": WEB_PICKLE, ".ckpt": WEB_PICKLE}
+"""The tensors to save instead of a pickle, by the suffix that each program writes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """A learned token."""
+
+    token: str
+    """What a prompt says."""
+    vectors: Tensor
+    """(n, D) float32."""
+
+    @property
+    def tokens(self) -> list[str]:
+        """The tokens of the tokenizer that it takes, one for each vector."""
+        return [self.token, *(f"{self.token}_{number}" for number in range(1, len(self.vectors)))]
+
+
+def read_embedding(file: Path, width: int) -> Embedding:
+    """Read a textual inversion file for a text encoder of `width`.
+
+    Raises CheckpointError: it is a pickle, damaged, of another kind or of another width, or holds NaN or inf.
+    """
+    if file.suffix.lower() in PICKLES:
+        raise CheckpointError(
+            f"{file}: expected a .safetensors file, got a pickle, which can run code; where you trust it, convert it: "
+            f"safetensors.torch.save_file({PICKLES[file.suffix.lower()]}, NEW)"
+        )
+    name = _only_tensor(file)
+    vectors = torch.atleast_2d(load_file(file)[name].float())
+    if vectors.shape[1] != width:
+        raise CheckpointError(
+            f"{file}: expected vectors of {width} numbers, as the text encoder, got {vectors.shape[1]}: "
+            "it was learned with another family of models"
+        )
+    if not vectors.isfinite().all():
+        raise CheckpointError(f"{file}: tensor {name!r}: expected finite weights, got NaN or inf")
+    return Embedding(_token(file, name), vectors)
+
+
+def add_embeddings(source: Source, files: Sequence[Path]) -> Source:
+    """The source with the learned tokens of `files`, in their order: tokenizer, configuration and weights.
+
+    Raises CheckpointError as `read_embedding` does, when the tokenizer has one of the tokens already, and when the
+    model's text encoder is not CLIP's.
+    """
+    text = source.config.text
+    if not files:
+        return source
+    if not isinstance(text, ClipTextConfig):
+        raise CheckpointError(f"{files[0]}: expected a model whose text encoder is CLIP, got {text.kind}; leave it out")
+    embeddings = [read_embedding(file, text.width) for file in files]
+    tokenizer = extend_tokenizer(source.open_tokenizer(), embeddings, text.vocabulary)
+    grown = dataclasses.replace(text, vocabulary=tokenizer.vocabulary)
+    return dataclasses.replace(
+        source,
+        config=dataclasses.replace(source.config, text=grown),
+        open_tokenizer=lambda: tokenizer,
+        files=(*source.files, *files),
+        adapters=(*source.adapters, lambda part, state: _append(part, state, embeddings)),
+        variations=(*source.variations, *(f"textual inversion {embedding.token}" for embedding in embeddings)),
+    )
+
+
+def extend_tokenizer(tokenizer: Tokenizer, embeddings: Sequence[Embedding], vocabulary: int) -> ClipTokenizer:
+    """The tokenizer with the learned tokens, whose ids go on from the last row of the encoder's table.
+
+    Raises CheckpointError when it has one of them already, or has another number of ids than `vocabulary`.
+    """
+    if not isinstance(tokenizer, ClipTokenizer) or tokenizer.vocabulary != vocabulary:
+        got = tokenizer.vocabulary if isinstance(tokenizer, ClipTokenizer) else type(tokenizer).__name__
+        raise CheckpointError(f"textual inversion: expected CLIP's tokenizer with {vocabulary} ids, got {got}")
+    for embedding in embeddings:
+        tokenizer = tokenizer.with_tokens(embedding.tokens)
+    return tokenizer
+
+
+def _append(part: str, state: dict[str, Tensor], embeddings: Sequence[Embedding]) -> None:
+    """Add the learned rows to the text encoder's table of tokens, in place."""
+    if part == "text_encoder":
+        state[TABLE] = torch.cat([state[TABLE], *(embedding.vectors for embedding in embeddings)])
+
+
+def _only_tensor(file: Path) -> str:
+    """The name of the one tensor of a textual inversion file; raises CheckpointError when it is another kind."""
+    headers = read_headers(file)
+    if headers.keys() & XL_TENSORS:
+        raise CheckpointError(
+            f"{file}: expected a textual inversion of Stable Diffusion 1 or 2, got one of Stable Diffusion XL"
+        )
+    if len(headers) != 1:
+        hint = "a LoRA and a model have options of their own"
+        raise CheckpointError(f"{file}: expected a textual inversion of one tensor, got {len(headers)}; {hint}")
+    ((name, (shape, dtype)),) = headers.items()
+    if dtype not in FLOATS or len(shape) not in (1, 2) or 0 in shape:
+        raise CheckpointError(f"{file}: tensor {name!r}: expected float vectors, got {dtype} of shape {list(shape)}")
+    return name
+
+
+def _token(file: Path, name: str) -> str:
+    """What a prompt says for the token: its name in the file, or the file's own where it has none."""
+    token = file.stem if name == UNNAMED else name
+    try:
+        check_prompt(token)
+    except PromptError as error:
+        raise CheckpointError(f"{file}: expected a token's name, got {token!r}: {error}") from error
+    return token

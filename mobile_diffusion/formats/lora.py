@@ -1,0 +1,130 @@
+"""LoRA files, merged into the weights as these are read: W + scale * alpha / rank * (up @ down) (Hu et al. 2021).
+
+Linear layers and convolutions (LoCon), in the names of kohya, diffusers and peft (lora_names.py).  Everything is
+held against the model before a weight is read: each module of the file must be in it and fit, and none is skipped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mobile_diffusion.errors import CheckpointError, ConfigError
+from mobile_diffusion.formats.lora_file import LoraFile, LoraModule, opened, read_lora_file
+from mobile_diffusion.formats.lora_names import flatten, known_modules
+from mobile_diffusion.formats.lora_scales import read_rules
+from mobile_diffusion.formats.source import Source
+from mobile_diffusion.formats.stored import Shape
+
+
+@dataclass(frozen=True)
+class Update:
+    """What a LoRA adds to one weight: factor * (up @ down)."""
+
+    weight: str
+    """Our tensor."""
+    up: str
+    down: str
+    factor: float
+
+
+@dataclass(frozen=True)
+class LoraAdapter:
+    """A LoRA that fits a model: an `Adapter` of its source."""
+
+    files: tuple[Path, ...]
+    """The file, and peft's configuration beside it where that was read."""
+    updates: Mapping[str, tuple[Update, ...]]
+    """By network."""
+
+    def __call__(self, part: str, state: dict[str, Tensor]) -> None:
+        """Add to a network's float32 weights, in place.
+
+        Weights that an option has left out since (the text encoder's last layers) are passed over.  Raises
+        CheckpointError when the file has been damaged or one of its weights is NaN or inf.
+        """
+        with opened(self.files[0]) as stored:
+            for update in self.updates.get(part, ()):
+                if update.weight in state:
+                    weight = state[update.weight]
+                    up, down = self._read(stored, update.up), self._read(stored, update.down)
+                    product = up.flatten(1) @ down.flatten(1)  # (out, in * kh * kw)
+                    weight += update.factor * product.reshape(weight.shape)
+
+    def _read(self, stored: Any, name: str) -> Tensor:
+        tensor: Tensor = stored.get_tensor(name).float()
+        if not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{self.files[0]}: tensor {name!r}: expected finite weights, got NaN or inf")
+        return tensor
+
+
+def lora_adapter(path: Path, scale: float, source: Source) -> LoraAdapter:
+    """The adapter that merges a LoRA file, or the one in a folder of diffusers or peft, into a source's networks.
+
+    Raises ConfigError when the scale is not finite; CheckpointError when the file is damaged, is of another kind, is
+    for another model, or changes a module that the model has not.
+    """
+    if not math.isfinite(scale):
+        raise ConfigError(f"{path}: expected a finite scale of the LoRA, got {scale}")
+    lora = read_lora_file(path)
+    places = _place(lora, source)
+    rules, files = read_rules(lora)
+    updates: dict[str, list[Update]] = defaultdict(list)
+    for module, (part, name) in zip(lora.modules, places, strict=True):
+        weight = f"{name}.weight"
+        _check_shape(lora.file, module, source.layouts[part][weight].shape)
+        own = rules[part].scale(module.name, module.rank) if module.alpha is None else module.alpha / module.rank
+        updates[part].append(Update(weight, module.up, module.down, scale * own))
+    return LoraAdapter((lora.file, *files), {part: tuple(changes) for part, changes in updates.items()})
+
+
+def _place(lora: LoraFile, source: Source) -> list[tuple[str, str]]:
+    """Network and name of each module; raises CheckpointError naming the first that the model has not, or has twice."""
+    known = known_modules(source.config.unet, source.layouts)
+    places: dict[tuple[str, str], LoraModule] = {}
+    missing: list[LoraModule] = []
+    for module in lora.modules:
+        place = known.get(flatten(module.name))
+        if place is None or module.part not in (None, place[0]):
+            missing.append(module)
+        elif place in places:
+            got = f"{places[place].down!r} and {module.down!r}"
+            raise CheckpointError(f"{lora.file}: expected one change of each module, got {got}; split the file")
+        else:
+            places[place] = module
+    if missing:
+        raise _not_there(lora, missing)
+    return list(places)
+
+
+def _not_there(lora: LoraFile, missing: list[LoraModule]) -> CheckpointError:
+    """The error that the model lacks modules, as slim ones lack those that were removed."""
+    first, count, total = missing[0].down, len(missing), len(lora.modules)
+    if count == total:
+        reason = f"expected a LoRA for this model, got one of which none of {total} modules is in it, such as {first!r}"
+        return CheckpointError(f"{lora.file}: {reason}; use another")
+    names = ", ".join(module.name for module in missing[:3]) + (", ..." if count > 3 else "")
+    mend = "use one that was trained for this model, or merge it before blocks are removed"
+    return CheckpointError(f"{lora.file}: {count} of {total} modules are not in this model ({names}); {mend}")
+
+
+def _check_shape(file: Path, module: LoraModule, expected: Shape) -> None:
+    """Raise CheckpointError unless a module's product is of a weight's shape; 1x1 convolutions may be matrices."""
+    got = module.shape
+    if module.rank and _without_ones(got) == _without_ones(expected):
+        return
+    halves = f"{list(module.up_shape)} @ {list(module.down_shape)}"
+    mend = "the LoRA is for another model, such as Stable Diffusion 2 in place of 1"
+    raise CheckpointError(f"{file}: {module.name!r}: expected a product of {list(expected)}, got {halves}; {mend}")
+
+
+def _without_ones(shape: Shape) -> Shape:
+    """A weight's shape without the window of a 1x1 convolution."""
+    return shape[:2] if all(side == 1 for side in shape[2:]) else shape

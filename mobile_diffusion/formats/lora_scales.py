@@ -1,0 +1,110 @@
+"""The alpha of a LoRA's modules, by which they are scaled: alpha / rank, or alpha / sqrt(rank) when stabilised.
+
+It stands in a tensor beside each module (kohya), in the file's metadata (diffusers) or in adapter_config.json
+(peft).  Without any of them it is the rank, so that the scale is one: what kohya and diffusers mean by its absence.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mobile_diffusion.errors import CheckpointError
+from mobile_diffusion.formats.lora_file import LoraFile
+from mobile_diffusion.formats.strict_json import parse_strictly, read_object
+
+PARTS = ("unet", "text_encoder")
+PEFT_CONFIG = "adapter_config.json"
+METADATA_KEY = "lora_adapter_metadata"
+REQUIRED: dict[str, tuple[object, ...]] = {
+    "peft_type": ("LORA",),
+    "bias": ("none",),
+    "use_dora": (False, None),
+    "fan_in_fan_out": (False, None),
+    "lora_bias": (False, None),
+    "use_qalora": (False, None),
+    "use_bdlora": (None, False),
+    "alora_invocation_tokens": (None,),
+    "layer_replication": (None, []),
+}
+"""Options of peft that would change what is merged, and the values of each that do not."""
+
+
+@dataclass(frozen=True)
+class AlphaRule:
+    """What peft's configuration of one network says."""
+
+    alpha: float | None = None
+    """None for the rank of each module."""
+    patterns: Mapping[str, float] = field(default_factory=dict)
+    """Alphas of modules whose name ends with a regular expression."""
+    stabilised: bool = False
+    """Divide by the square root of the rank (rsLoRA, Kalajdzievski 2023)."""
+
+    def scale(self, module: str, rank: int) -> float:
+        """The factor of a module's product, by peft's name of the module."""
+        matches = (alpha for pattern, alpha in self.patterns.items() if re.match(rf"(.*\.)?({pattern})$", module))
+        alpha = next(matches, self.alpha)
+        return 1.0 if alpha is None else alpha / (math.sqrt(rank) if self.stabilised else rank)
+
+
+def read_rules(lora: LoraFile) -> tuple[dict[str, AlphaRule], tuple[Path, ...]]:
+    """The rule of each network, "unet" and "text_encoder", and the files beside the LoRA that say it.
+
+    Raises CheckpointError when peft's configuration is missing where alpha can be nowhere else, or says something
+    that is not supported.
+    """
+    if lora.is_peft:
+        config = lora.file.with_name(PEFT_CONFIG)
+        if not config.is_file():
+            raise CheckpointError(f"{config}: expected the alpha of the LoRA in it, got no such file; restore it")
+        return dict.fromkeys(PARTS, _rule(config, read_object(config))), (config,)
+    if METADATA_KEY not in lora.metadata:
+        return dict.fromkeys(PARTS, AlphaRule()), ()
+    parts = _split(lora.file, lora.metadata[METADATA_KEY])
+    return {part: _rule(lora.file, parts[part]) for part in PARTS}, ()
+
+
+def _split(file: Path, text: str) -> dict[str, dict[str, Any]]:
+    """Diffusers' metadata by network; its names are "unet.r", "text_encoder.lora_alpha", ..."""
+    try:
+        values = parse_strictly(text.encode())
+    except ValueError as error:
+        raise CheckpointError(f"{file}: metadata {METADATA_KEY}: expected JSON, got: {error}; save it again") from error
+    parts: dict[str, dict[str, Any]] = {part: {} for part in PARTS}
+    for name, value in values.items() if isinstance(values, dict) else ():
+        part, _, option = name.partition(".")
+        parts.setdefault(part, {})[option] = value
+    return parts
+
+
+def _rule(file: Path, values: Mapping[str, Any]) -> AlphaRule:
+    """One network's rule; raises CheckpointError naming an option that is not supported or malformed."""
+    if not values:
+        return AlphaRule()
+    for name, accepted in REQUIRED.items():
+        if values.get(name, accepted[0]) not in accepted:
+            reason = f"expected {accepted[0]!r}, got {values[name]!r}, which is not supported"
+            raise CheckpointError(f"{file}: option {name}: {reason}; use a plain LoRA")
+    alpha, patterns = values.get("lora_alpha"), values.get("alpha_pattern") or {}
+    if not _is_number(alpha):
+        raise CheckpointError(f"{file}: option lora_alpha: expected a number, got {alpha!r}; correct it")
+    if not isinstance(patterns, dict) or not all(_is_pattern(*entry) for entry in patterns.items()):
+        raise CheckpointError(f"{file}: option alpha_pattern: expected numbers by name, got {patterns!r}; correct it")
+    return AlphaRule(alpha, patterns, values.get("use_rslora") is True)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_pattern(pattern: str, alpha: object) -> bool:
+    try:
+        re.compile(pattern)
+    except re.error:
+        return False
+    return _is_number(alpha)

@@ -1,0 +1,65 @@
+"""Our own format: a folder of model.json, three safetensors files and tokenizer.json.
+
+Names of tensors are those of diffusers and transformers.  checkpoint.py writes such folders.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mobile_diffusion.config import ModelConfig
+from mobile_diffusion.config_json import from_dict
+from mobile_diffusion.errors import CheckpointError, ConfigError
+from mobile_diffusion.formats.source import PARTS, Source
+from mobile_diffusion.formats.strict_json import parse_strictly
+from mobile_diffusion.tokenizer import open_tokenizer
+from mobile_diffusion.weights import read_weights_layout, refuse_pickle
+
+FORMAT = 2
+"""Version of the folder's layout, the "format" of model.json."""
+MODEL_FILE = "model.json"
+TOKENIZER_FILE = "tokenizer.json"
+FILES = (MODEL_FILE, TOKENIZER_FILE, *(f"{part}.safetensors" for part in PARTS))
+
+
+def read_native(path: Path) -> Source:
+    """The source in a folder of our own; raises CheckpointError when it is not one or a header is damaged."""
+    config = read_config(path)
+    return Source(
+        config=config,
+        layouts={part: read_weights_layout(path / f"{part}.safetensors") for part in PARTS},
+        open_tokenizer=lambda: open_tokenizer(config.tokenizer, path / TOKENIZER_FILE, config.text.max_tokens),
+        files=tuple(path / name for name in sorted(FILES)),
+        path=path,
+        kind="mobile-diffusion",
+    )
+
+
+def read_config(path: Path) -> ModelConfig:
+    """The configuration in a checkpoint folder's model.json; raises CheckpointError when it is not one."""
+    file = path / MODEL_FILE
+    try:
+        _check_folder(path)
+        values = parse_strictly(file.read_bytes())
+        if not isinstance(values, dict) or type(values.get("format")) is not int:
+            raise CheckpointError(f'{file}: expected an object with a whole number "format"; it is not ours')
+        if values["format"] != FORMAT:
+            raise CheckpointError(
+                f"{file}: expected format {FORMAT}, got {values['format']}; update mobile-diffusion"
+            )
+        return from_dict(ModelConfig, {name: value for name, value in values.items() if name != "format"})
+    except (OSError, ValueError, RecursionError, ConfigError) as error:
+        raise CheckpointError(f"{file}: expected a model's configuration, got: {error}") from error
+
+
+def _check_folder(path: Path) -> None:
+    """Raise CheckpointError unless `path` is a folder with a model.json."""
+    if not path.exists():
+        raise CheckpointError(f"{path}: expected a checkpoint folder, got nothing there; check the path")
+    if path.is_file():
+        refuse_pickle(path)
+        raise CheckpointError(f"{path}: expected a checkpoint folder, got a file; give the folder it is in")
+    if not (path / MODEL_FILE).is_file():
+        for file in sorted(path.iterdir()):
+            refuse_pickle(file)
+        raise CheckpointError(f"{path}: expected a checkpoint folder, got one without {MODEL_FILE}")

@@ -1,0 +1,39 @@
+"""Finds out which format a path is in, and reads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.formats.diffusers import is_diffusers, read_diffusers
+from mobile_diffusion.formats.hub import fetch, is_identifier
+from mobile_diffusion.formats.native import read_native
+from mobile_diffusion.formats.options import OpenOptions
+from mobile_diffusion.formats.single_file import read_single_file
+from mobile_diffusion.formats.source import Source
+
+SAFETENSORS = ".safetensors"
+
+
+def read_source(path: Path | str, options: OpenOptions) -> Source:
+    """The source at a path or hub id, options not yet applied; raises CheckpointError when there is none."""
+    if is_identifier(path):
+        _refuse(options, "a model on the hub", "prediction", "tokenizer")
+        folder, name = fetch(str(path), options.variant), str(path).split("/")[1]
+        return read_diffusers(folder, options.variant, options.solver, name)
+    path = Path(path)
+    if is_diffusers(path):
+        _refuse(options, "a diffusers folder", "prediction", "tokenizer")
+        return read_diffusers(path, options.variant, options.solver)
+    if path.is_file() and path.suffix.lower() == SAFETENSORS:
+        _refuse(options, "a single file", "variant")
+        return read_single_file(path, options.prediction, options.tokenizer)
+    _refuse(options, "a folder of our own", "variant", "prediction", "tokenizer")
+    return read_native(path)
+
+
+def _refuse(options: OpenOptions, what: str, *names: str) -> None:
+    """Raise ConfigError when an option is given that the format has no use for."""
+    for name in names:
+        if getattr(options, name) is not None:
+            raise ConfigError(f"option {name}: expected none for {what}, got {getattr(options, name)}; leave it out")

@@ -1,0 +1,105 @@
+"""What a user may change about a checkpoint while opening it."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mobile_diffusion.errors import CheckpointError
+from mobile_diffusion.formats.decoder import read_decoder
+from mobile_diffusion.formats.source import Source, builders
+from mobile_diffusion.formats.stored import check_layout
+from mobile_diffusion.schedule import step_table
+
+
+@dataclass(frozen=True)
+class OpenOptions:
+    """Changes to a checkpoint; with none given it is opened as it is."""
+
+    height: int | None = None
+    """Pixels of a picture, a multiple of 64 for Stable Diffusion; also `width`."""
+    width: int | None = None
+    steps: int | None = None
+    """Steps of the exported schedule."""
+    solver: str | None = None
+    """ddim, dpm-solver++, euler, pndm or lcm; the checkpoint's scheduler says which by default."""
+    spacing: str | None = None
+    """trailing, leading or linspace spacing of the timesteps."""
+    guidance: float | None = None
+    """Default guidance scale."""
+    guidance_kind: str | None = None
+    """"cfg" (two evaluations a step) or "distilled" (one)."""
+    loras: tuple[tuple[Path, float], ...] = ()
+    """LoRA files and the scale of each, merged in order."""
+    decoder: Path | None = None
+    """A tiny autoencoder (diffusers folder or safetensors file) in place of the checkpoint's."""
+    skip_layers: int = 0
+    """Last layers of the text encoder that are left out."""
+    embeddings: tuple[Path, ...] = ()
+    """Textual inversion files."""
+    prediction: str | None = None
+    """epsilon, v or sample, where no file says what the network predicts (single files of Stable Diffusion 2)."""
+    tokenizer: Path | None = None
+    """Folder of the tokenizer, for a checkpoint that carries none (single files)."""
+    variant: str | None = None
+    """Variant of a diffusers folder's weights, such as "fp16"; None for the plain files where there are any."""
+
+
+def apply(options: OpenOptions, source: Source) -> Source:
+    """The source with the options applied, in the order of the steps below.
+
+    Raises ConfigError or CheckpointError naming the first option that does not fit the checkpoint.
+    """
+    for step in (_resize, _reschedule, _replace_autoencoder):
+        source = step(options, source)
+    return source
+
+
+def _resize(options: OpenOptions, source: Source) -> Source:
+    """Another size of picture; ModelConfig says which there are."""
+    given = _given(height=options.height, width=options.width)
+    return _with_config(source, **given)
+
+
+def _reschedule(options: OpenOptions, source: Source) -> Source:
+    """Another schedule over the same noise levels."""
+    given = _given(
+        steps=options.steps,
+        solver=options.solver,
+        spacing=options.spacing,
+        guidance=options.guidance,
+        guidance_kind=options.guidance_kind,
+    )
+    schedule = dataclasses.replace(source.config.schedule, **given)
+    step_table(schedule)  # says what cannot be a table
+    return _with_config(source, schedule=schedule)
+
+
+def _replace_autoencoder(options: OpenOptions, source: Source) -> Source:
+    """Another autoencoder, of the same latents."""
+    if options.decoder is None:
+        return source
+    decoder, own = read_decoder(options.decoder), source.config.autoencoder
+    wanted, got = (own.latent_channels, own.factor), (decoder.config.latent_channels, decoder.config.factor)
+    if wanted != got:
+        reason = f"expected {wanted[0]} latent channels, one for {wanted[1]} pixels a side, got {got[0]} and {got[1]}"
+        raise CheckpointError(f"{options.decoder}: {reason}; use an autoencoder of the same latents")
+    source = _with_config(source, autoencoder=decoder.config)
+    check_layout(builders(source.config)["autoencoder"], decoder.layout, options.decoder)
+    return dataclasses.replace(
+        source,
+        layouts={**source.layouts, "autoencoder": decoder.layout},
+        files=(*source.files, *decoder.files),
+        variations=(*source.variations, f"autoencoder of {options.decoder.name}"),
+    )
+
+
+def _with_config(source: Source, **changes: Any) -> Source:
+    return dataclasses.replace(source, config=dataclasses.replace(source.config, **changes))
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    """The values that are not None."""
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,143 @@
+"""A diffusers scheduler_config.json as a `ScheduleConfig`.
+
+The class that the file names decides, as in diffusers, which options count and what an absent one is.  An option
+that no step table has is refused by name, and so is one that no scheduler has.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from mobile_diffusion.config import SOLVERS, ScheduleConfig
+from mobile_diffusion.errors import CheckpointError, ConfigError
+from mobile_diffusion.formats.json_options import JsonOptions
+from mobile_diffusion.formats.scheduler_classes import (
+    ALPHA_TO_ONE,
+    BETA_SCHEDULES,
+    CLASSES,
+    ELSEWHERE,
+    FLOW_PREFIX,
+    LIMITS,
+    PREDICTIONS,
+    SIGMA_SOLVERS,
+    SPACINGS,
+    WITHOUT_EFFECT,
+    SchedulerClass,
+)
+from mobile_diffusion.formats.strict_json import read_object
+from mobile_diffusion.schedule import step_table
+
+logger = logging.getLogger(__name__)
+
+SCHEDULER_FILE = Path("scheduler_config.json")
+STEPS, LCM_STEPS = 20, 4
+"""Steps of a schedule, which no file states."""
+
+
+def read_schedule_file(file: Path, solver: str | None = None, offset: int | None = None) -> ScheduleConfig:
+    """`read_schedule` of a file, in which an option may be infinite."""
+    return read_schedule(read_object(file, infinite=True), file, solver, offset)
+
+
+def read_schedule(
+    values: Mapping[str, Any], file: Path = SCHEDULER_FILE, solver: str | None = None, offset: int | None = None
+) -> ScheduleConfig:
+    """The schedule of a scheduler_config.json; `file` is what errors call it.
+
+    With `solver`, the file says what the diffusion process is and that solver's own options, as when diffusers
+    makes another scheduler from a configuration; what is particular to the file's own scheduler is passed over.
+    `offset` stands for the file's steps_offset: StableDiffusionPipeline takes 1 whatever the file says.
+    Raises CheckpointError naming a class or an option that has no step table, or is not known.
+    """
+    kind = _class_of(values.get("_class_name"), file, solver)
+    options = JsonOptions(file, values)
+    own = solver or kind.solver
+    process = _process(options, kind, own)
+    sampler = _sampler(options, own, strictly=solver is None)
+    given = options.whole("steps_offset", 0)
+    if offset is not None and offset != given:
+        logger.info("%s: steps_offset %d is taken as %d, as diffusers' pipeline does", file, given, offset)
+    options.ignore(*WITHOUT_EFFECT, *ELSEWHERE)
+    options.finish()
+    steps = min(LCM_STEPS, sampler["original_steps"]) if own == "lcm" else min(STEPS, process["train_steps"])
+    try:
+        config = ScheduleConfig(**process, **sampler, offset=given if offset is None else offset, steps=steps)
+        step_table(config)
+    except ConfigError as error:
+        raise CheckpointError(f"{file}: {error}") from error
+    return config
+
+
+def _class_of(name: object, file: Path, solver: str | None) -> SchedulerClass:
+    """What we know of the file's class; CheckpointError where it has no table and no solver is chosen instead."""
+    if solver is not None and solver not in SOLVERS:
+        raise ConfigError(f"solver: expected one of {', '.join(SOLVERS)}, got {solver!r}")
+    if isinstance(name, str) and name.startswith(FLOW_PREFIX):
+        raise CheckpointError(f"{file}: {name} is of flow matching (Stable Diffusion 3, Flux), which is not supported")
+    if not isinstance(name, str) or name not in CLASSES:
+        known = ", ".join(name for name, kind in CLASSES.items() if not kind.lack)
+        raise CheckpointError(f"{file}: _class_name: expected one of {known}, got {name!r}; save it from one of these")
+    kind = CLASSES[name]
+    if kind.lack and solver is None:
+        raise CheckpointError(
+            f"{file}: {name} has no step table, as it {kind.lack}; choose another solver, such as "
+            f"--solver {kind.solver}"
+        )
+    return kind
+
+
+def _process(options: JsonOptions, kind: SchedulerClass, solver: str) -> dict[str, Any]:
+    """The diffusion process that the model was trained on."""
+    start, end, schedule = kind.betas
+    options.require({"trained_betas": (None,)}, "betas are computed from a formula; give the model's formula")
+    rescaled = options.flag("rescale_betas_zero_snr", False) if kind.solver != "pndm" else False
+    return {
+        "train_steps": options.whole("num_train_timesteps", 1000),
+        "beta_schedule": _one_of(options, "beta_schedule", schedule, BETA_SCHEDULES),
+        "beta_start": float(options.number("beta_start", start)),
+        "beta_end": float(options.number("beta_end", end)),
+        "prediction": _one_of(options, "prediction_type", "epsilon", PREDICTIONS),
+        "zero_terminal_snr": rescaled,
+        "solver": solver,
+    }
+
+
+def _sampler(options: JsonOptions, solver: str, strictly: bool) -> dict[str, Any]:
+    """The options of the solver; `strictly` refuses those that a table does not have."""
+    spacings = {name: name for name in SPACINGS.values()} | {"trailing": "trailing"}
+    result = {"spacing": _one_of(options, "timestep_spacing", SPACINGS[solver], spacings)}
+    result["final"] = _final(options, solver)
+    if solver in SIGMA_SOLVERS:
+        result["karras"] = bool(_one_of(options, "use_karras_sigmas", False, {None: False, False: False, True: True}))
+    if solver == "dpm-solver++":
+        result["lower_order_final"] = options.flag("lower_order_final", True)
+        if result["final"] == "first" and strictly:
+            options.require({"euler_at_final": (False,)}, "with final_sigmas_type 'sigma_min' set it to false")
+    if solver == "lcm":
+        result["original_steps"] = options.whole("original_inference_steps", 50)
+    for limit in LIMITS[solver] if strictly else ():
+        value = options.value(limit.name, limit.default)
+        if not any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in limit.accepted):
+            expected = " or ".join(repr(one) for one in limit.accepted)
+            raise options.wrong(limit.name, expected, value, limit.hint)
+    return result
+
+
+def _final(options: JsonOptions, solver: str) -> str:
+    """Where the last step lands."""
+    if solver in ALPHA_TO_ONE:
+        return "clean" if options.flag("set_alpha_to_one", ALPHA_TO_ONE[solver]) else "first"
+    if solver in SIGMA_SOLVERS:
+        return cast(str, _one_of(options, "final_sigmas_type", "zero", {"zero": "clean", "sigma_min": "first"}))
+    return "clean"
+
+
+def _one_of(options: JsonOptions, name: str, default: object, choices: Mapping[Any, object]) -> object:
+    """Our value for that of an option."""
+    value = options.value(name, default)
+    if not isinstance(value, str | bool | None) or value not in choices:
+        raise options.wrong(name, " or ".join(repr(choice) for choice in choices), value)
+    return choices[value]

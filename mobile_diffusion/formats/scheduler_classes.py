@@ -1,0 +1,122 @@
+"""What diffusers' schedulers are to us: which have a step table, their defaults, and options that no table has."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+BETA_SCHEDULES = {"linear": "linear", "scaled_linear": "scaled_linear", "squaredcos_cap_v2": "cosine"}
+PREDICTIONS = {"epsilon": "epsilon", "sample": "sample", "v_prediction": "v"}
+
+WIDE_BETAS = (0.0001, 0.02, "linear")
+NARROW_BETAS = (0.00085, 0.012, "linear")
+LATENT_BETAS = (0.00085, 0.012, "scaled_linear")
+"""beta_start, beta_end and beta_schedule where a file has none, by class."""
+
+
+@dataclass(frozen=True)
+class SchedulerClass:
+    """A scheduler of diffusers, by what we make of it."""
+
+    solver: str
+    """The solver that is this scheduler, or that comes nearest to it."""
+    lack: str = ""
+    """Why it is not that solver; empty where it is."""
+    betas: tuple[float, float, str] = WIDE_BETAS
+
+
+CLASSES = {
+    "DDIMScheduler": SchedulerClass("ddim"),
+    "PNDMScheduler": SchedulerClass("pndm"),
+    "DPMSolverMultistepScheduler": SchedulerClass("dpm-solver++"),
+    "EulerDiscreteScheduler": SchedulerClass("euler"),
+    "LCMScheduler": SchedulerClass("lcm", betas=LATENT_BETAS),
+    "DDPMScheduler": SchedulerClass("ddim", "draws noise of another variance"),
+    "DDIMParallelScheduler": SchedulerClass("ddim", "takes its steps in parallel"),
+    "DDPMParallelScheduler": SchedulerClass("ddim", "draws noise of another variance"),
+    "DEISMultistepScheduler": SchedulerClass("dpm-solver++", "weights earlier outputs in another way"),
+    "UniPCMultistepScheduler": SchedulerClass("dpm-solver++", "corrects every step with the next output"),
+    "DPMSolverSinglestepScheduler": SchedulerClass("dpm-solver++", "evaluates the network inside a step"),
+    "DPMSolverSDEScheduler": SchedulerClass("dpm-solver++", "follows a Brownian path", NARROW_BETAS),
+    "SASolverScheduler": SchedulerClass("dpm-solver++", "draws noise at every step"),
+    "HeunDiscreteScheduler": SchedulerClass("dpm-solver++", "evaluates the network twice a step", NARROW_BETAS),
+    "KDPM2DiscreteScheduler": SchedulerClass("dpm-solver++", "evaluates the network twice a step", NARROW_BETAS),
+    "KDPM2AncestralDiscreteScheduler": SchedulerClass("dpm-solver++", "draws noise at every step", NARROW_BETAS),
+    "EulerAncestralDiscreteScheduler": SchedulerClass("euler", "draws noise at every step"),
+    "LMSDiscreteScheduler": SchedulerClass("euler", "weights earlier outputs in another way"),
+    "TCDScheduler": SchedulerClass("lcm", "draws less noise than a consistency model", LATENT_BETAS),
+}
+FLOW_PREFIX = "FlowMatch"
+"""Begins the names of schedulers of flow matching (Stable Diffusion 3, Flux), which is another process."""
+
+SPACINGS = {"ddim": "leading", "pndm": "leading", "lcm": "leading", "dpm-solver++": "linspace", "euler": "linspace"}
+"""timestep_spacing where a file has none."""
+ALPHA_TO_ONE = {"ddim": True, "pndm": False}
+"""set_alpha_to_one where a file has none; the other solvers do not read it."""
+SIGMA_SOLVERS = ("dpm-solver++", "euler")
+"""Solvers that read final_sigmas_type and use_karras_sigmas."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """An option of which a table has some values only."""
+
+    name: str
+    default: object
+    """diffusers' value where a file has none."""
+    accepted: tuple[object, ...]
+    hint: str
+
+
+_SET_FALSE = "set it to false or choose another solver with --solver"
+_THRESHOLDING = Limit("thresholding", False, (False,), "it is not linear, nor meant for latents; set it to false")
+_CLIP_HINT = "clipping is not linear; set it to false, as StableDiffusionPipeline does"
+_RANGE = "only the range of the training steps is known; set it to null"
+
+LIMITS: dict[str, tuple[Limit, ...]] = {
+    "ddim": (Limit("clip_sample", True, (False,), _CLIP_HINT), _THRESHOLDING),
+    "pndm": (
+        Limit("skip_prk_steps", False, (True,), "Runge-Kutta steps have no table; set it to true, or --solver ddim"),
+    ),
+    "dpm-solver++": (
+        Limit("solver_order", 2, (2,), "of order 1 it is nearly --solver euler; order 3 is for unconditional models"),
+        Limit("algorithm_type", "dpmsolver++", ("dpmsolver++", "deis"), "choose --solver dpm-solver++ all the same"),
+        Limit("solver_type", "midpoint", ("midpoint", "logrho", "bh1", "bh2"), "choose --solver dpm-solver++"),
+        Limit("use_exponential_sigmas", False, (False,), _SET_FALSE),
+        Limit("use_beta_sigmas", False, (False,), _SET_FALSE),
+        Limit("use_lu_lambdas", False, (False,), _SET_FALSE),
+        Limit("use_flow_sigmas", False, (False,), "it is for models of flow matching, which are not supported"),
+        Limit("use_dynamic_shifting", False, (False,), "it is for models of flow matching, which are not supported"),
+        Limit("lambda_min_clipped", -math.inf, (-math.inf,), "set it to -Infinity or choose --solver ddim"),
+        Limit("variance_type", None, (None,), "the variance is not read; set it to null"),
+        _THRESHOLDING,
+    ),
+    "euler": (
+        Limit("interpolation_type", "linear", ("linear",), "set it to 'linear'"),
+        Limit("timestep_type", "discrete", ("discrete",), "set it to 'discrete' if the model counts whole timesteps"),
+        Limit("use_exponential_sigmas", False, (False, None), _SET_FALSE),
+        Limit("use_beta_sigmas", False, (False, None), _SET_FALSE),
+        Limit("sigma_min", None, (None,), _RANGE),
+        Limit("sigma_max", None, (None,), _RANGE),
+    ),
+    "lcm": (
+        Limit("clip_sample", False, (False,), _CLIP_HINT),
+        Limit("timestep_scaling", 10.0, (10.0,), "set it to 10.0"),
+        _THRESHOLDING,
+    ),
+}
+"""By solver. diffusers takes "deis", "logrho", "bh1" and "bh2" for "dpmsolver++" and "midpoint"."""
+
+WITHOUT_EFFECT = frozenset(
+    ("dynamic_thresholding_ratio", "sample_max_value", "clip_sample_range", "flow_shift", "time_shift_type")
+)
+"""Options that another switches on, which is refused."""
+ELSEWHERE = frozenset(
+    (
+        *(limit.name for limits in LIMITS.values() for limit in limits),
+        *("set_alpha_to_one", "final_sigmas_type", "use_karras_sigmas", "lower_order_final", "euler_at_final"),
+        *("original_inference_steps", "rescale_betas_zero_snr", "predict_x0", "solver_p", "disable_corrector"),
+        *("shift_terminal", "predictor_order", "corrector_order", "tau_func", "noise_sampler_seed"),
+    )
+)
+"""Options of some scheduler. Files carry those of earlier schedulers along, and diffusers passes over them."""

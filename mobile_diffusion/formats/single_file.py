@@ -1,0 +1,200 @@
+"""A single `.safetensors` file in latent diffusion's layout (CompVis, Stability AI): Stable Diffusion 1 and 2.
+
+Architecture is read from names and shapes (compvis_config.py), names are translated (compvis_names.py), prediction
+and schedule come from what stands beside the weights (compvis_settings.py).  EMA weights, schedule buffers and
+position ids are passed over.  Such files hold no tokenizer: CLIP's vocabulary is packaged with this library.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+from tokenizers import AddedToken
+
+from mobile_diffusion.clip_tokenizer import ClipTokenizer, define
+from mobile_diffusion.config import ModelConfig
+from mobile_diffusion.errors import CheckpointError, ConfigError
+from mobile_diffusion.formats.compvis_config import (
+    OPEN_CLIP_LAYERS,
+    Shapes,
+    read_autoencoder,
+    read_clip,
+    read_open_clip,
+    read_unet,
+)
+from mobile_diffusion.formats.compvis_names import (
+    ATTENTIONS,
+    FUSED,
+    NameTable,
+    autoencoder_names,
+    clip_names,
+    open_clip_names,
+    unet_names,
+)
+from mobile_diffusion.formats.compvis_settings import Settings, read_settings
+from mobile_diffusion.formats.families import WHOLE, refuse_other_families
+from mobile_diffusion.formats.source import Source
+from mobile_diffusion.formats.stored import Layout, Shape, Stored, read_headers
+from mobile_diffusion.formats.tokenizer_folder import read_tokenizer_folder
+from mobile_diffusion.weights import refuse_pickle
+
+VOCABULARY = Path(__file__).parents[1] / "clip_vocabulary"
+"""CLIP's tokenizer folder, with the padding of Stable Diffusion 1."""
+OPEN_CLIP_PADDING = "!"
+"""Stable Diffusion 2 pads with it: id 0.  It is a special token there, as in the tokenizer folder of diffusers."""
+
+UNET = "model.diffusion_model."
+AUTOENCODER = "first_stage_model."
+CLIP = "cond_stage_model.transformer."
+OPEN_CLIP = "cond_stage_model.model."
+NETWORKS = {"U-Net": (UNET,), "autoencoder": (AUTOENCODER,), "text encoder": (CLIP, OPEN_CLIP)}
+
+UNUSED = re.compile(
+    r"(?:.*\.)?position_ids|text_projection(?:\.weight)?|logit_scale|attn_mask|loss\..*"
+    rf"|transformer\.resblocks\.{OPEN_CLIP_LAYERS}\..*"
+)
+"""Tensors of a network that nothing here computes with."""
+ROWS = ("q_proj", "k_proj", "v_proj")
+"""What the rows of OpenCLIP's fused attention are, in order."""
+
+Headers = dict[str, tuple[Shape, str]]
+
+
+def read_single_file(file: Path, prediction: str | None = None, tokenizer: Path | None = None) -> Source:
+    """The source in a single file.
+
+    `prediction` ("v" or "epsilon") is needed by Stable Diffusion 2 files that do not say; `tokenizer` is a folder
+    in place of CLIP's packaged vocabulary.  Raises CheckpointError when the file is damaged, incomplete or of
+    another family, ConfigError when the prediction cannot be known.
+    """
+    headers = _read_whole(file)
+    open_clip = _is_open_clip(file, headers)
+    prefixes = {"unet": UNET, "autoencoder": AUTOENCODER, "text_encoder": OPEN_CLIP if open_clip else CLIP}
+    parts = {part: _read_part(file, headers, prefix) for part, prefix in prefixes.items()}
+    if not open_clip:
+        parts["text_encoder"] = _renamed(file, parts["text_encoder"], clip_names())
+    settings = read_settings(file, set(headers), open_clip, prediction)
+    try:
+        config, tables = _read_config(file, parts, settings, open_clip)
+    except ConfigError as error:
+        raise CheckpointError(f"{file}: {error}; {WHOLE}") from error
+    return Source(
+        config=config,
+        layouts={part: _renamed(file, layout, tables[part]) for part, layout in parts.items()},
+        open_tokenizer=lambda: _open_tokenizer(tokenizer, open_clip, config.text.max_tokens),
+        files=(file, *settings.files, *_tokenizer_files(tokenizer)),
+        path=file,
+        kind="single-file",
+    )
+
+
+def _read_whole(file: Path) -> Headers:
+    """Names, shapes and types of a file with all three networks; raises CheckpointError when it is none."""
+    if not file.is_file():
+        raise CheckpointError(f"{file}: expected a safetensors file, got nothing there; check the path")
+    refuse_pickle(file)
+    headers = read_headers(file)
+    refuse_other_families(file, headers)
+    missing = [
+        f"{network} ({' or '.join(prefixes)}*)"
+        for network, prefixes in NETWORKS.items()
+        if not any(name.startswith(prefixes) for name in headers)
+    ]
+    if missing:
+        raise CheckpointError(f"{file}: expected a whole model, got a file without {', '.join(missing)}; {WHOLE}")
+    return headers
+
+
+def _is_open_clip(file: Path, headers: Headers) -> bool:
+    """Whether the text encoder is OpenCLIP's, as in Stable Diffusion 2; raises CheckpointError when both are there."""
+    found = [any(name.startswith(prefix) for name in headers) for prefix in (CLIP, OPEN_CLIP)]
+    if all(found):
+        raise CheckpointError(f"{file}: expected one text encoder, got CLIP's and OpenCLIP's; {WHOLE}")
+    return found[1]
+
+
+def _read_part(file: Path, headers: Headers, prefix: str) -> Layout:
+    """The tensors of one network by the names that stand behind its prefix, without those of no use."""
+    layout: Layout = {}
+    for name, (shape, dtype) in headers.items():
+        rest = name.removeprefix(prefix)
+        if rest != name and not UNUSED.fullmatch(rest):
+            layout[rest] = Stored(file, name, shape, dtype)
+    return layout
+
+
+def _read_config(
+    file: Path, parts: dict[str, Layout], settings: Settings, open_clip: bool
+) -> tuple[ModelConfig, dict[str, NameTable]]:
+    """The configuration, and the names of its networks; raises CheckpointError or ConfigError when it is none."""
+    shapes = {
+        part: Shapes(file, {name: stored.shape for name, stored in layout.items()}) for part, layout in parts.items()
+    }
+    unet = read_unet(shapes["unet"], open_clip)
+    autoencoder = read_autoencoder(shapes["autoencoder"], settings.scaling_factor)
+    text = (read_open_clip if open_clip else read_clip)(shapes["text_encoder"])
+    tables = {
+        "unet": unet_names(unet),
+        "autoencoder": autoencoder_names(autoencoder),
+        "text_encoder": open_clip_names(text) if open_clip else clip_names(),
+    }
+    config = ModelConfig(
+        name=file.stem,
+        licence=settings.licence,
+        height=settings.height,
+        width=settings.width,
+        unet=unet,
+        autoencoder=autoencoder,
+        text=text,
+        schedule=settings.schedule,
+        tokenizer="clip-bpe",
+    )
+    return config, tables
+
+
+def _renamed(file: Path, layout: Layout, names: NameTable) -> Layout:
+    """The layout under our names; raises CheckpointError naming a tensor that is not of the network."""
+    ours = {name: names.ours(name) for name in layout}
+    unknown = sorted(layout[name].name for name, our_name in ours.items() if our_name is None)
+    if unknown:
+        more = f" (and {len(unknown) - 1} more)" if len(unknown) > 1 else ""
+        raise CheckpointError(f"{file}: tensor {unknown[0]!r}{more}: expected none of that name; {WHOLE}")
+    renamed: Layout = {}
+    for name, our_name in ours.items():
+        renamed |= _split(our_name or name, layout[name])
+    return renamed
+
+
+def _split(name: str, stored: Stored) -> Layout:
+    """One of their tensors as ours: three where attention is fused, without the sides of a 1x1 convolution where
+    ours is a linear layer."""
+    if FUSED in name and stored.shape:
+        count = stored.shape[0] // len(ROWS)
+        shape = (count, *stored.shape[1:])
+        thirds = [(index * count, (index + 1) * count) for index in range(len(ROWS))]
+        return {
+            name.replace(FUSED, row): dataclasses.replace(stored, shape=shape, rows=rows)
+            for row, rows in zip(ROWS, thirds, strict=True)
+        }
+    if name.startswith(ATTENTIONS) and all(side == 1 for side in stored.shape[2:]):
+        return {name: dataclasses.replace(stored, shape=stored.shape[:2])}
+    return {name: stored}
+
+
+def _tokenizer_files(folder: Path | None) -> list[Path]:
+    """The files of a tokenizer that is not the packaged one."""
+    return [] if folder is None else sorted(file for file in folder.glob("*") if file.suffix in (".json", ".txt"))
+
+
+def _open_tokenizer(folder: Path | None, open_clip: bool, max_tokens: int) -> ClipTokenizer:
+    """The tokenizer in `folder`, or CLIP's with the padding of the model's family."""
+    if folder is not None:
+        return ClipTokenizer.from_folder(folder, max_tokens)
+    if not open_clip:
+        return ClipTokenizer.from_folder(VOCABULARY, max_tokens)
+    files = read_tokenizer_folder(VOCABULARY)
+    added = (*files.special.added, AddedToken(OPEN_CLIP_PADDING, special=True))
+    special = dataclasses.replace(files.special, padding=OPEN_CLIP_PADDING, added=added)
+    return ClipTokenizer(define(dataclasses.replace(files, special=special)), max_tokens)

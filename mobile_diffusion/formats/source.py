@@ -1,0 +1,93 @@
+"""What every reader of a format gives: the configuration, and where the weights and the tokenizer lie.
+
+Readers are native.py, diffusers.py and single_file.py; options.py alters a source; checkpoint.py loads from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from mobile_diffusion.autoencoder import build_autoencoder
+from mobile_diffusion.config import ModelConfig
+from mobile_diffusion.errors import CheckpointError
+from mobile_diffusion.formats.stored import Build, Layout, check_layout, expected_shapes
+from mobile_diffusion.text_encoder import build_text_encoder
+from mobile_diffusion.tokenizer import Tokenizer
+from mobile_diffusion.unet import UNet
+
+PARTS = ("unet", "autoencoder", "text_encoder")
+"""The networks of a model, by the name of their file in our own format."""
+
+Adapter = Callable[[str, dict[str, Tensor]], None]
+"""Alters the float32 weights of the part that it is given, in place, by our names: a LoRA, for one."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checkpoint on disk whose configuration is known and whose weights have not been read."""
+
+    config: ModelConfig
+    layouts: dict[str, Layout]
+    """Where the weights of each of PARTS lie."""
+    open_tokenizer: Callable[[], Tokenizer]
+    files: tuple[Path, ...]
+    """Every file that makes the model, in the order in which they are hashed."""
+    path: Path
+    """The folder or file that was opened."""
+    kind: str
+    """The format: "mobile-diffusion", "diffusers" or "single-file"."""
+    adapters: tuple[Adapter, ...] = ()
+    variations: tuple[str, ...] = ()
+    """What options did to the weights, in words; part of the hash."""
+
+
+def builders(config: ModelConfig) -> dict[str, Build]:
+    """How to build each of PARTS."""
+    return {
+        "unet": lambda: UNet(config.unet),
+        "autoencoder": lambda: build_autoencoder(config.autoencoder),
+        "text_encoder": lambda: build_text_encoder(config.text),
+    }
+
+
+def check_source(source: Source) -> None:
+    """Hold every layout against its network; raises CheckpointError naming the first bad tensor."""
+    builds = builders(source.config)
+    for part, build in builds.items():
+        files = {stored.file for stored in source.layouts[part].values()}
+        where = files.pop() if len(files) == 1 else source.path
+        try:
+            check_layout(build, source.layouts[part], where)
+        except CheckpointError as error:
+            if other := _other_part(part, source):
+                reason = f"expected weights of the {part}, got those of the {other}; put the right file there"
+                raise CheckpointError(f"{where}: {reason}") from error
+            raise
+
+
+def _other_part(part: str, source: Source) -> str | None:
+    """Another part of the model whose tensors these are, by their names."""
+    names = set(source.layouts[part])
+    expected = {name: expected_shapes(build, source.path) for name, build in builders(source.config).items()}
+    shared = {name: len(names & shapes.keys()) for name, shapes in expected.items()}
+    best = max(shared, key=lambda name: shared[name])
+    return best if best != part and 2 * shared[best] > len(names) else None
+
+
+def hash_source(source: Source) -> str:
+    """SHA-256 over the names, sizes and bytes of a source's files, and over what options did to its weights."""
+    digest = hashlib.sha256()
+    for file in source.files:
+        name = file.relative_to(source.path).as_posix() if file.is_relative_to(source.path) else file.name
+        digest.update(f"{name or file.name}\0{file.stat().st_size}\0".encode())
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    for variation in source.variations:
+        digest.update(f"{variation}\0".encode())
+    return digest.hexdigest()

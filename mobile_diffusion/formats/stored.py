@@ -1,0 +1,166 @@
+"""Where one of our tensors lies on disk, and how a network gets its weights from there.
+
+A reader of a format makes a `Layout` (our state-dict name -> `Stored`) from the headers of safetensors files
+alone; it is held against the network before a weight is read, so a wrong file costs nothing and the message
+names its first bad tensor.  Weights are read one tensor at a time into float32: no more than one is held twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from mobile_diffusion.errors import CheckpointError
+
+FLOATS = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
+
+Shape = tuple[int, ...]
+Build = Callable[[], nn.Module]
+Change = Callable[[dict[str, Tensor]], None]
+"""Alters a network's float32 weights in place, by our names, before the network gets them."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One tensor of ours, on disk."""
+
+    file: Path
+    """A safetensors file."""
+    name: str
+    """The tensor's name in it."""
+    shape: Shape
+    """The shape it is given once read; it has as many elements as are read."""
+    dtype: str
+    """Its type as the file's header spells it."""
+    rows: tuple[int, int] | None = None
+    """First and last + 1 of the rows of dimension 0 that are ours; None for all."""
+
+
+Layout = dict[str, Stored]
+
+
+def read_headers(file: Path) -> dict[str, tuple[Shape, str]]:
+    """Shape and type of every tensor in a safetensors file; raises CheckpointError when it is damaged."""
+    with _readable(file), safe_open(file, framework="pt") as stored:
+        slices = {name: stored.get_slice(name) for name in stored.keys()}  # noqa: SIM118 (not a dict)
+        return {name: (tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
+
+
+def read_layout(file: Path) -> Layout:
+    """Every tensor of a file under its own name; raises CheckpointError when the file is damaged."""
+    return {name: Stored(file, name, shape, dtype) for name, (shape, dtype) in read_headers(file).items()}
+
+
+def check_layout(build: Build, layout: Layout, where: Path) -> None:
+    """Hold a layout against the network that it is for, before any weight is read.
+
+    Raises CheckpointError naming the first tensor that holds no floats, is missing, misshaped or extra, and the
+    number of others.
+    """
+    wrong = [name for name in sorted(layout) if layout[name].dtype not in FLOATS]
+    problems = [f"tensor {name!r}: expected floats, got {layout[name].dtype}" for name in wrong]
+    problems += _misfits(expected_shapes(build, where), {name: stored.shape for name, stored in layout.items()})
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise CheckpointError(f"{where}: {problems[0]}{more}; use the weights that belong to its configuration")
+
+
+def load_layout(build: Build, layout: Layout, changes: Sequence[Change] = ()) -> nn.Module:
+    """Build a network, in evaluation mode, and give it the weights of a layout as float32, `changes` applied.
+
+    Raises CheckpointError when a file has been damaged or a weight is NaN or inf.
+    """
+    state = {name: tensor for file in _files(layout) for name, tensor in _read(file, layout)}
+    for change in changes:
+        change(state)
+    with _WithoutInitialisation():
+        module = build()
+    module.load_state_dict(state, assign=True)
+    return module.eval()
+
+
+def _files(layout: Layout) -> list[Path]:
+    return list(dict.fromkeys(stored.file for stored in layout.values()))
+
+
+def _read(file: Path, layout: Layout) -> Iterator[tuple[str, Tensor]]:
+    """Our name and float32 value of every tensor that lies in `file`."""
+    with _readable(file), file.open("rb") as stream:
+        offsets = _offsets(stream)
+        for name, stored in layout.items():
+            if stored.file != file:
+                continue
+            tensor = _read_tensor(stream, offsets[stored.name], stored)
+            if tensor.numel() and not all(math.isfinite(value) for value in torch.aminmax(tensor)):
+                raise CheckpointError(f"{file}: tensor {stored.name!r}: expected finite weights, got NaN or inf")
+            yield name, tensor
+
+
+def _offsets(stream: BinaryIO) -> dict[str, int]:
+    """Where the bytes of every tensor begin, from a safetensors header that `read_headers` has checked."""
+    length = int.from_bytes(stream.read(8), "little")
+    header: dict[str, Any] = json.loads(stream.read(length))
+    header.pop("__metadata__", None)
+    return {name: 8 + length + entry["data_offsets"][0] for name, entry in header.items()}
+
+
+def _read_tensor(stream: BinaryIO, offset: int, stored: Stored) -> Tensor:
+    dtype, count = FLOATS[stored.dtype], math.prod(stored.shape)
+    skipped = 0 if stored.rows is None else stored.rows[0] * count // (stored.rows[1] - stored.rows[0])
+    raw = torch.empty(count * dtype.itemsize, dtype=torch.uint8)
+    stream.seek(offset + skipped * dtype.itemsize)
+    if stream.readinto(raw.numpy()) != len(raw):  # type: ignore[attr-defined]
+        raise OSError(f"the end of the file inside tensor {stored.name!r}")
+    return raw.view(dtype).float().reshape(stored.shape)
+
+
+@contextlib.contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    """Inside it, what a damaged file raises becomes a CheckpointError."""
+    try:
+        yield
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        reason = f"{file}: expected a whole safetensors file, got: {error}; fetch it again"
+        raise CheckpointError(reason) from error
+
+
+def expected_shapes(build: Build, where: Path) -> dict[str, Shape]:
+    """The shape of every tensor of a network, found without allocating it."""
+    try:
+        with torch.device("meta"), _WithoutInitialisation():
+            return {name: tuple(tensor.shape) for name, tensor in build().state_dict().items()}
+    except (RuntimeError, OverflowError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{where}: expected sizes that a model can have, got: {reason}") from error
+
+
+def _misfits(expected: dict[str, Shape], found: dict[str, Shape]) -> list[str]:
+    """A line for each tensor that is missing, wrongly shaped or unknown, in the network's order."""
+    problems = []
+    for name, shape in expected.items():
+        if name not in found:
+            problems.append(f"tensor {name!r} is missing, expected shape {list(shape)}")
+        elif found[name] != shape:
+            problems.append(f"tensor {name!r}: expected shape {list(shape)}, got {list(found[name])}")
+    extra = sorted(set(found) - set(expected))
+    return problems + [f"tensor {name!r} is extra, expected none of that name" for name in extra]
+
+
+class _WithoutInitialisation(TorchFunctionMode):
+    """Inside it, networks are built with whatever is in memory: torch.nn.init does nothing."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)

@@ -1,0 +1,51 @@
+"""JSON files read strictly: what one parser would drop or misread is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from mobile_diffusion.errors import CheckpointError
+
+
+def parse_strictly(content: bytes, infinite: bool = False) -> Any:
+    """Parse JSON, refusing repeated keys, NaN and numbers beyond float64 (ValueError); `infinite` allows Infinity."""
+    constant = _infinite_float if infinite else _finite_float
+    return json.loads(content, object_pairs_hook=_unique_keys, parse_constant=constant, parse_float=_finite_float)
+
+
+def read_object(file: Path, infinite: bool = False) -> dict[str, Any]:
+    """The JSON object in a file; raises CheckpointError when there is none."""
+    try:
+        values = parse_strictly(file.read_bytes(), infinite)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{file}: expected a configuration, got no such file; restore it") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{file}: expected JSON, got: {error}; fetch it again") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{file}: expected a JSON object, got {type(values).__name__}; fetch it again")
+    return values
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"key {next(name for name in names if names.count(name) > 1)!r} twice")
+    return values
+
+
+def _finite_float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {text}")
+    return value
+
+
+def _infinite_float(text: str) -> float:
+    value = float(text)
+    if math.isnan(value):
+        raise ValueError(f"the number {text}")
+    return value

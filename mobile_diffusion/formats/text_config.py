@@ -1,0 +1,112 @@
+"""A transformers text_encoder/config.json as a `ClipTextConfig`.
+
+Every option of transformers' CLIPTextModel is read, or required to be what our encoder computes, or is known to
+change nothing in the last hidden state; anything else is refused by its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from mobile_diffusion.config import ClipTextConfig
+from mobile_diffusion.errors import CheckpointError, ConfigError
+from mobile_diffusion.formats.json_options import Accepted, JsonOptions
+from mobile_diffusion.formats.strict_json import read_object
+
+ARCHITECTURE = "CLIPTextModel"
+OTHERS = {
+    "CLIPTextModelWithProjection": "a text encoder of Stable Diffusion XL or 3",
+    "CLIPModel": "CLIP with its image tower",
+    "T5EncoderModel": "a text encoder of Stable Diffusion 3, Flux or DeepFloyd IF",
+    "BertModel": "a BERT encoder",
+    "XLMRobertaModel": "a multilingual encoder (AltDiffusion)",
+    "RobertaSeriesModelWithTransformation": "a multilingual encoder (AltDiffusion)",
+    "LDMBertModel": "the encoder of latent diffusion before Stable Diffusion",
+}
+"""Encoders that users meet, and what each of them is."""
+
+ACTIVATIONS: dict[str, Literal["quick_gelu", "gelu"]] = {"quick_gelu": "quick_gelu", "gelu": "gelu"}
+REQUIRED: dict[str, Accepted] = {
+    "model_type": ("clip_text_model",),
+    "use_attention_mask": (False, None),
+    "is_decoder": (False,),
+    "add_cross_attention": (False,),
+    "cross_attention_hidden_size": (None,),
+    "pruned_heads": ({}, None),
+    "quantization_config": (None,),
+}
+"""What our encoder computes; the first value is what transformers assumes."""
+
+INACTIVE = (
+    *("attention_dropout", "dropout", "initializer_factor", "initializer_range", "projection_dim"),
+    *("bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "decoder_start_token_id", "prefix"),
+    *("dtype", "torch_dtype", "torchscript", "transformers_version", "use_bfloat16", "tf_legacy_loss"),
+    *("output_attentions", "output_hidden_states", "output_scores", "return_dict", "return_dict_in_generate"),
+    *("chunk_size_feed_forward", "is_encoder_decoder", "tie_encoder_decoder", "tie_word_embeddings", "use_cache"),
+    *("id2label", "label2id", "problem_type", "finetuning_task", "task_specific_params", "tokenizer_class"),
+    *("min_length", "max_length", "do_sample", "early_stopping", "num_beams", "num_beam_groups", "diversity_penalty"),
+    *("temperature", "top_k", "top_p", "typical_p", "repetition_penalty", "length_penalty", "no_repeat_ngram_size"),
+    *("encoder_no_repeat_ngram_size", "bad_words_ids", "num_return_sequences", "remove_invalid_values"),
+    *("forced_bos_token_id", "forced_eos_token_id", "exponential_decay_length_penalty", "suppress_tokens"),
+    "begin_suppress_tokens",
+)
+"""Options without effect on the last hidden state: of training, of other outputs, of generating text."""
+
+
+def read_text_config(file: Path) -> ClipTextConfig:
+    """The text encoder that a config.json describes; raises CheckpointError as `clip_config_from_transformers`."""
+    return clip_config_from_transformers(read_object(file), file)
+
+
+def clip_config_from_transformers(values: Mapping[str, Any], file: Path = Path("config.json")) -> ClipTextConfig:
+    """The text encoder that transformers' options describe; `file` is for messages.
+
+    Raises CheckpointError naming an option that our encoder does not compute or that is not known, or the model
+    when it is none of Stable Diffusion 1 and 2's.
+    """
+    options = JsonOptions(file, values)
+    _check_architecture(options)
+    options.require(REQUIRED, f"expected the {ARCHITECTURE} of a Stable Diffusion 1 or 2 relative")
+    options.ignore(*INACTIVE)
+    positions = _positive(options, "max_position_embeddings", 77)
+    try:
+        config = ClipTextConfig(
+            vocabulary=_positive(options, "vocab_size", 49408),
+            width=_positive(options, "hidden_size", 512),
+            layers=_positive(options, "num_hidden_layers", 12),
+            heads=_positive(options, "num_attention_heads", 8),
+            intermediate=_positive(options, "intermediate_size", 2048),
+            positions=positions,
+            activation=_activation(options),
+            epsilon=options.number("layer_norm_eps", 1e-5),
+            max_tokens=positions,
+        )
+    except ConfigError as error:
+        raise CheckpointError(f"{file}: expected the options of a text encoder, got: {error}") from error
+    options.finish()
+    return config
+
+
+def _check_architecture(options: JsonOptions) -> None:
+    """Raise CheckpointError naming a model that is no CLIPTextModel."""
+    for name in options.names("architectures", [ARCHITECTURE]):
+        if name != ARCHITECTURE:
+            what = OTHERS.get(name, "which is not supported")
+            hint = "use a Stable Diffusion 1 or 2 relative"
+            raise CheckpointError(f"{options.file}: expected a {ARCHITECTURE}, got {name}, {what}; {hint}")
+
+
+def _positive(options: JsonOptions, name: str, default: int) -> int:
+    value = options.whole(name, default)
+    if value < 1:
+        raise options.wrong(name, "a positive number", value)
+    return value
+
+
+def _activation(options: JsonOptions) -> Literal["quick_gelu", "gelu"]:
+    name = options.value("hidden_act", "quick_gelu")
+    if not isinstance(name, str) or name not in ACTIVATIONS:
+        raise options.wrong("hidden_act", " or ".join(map(repr, ACTIVATIONS)), name, "no other is computed")
+    return ACTIVATIONS[name]

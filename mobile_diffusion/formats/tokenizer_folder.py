@@ -1,0 +1,115 @@
+"""CLIP's tokenizer as transformers stores it: the `tokenizer/` folder of a diffusers checkpoint.
+
+Words and merges come from tokenizer.json, or else from vocab.json and merges.txt; special tokens from the files
+that special_tokens.py reads.  Nothing is built here: see clip_tokenizer.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mobile_diffusion.errors import CheckpointError
+from mobile_diffusion.formats.special_tokens import SETTINGS, SpecialTokens, read_special_tokens
+from mobile_diffusion.formats.strict_json import read_object
+
+WORD_END = "</w>"
+"""Ends every symbol that ends a word."""
+UNLIMITED = 1_000_000
+"""A model_max_length above it means that there is none."""
+
+
+@dataclass(frozen=True, eq=False)
+class TokenizerFiles:
+    """What a folder says."""
+
+    vocabulary: dict[str, int]
+    """Id of every symbol: bytes, bytes that end a word, merged symbols, special tokens."""
+    merges: list[tuple[str, str]]
+    """Pairs of symbols that become one, the first pair first."""
+    special: SpecialTokens
+
+
+def read_tokenizer_folder(folder: Path) -> TokenizerFiles:
+    """Read a tokenizer folder.
+
+    Raises CheckpointError: a file is missing or malformed, vocabulary and merges do not belong together, it is
+    not CLIP's kind, no padding token is stated, or a setting is not supported.
+    """
+    file = folder / "tokenizer.json"
+    definition = read_object(file) if file.is_file() else {}
+    model = _checked_model(file, definition) if definition else _read_model(folder)
+    special = read_special_tokens(folder, definition)
+    vocabulary, merges = _vocabulary(folder, model), _merges(folder, model)
+    _check_merges(folder, vocabulary, merges, {token.content for token in special.added})
+    return TokenizerFiles(vocabulary, merges, special)
+
+
+def stated_length(folder: Path) -> int | None:
+    """The length L to which a folder says that prompts are padded; None when it does not say."""
+    file = folder / SETTINGS
+    length = read_object(file).get("model_max_length") if file.is_file() else None
+    if length is None or (isinstance(length, int | float) and length > UNLIMITED):
+        return None
+    if type(length) is not int or length < 3:
+        raise CheckpointError(f"{file}: expected a model_max_length of at least 3, got {length!r}")
+    return length
+
+
+def _read_model(folder: Path) -> dict[str, Any]:
+    """What tokenizer.json calls "model", from the two files that are older."""
+    for name in ("vocab.json", "merges.txt"):
+        if not (folder / name).is_file():
+            wanted = "tokenizer.json, or vocab.json and merges.txt"
+            raise CheckpointError(f"{folder}: expected CLIP's tokenizer ({wanted}), got no {name}; restore it")
+    try:
+        lines = (folder / "merges.txt").read_bytes().decode("utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{folder / 'merges.txt'}: expected text, got: {error}; fetch it again") from error
+    merges = [line.removesuffix("\r") for line in lines if not line.startswith("#version")]
+    return {"vocab": read_object(folder / "vocab.json"), "merges": [merge for merge in merges if merge]}
+
+
+def _checked_model(file: Path, definition: dict[str, Any]) -> dict[str, Any]:
+    """The "model" of a tokenizer.json; raises CheckpointError unless it is of CLIP's kind."""
+    model = definition.get("model")
+    values = model if isinstance(model, dict) else {}
+    if values.get("type", "BPE") != "BPE" or values.get("end_of_word_suffix") != WORD_END:
+        got = f"{values.get('type')} with suffix {values.get('end_of_word_suffix')!r}"
+        raise CheckpointError(f"{file}: expected CLIP's tokenizer (BPE with suffix {WORD_END!r}), got {got}")
+    return values
+
+
+def _vocabulary(folder: Path, model: dict[str, Any]) -> dict[str, int]:
+    words = model.get("vocab")
+    if isinstance(words, dict) and all(type(index) is int for index in words.values()):
+        vocabulary: dict[str, int] = words
+        if sorted(vocabulary.values()) == list(range(len(vocabulary))):
+            return vocabulary
+    raise CheckpointError(f"{folder}: expected a vocabulary with the ids 0, 1, 2, ... once each, got another")
+
+
+def _merges(folder: Path, model: dict[str, Any]) -> list[tuple[str, str]]:
+    """Each merge as two symbols; a tokenizer.json writes them as "a b" or as ["a", "b"]."""
+    pairs = []
+    for number, merge in enumerate(model.get("merges") or [], start=1):
+        symbols = merge.split(" ") if isinstance(merge, str) else merge
+        if not isinstance(symbols, list) or len(symbols) != 2 or not all(isinstance(part, str) for part in symbols):
+            raise CheckpointError(f"{folder}: expected merges of two symbols, got {merge!r} as number {number}")
+        pairs.append((symbols[0], symbols[1]))
+    return pairs
+
+
+def _check_merges(folder: Path, vocabulary: dict[str, int], merges: list[tuple[str, str]], added: set[str]) -> None:
+    """Raise CheckpointError unless every merge makes a symbol of the vocabulary, and every symbol is made."""
+    made = {first + second for first, second in merges}
+    long = {word for word in vocabulary if len(word.removesuffix(WORD_END)) > 1} - added
+    problems = {"a merge that makes no token": made - set(vocabulary), "a token that no merge makes": long - made}
+    for problem, words in problems.items():
+        if words:
+            more = f" (and {len(words) - 1:,} more)" if len(words) > 1 else ""
+            raise CheckpointError(
+                f"{folder}: expected vocabulary and merges of one tokenizer, got {problem}: {min(words)!r}{more}; "
+                "fetch both files again"
+            )

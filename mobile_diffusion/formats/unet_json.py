@@ -1,0 +1,148 @@
+"""A diffusers unet/config.json as a `UNetConfig`.
+
+Every option of diffusers' UNet2DConditionModel is read, or required to be what our U-Net computes; anything else
+is refused by its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mobile_diffusion.config import Stage, UNetConfig
+from mobile_diffusion.errors import CheckpointError, ConfigError
+from mobile_diffusion.formats.json_options import Accepted, JsonOptions
+
+DOWN = ("CrossAttnDownBlock2D", "DownBlock2D")
+"""Stages on the way down: with a transformer behind each ResNet block, and without."""
+UP = ("CrossAttnUpBlock2D", "UpBlock2D")
+MIDDLES: dict[object, tuple[int, int]] = {"UNetMidBlock2DCrossAttn": (2, 1), "UNetMidBlock2D": (1, 0)}
+"""ResNet blocks and transformers of each kind of middle; there is none when the option is null."""
+
+REQUIRED: dict[str, Accepted] = {
+    "center_input_sample": (False,),
+    "flip_sin_to_cos": (True,),
+    "freq_shift": (0,),
+    "downsample_padding": (1,),
+    "mid_block_scale_factor": (1,),
+    "act_fn": ("silu", "swish"),
+    "norm_eps": (1e-5,),
+    "reverse_transformer_layers_per_block": (None,),
+    "addition_time_embed_dim": (None,),
+    "encoder_hid_dim": (None,),
+    "encoder_hid_dim_type": (None,),
+    "num_attention_heads": (None,),
+    "dual_cross_attention": (False,),
+    "class_embed_type": (None,),
+    "num_class_embeds": (None,),
+    "projection_class_embeddings_input_dim": (None,),
+    "class_embeddings_concat": (False,),
+    "resnet_time_scale_shift": ("default",),
+    "resnet_skip_time_act": (False,),
+    "resnet_out_scale_factor": (1.0,),
+    "time_embedding_type": ("positional",),
+    "time_embedding_act_fn": (None,),
+    "timestep_post_act": (None,),
+    "conv_in_kernel": (3,),
+    "conv_out_kernel": (3,),
+    "attention_type": ("default",),
+    "mid_block_only_cross_attention": (None, False),
+    "cross_attention_norm": (None,),
+}
+"""What our U-Net computes; the first value is diffusers' default."""
+
+INACTIVE = ("dropout", "upcast_attention", "addition_embed_type_num_heads")
+"""Options without effect here: dropout is for training, attention is in float32, the last belongs to another."""
+
+IN_CHANNELS = {
+    9: "an inpainting model, whose U-Net also reads a mask",
+    8: "an instruct-pix2pix model, whose U-Net also reads a picture",
+    7: "an upscaler, whose U-Net also reads a picture",
+    5: "a depth model, whose U-Net also reads a depth map",
+}
+UNSUPPORTED = "mobile-diffusion does not compute it; expected a Stable Diffusion 1 or 2 relative"
+
+
+def read_unet(options: JsonOptions) -> tuple[UNetConfig, tuple[int, int]]:
+    """The U-Net, and the height and width of the latents that it was trained on.
+
+    Raises CheckpointError naming an option that our U-Net does not compute or that is not known.
+    """
+    inputs = _input_channels(options)
+    channels = options.whole_list("block_out_channels", [320, 640, 1280, 1280])
+    levels, widths = len(channels), (channels[0], channels[-1])
+    _require_plain(options, levels, widths[0])
+    resnets = options.whole_list("layers_per_block", 2, length=levels)
+    heads = options.whole_list("attention_head_dim", 8, length=levels)  # the name is wrong: it counts heads
+    own = heads if len(set(heads)) > 1 else [None] * levels
+    size = options.whole_list("sample_size", length=2)
+    try:
+        unet = UNetConfig(
+            down=_stages(options, "down_block_types", DOWN, channels, resnets, own),
+            mid=_middle(options, widths[1], own[-1]),
+            up=_stages(options, "up_block_types", UP, channels[::-1], [n + 1 for n in resnets[::-1]], own[::-1]),
+            context_width=options.whole_list("cross_attention_dim", 1280, length=1)[0],
+            in_channels=inputs,
+            out_channels=options.whole("out_channels", 4),
+            heads=heads[0],
+            groups=options.whole("norm_num_groups", 32),
+            linear_projection=options.flag("use_linear_projection", False),
+            guidance_width=options.optional_whole("time_cond_proj_dim") or 0,
+        )
+    except ConfigError as error:
+        raise CheckpointError(f"{options.file}: {error}") from error
+    options.finish()
+    return unet, (size[0], size[1])
+
+
+def _input_channels(options: JsonOptions) -> int:
+    """The channels of the input; raises CheckpointError naming a relative that reads more than latents and text."""
+    inputs = options.whole("in_channels", 4)
+    if inputs in IN_CHANNELS:
+        raise options.wrong("in_channels", "4", inputs, f"this is {IN_CHANNELS[inputs]}; use an ordinary model")
+    added = options.value("addition_embed_type")
+    if added == "text_time":
+        raise options.wrong("addition_embed_type", "None", added, f"this is a U-Net of SDXL: {UNSUPPORTED}")
+    if added is not None:
+        raise options.wrong("addition_embed_type", "None", added, UNSUPPORTED)
+    return inputs
+
+
+def _require_plain(options: JsonOptions, levels: int, channels: int) -> None:
+    """Raise CheckpointError naming an option that our U-Net does not compute."""
+    options.require(REQUIRED, UNSUPPORTED)
+    options.require({"time_embedding_dim": (None, 4 * channels)}, UNSUPPORTED)
+    options.require({"only_cross_attention": (False, [False] * levels)}, UNSUPPORTED)
+    options.require({"transformer_layers_per_block": (1, [1] * levels)}, UNSUPPORTED)
+    options.ignore(*INACTIVE)
+
+
+def _stages(
+    options: JsonOptions,
+    name: str,
+    kinds: tuple[str, str],
+    channels: list[int],
+    resnets: list[int],
+    heads: Sequence[int | None],
+) -> tuple[Stage, ...]:
+    """The stages of one way: as many as there are levels, each of one of two kinds, the first with transformers."""
+    crossed, plain = kinds
+    last_is_plain = name.startswith("down")
+    default = [crossed] * 3 + [plain] if last_is_plain else [plain] + [crossed] * 3
+    names = options.names(name, default)
+    if len(names) != len(channels):
+        raise options.wrong(name, f"{len(channels)} names, one a level", names)
+    for kind in names:
+        if kind not in kinds:
+            raise options.wrong(name, f"each one of {crossed}, {plain}", kind, UNSUPPORTED)
+    counts = [count if kind == crossed else 0 for kind, count in zip(names, resnets, strict=True)]
+    return tuple(Stage(*numbers) for numbers in zip(channels, resnets, counts, heads, strict=True))
+
+
+def _middle(options: JsonOptions, channels: int, heads: int | None) -> Stage | None:
+    kind = options.value("mid_block_type", "UNetMidBlock2DCrossAttn")
+    if kind is None:
+        return None
+    if kind not in MIDDLES:
+        raise options.wrong("mid_block_type", f"one of {', '.join(map(str, MIDDLES))}", kind, UNSUPPORTED)
+    resnets, transformers = MIDDLES[kind]
+    return Stage(channels, resnets, transformers, heads)

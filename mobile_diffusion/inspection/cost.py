@@ -1,0 +1,103 @@
+"""What one run of a network costs, found without its weights: it is run on the meta device, which computes shapes.
+
+Multiply-accumulates are those of convolutions and matrix products, as torch's flop counter has them (norms and
+activations are left out).  Activation memory follows every tensor from the operation that makes it to the last one
+that reads it, as a memory planner does; weights are not counted, and no operation is taken to write over its input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One run of a network at one size."""
+
+    macs: int
+    """Multiply-accumulates."""
+    activation_bytes: int
+    """Most bytes of activations that are alive at once, in float32."""
+    peak: str
+    """The operation at which they are, with the shape of what it gives."""
+
+
+def measure(network: nn.Module, run: Callable[[], object]) -> Cost:
+    """The cost of `run`, which calls `network`; all its tensors are on the meta device."""
+    recorder = _Recorder((*network.parameters(), *network.buffers()))
+    with torch.no_grad(), recorder:
+        result = run()
+    recorder.use(result)
+    peak, operation = recorder.peak()
+    return Cost(recorder.flops // 2, peak, operation)
+
+
+@dataclass
+class _Life:
+    """Size of a tensor's memory, and the first and last operations that need it."""
+
+    size: int
+    born: int
+    last: int
+
+
+class _Recorder(TorchDispatchMode):
+    """Notes each operation's work and which memory it makes and reads."""
+
+    def __init__(self, weights: Iterable[Tensor]) -> None:
+        super().__init__()
+        self.flops = 0
+        self._operations: list[str] = []
+        self._storages = [tensor.untyped_storage() for tensor in weights]  # held, so that no address comes twice
+        self._weights = {storage._cdata for storage in self._storages}
+        self._lives: dict[int, _Life] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        count = flop_registry.get(func._overloadpacket)
+        if count is not None:
+            self.flops += count(*args, **kwargs, out_val=result)
+        first = next((tensor for tensor in tree_leaves(result) if isinstance(tensor, Tensor)), None)
+        shape = "" if first is None else "x".join(map(str, first.shape))
+        self._operations.append(f"{func._overloadpacket.__name__.strip('_')} {shape}")
+        self.use((args, kwargs, result))
+        return result
+
+    def use(self, tensors: object) -> None:
+        """The last operation so far needs these tensors."""
+        now = max(len(self._operations) - 1, 0)
+        for tensor in tree_leaves(tensors):
+            if isinstance(tensor, Tensor):
+                self._use_one(tensor.untyped_storage(), now)
+
+    def _use_one(self, storage: torch.UntypedStorage, now: int) -> None:
+        key = storage._cdata
+        if key in self._weights:
+            return
+        if key in self._lives:
+            self._lives[key].last = now
+        else:
+            self._storages.append(storage)
+            self._lives[key] = _Life(storage.nbytes(), now, now)
+
+    def peak(self) -> tuple[int, str]:
+        """Most bytes alive at once, and the operation then running."""
+        changes = [0] * (len(self._operations) + 1)
+        for life in self._lives.values():
+            changes[life.born] += life.size
+            changes[life.last + 1] -= life.size
+        live = most = at = 0
+        for index, change in enumerate(changes):
+            live += change
+            if live > most:
+                most, at = live, index
+        return most, self._operations[at] if self._operations else ""

@@ -1,0 +1,83 @@
+"""Whether a phone can hold a model: its largest stage against the memory that an app may use.
+
+Stages are loaded one at a time, so what counts is the largest sum of weights and activations.  The limits are
+assumptions, not measurements: half the memory of a common phone.  Speed is not judged here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mobile_diffusion.inspection.stages import PRECISIONS, StageCost
+from mobile_diffusion.units import GB, readable
+
+
+@dataclass(frozen=True)
+class Phone:
+    """A phone platform as we export for it."""
+
+    name: str
+    device: str
+    """The phone that is assumed."""
+    limit: int
+    """Bytes that an app is assumed to be allowed: half the phone's memory."""
+    precision: str
+    """Weights of an uncompressed export."""
+    activation_bytes: int
+    """Bytes of one activation."""
+
+
+PHONES = (
+    Phone("ios", "an iPhone of 6 GB", 3 * GB, "fp16", 2),
+    Phone("android", "a phone of 8 GB", 4 * GB, "fp32", 4),
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a phone can take a model."""
+
+    phone: str
+    takes: bool
+    """As it is exported without compression."""
+    precision: str | None
+    """The widest precision of the weights that fits; None when none does."""
+    need: int
+    """Bytes of the largest stage, uncompressed: weights and activations."""
+    limit: int
+    reason: str
+    """One line: what needs how much, and what would help."""
+
+
+def judge(stages: Iterable[StageCost], phone: Phone) -> Verdict:
+    """Hold the stages that draw a picture against a phone."""
+    needed = [stage for stage in stages if stage.runs]
+    choices = list(PRECISIONS)[list(PRECISIONS).index(phone.precision) :]
+    largest = {precision: max(needed, key=lambda stage: _need(stage, phone, precision)) for precision in choices}
+    needs = {precision: _need(stage, phone, precision) for precision, stage in largest.items()}
+    fitting = next((precision for precision in choices if needs[precision] <= phone.limit), None)
+    first = choices[0]
+    reason = _sum(largest[first], phone, first)
+    if fitting is None:
+        last = largest[choices[-1]]
+        reason += f"; {last.name} is too large at any precision, at its peak {last.peak}: choose a smaller picture"
+    elif fitting != first:
+        reason += f"; would fit at {fitting}: {readable(needs[fitting])}"
+    return Verdict(phone.name, fitting == first, fitting, needs[first], phone.limit, reason)
+
+
+def _need(stage: StageCost, phone: Phone, precision: str) -> int:
+    return stage.weight_bytes[precision] + _activations(stage, phone)
+
+
+def _activations(stage: StageCost, phone: Phone) -> int:
+    return stage.activation_bytes * phone.activation_bytes // 4
+
+
+def _sum(stage: StageCost, phone: Phone, precision: str) -> str:
+    weights, activations = stage.weight_bytes[precision], _activations(stage, phone)
+    return (
+        f"{stage.name}: {readable(weights)} of {precision} weights + {readable(activations)} of activations; "
+        f"{readable(phone.limit)} assumed for an app on {phone.device}"
+    )

@@ -1,0 +1,131 @@
+"""One checkpoint's inspection: what its files say, what its stages cost, which phones can take it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass
+
+from mobile_diffusion.checkpoint import Checkpoint
+from mobile_diffusion.config import ModelConfig, ScheduleConfig, UNetConfig
+from mobile_diffusion.formats.stored import FLOATS, Layout
+from mobile_diffusion.inspection.phones import PHONES, Verdict, judge
+from mobile_diffusion.inspection.stages import StageCost, stage_costs
+from mobile_diffusion.presets import PRESETS
+
+
+@dataclass(frozen=True)
+class Component:
+    """One network of a checkpoint, as it lies on disk."""
+
+    name: str
+    architecture: str
+    """In words."""
+    parameters: int
+    dtypes: tuple[str, ...]
+    """Types of its tensors, as the files' headers spell them."""
+    bytes_on_disk: int
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What `mobile-diffusion inspect` shows."""
+
+    name: str
+    path: str
+    format: str
+    """"mobile-diffusion", "diffusers" or "single-file"."""
+    licence: str
+    preset: str | None
+    """The preset whose U-Net it has."""
+    height: int
+    width: int
+    changes: tuple[str, ...]
+    """What options changed about the checkpoint, in words."""
+    components: tuple[Component, ...]
+    stages: tuple[StageCost, ...]
+    schedule: ScheduleConfig
+    guidance_embedded: bool
+    """Whether the U-Net embeds the guidance scale."""
+    tokenizer: str
+    max_tokens: int
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one picture."""
+        return sum(stage.runs * stage.macs for stage in self.stages)
+
+    def to_json(self) -> str:
+        """All of it, and the work of one picture as `macs`."""
+        return json.dumps(dataclasses.asdict(self) | {"macs": self.macs}, indent=2, allow_nan=False)
+
+
+def inspect_checkpoint(checkpoint: Checkpoint) -> Inspection:
+    """Inspect an opened checkpoint; no weight is read."""
+    config, layouts = checkpoint.config, checkpoint.source.layouts
+    stages = stage_costs(config)
+    descriptions = {
+        "text_encoder": _describe_text(config),
+        "unet": _describe_unet(config.unet),
+        "autoencoder": _describe_autoencoder(config),
+    }
+    return Inspection(
+        name=config.name,
+        path=str(checkpoint.path),
+        format=checkpoint.source.kind,
+        licence=config.licence,
+        preset=find_preset(config.unet),
+        height=config.height,
+        width=config.width,
+        changes=checkpoint.changes,
+        components=tuple(_component(part, words, layouts[part]) for part, words in descriptions.items()),
+        stages=stages,
+        schedule=config.schedule,
+        guidance_embedded=config.unet.guidance_width > 0,
+        tokenizer=config.tokenizer,
+        max_tokens=config.text.max_tokens,
+        verdicts=tuple(judge(stages, phone) for phone in PHONES),
+    )
+
+
+def find_preset(unet: UNetConfig) -> str | None:
+    """The first preset whose U-Net computes the same; None when there is none."""
+    return next((name for name, config in PRESETS.items() if _traits(config.unet) == _traits(unet)), None)
+
+
+def _traits(unet: UNetConfig) -> tuple[object, ...]:
+    """All that matters of a U-Net: heads where there are transformers, whichever way they are stated."""
+    stages = [
+        (stage.channels, stage.resnets, stage.transformers, unet.heads_of(stage) if stage.transformers else 0)
+        for stage in (*unet.down, *([unet.mid] if unet.mid else []), *unet.up)
+    ]
+    shared = (unet.context_width, unet.in_channels, unet.out_channels, unet.groups)
+    return (*stages, *shared, unet.linear_projection, unet.guidance_width)
+
+
+def _component(name: str, words: str, layout: Layout) -> Component:
+    counts = {tensor: math.prod(stored.shape) for tensor, stored in layout.items()}
+    sizes = [counts[tensor] * FLOATS[stored.dtype].itemsize for tensor, stored in layout.items()]
+    dtypes = tuple(sorted({stored.dtype for stored in layout.values()}))
+    return Component(name, words, sum(counts.values()), dtypes, sum(sizes))
+
+
+def _describe_text(config: ModelConfig) -> str:
+    text = config.text
+    return f"{text.kind.upper()}, {text.layers} layers of {text.width}, {text.max_tokens} tokens"
+
+
+def _describe_unet(unet: UNetConfig) -> str:
+    stages = [*unet.down, *([unet.mid] if unet.mid else []), *unet.up]
+    widths = "/".join(str(stage.channels) for stage in unet.down)
+    resnets, transformers = (sum(getattr(stage, kind) for stage in stages) for kind in ("resnets", "transformers"))
+    middle = "" if unet.mid else ", no middle"
+    return f"{widths} channels, {resnets} ResNet blocks, {transformers} transformers{middle}"
+
+
+def _describe_autoencoder(config: ModelConfig) -> str:
+    autoencoder = config.autoencoder
+    _, channels, height, width = config.latent_shape
+    return f"{autoencoder.kind}, 1/{autoencoder.factor} of the side, latents {channels}x{height}x{width}"

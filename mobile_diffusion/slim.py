@@ -1,0 +1,204 @@
+"""A slim U-Net initialised from a full one: some blocks are kept as they are, the others dropped, a few copied.
+
+The preset says how many blocks every stage has; all else is the full checkpoint's: channels, heads, width of the
+text, projections, guidance embedding.  The result runs at once and draws badly: it is where distillation begins.
+
+Which block of the full network a block of the slim one takes (`origins`):
+
+- levels: the outer ones, from full resolution inwards; the inner ones are dropped (BK-SDM-tiny);
+- on the way down and in the middle: the first ResNet blocks and the first transformers (BK-SDM, section 4);
+- on the way up: evenly spread with the first and the last always among them, because the first takes the previous
+  stage's output and the last takes the skip of the next resolution, so that every convolution keeps its inputs;
+- more blocks than the full network has (SnapFusion's 3 -> 6 transformers): each is repeated in place.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from mobile_diffusion.checkpoint import Checkpoint, Model, save_checkpoint
+from mobile_diffusion.config import Stage, UNetConfig
+from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.presets import preset
+from mobile_diffusion.unet import UNet
+
+_BLOCK = re.compile(r"((?:down|up)_blocks\.\d+\.\w+\.\d+|mid_block\.\w+\.\d+|\w+)\.")
+"""The block that a tensor's name begins with."""
+
+
+@dataclass(frozen=True)
+class SlimBlock:
+    """One block that was kept, copied or dropped: a ResNet block, a transformer, a resampling, an outer layer."""
+
+    name: str
+    """Its name in the slim network; of a dropped one, in the full network."""
+    source: str
+    """The block of the full network that it takes."""
+    parameters: int
+
+
+@dataclass(frozen=True)
+class SlimReport:
+    """What became of every block of a full U-Net."""
+
+    kept: tuple[SlimBlock, ...]
+    copied: tuple[SlimBlock, ...]
+    """Blocks whose source has been taken before by one of `kept`."""
+    dropped: tuple[SlimBlock, ...]
+
+    @property
+    def parameters(self) -> int:
+        """Parameters of the slim network."""
+        return sum(block.parameters for block in (*self.kept, *self.copied))
+
+    @property
+    def full_parameters(self) -> int:
+        """Parameters of the full network."""
+        return sum(block.parameters for block in (*self.kept, *self.dropped))
+
+
+def slim_checkpoint(checkpoint: Checkpoint, name: str, out: Path, overwrite: bool = False) -> SlimReport:
+    """Write a checkpoint whose U-Net is slimmed to the named preset's table; all else is as it was.
+
+    Raises ConfigError as `slim_unet` does, before a weight is read, and CheckpointError as `save_checkpoint` does.
+    """
+    counts = preset(name).unet
+    slim_config(checkpoint.config.unet, counts)
+    unet, report = slim_unet(cast(UNet, checkpoint.load_part("unet")), counts)
+    others = {part: checkpoint.load_part(part) for part in ("text_encoder", "autoencoder")}
+    config = dataclasses.replace(checkpoint.config, name=f"{name}-init", unet=unet.config)
+    model = Model(config, checkpoint.tokenizer, unet=unet, **others)  # type: ignore[arg-type]
+    save_checkpoint(model, out, overwrite)
+    return report
+
+
+def slim_unet(full: UNet, counts: UNetConfig) -> tuple[UNet, SlimReport]:
+    """A U-Net with the stages of `counts` and the weights of `full`, which it shares where they are not copied.
+
+    Raises ConfigError when `counts` is not a slimmer or equal table of the same channels.
+    """
+    config = slim_config(full.config, counts)
+    with torch.device("meta"):
+        slim = UNet(config)
+    taken = origins(full.config, config)
+    weights = full.state_dict()
+    state: dict[str, Tensor] = {}
+    for name, tensor in slim.state_dict().items():
+        block = _block_of(name)
+        value = weights[taken[block] + name.removeprefix(block)]
+        if value.shape != tensor.shape:
+            raise ConfigError(
+                f"{name}: expected shape {list(tensor.shape)}, got {list(value.shape)} in {taken[block]}; "
+                "choose a preset that keeps the levels of the checkpoint"
+            )
+        state[name] = value
+    report = _report(taken, _sizes(weights), _sizes(state))
+    for copy in report.copied:  # has weights of its own
+        state |= {name: state[name].clone() for name in state if _block_of(name) == copy.name}
+    slim.load_state_dict(state, assign=True)
+    return slim.train(full.training), report
+
+
+def slim_config(full: UNetConfig, counts: UNetConfig) -> UNetConfig:
+    """The configuration of `full` with the number of levels, ResNet blocks and transformers of `counts`."""
+    levels = len(counts.down)
+    if levels > len(full.down):
+        raise ConfigError(f"preset: expected at most {len(full.down)} levels, as the checkpoint, got {levels}")
+    if counts.mid and not full.mid:
+        raise ConfigError("preset: expected no middle, as the checkpoint has none, got one")
+    return dataclasses.replace(
+        full,
+        down=tuple(_merge(*pair) for pair in zip(full.down, counts.down, strict=False)),
+        mid=_merge(full.mid, counts.mid) if full.mid and counts.mid else None,
+        up=tuple(_merge(*pair) for pair in zip(full.up[-levels:], counts.up, strict=True)),
+    )
+
+
+def origins(full: UNetConfig, slim: UNetConfig) -> dict[str, str]:
+    """Block of the slim network -> block of the full network that it takes, by their names in a state dict."""
+    outer = ("time_embedding", "conv_in", "conv_norm_out", "conv_out")
+    taken = {name: name for name in outer}
+    for index, (stage, new) in enumerate(zip(full.down, slim.down, strict=False)):
+        name = f"down_blocks.{index}"
+        taken |= dict(_stage_origins(stage, new, name, name, spread=False))
+        if index < len(slim.down) - 1:
+            taken[f"{name}.downsamplers.0"] = f"{name}.downsamplers.0"
+    if full.mid and slim.mid:
+        taken |= dict(_stage_origins(full.mid, slim.mid, "mid_block", "mid_block", spread=False))
+    skipped = len(full.up) - len(slim.up)
+    for index, (stage, new) in enumerate(zip(full.up[skipped:], slim.up, strict=True)):
+        name, source = f"up_blocks.{index}", f"up_blocks.{index + skipped}"
+        taken |= dict(_stage_origins(stage, new, name, source, spread=True))
+        if index < len(slim.up) - 1:
+            taken[f"{name}.upsamplers.0"] = f"{source}.upsamplers.0"
+    return taken
+
+
+def chosen(have: int, want: int, spread: bool) -> list[int]:
+    """Which of `have` blocks the `want` blocks of a slim stage take, in order.
+
+    The first ones, or with `spread` evenly from the first to the last; each repeated when `want` exceeds `have`.
+    """
+    if want > have:
+        return [index * have // want for index in range(want)]
+    if not spread or want == 1:
+        return list(range(want))
+    return [(2 * index * (have - 1) + want - 1) // (2 * (want - 1)) for index in range(want)]  # rounded
+
+
+def _merge(stage: Stage, counts: Stage) -> Stage:
+    """The stage with the counts of another, which must be of the same channels."""
+    if counts.channels != stage.channels:
+        raise ConfigError(
+            f"preset: expected stages of {stage.channels} channels, as the checkpoint, got {counts.channels}; "
+            "dropping blocks cannot narrow a stage"
+        )
+    if counts.transformers and not stage.transformers:
+        raise ConfigError(
+            f"preset: expected no transformers in a stage of {stage.channels} channels, as the checkpoint has none "
+            f"there, got {counts.transformers}"
+        )
+    return dataclasses.replace(stage, resnets=counts.resnets, transformers=counts.transformers)
+
+
+def _stage_origins(full: Stage, slim: Stage, name: str, source: str, spread: bool) -> Iterator[tuple[str, str]]:
+    counts = (("resnets", full.resnets, slim.resnets), ("attentions", full.transformers, slim.transformers))
+    for kind, have, want in counts:
+        for index, taken in enumerate(chosen(have, want, spread)):
+            yield f"{name}.{kind}.{index}", f"{source}.{kind}.{taken}"
+
+
+def _block_of(tensor: str) -> str:
+    match = _BLOCK.match(tensor)
+    assert match is not None, tensor
+    return match.group(1)
+
+
+def _sizes(state: dict[str, Tensor]) -> dict[str, int]:
+    """Parameters of every block."""
+    sizes: dict[str, int] = {}
+    for name, tensor in state.items():
+        block = _block_of(name)
+        sizes[block] = sizes.get(block, 0) + tensor.numel()
+    return sizes
+
+
+def _report(taken: dict[str, str], full: dict[str, int], slim: dict[str, int]) -> SlimReport:
+    kept: dict[str, SlimBlock] = {}
+    copied = []
+    for name, size in slim.items():
+        block = SlimBlock(name, taken[name], size)
+        if block.source in kept:
+            copied.append(block)
+        else:
+            kept[block.source] = block
+    dropped = [SlimBlock(name, name, size) for name, size in full.items() if name not in kept]
+    return SlimReport(tuple(kept.values()), tuple(copied), tuple(dropped))

@@ -1,0 +1,89 @@
+"""What every tokenizer does alike: which prompts it reads, how ids are made to fit, how its file is opened.
+
+A prompt is any text that all languages read alike.  Its ids are padded to the model's length, or cut to it with
+a warning and their end token kept.  How text becomes ids is in wordpiece.py and clip_tokenizer.py.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tokenizers
+
+from mobile_diffusion.errors import CheckpointError, ConfigError, PromptError
+
+logger = logging.getLogger(__name__)
+
+MAX_CHARACTERS = 1_000_000
+"""A longer prompt is refused: it is a file given by mistake, and splitting it would take seconds."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """A prompt as the text encoder reads it."""
+
+    ids: np.ndarray
+    """(L,) int32: start token, words, end token, padding."""
+
+    mask: np.ndarray
+    """(L,) int32: 1 where `ids` holds a token, 0 where it holds padding."""
+
+
+def check_max_tokens(max_tokens: int) -> None:
+    """Raise ConfigError when there is no room for a word between start and end token."""
+    if max_tokens < 3:
+        raise ConfigError(f"expected max_tokens of at least 3 (start, a word, end), got {max_tokens}")
+
+
+def check_prompt(prompt: str) -> None:
+    """Raise PromptError unless `prompt` is text that every tokenizer of every language reads alike."""
+    if len(prompt) > MAX_CHARACTERS:
+        raise PromptError(
+            f"expected a prompt of at most {MAX_CHARACTERS:,} characters, got {len(prompt):,}: shorten it"
+        )
+    if "\0" in prompt:
+        raise PromptError(
+            f"expected a prompt without NUL bytes, got one at character {prompt.index(chr(0))}: remove it"
+        )
+    try:
+        prompt.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise PromptError(
+            f"expected a prompt of valid Unicode, got the lone surrogate U+{ord(prompt[error.start]):04X} "
+            f"at character {error.start}: encode the prompt as UTF-8"
+        ) from error
+
+
+def fit(ids: list[int], length: int, end: int, padding: int) -> Tokens:
+    """Ids of a prompt -> Tokens of exactly `length`.
+
+    Fewer are padded; more are cut, the last that remains becomes the end token, and one warning is logged.
+    """
+    if len(ids) > length:
+        logger.warning(
+            "the prompt has %d tokens and the model reads %d: its end is ignored; shorten it", len(ids), length
+        )
+        ids = [*ids[: length - 1], end]
+    padded = np.full(length, padding, dtype=np.int32)
+    padded[: len(ids)] = ids
+    return Tokens(ids=padded, mask=(np.arange(length) < len(ids)).astype(np.int32))
+
+
+def read_definition(path: Path) -> str:
+    """The text of a `tokenizer.json`; raises CheckpointError when it is missing or is not text."""
+    try:
+        return path.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "bytes that are not UTF-8"
+        raise CheckpointError(f"expected a tokenizer's definition, got: {reason}; copy it anew") from error
+
+
+def parse_definition(definition: str) -> tokenizers.Tokenizer:
+    """The tokenizer a `tokenizer.json` describes; raises CheckpointError when it describes none."""
+    try:
+        return tokenizers.Tokenizer.from_str(definition)
+    except Exception as error:  # the library raises bare Exception for any malformed definition
+        raise CheckpointError(f"expected a tokenizers definition in JSON, got: {error}") from error

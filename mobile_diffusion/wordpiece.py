@@ -1,0 +1,70 @@
+"""BERT's tokenizer, on the `tokenizers` library: the emoji model's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tokenizers
+
+from mobile_diffusion.errors import CheckpointError
+from mobile_diffusion.tokens import Tokens, check_max_tokens, check_prompt, fit, parse_definition, read_definition
+
+
+class WordPieceTokenizer:
+    """BERT's tokenizer: lower case, accents stripped, words split greedily into pieces of its vocabulary."""
+
+    def __init__(self, definition: str, max_tokens: int) -> None:
+        """Build one from the text of a `tokenizer.json`.
+
+        Raises:
+            ConfigError: `max_tokens` leaves no room for a word between start and end token.
+            CheckpointError: `definition` is not a WordPiece tokenizer.
+        """
+        check_max_tokens(max_tokens)
+        self.max_tokens = max_tokens
+        self._definition = definition
+        self._tokenizer = parse_wordpiece(definition)
+        self._end = special_token(self._tokenizer, "[SEP]")
+        self._padding = special_token(self._tokenizer, "[PAD]")
+
+    @classmethod
+    def from_file(cls, path: Path, max_tokens: int) -> WordPieceTokenizer:
+        """Open a `tokenizer.json`; raises CheckpointError when it is missing or is not one."""
+        try:
+            return cls(read_definition(path), max_tokens)
+        except CheckpointError as error:
+            raise CheckpointError(f"{path}: {error}") from error
+
+    def encode(self, prompt: str) -> Tokens:
+        """The prompt in exactly `max_tokens` tokens.
+
+        A longer one is cut, its end token kept, and one warning logged.  The empty prompt is the null
+        condition: start and end token only.
+
+        Raises:
+            PromptError: the prompt is not text (NUL bytes, lone surrogates) or has over a million characters.
+        """
+        check_prompt(prompt)
+        return fit(self._tokenizer.encode(prompt).ids, self.max_tokens, self._end, self._padding)
+
+    def save(self, path: Path) -> None:
+        """Write the `tokenizer.json` this tokenizer was built from, byte for byte."""
+        path.write_bytes(self._definition.encode("utf-8"))
+
+
+def parse_wordpiece(definition: str) -> tokenizers.Tokenizer:
+    """The tokenizer a `tokenizer.json` describes, without the padding and truncation it may carry."""
+    tokenizer = parse_definition(definition)
+    if not isinstance(tokenizer.model, tokenizers.models.WordPiece):
+        raise CheckpointError(f"expected a WordPiece tokenizer, got {type(tokenizer.model).__name__}")
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def special_token(tokenizer: tokenizers.Tokenizer, token: str) -> int:
+    """The id of a token that the vocabulary must have."""
+    identifier = tokenizer.token_to_id(token)
+    if identifier is None:
+        raise CheckpointError(f"expected the token {token} in the tokenizer's vocabulary, got none")
+    return identifier

@@ -1,0 +1,306 @@
+"""Diffusers folders: what we open computes what diffusers and transformers compute, and bad folders get one line."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+from benchmarks.random_checkpoints import ARCHITECTURES, rename_tensors
+from mobile_diffusion.checkpoint import open_checkpoint, open_source, save_checkpoint
+from mobile_diffusion.config import TinyAutoencoderConfig
+from mobile_diffusion.errors import CheckpointError
+from mobile_diffusion.formats.options import OpenOptions
+from tests.mobile_diffusion.formats.conftest import Publish, copy_tree, edit_json, replace
+
+OLD_VAE = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+UNET = "diffusion_pytorch_model.safetensors"
+
+
+def one_line(path: Path, options: OpenOptions | None = None) -> str:
+    """The message of the CheckpointError that opening, without reading weights, must raise."""
+    with pytest.raises(CheckpointError) as caught:
+        open_source(path, options)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
+    assert ours.shape == theirs.shape
+    torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+@torch.no_grad()
+def test_parts_compute_what_the_originals_compute(name: str, published: Publish) -> None:
+    torch.manual_seed(1)
+    path = published(name)
+    model = open_checkpoint(path, OpenOptions(solver="ddim"))  # whatever its scheduler is
+    latents, tokens = torch.randn(model.config.latent_shape), torch.randint(0, 49408, (1, 77))
+    steps = torch.tensor([741.0])
+
+    text = transformers.CLIPTextModel.from_pretrained(path / "text_encoder").eval()
+    context = text(tokens).last_hidden_state
+    close(model.text_encoder(tokens), context)
+
+    unet = diffusers.UNet2DConditionModel.from_pretrained(path / "unet").eval()
+    scale, condition = None, None
+    if model.config.unet.guidance_width:
+        scale = torch.tensor([8.5])
+        pipeline = diffusers.LatentConsistencyModelPipeline
+        condition = pipeline.get_guidance_scale_embedding(None, scale - 1, unet.config.time_cond_proj_dim)
+    close(model.unet(latents, steps, context, scale), unet(latents, steps, context, condition).sample)
+
+    tiny = isinstance(model.config.autoencoder, TinyAutoencoderConfig)
+    kind = diffusers.AutoencoderTiny if tiny else diffusers.AutoencoderKL
+    vae = kind.from_pretrained(path / "vae").eval()
+    images = torch.rand(1, 3, 64, 64) * 2 - 1
+    moments = vae.encode(images)
+    encoded = moments.latents if tiny else moments.latent_dist.mean * vae.config.scaling_factor
+    close(model.autoencoder.to_latents(images), encoded)
+    close(model.autoencoder.to_images(latents), vae.decode(latents / vae.config.scaling_factor).sample)
+
+
+def test_the_configuration_is_read_from_the_files(published: Publish) -> None:
+    config = open_source(published("sd21-v")).config
+    assert (config.height, config.width, config.tokenizer) == (64, 64, "clip-bpe")
+    assert [stage.heads for stage in config.unet.down] == [5, 10, 20, 20]
+    assert [stage.heads for stage in config.unet.up] == [20, 20, 10, 5]
+    assert config.unet.linear_projection and config.text.layers == 23
+    assert config.schedule.prediction == "v" and config.schedule.guidance_kind == "cfg"
+    lcm = open_source(published("lcm-dreamshaper")).config
+    assert lcm.unet.guidance_width == 256 and lcm.schedule.guidance_kind == "distilled"
+
+
+def test_name_and_licence(folder: Path) -> None:
+    assert (open_source(folder).config.name, open_source(folder).config.licence) == ("bk-sdm-tiny", "unknown")
+    (folder / "README.md").write_text("---\nlicense: creativeml-openrail-m\ntags: [x]\n---\n# Card\n")
+    assert open_source(folder).config.licence == "creativeml-openrail-m"
+
+
+@pytest.mark.parametrize("options", [{"shards": "1MB"}, {"half": True, "variant": "fp16"}])
+def test_shards_and_variants_are_the_same_model(options: dict[str, Any], published: Publish) -> None:
+    plain, other = open_checkpoint(published("bk-sdm-tiny", **{"half": "half" in options})), None
+    other = open_checkpoint(published("bk-sdm-tiny", **options))
+    for name, module in plain.parts.items():
+        for key, tensor in module.state_dict().items():
+            assert torch.equal(tensor, other.parts[name].state_dict()[key]), key
+
+
+def test_sharded_variants(published: Publish) -> None:
+    path = published("bk-sdm-tiny", half=True, variant="fp16", shards="1MB")
+    assert len(list((path / "unet").glob("*-of-*.safetensors"))) > 1
+    open_checkpoint(path)
+
+
+def test_the_variant_is_chosen(folder: Path, published: Publish) -> None:
+    half = published("bk-sdm-tiny", half=True, variant="fp16")
+    for part in ("unet", "vae", "text_encoder"):
+        for file in (half / part).glob("*.safetensors"):
+            shutil.copyfile(file, folder / part / file.name)
+    files = {name: open_source(folder, OpenOptions(variant=name)).source.files for name in (None, "fp16")}
+    assert not any("fp16" in file.name for file in files[None])
+    assert sum("fp16" in file.name for file in files["fp16"]) == 3
+    assert "expected variant 'bf16' of the weights, got" in one_line(folder, OpenOptions(variant="bf16"))
+
+
+@pytest.mark.parametrize("convolutions", [False, True])
+def test_old_names_of_the_autoencoder(convolutions: bool, published: Publish, folder: Path) -> None:
+    expected = open_checkpoint(folder).autoencoder.state_dict()
+    (folder / "vae" / UNET).unlink()
+    state = load_file(published("bk-sdm-tiny") / "vae" / UNET)
+    for name in [name for name in state if "attentions" in name]:
+        new, tensor = name, state.pop(name)
+        for ours, old in OLD_VAE.items():
+            new = new.replace(f".{ours}.", f".{old}.")
+        matrix = convolutions and name.endswith("weight") and "group_norm" not in name
+        state[new] = tensor[:, :, None, None].contiguous() if matrix else tensor
+    save_file(state, folder / "vae" / UNET)
+    opened = open_checkpoint(folder).autoencoder.state_dict()
+    assert all(torch.equal(tensor, opened[name]) for name, tensor in expected.items())
+
+
+def test_text_encoders_without_prefix_and_with_positions(published: Publish, folder: Path) -> None:
+    expected = open_checkpoint(folder).text_encoder.state_dict()
+    file = folder / "text_encoder" / "model.safetensors"
+    state = load_file(file) | {"text_model.embeddings.position_ids": torch.arange(77)[None]}
+    file.unlink()
+    save_file(state, file)
+    opened = open_checkpoint(folder).text_encoder.state_dict()
+    assert all(torch.equal(tensor, opened[name]) for name, tensor in expected.items())
+    rename_tensors(folder / "text_encoder", lambda name: name.removeprefix("text_model."))
+    open_checkpoint(folder)
+
+
+def test_an_opened_folder_is_saved_as_our_own(folder: Path, tmp_path: Path) -> None:
+    model = open_checkpoint(folder)
+    save_checkpoint(model, tmp_path / "ours")
+    ours = open_checkpoint(tmp_path / "ours")
+    assert ours.config == model.config
+    assert ours.tokenizer.encode("a red Apple").ids.tolist() == model.tokenizer.encode("a red Apple").ids.tolist()
+    weight = model.unet.conv_in.weight
+    assert torch.equal(ours.unet.conv_in.weight, weight.half().float())
+
+
+def test_the_hash_follows_every_file_and_no_place(folder: Path, tmp_path: Path) -> None:
+    first = open_source(folder).source_hash
+    assert open_source(copy_tree(folder, tmp_path / "elsewhere")).source_hash == first
+    (folder / "safety_checker").mkdir()
+    assert open_source(folder).source_hash == first
+    file = folder / "scheduler" / "scheduler_config.json"
+    replace(file, file.read_text() + " ")
+    assert open_source(folder).source_hash != first
+
+
+def test_weights_can_change_after_opening_only_in_what_is_read(folder: Path) -> None:
+    checkpoint = open_source(folder)
+    first, second = checkpoint.load_part("unet"), checkpoint.load_part("unet")
+    assert first is not second and not first.training
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "family"),
+    [
+        ("StableDiffusionXLPipeline", "SDXL"),
+        ("StableDiffusion3Pipeline", "Stable Diffusion 3"),
+        ("FluxPipeline", "Flux"),
+        ("PixArtSigmaPipeline", "PixArt"),
+        ("StableDiffusionInstructPix2PixPipeline", "instruct-pix2pix"),
+        ("FlaxStableDiffusionPipeline", "a checkpoint for JAX"),
+        ("SomethingNewPipeline", "a SomethingNewPipeline"),
+    ],
+)
+def test_other_families_are_refused_by_name(folder: Path, pipeline: str, family: str) -> None:
+    edit_json(folder / "model_index.json", _class_name=pipeline)
+    message = one_line(folder)
+    assert message.startswith(f"{folder}/model_index.json: this is {family}")
+    assert "expected a Stable Diffusion 1 or 2 relative" in message
+
+
+def test_a_component_of_another_class_is_refused(folder: Path) -> None:
+    edit_json(folder / "model_index.json", text_encoder=["transformers", "T5EncoderModel"])
+    assert "text_encoder: expected CLIPTextModel, got T5EncoderModel" in one_line(folder)
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "said"),
+    [
+        ("unet", {"in_channels": 9}, "an inpainting model"),
+        ("unet", {"in_channels": 8}, "an instruct-pix2pix model"),
+        ("unet", {"addition_embed_type": "text_time"}, "SDXL"),
+        ("unet", {"class_embed_type": "timestep"}, "'class_embed_type'"),
+        ("unet", {"transformer_layers_per_block": 2}, "'transformer_layers_per_block': expected 1"),
+        ("unet", {"only_cross_attention": True}, "'only_cross_attention'"),
+        ("unet", {"flip_sin_to_cos": 1}, "'flip_sin_to_cos': expected True, got 1"),
+        ("unet", {"norm_eps": 1e-6}, "'norm_eps'"),
+        ("unet", {"new_option": 3}, "'new_option': expected no such option, got 3"),
+        ("unet", {"sample_size": None}, "'sample_size': expected 2 whole numbers, got None"),
+        ("unet", {"layers_per_block": "two"}, "'layers_per_block'"),
+        ("unet", {"block_out_channels": []}, "'block_out_channels'"),
+        ("unet", {"norm_num_groups": 7}, "groups"),
+        ("unet", {"mid_block_type": "UNetMidBlock2DSimpleCrossAttn"}, "'mid_block_type'"),
+        ("unet", {"down_block_types": ["DownBlock2D"]}, "'down_block_types': expected 3 names"),
+        ("unet", {"cross_attention_dim": 56}, "context_width"),
+        ("unet", {"sample_size": 7}, "height"),
+        ("vae", {"shift_factor": 0.1}, "'shift_factor'"),
+        ("vae", {"latent_channels": 16}, "16 channels"),
+        ("vae", {"down_block_types": ["AttnDownEncoderBlock2D"] * 4}, "'down_block_types'"),
+        ("vae", {"use_quant_conv": False}, "'use_quant_conv'"),
+    ],
+)
+def test_an_unsupported_option_is_named(folder: Path, part: str, change: dict[str, Any], said: str) -> None:
+    edit_json(folder / part / "config.json", **change)
+    message = one_line(folder)
+    assert said in message and "expected" in message
+
+
+def test_a_middle_without_attention(published: Publish, tmp_path: Path) -> None:
+    path = copy_tree(published("bk-sdm-tiny"), tmp_path / "mid")
+    config = diffusers.UNet2DConditionModel.load_config(path / "unet")
+    torch.manual_seed(0)
+    unet = diffusers.UNet2DConditionModel.from_config({**config, "mid_block_type": "UNetMidBlock2D"}).eval()
+    shutil.rmtree(path / "unet")
+    unet.save_pretrained(path / "unet")
+    model = open_checkpoint(path)
+    latents, context = torch.randn(model.config.latent_shape), torch.randn(1, 77, 48)
+    with torch.no_grad():
+        ours, theirs = model.unet(latents, torch.tensor([3.0]), context), unet(latents, 3.0, context).sample
+    close(ours, theirs)
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder", "tokenizer", "scheduler"])
+def test_a_missing_component_is_named(folder: Path, part: str) -> None:
+    shutil.rmtree(folder / part)
+    assert part in one_line(folder)
+
+
+@pytest.mark.parametrize("name", ["diffusion_pytorch_model.bin", "diffusion_pytorch_model.fp16.bin"])
+def test_pickles_alone_are_refused_with_the_line_that_converts(folder: Path, name: str) -> None:
+    (folder / "unet" / UNET).rename(folder / "unet" / name)
+    message = one_line(folder)
+    assert f"{name}: expected safetensors, got a pickle" in message
+    assert "save_pretrained" in message and str(folder) in message
+
+
+@pytest.mark.parametrize("size", [0, 7, 100, -1])
+def test_a_truncated_file_is_named(folder: Path, size: int) -> None:
+    file = folder / "vae" / UNET
+    replace(file, file.read_bytes()[:size])
+    assert f"{file}: expected a whole safetensors file" in one_line(folder)
+
+
+def test_mixed_up_files_are_named(folder: Path) -> None:
+    shutil.copyfile(folder / "vae" / UNET, folder / "unet" / "copy")
+    (folder / "unet" / "copy").replace(folder / "unet" / UNET)
+    assert "expected weights of the unet, got those of the autoencoder" in one_line(folder)
+
+
+def test_weights_of_another_architecture_are_named(folder: Path, published: Publish) -> None:
+    replace(folder / "unet" / UNET, (published("sd15") / "unet" / UNET).read_bytes())
+    message = one_line(folder)
+    assert "tensor" in message and "more)" in message
+
+
+class TestShards:
+    """Folders whose U-Net lies in several files."""
+
+    @pytest.fixture
+    def folder(self, published: Publish, tmp_path: Path) -> Path:
+        return copy_tree(published("bk-sdm-tiny", shards="1MB"), tmp_path / "shards")
+
+    def test_a_missing_shard_is_named(self, folder: Path) -> None:
+        shard = sorted((folder / "unet").glob("*-of-*"))[1]
+        shard.unlink()
+        assert f"{shard}: expected a shard" in one_line(folder)
+
+    def test_swapped_shards_are_named(self, folder: Path) -> None:
+        first, second = sorted((folder / "unet").glob("*-of-*"))[:2]
+        first.rename(folder / "held")
+        second.rename(first)
+        (folder / "held").rename(second)
+        assert "index.json: expected tensor" in one_line(folder)
+
+    @pytest.mark.parametrize("name", ["../vae/diffusion_pytorch_model.safetensors", "/etc/passwd", "x.bin"])
+    def test_shards_lie_beside_their_index(self, folder: Path, name: str) -> None:
+        edit_json(folder / "unet" / f"{UNET}.index.json", weight_map={"conv_in.weight": name})
+        assert "expected names of safetensors files beside it" in one_line(folder)
+
+    @pytest.mark.parametrize("value", [None, {}, []])
+    def test_an_index_without_map(self, folder: Path, value: object) -> None:
+        edit_json(folder / "unet" / f"{UNET}.index.json", weight_map=value)
+        assert "expected a weight_map" in one_line(folder)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"a": 1, "a": 1}', '{"a": NaN}'])
+@pytest.mark.parametrize("name", ["model_index.json", "unet/config.json", "vae/config.json"])
+def test_malformed_json_is_named(folder: Path, name: str, text: str) -> None:
+    replace(folder / name, text)
+    assert str(folder / name) in one_line(folder)
