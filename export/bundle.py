@@ -16,8 +16,9 @@ from pathlib import Path
 
 from export.manifest import MANIFEST, FileEntry, Manifest, RuntimeEntry, dump_manifest, read_manifest
 from export.staging import staged_folder
+from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import BundleError, ConfigError, ExportError
-from mobile_diffusion.tokenizer import Tokenizer, WordPieceTokenizer
+from mobile_diffusion.tokenizer import TOKENIZERS, Tokenizer, open_tokenizer
 
 IGNORED = frozenset({".DS_Store"})
 """Files that a desktop adds to any folder it shows."""
@@ -44,12 +45,32 @@ class Bundle:
         """Relative path of the program of every stage."""
         return {artifact.stage: artifact.path for artifact in runtime.artifacts}
 
+    def settings(self) -> DrawSettings:
+        """What has to be known to draw with the bundle; raises `BundleError` when the stages do not say it."""
+        tensors = {(stage.name, spec.name): spec.shape for stage in self.manifest.stages for spec in stage.inputs}
+        images = {spec.name: spec.shape for stage in self.manifest.stages for spec in stage.outputs}
+        schedule = self.manifest.schedule
+        if ("denoise", "latents") not in tensors or "image" not in images:
+            raise BundleError(f"{self.path}: expected stages that take latents and give an image; export it again")
+        return DrawSettings(
+            latent_shape=tensors["denoise", "latents"],
+            image_shape=images["image"],
+            guidance=schedule.guidance_default,
+            guidance_kind=schedule.guidance_kind,
+            uses_mask=("encode_text", "mask") in tensors,
+            memory=schedule.memory,
+            stochastic=schedule.stochastic,
+            alphas=schedule.alphas,
+            sigmas=schedule.sigmas,
+        )
+
     def tokenizer(self) -> Tokenizer:
         """The tokenizer in the bundle."""
         entry = self.manifest.tokenizer
-        if entry.kind != "wordpiece":
-            raise BundleError(f"{self.path}: expected a wordpiece tokenizer, got {entry.kind!r}; update the product")
-        return WordPieceTokenizer.from_file(self.path / entry.files[0], entry.max_tokens)
+        if entry.kind not in TOKENIZERS:
+            known = " or ".join(TOKENIZERS)
+            raise BundleError(f"{self.path}: expected a {known} tokenizer, got {entry.kind!r}; update the product")
+        return open_tokenizer(entry.kind, self.path / entry.files[0], entry.max_tokens)
 
 
 @contextmanager

@@ -13,13 +13,14 @@ from export.draw import Artist, bundle_artist, model_artist
 from export.latency.measure import LatencyReport
 from export.parity.report import ParityReport
 from export.parity.report import merge as merge_parity
+from export.plan import plan_export
 from export.progress import Progress, part_of, silent
 from export.report.latency import merge as merge_latency
 from export.report.pictures import grid, save_picture
 from export.run import Exported, check_output, export_target
 from export.targets import TARGETS
 from mobile_diffusion.checkpoint import open_checkpoint
-from mobile_diffusion.pipeline import draw
+from mobile_diffusion.drawing import draw
 
 PROMPTS = (
     ("red apple, 3d", 3),
@@ -61,7 +62,8 @@ def run_demo(
     exported = []
     for number, name in enumerate(ORDER):
         part = part_of(progress, number * _EXPORTED / len(ORDER), _EXPORTED / len(ORDER))
-        exported.append(export_target(model, TARGETS[name], build / name, force=True, threads=threads, progress=part))
+        plan = plan_export(model.config, TARGETS[name], threads=threads)
+        exported.append(export_target(model, TARGETS[name], build / name, force=True, plan=plan, progress=part))
     artists = [model_artist(model), *_artists(exported, threads)]
     rows = []
     for number, (prompt, seed) in enumerate(prompts):
@@ -78,7 +80,7 @@ def run_demo(
 def _artists(exported: Sequence[Exported], threads: int) -> list[Artist]:
     """One for every runtime of every bundle."""
     return [
-        bundle_artist(each.bundle, runtime.name, None, threads)
+        bundle_artist(each.bundle, runtime.name, threads)
         for each in exported
         for runtime in each.bundle.manifest.runtimes
     ]

@@ -22,9 +22,11 @@ from export.manifest import (
 )
 from export.parity.golden import INDEX
 from export.parity.report import MAX_DB, ParityReport
-from export.stages import build_stages
-from export.targets import Runtime, Stages, Target, output_name
-from mobile_diffusion.checkpoint import TOKENIZER_FILE, Model
+from export.plan import Plan
+from export.stages import signature
+from export.targets import Runtime, Target
+from mobile_diffusion.checkpoint import TOKENIZER_FILE, Checkpoint, Model
+from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.schedule import step_table
 
 NOISE = "philox4x32-10, Box-Muller in float64, rounded to float32"
@@ -32,60 +34,73 @@ COMMON_TOOLS = ("torch", "numpy", "tokenizers")
 
 
 def describe(
-    model: Model,
+    model: Model | Checkpoint,
     target: Target,
+    plan: Plan,
     artifacts: Mapping[str, Mapping[str, str]],
     parity: ParityReport,
     files: tuple[FileEntry, ...],
 ) -> Manifest:
     """The manifest of an export; `artifacts` gives for each runtime the program's path of each stage."""
-    config, stages = model.config, build_stages(model)
+    config = model.config
     return Manifest(
         format=FORMAT,
         schema_version=SCHEMA_VERSION,
         target=target.name,
-        model=ModelEntry(config.name, config.licence, config.image_size, model.source_hash),
-        stages=tuple(StageEntry(stage.name, stage.inputs, (stage.output,)) for stage in stages.values()),
-        runtimes=tuple(
-            _describe_runtime(runtime, stages, artifacts[runtime.name], primary=number == 0)
-            for number, runtime in enumerate(target.runtimes)
+        model=ModelEntry(
+            config.name, config.licence, config.height, config.width, tuple(model.changes), model.source_hash
         ),
-        schedule=_describe_schedule(model),
+        stages=tuple(_describe_stage(config, stage) for stage in plan.stages),
+        runtimes=tuple(
+            _describe_runtime(runtime, config, plan.stages, artifacts[runtime.name], primary=number == 0)
+            for number, runtime in enumerate(plan.runtimes)
+        ),
+        schedule=_describe_schedule(config),
         tokenizer=TokenizerEntry(config.tokenizer, config.text.max_tokens, (TOKENIZER_FILE,)),
         golden=INDEX,
         parity=_summarise(parity),
-        tools=_tools(tool for runtime in target.runtimes for tool in runtime.tools),
+        tools=_tools(tool for runtime in plan.runtimes for tool in runtime.tools),
         files=files,
     )
 
 
-def _describe_runtime(runtime: Runtime, stages: Stages, artifacts: Mapping[str, str], primary: bool) -> RuntimeEntry:
+def _describe_stage(config: ModelConfig, name: str) -> StageEntry:
+    found = signature(config, name)
+    return StageEntry(name, found.inputs, found.outputs)
+
+
+def _describe_runtime(
+    runtime: Runtime, config: ModelConfig, stages: Iterable[str], artifacts: Mapping[str, str], primary: bool
+) -> RuntimeEntry:
     entries = (
         ArtifactEntry(
             stage=name,
             path=artifacts[name],
             method=runtime.method(name),
-            output=output_name(runtime, stage),
+            outputs=runtime.outputs(signature(config, name)),
             precision=runtime.precision,
             compression="none",
         )
-        for name, stage in stages.items()
+        for name in stages
     )
     return RuntimeEntry(runtime.name, primary, tuple(entries))
 
 
-def _describe_schedule(model: Model) -> ScheduleEntry:
-    config = model.config.schedule
+def _describe_schedule(model: ModelConfig) -> ScheduleEntry:
+    config = model.schedule
     table = step_table(config)
     return ScheduleEntry(
-        solver="ddim",
+        solver=config.solver,
         prediction=config.prediction,
         spacing=config.spacing,
         train_steps=config.train_steps,
         timesteps=table.timesteps,
-        a=table.a,
-        b=table.b,
-        guidance_kind="cfg",
+        inputs=table.inputs,
+        update=table.update,
+        noise_factors=table.noise,
+        alphas=table.alphas,
+        sigmas=table.sigmas,
+        guidance_kind=config.guidance_kind,
         guidance_default=config.guidance,
         noise=NOISE,
     )

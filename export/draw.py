@@ -2,75 +2,67 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 from export.bundle import Bundle, open_bundle
-from export.stages import TensorSpec
 from export.targets import TORCH, open_runner
 from mobile_diffusion.checkpoint import Model, open_checkpoint
-from mobile_diffusion.errors import BundleError, ConfigError, ExportError
-from mobile_diffusion.pipeline import DrawSettings, Pipeline, RunStage
+from mobile_diffusion.drawing import DrawSettings, RunStage
+from mobile_diffusion.errors import ConfigError, ExportError
+from mobile_diffusion.formats.options import OpenOptions
+from mobile_diffusion.pipeline import Pipeline
 from mobile_diffusion.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
 class Artist:
-    """All that `mobile_diffusion.pipeline.draw` needs."""
+    """All that `mobile_diffusion.drawing.draw` needs."""
 
     title: str
     run_stage: RunStage
     tokenizer: Tokenizer
     settings: DrawSettings
+    images: bool
+    """Whether it can begin with a picture."""
 
 
 def open_artist(
-    checkpoint: Path,
+    checkpoint: Path | str,
     bundle: Path | None,
+    options: OpenOptions | None = None,
     runtime: str | None = None,
-    steps: int | None = None,
     threads: int = 2,
 ) -> Artist:
     """Open the bundle if there is one, else the checkpoint.
 
-    Raises `ConfigError` for a runtime without a bundle, an unknown one, or steps that the bundle does not
-    have.
+    Raises `ConfigError` for a runtime without a bundle, an unknown one, and options that change a checkpoint,
+    which a bundle is not.
     """
-    if bundle is not None:
-        return bundle_artist(open_bundle(bundle), runtime, steps, threads)
-    if runtime is not None:
+    options = options or OpenOptions()
+    if bundle is None and runtime is not None:
         raise ConfigError(f"--runtime {runtime!r}: expected a --bundle to find it in, got none")
-    return model_artist(open_checkpoint(checkpoint), steps)
+    if bundle is None:
+        return model_artist(open_checkpoint(checkpoint, options))
+    given = replace(options, guidance=None)  # a scale is asked of every drawing
+    if given != OpenOptions():
+        name = next(name for name, value in vars(given).items() if value != getattr(OpenOptions(), name))
+        raise ConfigError(f"{name}: expected no such option for a bundle, which was exported with its own; use --model")
+    return bundle_artist(open_bundle(bundle), runtime, threads)
 
 
-def model_artist(model: Model, steps: int | None = None) -> Artist:
-    """Draw with PyTorch, in any number of steps."""
-    pipeline = Pipeline(model, steps)
-    return Artist(TORCH.title, pipeline.run, model.tokenizer, pipeline.settings)
+def model_artist(model: Model) -> Artist:
+    """Draw with PyTorch."""
+    pipeline = Pipeline(model)
+    return Artist(TORCH.title, pipeline.run, model.tokenizer, pipeline.settings, images=True)
 
 
-def bundle_artist(bundle: Bundle, runtime: str | None, steps: int | None, threads: int) -> Artist:
-    """Draw with a runtime of a bundle, whose number of steps is fixed."""
-    schedule = bundle.manifest.schedule
-    count = len(schedule.timesteps)
-    if steps not in (None, count):
-        raise ConfigError(
-            f"steps: expected {count}, the number that {bundle.path} was exported with, got {steps}; "
-            "leave --steps out, or draw with --model"
-        )
+def bundle_artist(bundle: Bundle, runtime: str | None, threads: int) -> Artist:
+    """Draw with a runtime of a bundle."""
     entry, runner = open_runner(bundle, runtime, threads)
-    settings = DrawSettings(latents_of(bundle).shape, count, schedule.guidance_default)
-    return Artist(entry.title, cast(RunStage, runner.run), bundle.tokenizer(), settings)
-
-
-def latents_of(bundle: Bundle) -> TensorSpec:
-    """The latents that `denoise` takes."""
-    for stage in bundle.manifest.stages:
-        for tensor in stage.inputs:
-            if stage.name == "denoise" and tensor.name == "latents":
-                return tensor
-    raise BundleError(f"{bundle.path}: expected denoise to take latents, got another signature; export it again")
+    images = any(stage.name == "encode_image" for stage in bundle.manifest.stages)
+    return Artist(entry.title, cast(RunStage, runner.run), bundle.tokenizer(), bundle.settings(), images)
 
 
 def check_picture_path(path: Path) -> None:

@@ -13,18 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from export.stages import STAGES, TensorSpec
-from mobile_diffusion.config import from_dict, to_dict
+from export.stages import IMAGE_STAGES, STAGES, TensorSpec
+from mobile_diffusion.config import GUIDANCE_KINDS, PREDICTIONS, SOLVERS, SPACINGS
+from mobile_diffusion.config_json import from_dict, to_dict
 from mobile_diffusion.errors import BundleError, ConfigError
 
 FORMAT = "mobile-diffusion-bundle"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
 SCHEMA_PATH = Path(__file__).with_name("manifest.schema.json")
 
 DTYPES = ("float32", "int32")
 PRECISIONS = ("fp32", "fp16")
-GUIDANCE_KINDS = ("cfg", "distilled")
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -69,14 +69,17 @@ class ModelEntry:
 
     name: str
     licence: str
-    image_size: int
-    """Pixels of a side of the picture."""
+    height: int
+    """Pixels of a picture, along with `width`."""
+    width: int
+    changes: tuple[str, ...]
+    """What was changed when the checkpoint was opened: adapters merged, another decoder, layers left out."""
     source_sha256: str
     """Hash of the checkpoint, as checkpoint.py computes it; "" for a model built in memory."""
 
     def __post_init__(self) -> None:
         _require(self.source_sha256 == "" or _is_sha256(self.source_sha256), "a SHA-256", self.source_sha256)
-        _require(self.image_size > 0, "a positive image_size", self.image_size)
+        _require(self.height > 0 and self.width > 0, "a positive height and width", (self.height, self.width))
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ class StageEntry:
     outputs: tuple[TensorSpec, ...]
 
     def __post_init__(self) -> None:
-        _require(self.name in STAGES, f"a stage of {STAGES}", self.name)
+        _require(self.name in IMAGE_STAGES, f"a stage of {IMAGE_STAGES}", self.name)
         for tensor in (*self.inputs, *self.outputs):
             _require(tensor.dtype in DTYPES, f"a dtype of {DTYPES} for {tensor.name}", tensor.dtype)
             _require(all(size > 0 for size in tensor.shape), f"a static shape for {tensor.name}", tensor.shape)
@@ -103,15 +106,16 @@ class ArtifactEntry:
     """A file, or a directory whose files are listed under `files`."""
     method: str
     """The function to call inside the program."""
-    output: str
-    """The stage's output as the program calls it: some formats forbid an output the name of an input."""
+    outputs: tuple[str, ...]
+    """The stage's outputs as the program calls them: some formats forbid an output the name of an input."""
     precision: str
     """Arithmetic inside; inputs and outputs are as the stage says."""
     compression: str
     """How the weights are stored: "none" as they are."""
 
     def __post_init__(self) -> None:
-        _require(self.stage in STAGES, f"a stage of {STAGES}", self.stage)
+        _require(self.stage in IMAGE_STAGES, f"a stage of {IMAGE_STAGES}", self.stage)
+        _require(len(self.outputs) > 0, "an output at least", self.outputs)
         check_path(self.path)
         _require(self.precision in PRECISIONS, f"a precision of {PRECISIONS}", self.precision)
 
@@ -127,31 +131,51 @@ class RuntimeEntry:
 
     def __post_init__(self) -> None:
         stages = tuple(artifact.stage for artifact in self.artifacts)
-        _require(stages == STAGES, f"one artifact for each stage {STAGES}", stages)
+        _require(stages in (STAGES, IMAGE_STAGES), f"one artifact for each stage {STAGES}", stages)
 
 
 @dataclass(frozen=True)
 class ScheduleEntry:
-    """The sampler that `denoise` carries inside, repeated for inspection: x' = a_i x + b_i m."""
+    """The sampler that `denoise` carries inside, repeated for inspection (`mobile_diffusion.schedule.StepTable`)."""
 
     solver: str
     prediction: str
     spacing: str
     train_steps: int
-    timesteps: tuple[int, ...]
-    a: tuple[float, ...]
-    b: tuple[float, ...]
+    timesteps: tuple[float, ...]
+    inputs: tuple[float, ...]
+    update: tuple[tuple[tuple[float, ...], ...], ...]
+    noise_factors: tuple[float, ...]
+    alphas: tuple[float, ...]
+    sigmas: tuple[float, ...]
     guidance_kind: str
     guidance_default: float
     noise: str
     """Generator of the first latents from a seed."""
 
     def __post_init__(self) -> None:
-        lengths = {len(self.timesteps), len(self.a), len(self.b)}
-        _require(len(lengths) == 1 and 0 not in lengths, "as many a and b as timesteps, one at least", lengths)
-        _require(self.guidance_kind in GUIDANCE_KINDS, f"a guidance of {GUIDANCE_KINDS}", self.guidance_kind)
-        finite = all(map(math.isfinite, (*self.a, *self.b, self.guidance_default)))
-        _require(finite, "finite coefficients", (self.a, self.b, self.guidance_default))
+        lists = (self.timesteps, self.inputs, self.update, self.noise_factors, self.alphas, self.sigmas)
+        lengths = {len(values) for values in lists}
+        _require(len(lengths) == 1 and 0 not in lengths, "an entry of every list for each step, one at least", lengths)
+        words = {"guidance_kind": GUIDANCE_KINDS, "solver": SOLVERS, "prediction": PREDICTIONS, "spacing": SPACINGS}
+        for name, choices in words.items():
+            _require(getattr(self, name) in choices, f"a {name} of {choices}", getattr(self, name))
+        shapes = {(len(matrix), *(len(row) for row in matrix)) for matrix in self.update}
+        size = len(self.update[0])
+        _require(shapes == {(size, *[size + 1] * size)}, "matrices of K rows and K + 1 columns", shapes)
+        numbers = [value for matrix in self.update for row in matrix for value in row]
+        numbers += [value for values in lists if values is not self.update for value in values]  # type: ignore[misc]
+        _require(all(map(math.isfinite, (*numbers, self.guidance_default))), "finite coefficients", numbers)
+
+    @property
+    def memory(self) -> int:
+        """Tensors that the solver remembers."""
+        return len(self.update[0]) - 1
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether noise is added at the steps."""
+        return any(self.noise_factors)
 
 
 @dataclass(frozen=True)
@@ -209,7 +233,9 @@ class Manifest:
         _require(self.format == FORMAT, f"format {FORMAT!r}", self.format)
         _require(self.schema_version == SCHEMA_VERSION, f"schema_version {SCHEMA_VERSION}", self.schema_version)
         names = tuple(stage.name for stage in self.stages)
-        _require(names == STAGES, f"the stages {STAGES}", names)
+        _require(names in (STAGES, IMAGE_STAGES), f"the stages {STAGES}, or {IMAGE_STAGES}", names)
+        same = all(tuple(one.stage for one in runtime.artifacts) == names for runtime in self.runtimes)
+        _require(same, "programs of the same stages for every runtime", names)
         _require(sum(runtime.primary for runtime in self.runtimes) == 1, "one primary runtime", self.runtimes)
         runtimes = [runtime.name for runtime in self.runtimes]
         _require(len(set(runtimes)) == len(runtimes), "different runtimes", runtimes)

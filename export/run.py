@@ -15,23 +15,41 @@ from numpy.typing import NDArray
 
 from export.bundle import Bundle, check_replaceable, open_bundle, write_bundle
 from export.describe import describe
+from export.isolation import lower_isolated
 from export.latency.measure import LatencyReport, measure_latency
 from export.parity.golden import write_golden
 from export.parity.report import ParityReport, build_report
-from export.parity.trajectories import CASES, Case, Measurement, Trajectory, Update, measure, record
+from export.parity.trajectories import (
+    CASES,
+    REDRAWN_CASE,
+    Case,
+    Measurement,
+    Trajectory,
+    Update,
+    measure,
+    planned_checks,
+    record,
+)
+from export.plan import Plan, plan_export
 from export.progress import Progress, part_of, silent
 from export.report.page import Pictures, write_reports
 from export.runners import Runner
+from export.runners.sequential import SequentialRunner
 from export.runners.torch import TorchRunner
-from export.stages import STAGES, build_stages
+from export.stages import build_stage
 from export.staging import check_free
 from export.targets import Runtime, Target, load_runner, lower
-from mobile_diffusion.checkpoint import TOKENIZER_FILE, Model
+from mobile_diffusion.checkpoint import TOKENIZER_FILE, Checkpoint, Model
+from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import ExportError
 from mobile_diffusion.schedule import step_table
+from mobile_diffusion.tokenizer import Tokenizer
 
 _LOWERED, _RECORDED, _COMPARED, _TIMED = 0.6, 0.65, 0.9, 0.97
 """Progress at the end of each part; lowering is most of it."""
+
+Source = Model | Checkpoint
+"""What can be exported: a model in memory, or a checkpoint whose networks are loaded one at a time."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +62,12 @@ class Exported:
 
 
 def export_target(
-    model: Model,
+    source: Source,
     target: Target,
     out: Path,
     force: bool = False,
     cases: Sequence[Case] = CASES,
-    threads: int = 2,
+    plan: Plan | None = None,
     progress: Progress = silent,
 ) -> Exported:
     """Write the bundle of a target to `out`.
@@ -57,11 +75,12 @@ def export_target(
     Raises `ExportError` when `out` cannot be used, `ParityError` when a gate fails; either way nothing is
     written.
     """
-    check_output(out, model.path, force)
+    check_output(out, source.path, force)
+    chosen = plan or plan_export(source.config, target)
     with write_bundle(
-        out, lambda folder, files: describe(model, target, parts.artifacts, parts.parity, files), force
+        out, lambda folder, files: describe(source, target, chosen, parts.artifacts, parts.parity, files), force
     ) as folder:
-        parts = _fill(model, target, folder, cases, threads, progress)
+        parts = _fill(source, target, chosen, folder, cases, progress)
     progress(f"{target.title}: written to {out}", 1.0)
     return Exported(open_bundle(out, verify=False), parts.parity, parts.latency)
 
@@ -84,56 +103,80 @@ class _Parts:
 
 
 def _fill(
-    model: Model, target: Target, folder: Path, cases: Sequence[Case], threads: int, progress: Progress
+    source: Source, target: Target, plan: Plan, folder: Path, cases: Sequence[Case], progress: Progress
 ) -> _Parts:
     """Everything of a bundle but the manifest."""
-    artifacts = _lower_all(model, target, folder, progress)
-    runners = [(runtime, load_runner(runtime, folder, artifacts[runtime.name], threads)) for runtime in target.runtimes]
-    model.tokenizer.save(folder / TOKENIZER_FILE)
+    artifacts = _lower_all(source, target, plan, folder, progress)
+    source.tokenizer.save(folder / TOKENIZER_FILE)
     progress(f"{target.title}: drawing with PyTorch", _LOWERED)
-    reference = TorchRunner.from_model(model, threads=threads)
-    trajectories = record_cases(reference, model, cases)
+    reference = open_reference(source, plan)
+    settings, update = DrawSettings.of(source.config), update_of(source)
+    trajectories = record_cases(reference, source.tokenizer, settings, cases, plan)
     write_golden(folder, trajectories)
+    runners = [
+        (runtime, load_runner(runtime, folder, artifacts[runtime.name], plan.threads, plan.large))
+        for runtime in plan.runtimes
+    ]
     part = part_of(progress, _RECORDED, _COMPARED - _RECORDED)
-    parity, pictures = compare_runners(runners, trajectories, update_of(model), part)
+    parity, pictures = compare_runners(runners, trajectories, settings, update, plan.depth, part)
     parity.require()
     progress(f"{target.title}: timing", _COMPARED)
-    latency = measure_latency([reference, *(runner for _, runner in runners)], trajectories[0])
+    latency = measure_latency([reference, *(runner for _, runner in runners)], trajectories[0], settings)
     progress(f"{target.title}: writing the report", _TIMED)
-    write_reports(folder, model.config, target, parity, latency, trajectories, pictures)
+    write_reports(folder, source.config, target, plan, parity, latency, trajectories, pictures)
     return _Parts(artifacts, parity, latency)
 
 
-def _lower_all(model: Model, target: Target, folder: Path, progress: Progress) -> dict[str, dict[str, str]]:
-    """Lower every runtime into `folder`; gives the program's path of each stage for each runtime."""
-    artifacts = {}
-    for number, runtime in enumerate(target.runtimes):
-        progress(f"{target.title}: lowering to {runtime.title}", _LOWERED * number / len(target.runtimes))
-        paths = lower(runtime, build_stages(model), folder)
-        missing = [stage for stage in STAGES if not (folder / paths.get(stage, "?")).exists()]
-        if missing:
-            raise ExportError(f"{runtime.title}: expected a program for {missing[0]}, got none from the lowering")
-        artifacts[runtime.name] = paths
+def _lower_all(
+    source: Source, target: Target, plan: Plan, folder: Path, progress: Progress
+) -> dict[str, dict[str, str]]:
+    """Lower every stage for every runtime into `folder`; gives the programs' paths for each runtime."""
+    artifacts: dict[str, dict[str, str]] = {runtime.name: {} for runtime in plan.runtimes}
+    pairs = [(runtime, stage) for runtime in plan.runtimes for stage in plan.stages]
+    for number, (runtime, stage) in enumerate(pairs):
+        progress(f"{target.title}: lowering {stage} for {runtime.title}", _LOWERED * number / len(pairs))
+        artifacts[runtime.name][stage] = _lower_one(source, plan, runtime, stage, folder)
     return artifacts
 
 
-def record_cases(reference: Runner, model: Model, cases: Sequence[Case]) -> list[Trajectory]:
-    """What PyTorch computes for every case, with the schedule's default guidance."""
-    schedule = model.config.schedule
-    shape, steps, guidance = model.config.latent_shape, schedule.steps, schedule.guidance
-    return [record(reference, model.tokenizer, shape, steps, case, guidance) for case in cases]
+def _lower_one(source: Source, plan: Plan, runtime: Runtime, stage: str, folder: Path) -> str:
+    if plan.large and isinstance(source, Checkpoint):
+        return lower_isolated(source, runtime, stage, folder)
+    return lower(runtime, build_stage(source, stage), folder)
 
 
-def update_of(model: Model) -> Update:
-    """The coefficients of the model's schedule."""
-    table = step_table(model.config.schedule)
-    return Update(table.a, table.b)
+def open_reference(source: Source, plan: Plan) -> Runner:
+    """PyTorch; for a large plan with one network in memory at a time."""
+    if not plan.large:
+        return TorchRunner.from_model(source, plan.threads, plan.stages)
+    return SequentialRunner("torch", plan.threads, lambda stage: TorchRunner.from_model(source, plan.threads, (stage,)))
+
+
+def record_cases(
+    reference: Runner, tokenizer: Tokenizer, settings: DrawSettings, cases: Sequence[Case], plan: Plan
+) -> list[Trajectory]:
+    """What PyTorch computes for every case, with the schedule's default guidance; one case at depth "step"."""
+    chosen = cases[:1] if plan.depth == "step" else cases
+    trajectories = [record(reference, tokenizer, settings, case, plan.depth) for case in chosen]
+    if "encode_image" in plan.stages:
+        case = REDRAWN_CASE if not settings.memory else Case(REDRAWN_CASE.prompt, REDRAWN_CASE.seed)
+        source = trajectories[0].image
+        trajectories.append(record(reference, tokenizer, settings, case, plan.depth, source))
+    return trajectories
+
+
+def update_of(source: Source) -> Update:
+    """The solver's tables."""
+    table = step_table(source.config.schedule)
+    return Update(table.update, table.noise)
 
 
 def compare_runners(
     runners: Sequence[tuple[Runtime, Runner]],
     trajectories: Sequence[Trajectory],
+    settings: DrawSettings,
     update: Update,
+    depth: str,
     progress: Progress = silent,
 ) -> tuple[ParityReport, Pictures]:
     """Hold every runner against every trajectory; the report is not yet required to pass."""
@@ -142,7 +185,8 @@ def compare_runners(
     pairs = [(runtime, runner, trajectory) for runtime, runner in runners for trajectory in trajectories]
     for number, (runtime, runner, trajectory) in enumerate(pairs):
         progress(f"comparing {runtime.title} with PyTorch", number / len(pairs))
-        distances, picture = measure(runtime.name, runner, trajectory, update)
+        distances, picture = measure(runtime.name, runner, trajectory, settings, update, depth)
         measurements.setdefault(runtime.name, []).extend(distances)
         pictures[runtime.name, str(trajectory.case)] = picture
-    return build_report(measurements, {runtime.name: runtime.precision for runtime, _ in runners}), pictures
+    checks = planned_checks(depth, any(trajectory.source is not None for trajectory in trajectories))
+    return build_report(measurements, {runtime.name: runtime.precision for runtime, _ in runners}, checks), pictures

@@ -1,23 +1,45 @@
-"""The three modules that are exported, and their signatures (the contract of every artifact and runner).
+"""The modules that are exported, and their signatures (the contract of every artifact and runner).
 
-`encode_text`, `denoise`, `decode_image`: static shapes, batch 1, float32 at the boundary.  The schedule is inside
-`denoise`: time embeddings and update coefficients are tables indexed by `step`, so no sinusoid and no timestep
-is left in an exported graph.
+`encode_text`, `denoise`, `decode_image`, and `encode_image` for models that redraw pictures: static shapes, batch 1,
+float32 at the boundary.  The schedule is inside `denoise`: time embeddings and the coefficients of the update are
+tables indexed by `step`, so no sinusoid and no timestep is left in an exported graph.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from mobile_diffusion.checkpoint import Model
+from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.sampler import combine_guidance
-from mobile_diffusion.schedule import step_table
+from mobile_diffusion.schedule import StepTable, step_table
 
 STAGES = ("encode_text", "denoise", "decode_image")
+"""What every bundle has, in the order in which an app runs them."""
+IMAGE_STAGES = (*STAGES, "encode_image")
+"""What a bundle that can begin with a picture has."""
+PARTS = {
+    "encode_text": "text_encoder",
+    "denoise": "unet",
+    "decode_image": "autoencoder",
+    "encode_image": "autoencoder",
+}
+"""The network that each stage holds."""
+
+
+class StageSource(Protocol):
+    """A model, or an opened checkpoint whose weights are loaded a network at a time."""
+
+    @property
+    def config(self) -> ModelConfig:
+        """Its architecture and schedule."""
+
+    def load_part(self, part: str) -> nn.Module:
+        """One network in float32, in evaluation mode."""
 
 
 @dataclass(frozen=True)
@@ -30,100 +52,231 @@ class TensorSpec:
 
 
 @dataclass(frozen=True)
+class Signature:
+    """Inputs and outputs of a stage, in order."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+@dataclass(frozen=True)
 class ExportStage:
-    """One stage: a module of positional tensors in the order of `inputs`, giving the one tensor `output`."""
+    """One stage: a module whose `forward` takes the tensors of `inputs` by name, in that order.
+
+    It returns the tensor of its one output, or a tuple in the order of `outputs`.
+    """
 
     name: str
     module: nn.Module
     inputs: tuple[TensorSpec, ...]
-    output: TensorSpec
+    outputs: tuple[TensorSpec, ...]
 
-    def example(self) -> tuple[Tensor, ...]:
-        """Zeros of every input's dtype and shape, in order: what a tracer is given."""
-        return tuple(torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in self.inputs)
+    def example(self) -> dict[str, Tensor]:
+        """Zeros of every input's dtype and shape, in order: the keyword arguments that a tracer is given."""
+        return {spec.name: torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in self.inputs}
+
+
+def program_outputs(signature: Signature | ExportStage) -> tuple[str, ...]:
+    """Names of the outputs for formats in which every value has one: an output named as an input gets `_out`."""
+    taken = {spec.name for spec in signature.inputs}
+    return tuple(f"{spec.name}_out" if spec.name in taken else spec.name for spec in signature.outputs)
 
 
 class EncodeText(nn.Module):
+    """Token ids to context."""
+
+    def __init__(self, text_encoder: nn.Module) -> None:
+        super().__init__()
+        self.text_encoder = text_encoder
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """tokens int32 (1, L) -> context float32 (1, L, D)."""
+        return self.text_encoder(tokens)
+
+
+class EncodeMaskedText(EncodeText):
     """Token ids and mask to context; padded positions become zero, as in training."""
 
-    def __init__(self, model: Model) -> None:
-        super().__init__()
-        self.text_encoder = model.text_encoder
-
-    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
         """tokens, mask int32 (1, L) -> context float32 (1, L, D)."""
         return self.text_encoder(tokens, mask) * mask[:, :, None].to(torch.float32)
 
 
+class LinearUpdate(nn.Module):
+    """The solver as tables: s' = M_i (s, m) + n_i z for the state s = (latents, memory) (DESIGN: the schedule).
+
+    A coefficient that is zero at every step is left out of the graph.
+    """
+
+    def __init__(self, table: StepTable) -> None:
+        super().__init__()
+        self.rows = table.memory + 1
+        matrix = torch.tensor(table.update, dtype=torch.float64)  # (N, K, K + 1)
+        for row in range(self.rows):
+            for column in range(self.rows + 1):
+                self._register(f"m{row}{column}", matrix[:, row, column])
+        self._register("noise", torch.tensor(table.noise, dtype=torch.float64))
+
+    def _register(self, name: str, column: Tensor) -> None:
+        if bool(column.any()):
+            self.register_buffer(name, column.float())
+
+    def forward(self, state: Sequence[Tensor], output: Tensor, step: Tensor, noise: Sequence[Tensor]) -> list[Tensor]:
+        """State of K tensors (1, C, h, w), the network's output, step (1,), fresh noise or none -> the next state."""
+        columns = (*state, output)
+        result = [self._row(row, columns, step) for row in range(self.rows)]
+        for tensor in noise:
+            result[0] = result[0] + self.get_buffer("noise").index_select(0, step) * tensor
+        return result
+
+    def _row(self, row: int, columns: Sequence[Tensor], step: Tensor) -> Tensor:
+        present = dict(self.named_buffers())
+        terms = [
+            present[f"m{row}{column}"].index_select(0, step) * tensor
+            for column, tensor in enumerate(columns)
+            if f"m{row}{column}" in present
+        ]
+        total = terms[0]
+        for term in terms[1:]:
+            total = total + term
+        return total
+
+
 class Denoise(nn.Module):
-    """One DDIM step with classifier-free guidance: x' = A_i x + B_i m (DESIGN: the schedule is inside)."""
+    """One step of the sampler; guidance by two evaluations ("cfg"), or by the weights themselves ("distilled")."""
 
     times: Tensor
-    a: Tensor
-    b: Tensor
+    input_scale: Tensor | None
+    update: LinearUpdate
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, config: ModelConfig, unet: nn.Module) -> None:
         super().__init__()
-        self.unet = model.unet
-        table = step_table(model.config.schedule)
+        self.unet = unet
+        self.channels = config.latent_shape[1]
+        table = step_table(config.schedule)
+        self.update = LinearUpdate(table)
         with torch.no_grad():
-            times = model.unet.embed_time(torch.tensor(table.timesteps))  # (N, time_width)
-        self.register_buffer("times", times)
-        self.register_buffer("a", torch.tensor(table.a, dtype=torch.float64).float())
-        self.register_buffer("b", torch.tensor(table.b, dtype=torch.float64).float())
+            self.register_buffer("times", time_embeddings(config, unet, table))  # (N, time_width)
+        scales = torch.tensor(table.inputs, dtype=torch.float64)
+        self.register_buffer("input_scale", None if bool((scales == 1).all()) else scales.float())
 
     def forward(
-        self, latents: Tensor, step: Tensor, context: Tensor, null_context: Tensor, guidance: Tensor
-    ) -> Tensor:
-        """latents (1, C, h, w), step int32 (1,), both contexts (1, L, D), guidance (1,) -> latents (1, C, h, w)."""
+        self,
+        latents: Tensor,
+        step: Tensor,
+        context: Tensor,
+        null_context: Tensor | None = None,
+        guidance: Tensor | None = None,
+        memory: Tensor | None = None,
+        noise: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """One step further: latents (1, C, h, w), or latents and memory (1, M * C, h, w).
+
+        latents and noise (1, C, h, w), step int32 (1,), both contexts (1, L, D), guidance (1,); the optional ones are
+        given where `denoise_signature` has them.
+        """
+        shown = latents if self.input_scale is None else latents * self.input_scale.index_select(0, step)
         time = self.times.index_select(0, step)  # (1, time_width)
-        both = torch.cat([null_context, context])  # (2, L, D)
-        predicted = self.unet.predict(torch.cat([latents, latents]), time, both)  # (2, C, h, w)
-        output = combine_guidance(predicted[:1], predicted[1:], guidance)
-        return self.a.index_select(0, step) * latents + self.b.index_select(0, step) * output
+        if null_context is None or guidance is None:
+            output = self.unet.predict(shown, time, context)  # type: ignore[operator]
+        else:
+            output = self._guided(shown, time, torch.cat([null_context, context]), guidance)
+        state = [latents, *self._remembered(memory)]
+        latents, *rest = self.update(state, output, step, [] if noise is None else [noise])
+        return (latents, torch.cat(rest, dim=1) if len(rest) > 1 else rest[0]) if rest else latents
+
+    def _guided(self, latents: Tensor, time: Tensor, both: Tensor, guidance: Tensor) -> Tensor:
+        """Two evaluations, contexts (2, L, D), combined: (1, C, h, w)."""
+        predicted = self.unet.predict(torch.cat([latents, latents]), time, both)  # type: ignore[operator]
+        return combine_guidance(predicted[:1], predicted[1:], guidance)
+
+    def _remembered(self, memory: Tensor | None) -> list[Tensor]:
+        """The tensors of the memory, each (1, C, h, w)."""
+        size = self.channels
+        return [] if memory is None else [
+            memory[:, row * size : (row + 1) * size] for row in range(self.update.rows - 1)
+        ]
 
 
 class DecodeImage(nn.Module):
     """Latents to a picture in [0, 1]."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, autoencoder: nn.Module) -> None:
         super().__init__()
-        self.autoencoder = model.autoencoder
+        self.autoencoder = autoencoder
 
     def forward(self, latents: Tensor) -> Tensor:
         """latents (1, C, h, w) -> image float32 (1, 3, H, W)."""
-        images = self.autoencoder.decode(latents / self.autoencoder.config.scaling_factor)
-        return (images * 0.5 + 0.5).clamp(0.0, 1.0)
+        return (self.autoencoder.to_images(latents) * 0.5 + 0.5).clamp(0.0, 1.0)  # type: ignore[operator]
 
 
-def build_stages(model: Model) -> Mapping[str, ExportStage]:
-    """The stages of a model by name, in the order in which an app runs them; modules in eval mode."""
-    config = model.config
-    text = (1, config.text.max_tokens)
-    context = TensorSpec("context", "float32", config.context_shape)
+class EncodeImage(nn.Module):
+    """A picture in [0, 1] to latents: the mean of the posterior, nothing drawn at random."""
+
+    def __init__(self, autoencoder: nn.Module) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder
+
+    def forward(self, image: Tensor) -> Tensor:
+        """image float32 (1, 3, H, W) -> latents (1, C, h, w)."""
+        return self.autoencoder.to_latents(image * 2.0 - 1.0)  # type: ignore[operator]
+
+
+def time_embeddings(config: ModelConfig, unet: nn.Module, table: StepTable) -> Tensor:
+    """The embedding of every step, with that of the guidance scale where the network has one: (N, time_width)."""
+    timesteps = torch.tensor(table.timesteps)
+    if not config.unet.guidance_width:
+        return unet.embed_time(timesteps)  # type: ignore[operator]
+    return unet.embed_time(timesteps, torch.full_like(timesteps, config.schedule.guidance))  # type: ignore[operator]
+
+
+def denoise_signature(config: ModelConfig) -> Signature:
+    """What `denoise` takes and gives: memory, guidance and noise only where the schedule has them."""
     latents = TensorSpec("latents", "float32", config.latent_shape)
-    image = TensorSpec("image", "float32", (1, 3, config.image_size, config.image_size))
-    stages = (
-        ExportStage(
-            "encode_text",
-            EncodeText(model),
-            (TensorSpec("tokens", "int32", text), TensorSpec("mask", "int32", text)),
-            context,
-        ),
-        ExportStage(
-            "denoise",
-            Denoise(model),
-            (
-                latents,
-                TensorSpec("step", "int32", (1,)),
-                context,
-                TensorSpec("null_context", "float32", config.context_shape),
-                TensorSpec("guidance", "float32", (1,)),
-            ),
-            latents,
-        ),
-        ExportStage("decode_image", DecodeImage(model), (latents,), image),
-    )
-    for stage in stages:
-        stage.module.eval().requires_grad_(False)
-    return {stage.name: stage for stage in stages}
+    context = TensorSpec("context", "float32", config.context_shape)
+    table, guided = step_table(config.schedule), config.schedule.guidance_kind == "cfg"
+    channels, *sides = config.latent_shape[1:]
+    memory = TensorSpec("memory", "float32", (1, table.memory * channels, *sides))
+    state = (latents, memory) if table.memory else (latents,)
+    inputs = [latents, TensorSpec("step", "int32", (1,)), context]
+    if guided:
+        inputs += [TensorSpec("null_context", "float32", config.context_shape), TensorSpec("guidance", "float32", (1,))]
+    if table.memory:
+        inputs.append(memory)
+    if table.stochastic:
+        inputs.append(TensorSpec("noise", "float32", config.latent_shape))
+    return Signature(tuple(inputs), state)
+
+
+def signature(config: ModelConfig, name: str) -> Signature:
+    """Inputs and outputs of a stage; nothing is built."""
+    latents = TensorSpec("latents", "float32", config.latent_shape)
+    image = TensorSpec("image", "float32", config.image_shape)
+    if name == "denoise":
+        return denoise_signature(config)
+    if name == "decode_image":
+        return Signature((latents,), (image,))
+    if name == "encode_image":
+        return Signature((image,), (latents,))
+    length = (1, config.text.max_tokens)
+    names = ("tokens", "mask") if config.text.uses_mask else ("tokens",)
+    context = TensorSpec("context", "float32", config.context_shape)
+    return Signature(tuple(TensorSpec(each, "int32", length) for each in names), (context,))
+
+
+def build_stage(source: StageSource, name: str) -> ExportStage:
+    """One stage of a model, in evaluation mode; only its own network is loaded."""
+    config, network = source.config, source.load_part(PARTS[name])
+    modules = {
+        "encode_text": lambda: (EncodeMaskedText if config.text.uses_mask else EncodeText)(network),
+        "denoise": lambda: Denoise(config, network),
+        "decode_image": lambda: DecodeImage(network),
+        "encode_image": lambda: EncodeImage(network),
+    }
+    found = signature(config, name)
+    return ExportStage(name, modules[name]().eval().requires_grad_(False), found.inputs, found.outputs)
+
+
+def build_stages(source: StageSource, names: Sequence[str] = STAGES) -> Mapping[str, ExportStage]:
+    """Several stages of a model by name."""
+    return {name: build_stage(source, name) for name in names}

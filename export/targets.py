@@ -16,10 +16,13 @@ from typing import cast
 from export.bundle import Bundle
 from export.manifest import RuntimeEntry
 from export.runners import Runner
-from export.stages import ExportStage
+from export.runners.protocol import check_stage
+from export.runners.sequential import SequentialRunner
+from export.stages import ExportStage, Signature, program_outputs
 from mobile_diffusion.errors import ConfigError, ExportError
 
-Stages = Mapping[str, ExportStage]
+LARGE_BUNDLE = 2 * 1024**3
+"""Bytes from which a bundle's programs are loaded a stage at a time."""
 
 
 @dataclass(frozen=True)
@@ -30,17 +33,17 @@ class Runtime:
     title: str
     """For tables and pictures."""
     lowering: str
-    """Module with `lower(stages, folder)`, giving the relative path of each stage's program."""
+    """Module with `lower(stage, folder)`, giving the relative path of the stage's program."""
     runner: str
     """`module:class` of the runner that loads the programs on this machine."""
     folder: str
     """Where in the bundle the programs lie; "" for its root."""
     precision: str
     """Arithmetic inside, by which parity is judged."""
-    shared_program: bool
-    """True when one file holds the three stages as methods."""
-    naming: str
-    """`module:function` that says what the program calls a stage's output; "" where it keeps its name."""
+    named_methods: bool
+    """True when the function in a program has the stage's name; it is "main" otherwise."""
+    renames_outputs: bool
+    """True when no output may have the name of an input."""
     tools: tuple[str, ...]
     """Packages whose versions go into the manifest."""
     extra: str
@@ -50,7 +53,11 @@ class Runtime:
 
     def method(self, stage: str) -> str:
         """The function to call inside the stage's program."""
-        return stage if self.shared_program else "main"
+        return stage if self.named_methods else "main"
+
+    def outputs(self, signature: Signature) -> tuple[str, ...]:
+        """What a program calls the outputs of its stage."""
+        return program_outputs(signature) if self.renames_outputs else tuple(spec.name for spec in signature.outputs)
 
 
 @dataclass(frozen=True)
@@ -70,8 +77,8 @@ EXECUTORCH = Runtime(
     runner="export.runners.executorch:ExecuTorchRunner",
     folder="",
     precision="fp32",
-    shared_program=True,
-    naming="",
+    named_methods=True,
+    renames_outputs=False,
     tools=("executorch", "torchao"),
     extra="export",
     unverified="ran on this computer's processor with XNNPACK; no Android phone, GPU or NPU was used",
@@ -80,11 +87,11 @@ ONNX = Runtime(
     name="onnxruntime",
     title="ONNX Runtime",
     lowering="export.onnx.lower",
-    naming="export.onnx.lower:output_name",
     runner="export.runners.onnxruntime:OnnxRuntimeRunner",
     folder="onnx",
     precision="fp32",
-    shared_program=False,
+    named_methods=False,
+    renames_outputs=True,
     tools=("onnx", "onnxsim", "onnxruntime", "onnxscript"),
     extra="export",
     unverified="ran on this computer's processor; no Android phone, GPU or NPU was used",
@@ -93,11 +100,11 @@ COREML = Runtime(
     name="coreml",
     title="Core ML program (interpreted)",
     lowering="export.coreml.lower",
-    naming="export.coreml.naming:package_output",
     runner="export.runners.coreml_interpreter:CoreMLInterpreterRunner",
     folder="",
     precision="fp16",
-    shared_program=False,
+    named_methods=False,
+    renames_outputs=True,
     tools=("coremltools",),
     extra="export",
     unverified=(
@@ -110,11 +117,11 @@ TORCH = Runtime(
     name="torch",
     title="PyTorch",
     lowering="",
-    naming="",
     runner="",
     folder="",
     precision="fp32",
-    shared_program=False,
+    named_methods=False,
+    renames_outputs=False,
     tools=("torch",),
     extra="",
     unverified="",
@@ -135,36 +142,43 @@ def find_target(name: str) -> Target:
     return TARGETS[name]
 
 
-def lower(runtime: Runtime, stages: Stages, bundle: Path) -> dict[str, str]:
-    """Write the programs of a runtime into a bundle folder; gives the path of each stage's relative to it."""
+def lower(runtime: Runtime, stage: ExportStage, bundle: Path) -> str:
+    """Write a stage's program for a runtime into a bundle folder; gives its path relative to the folder.
+
+    Raises `ExportError` when the runtime's packages are not installed or no program was written.
+    """
     folder = bundle / runtime.folder
     folder.mkdir(parents=True, exist_ok=True)
-    made = _load(runtime.lowering, runtime).lower(stages, folder)
-    paths = {stage: made for stage in stages} if isinstance(made, str) else dict(made)
-    return {stage: (Path(runtime.folder) / path).as_posix() for stage, path in paths.items()}
+    path = Path(runtime.folder) / _load(runtime.lowering, runtime).lower(stage, folder)
+    if not (bundle / path).exists():
+        raise ExportError(f"{runtime.title}: expected a program for {stage.name}, got none from the lowering")
+    return path.as_posix()
 
 
-def output_name(runtime: Runtime, stage: ExportStage) -> str:
-    """What the runtime's program calls the output of a stage."""
-    if not runtime.naming:
-        return stage.output.name
-    module, function = runtime.naming.split(":")
-    return str(getattr(_load(module, runtime), function)(stage))
-
-
-def load_runner(runtime: Runtime, folder: Path, artifacts: Mapping[str, str], threads: int) -> Runner:
-    """Load the programs that `lower` wrote."""
+def load_runner(
+    runtime: Runtime, folder: Path, artifacts: Mapping[str, str], threads: int, one_at_a_time: bool = False
+) -> Runner:
+    """Load the programs that `lower` wrote: all at once, or each when it is asked for."""
     module, name = runtime.runner.split(":")
-    return cast(Runner, getattr(_load(module, runtime), name).load(folder, dict(artifacts), threads=threads))
+    load = getattr(_load(module, runtime), name).load
+    if not one_at_a_time:
+        return cast(Runner, load(folder, dict(artifacts), threads=threads))
+
+    def load_stage(stage: str) -> Runner:
+        check_stage(stage, artifacts)
+        return cast(Runner, load(folder, {stage: artifacts[stage]}, threads=threads))
+
+    return SequentialRunner(runtime.name, threads, load_stage)
 
 
 def open_runner(bundle: Bundle, name: str | None, threads: int) -> tuple[Runtime, Runner]:
-    """Load a runtime of an opened bundle, the primary one for None."""
+    """Load a runtime of an opened bundle, the primary one for None; a large one a stage at a time."""
     entry: RuntimeEntry = bundle.runtime(name)
     if entry.name not in RUNTIMES:
         raise ConfigError(f"{bundle.path}: expected a runtime of {', '.join(RUNTIMES)}, got {entry.name!r}")
     runtime = RUNTIMES[entry.name]
-    return runtime, load_runner(runtime, bundle.path, bundle.artifacts(entry), threads)
+    large = sum(file.size for file in bundle.manifest.files) > LARGE_BUNDLE
+    return runtime, load_runner(runtime, bundle.path, bundle.artifacts(entry), threads, large)
 
 
 def _load(module: str, runtime: Runtime) -> _Backend:
@@ -180,4 +194,4 @@ def _load(module: str, runtime: Runtime) -> _Backend:
 class _Backend:
     """What a lowering module looks like to the type checker."""
 
-    lower: Callable[[Stages, Path], str | dict[str, str]]
+    lower: Callable[[ExportStage, Path], str]

@@ -17,32 +17,42 @@ from export.manifest import MANIFEST, schema
 from export.parity.golden import read_golden
 from export.parity.report import ParityReport, merge
 from export.parity.trajectories import Trajectory, Update
+from export.plan import plan_export
 from export.progress import Progress, part_of, silent
-from export.run import compare_runners
-from export.runners.torch import TorchRunner
-from export.targets import TORCH, open_runner
-from mobile_diffusion.checkpoint import open_checkpoint
+from export.run import compare_runners, open_reference
+from export.targets import TORCH, find_target, open_runner
+from mobile_diffusion.checkpoint import open_source
 from mobile_diffusion.errors import BundleError, CheckpointError
+from mobile_diffusion.formats.options import OpenOptions
 
 _OPENED = 0.2
 """Progress when the files are checked and the checkpoint, if any, is compared."""
 
 
 def verify_bundle(
-    path: Path, checkpoint: Path | None = None, threads: int = 2, progress: Progress = silent
+    path: Path,
+    checkpoint: Path | str | None = None,
+    options: OpenOptions | None = None,
+    threads: int = 2,
+    progress: Progress = silent,
 ) -> ParityReport:
     """Compare every runtime of a bundle with its golden vectors; the report is not yet required to pass.
 
-    Raises `BundleError` for a damaged bundle, `CheckpointError` for a checkpoint that it was not made from.
+    `options` are those with which the checkpoint was opened for the export.  Raises `BundleError` for a damaged
+    bundle, `CheckpointError` for a checkpoint that it was not made from.
     """
     progress(f"checking the files of {path}", 0.0)
     bundle = open_bundle(path)
     check_schema(path)
     trajectories = read_trajectories(bundle)
-    update = Update(bundle.manifest.schedule.a, bundle.manifest.schedule.b)
-    reports = [] if checkpoint is None else [_verify_checkpoint(bundle, checkpoint, trajectories, update, threads)]
+    reports = []
+    if checkpoint is not None:
+        reports.append(_verify_checkpoint(bundle, checkpoint, options, trajectories, threads))
     runners = [open_runner(bundle, entry.name, threads) for entry in bundle.manifest.runtimes]
-    report, _ = compare_runners(runners, trajectories, update, part_of(progress, _OPENED, 1 - _OPENED))
+    part = part_of(progress, _OPENED, 1 - _OPENED)
+    report, _ = compare_runners(
+        runners, trajectories, bundle.settings(), update_of(bundle), depth_of(bundle, trajectories), part
+    )
     reports.append(report)
     progress("compared", 1.0)
     return merge(reports)
@@ -60,21 +70,40 @@ def read_trajectories(bundle: Bundle) -> list[Trajectory]:
     """The golden vectors of a bundle; raises `BundleError` unless they fit its schedule."""
     trajectories = read_golden(bundle.path, bundle.manifest.golden)
     steps = len(bundle.manifest.schedule.timesteps)
-    if not trajectories or any(trajectory.steps != steps for trajectory in trajectories):
-        raise BundleError(f"{bundle.path}: expected golden vectors of {steps} steps; export the bundle again")
+    if not trajectories or any(not 1 <= each.steps <= steps - each.first for each in trajectories):
+        raise BundleError(f"{bundle.path}: expected golden vectors of up to {steps} steps; export the bundle again")
     return trajectories
 
 
+def update_of(bundle: Bundle) -> Update:
+    """The solver's tables, as the manifest repeats them."""
+    return Update(bundle.manifest.schedule.update, bundle.manifest.schedule.noise_factors)
+
+
+def depth_of(bundle: Bundle, trajectories: Sequence[Trajectory]) -> str:
+    """How deep the golden vectors allow a comparison to go."""
+    steps = len(bundle.manifest.schedule.timesteps)
+    return "trajectory" if all(each.first + each.steps == steps for each in trajectories) else "step"
+
+
 def _verify_checkpoint(
-    bundle: Bundle, checkpoint: Path, trajectories: Sequence[Trajectory], update: Update, threads: int
+    bundle: Bundle,
+    checkpoint: Path | str,
+    options: OpenOptions | None,
+    trajectories: Sequence[Trajectory],
+    threads: int,
 ) -> ParityReport:
     """Hold PyTorch against the golden vectors that it once made."""
-    model = open_checkpoint(checkpoint)
+    model = open_source(checkpoint, options)
     wanted = bundle.manifest.model.source_sha256
     if model.source_hash != wanted:
         raise CheckpointError(
             f"{checkpoint}: expected the checkpoint {wanted[:12]}... that {bundle.path} was made from, "
             f"got {model.source_hash[:12]}...; give that one, or export this one"
         )
-    report, _ = compare_runners([(TORCH, TorchRunner.from_model(model, threads=threads))], trajectories, update)
+    images = any(stage.name == "encode_image" for stage in bundle.manifest.stages)
+    plan = plan_export(model.config, find_target(bundle.manifest.target), images=images, threads=threads)
+    runners = [(TORCH, open_reference(model, plan))]
+    depth = depth_of(bundle, trajectories)
+    report, _ = compare_runners(runners, trajectories, bundle.settings(), update_of(bundle), depth)
     return report

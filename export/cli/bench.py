@@ -36,9 +36,9 @@ def bench(
         trajectory = read_trajectories(opened)[0]
         progress("timing", 0.1)
         runners = [open_runner(opened, entry.name, threads)[1] for entry in opened.manifest.runtimes]
-        report = measure_latency(runners, trajectory)
+        report = measure_latency(runners, trajectory, opened.settings())
         progress("timed", 1.0)
     if json_only:
         typer.echo(json.dumps(report.to_dict(), indent=1))
     else:
-        results().print(latency_table(report, trajectory.steps))
+        results().print(latency_table(report, opened.settings().steps))

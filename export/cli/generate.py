@@ -9,21 +9,29 @@ import typer
 
 from export.cli.display import progress_bar, results
 from export.cli.export import Threads
+from export.cli.opening import opens_checkpoint
+from mobile_diffusion.formats.options import OpenOptions
 
 
+@opens_checkpoint
 def generate(
     prompt: Annotated[str, typer.Argument(help="What to draw.")],
+    options: OpenOptions,
     seed: Annotated[int, typer.Option(help="0 to 2^64 - 1; the same seed gives the same picture everywhere.")] = 0,
     out: Annotated[Path, typer.Option("--out", "-o", help="PNG to write.")] = Path("picture.png"),
-    model: Annotated[Path, typer.Option(help="Checkpoint to draw with.")] = Path("assets/emoji"),
+    model: Annotated[str, typer.Option(help="Checkpoint to draw with: folder, file or hub id.")] = "assets/emoji",
     bundle: Annotated[Path | None, typer.Option(help="Draw with this exported bundle instead.")] = None,
     runtime: Annotated[
         str | None,
         typer.Option(help="Runtime of the bundle, for example onnxruntime; its primary one by default."),
     ] = None,
-    guidance: Annotated[float | None, typer.Option(help="Guidance scale, 0 to 30; the model's own by default.")] = None,
-    steps: Annotated[
-        int | None, typer.Option(help="Sampling steps; the model's own by default, and fixed in a bundle.")
+    negative: Annotated[str, typer.Option(help="What the picture should not show.")] = "",
+    image: Annotated[Path | None, typer.Option(help="Picture to begin with.")] = None,
+    strength: Annotated[
+        float | None, typer.Option(help="How much of --image is drawn anew, above 0 to 1; 0.8 by default.")
+    ] = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="Black and white picture: only its white part of --image is drawn anew.")
     ] = None,
     threads: Threads = 2,
 ) -> None:
@@ -37,12 +45,17 @@ def generate(
 
     from export.draw import check_picture_path, open_artist
     from export.report.pictures import save_picture
-    from mobile_diffusion.pipeline import draw
+    from export.start import open_start
+    from mobile_diffusion.drawing import draw
+    from mobile_diffusion.errors import PromptError
 
     check_picture_path(out)
     with progress_bar() as progress:
         progress("opening the model", 0.0)
-        artist = open_artist(model, bundle, runtime, steps, threads)
+        artist = open_artist(model, bundle, options, runtime, threads)
+        start = open_start(image, strength, mask, artist.settings)
+        if start is not None and not artist.images:
+            raise PromptError(f"--image: expected a bundle that was exported with --image-to-image, got {bundle}")
         count = artist.settings.steps
         pixels = draw(
             artist.run_stage,
@@ -50,8 +63,10 @@ def generate(
             artist.settings,
             prompt,
             seed,
-            guidance,
-            on_step=lambda step, _: progress(f"drawing with {artist.title}", (step + 1) / (count + 1)),
+            options.guidance if bundle is not None else None,
+            lambda step, _: progress(f"drawing with {artist.title}", (step + 1) / (count + 1)),
+            negative,
+            start,
         )
     save_picture(Image.fromarray(pixels), out)
     results().print(f"{out}: {prompt[:60]!r} seed {seed}, by {artist.title}", soft_wrap=True)

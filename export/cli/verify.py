@@ -9,12 +9,16 @@ import typer
 
 from export.cli.display import progress_bar, results
 from export.cli.export import Threads
+from export.cli.opening import opens_checkpoint
+from mobile_diffusion.formats.options import OpenOptions
 
 
+@opens_checkpoint
 def verify(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
+    options: OpenOptions,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="Checkpoint it was made from: run PyTorch again, too.")
+        str | None, typer.Option(help="Checkpoint it was made from, opened as then: run PyTorch again, too.")
     ] = None,
     threads: Threads = 2,
 ) -> None:
@@ -28,7 +32,7 @@ def verify(
     from export.verify import verify_bundle
 
     with progress_bar() as progress:
-        report = verify_bundle(bundle, checkpoint, threads, progress)
+        report = verify_bundle(bundle, checkpoint, options, threads, progress)
     results().print(parity_table(report))
     report.require()
     results().print(f"{bundle}: every file as the manifest says, all gates passed", soft_wrap=True)

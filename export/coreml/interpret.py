@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from export.coreml.naming import stage_outputs
 from export.coreml.ops_elementwise import DTYPES, ELEMENTWISE, Operation
 from export.coreml.ops_nn import NEURAL
 from export.coreml.ops_shape import SHAPE
+from export.coreml.storage import mapped_weights
 from export.coreml.structure import signature
 from export.coreml.toolchain import import_coremltools, quiet_logs
 from export.runners.protocol import check_arrays
@@ -33,6 +35,10 @@ OPS: dict[str, Operation] = {**ELEMENTWISE, **SHAPE, **NEURAL}
 """Every operation that is interpreted, by its MIL name."""
 ROUNDED = frozenset({**ELEMENTWISE, **NEURAL})
 """Operations whose float16 results are rounded; the others only move numbers."""
+LARGE = 2**16
+"""Elements from which a float16 constant stays in its file until an operation wants it in float32."""
+CHUNK = 2**20
+"""Elements that are rounded at a time."""
 PRECISIONS = ("as-stored", "float32")
 """Round where the program says float16, or compute all in float32, to tell rounding from a wrong graph."""
 
@@ -72,7 +78,7 @@ class Program:
     """Output name of the package to output name of the stage (naming.py)."""
     instructions: tuple[Instruction, ...]
     constants: dict[int, Value]
-    """Values of the constant slots, float16 weights already in float32."""
+    """Values of the constant slots; large float16 weights are views of the package's file."""
     input_slots: dict[str, int]
     output_slots: dict[str, int]
     precision: str = "as-stored"
@@ -133,19 +139,43 @@ def array_of(value: Value) -> np.ndarray:
 def execute(instruction: Instruction, values: dict[int, Value], rounding: bool) -> None:
     """Compute one instruction's results into `values` and forget what is not needed any more."""
     operands = {
-        name: tuple(values[one] for one in slot) if isinstance(slot, tuple) else values[slot]
+        name: tuple(wide(values[one]) for one in slot) if isinstance(slot, tuple) else wide(values[slot])
         for name, slot in instruction.operands.items()
     }
     results = instruction.function(**operands)
     results = results if isinstance(results, tuple) else (results,)
+    read = memory_of(operands.values())
+    del operands  # float32 forms of weights
     for slot, dtype, result in zip(instruction.results, instruction.dtypes, results, strict=True):
         if result.dtype != DTYPES[dtype]:
             where = f"{instruction.operation} {instruction.name!r}"
             raise ExportError(f"{where}: expected {dtype}, got {result.dtype}")
         half = dtype == "fp16" and rounding and instruction.operation in ROUNDED
-        values[slot] = result.half().float() if half else result
+        values[slot] = rounded(result, bool(memory_of([result]) & read)) if half else result
     for slot in instruction.last_uses:
         del values[slot]
+
+
+def memory_of(values: Iterable[Value | tuple[Value, ...]]) -> set[int]:
+    """Where the numbers of tensors lie: two that have a place in common may share them."""
+    flat = (one for value in values for one in (value if isinstance(value, tuple) else (value,)))
+    return {one.untyped_storage().data_ptr() for one in flat if isinstance(one, Tensor)}
+
+
+def wide(value: Value) -> Value:
+    """A value as operations take it: what is held in float16 in float32."""
+    return value.float() if isinstance(value, Tensor) and value.dtype == torch.float16 else value
+
+
+def rounded(value: Tensor, shared: bool) -> Tensor:
+    """A float32 tensor with every number rounded to float16: in place, unless others share its memory.
+
+    In pieces, because the attention scores of Stable Diffusion alone take a gigabyte.
+    """
+    value = value.clone() if shared else value.contiguous()
+    for piece in value.view(-1).split(CHUNK):
+        piece.copy_(piece.half())
+    return value
 
 
 class Slots:
@@ -196,10 +226,12 @@ def dtype_of(variable: Any) -> str:
 
 
 def constant(variable: Any) -> Value:
-    """A constant as the interpreter holds it: a string, or a tensor of float32, int32 or bool."""
+    """A constant as the interpreter holds it: a string, or a tensor of float32, int32, bool or, if large, float16."""
     value = variable.val
     if isinstance(value, str):
         return value
+    if isinstance(value, np.ndarray) and value.dtype == np.float16 and value.size >= LARGE:
+        return torch.from_numpy(value)
     array = np.array(value)
     kind = {"f": np.float32, "i": np.int32, "u": np.int32, "b": np.bool_}[array.dtype.kind]
     return torch.from_numpy(np.ascontiguousarray(array).astype(kind).reshape(array.shape))
@@ -221,7 +253,7 @@ def read_package(path: Path) -> tuple[Any, dict[str, Any], Any]:
     """Specification, inputs and body of a saved package's program."""
     ct = import_coremltools()
     try:
-        with quiet_logs():
+        with quiet_logs(), mapped_weights():
             from coremltools.converters.mil.frontend.milproto.load import load
 
             model = ct.models.MLModel(str(path), skip_model_load=True)

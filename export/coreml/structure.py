@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from export.coreml.naming import package_output
+from export.coreml.naming import package_name
 from export.coreml.toolchain import import_coremltools
 from export.stages import ExportStage, TensorSpec
 from mobile_diffusion.errors import ExportError
@@ -58,8 +58,8 @@ def tensor_spec(value: Any) -> TensorSpec:
 
 def check_signature(spec: Any, stage: ExportStage) -> None:
     """ExportError unless names, dtypes and shapes are those of the stage."""
-    output = TensorSpec(package_output(stage), stage.output.dtype, stage.output.shape)
-    expected = (stage.inputs, (output,))
+    outputs = (TensorSpec(package_name(stage, spec), spec.dtype, spec.shape) for spec in stage.outputs)
+    expected = (stage.inputs, tuple(outputs))
     if signature(spec) != expected:
         raise ExportError(f"{stage.name}: expected the Core ML signature {expected}, got {signature(spec)}")
 

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
+from typing import Any
 
 from mobile_diffusion.errors import ExportError
 
@@ -53,6 +54,31 @@ def without_bars() -> Iterator[None]:
     finally:
         for (module, attribute), bar in zip(modules, bars, strict=True):
             setattr(module, attribute, bar)
+
+
+@contextmanager
+def without_validation() -> Iterator[None]:
+    """Leave out coremltools' check of its own program behind each of its hundred passes.
+
+    It walks the whole graph every time, a third of what is left of a conversion.  The finished program is checked
+    in the same way when it is written out.
+    """
+    manager = importlib.import_module("coremltools.converters.mil.mil.passes.pass_pipeline").PassPipelineManager
+    program = importlib.import_module("coremltools.converters.mil.mil.program").Program
+    apply, validate = manager.apply_pipeline, program.validate
+
+    def apply_unchecked(*args: Any, **options: Any) -> None:
+        program.validate = lambda *args, **options: None
+        try:
+            apply(*args, **options)
+        finally:
+            program.validate = validate
+
+    manager.apply_pipeline = staticmethod(apply_unchecked)
+    try:
+        yield
+    finally:
+        manager.apply_pipeline = staticmethod(apply)
 
 
 def import_coremltools() -> ModuleType:

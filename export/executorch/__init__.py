@@ -1,6 +1,1 @@
-"""Lowering to ExecuTorch, for Android."""
-
-PROGRAM = "model.pte"
-"""The file that holds the three stages."""
-SIGNATURE = "model.json"
-"""Beside it: names, dtypes and shapes of inputs and outputs, and how much of each stage is delegated."""
+"""Lowering to ExecuTorch, for Android: `<stage>.pte`, and beside it the stage's signature, `<stage>.json`."""

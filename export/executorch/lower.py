@@ -1,51 +1,29 @@
-"""The stages as one ExecuTorch program, `model.pte`: a method a stage, on XNNPACK, in float32.
+"""A stage as an ExecuTorch program, `<stage>.pte`: one method of the stage's name, on XNNPACK, in float32.
 
-The modules are rewritten first (rewrites/xnnpack.py), so that each stage is one delegate and what is left outside is
-the look-up of a step or token.  Beside the program lies `model.json`: its signature, because a .pte knows the order of
-its inputs but not their names, and how much of every stage XNNPACK has taken.
+The module is rewritten first (rewrites/xnnpack.py), so that it is one delegate and what is left outside is the look-up
+of a step or token.  Beside the program lies `<stage>.json`: its signature, because a .pte knows the order of its
+inputs but not their names, how much of the stage XNNPACK has taken, and the memory that is planned outside of it.
+The lowering itself is upstream's, made quick (passes.py) and without copies of the weights (weights.py).
 """
 
 from __future__ import annotations
 
 import json
-import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from unittest.mock import patch
+from typing import Any
 
 import torch
-from executorch.backends.xnnpack import xnnpack_preprocess
-from executorch.backends.xnnpack._passes import XNNPACKPassManager, XNNPACKRemoveCloneOpsTransform
-from executorch.backends.xnnpack._passes.channels_last_tagged_reshape_pass import ChannelsLastTaggedReshapePass
-from executorch.backends.xnnpack._passes.convert_to_linear import ConvertToLinearPass
-from executorch.backends.xnnpack._passes.decompose_cat import DecomposeConcatenate
-from executorch.backends.xnnpack._passes.fuse_activation_pass import FuseActivationPass
-from executorch.backends.xnnpack._passes.remove_redundant_copy_pass import RemoveRedundantCopyPass
-from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 from executorch.backends.xnnpack.utils.configs import get_transform_passes, get_xnnpack_edge_compile_config
-from executorch.exir import to_edge_transform_and_lower
-from executorch.exir.passes.memory_format_ops_pass import DimOrderOpsRevertPass
+from executorch.exir import ExecutorchProgramManager, to_edge_transform_and_lower
 from torch.export import ExportedProgram
 
-from export.executorch import PROGRAM, SIGNATURE
+from export.executorch.passes import Partitioner, decompose, quick_passes
+from export.executorch.weights import deferred_weights
 from export.rewrites.xnnpack import rewrite
 from export.stages import ExportStage
-
-PASSES = [
-    XNNPACKRemoveCloneOpsTransform,
-    DimOrderOpsRevertPass,
-    ConvertToLinearPass,
-    FuseActivationPass,
-    DecomposeConcatenate,
-    ChannelsLastTaggedReshapePass,
-    RemoveRedundantCopyPass,
-]
-"""XNNPACK's passes, in its order, that apply to a float32 graph of our operations.  Each retraces the whole graph, so
-the ten left out (batch norm, bilinear upsampling, quantisation, 1-D convolution, ...) would double the time.
-`ConvertToSDPAPass` must be left out: it finds a part of our explicit attention and fails for want of a mask."""
+from mobile_diffusion.errors import ExportError
 
 
 @dataclass(frozen=True)
@@ -56,74 +34,63 @@ class Delegation:
     """Subgraphs that XNNPACK runs; one is best."""
     undelegated: dict[str, int]
     """Operations outside of them, and how often each occurs."""
+    planned_bytes: int
+    """Memory for what the delegates and those operations hand to one another, inputs and outputs included."""
 
 
-def lower(stages: Mapping[str, ExportStage], folder: Path) -> dict[str, str]:
-    """Write `model.pte` and `model.json` into `folder`; gives each stage's file, which is the same for all."""
-    programs = {name: _export(stage) for name, stage in stages.items()}
-    with _quick_passes():
+def lower(stage: ExportStage, folder: Path) -> str:
+    """Write `<stage>.pte` and `<stage>.json` into `folder`; gives the former's relative path.
+
+    The stage's weights are referred to until they are written: they must not change meanwhile.
+    Raises `ExportError` when the stage cannot be lowered, or XNNPACK takes nothing of it.
+    """
+    with deferred_weights():
+        program = convert(stage)
+        delegation = inspect(program, stage.name)
+        if delegation.delegates == 0:
+            raise ExportError(f"{stage.name}: expected a program on XNNPACK, got {delegation.undelegated} undelegated")
+        path = folder / f"{stage.name}.pte"
+        with path.open("wb") as file:
+            program.write_to_file(file)
+    path.with_suffix(".json").write_text(json.dumps(_signature(stage, delegation), indent=2) + "\n", encoding="utf-8")
+    return path.name
+
+
+@torch.no_grad()
+def convert(stage: ExportStage) -> ExecutorchProgramManager:
+    """The stage as an ExecuTorch program, not yet written."""
+    program = decompose(torch.export.export(rewrite(stage.module), (), stage.example()))
+    with quick_passes():
         edge = to_edge_transform_and_lower(
-            programs,
+            {stage.name: program},
             transform_passes=get_transform_passes(),
-            partitioner=[_Partitioner()],
+            partitioner=[Partitioner()],
             compile_config=get_xnnpack_edge_compile_config(),
         )
-        delegation = {name: count_delegates(edge.exported_program(name)) for name in stages}
-        program = edge.to_executorch()
-    with (folder / PROGRAM).open("wb") as file:
-        program.write_to_file(file)
-    _write_signature(stages, delegation, folder / SIGNATURE)
-    return {name: PROGRAM for name in stages}
+        return edge.to_executorch()
 
 
-def count_delegates(program: ExportedProgram) -> Delegation:
-    """What of a lowered program is delegated."""
-    targets = [node.target for node in program.graph.nodes if node.op == "call_function"]
-    names = Counter(getattr(target, "__name__", str(target)) for target in targets)
+def inspect(program: ExecutorchProgramManager, method: str) -> Delegation:
+    """What of a program's method is delegated."""
+    (plan,) = (plan for plan in program.executorch_program.execution_plan if plan.name == method)
+    names = count_operations(program.exported_program(method))
     delegates = names.pop("executorch_call_delegate", 0)
-    names.pop("getitem", None)  # takes an output of a delegate; no operation at run time
-    return Delegation(delegates, dict(sorted(names.items())))
+    return Delegation(delegates, dict(sorted(names.items())), sum(plan.non_const_buffer_sizes))
 
 
-def _export(stage: ExportStage) -> ExportedProgram:
-    return torch.export.export(rewrite(stage.module), stage.example())
+def count_operations(program: ExportedProgram) -> Counter[str]:
+    """Operations of a lowered program by name, without those that do nothing at run time."""
+    nodes = [node for node in program.graph.nodes if node.op == "call_function"]
+    names = Counter(getattr(node.target, "__name__", str(node.target)) for node in nodes)
+    for idle in ("getitem", "alloc"):  # takes an output of a delegate; names planned memory
+        names.pop(idle, None)
+    return names
 
 
-def _write_signature(stages: Mapping[str, ExportStage], delegation: Mapping[str, Delegation], path: Path) -> None:
-    """Inputs in order, output and delegation of every stage."""
-    signature = {
-        name: {
-            "inputs": [asdict(spec) for spec in stage.inputs],
-            "output": asdict(stage.output),
-            "delegation": asdict(delegation[name]),
-        }
-        for name, stage in stages.items()
+def _signature(stage: ExportStage, delegation: Delegation) -> dict[str, Any]:
+    return {
+        "stage": stage.name,
+        "inputs": [asdict(spec) for spec in stage.inputs],
+        "outputs": [asdict(spec) for spec in stage.outputs],
+        "delegation": asdict(delegation),
     }
-    path.write_text(json.dumps(signature, indent=2) + "\n", encoding="utf-8")
-
-
-class _Partitioner(XnnpackPartitioner):  # type: ignore[misc]
-    """XNNPACK's partitioner without its second opinion on every operation that it wants kept whole.
-
-    Asking costs three more decompositions of each program.  The answer is yes for all that our stages contain: what
-    the partitioner then does not take would be counted as undelegated.
-    """
-
-    def ops_to_not_decompose(
-        self, ep: ExportedProgram
-    ) -> tuple[list[torch._ops.OpOverload], Callable[[torch.fx.Node], bool] | None]:
-        wanted, _ = super().ops_to_not_decompose(ep)
-        present = {node.target for node in ep.graph.nodes}
-        return [operation for operation in wanted if operation in present], None
-
-
-@contextmanager
-def _quick_passes() -> Iterator[None]:
-    """Run of XNNPACK's passes only PASSES, and leave out the warnings of torch's own use of old names."""
-
-    def few_passes(program: ExportedProgram, passes: object = None) -> XNNPACKPassManager:
-        return XNNPACKPassManager(program, PASSES)
-
-    with patch.object(xnnpack_preprocess, "XNNPACKPassManager", few_passes), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

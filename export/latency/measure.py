@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from export.parity.trajectories import Trajectory
+from export.parity.trajectories import Trajectory, latents_of, step_inputs
 from export.runners import Runner
 from export.stages import ExportStage, TensorSpec
+from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import ExportError
 
 Inputs = Mapping[str, Mapping[str, np.ndarray]]
@@ -31,6 +32,8 @@ KINDS = {"runtime": "runtime", "interpreter": "interpreted: not a device time"}
 PACKAGES = {"coreml-interpreter": "coremltools", "coreml-native": "coremltools"}
 """Package whose version is recorded for a runner, where it has not the runner's name."""
 WARMUP, RUNS = 2, 10
+BUDGET_S = 30.0
+"""Seconds after which a stage is not run again, warm-up and runs each: one call of a large model may take that long."""
 LARGEST_TOKEN = 1000
 """Random token ids stay below it; every vocabulary is larger."""
 
@@ -100,28 +103,35 @@ class LatencyReport:
 
 
 def measure(
-    runner: Runner, stages: Mapping[str, ExportStage], warmup: int = WARMUP, runs: int = RUNS, seed: int = 0
+    runner: Runner,
+    stages: Mapping[str, ExportStage],
+    warmup: int = WARMUP,
+    runs: int = RUNS,
+    seed: int = 0,
+    budget_s: float = BUDGET_S,
 ) -> LatencyReport:
     """Time `stages` on a runner, with random inputs from `seed`."""
     conditions = read_conditions()
-    return LatencyReport(conditions, (time_runner(runner, random_inputs(stages, seed), warmup, runs),))
+    return LatencyReport(conditions, (time_runner(runner, random_inputs(stages, seed), warmup, runs, budget_s),))
 
 
 def measure_latency(
-    runners: Sequence[Runner], reference: Trajectory, warmup: int = WARMUP, runs: int = RUNS
+    runners: Sequence[Runner], reference: Trajectory, settings: DrawSettings, warmup: int = WARMUP, runs: int = RUNS
 ) -> LatencyReport:
     """Time all stages on every runner, with the inputs of a recorded picture."""
-    conditions, inputs = read_conditions(), recorded_inputs(reference)
+    conditions, inputs = read_conditions(), recorded_inputs(reference, settings)
     return LatencyReport(conditions, tuple(time_runner(runner, inputs, warmup, runs) for runner in runners))
 
 
-def time_runner(runner: Runner, inputs: Inputs, warmup: int = WARMUP, runs: int = RUNS) -> RunnerLatency:
+def time_runner(
+    runner: Runner, inputs: Inputs, warmup: int = WARMUP, runs: int = RUNS, budget_s: float = BUDGET_S
+) -> RunnerLatency:
     """Time every stage of `inputs` on a runner; raises `ExportError` if there is nothing to time."""
     if runs < 1 or warmup < 0:
         raise ExportError(f"expected at least one run and no negative warm-up, got runs={runs}, warmup={warmup}")
     kind = "interpreter" if runner.name.endswith("interpreter") else "runtime"
     threads = getattr(runner, "threads", None)
-    times = tuple(_time_stage(runner, stage, arrays, warmup, runs) for stage, arrays in inputs.items())
+    times = tuple(_time_stage(runner, stage, arrays, warmup, runs, budget_s) for stage, arrays in inputs.items())
     return RunnerLatency(runner.name, kind, _version(runner.name), threads, times)
 
 
@@ -131,19 +141,12 @@ def random_inputs(stages: Mapping[str, ExportStage], seed: int) -> dict[str, dic
     return {name: {spec.name: _random(spec, generator) for spec in stage.inputs} for name, stage in stages.items()}
 
 
-def recorded_inputs(reference: Trajectory) -> dict[str, dict[str, np.ndarray]]:
+def recorded_inputs(reference: Trajectory, settings: DrawSettings) -> dict[str, dict[str, np.ndarray]]:
     """Inputs of every stage when a recorded picture is drawn: its prompt, its first step, its last latents."""
-    denoise = {
-        "latents": reference.latents[:1],
-        "step": np.zeros(1, np.int32),
-        "context": reference.context,
-        "null_context": reference.null_context,
-        "guidance": np.array([reference.guidance], np.float32),
-    }
     return {
-        "encode_text": {"tokens": reference.tokens, "mask": reference.mask},
-        "denoise": denoise,
-        "decode_image": {"latents": reference.latents[-1:]},
+        "encode_text": dict(reference.prompts["context"]),
+        "denoise": step_inputs(reference, settings, reference.contexts, reference.states[:1], reference.first),
+        "decode_image": {"latents": latents_of(reference.states[-1:], settings)},
     }
 
 
@@ -153,16 +156,25 @@ def read_conditions() -> Conditions:
     return Conditions(_processor(), os.cpu_count() or 1, f"{platform.system()} {platform.machine()}", load)
 
 
-def _time_stage(runner: Runner, stage: str, arrays: Mapping[str, np.ndarray], warmup: int, runs: int) -> StageLatency:
-    for _ in range(warmup):
-        runner.run(stage, **arrays)
-    times = []
-    for _ in range(runs):
+def _time_stage(
+    runner: Runner, stage: str, arrays: Mapping[str, np.ndarray], warmup: int, runs: int, budget_s: float
+) -> StageLatency:
+    _timed(runner, stage, arrays, warmup, budget_s)
+    times = _timed(runner, stage, arrays, runs, budget_s)
+    first, median, third = (float(value) for value in np.percentile(times, (25, 50, 75)))
+    return StageLatency(stage, median, first, third, len(times))
+
+
+def _timed(
+    runner: Runner, stage: str, arrays: Mapping[str, np.ndarray], runs: int, budget_s: float
+) -> list[float]:
+    """Milliseconds of up to `runs` calls, fewer when they exceed the budget, but one at least of those asked for."""
+    times: list[float] = []
+    while len(times) < runs and sum(times) < budget_s * 1000:
         start = time.perf_counter()
         runner.run(stage, **arrays)
         times.append((time.perf_counter() - start) * 1000)
-    first, median, third = (float(value) for value in np.percentile(times, (25, 50, 75)))
-    return StageLatency(stage, median, first, third, runs)
+    return times
 
 
 def _random(spec: TensorSpec, generator: np.random.Generator) -> np.ndarray:

@@ -1,7 +1,8 @@
-"""The stages as three ONNX models in float32, simplified by onnxsim.
+"""A stage as an ONNX model in float32, simplified by onnxsim.
 
 A stage's output that has the name of one of its inputs (`latents`) is called `latents_out` in the model, because ONNX
-names every value once; the model's metadata maps it back, and a runner gives it under the stage's name.
+names every value once; the model's metadata maps it back, and a runner gives it under the stage's name.  The weights
+never pass through a protobuf (weights.py), so that Stable Diffusion's U-Net needs no more memory than its weights.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import onnx
 import onnxsim
 import torch
+from onnxscript import ir
 
 from export.onnx import OUTPUTS_KEY
-from export.stages import ExportStage
+from export.onnx.weights import detach, save
+from export.stages import ExportStage, program_outputs
 from mobile_diffusion.errors import ExportError
 
 OPSET = 18
@@ -28,40 +30,38 @@ OPSET = 18
 and old enough for every ONNX Runtime since 1.14."""
 FORBIDDEN = frozenset({"Sin", "Cos"})
 """The schedule is a table: a sinusoid in a graph means that a time embedding is computed on the phone."""
-SINGLE_FILE_LIMIT = 2**31 - 2**20
-"""Bytes of a protobuf file, less room for the graph; a larger model gets its weights in a file beside it."""
 
 
-def lower(stages: Mapping[str, ExportStage], folder: Path) -> dict[str, str]:
-    """Write `<stage>.onnx` of every stage into `folder`; gives the relative paths."""
-    for name, stage in stages.items():
-        _save(simplify(convert(stage), name), folder / f"{name}.onnx")
-    return {name: f"{name}.onnx" for name in stages}
+def lower(stage: ExportStage, folder: Path) -> str:
+    """Write `<stage>.onnx` into `folder`, and `<stage>.onnx.data` if it is large; gives the former's relative path.
+
+    Raises `ExportError` when the stage cannot be converted, or the model that was written is not a valid one.
+    """
+    program = convert(stage)
+    weights = detach(program)
+    skeleton = ir.to_proto(program)
+    _set_metadata(skeleton, stage)
+    path = folder / f"{stage.name}.onnx"
+    save(simplify(skeleton, stage.name), weights, path)
+    check(path)
+    return path.name
 
 
-def output_name(stage: ExportStage) -> str:
-    """What the stage's output is called in its model."""
-    name = stage.output.name
-    return f"{name}_out" if name in {spec.name for spec in stage.inputs} else name
-
-
-def convert(stage: ExportStage) -> onnx.ModelProto:
-    """The stage as a model, not yet simplified."""
+def convert(stage: ExportStage) -> ir.Model:
+    """The stage as a model, not yet simplified; its initializers are views of the stage's own tensors."""
     with _quiet():
         program = torch.onnx.export(
             stage.module,
-            stage.example(),
+            kwargs=stage.example(),
             dynamo=True,
             opset_version=OPSET,
             input_names=[spec.name for spec in stage.inputs],
-            output_names=[output_name(stage)],
+            output_names=program_outputs(stage),
             verbose=False,
         )
     if program is None:
         raise ExportError(f"{stage.name}: expected an ONNX program, got none from torch.onnx.export")
-    model = program.model_proto
-    _set_metadata(model, stage)
-    return model
+    return program.model
 
 
 def simplify(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
@@ -77,18 +77,21 @@ def simplify(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     return simplified
 
 
+def check(path: Path) -> None:
+    """Raise `ExportError` unless the model at `path`, with the file of its weights, is a valid one."""
+    try:
+        onnx.checker.check_model(path)
+    except onnx.checker.ValidationError as error:
+        raise ExportError(f"{path}: expected a valid ONNX model, got one with {str(error).splitlines()[0]}") from error
+
+
 def _set_metadata(model: onnx.ModelProto, stage: ExportStage) -> None:
     """Our names, and nothing of the exporter's notes on where each node came from: they name local files."""
     for item in (*model.graph.node, model.graph, *model.functions):
         del item.metadata_props[:]
     del model.metadata_props[:]
-    model.metadata_props.add(key=OUTPUTS_KEY, value=json.dumps({output_name(stage): stage.output.name}))
-
-
-def _save(model: onnx.ModelProto, path: Path) -> None:
-    """One file, or a second one with the weights where the first would be too large."""
-    external: dict[str, Any] = {"save_as_external_data": True, "location": f"{path.name}.data"}
-    onnx.save_model(model, path, **(external if model.ByteSize() > SINGLE_FILE_LIMIT else {}))
+    names = dict(zip(program_outputs(stage), (spec.name for spec in stage.outputs), strict=True))
+    model.metadata_props.add(key=OUTPUTS_KEY, value=json.dumps(names))
 
 
 @contextlib.contextmanager

@@ -29,6 +29,7 @@ class Limit:
 THRESHOLDS: Mapping[str, tuple[Limit, ...]] = {
     "fp32": (
         Limit("encode_text", "snr_db", 80, "other orders of summation gave 115; a wrong operation gives below 60"),
+        Limit("encode_image", "snr_db", 80, "as the decoder, in the other direction"),
         Limit("denoise", "snr_db", 80, "other orders of summation gave 121; a wrong coefficient stands far below"),
         Limit("prediction", "snr_db", 75, "gave 103; the update divided out, so rounding of x grows by 1 / b"),
         Limit("decode_image", "snr_db", 80, "other orders of summation gave 118; a wrong operation below 60"),
@@ -38,6 +39,7 @@ THRESHOLDS: Mapping[str, tuple[Limit, ...]] = {
     ),
     "fp16": (
         Limit("encode_text", "snr_db", 40, "rounding each result gave 57; devices also accumulate in half"),
+        Limit("encode_image", "snr_db", 40, "as the decoder, in the other direction"),
         Limit("denoise", "snr_db", 40, "rounding each result gave 61; the update itself is in float32"),
         Limit("prediction", "snr_db", 35, "gave 43; guidance w multiplies the errors of its halves by up to 2w - 1"),
         Limit("decode_image", "snr_db", 40, "rounding each result gave 60; devices also accumulate in half"),

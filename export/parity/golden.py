@@ -22,23 +22,16 @@ from mobile_diffusion.errors import BundleError
 
 INDEX = "golden/index.json"
 _DTYPES = {"float32": "<f4", "int32": "<i4"}
-TENSORS = {
-    "tokens": "int32",
-    "mask": "int32",
-    "null_tokens": "int32",
-    "null_mask": "int32",
-    "context": "float32",
-    "null_context": "float32",
-    "latents": "float32",
-    "image": "float32",
-}
-"""Tensors of a case and their dtypes."""
+PREFIXES = {"context": "", "null_context": "null_"}
+"""What the names of `encode_text`'s inputs begin with, for each context."""
+FLOATS = ("states", "image", "source", "encoded")
+"""Tensors of a trajectory beside the contexts; the last two where a picture is redrawn."""
 
 
 def write_golden(folder: Path, trajectories: Sequence[Trajectory]) -> str:
     """Write all trajectories below `folder`/golden; gives the relative path of the index."""
     cases = [_write_case(folder, number, trajectory) for number, trajectory in enumerate(trajectories)]
-    index = {"schema_version": 1, "byte_order": "little", "cases": cases}
+    index = {"schema_version": 2, "byte_order": "little", "cases": cases}
     (folder / INDEX).write_text(json.dumps(index, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return INDEX
 
@@ -54,30 +47,60 @@ def read_golden(folder: Path, index: str = INDEX) -> list[Trajectory]:
         raise BundleError(f"{path}: expected golden vectors, got {reason}; export the bundle again") from error
 
 
+def tensors_of(trajectory: Trajectory) -> dict[str, NDArray[Any]]:
+    """The tensors of a trajectory by the names of their files."""
+    found: dict[str, NDArray[Any]] = {}
+    for context, inputs in trajectory.prompts.items():
+        found |= {PREFIXES[context] + name: values for name, values in inputs.items()}
+    found |= trajectory.contexts
+    return found | {name: getattr(trajectory, name) for name in FLOATS if getattr(trajectory, name) is not None}
+
+
 def _write_case(folder: Path, number: int, trajectory: Trajectory) -> dict[str, Any]:
     place = f"golden/{number}"
     (folder / place).mkdir(parents=True)
     tensors = {}
-    for name, dtype in TENSORS.items():
-        values = np.ascontiguousarray(getattr(trajectory, name), dtype=_DTYPES[dtype])
-        (folder / place / f"{name}.bin").write_bytes(values.tobytes())
+    for name, values in tensors_of(trajectory).items():
+        dtype = str(values.dtype)
+        stored = np.ascontiguousarray(values, dtype=_DTYPES[dtype])
+        (folder / place / f"{name}.bin").write_bytes(stored.tobytes())
         tensors[name] = {"path": f"{place}/{name}.bin", "dtype": dtype, "shape": list(values.shape)}
+    case = trajectory.case
     return {
-        "prompt": trajectory.case.prompt,
-        "seed": str(trajectory.case.seed),
+        "prompt": case.prompt,
+        "seed": str(case.seed),
+        "strength": case.strength,
         "guidance": trajectory.guidance,
+        "first_step": trajectory.first,
         "tensors": tensors,
     }
 
 
 def _read_case(folder: Path, case: dict[str, Any]) -> Trajectory:
-    tensors = {name: _read_tensor(folder, case["tensors"][name], dtype) for name, dtype in TENSORS.items()}
-    return Trajectory(Case(str(case["prompt"]), int(case["seed"])), float(case["guidance"]), **tensors)
+    tensors = {name: _read_tensor(folder, entry) for name, entry in case["tensors"].items()}
+    contexts = [name for name in PREFIXES if name in tensors]
+    prompts = {context: _prompt(tensors, PREFIXES[context]) for context in contexts}
+    return Trajectory(
+        Case(str(case["prompt"]), int(case["seed"]), float(case["strength"])),
+        float(case["guidance"]),
+        prompts,
+        {name: tensors[name] for name in contexts},
+        int(case["first_step"]),
+        tensors["states"],
+        tensors["image"],
+        tensors.get("source"),
+        tensors.get("encoded"),
+    )
 
 
-def _read_tensor(folder: Path, entry: dict[str, Any], dtype: str) -> NDArray[Any]:
-    shape = tuple(int(size) for size in entry["shape"])
+def _prompt(tensors: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    """The inputs of `encode_text` among the tensors of a case."""
+    return {name: tensors[prefix + name] for name in ("tokens", "mask") if prefix + name in tensors}
+
+
+def _read_tensor(folder: Path, entry: dict[str, Any]) -> NDArray[Any]:
+    shape, dtype = tuple(int(size) for size in entry["shape"]), str(entry["dtype"])
     data = (folder / check_path(entry["path"])).read_bytes()
-    if entry["dtype"] != dtype or len(data) != 4 * math.prod(shape):
+    if dtype not in _DTYPES or len(data) != 4 * math.prod(shape):
         raise ValueError(f"{entry['path']}: {len(data)} bytes of {entry['dtype']} for {dtype} {shape}")
     return np.frombuffer(data, dtype=_DTYPES[dtype]).reshape(shape).copy()

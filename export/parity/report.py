@@ -12,6 +12,7 @@ from rich.table import Table
 
 from export.parity.gates import Failure, judge, limits, primary_metric, require
 from export.parity.trajectories import CHECKS, Measurement
+from mobile_diffusion.errors import ParityError
 
 MAX_DB = 300.0
 """Stands for infinity in JSON: the arrays are equal."""
@@ -48,19 +49,30 @@ class ParityReport:
     """Precision of each runtime."""
     measurements: tuple[Measurement, ...]
     failures: tuple[Failure, ...]
+    checks: tuple[str, ...]
+    """What was to be checked, in order; one without a measurement has failed."""
 
     @property
     def passed(self) -> bool:
-        """Whether there are measurements and no gate refused one."""
-        return bool(self.measurements) and not self.failures
+        """Whether every check was made and no gate refused one."""
+        return bool(self.measurements) and not self.failures and not self.missing
+
+    @property
+    def missing(self) -> list[str]:
+        """Checks that were to be made and have no measurement."""
+        made = {(measurement.runtime, measurement.check) for measurement in self.measurements}
+        wanted = [(runtime, check) for runtime in self.precisions for check in self.checks]
+        return [f"{runtime} {check}" for runtime, check in wanted if (runtime, check) not in made]
 
     def require(self) -> None:
         """Raise `ParityError` unless passed."""
         require(self.failures, len(self.measurements))
+        if self.missing:
+            raise ParityError(f"expected every check to be made, got none of {', '.join(self.missing)}")
 
     def rows(self) -> list[Row]:
         """One row for each runtime and check, in the order in which an app computes."""
-        return [_row(self, runtime, check) for runtime in self.precisions for check in CHECKS]
+        return [_row(self, runtime, check) for runtime in self.precisions for check in self.checks]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values: infinity as 300 dB, NaN as null."""
@@ -74,18 +86,22 @@ class ParityReport:
         return _json(values)
 
 
-def build_report(measurements: Mapping[str, Sequence[Measurement]], precisions: Mapping[str, str]) -> ParityReport:
+def build_report(
+    measurements: Mapping[str, Sequence[Measurement]], precisions: Mapping[str, str], checks: Sequence[str]
+) -> ParityReport:
     """Judge the measurements of each runtime by its precision."""
     failures = [failure for name, found in measurements.items() for failure in judge(found, precisions[name])]
     together = tuple(measurement for found in measurements.values() for measurement in found)
-    return ParityReport(dict(precisions), together, tuple(failures))
+    return ParityReport(dict(precisions), together, tuple(failures), tuple(checks))
 
 
 def merge(reports: Sequence[ParityReport]) -> ParityReport:
     """Several reports, of different runtimes, as one."""
     precisions = {name: precision for report in reports for name, precision in report.precisions.items()}
     measurements = tuple(measurement for report in reports for measurement in report.measurements)
-    return ParityReport(precisions, measurements, tuple(failure for report in reports for failure in report.failures))
+    failures = tuple(failure for report in reports for failure in report.failures)
+    checks = tuple(check for check in CHECKS if any(check in report.checks for report in reports))
+    return ParityReport(precisions, measurements, failures, checks)
 
 
 def parity_table(report: ParityReport) -> Table:

@@ -15,6 +15,7 @@ from export.latency.measure import LatencyReport
 from export.parity.gates import THRESHOLDS
 from export.parity.report import PARITY_COLUMNS, ParityReport, cells
 from export.parity.trajectories import Trajectory
+from export.plan import Plan
 from export.report.latency import LATENCY_COLUMNS, conditions, latency_rows
 from export.report.pictures import png_uri
 from export.targets import TORCH, Target
@@ -31,6 +32,7 @@ def write_reports(
     folder: Path,
     model: ModelConfig,
     target: Target,
+    plan: Plan,
     parity: ParityReport,
     latency: LatencyReport,
     trajectories: Sequence[Trajectory],
@@ -39,7 +41,7 @@ def write_reports(
     """Write the three files into a bundle folder."""
     write_json(folder / PARITY_FILE, parity.to_json())
     write_json(folder / LATENCY_FILE, latency.to_dict())
-    page = render(model, target, parity, latency, trajectories, pictures)
+    page = render(model, target, plan, parity, latency, trajectories, pictures)
     (folder / PAGE_FILE).write_text(page, encoding="utf-8")
 
 
@@ -51,6 +53,7 @@ def write_json(path: Path, values: Any) -> None:
 def render(
     model: ModelConfig,
     target: Target,
+    plan: Plan,
     parity: ParityReport,
     latency: LatencyReport,
     trajectories: Sequence[Trajectory],
@@ -62,27 +65,28 @@ def render(
     return template.render(
         model=model,
         target=target,
-        steps=trajectories[0].steps,
+        steps=model.schedule.steps,
         guidance=trajectories[0].guidance,
-        titles=[TORCH.title, *(runtime.title for runtime in target.runtimes)],
-        pictures=[_picture_row(target, trajectory, pictures) for trajectory in trajectories],
+        plan=plan,
+        titles=[TORCH.title, *(runtime.title for runtime in plan.runtimes)],
+        pictures=[_picture_row(plan, trajectory, pictures) for trajectory in trajectories],
         parity=parity,
         parity_columns=PARITY_COLUMNS,
         parity_rows=[cells(row) for row in parity.rows()],
-        limits=_limits(target),
+        limits=_limits(plan),
         latency_columns=LATENCY_COLUMNS,
-        latency_rows=latency_rows(latency, trajectories[0].steps),
+        latency_rows=latency_rows(latency, model.schedule.steps),
         conditions=conditions(latency),
     )
 
 
-def _picture_row(target: Target, trajectory: Trajectory, pictures: Pictures) -> dict[str, Any]:
+def _picture_row(plan: Plan, trajectory: Trajectory, pictures: Pictures) -> dict[str, Any]:
     images = [trajectory.image]
-    images += [pictures[runtime.name, str(trajectory.case)] for runtime in target.runtimes]
+    images += [pictures[runtime.name, str(trajectory.case)] for runtime in plan.runtimes]
     return {"label": str(trajectory.case), "uris": [png_uri(image) for image in images]}
 
 
-def _limits(target: Target) -> list[tuple[str, Any]]:
-    """The limits of every precision that the target uses."""
-    precisions = dict.fromkeys(runtime.precision for runtime in target.runtimes)
-    return [(precision, limit) for precision in precisions for limit in THRESHOLDS[precision]]
+def _limits(plan: Plan) -> list[tuple[str, Any]]:
+    """The limits of every precision and check of the plan."""
+    precisions = dict.fromkeys(runtime.precision for runtime in plan.runtimes)
+    return [(name, limit) for name in precisions for limit in THRESHOLDS[name] if limit.check in plan.checks]

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from mobile_diffusion.drawing import image_to_uint8
 from mobile_diffusion.errors import ExportError
-from mobile_diffusion.pipeline import image_to_uint8
 
 _LABEL_WIDTH, _HEADER, _GAP, _FONT_SIZE = 150, 40, 8, 13
 _LABEL_CHARACTERS = 20

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,8 +11,7 @@ import numpy as np
 import torch
 
 from export.runners.protocol import check_arrays, check_stage
-from export.stages import ExportStage, build_stages
-from mobile_diffusion.checkpoint import Model
+from export.stages import STAGES, ExportStage, StageSource, build_stages
 
 
 @dataclass(frozen=True)
@@ -24,17 +23,20 @@ class TorchRunner:
     name: ClassVar[str] = "torch"
 
     @classmethod
-    def from_model(cls, model: Model, threads: int = 2) -> TorchRunner:
-        """The stages of a model in memory."""
-        return cls(build_stages(model), threads)
+    def from_model(cls, source: StageSource, threads: int = 2, stages: Sequence[str] = STAGES) -> TorchRunner:
+        """Stages of a model, or of a checkpoint whose networks are then loaded."""
+        return cls(build_stages(source, stages), threads)
 
     def run(self, stage: str, **arrays: np.ndarray) -> dict[str, np.ndarray]:
-        """The output of one stage by its name."""
+        """The outputs of one stage by name."""
         check_stage(stage, self.stages)
         found = self.stages[stage]
-        inputs = [torch.from_numpy(array) for array in check_arrays(stage, found.inputs, arrays)]
+        checked = check_arrays(stage, found.inputs, arrays)
+        inputs = {spec.name: torch.from_numpy(array) for spec, array in zip(found.inputs, checked, strict=True)}
         with torch.inference_mode(), torch_threads(self.threads):
-            return {found.output.name: found.module(*inputs).numpy()}
+            result = found.module(**inputs)
+        results = result if isinstance(result, tuple) else (result,)
+        return {spec.name: tensor.numpy() for spec, tensor in zip(found.outputs, results, strict=True)}
 
 
 @contextmanager

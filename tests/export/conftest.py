@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from export.parity.trajectories import Case
+from export.plan import plan_export
 from export.run import Exported, export_target
 from export.runners.torch import TorchRunner
 from export.stages import ExportStage, build_stages
@@ -38,7 +39,8 @@ def exported(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """Target to its export, made once a session; do not change the folders."""
     folder, model = tmp_path_factory.mktemp("bundles"), open_checkpoint(tiny_checkpoint)
     return {
-        name: export_target(model, target, folder / name, cases=CASES, threads=1) for name, target in TARGETS.items()
+        name: export_target(model, target, folder / name, cases=CASES, plan=plan_export(model.config, target, threads=1))
+        for name, target in TARGETS.items()
     }
 
 
@@ -93,11 +95,12 @@ def make_inputs(tiny_model: Model) -> Callable[..., Arrays]:
 
 @pytest.fixture(scope="session")
 def executorch_folder(tiny_stages: Mapping[str, ExportStage], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `model.pte`, lowered once."""
+    """A folder with the three .pte files, lowered once."""
     from export.executorch.lower import lower
 
     folder = tmp_path_factory.mktemp("executorch")
-    lower(tiny_stages, folder)
+    for stage in tiny_stages.values():
+        lower(stage, folder)
     return folder
 
 
@@ -107,7 +110,8 @@ def onnx_folder(tiny_stages: Mapping[str, ExportStage], tmp_path_factory: pytest
     from export.onnx.lower import lower
 
     folder = tmp_path_factory.mktemp("onnx")
-    lower(tiny_stages, folder)
+    for stage in tiny_stages.values():
+        lower(stage, folder)
     return folder
 
 
@@ -117,5 +121,6 @@ def coreml_folder(tiny_stages: Mapping[str, ExportStage], tmp_path_factory: pyte
     from export.coreml.lower import lower
 
     folder = tmp_path_factory.mktemp("coreml")
-    lower(tiny_stages, folder)
+    for stage in tiny_stages.values():
+        lower(stage, folder)
     return folder

@@ -37,16 +37,28 @@ FILES = {
 def sample_manifest(files: tuple[FileEntry, ...]) -> Manifest:
     """A manifest that fits FILES."""
     tensor = TensorSpec("latents", "float32", (1, 4, 2, 2))
-    artifacts = tuple(ArtifactEntry(stage, f"{stage}.mlpackage", "main", "out", "fp16", "none") for stage in STAGES)
+    artifacts = tuple(ArtifactEntry(stage, f"{stage}.mlpackage", "main", ("out",), "fp16", "none") for stage in STAGES)
     return Manifest(
         format=FORMAT,
         schema_version=SCHEMA_VERSION,
         target="ios",
-        model=ModelEntry("tiny", "MIT", 16, "0" * 64),
+        model=ModelEntry("tiny", "MIT", 16, 24, ("lora style.safetensors at 0.8",), "0" * 64),
         stages=tuple(StageEntry(stage, (tensor,), (tensor,)) for stage in STAGES),
         runtimes=(RuntimeEntry("coreml", True, artifacts),),
         schedule=ScheduleEntry(
-            "ddim", "v", "trailing", 1000, (999, 499), (0.5, 1.0), (-0.5, -0.25), "cfg", 3.0, "philox4x32-10"
+            solver="ddim",
+            prediction="v",
+            spacing="trailing",
+            train_steps=1000,
+            timesteps=(999.0, 499.5),
+            inputs=(1.0, 1.0),
+            update=(((0.5, -0.5),), ((1.0, -0.25),)),
+            noise_factors=(0.0, 0.0),
+            alphas=(0.1, 0.7),
+            sigmas=(0.9, 0.7),
+            guidance_kind="cfg",
+            guidance_default=3.0,
+            noise="philox4x32-10",
         ),
         tokenizer=TokenizerEntry("wordpiece", 24, ("tokenizer.json",)),
         golden="golden/index.json",

@@ -48,6 +48,14 @@ def test_written_manifest_fits_the_schema_and_is_read_back(values: Values, tmp_p
     assert manifest == sample_manifest(manifest.files)  # type: ignore[attr-defined]
 
 
+def test_a_bundle_that_redraws_pictures_has_a_fourth_stage(values: Values, tmp_path: Path) -> None:
+    changed = copy.deepcopy(values)
+    changed["stages"].append(changed["stages"][0] | {"name": "encode_image"})
+    changed["runtimes"][0]["artifacts"].append(changed["runtimes"][0]["artifacts"][0] | {"stage": "encode_image"})
+    assert accepted_by_schema(changed)
+    assert len(read(changed, tmp_path).stages) == 4  # type: ignore[attr-defined]
+
+
 def at(*keys: str | int, put: Any) -> Change:
     def change(values: Values) -> None:
         place: Any = values
@@ -80,6 +88,9 @@ BAD: dict[str, Change] = {
     "no runtimes": at("runtimes", put=[]),
     "guidance kind": at("schedule", "guidance_kind", put="magic"),
     "no steps": at("schedule", "timesteps", put=[]),
+    "no outputs": at("runtimes", 0, "artifacts", 0, "outputs", put=[]),
+    "no height": lambda values: values["model"].pop("height"),
+    "solver": at("schedule", "solver", put="guesswork"),
     "files null": at("files", put=None),
     "tokenizer without files": at("tokenizer", "files", put=[]),
 }
@@ -104,7 +115,9 @@ BAD_FOR_READER: dict[str, Change] = {
     "artifact that is not listed": at("runtimes", 0, "artifacts", 1, "path", put="other.mlpackage"),
     "tokenizer that is not listed": at("tokenizer", "files", put=["vocab.txt"]),
     "golden that is not listed": at("golden", put="golden/other.json"),
-    "lengths of the table": at("schedule", "a", put=[1.0]),
+    "lengths of the table": at("schedule", "alphas", put=[1.0]),
+    "update not square": at("schedule", "update", put=[[[0.5, 1.0]], [[0.5, 1.0, 2.0]]]),
+    "a stage without a program": lambda values: values["stages"].append(values["stages"][0] | {"name": "encode_image"}),
     "manifest lists itself": at("files", 0, "path", put="manifest.json"),
 }
 
@@ -118,8 +131,8 @@ def test_reader_refuses_what_a_schema_cannot_say(name: str, values: Values, tmp_
 
 
 def test_newer_schema_says_so_whatever_else_it_holds(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="schema version 1 or older, got 2; update"):
-        read({"schema_version": 2, "planets": 8}, tmp_path)
+    with pytest.raises(BundleError, match="schema version 2 or older, got 3; update"):
+        read({"schema_version": 3, "planets": 8}, tmp_path)
 
 
 LEAVING = [

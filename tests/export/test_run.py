@@ -20,8 +20,9 @@ from export.bundle import open_bundle
 from export.draw import bundle_artist, open_artist
 from export.manifest import schema
 from export.parity.golden import read_golden
+from export.plan import plan_export
 from export.run import Exported, export_target
-from export.stages import STAGES, build_stages
+from export.stages import STAGES, ExportStage, build_stage, build_stages
 from export.staging import staged_folder
 from export.targets import RUNTIMES, TARGETS, Runtime, find_target, lower
 from export.verify import verify_bundle
@@ -35,8 +36,10 @@ from mobile_diffusion.errors import (
     ParityError,
     PromptError,
 )
+from mobile_diffusion.formats.options import OpenOptions
 from mobile_diffusion.noise import gaussian
-from mobile_diffusion.pipeline import Pipeline, draw
+from mobile_diffusion.drawing import draw
+from mobile_diffusion.pipeline import Pipeline
 
 Exports = Mapping[str, Exported]
 targets = pytest.mark.parametrize("target", TARGETS)
@@ -62,7 +65,7 @@ def test_manifest_says_what_the_model_is(exported: Exports, target: str, tiny_ch
     assert (manifest.schedule.prediction, manifest.schedule.spacing) == (schedule.prediction, schedule.spacing)
     assert len(manifest.schedule.timesteps) == schedule.steps
     for entry, stage in zip(manifest.stages, build_stages(model).values(), strict=True):
-        assert (entry.name, entry.inputs, entry.outputs) == (stage.name, stage.inputs, (stage.output,))
+        assert (entry.name, entry.inputs, entry.outputs) == (stage.name, stage.inputs, stage.outputs)
 
 
 @targets
@@ -79,7 +82,7 @@ def test_golden_vectors_are_plain_little_endian_files(exported: Exports, target:
     path = exported[target].bundle.path
     index = json.loads((path / "golden/index.json").read_text())
     for case in index["cases"]:
-        entry = case["tensors"]["latents"]
+        entry = case["tensors"]["states"]
         data = (path / entry["path"]).read_bytes()
         values = np.array(struct.unpack(f"<{math.prod(entry['shape'])}f", data), np.float32).reshape(entry["shape"])
         noise = gaussian(int(case["seed"]), tiny_model.config.latent_shape)
@@ -100,7 +103,7 @@ def test_golden_latents_are_those_of_the_pipeline(exported: Exports, target: str
             golden.case.prompt, golden.case.seed, on_step=lambda step, latents, seen=seen: seen.append(latents)
         )
         for step, latents in enumerate(seen):
-            np.testing.assert_allclose(golden.latents[step + 1], latents[0], atol=1e-4)
+            np.testing.assert_allclose(golden.states[step + 1], latents[0], atol=1e-4)
         drawn = np.rint(golden.image[0].transpose(1, 2, 0) * 255)
         assert np.abs(drawn - picture).max() <= 1
 
@@ -159,10 +162,10 @@ def test_flipped_byte_in_every_kind_of_file(copy_of: Callable[[str], Path], kind
 def test_damaged_weights_behind_right_hashes_fail_the_gates(copy_of: Callable[[str], Path]) -> None:
     """A wrong program with a manifest to match: hashes agree, parity does not."""
     path = copy_of("android")
-    shutil.copy(path / "golden/0/latents.bin", path / "golden/1/latents.bin")
+    shutil.copy(path / "golden/0/states.bin", path / "golden/1/states.bin")
     values = json.loads((path / "manifest.json").read_text())
     entries = {entry["path"]: entry for entry in values["files"]}
-    entries["golden/1/latents.bin"]["sha256"] = entries["golden/0/latents.bin"]["sha256"]
+    entries["golden/1/states.bin"]["sha256"] = entries["golden/0/states.bin"]["sha256"]
     (path / "manifest.json").write_text(json.dumps(values))
     report = verify_bundle(path, threads=1)
     assert {failure.measurement.runtime for failure in report.failures} == {"executorch", "onnxruntime"}
@@ -195,18 +198,18 @@ def test_failed_gate_leaves_no_bundle(
     from export.runners.torch import TorchRunner
 
     model = open_checkpoint(tiny_checkpoint)
+    plan = plan_export(model.config, TARGETS["ios"], threads=1)
     runner = Spoiled(TorchRunner.from_model(model, threads=1), stage, value)
     monkeypatch.setattr(run_module, "lower", fake_lower)
     monkeypatch.setattr(run_module, "load_runner", lambda *arguments: runner)
     with pytest.raises(ParityError, match=stage):
-        export_target(model, TARGETS["ios"], tmp_path / "ios", threads=1)
+        export_target(model, TARGETS["ios"], tmp_path / "ios", plan=plan)
     assert os.listdir(tmp_path) == []
 
 
-def fake_lower(runtime: object, stages: Mapping[str, object], folder: Path) -> dict[str, str]:
-    for stage in stages:
-        (folder / stage).write_text("a program")
-    return {stage: stage for stage in stages}
+def fake_lower(runtime: object, stage: ExportStage, folder: Path) -> str:
+    (folder / stage.name).write_text("a program")
+    return stage.name
 
 
 def test_output_in_or_around_the_checkpoint_is_refused(tiny_checkpoint: Path) -> None:
@@ -223,7 +226,7 @@ def test_bundles_draw_what_pytorch_draws(exported: Exports, target: str, tiny_ch
     reference = open_artist(tiny_checkpoint, None)
     expected = draw(reference.run_stage, reference.tokenizer, reference.settings, "a cat", 11)
     for runtime in TARGETS[target].runtimes:
-        artist = bundle_artist(exported[target].bundle, runtime.name, None, threads=1)
+        artist = bundle_artist(exported[target].bundle, runtime.name, threads=1)
         picture = draw(artist.run_stage, artist.tokenizer, artist.settings, "a cat", 11)
         limit = 1 if runtime.precision == "fp32" else 8
         assert np.abs(picture.astype(int) - expected).max() <= limit, runtime.name
@@ -231,20 +234,20 @@ def test_bundles_draw_what_pytorch_draws(exported: Exports, target: str, tiny_ch
 
 def test_artists_that_cannot_be(exported: Exports, tiny_checkpoint: Path) -> None:
     bundle = exported["android"].bundle.path
-    with pytest.raises(ConfigError, match="expected 8"):
-        open_artist(tiny_checkpoint, bundle, steps=4)
+    with pytest.raises(ConfigError, match="steps: expected no such option for a bundle"):
+        open_artist(tiny_checkpoint, bundle, OpenOptions(steps=4))
     with pytest.raises(ConfigError, match="executorch, onnxruntime"):
         open_artist(tiny_checkpoint, bundle, runtime="coreml")
     with pytest.raises(ConfigError, match="--bundle"):
         open_artist(tiny_checkpoint, None, runtime="coreml")
     with pytest.raises(ConfigError, match="ios, android"):
         find_target("windows")
-    assert open_artist(tiny_checkpoint, bundle, steps=8, threads=1).settings.steps == 8
+    assert open_artist(tiny_checkpoint, bundle, threads=1).settings.steps == 8
 
 
 @pytest.mark.parametrize("prompt", ["", "яблоко 🍎 蘋果", "\u202e" * 50, "word " * 20_000])
 def test_prompts_of_any_kind_draw(exported: Exports, tiny_checkpoint: Path, prompt: str) -> None:
-    artist = bundle_artist(exported["android"].bundle, "onnxruntime", None, threads=1)
+    artist = bundle_artist(exported["android"].bundle, "onnxruntime", threads=1)
     assert draw(artist.run_stage, artist.tokenizer, artist.settings, prompt, 1).shape == (32, 32, 3)
 
 
@@ -253,7 +256,7 @@ def test_prompts_of_any_kind_draw(exported: Exports, tiny_checkpoint: Path, prom
     [("a\0b", 0, 3.0), ("a", -1, 3.0), ("a", 2**64, 3.0), ("a", 0, math.nan), ("a", 0, 31)],
 )
 def test_prompts_that_cannot_be_drawn(exported: Exports, prompt: str, seed: int, guidance: float) -> None:
-    artist = bundle_artist(exported["android"].bundle, "onnxruntime", None, threads=1)
+    artist = bundle_artist(exported["android"].bundle, "onnxruntime", threads=1)
     with pytest.raises(PromptError) as caught:
         draw(artist.run_stage, artist.tokenizer, artist.settings, prompt, seed, guidance)
     assert isinstance(caught.value, MobileDiffusionError)
@@ -262,7 +265,7 @@ def test_prompts_that_cannot_be_drawn(exported: Exports, prompt: str, seed: int,
 @pytest.mark.parametrize("runtime", RUNTIMES.values(), ids=RUNTIMES)
 def test_every_lowering_on_a_full_disk_is_one_line(runtime: Runtime, tiny_model: Model, small_disk: Path) -> None:
     """What libraries raise when a write fails differs; a text encoder does not fit into this file system."""
-    stages = {"encode_text": build_stages(tiny_model)["encode_text"]}
+    stage = build_stage(tiny_model, "encode_text")
     with pytest.raises(ExportError, match="full disk"), staged_folder(small_disk / "out") as folder:
-        lower(runtime, stages, folder)
+        lower(runtime, stage, folder)
     assert os.listdir(small_disk) == []

@@ -15,6 +15,7 @@ from export.parity.trajectories import Case, record
 from export.runners.torch import TorchRunner
 from export.stages import STAGES, ExportStage
 from mobile_diffusion.checkpoint import Model
+from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import ExportError
 
 
@@ -49,6 +50,12 @@ def test_median_and_quartiles_without_the_warm_up(clock: ClockRunner, tiny_stage
     assert clock.calls == dict.fromkeys(STAGES, 7)
 
 
+def test_a_slow_stage_is_run_less_often(clock: ClockRunner, tiny_stages: Mapping[str, ExportStage]) -> None:
+    """Calls of 100, 100, 1, 2, ... ms against a budget of 150 ms."""
+    (found,) = measure(clock, tiny_stages, warmup=0, runs=5, budget_s=0.15).runners
+    assert [stage.runs for stage in found.stages] == [2, 2, 2]
+
+
 def test_conditions_are_recorded(clock: ClockRunner, tiny_stages: Mapping[str, ExportStage]) -> None:
     report = measure(clock, tiny_stages, warmup=0, runs=1)
     assert report.conditions.processor and report.conditions.cores >= 1
@@ -73,10 +80,9 @@ def test_inputs_come_from_the_seed_and_fit(tiny_stages: Mapping[str, ExportStage
 
 
 def test_recorded_inputs_fit_every_stage(tiny_model: Model, torch_runner: TorchRunner) -> None:
-    config = tiny_model.config
-    case = Case("a cat", 1)
-    reference = record(torch_runner, tiny_model.tokenizer, config.latent_shape, config.schedule.steps, case, 3.0)
-    report = measure_latency([torch_runner, torch_runner], reference, warmup=0, runs=2)
+    settings = DrawSettings.of(tiny_model.config)
+    reference = record(torch_runner, tiny_model.tokenizer, settings, Case("a cat", 1))
+    report = measure_latency([torch_runner, torch_runner], reference, settings, warmup=0, runs=2)
     assert len(report.runners) == 2
     assert all(stage.median_ms > 0 for runner in report.runners for stage in runner.stages)
 

@@ -10,7 +10,7 @@ import pytest
 from export.parity.gates import THRESHOLDS, judge, limits, require
 from export.parity.metrics import compare, compare_pictures
 from export.parity.report import build_report, parity_table
-from export.parity.trajectories import CHECKS, Measurement
+from export.parity.trajectories import CHECKS, Measurement, planned_checks
 from mobile_diffusion.errors import ParityError
 
 
@@ -74,22 +74,32 @@ def test_all_failures_are_raised_once_in_one_line() -> None:
     with pytest.raises(ParityError) as caught:
         require(failures, len(CHECKS))
     message = str(caught.value)
-    assert message.startswith("6 gates failed in 6 comparisons")
-    assert "and 3 more" in message
+    assert message.startswith(f"{len(CHECKS)} gates failed in {len(CHECKS)} comparisons")
+    assert f"and {len(CHECKS) - 3} more" in message
     assert "\n" not in message
 
 
 def test_no_measurements_are_no_parity() -> None:
     with pytest.raises(ParityError, match="nothing was compared"):
         require([], 0)
-    assert not build_report({"fake": []}, {"fake": "fp32"}).passed
+    assert not build_report({"fake": []}, {"fake": "fp32"}, CHECKS).passed
+
+
+def test_a_check_that_was_not_made_is_a_failure() -> None:
+    found = [measurement(check, reference()) for check in CHECKS if check != "denoise"]
+    report = build_report({"fake": found}, {"fake": "fp32"}, CHECKS)
+    assert not report.failures and not report.passed
+    with pytest.raises(ParityError, match="fake denoise"):
+        report.require()
+    assert build_report({"fake": found}, {"fake": "fp32"}, planned_checks("trajectory", images=False)).missing
+    assert planned_checks("step", images=False) == ("encode_text", "denoise", "prediction", "decode_image")
 
 
 def test_report_says_failed_and_stays_json() -> None:
     import json
 
     found = [measurement(check, spoiled("nan") if check == "denoise" else reference()) for check in CHECKS]
-    report = build_report({"fake": found}, {"fake": "fp32"})
+    report = build_report({"fake": found}, {"fake": "fp32"}, CHECKS)
     rows = {row.check: row for row in report.rows()}
     assert not report.passed
     assert not rows["denoise"].passed

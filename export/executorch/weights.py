@@ -1,0 +1,125 @@
+"""Weights that go from the model's own memory into the .pte, one at a time, while it is written.
+
+Left to itself, XNNPACK's lowering makes three copies of every weight: with the program that it is given, in the bytes
+that it keeps for the file, and in passing for the key.  At the size of Stable Diffusion each is 3.4 GB.  Here none is
+made: the file's segments refer to the tensors, which may themselves be mapped from a checkpoint.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from executorch.backends.xnnpack.operators.node_visitor import CONSTANT_TENSOR_ALIGNMENT, NodeVisitor
+from executorch.backends.xnnpack.serialization.xnnpack_graph_schema import ConstantDataOffset, XNNGraph
+from executorch.backends.xnnpack.utils.utils import get_param_tensor, is_param_node
+from executorch.backends.xnnpack.utils.xnnpack_constants import UINT64_MAX
+from executorch.exir._serialize._cord import FileBackedData
+from executorch.exir.backend import backend_api
+from torch import Tensor
+from torch.export import ExportedProgram
+from torch.fx import Node
+
+FILTER_RANK = 4
+"""XNNPACK takes the filters of convolutions as (outputs, height, width, inputs)."""
+
+
+class TensorData(FileBackedData):
+    """A segment of the file that is still a tensor; ExecuTorch's writer asks for its bytes when it comes to it.
+
+    The base class is what the writer knows as data that is not in memory; nothing of it is used.
+    """
+
+    def __init__(self, tensor: Tensor, channels_last: bool) -> None:
+        self._tensor = tensor
+        self._channels_last = channels_last and tensor.ndim == FILTER_RANK
+
+    def __len__(self) -> int:
+        return self._tensor.numel() * self._tensor.element_size()
+
+    def key(self) -> str:
+        """Names the content: equal for equal weights in an equal layout, whatever the program."""
+        layout = "channels last" if self._channels_last else "contiguous"
+        digest = hashlib.sha256(f"{layout} {tuple(self._tensor.shape)} ".encode())
+        digest.update(_bytes(self._tensor.contiguous()))
+        return digest.hexdigest()
+
+    def to_bytes(self) -> bytes:
+        return bytes(self._ordered())
+
+    def prefix(self, size: int) -> bytes:
+        return bytes(self._ordered()[:size])
+
+    def sha256(self) -> bytes:
+        return hashlib.sha256(self._ordered()).digest()
+
+    def write_to_file(self, outfile: io.BufferedIOBase) -> None:
+        outfile.write(self._ordered())
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def _ordered(self) -> memoryview:
+        tensor = self._tensor.permute(0, 2, 3, 1) if self._channels_last else self._tensor
+        return _bytes(tensor.contiguous())
+
+
+@contextmanager
+def deferred_weights() -> Iterator[None]:
+    """Within it, float32 weights that XNNPACK takes are neither copied nor turned into bytes."""
+    upstream = NodeVisitor.get_serialized_buffer_index
+
+    def defer(visitor: NodeVisitor, tensor: Node, xnn_graph: XNNGraph, *args: Any, **kwargs: Any) -> int:
+        data = _deferrable(visitor, tensor, *args, **kwargs)
+        if data is None:
+            return upstream(visitor, tensor, xnn_graph, *args, **kwargs)
+        key = data.key()
+        visitor._named_data_store.add_named_data(key, data, alignment=CONSTANT_TENSOR_ALIGNMENT)
+        xnn_graph.constant_data.append(ConstantDataOffset(offset=UINT64_MAX, size=len(data), named_key=key))
+        return len(xnn_graph.constant_data) - 1
+
+    with (
+        patch.object(NodeVisitor, "get_serialized_buffer_index", defer),
+        patch.object(backend_api, "copy", SimpleNamespace(deepcopy=_deepcopy)),
+    ):
+        yield
+
+
+def _deferrable(
+    visitor: NodeVisitor,
+    tensor: Node,
+    vals_to_ids: dict[Node, int],
+    convert_to_nhwc: bool,
+    swap_in_out_for_weights: bool,
+    quant_params: object,
+    *_: object,
+    **__: object,
+) -> TensorData | None:
+    """The data of a weight that is stored as it is or channels last; None for anything else."""
+    if quant_params is not None or swap_in_out_for_weights or not is_param_node(visitor.exported_program, tensor):
+        return None
+    value = get_param_tensor(visitor.exported_program, tensor)
+    if value is None or value.dtype != torch.float32 or value.numel() == 0:
+        return None
+    return TensorData(value.detach(), convert_to_nhwc)
+
+
+def _deepcopy(value: Any, memo: dict[int, Any] | None = None) -> Any:
+    """`copy.deepcopy`, but a copied program refers to the original's weights: no pass writes into them."""
+    shared = dict(memo or {})
+    if isinstance(value, ExportedProgram):
+        tensors = (*value.state_dict.values(), *value.constants.values())
+        shared |= {id(tensor): tensor for tensor in tensors if isinstance(tensor, Tensor)}
+    return copy.deepcopy(value, shared)
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    """The memory of a contiguous tensor."""
+    return memoryview(tensor.numpy()).cast("B")

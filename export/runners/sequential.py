@@ -1,0 +1,33 @@
+"""A runner that holds one stage at a time: what a phone with little memory does, and a computer with a large model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from export.runners.protocol import Runner
+
+
+@dataclass
+class SequentialRunner:
+    """Loads a stage when it is asked for, and drops the one before."""
+
+    name: str
+    threads: int
+    load: Callable[[str], Runner]
+    """Gives a runner of the one stage."""
+    _stage: str = field(default="", init=False)
+    _runner: Runner | None = field(default=None, init=False)
+
+    def run(self, stage: str, **arrays: np.ndarray) -> dict[str, np.ndarray]:
+        """The outputs of one stage by name."""
+        if self._runner is None or stage != self._stage:
+            self.close()
+            self._runner, self._stage = self.load(stage), stage
+        return self._runner.run(stage, **arrays)
+
+    def close(self) -> None:
+        """Drop what is loaded."""
+        self._runner, self._stage = None, ""

@@ -1,0 +1,45 @@
+"""Reads what a drawing begins with: a picture file and, to keep a part of it, a mask file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from mobile_diffusion.drawing import DrawSettings, Start
+from mobile_diffusion.errors import PromptError
+
+
+def open_start(picture: Path | None, strength: float | None, mask: Path | None, settings: DrawSettings) -> Start | None:
+    """The start of a drawing, resized to the model's size; None without a picture.
+
+    White parts of the mask are drawn anew. Raises `PromptError` for a strength or mask without a picture, and for a
+    file that is not a picture.
+    """
+    if picture is None:
+        for name, value in (("--strength", strength), ("--mask", mask)):
+            if value is not None:
+                raise PromptError(f"{name}: expected --image with the picture to begin with, got none")
+        return None
+    *_, height, width = settings.image_shape
+    pixels = np.asarray(_open(picture).convert("RGB").resize((width, height), Image.Resampling.LANCZOS))
+    image = (pixels.transpose(2, 0, 1)[None] / 255).astype(np.float32)  # (1, 3, H, W)
+    default = 1.0 if mask is not None else Start.strength
+    return Start(image, default if strength is None else strength, None if mask is None else _open_mask(mask, settings))
+
+
+def _open_mask(path: Path, settings: DrawSettings) -> np.ndarray:
+    """(1, 1, h, w) of ones where the mask is lighter than middle grey."""
+    *_, height, width = settings.latent_shape
+    grey = _open(path).convert("L").resize((width, height), Image.Resampling.BOX)
+    return (np.asarray(grey) >= 128).astype(np.float32)[None, None]
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        picture = Image.open(path)
+        picture.load()
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise PromptError(f"{path}: expected a picture file, got: {error}") from error
+    return picture
