@@ -17,10 +17,12 @@ from export.cli.demo import demo
 from export.cli.export import android, ios
 from export.cli.generate import generate
 from export.cli.verify import verify
+from mobile_diffusion.cli.inspect import inspect
+from mobile_diffusion.cli.slim import slim
 from mobile_diffusion.errors import ConfigError
 
 MOUNTED = {"data": "mobile_diffusion.cli.data", "train": "mobile_diffusion.cli.train"}
-"""Groups of commands that are written elsewhere: each module has an `app`."""
+"""Groups of commands that are written elsewhere and need an extra: each module has an `app`."""
 
 
 def build_app() -> typer.Typer:
@@ -32,7 +34,7 @@ def build_app() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    commands: tuple[Callable[..., None], ...] = (generate, demo, bench, verify)
+    commands: tuple[Callable[..., None], ...] = (generate, inspect, slim, demo, bench, verify)
     for command in commands:
         app.command()(command)
     app.add_typer(_exports(), name="export")

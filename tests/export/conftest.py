@@ -38,8 +38,9 @@ def tiny_checkpoint(tiny_model: Model, tmp_path_factory: pytest.TempPathFactory)
 def exported(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Exported]:
     """Target to its export, made once a session; do not change the folders."""
     folder, model = tmp_path_factory.mktemp("bundles"), open_checkpoint(tiny_checkpoint)
+    plans = {name: plan_export(model.config, target, threads=1) for name, target in TARGETS.items()}
     return {
-        name: export_target(model, target, folder / name, cases=CASES, plan=plan_export(model.config, target, threads=1))
+        name: export_target(model, target, folder / name, cases=CASES, plan=plans[name])
         for name, target in TARGETS.items()
     }
 

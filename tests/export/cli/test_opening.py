@@ -1,0 +1,89 @@
+"""The options that commands which open a checkpoint share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from export.cli.opening import FLAGS, open_options, opens_checkpoint, parse_lora, parse_size
+from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.formats.options import OpenOptions
+
+
+def run(*words: str) -> tuple[str, OpenOptions, int]:
+    """What a command of one argument and one option gets."""
+    got: list[tuple[str, OpenOptions, int]] = []
+
+    @opens_checkpoint
+    def command(
+        name: Annotated[str, typer.Argument()], options: OpenOptions, threads: Annotated[int, typer.Option()] = 2
+    ) -> None:
+        """Do it."""
+        got.append((name, options, threads))
+
+    app = typer.Typer()
+    app.command()(command)
+    result = CliRunner().invoke(app, list(words), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return got[0]
+
+
+def test_nothing_given_changes_nothing() -> None:
+    assert run("model") == ("model", OpenOptions(), 2)
+
+
+def test_every_flag_arrives() -> None:
+    words = "--size 768x512 --steps 4 --solver euler --spacing trailing --guidance 5 --guidance-kind cfg"
+    words += " --prediction v --lora a.safetensors:0.5 --lora b.safetensors --embedding c.safetensors"
+    words += " --decoder taesd --tokenizer tok --skip-layers 1 --variant fp16 --threads 1"
+    name, options, threads = run("model", *words.split())
+    assert (name, threads) == ("model", 1)
+    assert options == OpenOptions(
+        height=512,
+        width=768,
+        steps=4,
+        solver="euler",
+        spacing="trailing",
+        guidance=5.0,
+        guidance_kind="cfg",
+        prediction="v",
+        loras=((Path("a.safetensors"), 0.5), (Path("b.safetensors"), 1.0)),
+        embeddings=(Path("c.safetensors"),),
+        decoder=Path("taesd"),
+        tokenizer=Path("tok"),
+        skip_layers=1,
+        variant="fp16",
+    )
+
+
+def test_every_option_of_opening_has_a_flag() -> None:
+    names = set(vars(OpenOptions())) - {"height", "width", "loras", "embeddings"}
+    assert names | {"size", "lora", "embedding"} == set(FLAGS)
+
+
+@pytest.mark.parametrize("text", ["", "x", "512x", "x512", "512x512x3", "-64", "5e2", "512 x 512", "५१२", "1000000"])
+def test_sizes_that_cannot_be_read(text: str) -> None:
+    with pytest.raises(ConfigError, match="--size: expected 512"):
+        parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a.safetensors", (Path("a.safetensors"), 1.0)),
+        ("a.safetensors:-0.5", (Path("a.safetensors"), -0.5)),
+        ("C:\\a.safetensors", (Path("C:\\a.safetensors"), 1.0)),
+        ("dir:x/a.safetensors:1e-1", (Path("dir:x/a.safetensors"), 0.1)),
+    ],
+)
+def test_a_scale_behind_the_last_colon(text: str, expected: tuple[Path, float]) -> None:
+    assert parse_lora(text) == expected
+
+
+def test_a_scale_that_is_no_number() -> None:
+    with pytest.raises(ConfigError, match="FILE:SCALE"):
+        open_options(None, ["a.safetensors:1.2.3"], [])
