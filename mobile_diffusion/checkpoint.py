@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import math
 import os
 import shutil
 import uuid
@@ -28,13 +29,16 @@ from mobile_diffusion.formats.native import FILES, FORMAT, MODEL_FILE, read_conf
 from mobile_diffusion.formats.native import TOKENIZER_FILE as TOKENIZER_FILE
 from mobile_diffusion.formats.opening import read_source
 from mobile_diffusion.formats.options import OpenOptions, apply
-from mobile_diffusion.formats.source import Source, builders, check_source, hash_source
-from mobile_diffusion.formats.stored import load_layout
+from mobile_diffusion.formats.source import PARTS, Source, builders, check_source, hash_source
+from mobile_diffusion.formats.stored import expected_shapes, load_layout
 from mobile_diffusion.text_encoder import BertEncoder, ClipTextEncoder
 from mobile_diffusion.tiny_autoencoder import TinyAutoencoder
 from mobile_diffusion.tokenizer import Tokenizer
 from mobile_diffusion.unet import UNet
 from mobile_diffusion.weights import save_weights
+
+BYTES_PER_WEIGHT = 2
+"""On disk."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,18 +145,20 @@ def source_hash(path: Path | str) -> str:
     return open_source(path).source_hash
 
 
-def save_checkpoint(model: Model, path: Path | str, overwrite: bool = False) -> None:
-    """Write a checkpoint folder, whole or not at all.
+def save_checkpoint(model: Model | Checkpoint, path: Path | str, overwrite: bool = False) -> None:
+    """Write a checkpoint folder, whole or not at all; a `Checkpoint` of another format is converted part by part.
 
     With `overwrite` an existing checkpoint is replaced; files in it that are not ours are kept.  Raises
-    CheckpointError when `path` exists otherwise, cannot be written, or a weight does not fit float16.
+    CheckpointError when `path` exists otherwise, cannot be written or has too little room, or a weight does not
+    fit float16.
     """
     path = Path(path).resolve()
     _check_target(path, overwrite)
     try:
         with _staged(path) as folder:
-            for name, module in model.parts.items():
-                save_weights(module, folder / f"{name}.safetensors")
+            _check_room(model.config, folder)
+            for part in PARTS:
+                save_weights(model.load_part(part), folder / f"{part}.safetensors")
             model.tokenizer.save(folder / TOKENIZER_FILE)
             text = json.dumps({"format": FORMAT, **to_dict(model.config)}, indent=2, allow_nan=False)
             (folder / MODEL_FILE).write_text(text + "\n", encoding="utf-8")
@@ -172,6 +178,16 @@ def _check_target(path: Path, overwrite: bool) -> None:
         read_config(path)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: expected a checkpoint to overwrite, got something else") from error
+
+
+def _check_room(config: ModelConfig, folder: Path) -> None:
+    """Raise CheckpointError unless the disk has room for the weights in float16."""
+    shapes = [expected_shapes(build, folder) for build in builders(config).values()]
+    needed = BYTES_PER_WEIGHT * sum(math.prod(shape) for part in shapes for shape in part.values())
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        wanted, got = f"{needed / 1e9:.2f} GB", f"{free / 1e9:.2f} GB"
+        raise CheckpointError(f"{folder.parent}: expected {wanted} of free disk, got {got}; make room")
 
 
 @contextlib.contextmanager

@@ -1,8 +1,9 @@
 """CLIP's byte-pair tokenizer, on the `tokenizers` library: Stable Diffusion's.
 
 Ids are those of transformers 5.23: NFC, runs of whitespace become one space, lower case; then contractions,
-letters, single digits and runs of the rest; then merges over UTF-8 bytes.  OpenAI's original also repairs
-mis-decoded text (ftfy) and HTML entities ("&amp;") first, and does not compose to NFC: such text differs there.
+letters, single digits and runs of the rest; then merges over UTF-8 bytes.  OpenAI's original repairs text first:
+ftfy (mis-decoded characters, curly quotes, ligatures, full-width forms) and HTML entities ("&amp;"); such text
+gets other ids there.
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 
 OUTER = "outer layers"
+_WIDTH = 110
+"""Columns where stdout is no terminal."""
 
 
 def slim(
@@ -34,7 +36,9 @@ def slim(
     from mobile_diffusion.slim import slim_checkpoint
 
     report = slim_checkpoint(open_source(checkpoint), preset, out, overwrite)
-    Console(highlight=False).print(slim_table(report, f"{checkpoint} -> {preset}"))
+    console = Console(highlight=False)
+    table = slim_table(report, f"{checkpoint} -> {preset}")
+    (console if console.is_terminal else Console(highlight=False, width=_WIDTH)).print(table)
     typer.echo(f"{out} written; train it before use")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Callable
 
 from mobile_diffusion.config import AutoencoderConfig, TinyAutoencoderConfig
 from mobile_diffusion.errors import CheckpointError, ConfigError
@@ -47,11 +48,10 @@ def read_autoencoder(options: JsonOptions, kind: str) -> AutoencoderConfig | Tin
 
     Raises CheckpointError naming an option that ours does not compute or that is not known.
     """
-    readers = {"AutoencoderKL": _read_kl, "AutoencoderTiny": _read_tiny}
-    if kind not in readers:
-        raise CheckpointError(f"{options.file}: expected one of {', '.join(readers)}, got {kind}; {UNSUPPORTED}")
+    if kind not in READERS:
+        raise CheckpointError(f"{options.file}: expected {' or '.join(READERS)}, got {kind}; {UNSUPPORTED}")
     try:
-        config = readers[kind](options)
+        config = READERS[kind](options)
     except ConfigError as error:
         raise CheckpointError(f"{options.file}: {error}") from error
     options.finish()
@@ -91,6 +91,13 @@ def _read_tiny(options: JsonOptions) -> TinyAutoencoderConfig:
         decoder_blocks=tuple(options.whole_list("num_decoder_blocks", [3, 3, 3, 1])),
         scaling_factor=float(options.number("scaling_factor", 1.0)),
     )
+
+
+READERS: dict[str, Callable[[JsonOptions], AutoencoderConfig | TinyAutoencoderConfig]] = {
+    "AutoencoderKL": _read_kl,
+    "AutoencoderTiny": _read_tiny,
+}
+"""How to read the options of each of diffusers' classes."""
 
 
 def our_autoencoder_layout(layout: Layout) -> Layout:

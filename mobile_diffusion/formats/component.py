@@ -41,10 +41,12 @@ def read_component(folder: Path, stem: str, variant: str | None) -> tuple[Layout
 def _weights(folder: Path, stem: str) -> Iterator[tuple[str, Path]]:
     """Each variant that a folder has ("" for the plain one) and its safetensors file, or its index of shards."""
     index = f"{stem}.safetensors.index"
-    for file in sorted(folder.glob(f"{index}*.json")):
-        yield file.name.removeprefix(index).removesuffix("json").strip("."), file
-    for file in sorted(folder.glob(f"{stem}*.safetensors")):
-        if "-of-" not in file.name:
+    files = sorted(file for file in folder.glob(f"{stem}.*") if "-of-" not in file.name)
+    for file in files:
+        if file.name.startswith(index) and file.suffix == ".json":
+            yield file.name.removeprefix(index).removesuffix("json").strip("."), file
+    for file in files:  # where there are both, the single file stands
+        if file.suffix == ".safetensors":
             yield file.name.removeprefix(stem).removesuffix("safetensors").strip("."), file
 
 

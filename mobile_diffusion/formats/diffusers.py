@@ -47,8 +47,8 @@ def read_diffusers(
     """The source in a diffusers folder.
 
     `variant` chooses among its weights, `solver` stands for the scheduler's own, and `name` is what the model is
-    called, by default the folder's name.  Raises CheckpointError when it is of another family, or when a file is missing, damaged or asks for something
-    that is not supported; the line names it.
+    called, by default the folder's name.  Raises CheckpointError when it is of another family, or when a file is
+    missing, damaged or asks for something that is not supported; the line names it.
     """
     kinds = check_classes(path / INDEX_FILE, read_object(path / INDEX_FILE))
     config = _read_config(path, kinds, solver, name or path.resolve().name)
@@ -80,6 +80,8 @@ def _read_config(path: Path, kinds: Mapping[str, str], solver: str | None, name:
     """The model that the configurations of all components make."""
     unet, (height, width) = read_unet(_options(path / "unet" / CONFIG_FILE))
     autoencoder = read_autoencoder(_options(path / "vae" / CONFIG_FILE), kinds["vae"])
+    text = read_text_config(path / "text_encoder" / CONFIG_FILE)
+    schedule = _schedule(path / "scheduler" / SCHEDULER_FILE, unet, kinds["pipeline"], solver)
     try:
         return ModelConfig(
             name=name,
@@ -88,8 +90,8 @@ def _read_config(path: Path, kinds: Mapping[str, str], solver: str | None, name:
             width=width * autoencoder.factor,
             unet=unet,
             autoencoder=autoencoder,
-            text=read_text_config(path / "text_encoder" / CONFIG_FILE),
-            schedule=_schedule(path / "scheduler" / SCHEDULER_FILE, unet, kinds["pipeline"], solver),
+            text=text,
+            schedule=schedule,
             tokenizer="clip-bpe",
         )
     except ConfigError as error:

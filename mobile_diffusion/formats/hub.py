@@ -59,6 +59,9 @@ def fetch(identifier: str, variant: str | None = None) -> Path:
 
 def choose_files(identifier: str, names: list[str], variant: str | None) -> list[str]:
     """Of a model's files, those that are needed: settings, and one variant of each component's weights."""
+    if INDEX_FILE not in names:
+        reason = f"expected a diffusers checkpoint, got one without {INDEX_FILE}"
+        raise CheckpointError(f"{identifier}: {reason}; fetch its .safetensors file and give the file's path")
     found: dict[str, dict[str, list[str]]] = {component: {} for component in COMPONENTS}
     for name in names:
         if match := WEIGHTS.fullmatch(name):

@@ -130,7 +130,8 @@ def _module(file: Path, headers: Headers, key: Key, names: dict[Role, str], stor
     """One module; raises CheckpointError when a tensor is missing or of the wrong type."""
     if "down" not in names or "up" not in names:
         raise CheckpointError(f"{file}: expected both halves of a LoRA's {key[1]!r}, got {list(names)}; fetch it again")
-    for name in names.values():
+    down, up = names["down"], names["up"]
+    for name in (down, up):
         if headers[name][1] not in FLOATS:
             raise CheckpointError(f"{file}: tensor {name!r}: expected floats, got {headers[name][1]}; use another file")
     alpha = None
@@ -139,5 +140,4 @@ def _module(file: Path, headers: Headers, key: Key, names: dict[Role, str], stor
         alpha = float(tensor) if tensor.numel() == 1 else math.nan
         if not math.isfinite(alpha):
             raise CheckpointError(f"{file}: tensor {names['alpha']!r}: expected a finite number, got {tensor.tolist()}")
-    down, up = names["down"], names["up"]
     return LoraModule(key[1], key[0], down, up, headers[down][0], headers[up][0], alpha)

@@ -27,9 +27,10 @@ PREFIXES: tuple[tuple[str, str], ...] = (
     ("lora_unet_", "unet"),
     ("unet.", "unet"),
     ("lora_te_", "text_encoder"),
+    ("lora_te1_", "text_encoder"),
     ("text_encoder.", "text_encoder"),
 )
-"""Beginnings of names, and the network that they say."""
+"""Beginnings of names, and the network that they say; diffusers writes the last for kohya's."""
 
 KINDS = (
     (r"dora_scale|lora_magnitude_vector", "DoRA"),
@@ -49,7 +50,7 @@ KINDS = (
 FAMILIES = (
     (r"double_blocks|single_transformer_blocks|single_blocks|^(transformer\.|lora_transformer_)", "Flux or SD3"),
     (r"joint_blocks", "SD3"),
-    (r"^lora_te[12]_|^text_encoder_2\.|transformer_blocks[._][1-9]|add_embedding|label_emb", "SDXL"),
+    (r"^lora_te2_|^text_encoder_2\.|transformer_blocks[._][1-9]|add_embedding|label_emb", "SDXL"),
 )
 """Models of other families, by names that only their LoRA files have."""
 

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mobile_diffusion.errors import CheckpointError
+from mobile_diffusion.config import ClipTextConfig
+from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.decoder import read_decoder
+from mobile_diffusion.formats.embeddings import add_embeddings
+from mobile_diffusion.formats.lora import lora_adapter
 from mobile_diffusion.formats.source import Source, builders
 from mobile_diffusion.formats.stored import check_layout
 from mobile_diffusion.schedule import step_table
+from mobile_diffusion.text_encoder import skip_last_layers, without_skipped_layers
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,9 @@ def apply(options: OpenOptions, source: Source) -> Source:
 
     Raises ConfigError or CheckpointError naming the first option that does not fit the checkpoint.
     """
-    for step in (_resize, _reschedule, _replace_autoencoder):
+    for step in (_resize, _reschedule, _replace_autoencoder, _merge_loras, _skip_layers):
         source = step(options, source)
-    return source
+    return add_embeddings(source, options.embeddings)
 
 
 def _resize(options: OpenOptions, source: Source) -> Source:
@@ -93,6 +97,33 @@ def _replace_autoencoder(options: OpenOptions, source: Source) -> Source:
         layouts={**source.layouts, "autoencoder": decoder.layout},
         files=(*source.files, *decoder.files),
         variations=(*source.variations, f"autoencoder of {options.decoder.name}"),
+    )
+
+
+def _merge_loras(options: OpenOptions, source: Source) -> Source:
+    """LoRAs merged into the weights as they are read; each must fit the whole model, so none is skipped before."""
+    adapters = [lora_adapter(path, scale, source) for path, scale in options.loras]
+    return dataclasses.replace(
+        source,
+        files=(*source.files, *(file for adapter in adapters for file in adapter.files)),
+        adapters=(*source.adapters, *adapters),
+        variations=(*source.variations, *(f"LoRA {path.name} at scale {scale:g}" for path, scale in options.loras)),
+    )
+
+
+def _skip_layers(options: OpenOptions, source: Source) -> Source:
+    """A text encoder without its last layers ("clip skip")."""
+    text = source.config.text
+    if options.skip_layers == 0:
+        return source
+    if not isinstance(text, ClipTextConfig):
+        raise ConfigError(f"skip_layers: expected 0 for a text encoder that is not CLIP, got {options.skip_layers}")
+    shorter = skip_last_layers(text, options.skip_layers)
+    layout = without_skipped_layers(source.layouts["text_encoder"], shorter)
+    return dataclasses.replace(
+        _with_config(source, text=shorter),
+        layouts={**source.layouts, "text_encoder": layout},
+        variations=(*source.variations, f"text encoder without its last {options.skip_layers} layers"),
     )
 
 

@@ -83,8 +83,9 @@ def hash_source(source: Source) -> str:
     """SHA-256 over the names, sizes and bytes of a source's files, and over what options did to its weights."""
     digest = hashlib.sha256()
     for file in source.files:
-        name = file.relative_to(source.path).as_posix() if file.is_relative_to(source.path) else file.name
-        digest.update(f"{name or file.name}\0{file.stat().st_size}\0".encode())
+        inside = file != source.path and file.is_relative_to(source.path)
+        name = file.relative_to(source.path).as_posix() if inside else file.name
+        digest.update(f"{name}\0{file.stat().st_size}\0".encode())
         with file.open("rb") as stream:
             while block := stream.read(1 << 20):
                 digest.update(block)

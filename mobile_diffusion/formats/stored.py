@@ -45,6 +45,11 @@ class Stored:
     rows: tuple[int, int] | None = None
     """First and last + 1 of the rows of dimension 0 that are ours; None for all."""
 
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return math.prod(self.shape) * FLOATS[self.dtype].itemsize
+
 
 Layout = dict[str, Stored]
 
@@ -95,12 +100,12 @@ def _files(layout: Layout) -> list[Path]:
 
 def _read(file: Path, layout: Layout) -> Iterator[tuple[str, Tensor]]:
     """Our name and float32 value of every tensor that lies in `file`."""
+    ours = {name: stored for name, stored in layout.items() if stored.file == file}
+    buffer = torch.empty(max(stored.size for stored in ours.values()), dtype=torch.uint8)  # one, or the heap has holes
     with _readable(file), file.open("rb") as stream:
         offsets = _offsets(stream)
-        for name, stored in layout.items():
-            if stored.file != file:
-                continue
-            tensor = _read_tensor(stream, offsets[stored.name], stored)
+        for name, stored in ours.items():
+            tensor = _read_tensor(stream, offsets[stored.name], stored, buffer)
             if tensor.numel() and not all(math.isfinite(value) for value in torch.aminmax(tensor)):
                 raise CheckpointError(f"{file}: tensor {stored.name!r}: expected finite weights, got NaN or inf")
             yield name, tensor
@@ -114,14 +119,14 @@ def _offsets(stream: BinaryIO) -> dict[str, int]:
     return {name: 8 + length + entry["data_offsets"][0] for name, entry in header.items()}
 
 
-def _read_tensor(stream: BinaryIO, offset: int, stored: Stored) -> Tensor:
-    dtype, count = FLOATS[stored.dtype], math.prod(stored.shape)
-    skipped = 0 if stored.rows is None else stored.rows[0] * count // (stored.rows[1] - stored.rows[0])
-    raw = torch.empty(count * dtype.itemsize, dtype=torch.uint8)
-    stream.seek(offset + skipped * dtype.itemsize)
-    if stream.readinto(raw.numpy()) != len(raw):  # type: ignore[attr-defined]
+def _read_tensor(stream: BinaryIO, offset: int, stored: Stored, buffer: Tensor) -> Tensor:
+    """A float32 tensor of its own; `buffer` takes the bytes as they are on disk."""
+    row = 0 if stored.rows is None else stored.size // (stored.rows[1] - stored.rows[0])
+    stream.seek(offset + row * (stored.rows[0] if stored.rows else 0))
+    raw = buffer[: stored.size]
+    if stream.readinto(raw.numpy()) != stored.size:  # type: ignore[attr-defined]
         raise OSError(f"the end of the file inside tensor {stored.name!r}")
-    return raw.view(dtype).float().reshape(stored.shape)
+    return raw.view(FLOATS[stored.dtype]).to(torch.float32, copy=True).reshape(stored.shape)
 
 
 @contextlib.contextmanager

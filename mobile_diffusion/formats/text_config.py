@@ -66,7 +66,8 @@ def clip_config_from_transformers(values: Mapping[str, Any], file: Path = Path("
     Raises CheckpointError naming an option that our encoder does not compute or that is not known, or the model
     when it is none of Stable Diffusion 1 and 2's.
     """
-    options = JsonOptions(file, values)
+    stated = {name: value for name, value in values.items() if name != "architectures" or value is not None}
+    options = JsonOptions(file, stated)
     _check_architecture(options)
     options.require(REQUIRED, f"expected the {ARCHITECTURE} of a Stable Diffusion 1 or 2 relative")
     options.ignore(*INACTIVE)

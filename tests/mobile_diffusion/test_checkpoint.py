@@ -17,7 +17,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mobile_diffusion import checkpoint
-from mobile_diffusion.checkpoint import Model, open_checkpoint, save_checkpoint, source_hash, untrained_model
+from mobile_diffusion.checkpoint import (
+    Model,
+    open_checkpoint,
+    open_source,
+    save_checkpoint,
+    source_hash,
+    untrained_model,
+)
 from mobile_diffusion.config import (
     AutoencoderConfig,
     BertConfig,
@@ -177,7 +184,8 @@ def test_a_pickle_in_the_place_of_weights_is_refused(folder: Path) -> None:
 
 
 def test_a_file_instead_of_a_folder(folder: Path) -> None:
-    assert "got a file" in one_line(lambda: open_checkpoint(folder / "unet.safetensors"))
+    assert "unet.safetensors" in one_line(lambda: open_checkpoint(folder / "unet.safetensors"))
+    assert "got a file" in one_line(lambda: open_checkpoint(folder / "model.json"))
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -372,3 +380,24 @@ def test_parents_are_made_and_permissions_are_usual(model: Model, tmp_path: Path
     save_checkpoint(model, target)
     (tmp_path / "usual").mkdir()
     assert stat.S_IMODE(target.stat().st_mode) == stat.S_IMODE((tmp_path / "usual").stat().st_mode)
+
+
+def test_too_little_room_is_said_before_anything_is_written(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = type("Usage", (), {"free": 10})
+    monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(checkpoint, "save_weights", lambda *_: pytest.fail("weights were written"))
+    message = one_line(lambda: save_checkpoint(model, tmp_path / "out"))
+    assert "of free disk, got 0.00 GB; make room" in message and not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_is_a_model_that_is_read_when_needed(model: Model, folder: Path, tmp_path: Path) -> None:
+    opened = open_source(folder)
+    save_checkpoint(opened, tmp_path / "again")
+    assert snapshot(tmp_path / "again") == snapshot(folder)
+    for part in opened.source.layouts:
+        ours, theirs = model.load_part(part).state_dict(), opened.load_part(part).state_dict()
+        assert all(torch.equal(theirs[name], tensor.half().float()) for name, tensor in ours.items())
+    with pytest.raises(KeyError):
+        opened.load_part("vae")

@@ -16,7 +16,7 @@ from transformers import CLIPTokenizer
 from mobile_diffusion.clip_tokenizer import ClipTokenizer
 from mobile_diffusion.errors import CheckpointError, ConfigError, PromptError
 
-CLIP = Path(__file__).parents[2] / "assets" / "clip"
+CLIP = Path(__file__).parents[2] / "mobile_diffusion" / "clip_vocabulary"
 START, END = 49406, 49407
 COLLECTED = [
     "",

@@ -24,9 +24,9 @@ from mobile_diffusion.config import (
     Stage,
     UNetConfig,
 )
+from mobile_diffusion.drawing import DrawSettings, check_guidance, draw, image_to_uint8
 from mobile_diffusion.errors import ConfigError, MobileDiffusionError, PromptError
 from mobile_diffusion.noise import MAX_SEED, gaussian
-from mobile_diffusion.drawing import DrawSettings, check_guidance, draw, image_to_uint8
 from mobile_diffusion.pipeline import Pipeline
 from mobile_diffusion.tokenizer import WordPieceTokenizer
 

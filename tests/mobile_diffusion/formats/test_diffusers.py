@@ -16,7 +16,11 @@ from benchmarks.random_checkpoints import ARCHITECTURES, rename_tensors
 from mobile_diffusion.checkpoint import open_checkpoint, open_source, save_checkpoint
 from mobile_diffusion.config import TinyAutoencoderConfig
 from mobile_diffusion.errors import CheckpointError
+from mobile_diffusion.formats.json_options import JsonOptions
 from mobile_diffusion.formats.options import OpenOptions
+from mobile_diffusion.formats.stored import expected_shapes
+from mobile_diffusion.formats.unet_json import read_unet
+from mobile_diffusion.unet import UNet
 from tests.mobile_diffusion.formats.conftest import Publish, copy_tree, edit_json, replace
 
 OLD_VAE = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
@@ -56,7 +60,8 @@ def test_parts_compute_what_the_originals_compute(name: str, published: Publish)
         scale = torch.tensor([8.5])
         pipeline = diffusers.LatentConsistencyModelPipeline
         condition = pipeline.get_guidance_scale_embedding(None, scale - 1, unet.config.time_cond_proj_dim)
-    close(model.unet(latents, steps, context, scale), unet(latents, steps, context, condition).sample)
+    theirs = unet(latents, steps, context, timestep_cond=condition).sample
+    close(model.unet(latents, steps, context, scale), theirs)
 
     tiny = isinstance(model.config.autoencoder, TinyAutoencoderConfig)
     kind = diffusers.AutoencoderTiny if tiny else diffusers.AutoencoderKL
@@ -77,6 +82,17 @@ def test_the_configuration_is_read_from_the_files(published: Publish) -> None:
     assert config.schedule.prediction == "v" and config.schedule.guidance_kind == "cfg"
     lcm = open_source(published("lcm-dreamshaper")).config
     assert lcm.unet.guidance_width == 256 and lcm.schedule.guidance_kind == "distilled"
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_real_widths_have_the_originals_tensors(name: str) -> None:
+    """Without weights: names and shapes of the published configurations, and their number of parameters."""
+    with torch.device("meta"):
+        theirs = diffusers.UNet2DConditionModel(**ARCHITECTURES[name].unet).state_dict()
+    unet, size = read_unet(JsonOptions(Path("config.json"), ARCHITECTURES[name].unet))
+    shapes = expected_shapes(lambda: UNet(unet), Path(name))
+    assert shapes == {key: tuple(tensor.shape) for key, tensor in theirs.items()}
+    assert size == ((96, 96) if name == "sd21-v" else (64, 64))
 
 
 def test_name_and_licence(folder: Path) -> None:
@@ -159,7 +175,7 @@ def test_the_hash_follows_every_file_and_no_place(folder: Path, tmp_path: Path) 
     assert open_source(folder).source_hash != first
 
 
-def test_weights_can_change_after_opening_only_in_what_is_read(folder: Path) -> None:
+def test_a_part_is_loaded_anew_each_time(folder: Path) -> None:
     checkpoint = open_source(folder)
     first, second = checkpoint.load_part("unet"), checkpoint.load_part("unet")
     assert first is not second and not first.training

@@ -1,6 +1,6 @@
 """Write CLIP's tokenizer folder from OpenAI's list of merges.
 
-    python assets/clip/make.py bpe_simple_vocab_16e6.txt.gz     # rewrites the files beside it
+    python assets/clip_vocabulary.py bpe_simple_vocab_16e6.txt.gz     # rewrites mobile_diffusion/clip_vocabulary
 
 The list (MIT, copyright (c) 2021 OpenAI) is part of the package open_clip_torch 3.3.0, `open_clip/`.  What is
 written has the layout of the `tokenizer/` of Stable Diffusion 1: vocab.json and merges.txt, and the two files
@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).resolve().parent
+FOLDER = Path(__file__).resolve().parents[1] / "mobile_diffusion" / "clip_vocabulary"
 VOCABULARY = 49408
 START, END = "<|startoftext|>", "<|endoftext|>"
 WORD_END = "</w>"
