@@ -1,0 +1,114 @@
+"""Writes the tables about real checkpoints into README.md and docs/checkpoints.md, from benchmarks/results/*.json.
+
+    python benchmarks/checkpoint_tables.py
+
+support.json comes from support_table.py, full_size.json from full_size_export.py, naive.json from the full_size_*.py
+of each runtime, options.json from option_costs.py.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.readme_tables import ROOT, fill, read, table
+
+RESULTS = Path(__file__).with_name("results")
+Cell = dict[str, Any]
+
+
+def support() -> str:
+    """A row for each architecture; each cell says what was checked."""
+    rows = []
+    for name, cells in read(RESULTS / "support.json").items():
+        rows.append([name, *(WORDS[column](cells[column]) for column in WORDS)])
+    notes = (
+        "**load**: real widths, random float16 weights in the published layout, every network read. The others: the "
+        "same architecture, every width divided by 10. **draw** and **img2img** (strength 0.5): all steps against "
+        "diffusers' own pipeline, largest error of the latents relative to their largest value, and of a pixel in "
+        "levels of 255. **ios** and **android**: exported with the stage `encode_image`, every program held against "
+        "PyTorch over whole trajectories, one of them a redrawn picture; worst SNR of the free-running latents and "
+        "PSNR of the picture. ios is the saved Core ML program interpreted, android ExecuTorch / ONNX Runtime."
+    )
+    return f"{table(['checkpoint', *WORDS], rows)}\n\n{notes}"
+
+
+def _failed(cell: Cell) -> str | None:
+    if "error" in cell:
+        return f"no: {cell['error']}"
+    return "see ios, android" if "compared" in cell else None
+
+
+def _load(cell: Cell) -> str:
+    millions = sum(cell.get("parameters", {}).values()) / 1e6
+    return _failed(cell) or f"{millions:,.0f} M in {cell['load_s']:.0f} s"
+
+
+def _drawn(cell: Cell) -> str:
+    return _failed(cell) or f"{cell['steps']} steps, {cell['latents']:.0e}, {cell['level']:.1f}"
+
+
+def _exported(cell: Cell) -> str:
+    if (failed := _failed(cell)) is not None:
+        return failed
+    worst = cell["parity_db"]
+    runtimes = dict.fromkeys(key.split()[0] for key in worst)
+    return " / ".join(f"{worst[f'{name} free_running']:.0f}, {worst[f'{name} picture']:.0f} dB" for name in runtimes)
+
+
+WORDS = {"load": _load, "draw": _drawn, "ios": _exported, "android": _exported, "img2img": _drawn}
+"""How each column is told."""
+
+
+def full_size() -> str:
+    """Whole exports at real size."""
+    rows = []
+    for row in read(RESULTS / "full_size.json"):
+        parity = ", ".join(f"{check} {value:.0f}" for check, value in row["parity_db"].items())
+        figures = [f"{row['seconds']:.0f} s", f"{row['peak_gb']:.1f} GB", f"{row['private_gb']:.1f} GB"]
+        rows.append([row["checkpoint"], row["target"], row["size"], *figures, f"{row['bundle_gb']:.2f} GB", parity])
+    head = ["checkpoint", "target", "pixels", "time", "peak memory", "of it private", "bundle", "worst SNR, dB"]
+    return table(head, rows)
+
+
+def naive() -> str:
+    """One stage of Stable Diffusion 1.5, by the libraries' own way and by ours."""
+    rows = [
+        [row["what"], row["way"], f"{row['seconds']:.0f} s", f"{row['peak_gb']:.1f} GB", f"{row['file_gb']:.2f} GB"]
+        for row in read(RESULTS / "naive.json")
+    ]
+    return table(["what", "way", "time", "peak memory", "file"], rows)
+
+
+def options() -> str:
+    """What each option costs."""
+    rows = [
+        [f"`{name}`" if name.startswith("--") else name, *(f"{cost[key]:g}" for key in UNITS)]
+        for name, cost in read(RESULTS / "options.json").items()
+    ]
+    return table(["option", *UNITS.values()], rows)
+
+
+UNITS = {
+    "denoise_runs": "denoise runs",
+    "tera_macs": "tera MACs a picture",
+    "weights_gb": "fp16 weights, GB",
+    "memory_gb": "largest stage, GB",
+}
+
+
+def main() -> None:
+    """Write both documents anew."""
+    readme, page = ROOT / "README.md", ROOT / "docs" / "checkpoints.md"
+    readme.write_text(fill(readme.read_text(encoding="utf-8"), "support", support()), encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
+    for name, content in (("full-size", full_size()), ("naive", naive()), ("options", options())):
+        text = fill(text, name, content)
+    page.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
