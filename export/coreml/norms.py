@@ -16,17 +16,16 @@ def group_norm(
 ) -> Tensor:
     """torch's group norm of (B, C, H, W): (x - mean) / sqrt(variance + epsilon) * weight + bias.
 
-    With the scale s = max(|x - mean|, sqrt(epsilon)) and d = (x - mean) / s that is d / sqrt(E[d^2] + epsilon / s^2):
-    every value stays within float16, and of rank 4, whatever x is.
+    The deviation below the line is s sqrt(E[((x - mean) / s)^2] + epsilon / s^2) with s = max(|x - mean|,
+    sqrt(epsilon)): every value stays within float16 and of rank 4, as long as x - mean does.
     """
     batch, channels, height, width = x.shape
     grouped = x.reshape(batch, groups, channels // groups * height, width)
     difference = grouped - grouped.mean((2, 3), keepdim=True)
     least = torch.full((1, 1, 1, 1), epsilon**0.5)
     scale = difference.abs().amax((2, 3), keepdim=True).maximum(least)  # (B, groups, 1, 1)
-    scaled = difference / scale
-    floor = least / scale  # at most 1
-    variance = (scaled * scaled).mean((2, 3), keepdim=True) + floor * floor
-    normed = (scaled * variance.rsqrt()).reshape(x.shape)
+    scaled, floor = difference / scale, least / scale  # at most 1
+    deviation = scale * ((scaled * scaled).mean((2, 3), keepdim=True) + floor * floor).sqrt()
+    normed = (difference / deviation).reshape(x.shape)
     normed = normed if weight is None else normed * weight[:, None, None]
     return normed if bias is None else normed + bias[:, None, None]

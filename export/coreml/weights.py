@@ -89,10 +89,14 @@ def beyond_half(value: Any) -> bool:
 def check_constants(program: Any) -> None:
     """ExportError if a constant of a MIL program holds NaN: it was computed from a deferred weight, or is wrong."""
     for operation in program.functions["main"].operations:
-        value = operation.val.val if operation.op_type == "const" else None
-        array = isinstance(value, (np.ndarray, np.generic)) and not isinstance(value, Deferred)
-        if array and value.dtype.kind == "f" and bool(np.isnan(value).any()):
-            raise ExportError(f"{operation.name}: expected numbers, got NaN in a constant of shape {value.shape}")
+        if operation.op_type == "const" and holds_nan(operation.val.val):
+            raise ExportError(f"{operation.name}: expected a constant of numbers, got NaN; look for NaN in the weights")
+
+
+def holds_nan(value: Any) -> bool:
+    """Whether a constant's value is a number or an array with NaN in it, and does not stand for a parameter."""
+    array = isinstance(value, (np.ndarray, np.generic)) and not isinstance(value, Deferred)
+    return bool(array and value.dtype.kind == "f" and np.isnan(value).any())
 
 
 def deferrable(program: torch.export.ExportedProgram) -> frozenset[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Container, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -27,7 +27,9 @@ from executorch.exir.pass_base import ExportPass, _ExportPassBase
 from executorch.exir.passes.dim_order_ops_registry import DimOrderOpsMap, MemoryFormatOpsMap
 from executorch.exir.passes.memory_format_ops_pass import DimOrderOpsRevertPass, MemoryFormatOpsPass
 from executorch.exir.passes.normalize_transpose_pass import NormalizeTransposePass
+from executorch.exir.passes.prune_empty_tensors_pass import PruneEmptyTensorsPass
 from executorch.exir.passes.remove_mixed_type_operators import RemoveMixedTypeOperators
+from executorch.exir.passes.remove_noop_pass import RemoveNoopPass, RemoveToCopyPass
 from executorch.exir.passes.replace_aten_with_edge_pass import OpReplacePass
 from executorch.exir.passes.replace_broken_ops_with_function_ops_pass import ReplaceBrokenOpsWithFunctionalOpsPass
 from executorch.exir.passes.scalar_to_tensor_pass import ScalarToTensorPass
@@ -58,11 +60,9 @@ TRACED_AGAIN_FOR: dict[type[ExportPass], Container[Any]] = {
 }
 """Passes that rewrite only these operations; without any there is nothing to trace again."""
 
-HOOKS = tuple(name for name in vars(_ExportPassBase) if name.startswith("call_") and name != "call_submodule") + (
-    "placeholder",
-    "output",
-    "on_attr",
-    "inputs",
+HOOKS = (
+    *(name for name in vars(_ExportPassBase) if name.startswith("call_") and name != "call_submodule"),
+    *("placeholder", "output", "on_attr", "inputs"),
 )
 """Methods by which a pass changes the graph while it is traced again."""
 
@@ -120,13 +120,11 @@ def decompose(program: ExportedProgram) -> ExportedProgram:
 @contextmanager
 def quick_passes() -> Iterator[None]:
     """Within it, `to_edge_transform_and_lower` and `to_executorch` take a program of `decompose` the short way."""
-    before, after = _program._get_aten_to_edge_passes(_program.EdgeCompileConfig())
-    joined = {NormalizeTransposePass, ReplaceBrokenOpsWithFunctionalOpsPass, ScalarToTensorPass, SymToTensorPass}
-    kept = [each for each in before if type(each) not in joined | {RemoveMixedTypeOperators}]
-    sequence = [FunctionalOperators(), *kept, EdgeOperators()]
+    before = [FunctionalOperators(), RemoveNoopPass(), PruneEmptyTensorsPass(), RemoveToCopyPass(), EdgeOperators()]
+    _, after = _program._get_aten_to_edge_passes(_program.EdgeCompileConfig())
     with ExitStack() as stack:
-        for change in (
-            patch.object(_program, "_get_aten_to_edge_passes", lambda config: (sequence, after)),
+        changes: tuple[AbstractContextManager[Any], ...] = (
+            patch.object(_program, "_get_aten_to_edge_passes", lambda config: (before, after)),
             patch.object(_program, "ReplaceViewOpsWithViewCopyOpsPass", lambda: _unchanged),
             patch.object(_program, "OpReplacePass", lambda: _unchanged),
             patch.object(_program, "MemoryFormatOpsPass", lambda: _unchanged),
@@ -139,7 +137,8 @@ def quick_passes() -> Iterator[None]:
             patch.object(ExportGraphSignature, "replace_all_uses", _replace_and_forget),
             *(patch.object(ExportGraphSignature, name, _remembered(name)) for name in REMEMBERED),
             warnings.catch_warnings(),  # torch's own use of old names
-        ):
+        )
+        for change in changes:
             stack.enter_context(change)
         warnings.simplefilter("ignore")
         yield

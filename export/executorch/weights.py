@@ -31,7 +31,7 @@ FILTER_RANK = 4
 """XNNPACK takes the filters of convolutions as (outputs, height, width, inputs)."""
 
 
-class TensorData(FileBackedData):
+class TensorData(FileBackedData):  # type: ignore[misc]
     """A segment of the file that is still a tensor; ExecuTorch's writer asks for its bytes when it comes to it.
 
     The base class is what the writer knows as data that is not in memory; nothing of it is used.
@@ -122,4 +122,4 @@ def _deepcopy(value: Any, memo: dict[int, Any] | None = None) -> Any:
 
 def _bytes(tensor: Tensor) -> memoryview:
     """The memory of a contiguous tensor."""
-    return memoryview(tensor.numpy()).cast("B")
+    return tensor.numpy().data.cast("B")

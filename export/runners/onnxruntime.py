@@ -39,11 +39,11 @@ class OnnxRuntimeRunner:
 
     @classmethod
     def load(cls, folder: Path, artifacts: Mapping[str, str], threads: int = 2) -> OnnxRuntimeRunner:
-        """Open the model of every stage (stage -> path relative to `folder`); `ExportError` if one cannot be read."""
+        """Open the models of some stages (stage -> path relative to `folder`); `ExportError` if one cannot be read."""
         return cls({stage: _open(folder / path, threads) for stage, path in artifacts.items()}, threads)
 
     def run(self, stage: str, **arrays: np.ndarray) -> dict[str, np.ndarray]:
-        """The output of one stage by its name."""
+        """The outputs of one stage by name."""
         check_stage(stage, self.sessions)
         session = self.sessions[stage]
         inputs = check_arrays(stage, session.inputs, arrays)
@@ -58,6 +58,7 @@ def _open(path: Path, threads: int) -> Session:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    options.enable_mem_pattern = False  # its plan is one more block: 1.6 GB for Stable Diffusion's U-Net, no faster
     try:
         inference = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions have no common base but this

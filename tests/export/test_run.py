@@ -27,6 +27,7 @@ from export.staging import staged_folder
 from export.targets import RUNTIMES, TARGETS, Runtime, find_target, lower
 from export.verify import verify_bundle
 from mobile_diffusion.checkpoint import Model, open_checkpoint, save_checkpoint
+from mobile_diffusion.drawing import draw
 from mobile_diffusion.errors import (
     BundleError,
     CheckpointError,
@@ -38,7 +39,6 @@ from mobile_diffusion.errors import (
 )
 from mobile_diffusion.formats.options import OpenOptions
 from mobile_diffusion.noise import gaussian
-from mobile_diffusion.drawing import draw
 from mobile_diffusion.pipeline import Pipeline
 
 Exports = Mapping[str, Exported]

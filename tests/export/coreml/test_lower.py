@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from export.coreml import OUTPUTS_KEY
 from export.coreml.interpret import Program
-from export.coreml.lower import convert, lower
+from export.coreml.lower import lower
 from export.coreml.structure import check_operations, check_signature, check_update, nodes, update_nodes
 from export.stages import STAGES, ExportStage, TensorSpec
 from mobile_diffusion.errors import ExportError
@@ -50,7 +50,7 @@ class Update(nn.Module):
 def update_stage(predicted: float = 0.5) -> ExportStage:
     latents = TensorSpec("latents", "float32", (1, 4, 8, 8))
     inputs = (latents, TensorSpec("step", "int32", (1,)), TensorSpec("guidance", "float32", (1,)))
-    return ExportStage("denoise", Update(predicted).eval().requires_grad_(False), inputs, latents)
+    return ExportStage("denoise", Update(predicted).eval().requires_grad_(False), inputs, (latents,))
 
 
 def test_every_stage_has_a_package(coreml_folder: Path) -> None:
@@ -98,6 +98,8 @@ def test_programs_are_for_ios_17_and_described(stage: str, specs: Specs) -> None
     spec = specs[stage]
     assert spec.WhichOneof("Type") == "mlProgram" and spec.specificationVersion == 8
     assert spec.description.metadata.shortDescription
+    features = (*spec.description.input, *spec.description.output)
+    assert all(feature.shortDescription.startswith(("float32 [", "int32 [")) for feature in features)
     assert OUTPUTS_KEY in spec.description.metadata.userDefined
 
 
@@ -133,7 +135,7 @@ def test_the_update_alone_is_float32(specs: Specs) -> None:
 
 def test_the_update_is_exact_to_float32(tmp_path: Path) -> None:
     stage = update_stage()
-    (path,) = lower({"denoise": stage}, tmp_path).values()
+    path = lower(stage, tmp_path)
     latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
     program = Program.open(tmp_path / path)
     for step in range(2):
@@ -143,10 +145,19 @@ def test_the_update_is_exact_to_float32(tmp_path: Path) -> None:
         np.testing.assert_allclose(got, stage.module(*inputs), rtol=1e-6, atol=1e-6)
 
 
-def test_an_update_in_half_precision_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_update_in_half_precision_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("export.coreml.lower.precision", lambda stage, ct: ct.precision.FLOAT16)
     with pytest.raises(ExportError, match=r"expected the update in float32, got .* in float16"):
-        convert(update_stage())
+        lower(update_stage(), tmp_path)
+    assert not list(tmp_path.iterdir()), "what was refused is removed"
+
+
+def test_a_package_takes_the_place_of_an_older_one(tmp_path: Path) -> None:
+    for predicted in (0.5, 0.25):
+        path = lower(update_stage(predicted), tmp_path)
+    assert path == "denoise.mlpackage" and [file.name for file in tmp_path.iterdir()] == [path]
+    bias = [value for value in Program.open(tmp_path / path).constants.values() if isinstance(value, Tensor)]
+    assert any(torch.equal(value, torch.full((4,), 0.25)) for value in bias)
 
 
 def test_an_update_without_a_convolution_is_refused(specs: Specs) -> None:
@@ -182,15 +193,18 @@ class Biased(nn.Module):
 
 def test_a_slice_that_takes_all_is_converted(tmp_path: Path) -> None:
     spec = TensorSpec("x", "float32", (3,))
-    stage = ExportStage("biased", Biased().eval(), (spec,), TensorSpec("y", "float32", (3,)))
-    program = Program.open(tmp_path / lower({"biased": stage}, tmp_path)["biased"])
+    stage = ExportStage("biased", Biased().eval(), (spec,), (TensorSpec("y", "float32", (3,)),))
+    program = Program.open(tmp_path / lower(stage, tmp_path))
     np.testing.assert_array_equal(program.run(x=np.ones(3, np.float32))["y"], [1.0, 2.0, 3.0])
 
 
 def test_conversion_is_silent(
-    capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder, caplog: pytest.LogCaptureFixture
+    capfd: pytest.CaptureFixture[str],
+    recwarn: pytest.WarningsRecorder,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
 ) -> None:
-    convert(update_stage())
+    lower(update_stage(), tmp_path)
     captured = capfd.readouterr()
     logged = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert (captured.out, captured.err, logged, list(recwarn)) == ("", "", [], [])

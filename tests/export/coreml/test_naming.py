@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from torch import nn
 
 from export.coreml import OUTPUTS_KEY
-from export.coreml.naming import outputs_metadata, package_output, stage_outputs
-from export.stages import ExportStage
+from export.coreml.naming import outputs_metadata, package_name, stage_outputs
+from export.stages import ExportStage, TensorSpec
 from mobile_diffusion.errors import ExportError
 
 
@@ -25,8 +27,19 @@ def spec_with(metadata: dict[str, str]) -> Any:
 
 
 def test_only_an_output_named_like_an_input_is_renamed(tiny_stages: Mapping[str, ExportStage]) -> None:
-    names = {name: package_output(stage) for name, stage in tiny_stages.items()}
-    assert names == {"encode_text": "context", "denoise": "latents_out", "decode_image": "image"}
+    names = {name: [package_name(stage, spec) for spec in stage.outputs] for name, stage in tiny_stages.items()}
+    assert names == {"encode_text": ["context"], "denoise": ["latents_out"], "decode_image": ["image"]}
+
+
+def test_every_output_is_renamed_by_itself() -> None:
+    inputs = tuple(TensorSpec(name, "float32", (1,)) for name in ("latents", "memory"))
+    stage = ExportStage("denoise", nn.Identity(), inputs, (*inputs, TensorSpec("image", "float32", (1,))))
+    assert [package_name(stage, spec) for spec in stage.outputs] == ["latents_out", "memory_out", "image"]
+    assert json.loads(outputs_metadata(stage)[OUTPUTS_KEY]) == {
+        "latents_out": "latents",
+        "memory_out": "memory",
+        "image": "image",
+    }
 
 
 def test_the_package_says_the_way_back(tiny_stages: Mapping[str, ExportStage]) -> None:

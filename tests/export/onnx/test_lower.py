@@ -1,7 +1,8 @@
-"""What the lowering leaves behind: three models with our names, without sinusoids, and its refusals."""
+"""What the lowering leaves behind: models with our names, without sinusoids, and its refusals."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,22 +10,22 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from export.onnx import OUTPUTS_KEY
 from export.onnx import lower as lowering
-from export.stages import STAGES, ExportStage
+from export.stages import STAGES, ExportStage, program_outputs
 from mobile_diffusion.errors import ExportError
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_names_and_shapes_are_the_stages(stage: str, onnx_folder: Path, tiny_stages: Mapping[str, ExportStage]) -> None:
-    graph = onnx.load(onnx_folder / f"{stage}.onnx").graph
-    found = [(value.name, tuple(d.dim_value for d in value.type.tensor_type.shape.dim)) for value in graph.input]
+    model = onnx.load(onnx_folder / f"{stage}.onnx")
+    found = [(value.name, tuple(d.dim_value for d in value.type.tensor_type.shape.dim)) for value in model.graph.input]
     assert found == [(spec.name, tuple(spec.shape)) for spec in tiny_stages[stage].inputs]
-    assert [value.name for value in graph.output] == [lowering.output_name(tiny_stages[stage])]
-
-
-def test_an_output_named_as_an_input_is_renamed(tiny_stages: Mapping[str, ExportStage]) -> None:
-    names = {name: lowering.output_name(stage) for name, stage in tiny_stages.items()}
-    assert names == {"encode_text": "context", "denoise": "latents_out", "decode_image": "image"}
+    outputs = tuple(value.name for value in model.graph.output)
+    assert outputs == program_outputs(tiny_stages[stage])
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    stages = [spec.name for spec in tiny_stages[stage].outputs]
+    assert json.loads(metadata[OUTPUTS_KEY]) == dict(zip(outputs, stages, strict=True))
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -34,6 +35,13 @@ def test_a_model_is_valid_and_has_no_sinusoid(stage: str, onnx_folder: Path) -> 
     assert not {"Sin", "Cos", "Range"} & {node.op_type for node in model.graph.node}
     assert [entry.version for entry in model.opset_import if entry.domain == ""] == [lowering.OPSET]
     assert all(entry.domain == "" for entry in model.opset_import)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_no_weight_is_turned_on_the_phone(stage: str, onnx_folder: Path) -> None:
+    graph = onnx.load(onnx_folder / f"{stage}.onnx").graph
+    constants = {value.name for value in graph.initializer}
+    assert not [node.name for node in graph.node if node.op_type == "Transpose" and node.input[0] in constants]
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -57,3 +65,10 @@ def test_a_simplification_that_changes_the_result_is_refused(monkeypatch: pytest
     monkeypatch.setattr(lowering.onnxsim, "simplify", lambda model, **options: (model, False))
     with pytest.raises(ExportError, match="probe: expected onnxsim to keep"):
         lowering.simplify(small_model("Exp"), "probe")
+
+
+def test_a_model_that_is_not_valid_is_refused(tmp_path: Path) -> None:
+    onnx.save_model(small_model("NoSuchOperation"), tmp_path / "probe.onnx")
+    with pytest.raises(ExportError, match=r"probe.onnx: expected a valid ONNX model, got") as caught:
+        lowering.check(tmp_path / "probe.onnx")
+    assert "\n" not in str(caught.value)

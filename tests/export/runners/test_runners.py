@@ -8,54 +8,54 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor, nn
 
-from export.executorch import PROGRAM, SIGNATURE
+from export.executorch.lower import lower as lower_executorch
+from export.onnx.lower import lower as lower_onnx
 from export.runners import Runner
 from export.runners.executorch import ExecuTorchRunner
 from export.runners.onnxruntime import OnnxRuntimeRunner
 from export.runners.torch import TorchRunner
-from export.stages import STAGES
+from export.stages import STAGES, ExportStage, TensorSpec
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.errors import ExportError
+from tests.export.networks import assert_close, assert_runs_as_pytorch
 
 LIMIT_DB = 80.0
 Inputs = Callable[..., dict[str, np.ndarray]]
 
 
-@pytest.fixture(scope="module", params=["executorch", "onnxruntime"])
-def runner(request: pytest.FixtureRequest) -> Runner:
-    if request.param == "executorch":
-        folder: Path = request.getfixturevalue("executorch_folder")
-        return ExecuTorchRunner.load(folder, dict.fromkeys(STAGES, PROGRAM))
-    folder = request.getfixturevalue("onnx_folder")
-    return OnnxRuntimeRunner.load(folder, {stage: f"{stage}.onnx" for stage in STAGES})
+SUFFIXES = {"executorch": ".pte", "onnxruntime": ".onnx"}
+LOWERINGS = {"executorch": lower_executorch, "onnxruntime": lower_onnx}
+LOADERS: dict[str, Callable[..., Runner]] = {"executorch": ExecuTorchRunner.load, "onnxruntime": OnnxRuntimeRunner.load}
 
 
-def signal_to_noise(reference: np.ndarray, candidate: np.ndarray) -> float:
-    """dB, in float64; infinite when they are equal."""
-    error = np.square(candidate.astype(np.float64) - reference).sum()
-    with np.errstate(divide="ignore"):
-        return float(10 * np.log10(np.square(reference.astype(np.float64)).sum() / error))
+@pytest.fixture(scope="module", params=list(LOADERS))
+def runtime(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
-def assert_close(reference: dict[str, np.ndarray], candidate: dict[str, np.ndarray]) -> None:
-    assert list(reference) == list(candidate)
-    for name, wanted in reference.items():
-        assert (candidate[name].dtype, candidate[name].shape) == (wanted.dtype, wanted.shape)
-        assert wanted.std() > 1e-3, "a reference of about zero proves nothing"
-        assert signal_to_noise(wanted, candidate[name]) > LIMIT_DB
+@pytest.fixture(scope="module")
+def folder(runtime: str, request: pytest.FixtureRequest) -> Path:
+    return Path(request.getfixturevalue({"executorch": "executorch_folder"}.get(runtime, "onnx_folder")))
+
+
+@pytest.fixture(scope="module")
+def runner(runtime: str, folder: Path) -> Runner:
+    return LOADERS[runtime](folder, {stage: f"{stage}{SUFFIXES[runtime]}" for stage in STAGES})
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_is_pytorchs(stage: str, runner: Runner, torch_runner: TorchRunner, make_inputs: Inputs) -> None:
     arrays = make_inputs(stage)
-    assert_close(torch_runner.run(stage, **arrays), runner.run(stage, **arrays))
+    assert_close(torch_runner.run(stage, **arrays), runner.run(stage, **arrays), LIMIT_DB)
 
 
 @pytest.mark.parametrize("step", range(8))
 def test_a_step_is_pytorchs(step: int, runner: Runner, torch_runner: TorchRunner, make_inputs: Inputs) -> None:
     arrays = make_inputs("denoise", step)
-    assert_close(torch_runner.run("denoise", **arrays), runner.run("denoise", **arrays))
+    assert_close(torch_runner.run("denoise", **arrays), runner.run("denoise", **arrays), LIMIT_DB)
 
 
 def test_the_steps_differ(torch_runner: TorchRunner, make_inputs: Inputs) -> None:
@@ -105,30 +105,61 @@ def test_an_unknown_stage_is_refused(any_runner: Runner) -> None:
         any_runner.run("paint")
 
 
+def test_one_stage_can_be_loaded_alone(
+    runtime: str, folder: Path, torch_runner: TorchRunner, make_inputs: Inputs
+) -> None:
+    alone = LOADERS[runtime](folder, {"decode_image": f"decode_image{SUFFIXES[runtime]}"})
+    arrays = make_inputs("decode_image")
+    assert_close(torch_runner.run("decode_image", **arrays), alone.run("decode_image", **arrays), LIMIT_DB)
+    with pytest.raises(ExportError, match="expected a stage of decode_image, got 'denoise'"):
+        alone.run("denoise", **make_inputs("denoise"))
+
+
+class Remembering(nn.Module):
+    """Two outputs that have the names of inputs, as those of a solver with memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 1)
+
+    def forward(self, latents: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        output = self.conv(latents)
+        return latents * 0.5 + output - memory[:, 4:], torch.cat([output, memory[:, :4]], dim=1)
+
+
+@pytest.mark.parametrize("runtime", LOADERS)
+def test_several_outputs_have_the_stages_names(runtime: str, tmp_path: Path) -> None:
+    module = Remembering().eval().requires_grad_(False)
+    specs = (TensorSpec("latents", "float32", (1, 4, 8, 8)), TensorSpec("memory", "float32", (1, 8, 8, 8)))
+    stage = ExportStage("denoise", module, specs, specs)
+    path = LOWERINGS[runtime](stage, tmp_path)
+    assert_runs_as_pytorch(stage, LOADERS[runtime](tmp_path, {"denoise": path}), LIMIT_DB)
+
+
 def test_the_model_is_left_as_it_was(tiny_model: Model, executorch_folder: Path) -> None:
     assert any(type(module).__name__ == "GroupNorm" for module in tiny_model.unet.modules())
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not a program" * 100])
 def test_a_file_that_is_no_program_is_refused(content: bytes | None, tmp_path: Path, executorch_folder: Path) -> None:
-    (tmp_path / SIGNATURE).write_bytes((executorch_folder / SIGNATURE).read_bytes())
-    for name in (PROGRAM, "denoise.onnx"):
+    (tmp_path / "denoise.json").write_bytes((executorch_folder / "denoise.json").read_bytes())
+    for name in ("denoise.pte", "denoise.onnx"):
         if content is not None:
             (tmp_path / name).write_bytes(content)
-    with pytest.raises(ExportError, match=r"model.pte: expected an ExecuTorch program"):
-        ExecuTorchRunner.load(tmp_path, {"denoise": PROGRAM})
+    with pytest.raises(ExportError, match=r"denoise.pte: expected an ExecuTorch program"):
+        ExecuTorchRunner.load(tmp_path, {"denoise": "denoise.pte"})
     with pytest.raises(ExportError, match=r"denoise.onnx: expected an ONNX model"):
         OnnxRuntimeRunner.load(tmp_path, {"denoise": "denoise.onnx"})
 
 
 def test_a_missing_signature_is_refused(tmp_path: Path, executorch_folder: Path) -> None:
-    (tmp_path / PROGRAM).write_bytes((executorch_folder / PROGRAM).read_bytes())
-    with pytest.raises(ExportError, match=r"model.json: expected the signatures"):
-        ExecuTorchRunner.load(tmp_path, dict.fromkeys(STAGES, PROGRAM))
+    (tmp_path / "denoise.pte").write_bytes((executorch_folder / "denoise.pte").read_bytes())
+    with pytest.raises(ExportError, match=r"denoise.json: expected the signature"):
+        ExecuTorchRunner.load(tmp_path, {"denoise": "denoise.pte"})
 
 
 def test_two_numbers_of_threads_in_one_process_are_refused(executorch_folder: Path) -> None:
-    artifacts = dict.fromkeys(STAGES, PROGRAM)
+    artifacts = {"denoise": "denoise.pte"}
     loaded = ExecuTorchRunner.load(executorch_folder, artifacts, threads=2)
     with pytest.raises(ExportError, match="expected 2 threads, as the runner loaded before, got 1"):
         ExecuTorchRunner.load(executorch_folder, artifacts, threads=1)

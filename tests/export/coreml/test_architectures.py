@@ -1,0 +1,142 @@
+"""Every architecture and solver that a checkpoint may have, narrow: through Core ML against PyTorch."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from export.coreml.interpret import Program
+from export.coreml.lower import lower
+from export.coreml.structure import check_update
+from export.runners.coreml_interpreter import CoreMLInterpreterRunner
+from export.stages import ExportStage, build_stage
+from mobile_diffusion.config import (
+    ClipTextConfig,
+    ModelConfig,
+    ScheduleConfig,
+    Stage,
+    TinyAutoencoderConfig,
+    UNetConfig,
+)
+from mobile_diffusion.formats.source import builders
+
+LIMIT_DB = 40.0
+Arrays = dict[str, np.ndarray]
+CLIP = ClipTextConfig(vocabulary=99, width=48, layers=2, heads=4, intermediate=96, positions=12, max_tokens=12)
+SCHEDULES = {
+    "dpm-solver++": {"solver": "dpm-solver++"},
+    "euler": {
+        "solver": "euler",
+        "spacing": "leading",
+        "offset": 1,
+        "beta_schedule": "scaled_linear",
+        "prediction": "epsilon",
+    },
+    "pndm": {"solver": "pndm", "spacing": "leading", "beta_schedule": "scaled_linear", "prediction": "epsilon"},
+    "lcm": {
+        "solver": "lcm",
+        "guidance_kind": "distilled",
+        "steps": 4,
+        "beta_schedule": "scaled_linear",
+        "prediction": "epsilon",
+    },
+}
+
+
+@dataclass(frozen=True)
+class RandomModel:
+    """Networks of a configuration with random weights, biases and norms included."""
+
+    config: ModelConfig
+
+    def load_part(self, part: str) -> nn.Module:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(7)
+            network = builders(self.config)[part]()
+            for tensor in network.parameters():
+                if tensor.ndim == 1:
+                    tensor.add_(torch.randn_like(tensor) * 0.1)
+        return network.eval().requires_grad_(False)
+
+
+def arrays_of(stage: ExportStage, step: int = 1) -> Arrays:
+    """Seeded inputs of a stage."""
+    generator = np.random.default_rng(11)
+    made = {spec.name: generator.standard_normal(spec.shape, np.float32) for spec in stage.inputs}
+    fixed = {
+        "step": np.array([step], np.int32),
+        "guidance": np.array([3.0], np.float32),
+        "tokens": generator.integers(99, size=(1, 12), dtype=np.int32),
+        "image": generator.random((1, 3, 32, 32), np.float32),
+    }
+    return {name: fixed.get(name, value) for name, value in made.items()}
+
+
+def decibels(wanted: np.ndarray, got: np.ndarray) -> float:
+    """Signal to noise ratio in float64."""
+    assert wanted.std() > 1e-3, "a reference of about zero proves nothing"
+    signal, noise = np.square(wanted.astype(np.float64)).sum(), np.square(got - wanted).sum()
+    return float(10 * np.log10(signal / max(noise, 1e-30)))
+
+
+def compare(stage: ExportStage, folder: Path, step: int = 1) -> None:
+    """Lower a stage, run its package, and hold every output to PyTorch's."""
+    runner = CoreMLInterpreterRunner.load(folder, {stage.name: lower(stage, folder)}, threads=1)
+    arrays = arrays_of(stage, step)
+    wanted = stage.module(**{name: torch.from_numpy(value) for name, value in arrays.items()})
+    wanted = wanted if isinstance(wanted, tuple) else (wanted,)
+    got = runner.run(stage.name, **arrays)
+    assert list(got) == [spec.name for spec in stage.outputs]
+    for spec, tensor in zip(stage.outputs, wanted, strict=True):
+        assert (got[spec.name].dtype.name, got[spec.name].shape) == (spec.dtype, spec.shape)
+        assert decibels(tensor.numpy(), got[spec.name]) > LIMIT_DB
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_every_solver(name: str, tiny_config: ModelConfig, tmp_path: Path, ct: Any) -> None:
+    schedule: ScheduleConfig = dataclasses.replace(tiny_config.schedule, **SCHEDULES[name])
+    stage = build_stage(RandomModel(dataclasses.replace(tiny_config, schedule=schedule)), "denoise")
+    assert len(stage.outputs) == (1 if name in ("euler", "lcm") else 2)
+    compare(stage, tmp_path)
+    spec = ct.models.MLModel(str(tmp_path / "denoise.mlpackage"), skip_model_load=True).get_spec()
+    for output in spec.description.output:
+        check_update(spec, output.name)
+
+
+@pytest.mark.parametrize("mid", [True, False])
+def test_linear_projections_heads_by_stage_and_no_middle(mid: bool, tiny_config: ModelConfig, tmp_path: Path) -> None:
+    unet = UNetConfig(
+        down=(Stage(32, 1, 1, heads=2), Stage(64, 1, 2, heads=4)),
+        mid=Stage(64, 1, 1, heads=4) if mid else None,
+        up=(Stage(64, 2, 2, heads=4), Stage(32, 2, 1, heads=2)),
+        context_width=48,
+        groups=16,
+        linear_projection=True,
+    )
+    compare(build_stage(RandomModel(dataclasses.replace(tiny_config, unet=unet)), "denoise"), tmp_path)
+
+
+@pytest.mark.parametrize("activation", ["quick_gelu", "gelu"])
+def test_clip(activation: str, tiny_config: ModelConfig, tmp_path: Path) -> None:
+    text = dataclasses.replace(CLIP, activation=activation)
+    stage = build_stage(RandomModel(dataclasses.replace(tiny_config, text=text, tokenizer="clip-bpe")), "encode_text")
+    compare(stage, tmp_path)
+    program = Program.open(tmp_path / "encode_text.mlpackage")
+    assert [spec.name for spec in program.inputs] == ["tokens"]
+    held = [value for value in program.constants.values() if isinstance(value, torch.Tensor)]
+    assert all(bool(value.isfinite().all()) for value in held)
+
+
+@pytest.mark.parametrize("stage", ["decode_image", "encode_image"])
+@pytest.mark.parametrize("kind", ["kl", "tiny"])
+def test_autoencoders(stage: str, kind: str, tiny_config: ModelConfig, tmp_path: Path) -> None:
+    tiny = TinyAutoencoderConfig(channels=16, encoder_blocks=(1, 1), decoder_blocks=(1, 1))
+    config = dataclasses.replace(tiny_config, autoencoder=tiny) if kind == "tiny" else tiny_config
+    compare(build_stage(RandomModel(config), stage), tmp_path)

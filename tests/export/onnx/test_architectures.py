@@ -1,0 +1,52 @@
+"""Every architecture and solver that a checkpoint may have: through ONNX Runtime against PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from export.onnx.lower import lower
+from export.runners.onnxruntime import OnnxRuntimeRunner
+from export.stages import IMAGE_STAGES, build_stage
+from mobile_diffusion.checkpoint import open_source
+from mobile_diffusion.config import ModelConfig
+from mobile_diffusion.formats.options import OpenOptions
+from tests.export.networks import BK_TINY, LCM, SD1, SD2, RandomModel, assert_runs_as_pytorch
+
+LIMIT_DB = 90.0
+CASES = [
+    ("sd1", SD1, "denoise"),
+    ("sd1", SD1, "encode_text"),
+    ("sd1", SD1, "encode_image"),
+    ("sd2", SD2, "denoise"),
+    ("sd2", SD2, "encode_text"),
+    ("bk-tiny", BK_TINY, "denoise"),
+    ("bk-tiny", BK_TINY, "decode_image"),
+    ("lcm", LCM, "denoise"),
+]
+OUTPUTS = {"sd1": ["latents", "memory"], "sd2": ["latents", "memory"], "bk-tiny": ["latents"], "lcm": ["latents"]}
+
+
+@pytest.mark.parametrize(("name", "config", "stage"), CASES, ids=[f"{name}-{stage}" for name, _, stage in CASES])
+def test_a_stage_is_pytorchs(name: str, config: ModelConfig, stage: str, tmp_path: Path) -> None:
+    built = build_stage(RandomModel(config), stage)
+    if stage == "denoise":
+        assert [spec.name for spec in built.outputs] == OUTPUTS[name]
+    runner = OnnxRuntimeRunner.load(tmp_path, {stage: lower(built, tmp_path)}, threads=1)
+    for step in (0, 3) if stage == "denoise" else (0,):
+        assert_runs_as_pytorch(built, runner, LIMIT_DB, step)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["sd15", "sd21-v", "bk-sdm-tiny", "lcm-dreamshaper", "sdxs-512"])
+def test_a_narrow_checkpoint_is_pytorchs(name: str, tmp_path: Path) -> None:
+    from benchmarks.random_checkpoints import write_checkpoint
+
+    folder = write_checkpoint(name, tmp_path / "checkpoint", narrow=10)
+    solver = {"sdxs-512": "ddim"}.get(name)  # its own scheduler cannot be a table
+    checkpoint = open_source(folder, OpenOptions(height=128, width=64, solver=solver))
+    for stage in IMAGE_STAGES:
+        built = build_stage(checkpoint, stage)
+        runner = OnnxRuntimeRunner.load(tmp_path, {stage: lower(built, tmp_path)}, threads=1)
+        assert_runs_as_pytorch(built, runner, LIMIT_DB)
