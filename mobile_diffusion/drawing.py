@@ -164,7 +164,7 @@ def _conditions(
     if negative != NULL_PROMPT:
         raise PromptError(f"negative prompt: expected none, as guidance is in this model's weights, got {negative!r}")
     if scale != settings.guidance:
-        raise PromptError(f"guidance: expected {settings.guidance:g}, which this model was distilled with, got {scale:g}")
+        raise PromptError(f"guidance: expected {settings.guidance:g}, which it was distilled with, got {scale:g}")
     return {"context": encode(run_stage, tokenizer, settings, prompt)}
 
 

@@ -62,7 +62,7 @@ def opens_checkpoint(command: Callable[..., None]) -> Callable[..., None]:
     keyword = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
     wrapped.__signature__ = inspect.Signature([*keyword, *flags])  # type: ignore[attr-defined]
     wrapped.__annotations__ = {each.name: each.annotation for each in (*keyword, *flags)}
-    del wrapped.__wrapped__  # type: ignore[attr-defined]
+    del wrapped.__wrapped__
     return wrapped
 
 

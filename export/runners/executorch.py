@@ -1,4 +1,4 @@
-"""Runs `model.pte` with ExecuTorch's own runtime, the one that is in the Android app."""
+"""Runs the `.pte` programs with ExecuTorch's own runtime, the one that is in the Android app."""
 
 from __future__ import annotations
 
@@ -14,57 +14,48 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from export.executorch import SIGNATURE
 from export.runners.protocol import check_arrays, check_stage
 from export.stages import TensorSpec
 from mobile_diffusion.errors import ExportError
 
 
 @dataclass(frozen=True)
-class Signature:
-    """Inputs in order and output of one method; the file itself does not name them."""
+class Method:
+    """One stage's method, loaded; the file itself names neither inputs nor outputs."""
 
+    execute: Any
     inputs: tuple[TensorSpec, ...]
-    output: TensorSpec
+    outputs: tuple[TensorSpec, ...]
+    program: Any
+    """Kept because the method reads from its memory."""
 
 
 @dataclass(frozen=True, eq=False)
 class ExecuTorchRunner:
-    """XNNPACK on the processor, a method a stage."""
+    """XNNPACK on the processor, a program a stage."""
 
-    signatures: Mapping[str, Signature]
-    methods: Mapping[str, Any]
-    program: Any
-    """Kept because its methods read from its memory."""
+    methods: Mapping[str, Method]
     threads: int
     name: ClassVar[str] = "executorch"
 
     @classmethod
     def load(cls, folder: Path, artifacts: Mapping[str, str], threads: int = 2) -> ExecuTorchRunner:
-        """Open the program that holds the stages (stage -> path relative to `folder`, the same for all).
+        """Open the program of every stage (stage -> path relative to `folder`).
 
-        Raises `ExportError` when there are several programs, or one cannot be read.
+        Raises `ExportError` when one cannot be read, or is another stage's.
         """
-        from executorch.runtime import Runtime
-
-        path = _only_path(folder, artifacts)
         set_threads(threads)
-        try:
-            program = Runtime.get().load_program(path)
-            methods = {stage: program.load_method(stage) for stage in artifacts}
-        except (RuntimeError, KeyError) as error:
-            raise ExportError(f"{path}: expected an ExecuTorch program of {', '.join(artifacts)}: {error}") from error
-        runner = cls(read_signatures(path.with_name(SIGNATURE), artifacts), methods, program, threads)
+        runner = cls({stage: _open(folder / path, stage) for stage, path in artifacts.items()}, threads)
         _loaded.add(runner)
         return runner
 
     def run(self, stage: str, **arrays: np.ndarray) -> dict[str, np.ndarray]:
-        """The output of one stage by its name."""
-        check_stage(stage, self.signatures)
-        signature = self.signatures[stage]
-        inputs = [torch.from_numpy(array) for array in check_arrays(stage, signature.inputs, arrays)]
-        (output,) = self.methods[stage].execute(inputs)  # sets the inputs anew: their memory is used by others
-        return {signature.output.name: output.numpy()}
+        """The outputs of one stage by name."""
+        check_stage(stage, self.methods)
+        method = self.methods[stage]
+        inputs = [torch.from_numpy(array) for array in check_arrays(stage, method.inputs, arrays)]
+        results = method.execute(inputs)  # sets the inputs anew: their memory is used by others
+        return {spec.name: tensor.numpy().copy() for spec, tensor in zip(method.outputs, results, strict=True)}
 
 
 _loaded: weakref.WeakSet[ExecuTorchRunner] = weakref.WeakSet()
@@ -85,29 +76,32 @@ def set_threads(count: int) -> None:
         portable_lib._unsafe_reset_threadpool(count)
 
 
-def read_signatures(path: Path, stages: Mapping[str, str]) -> dict[str, Signature]:
-    """Read what the lowering wrote beside the program; raises `ExportError` when it does not fit."""
+def _open(path: Path, stage: str) -> Method:
+    from executorch.runtime import Runtime
+
+    if not path.is_file():
+        raise ExportError(f"{path}: expected an ExecuTorch program, got no file; export it again")
+    try:
+        program = Runtime.get().load_program(path)
+        method = program.load_method(stage)
+    except (RuntimeError, KeyError) as error:
+        raise ExportError(f"{path}: expected an ExecuTorch program of {stage}: {error}; export it again") from error
+    return Method(method.execute, *read_signature(path.with_suffix(".json"), stage), (program, method))
+
+
+def read_signature(path: Path, stage: str) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """Inputs and outputs that the lowering wrote beside a program; raises `ExportError` when they do not fit."""
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
-        return {stage: _signature(known[stage]) for stage in stages}
+        if known["stage"] != stage:
+            raise ValueError(f"the stage {known['stage']}")
+        return tuple(map(_spec, known["inputs"])), tuple(map(_spec, known["outputs"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ExportError(f"{path}: expected the signatures of the program: {error!r}; export it again") from error
+        raise ExportError(f"{path}: expected the signature of {stage}: {error!r}; export it again") from error
 
 
-def _signature(entry: Mapping[str, Any]) -> Signature:
-    specs = [
-        TensorSpec(spec["name"], spec["dtype"], tuple(spec["shape"])) for spec in (*entry["inputs"], entry["output"])
-    ]
-    return Signature(tuple(specs[:-1]), specs[-1])
-
-
-def _only_path(folder: Path, artifacts: Mapping[str, str]) -> Path:
-    paths = sorted({folder / path for path in artifacts.values()})
-    if len(paths) != 1:
-        raise ExportError(f"executorch: expected one program for all stages, got {len(paths)}; export it again")
-    if not paths[0].is_file():
-        raise ExportError(f"{paths[0]}: expected an ExecuTorch program, got no file; export it again")
-    return paths[0]
+def _spec(entry: Mapping[str, Any]) -> TensorSpec:
+    return TensorSpec(entry["name"], entry["dtype"], tuple(entry["shape"]))
 
 
 @contextmanager

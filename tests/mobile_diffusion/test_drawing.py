@@ -78,7 +78,7 @@ def test_distilled_guidance_encodes_one_prompt_and_has_no_scale() -> None:
     draw(run, Words(), settings, "abc", guidance=5.0)
     assert [stage for stage, _ in run.calls].count("encode_text") == 1
     assert set(run.steps()[0]) == {"latents", "step", "context"}
-    with pytest.raises(PromptError, match=r"guidance: expected 5, which this model was distilled with, got 7"):
+    with pytest.raises(PromptError, match=r"guidance: expected 5, which it was distilled with, got 7"):
         draw(run, Words(), settings, "abc", guidance=7.0)
     with pytest.raises(PromptError, match="negative prompt: expected none"):
         draw(run, Words(), settings, "abc", negative="blurred")
