@@ -112,9 +112,7 @@ def their_drawing(folder: Path, name: str, start: Start | None, steps: int, shap
 
     arguments = _guidance(name) | _start(start, shape)
     with _our_noise(kind):
-        drawn = pipeline(
-            PROMPT, num_inference_steps=steps, output_type="np", callback_on_step_end=keep, **arguments
-        )
+        drawn = pipeline(PROMPT, num_inference_steps=steps, output_type="np", callback_on_step_end=keep, **arguments)
     return seen, drawn.images[0].astype(np.float64) * 255
 
 

@@ -103,9 +103,7 @@ class Architecture:
 ARCHITECTURES = {
     "sd15": Architecture(SD1),
     "sd21-base": Architecture(SD2, OPENCLIP_H, padding="!"),
-    "sd21-v": Architecture(
-        {**SD2, "sample_size": 96}, OPENCLIP_H, scheduler=("DDIMScheduler", DDIM_V), padding="!"
-    ),
+    "sd21-v": Architecture({**SD2, "sample_size": 96}, OPENCLIP_H, scheduler=("DDIMScheduler", DDIM_V), padding="!"),
     "bk-sdm-base": Architecture(BK_BASE),
     "bk-sdm-small": Architecture(BK_SMALL),
     "bk-sdm-tiny": Architecture(BK_TINY),

@@ -33,6 +33,7 @@ from export.parity.trajectories import (
 from export.plan import Plan, plan_export
 from export.progress import Progress, part_of, silent
 from export.report.page import Pictures, write_reports
+from export.resources import check_resources, estimate_export
 from export.runners import Runner
 from export.runners.sequential import SequentialRunner
 from export.runners.torch import TorchRunner
@@ -72,11 +73,12 @@ def export_target(
 ) -> Exported:
     """Write the bundle of a target to `out`.
 
-    Raises `ExportError` when `out` cannot be used, `ParityError` when a gate fails; either way nothing is
-    written.
+    Raises `ExportError` when `out` cannot be used or memory or disk will not do, `ParityError` when a gate fails;
+    either way nothing is written.
     """
     check_output(out, source.path, force)
     chosen = plan or plan_export(source.config, target)
+    check_resources(estimate_export(source.config, chosen), out)
     with write_bundle(
         out, lambda folder, files: describe(source, target, chosen, parts.artifacts, parts.parity, files), force
     ) as folder:

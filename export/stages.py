@@ -193,9 +193,9 @@ class Denoise(nn.Module):
     def _remembered(self, memory: Tensor | None) -> list[Tensor]:
         """The tensors of the memory, each (1, C, h, w)."""
         size = self.channels
-        return [] if memory is None else [
-            memory[:, row * size : (row + 1) * size] for row in range(self.update.rows - 1)
-        ]
+        return (
+            [] if memory is None else [memory[:, row * size : (row + 1) * size] for row in range(self.update.rows - 1)]
+        )
 
 
 class DecodeImage(nn.Module):

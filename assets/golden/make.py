@@ -102,8 +102,7 @@ def token_vectors() -> dict[str, Any]:
         "tokenizer": "wordpiece, assets/emoji/tokenizer.json",
         "max_tokens": MINILM.max_tokens,
         "prompts": [
-            {"prompt": prompt, "ids": tokens.ids.tolist(), "mask": tokens.mask.tolist()}
-            for prompt, tokens in encoded
+            {"prompt": prompt, "ids": tokens.ids.tolist(), "mask": tokens.mask.tolist()} for prompt, tokens in encoded
         ],
     }
 

@@ -165,9 +165,7 @@ def _time_stage(
     return StageLatency(stage, median, first, third, len(times))
 
 
-def _timed(
-    runner: Runner, stage: str, arrays: Mapping[str, np.ndarray], runs: int, budget_s: float
-) -> list[float]:
+def _timed(runner: Runner, stage: str, arrays: Mapping[str, np.ndarray], runs: int, budget_s: float) -> list[float]:
     """Milliseconds of up to `runs` calls, fewer when they exceed the budget, but one at least of those asked for."""
     times: list[float] = []
     while len(times) < runs and sum(times) < budget_s * 1000:

@@ -113,9 +113,7 @@ def read_members(path: Path, suffix: str) -> Iterator[tuple[str, bytes]]:
                     if file is not None:
                         yield member.name.partition("/")[2], file.read()
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise DataError(
-            f"expected a package archive at {path}, got {error}; delete it and fetch again"
-        ) from error
+        raise DataError(f"expected a package archive at {path}, got {error}; delete it and fetch again") from error
 
 
 def read_json(path: Path, name: str) -> Any:

@@ -76,9 +76,7 @@ def read_concepts(folder: Path) -> dict[str, Concept]:
 
 def _by_key(entries: dict[str, Any]) -> dict[str, Any]:
     """A table by emoji, keyed by `concept_key` instead."""
-    return {
-        concept_key("-".join(f"{ord(point):x}" for point in emoji)): value for emoji, value in entries.items()
-    }
+    return {concept_key("-".join(f"{ord(point):x}" for point in emoji)): value for emoji, value in entries.items()}
 
 
 def clean_keywords(words: Iterable[str], label: str) -> tuple[str, ...]:

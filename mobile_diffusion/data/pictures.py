@@ -98,9 +98,7 @@ def render(artwork: Artwork, inset: int = 0) -> Image.Image:
     """
     side = SIZE - 2 * inset
     try:
-        drawing = (
-            _decode_svg(artwork.content, side) if artwork.kind == "svg" else _decode(artwork.content, side)
-        )
+        drawing = _decode_svg(artwork.content, side) if artwork.kind == "svg" else _decode(artwork.content, side)
     except (OSError, ValueError, SyntaxError) as error:
         raise DataError(
             f"expected a {artwork.kind} drawing for {artwork.key}, got {error}; fetch its archive again"
@@ -125,9 +123,7 @@ def _decode_svg(content: bytes, side: int) -> Image.Image:
 
     document = content.decode()
     # resvg keeps the aspect when one side is given; the icon's own size says which is the longer.
-    width, height = (
-        float(document.split(f'{name}="', 1)[1].split('"', 1)[0]) for name in ("width", "height")
-    )
+    width, height = (float(document.split(f'{name}="', 1)[1].split('"', 1)[0]) for name in ("width", "height"))
     png = resvg_py.svg_to_bytes(
         svg_string=document,
         width=side if width >= height else max(1, round(side * width / height)),
@@ -159,11 +155,7 @@ def is_finished(path: Path, recipe: str) -> bool:
     try:
         with Image.open(path) as picture:
             picture.load()
-            return (
-                picture.size == (SIZE, SIZE)
-                and picture.mode == "RGB"
-                and picture.info.get("recipe") == recipe
-            )
+            return picture.size == (SIZE, SIZE) and picture.mode == "RGB" and picture.info.get("recipe") == recipe
     except (OSError, ValueError, SyntaxError):
         return False
 
@@ -174,6 +166,4 @@ def read_png(path: Path) -> np.ndarray:
         with Image.open(path) as picture:
             return np.asarray(picture.convert("RGB"), dtype=np.uint8)
     except (OSError, ValueError, SyntaxError) as error:
-        raise DataError(
-            f"expected a picture at {path}, got {error}; run mobile-diffusion data fetch again"
-        ) from error
+        raise DataError(f"expected a picture at {path}, got {error}; run mobile-diffusion data fetch again") from error

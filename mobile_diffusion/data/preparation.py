@@ -77,9 +77,7 @@ def _known_samples(folder: Path, concepts: dict[str, Concept]) -> dict[str, list
     return samples
 
 
-def _prepare_style(
-    style: Style, concepts: dict[str, Concept], folder: Path, progress: Progress
-) -> list[Sample]:
+def _prepare_style(style: Style, concepts: dict[str, Concept], folder: Path, progress: Progress) -> list[Sample]:
     """Render what is missing of one style; its samples in the order of the concepts."""
     (folder / "images" / style.name).mkdir(parents=True, exist_ok=True)
     # Several code sequences may name one drawing; the first in the package counts.
@@ -88,9 +86,7 @@ def _prepare_style(
         if drawing.key in concepts:
             artwork.setdefault(drawing.key, drawing)
     if not artwork:
-        raise DataError(
-            f"expected drawings in {style.package.address}, got none that has a caption; pin another"
-        )
+        raise DataError(f"expected drawings in {style.package.address}, got none that has a caption; pin another")
     samples = []
     for key, concept in concepts.items():
         if key in artwork:

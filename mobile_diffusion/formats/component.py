@@ -18,7 +18,7 @@ TRANSFORMERS_STEM = "model"
 PREFERRED = "fp16"
 """The variant that is taken when several are there and none is asked for."""
 CONVERT = (
-    "convert it once where you trust it: python -c \"from diffusers import StableDiffusionPipeline as P; "
+    'convert it once where you trust it: python -c "from diffusers import StableDiffusionPipeline as P; '
     "P.from_pretrained('{0}', use_safetensors=False).save_pretrained('{0}-safetensors')\""
 )
 

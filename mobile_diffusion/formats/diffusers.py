@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mobile_diffusion.clip_tokenizer import ClipTokenizer
-from mobile_diffusion.config import ModelConfig, ScheduleConfig, UNetConfig
+from mobile_diffusion.config import ClipTextConfig, ModelConfig, ScheduleConfig, TextConfig, UNetConfig
 from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.autoencoder_json import our_autoencoder_layout, read_autoencoder
 from mobile_diffusion.formats.component import DIFFUSERS_STEM, TRANSFORMERS_STEM, read_component
@@ -23,6 +23,7 @@ from mobile_diffusion.formats.source import Source
 from mobile_diffusion.formats.stored import Layout
 from mobile_diffusion.formats.strict_json import read_object
 from mobile_diffusion.formats.text_config import read_text_config
+from mobile_diffusion.formats.tokenizer_folder import stated_length
 from mobile_diffusion.formats.unet_json import read_unet
 
 INDEX_FILE = "model_index.json"
@@ -58,11 +59,22 @@ def read_diffusers(
     return Source(
         config=config,
         layouts={"unet": unet, "autoencoder": our_autoencoder_layout(vae), "text_encoder": our_text_layout(text)},
-        open_tokenizer=lambda: ClipTokenizer.from_folder(path / "tokenizer", config.text.max_tokens),
+        open_tokenizer=lambda: open_clip_tokenizer(path / "tokenizer", config.text),
         files=(*_settings_files(path), *unet_files, *vae_files, *text_files),
         path=path,
         kind="diffusers",
     )
+
+
+def open_clip_tokenizer(folder: Path, text: TextConfig) -> ClipTokenizer:
+    """The tokenizer of a folder; raises CheckpointError when it has ids for which the text encoder has no embedding."""
+    tokenizer = ClipTokenizer.from_folder(folder, text.max_tokens)
+    if tokenizer.vocabulary > text.vocabulary:
+        raise CheckpointError(
+            f"{folder}: expected at most {text.vocabulary:,} tokens, as the text encoder embeds, got "
+            f"{tokenizer.vocabulary:,}; take the tokenizer that belongs to the checkpoint"
+        )
+    return tokenizer
 
 
 def our_text_layout(layout: Layout) -> Layout:
@@ -80,7 +92,7 @@ def _read_config(path: Path, kinds: Mapping[str, str], solver: str | None, name:
     """The model that the configurations of all components make."""
     unet, (height, width) = read_unet(_options(path / "unet" / CONFIG_FILE))
     autoencoder = read_autoencoder(_options(path / "vae" / CONFIG_FILE), kinds["vae"])
-    text = read_text_config(path / "text_encoder" / CONFIG_FILE)
+    text = _read_text(path)
     schedule = _schedule(path / "scheduler" / SCHEDULER_FILE, unet, kinds["pipeline"], solver)
     try:
         return ModelConfig(
@@ -96,6 +108,18 @@ def _read_config(path: Path, kinds: Mapping[str, str], solver: str | None, name:
         )
     except ConfigError as error:
         raise CheckpointError(f"{path}: expected components that fit together, got: {error}") from error
+
+
+def _read_text(path: Path) -> ClipTextConfig:
+    """The text encoder; prompts are padded to the length that the tokenizer's settings state, if they do."""
+    text = read_text_config(path / "text_encoder" / CONFIG_FILE)
+    length = stated_length(path / "tokenizer")
+    if length is None or length == text.max_tokens:
+        return text
+    try:
+        return dataclasses.replace(text, max_tokens=length)
+    except ConfigError as error:
+        raise CheckpointError(f"{path / 'tokenizer'}: expected a length the text encoder can take: {error}") from error
 
 
 def _schedule(file: Path, unet: UNetConfig, pipeline: str, solver: str | None) -> ScheduleConfig:

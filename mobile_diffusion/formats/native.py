@@ -44,9 +44,7 @@ def read_config(path: Path) -> ModelConfig:
         if not isinstance(values, dict) or type(values.get("format")) is not int:
             raise CheckpointError(f'{file}: expected an object with a whole number "format"; it is not ours')
         if values["format"] != FORMAT:
-            raise CheckpointError(
-                f"{file}: expected format {FORMAT}, got {values['format']}; update mobile-diffusion"
-            )
+            raise CheckpointError(f"{file}: expected format {FORMAT}, got {values['format']}; update mobile-diffusion")
         return from_dict(ModelConfig, {name: value for name, value in values.items() if name != "format"})
     except (OSError, ValueError, RecursionError, ConfigError) as error:
         raise CheckpointError(f"{file}: expected a model's configuration, got: {error}") from error

@@ -49,9 +49,7 @@ def encode_images(autoencoder: Autoencoder, images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def encode_captions(
-    tokenizer: Tokenizer, text_encoder: BertEncoder | ClipTextEncoder, texts: list[str]
-) -> Tensor:
+def encode_captions(tokenizer: Tokenizer, text_encoder: BertEncoder | ClipTextEncoder, texts: list[str]) -> Tensor:
     """Texts -> contexts float16 (N, L, D), zero at padded positions."""
     device = next(text_encoder.parameters()).device
     rows = []

@@ -98,9 +98,7 @@ def open_run(task: Task, run: Path) -> TrainState:
     """
     settings = task.loop
     decays = (settings.weight_decay, settings.beta2)
-    optimizer = AdamW(
-        task.module.parameters(), lr=0.0, betas=(0.9, decays[1]), weight_decay=decays[0], foreach=True
-    )
+    optimizer = AdamW(task.module.parameters(), lr=0.0, betas=(0.9, decays[1]), weight_decay=decays[0], foreach=True)
     state = TrainState.start(task.module, optimizer)
     record = json.dumps(to_dict(task.settings), indent=1)
     run.mkdir(parents=True, exist_ok=True)

@@ -68,10 +68,9 @@ def open_autoencoder(run: Path) -> Autoencoder:
     return _load(lambda: Autoencoder(config), run / "autoencoder.safetensors")  # type: ignore[return-value]
 
 
-def open_untrained(settings: UNetSettings, autoencoder: Path, text: Path, text_config: BertConfig = MINILM) -> Model:
-    """A model with a fresh U-Net: the autoencoder of a run, text encoder and tokenizer of a checkpoint folder."""
+def open_untrained(settings: UNetSettings, trained: Autoencoder, text: Path, text_config: BertConfig = MINILM) -> Model:
+    """A model with a fresh U-Net and a trained autoencoder; text encoder and tokenizer of a checkpoint folder."""
     torch.manual_seed(settings.loop.seed)
-    trained = open_autoencoder(autoencoder)
     parts = {"unet": settings.unet, "autoencoder": trained.config, "text": text_config}
     config = dataclasses.replace(preset("emoji"), **parts, schedule=settings.schedule)  # type: ignore[arg-type]
     text_encoder = _load(lambda: build_text_encoder(text_config), text / "text_encoder.safetensors")
@@ -98,13 +97,14 @@ def train_unet(
 
     The first weights are random, or with `start` the averaged weights that another run has reached.
     """
-    model = open_untrained(settings, autoencoder, text)
+    trained = open_autoencoder(autoencoder)
+    model = open_untrained(settings, trained, text)
     if start is not None:
         load_average(model.unet, start / STATE)
     samples = choose_groups(choose_samples(data, settings.styles, "train"), settings.groups)
     for part in (model.text_encoder, model.autoencoder, model.unet):
         part.to(choose_device())
-    inputs = prepare_inputs(samples, model.autoencoder, model.tokenizer, model.text_encoder, run)
+    inputs = prepare_inputs(samples, trained, model.tokenizer, model.text_encoder, run)
     task = UNetTask(settings, model, inputs, family_weights(samples, settings.family_power))
     state = train(task, run)
     average_in(state)
@@ -125,5 +125,3 @@ def _write_json(values: object, path: Path) -> None:
     temporary = path.with_suffix(".partial")
     temporary.write_text(json.dumps(values, indent=2) + "\n")
     os.replace(temporary, path)
-
-

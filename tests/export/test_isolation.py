@@ -34,17 +34,13 @@ def _refused(*arguments: object) -> None:
     arguments[0].send(ExportError("no such operation"))  # type: ignore[attr-defined]
 
 
-def test_a_killed_process_is_one_line(
-    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_process_is_one_line(tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolation, "_work", _killed)
     with pytest.raises(ExportError, match="ended with -9; .*no memory left"):
         lower_isolated(open_source(tiny_checkpoint), ONNX, "decode_image", tmp_path)
 
 
-def test_an_error_comes_back_as_it_was(
-    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_comes_back_as_it_was(tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolation, "_work", _refused)
     with pytest.raises(ExportError, match="^no such operation$"):
         lower_isolated(open_source(tiny_checkpoint), ONNX, "decode_image", tmp_path)

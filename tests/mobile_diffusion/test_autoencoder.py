@@ -19,14 +19,18 @@ TOLERANCE = 1e-9
 def test_equal_to_diffusers(latent_channels: int, resnets: int) -> None:
     torch.manual_seed(0)
     widths = (16, 32, 48, 48)
-    reference = diffusers.AutoencoderKL(
-        down_block_types=["DownEncoderBlock2D"] * 4,
-        up_block_types=["UpDecoderBlock2D"] * 4,
-        block_out_channels=widths,
-        layers_per_block=resnets,
-        latent_channels=latent_channels,
-        norm_num_groups=8,
-    ).double().eval()
+    reference = (
+        diffusers.AutoencoderKL(
+            down_block_types=["DownEncoderBlock2D"] * 4,
+            up_block_types=["UpDecoderBlock2D"] * 4,
+            block_out_channels=widths,
+            layers_per_block=resnets,
+            latent_channels=latent_channels,
+            norm_num_groups=8,
+        )
+        .double()
+        .eval()
+    )
     config = AutoencoderConfig(channels=widths, latent_channels=latent_channels, resnets=resnets, groups=8)
     ours = build_autoencoder(config).double().eval()
     assert isinstance(ours, Autoencoder)

@@ -56,9 +56,7 @@ def tiny_config(**changes: Any) -> ModelConfig:
         licence="MIT",
         height=16,
         width=16,
-        unet=UNetConfig(
-            down=(Stage(8, 1, 1),), mid=None, up=(Stage(8, 2, 0),), context_width=8, heads=2, groups=4
-        ),
+        unet=UNetConfig(down=(Stage(8, 1, 1),), mid=None, up=(Stage(8, 2, 0),), context_width=8, heads=2, groups=4),
         autoencoder=AutoencoderConfig(channels=(8, 8), resnets=1, groups=4),
         text=BertConfig(vocabulary=7, width=8, layers=1, heads=2, intermediate=16, positions=6, max_tokens=6),
         schedule=ScheduleConfig(prediction="v"),
@@ -130,9 +128,7 @@ def test_single_precision_weights_are_read_too(folder: Path) -> None:
 
 def test_a_clip_encoder_keeps_its_causal_mask(tmp_path: Path) -> None:
     """Buffers that are not stored must be computed, though the weights are not initialised."""
-    text = ClipTextConfig(
-        vocabulary=7, width=8, layers=1, heads=2, intermediate=16, positions=6, max_tokens=6
-    )
+    text = ClipTextConfig(vocabulary=7, width=8, layers=1, heads=2, intermediate=16, positions=6, max_tokens=6)
     model = untrained_model(tiny_config(text=text), word_pieces())
     save_checkpoint(model, tmp_path / "clip")
     opened = open_checkpoint(tmp_path / "clip").text_encoder

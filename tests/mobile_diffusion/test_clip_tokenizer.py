@@ -169,9 +169,7 @@ def test_one_saved_file_restores_all(folder: str, strings: list[str], tmp_path: 
 
 
 @pytest.mark.parametrize(("folder", "padding"), [("Stable Diffusion 1", END), ("Stable Diffusion 2", 0)])
-def test_the_empty_prompt_is_start_end_and_the_padding_of_the_folder(
-    folder: str, padding: int, tmp_path: Path
-) -> None:
+def test_the_empty_prompt_is_start_end_and_the_padding_of_the_folder(folder: str, padding: int, tmp_path: Path) -> None:
     tokenizer = ClipTokenizer.from_folder(copy_folder(tmp_path / "tokenizer", *FOLDERS[folder]), 77)
     for prompt in ("", " ", "\t\r\n", "\u3000\u00a0"):
         tokens = tokenizer.encode(prompt)

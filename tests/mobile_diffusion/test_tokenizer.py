@@ -74,9 +74,7 @@ def test_an_empty_prompt_is_the_null_condition(prompt: str, tokenizer: WordPiece
     assert tokens.mask.tolist() == [1, 1] + [0] * 22
 
 
-def test_a_prompt_that_just_fits_is_not_cut(
-    tokenizer: WordPieceTokenizer, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_prompt_that_just_fits_is_not_cut(tokenizer: WordPieceTokenizer, caplog: pytest.LogCaptureFixture) -> None:
     tokens = tokenizer.encode("apple " * 22)
     assert tokens.mask.sum() == 24
     assert not caplog.records
@@ -123,9 +121,7 @@ def test_every_script_is_read(tokenizer: WordPieceTokenizer) -> None:
         ("a" * (MAX_CHARACTERS + 1), "at most 1,000,000 characters, got 1,000,001: shorten it"),
     ],
 )
-def test_what_is_no_text_is_refused_in_one_line(
-    prompt: str, message: str, tokenizer: WordPieceTokenizer
-) -> None:
+def test_what_is_no_text_is_refused_in_one_line(prompt: str, message: str, tokenizer: WordPieceTokenizer) -> None:
     with pytest.raises(PromptError, match=message) as caught:
         tokenizer.encode(prompt)
     assert str(caught.value).isprintable()

@@ -83,9 +83,7 @@ def test_split_is_the_hash_of_the_name() -> None:
     names = [f"family {number}" for number in range(4000)]
     held = {name for name in names if split_of(name) == "held-out"}
     expected = {
-        name
-        for name in names
-        if int(hashlib.sha256(name.encode()).hexdigest()[:16], 16) / 16.0**16 < HELD_OUT_SHARE
+        name for name in names if int(hashlib.sha256(name.encode()).hexdigest()[:16], 16) / 16.0**16 < HELD_OUT_SHARE
     }
     assert held == expected
     assert 0.06 < len(held) / len(names) < 0.10

@@ -50,18 +50,12 @@ def test_transparent_becomes_white() -> None:
 
 
 def test_half_transparent_is_mixed_with_white() -> None:
-    assert (
-        np.abs(pixels(Artwork("1", webp((64, 64), alpha=128), "webp"))[64, 64] - (255, 127, 127)).max() <= 1
-    )
+    assert np.abs(pixels(Artwork("1", webp((64, 64), alpha=128), "webp"))[64, 64] - (255, 127, 127)).max() <= 1
 
 
 @pytest.mark.parametrize("kind", ["webp", "svg"])
 def test_aspect_is_kept_and_the_rest_is_white(kind: str) -> None:
-    content = (
-        webp((200, 100))
-        if kind == "webp"
-        else svg('<path fill="red" d="M0 0h40v20H0z"/>', width=40, height=20)
-    )
+    content = webp((200, 100)) if kind == "webp" else svg('<path fill="red" d="M0 0h40v20H0z"/>', width=40, height=20)
     picture = pixels(Artwork("1", content, kind))
     assert (picture[34:94, 2:126] == (255, 0, 0)).all()
     assert (picture[:30] == 255).all()
@@ -84,9 +78,7 @@ def test_mirrored_alias_is_the_mirror_image() -> None:
     }
     documents = {name: svg_document(icons, name) for name in ("left", "right", "again", "none")}
     assert documents["none"] is None
-    left, right, again = (
-        pixels(Artwork("1", (documents[n] or "").encode(), "svg")) for n in list(documents)[:3]
-    )
+    left, right, again = (pixels(Artwork("1", (documents[n] or "").encode(), "svg")) for n in list(documents)[:3])
     np.testing.assert_array_equal(left[:, ::-1], right)
     np.testing.assert_array_equal(right, again)
 

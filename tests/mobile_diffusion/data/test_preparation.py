@@ -48,9 +48,7 @@ def test_mirrored_icon(registry: Registry, tmp_path: Path) -> None:
     np.testing.assert_array_equal(load_image(man)[:, ::-1], load_image(woman))
 
 
-def test_no_family_is_in_both_splits(
-    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_family_is_in_both_splits(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(families, "HELD_OUT_SHARE", 0.5)
     samples = prepare(tmp_path, registry.styles)
     splits: dict[str, set[str]] = {}

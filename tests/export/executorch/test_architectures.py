@@ -1,0 +1,31 @@
+"""Every architecture and solver that a checkpoint may have: through the ExecuTorch runtime against PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from export.executorch.lower import lower
+from export.runners.executorch import ExecuTorchRunner
+from export.stages import build_stage
+from mobile_diffusion.config import ModelConfig
+from tests.export.networks import BK_TINY, LCM, SD1, SD2, RandomModel, assert_runs_as_pytorch
+
+LIMIT_DB = 90.0
+CASES = [
+    ("sd1", SD1, "denoise"),
+    ("sd1", SD1, "encode_text"),
+    ("sd1", SD1, "encode_image"),
+    ("sd2", SD2, "denoise"),
+    ("bk-tiny", BK_TINY, "decode_image"),
+    ("lcm", LCM, "denoise"),
+]
+
+
+@pytest.mark.parametrize(("name", "config", "stage"), CASES, ids=[f"{name}-{stage}" for name, _, stage in CASES])
+def test_a_stage_is_pytorchs(name: str, config: ModelConfig, stage: str, tmp_path: Path) -> None:
+    built = build_stage(RandomModel(config), stage)
+    runner = ExecuTorchRunner.load(tmp_path, {stage: lower(built, tmp_path)}, threads=1)
+    for step in (0, 3) if stage == "denoise" else (0,):
+        assert_runs_as_pytorch(built, runner, LIMIT_DB, step)
