@@ -2,8 +2,8 @@
 
     python benchmarks/checkpoint_tables.py
 
-support.json comes from support_table.py, full_size.json from full_size_export.py, naive.json from the full_size_*.py
-of each runtime, options.json from option_costs.py.
+support.json comes from support_table.py, full_size.json from full_size_export.py, full_size_stages.json from
+full_size_stages.py, options.json from option_costs.py.
 """
 
 from __future__ import annotations
@@ -74,13 +74,21 @@ def full_size() -> str:
     return table(head, rows)
 
 
-def naive() -> str:
+def stages() -> str:
     """One stage of Stable Diffusion 1.5, by the libraries' own way and by ours."""
-    rows = [
-        [row["what"], row["way"], f"{row['seconds']:.0f} s", f"{row['peak_gb']:.1f} GB", f"{row['file_gb']:.2f} GB"]
-        for row in read(RESULTS / "naive.json")
-    ]
-    return table(["what", "way", "time", "peak memory", "file"], rows)
+    found: dict[tuple[str, str], dict[str, Cell]] = {}
+    for row in read(RESULTS / "full_size_stages.json"):
+        found.setdefault((row["runtime"], row["stage"]), {})[row["way"]] = row
+    rows = []
+    for (runtime, stage), ways in found.items():
+        lowered = [_lowered(ways[way]) for way in ("naive", "ours")]
+        ran = f"{ways['run']['seconds']:.1f} s, {ways['run']['snr_db']:.0f} dB"
+        rows.append([runtime, stage, *lowered, ran, f"{ways['torch']['seconds']:.1f} s"])
+    return table(["runtime", "stage", "naive lowering", "our lowering", "our program runs", "PyTorch runs"], rows)
+
+
+def _lowered(row: Cell) -> str:
+    return f"{row['seconds']:.0f} s, {row['peak_gb']:.1f} GB, file {row['size_gb']:.2f} GB"
 
 
 def options() -> str:
@@ -105,7 +113,7 @@ def main() -> None:
     readme, page = ROOT / "README.md", ROOT / "docs" / "checkpoints.md"
     readme.write_text(fill(readme.read_text(encoding="utf-8"), "support", support()), encoding="utf-8")
     text = page.read_text(encoding="utf-8")
-    for name, content in (("full-size", full_size()), ("naive", naive()), ("options", options())):
+    for name, content in (("full-size", full_size()), ("stages", stages()), ("options", options())):
         text = fill(text, name, content)
     page.write_text(text, encoding="utf-8")
 

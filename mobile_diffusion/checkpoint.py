@@ -25,10 +25,11 @@ from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.config_json import to_dict
 from mobile_diffusion.errors import CheckpointError
+from mobile_diffusion.formats.changes import apply
 from mobile_diffusion.formats.native import FILES, FORMAT, MODEL_FILE, read_config
 from mobile_diffusion.formats.native import TOKENIZER_FILE as TOKENIZER_FILE
 from mobile_diffusion.formats.opening import read_source
-from mobile_diffusion.formats.options import OpenOptions, apply
+from mobile_diffusion.formats.options import OpenOptions
 from mobile_diffusion.formats.source import PARTS, Source, builders, check_source, hash_source
 from mobile_diffusion.formats.stored import expected_shapes, load_layout
 from mobile_diffusion.text_encoder import BertEncoder, ClipTextEncoder

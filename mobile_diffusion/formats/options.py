@@ -1,21 +1,9 @@
-"""What a user may change about a checkpoint while opening it."""
+"""What a user may change about a checkpoint while opening it; changes.py makes the changes."""
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from mobile_diffusion.config import ClipTextConfig
-from mobile_diffusion.errors import CheckpointError, ConfigError
-from mobile_diffusion.formats.decoder import read_decoder
-from mobile_diffusion.formats.embeddings import add_embeddings
-from mobile_diffusion.formats.lora import lora_adapter
-from mobile_diffusion.formats.source import Source, builders
-from mobile_diffusion.formats.stored import check_layout
-from mobile_diffusion.schedule import step_table
-from mobile_diffusion.text_encoder import skip_last_layers, without_skipped_layers
 
 
 @dataclass(frozen=True)
@@ -49,88 +37,3 @@ class OpenOptions:
     """Folder of the tokenizer, for a checkpoint that carries none (single files)."""
     variant: str | None = None
     """Variant of a diffusers folder's weights, such as "fp16"; None for the plain files where there are any."""
-
-
-def apply(options: OpenOptions, source: Source) -> Source:
-    """The source with the options applied, in the order of the steps below.
-
-    Raises ConfigError or CheckpointError naming the first option that does not fit the checkpoint.
-    """
-    for step in (_resize, _reschedule, _replace_autoencoder, _merge_loras, _skip_layers):
-        source = step(options, source)
-    return add_embeddings(source, options.embeddings)
-
-
-def _resize(options: OpenOptions, source: Source) -> Source:
-    """Another size of picture; ModelConfig says which there are."""
-    given = _given(height=options.height, width=options.width)
-    return _with_config(source, **given)
-
-
-def _reschedule(options: OpenOptions, source: Source) -> Source:
-    """Another schedule over the same noise levels."""
-    given = _given(
-        steps=options.steps,
-        solver=options.solver,
-        spacing=options.spacing,
-        guidance=options.guidance,
-        guidance_kind=options.guidance_kind,
-    )
-    schedule = dataclasses.replace(source.config.schedule, **given)
-    step_table(schedule)  # says what cannot be a table
-    return _with_config(source, schedule=schedule)
-
-
-def _replace_autoencoder(options: OpenOptions, source: Source) -> Source:
-    """Another autoencoder, of the same latents."""
-    if options.decoder is None:
-        return source
-    decoder, own = read_decoder(options.decoder), source.config.autoencoder
-    wanted, got = (own.latent_channels, own.factor), (decoder.config.latent_channels, decoder.config.factor)
-    if wanted != got:
-        reason = f"expected {wanted[0]} latent channels, one for {wanted[1]} pixels a side, got {got[0]} and {got[1]}"
-        raise CheckpointError(f"{options.decoder}: {reason}; use an autoencoder of the same latents")
-    source = _with_config(source, autoencoder=decoder.config)
-    check_layout(builders(source.config)["autoencoder"], decoder.layout, options.decoder)
-    return dataclasses.replace(
-        source,
-        layouts={**source.layouts, "autoencoder": decoder.layout},
-        files=(*source.files, *decoder.files),
-        variations=(*source.variations, f"autoencoder of {options.decoder.name}"),
-    )
-
-
-def _merge_loras(options: OpenOptions, source: Source) -> Source:
-    """LoRAs merged into the weights as they are read; each must fit the whole model, so none is skipped before."""
-    adapters = [lora_adapter(path, scale, source) for path, scale in options.loras]
-    return dataclasses.replace(
-        source,
-        files=(*source.files, *(file for adapter in adapters for file in adapter.files)),
-        adapters=(*source.adapters, *adapters),
-        variations=(*source.variations, *(f"LoRA {path.name} at scale {scale:g}" for path, scale in options.loras)),
-    )
-
-
-def _skip_layers(options: OpenOptions, source: Source) -> Source:
-    """A text encoder without its last layers ("clip skip")."""
-    text = source.config.text
-    if options.skip_layers == 0:
-        return source
-    if not isinstance(text, ClipTextConfig):
-        raise ConfigError(f"skip_layers: expected 0 for a text encoder that is not CLIP, got {options.skip_layers}")
-    shorter = skip_last_layers(text, options.skip_layers)
-    layout = without_skipped_layers(source.layouts["text_encoder"], shorter)
-    return dataclasses.replace(
-        _with_config(source, text=shorter),
-        layouts={**source.layouts, "text_encoder": layout},
-        variations=(*source.variations, f"text encoder without its last {options.skip_layers} layers"),
-    )
-
-
-def _with_config(source: Source, **changes: Any) -> Source:
-    return dataclasses.replace(source, config=dataclasses.replace(source.config, **changes))
-
-
-def _given(**values: Any) -> dict[str, Any]:
-    """The values that are not None."""
-    return {name: value for name, value in values.items() if value is not None}

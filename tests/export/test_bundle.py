@@ -95,7 +95,7 @@ def test_listed_file_that_is_a_folder(bundle: Path) -> None:
 
 def test_newer_schema(bundle: Path) -> None:
     values = json.loads((bundle / "manifest.json").read_text())
-    (bundle / "manifest.json").write_text(json.dumps(values | {"schema_version": 2}))
+    (bundle / "manifest.json").write_text(json.dumps(values | {"schema_version": values["schema_version"] + 1}))
     with pytest.raises(BundleError, match="update"):
         open_bundle(bundle)
 

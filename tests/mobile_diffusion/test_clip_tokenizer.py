@@ -254,7 +254,10 @@ def without(section: str) -> bytes:
         (lambda: b"\xff\xfe", "not UTF-8"),
         (lambda: b"{", "expected a tokenizers definition in JSON"),
         (lambda: b'{"model": {"type": "BPE", "vocab": {}, "merges": []}}', "BPE with suffix None"),
-        (lambda: (CLIP.parent / "emoji" / "tokenizer.json").read_bytes(), "got WordPiece with suffix None"),
+        (
+            lambda: (CLIP.parents[1] / "assets" / "emoji" / "tokenizer.json").read_bytes(),
+            "got WordPiece with suffix None",
+        ),
         (lambda: without("padding"), "expected a padding section"),
         (lambda: without("normalizer"), "expected CLIP's normalizer, got another"),
         (lambda: without("pre_tokenizer"), "expected CLIP's pre_tokenizer, got another"),

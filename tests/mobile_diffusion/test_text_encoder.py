@@ -29,7 +29,8 @@ from mobile_diffusion.text_encoder import (
 from mobile_diffusion.tokenizer import ClipTokenizer, WordPieceTokenizer
 
 ASSETS = Path(__file__).parents[2] / "assets"
-EMOJI, CLIP = ASSETS / "emoji", ASSETS / "clip"
+EMOJI = ASSETS / "emoji"
+CLIP = Path(__file__).parents[2] / "mobile_diffusion" / "clip_vocabulary"
 NARROW_BERT = BertConfig(64, 32, layers=2, heads=4, intermediate=48, positions=16, max_tokens=8)
 NARROW_CLIP = ClipTextConfig(64, 32, layers=2, heads=4, intermediate=48, positions=16, max_tokens=16)
 SUBJECTS = (

@@ -15,6 +15,7 @@ from mobile_diffusion.errors import CheckpointError, ConfigError, PromptError
 from mobile_diffusion.tokenizer import MAX_CHARACTERS, ClipTokenizer, WordPieceTokenizer, open_tokenizer
 
 ASSETS = Path(__file__).parents[2] / "assets"
+VOCABULARY = Path(__file__).parents[2] / "mobile_diffusion" / "clip_vocabulary"
 DEFINITION = ASSETS / "emoji" / "tokenizer.json"
 START, END = 101, 102
 PROMPTS = [
@@ -172,7 +173,7 @@ def test_too_few_tokens_are_refused() -> None:
 
 
 def test_each_kind_is_opened_by_its_name(tmp_path: Path) -> None:
-    ClipTokenizer.from_folder(ASSETS / "clip", 77).save(tmp_path / "tokenizer.json")
+    ClipTokenizer.from_folder(VOCABULARY, 77).save(tmp_path / "tokenizer.json")
     assert isinstance(open_tokenizer("clip-bpe", tmp_path / "tokenizer.json", 16), ClipTokenizer)
     wordpiece = open_tokenizer("wordpiece", DEFINITION, 16)
     assert isinstance(wordpiece, WordPieceTokenizer) and wordpiece.max_tokens == 16

@@ -173,9 +173,9 @@ def test_export_refuses_before_it_works(command: Command, tiny_checkpoint: Path,
 
 def test_verify_of_a_damaged_bundle(command: Command, copy_of: Callable[[str], Path]) -> None:
     path = copy_of("android")
-    (path / "model.pte").unlink()
-    assert_refused(command("verify", str(path)), r"model\.pte.*missing")
-    assert_refused(command("bench", str(path)), r"model\.pte.*missing")
+    (path / "denoise.pte").unlink()
+    assert_refused(command("verify", str(path)), r"denoise\.pte.*missing")
+    assert_refused(command("bench", str(path)), r"denoise\.pte.*missing")
     assert_refused(command("generate", "a", "-o", str(path.parent / "a.png"), "--bundle", str(path)), "missing")
 
 

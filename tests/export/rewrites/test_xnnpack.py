@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
+from export.rewrites import xnnpack
 from export.rewrites.xnnpack import GroupNormByConvolution, LayerNormByLinear, UpsampleByBroadcast, rewrite
 from export.stages import ExportStage
 from mobile_diffusion.blocks import Upsample
@@ -42,9 +44,19 @@ def test_layer_norm_is_torchs() -> None:
 
 def test_upsampling_is_exact() -> None:
     torch.manual_seed(0)
-    upsample = Upsample(6)
     x = torch.randn(2, 6, 5, 3)
-    torch.testing.assert_close(UpsampleByBroadcast(upsample)(x), upsample(x), rtol=0, atol=0)
+    torch.testing.assert_close(UpsampleByBroadcast()(x), F.interpolate(x, scale_factor=2.0), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("scores", [2 * 7 * 9 * 4, 3 * 9 * 4, 1], ids=["some heads", "some queries", "one query"])
+def test_attention_by_parts_is_torchs(scores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few bytes its scores may take, also where the parts do not come out even."""
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(2, length, 12, dtype=torch.float64) for length in (7, 9, 9))
+    monkeypatch.setattr(xnnpack, "SCORES", scores)
+    heads = [x.unflatten(-1, (3, 4)).transpose(1, 2) for x in (query, key, value)]  # (B, heads, N, 4) each
+    expected = F.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)
+    torch.testing.assert_close(xnnpack.attention_by_parts(query, key, value, heads=3), expected)
 
 
 def test_a_stage_keeps_its_weights_and_its_result(tiny_stages: dict[str, ExportStage]) -> None:

@@ -21,7 +21,7 @@ from mobile_diffusion.formats.options import OpenOptions
 from mobile_diffusion.formats.stored import expected_shapes
 from mobile_diffusion.formats.unet_json import read_unet
 from mobile_diffusion.unet import UNet
-from tests.mobile_diffusion.formats.conftest import Publish, copy_tree, replace
+from tests.mobile_diffusion.formats.conftest import Publish, copy_tree, edit_json, replace
 
 OLD_VAE = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
 UNET = "diffusion_pytorch_model.safetensors"
@@ -186,3 +186,19 @@ def test_a_middle_without_attention(published: Publish, tmp_path: Path) -> None:
     with torch.no_grad():
         ours, theirs = model.unet(latents, torch.tensor([3.0]), context), unet(latents, 3.0, context).sample
     close(ours, theirs)
+
+
+def test_prompts_are_as_long_as_the_tokenizer_says(folder: Path) -> None:
+    edit_json(folder / "tokenizer" / "tokenizer_config.json", model_max_length=60)
+    checkpoint = open_source(folder)
+    assert checkpoint.config.context_shape[1] == len(checkpoint.tokenizer.encode("a red apple").ids) == 60
+    edit_json(folder / "tokenizer" / "tokenizer_config.json", model_max_length=78)
+    with pytest.raises(CheckpointError, match="tokenizer: expected a length the text encoder can take: .* 3 to 77"):
+        open_source(folder)
+
+
+def test_a_tokenizer_of_another_text_encoder_is_refused(folder: Path) -> None:
+    added = {"49408": {"content": "<toy>", "special": False, "normalized": True}}
+    edit_json(folder / "tokenizer" / "tokenizer_config.json", added_tokens_decoder=added)
+    with pytest.raises(CheckpointError, match="expected at most 49,408 tokens, .* got 49,409"):
+        _ = open_source(folder).tokenizer

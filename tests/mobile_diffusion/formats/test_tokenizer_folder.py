@@ -14,7 +14,7 @@ from mobile_diffusion.clip_tokenizer import ClipTokenizer
 from mobile_diffusion.errors import CheckpointError
 from mobile_diffusion.formats.tokenizer_folder import read_tokenizer_folder, stated_length
 
-ASSETS = Path(__file__).parents[3] / "assets"
+VOCABULARY = Path(__file__).parents[3] / "mobile_diffusion" / "clip_vocabulary"
 SETTINGS, MAP = "tokenizer_config.json", "special_tokens_map.json"
 Damage = Callable[[Path], object]
 
@@ -22,7 +22,7 @@ Damage = Callable[[Path], object]
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A copy of CLIP's tokenizer folder, to be damaged."""
-    return Path(shutil.copytree(ASSETS / "clip", tmp_path / "tokenizer", ignore=shutil.ignore_patterns("*.py")))
+    return Path(shutil.copytree(VOCABULARY, tmp_path / "tokenizer"))
 
 
 def change(name: str, **values: Any) -> Damage:
@@ -111,7 +111,7 @@ def test_a_damaged_folder_is_refused_in_one_line(damage: Damage, message: str, f
 
 
 def test_another_kind_of_tokenizer_is_refused(folder: Path) -> None:
-    shutil.copy(ASSETS / "emoji" / "tokenizer.json", folder)
+    shutil.copy(VOCABULARY.parents[1] / "assets" / "emoji" / "tokenizer.json", folder)
     with pytest.raises(CheckpointError, match="got WordPiece with suffix None"):
         ClipTokenizer.from_folder(folder, 77)
 
@@ -130,7 +130,7 @@ def test_lines_may_end_as_on_windows(folder: Path) -> None:
 
 def test_a_tokenizer_json_of_ours_is_enough(tmp_path: Path) -> None:
     """Its padding section says which token pads."""
-    opened = ClipTokenizer.from_folder(ASSETS / "clip", 77)
+    opened = ClipTokenizer.from_folder(VOCABULARY, 77)
     opened.save(tmp_path / "tokenizer.json")
     again = ClipTokenizer.from_folder(tmp_path, 77)
     for prompt in ("", "don't <|endoftext|> <|ENDOFTEXT|>!", "naïve 苹果 👩‍🚀"):
