@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from export.bundle import Bundle, check_replaceable, open_bundle, write_bundle
 from export.describe import describe
 from export.isolation import lower_isolated
-from export.latency.measure import LatencyReport, measure_latency
+from export.latency.measure import BUDGET_S, LatencyReport, measure_latency
 from export.parity.golden import write_golden
 from export.parity.report import ParityReport, build_report
 from export.parity.trajectories import (
@@ -48,6 +48,9 @@ from mobile_diffusion.tokenizer import Tokenizer
 
 _LOWERED, _RECORDED, _COMPARED, _TIMED = 0.6, 0.65, 0.9, 0.97
 """Progress at the end of each part; lowering is most of it."""
+
+LARGE_BUDGET_S = 8.0
+"""Seconds after which a stage of a large model is not run again: a denoise step is warmed up and timed once."""
 
 Source = Model | Checkpoint
 """What can be exported: a model in memory, or a checkpoint whose networks are loaded one at a time."""
@@ -123,7 +126,8 @@ def _fill(
     parity, pictures = compare_runners(runners, trajectories, settings, update, plan.depth, part)
     parity.require()
     progress(f"{target.title}: timing", _COMPARED)
-    latency = measure_latency([reference, *(runner for _, runner in runners)], trajectories[0], settings)
+    timed = [reference, *(runner for _, runner in runners)]
+    latency = measure_latency(timed, trajectories[0], settings, LARGE_BUDGET_S if plan.large else BUDGET_S)
     progress(f"{target.title}: writing the report", _TIMED)
     write_reports(folder, source.config, target, plan, parity, latency, trajectories, pictures)
     return _Parts(artifacts, parity, latency)

@@ -116,11 +116,11 @@ def measure(
 
 
 def measure_latency(
-    runners: Sequence[Runner], reference: Trajectory, settings: DrawSettings, warmup: int = WARMUP, runs: int = RUNS
+    runners: Sequence[Runner], reference: Trajectory, settings: DrawSettings, budget_s: float = BUDGET_S
 ) -> LatencyReport:
     """Time all stages on every runner, with the inputs of a recorded picture."""
     conditions, inputs = read_conditions(), recorded_inputs(reference, settings)
-    return LatencyReport(conditions, tuple(time_runner(runner, inputs, warmup, runs) for runner in runners))
+    return LatencyReport(conditions, tuple(time_runner(each, inputs, budget_s=budget_s) for each in runners))
 
 
 def time_runner(

@@ -1,0 +1,23 @@
+"""The model in assets/emoji as `make demo` exports it: every gate, and the bundle opened and verified anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from export.run import export_target
+from export.targets import TARGETS
+from export.verify import verify_bundle
+from mobile_diffusion.checkpoint import open_checkpoint
+
+EMOJI = Path(__file__).parents[2] / "assets" / "emoji"
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_shipped_model_passes_every_gate(target: str, tmp_path: Path) -> None:
+    exported = export_target(open_checkpoint(EMOJI), TARGETS[target], tmp_path / target)
+    exported.parity.require()
+    assert {row.runtime for row in exported.parity.rows()} == {each.name for each in TARGETS[target].runtimes}
+    verify_bundle(tmp_path / target, checkpoint=EMOJI).require()
