@@ -23,6 +23,7 @@ from PIL import Image
 
 from export import __main__ as export_main
 from export import demo as demo_module
+from export import resources
 from export import run as run_module
 from export.cli import guard, main
 from export.run import Exported
@@ -231,6 +232,18 @@ def test_python_m_export_is_quick_to_help() -> None:
     assert result.returncode == 0
     assert "python -m export ios assets/emoji" in result.stdout
     assert not re.search(r"\| +(torch|coremltools|executorch|onnx)$", result.stderr, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("resource", "text"),
+    [("available_memory", r"GB of free memory to .*, got 0\.1 GB"), ("free_disk", "GB of free disk")],
+)
+def test_an_export_without_room_does_not_begin(
+    resource: str, text: str, command: Command, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resources, resource, lambda *_: 10**8 if resource == "available_memory" else 10**4)
+    assert_refused(command("export", "ios", str(tiny_checkpoint), "--out", str(tmp_path / "ios")), text)
+    assert not list(tmp_path.iterdir())
 
 
 def test_interrupted_export_leaves_nothing(tiny_checkpoint: Path, tmp_path: Path) -> None:
