@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from mobile_diffusion.atomic import replacing
 from mobile_diffusion.drawing import image_to_uint8
 from mobile_diffusion.errors import ExportError
 
@@ -36,18 +36,12 @@ def png_uri(image: NDArray[np.float32]) -> str:
 
 def save_picture(picture: Image.Image, path: Path) -> None:
     """Write a PNG, whole or not at all; raises `ExportError` when the place cannot be written."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with temporary.open("xb") as stream:
-            picture.save(stream, "PNG")
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
+        with replacing(path) as scratch:
+            picture.save(scratch, "PNG")
     except OSError as error:
         reason = error.strerror or str(error)
         raise ExportError(f"{path}: expected a picture file that can be written, got {reason}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def grid(columns: Sequence[str], rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]]) -> Image.Image:

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from mobile_diffusion.atomic import write_bytes
 from mobile_diffusion.data.archive import read_json, read_members
-from mobile_diffusion.data.files import write_bytes
 from mobile_diffusion.data.sources import CHANGED_MEANINGS, OLDER_NAMES, Style
 from mobile_diffusion.errors import DataError
 

@@ -13,10 +13,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Protocol
 
+from mobile_diffusion.atomic import write_bytes
 from mobile_diffusion.data.archive import fetch
 from mobile_diffusion.data.concepts import Concept, read_concepts
 from mobile_diffusion.data.dataset import DATASET, Sample, load_dataset, write_dataset
-from mobile_diffusion.data.files import write_bytes
 from mobile_diffusion.data.licences import LICENCES, licence_summary
 from mobile_diffusion.data.pictures import Artwork, concept_key, is_finished, read_artwork, render, write_png
 from mobile_diffusion.data.sources import CAPTION_PACKAGES, STYLES, Style

@@ -16,6 +16,7 @@ from rich.progress import track
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mobile_diffusion.atomic import replacing
 from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.data import Sample, captions
 from mobile_diffusion.text_encoder import BertEncoder, ClipTextEncoder
@@ -77,9 +78,8 @@ def prepare_inputs(
         contexts = encode_captions(tokenizer, text_encoder, ["", *(text for group in texts for text in group)])
         first = 1 + torch.cumsum(counts, 0) - counts
         run.mkdir(parents=True, exist_ok=True)
-        temporary = cache.with_suffix(".partial")
         tensors = {"latents": latents, "contexts": contexts, "first_caption": first, "caption_count": counts}
-        save_file(tensors, temporary)
-        temporary.rename(cache)
+        with replacing(cache) as scratch:
+            save_file(tensors, scratch)
         LOGGER.info("%d latents with standard deviation %.3f, %d captions", len(latents), latents.std(), len(contexts))
     return TrainingInputs(**load_file(cache))

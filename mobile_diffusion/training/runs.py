@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import os
 from pathlib import Path
 
 import torch
 
+from mobile_diffusion.atomic import write_bytes
 from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.checkpoint import Model, save_checkpoint
 from mobile_diffusion.config import AutoencoderConfig, BertConfig
@@ -122,6 +122,4 @@ def choose_groups(samples: list[Sample], groups: tuple[str, ...]) -> list[Sample
 
 
 def _write_json(values: object, path: Path) -> None:
-    temporary = path.with_suffix(".partial")
-    temporary.write_text(json.dumps(values, indent=2) + "\n")
-    os.replace(temporary, path)
+    write_bytes((json.dumps(values, indent=2) + "\n").encode(), path)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+
+from mobile_diffusion.atomic import replacing
 
 CAPTION_HEIGHT = 16
 MARGIN = 4
@@ -34,6 +35,5 @@ def contact_sheet(pictures: Sequence[NDArray[np.uint8]], captions: Sequence[str]
 
 def write_png(sheet: Image.Image, path: Path) -> None:
     """Save atomically: a reader never sees half a picture."""
-    temporary = path.with_suffix(".partial")
-    sheet.save(temporary, format="PNG")
-    os.replace(temporary, path)
+    with replacing(path) as scratch:
+        sheet.save(scratch, format="PNG")

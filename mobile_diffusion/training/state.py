@@ -6,7 +6,6 @@ temporary name and renamed, so a kill at any moment leaves the last complete sta
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import AdamW
 
+from mobile_diffusion.atomic import replacing
 from mobile_diffusion.errors import TrainingError
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -52,10 +52,9 @@ def save_state(state: TrainState, path: Path) -> None:
         for moment in MOMENTS:
             if value in state.optimizer.state:
                 tensors[f"{moment}.{name}"] = state.optimizer.state[value][moment]
-    temporary = path.with_suffix(".partial")
     contiguous = {name: value.cpu().contiguous() for name, value in tensors.items()}
-    save_file(contiguous, temporary, metadata={"step": str(state.step)})
-    os.replace(temporary, path)
+    with replacing(path) as scratch:
+        save_file(contiguous, scratch, metadata={"step": str(state.step)})
 
 
 def load_state(state: TrainState, path: Path) -> None:
