@@ -195,4 +195,6 @@ def compare_runners(
         measurements.setdefault(runtime.name, []).extend(distances)
         pictures[runtime.name, str(trajectory.case)] = picture
     checks = planned_checks(depth, any(trajectory.source is not None for trajectory in trajectories))
-    return build_report(measurements, {runtime.name: runtime.precision for runtime, _ in runners}, checks), pictures
+    precisions = {runtime.name: runtime.precision for runtime, _ in runners}
+    guidance = trajectories[0].guidance if settings.guidance_kind == "cfg" else 1.0
+    return build_report(measurements, precisions, checks, guidance), pictures

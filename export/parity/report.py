@@ -51,6 +51,8 @@ class ParityReport:
     failures: tuple[Failure, ...]
     checks: tuple[str, ...]
     """What was to be checked, in order; one without a measurement has failed."""
+    guidance: float
+    """Guidance scale that the programs compute; 1 for none."""
 
     @property
     def passed(self) -> bool:
@@ -87,21 +89,24 @@ class ParityReport:
 
 
 def build_report(
-    measurements: Mapping[str, Sequence[Measurement]], precisions: Mapping[str, str], checks: Sequence[str]
+    measurements: Mapping[str, Sequence[Measurement]],
+    precisions: Mapping[str, str],
+    checks: Sequence[str],
+    guidance: float = 1.0,
 ) -> ParityReport:
-    """Judge the measurements of each runtime by its precision."""
-    failures = [failure for name, found in measurements.items() for failure in judge(found, precisions[name])]
+    """Judge the measurements of each runtime by its precision and the guidance scale that it computes."""
+    failures = [failure for name, found in measurements.items() for failure in judge(found, precisions[name], guidance)]
     together = tuple(measurement for found in measurements.values() for measurement in found)
-    return ParityReport(dict(precisions), together, tuple(failures), tuple(checks))
+    return ParityReport(dict(precisions), together, tuple(failures), tuple(checks), guidance)
 
 
 def merge(reports: Sequence[ParityReport]) -> ParityReport:
-    """Several reports, of different runtimes, as one."""
+    """Several reports of one model, of different runtimes, as one."""
     precisions = {name: precision for report in reports for name, precision in report.precisions.items()}
     measurements = tuple(measurement for report in reports for measurement in report.measurements)
     failures = tuple(failure for report in reports for failure in report.failures)
     checks = tuple(check for check in CHECKS if any(check in report.checks for report in reports))
-    return ParityReport(precisions, measurements, failures, checks)
+    return ParityReport(precisions, measurements, failures, checks, reports[0].guidance)
 
 
 def parity_table(report: ParityReport) -> Table:
@@ -153,7 +158,7 @@ def _row(report: ParityReport, runtime: str, check: str) -> Row:
         median=_median(values),
         max_abs=_extreme(found, "max_abs", max),
         ssim=_extreme(found, "ssim", min),
-        limit=next(limit.at_least for limit in limits(precision, check) if limit.metric == metric),
+        limit=next(limit.at_least for limit in limits(precision, check, report.guidance) if limit.metric == metric),
         passed=bool(found) and not failed,
     )
 

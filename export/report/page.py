@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.latency.measure import LatencyReport
-from export.parity.gates import THRESHOLDS
+from export.parity.gates import limits
 from export.parity.report import PARITY_COLUMNS, ParityReport, cells
 from export.parity.trajectories import Trajectory
 from export.plan import Plan
@@ -73,7 +73,7 @@ def render(
         parity=parity,
         parity_columns=PARITY_COLUMNS,
         parity_rows=[cells(row) for row in parity.rows()],
-        limits=_limits(plan),
+        limits=_limits(plan, parity.guidance),
         latency_columns=LATENCY_COLUMNS,
         latency_rows=latency_rows(latency, model.schedule.steps),
         conditions=conditions(latency),
@@ -86,7 +86,7 @@ def _picture_row(plan: Plan, trajectory: Trajectory, pictures: Pictures) -> dict
     return {"label": str(trajectory.case), "uris": [png_uri(image) for image in images]}
 
 
-def _limits(plan: Plan) -> list[tuple[str, Any]]:
+def _limits(plan: Plan, guidance: float) -> list[tuple[str, Any]]:
     """The limits of every precision and check of the plan."""
     precisions = dict.fromkeys(runtime.precision for runtime in plan.runtimes)
-    return [(name, limit) for name in precisions for limit in THRESHOLDS[name] if limit.check in plan.checks]
+    return [(name, limit) for name in precisions for check in plan.checks for limit in limits(name, check, guidance)]

@@ -63,6 +63,15 @@ def test_the_limit_itself_passes_and_just_below_fails() -> None:
         assert (judge([Measurement("fake", "denoise", "case", 0, metrics)], "fp32") == []) is passes
 
 
+def test_guidance_lowers_the_limit_of_the_prediction_alone() -> None:
+    """Worst case: the halves u and c are wrong by -e and +e, so u + w (c - u) is wrong by (2w - 1) e."""
+    for check in CHECKS:
+        unguided, guided = limits("fp16", check), limits("fp16", check, guidance=5.5)
+        lowered = [a.at_least - b.at_least for a, b in zip(unguided, guided, strict=True)]
+        assert lowered == [20.0] if check == "prediction" else set(lowered) == {0.0}
+    assert limits("fp32", "prediction", guidance=1.0) == limits("fp32", "prediction", guidance=0.5)
+
+
 def test_wrong_shape_fails() -> None:
     failures = judge([Measurement("fake", "denoise", "case", 3, None, "expected (1, 4), got (4,)")], "fp32")
     assert "step 3" in str(failures[0])
