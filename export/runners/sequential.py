@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from export.memory import give_back_freed
 from export.runners.protocol import Runner
 
 
@@ -29,5 +30,7 @@ class SequentialRunner:
         return self._runner.run(stage, **arrays)
 
     def close(self) -> None:
-        """Drop what is loaded."""
-        self._runner, self._stage = None, ""
+        """Drop what is loaded, and give its memory back."""
+        if self._runner is not None:
+            self._runner, self._stage = None, ""
+            give_back_freed()

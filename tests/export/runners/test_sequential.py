@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+
 import numpy as np
+import psutil
+import pytest
 
 from export.runners.sequential import SequentialRunner
 
@@ -32,3 +36,22 @@ def test_a_stage_is_loaded_when_it_is_asked_for_and_kept_until_another_is() -> N
     runner.close()
     runner.run("denoise")
     assert loaded[-2:] == ["denoise", "denoise"]
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="the C library cannot give memory back")
+def test_a_dropped_stage_gives_its_memory_back() -> None:
+    """Blocks of 64 KiB come from the heap, and the last one of them keeps it from shrinking by itself."""
+    resident = psutil.Process().memory_info
+    blocks: list[ctypes.Array[ctypes.c_char]] = []
+
+    class Heavy(Echo):
+        def __init__(self, stage: str) -> None:
+            super().__init__(stage)
+            made = [ctypes.create_string_buffer(b"x" * 65535) for _ in range(3200)]  # 210 MB
+            self.blocks, blocks[:] = made, made[-1:]
+
+    runner = SequentialRunner("echo", 1, Heavy)
+    runner.run("denoise")
+    before = resident().rss
+    runner.close()
+    assert before - resident().rss > 150e6
