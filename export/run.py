@@ -35,7 +35,7 @@ from export.progress import Progress, part_of, silent
 from export.report.page import Pictures, write_reports
 from export.resources import check_resources, estimate_export
 from export.runners import Runner
-from export.runners.sequential import SequentialRunner
+from export.runners.sequential import SequentialRunner, release
 from export.runners.torch import TorchRunner
 from export.stages import build_stage
 from export.staging import check_free
@@ -168,6 +168,7 @@ def record_cases(
         case = REDRAWN_CASE if not settings.memory else Case(REDRAWN_CASE.prompt, REDRAWN_CASE.seed)
         source = trajectories[0].image
         trajectories.append(record(reference, tokenizer, settings, case, plan.depth, source))
+    release(reference)
     return trajectories
 
 
@@ -188,12 +189,14 @@ def compare_runners(
     """Hold every runner against every trajectory; the report is not yet required to pass."""
     pictures: dict[tuple[str, str], NDArray[np.float32]] = {}
     measurements: dict[str, list[Measurement]] = {}
-    pairs = [(runtime, runner, trajectory) for runtime, runner in runners for trajectory in trajectories]
-    for number, (runtime, runner, trajectory) in enumerate(pairs):
-        progress(f"comparing {runtime.title} with PyTorch", number / len(pairs))
-        distances, picture = measure(runtime.name, runner, trajectory, settings, update, depth)
-        measurements.setdefault(runtime.name, []).extend(distances)
-        pictures[runtime.name, str(trajectory.case)] = picture
+    for number, (runtime, runner) in enumerate(runners):
+        for index, trajectory in enumerate(trajectories):
+            done = (number + index / len(trajectories)) / len(runners)
+            progress(f"comparing {runtime.title} with PyTorch", done)
+            distances, picture = measure(runtime.name, runner, trajectory, settings, update, depth)
+            measurements.setdefault(runtime.name, []).extend(distances)
+            pictures[runtime.name, str(trajectory.case)] = picture
+        release(runner)
     checks = planned_checks(depth, any(trajectory.source is not None for trajectory in trajectories))
     precisions = {runtime.name: runtime.precision for runtime, _ in runners}
     guidance = trajectories[0].guidance if settings.guidance_kind == "cfg" else 1.0

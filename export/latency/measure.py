@@ -20,6 +20,7 @@ import numpy as np
 
 from export.parity.trajectories import Trajectory, latents_of, step_inputs
 from export.runners import Runner
+from export.runners.sequential import release
 from export.stages import ExportStage, TensorSpec
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import ExportError
@@ -132,6 +133,7 @@ def time_runner(
     kind = "interpreter" if runner.name.endswith("interpreter") else "runtime"
     threads = getattr(runner, "threads", None)
     times = tuple(_time_stage(runner, stage, arrays, warmup, runs, budget_s) for stage, arrays in inputs.items())
+    release(runner)
     return RunnerLatency(runner.name, kind, _version(runner.name), threads, times)
 
 

@@ -11,6 +11,12 @@ from export.memory import give_back_freed
 from export.runners.protocol import Runner
 
 
+def release(runner: Runner) -> None:
+    """Drop what a `SequentialRunner` has loaded; any other runner keeps its stages."""
+    if isinstance(runner, SequentialRunner):
+        runner.close()
+
+
 @dataclass
 class SequentialRunner:
     """Loads a stage when it is asked for, and drops the one before."""

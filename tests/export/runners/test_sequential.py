@@ -8,7 +8,7 @@ import numpy as np
 import psutil
 import pytest
 
-from export.runners.sequential import SequentialRunner
+from export.runners.sequential import SequentialRunner, release
 
 
 class Echo:
@@ -55,3 +55,11 @@ def test_a_dropped_stage_gives_its_memory_back() -> None:
     before = resident().rss
     runner.close()
     assert before - resident().rss > 150e6
+
+
+def test_only_a_sequential_runner_is_released() -> None:
+    runner, plain = SequentialRunner("echo", 1, Echo), Echo("denoise")
+    runner.run("denoise")
+    release(runner)
+    release(plain)
+    assert runner._runner is None and plain.run("denoise") == {}
