@@ -51,8 +51,8 @@ XNNPACK_PASSES = [
     RemoveRedundantCopyPass,
 ]
 """XNNPACK's passes, in its order, that apply to a float32 graph of our operations.  Left out are those for batch norm,
-bilinear upsampling, quantisation, 1-D convolution, products that were linear layers (ours stay linear layers), ...;
-`ConvertToSDPAPass` must be left out: it finds a part of our explicit attention and fails for want of a mask."""
+bilinear upsampling, quantisation, 1-D convolution, products that were linear layers (ours stay linear layers),
+attention that is one operation, ..."""
 
 TRACED_AGAIN_FOR: dict[type[ExportPass], Container[Any]] = {
     DimOrderOpsRevertPass: MemoryFormatOpsMap,

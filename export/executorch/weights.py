@@ -22,7 +22,7 @@ from executorch.backends.xnnpack.serialization.xnnpack_graph_schema import Const
 from executorch.backends.xnnpack.utils.utils import get_param_tensor, is_param_node
 from executorch.backends.xnnpack.utils.xnnpack_constants import UINT64_MAX
 from executorch.exir._serialize._cord import FileBackedData
-from executorch.exir.backend import backend_api
+from executorch.exir.backend import backend_api, backend_details
 from torch import Tensor
 from torch.export import ExportedProgram
 from torch.fx import Node
@@ -55,7 +55,10 @@ class TensorData(FileBackedData):  # type: ignore[misc]
         return bytes(self._ordered())
 
     def prefix(self, size: int) -> bytes:
-        return bytes(self._ordered()[:size])
+        if not self._channels_last:
+            return bytes(self._ordered()[:size])
+        filters = -(-size * len(self._tensor) // len(self))  # those that the first bytes are of
+        return bytes(TensorData(self._tensor[:filters], channels_last=True)._ordered()[:size])
 
     def sha256(self) -> bytes:
         return hashlib.sha256(self._ordered()).digest()
@@ -88,6 +91,7 @@ def deferred_weights() -> Iterator[None]:
     with (
         patch.object(NodeVisitor, "get_serialized_buffer_index", defer),
         patch.object(backend_api, "copy", SimpleNamespace(deepcopy=_deepcopy)),
+        patch.object(backend_details, "copy", SimpleNamespace(deepcopy=_deepcopy)),
     ):
         yield
 

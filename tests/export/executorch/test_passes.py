@@ -1,0 +1,42 @@
+"""The short way through ExecuTorch's passes against upstream's own: the same program, byte for byte."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+from executorch.backends.xnnpack.utils.configs import get_transform_passes, get_xnnpack_edge_compile_config
+from executorch.exir import to_edge_transform_and_lower
+
+from export.executorch.lower import convert
+from export.rewrites.xnnpack import rewrite
+from export.stages import IMAGE_STAGES, ExportStage, build_stage
+from mobile_diffusion.config import ModelConfig
+from tests.export.networks import LCM, SD1, SD2, RandomModel
+
+CASES = [(SD1, stage) for stage in IMAGE_STAGES] + [(SD2, "denoise"), (LCM, "denoise")]
+
+
+@torch.no_grad()
+def upstream(stage: ExportStage) -> bytes:
+    """The program that ExecuTorch's guide makes of the same rewritten module."""
+    return (
+        to_edge_transform_and_lower(
+            {stage.name: torch.export.export(rewrite(stage.module), (), stage.example())},
+            transform_passes=get_transform_passes(),
+            partitioner=[XnnpackPartitioner()],
+            compile_config=get_xnnpack_edge_compile_config(),
+        )
+        .to_executorch()
+        .buffer
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "stage"),
+    CASES,
+    ids=[f"{config.text.activation}-{config.schedule.solver}-{stage}" for config, stage in CASES],
+)
+def test_the_program_is_upstreams(config: ModelConfig, stage: str) -> None:
+    built = build_stage(RandomModel(config), stage)
+    assert convert(built).buffer == upstream(built)
