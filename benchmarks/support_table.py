@@ -93,7 +93,7 @@ def exported(name: str, work: Path, target: str) -> Cell:
     folder, options = opened(name, work, NARROW)
     source, out = open_source(folder, options), work / f"{name.replace(' ', '-')}-{target}"
     shutil.rmtree(out, ignore_errors=True)
-    plan = plan_export(source.config, TARGETS[target], images=True)
+    plan = plan_export(source.config, TARGETS[target], images=True, threads=1)
     report = export_target(source, TARGETS[target], out, plan=plan).parity
     shutil.rmtree(out)
     worst = {f"{row.runtime} {row.check}": round(row.worst, 1) for row in report.rows()}
@@ -132,6 +132,13 @@ def row(name: str, work: Path) -> dict[str, Cell]:
     return cells
 
 
+def keep(name: str, cells: dict[str, Cell]) -> None:
+    """Put a row into the file, in the order of ROWS."""
+    table = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    table[name] = cells
+    RESULTS.write_text(json.dumps({each: table[each] for each in ROWS if each in table}, indent=1) + "\n")
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -140,11 +147,8 @@ def main() -> None:
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     given.work.mkdir(parents=True, exist_ok=True)
-    RESULTS.parent.mkdir(exist_ok=True)
-    table = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name in given.rows:
-        table[name] = row(name, given.work)
-        RESULTS.write_text(json.dumps(table, indent=1) + "\n")
+        keep(name, row(name, given.work))
         shutil.rmtree(given.work)
         given.work.mkdir()
 

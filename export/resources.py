@@ -62,8 +62,8 @@ class Needs:
 NEEDS: dict[str, Needs] = {
     # 4.1 and 2.8; weights are mapped from the package while it is interpreted
     "coreml": Needs(Line(650 * MB, 1.0), Line(550 * MB, 0.0, 1.25, 1.0), 0.5),
-    # 7.5 and 4.0; the rewritten module is a copy, XNNPACK packs weights when it loads them
-    "executorch": Needs(Line(650 * MB, 2.0), Line(500 * MB, 1.0, 1.1, 0.05), 1.0),
+    # 4.1 and 4.0; XNNPACK packs weights when it loads them
+    "executorch": Needs(Line(650 * MB, 1.0), Line(500 * MB, 1.0, 1.1, 0.05), 1.0),
     # 3.9 and 6.0; ONNX Runtime packs weights when it loads them
     "onnxruntime": Needs(Line(550 * MB, 1.0), Line(350 * MB, 1.0, 1.7, 1.05), 1.0),
 }
