@@ -39,7 +39,7 @@ def support() -> str:
 def _failed(cell: Cell) -> str | None:
     if "error" in cell:
         return f"no: {cell['error']}"
-    return "see ios, android" if "compared" in cell else None
+    return "by ios and android" if "compared" in cell else None
 
 
 def _load(cell: Cell) -> str:

@@ -31,11 +31,13 @@ from benchmarks.random_checkpoints import ARCHITECTURES, TAESD, write_checkpoint
 from export.plan import plan_export
 from export.run import export_target
 from export.targets import TARGETS
-from mobile_diffusion.checkpoint import open_source
+from mobile_diffusion.checkpoint import open_checkpoint, open_source, save_checkpoint
 from mobile_diffusion.drawing import Start
 from mobile_diffusion.errors import MobileDiffusionError
 from mobile_diffusion.formats.options import OpenOptions
-from mobile_diffusion.slim import slim_checkpoint
+from mobile_diffusion.pipeline import Pipeline
+from mobile_diffusion.presets import preset
+from mobile_diffusion.slim import slim_checkpoint, slim_unet
 
 LOGGER = logging.getLogger(__name__)
 RESULTS = Path(__file__).with_name("results") / "support.json"
@@ -57,14 +59,29 @@ def opened(name: str, work: Path, narrow: int) -> tuple[Path, OpenOptions]:
     if name in DDIM_INSTEAD:
         options = replace(options, solver="ddim", spacing="trailing", guidance_kind="distilled")
     if name == "snapfusion":
-        slim = work / f"{folder.name}-slim"
-        shutil.rmtree(slim, ignore_errors=True)
-        slim_checkpoint(open_source(folder), name, slim)
-        return slim, options
+        return slimmed(folder, name, narrow), options
     if name == "sd15 with taesd":
         decoder = write_checkpoint(TAESD, work / f"taesd-{narrow}", narrow=narrow)
         return folder, replace(options, decoder=decoder)
     return folder, options
+
+
+def slimmed(full: Path, name: str, narrow: int) -> Path:
+    """A preset's checkpoint that takes its blocks from a full one, of the full one's widths."""
+    slim = full.with_name(f"{full.name}-{name}")
+    shutil.rmtree(slim, ignore_errors=True)
+    if narrow == 1:
+        slim_checkpoint(open_source(full), name, slim)
+        return slim
+    model, counts = open_checkpoint(full), preset(name).unet
+    stages = {
+        side: tuple(replace(stage, channels=stage.channels // narrow) for stage in getattr(counts, side))
+        for side in ("down", "up")
+    }
+    mid = None if counts.mid is None else replace(counts.mid, channels=counts.mid.channels // narrow)
+    unet, _ = slim_unet(model.unet, replace(counts, mid=mid, **stages))
+    save_checkpoint(replace(model, config=replace(model.config, name=name, unet=unet.config), unet=unet), slim)
+    return slim
 
 
 def load(name: str, work: Path) -> Cell:
@@ -80,12 +97,23 @@ def load(name: str, work: Path) -> Cell:
 
 
 def drawn(name: str, work: Path) -> Cell:
-    """Narrow: every step against diffusers; rows that diffusers cannot hold are compared by the exports alone."""
-    if name in FULL_OF:
-        return {"compared": "no diffusers pipeline of this architecture; see ios and android"}
-    folder, _ = opened(name, work, NARROW)
-    found = compare(folder, name)
+    """Narrow: every step against diffusers; SnapFusion's table, which it cannot state, by the exports alone."""
+    folder, options = opened(name, work, NARROW)
+    if name == "snapfusion":
+        Pipeline.from_model(open_checkpoint(folder, options)).generate("a red apple")
+        return {"compared": "drawn; diffusers has no such U-Net, see ios and android"}
+    if options.decoder is not None:
+        put_decoder(options.decoder, folder)
+    found = compare(folder, FULL_OF.get(name, name))
     return {"steps": found.steps, "latents": float(f"{found.worst_latents:.1e}"), "level": round(found.worst_level, 2)}
+
+
+def put_decoder(tiny: Path, folder: Path) -> None:
+    """A tiny autoencoder in the place of a diffusers folder's own, for diffusers to open."""
+    shutil.rmtree(folder / "vae")
+    shutil.copytree(tiny, folder / "vae")
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps({**index, "vae": ["diffusers", "AutoencoderTiny"]}))
 
 
 def exported(name: str, work: Path, target: str) -> Cell:

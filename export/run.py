@@ -7,7 +7,7 @@ and a gate that fails leaves no bundle behind.  Progress is told to a callback; 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -165,7 +165,8 @@ def record_cases(
     chosen = cases[:1] if plan.depth == "step" else cases
     trajectories = [record(reference, tokenizer, settings, case, plan.depth) for case in chosen]
     if "encode_image" in plan.stages:
-        case = REDRAWN_CASE if not settings.memory else Case(REDRAWN_CASE.prompt, REDRAWN_CASE.seed)
+        begins_late = not settings.memory and settings.steps > 1
+        case = REDRAWN_CASE if begins_late else replace(REDRAWN_CASE, strength=1.0)
         source = trajectories[0].image
         trajectories.append(record(reference, tokenizer, settings, case, plan.depth, source))
     release(reference)
