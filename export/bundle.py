@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.manifest import MANIFEST, FileEntry, Manifest, RuntimeEntry, dump_manifest, read_manifest
+from export.manifest import MANIFEST, FileEntry, Manifest, RuntimeEntry, dump_manifest, read_manifest, read_paths
 from export.staging import staged_folder
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import BundleError, ConfigError, ExportError
@@ -147,10 +147,9 @@ def _raise_unreadable(error: OSError) -> None:
 
 
 def check_replaceable(out: Path) -> None:
-    """Raise `ExportError` unless `out` is a bundle of ours and nothing else: replacing it loses nothing."""
+    """Raise `ExportError` unless `out` is a bundle of ours, of any version, and nothing else: nothing is lost."""
     try:
-        manifest = read_manifest(out)
-        strange = set(walk(out)) - {entry.path for entry in manifest.files}
+        strange = set(walk(out)) - read_paths(out)
     except BundleError as error:
         raise ExportError(f"--force replaces only a bundle of ours: {error}; choose another --out") from error
     if strange:

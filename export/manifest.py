@@ -264,20 +264,27 @@ def dump_manifest(manifest: Manifest) -> str:
 def read_manifest(folder: Path) -> Manifest:
     """Read `manifest.json` of a bundle folder.
 
-    Raises `BundleError` in one line when there is none, when it is not a manifest, or when its schema is
-    newer.
+    Raises `BundleError` in one line when there is none, when it is not a manifest, or when it is of another schema.
     """
     values = _read_json(folder)
     version = values.get("schema_version")
-    if type(version) is int and version > SCHEMA_VERSION:
-        raise BundleError(
-            f"{folder}: expected a bundle of schema version {SCHEMA_VERSION} or older, got {version}; "
-            "update mobile-diffusion to read it"
-        )
+    if type(version) is int and version != SCHEMA_VERSION:
+        mend = "update mobile-diffusion" if version > SCHEMA_VERSION else "export the bundle again"
+        raise BundleError(f"{folder}: expected a bundle of schema version {SCHEMA_VERSION}, got {version}; {mend}")
     try:
         return from_dict(Manifest, values)
     except ConfigError as error:
         raise BundleError(f"{folder / MANIFEST}: {error}; export the bundle again") from None
+
+
+def read_paths(folder: Path) -> set[str]:
+    """What a bundle of any schema version lists as its files; raises `BundleError` when there is no such list."""
+    values = _read_json(folder)
+    files = values.get("files")
+    entries = files if isinstance(files, list) and values.get("format") == FORMAT else [None]
+    if not all(isinstance(entry, dict) and isinstance(entry.get("path"), str) for entry in entries):
+        raise BundleError(f"{folder / MANIFEST}: expected the manifest of a bundle, got another JSON object")
+    return {entry["path"] for entry in entries}
 
 
 def _read_json(folder: Path) -> dict[str, Any]:

@@ -93,11 +93,24 @@ def test_listed_file_that_is_a_folder(bundle: Path) -> None:
         open_bundle(bundle)
 
 
-def test_newer_schema(bundle: Path) -> None:
+@pytest.mark.parametrize(("change", "mend"), [(1, "update mobile-diffusion"), (-1, "export the bundle again")])
+def test_a_bundle_of_another_schema_is_not_opened_but_may_be_replaced(change: int, mend: str, bundle: Path) -> None:
     values = json.loads((bundle / "manifest.json").read_text())
-    (bundle / "manifest.json").write_text(json.dumps(values | {"schema_version": values["schema_version"] + 1}))
-    with pytest.raises(BundleError, match="update"):
+    other = {**values, "schema_version": values["schema_version"] + change, "added": 1}
+    (bundle / "manifest.json").write_text(json.dumps(other))
+    with pytest.raises(BundleError, match=mend):
         open_bundle(bundle)
+    write_sample(bundle, force=True)
+    open_bundle(bundle)
+
+
+@pytest.mark.parametrize(
+    "values", [{"files": []}, {"format": "mobile-diffusion-bundle", "files": ["a"]}, {"name": "mine"}]
+)
+def test_force_keeps_a_folder_with_another_manifest(values: dict[str, object], bundle: Path) -> None:
+    (bundle / "manifest.json").write_text(json.dumps(values))
+    with pytest.raises(ExportError, match="only a bundle of ours"):
+        write_sample(bundle, force=True)
 
 
 def test_existing_output_is_refused(bundle: Path) -> None:
