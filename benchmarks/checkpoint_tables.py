@@ -48,7 +48,8 @@ def _load(cell: Cell) -> str:
 
 
 def _drawn(cell: Cell) -> str:
-    return _failed(cell) or f"{cell['steps']} steps, {cell['latents']:.0e}, {cell['level']:.1f}"
+    failed, steps = _failed(cell), "steps" if cell.get("steps") != 1 else "step"
+    return failed or f"{cell['steps']} {steps}, {cell['latents']:.0e}, {cell['level']:.1f}"
 
 
 def _exported(cell: Cell) -> str:

@@ -119,11 +119,10 @@ def _size(manifest: dict, path: str) -> int:  # type: ignore[type-arg]
 
 
 def keep(row: Row) -> None:
-    """Put a row in the place of the earlier one."""
+    """Put a row in the place of the earlier one, in the order of ROWS."""
     rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-    others = [each for each in rows if (each["checkpoint"], each["target"]) != (row.checkpoint, row.target)]
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps([*others, asdict(row)], indent=1) + "\n")
+    found = {f"{each['checkpoint']}:{each['target']}": each for each in [*rows, asdict(row)]}
+    RESULTS.write_text(json.dumps([found[name] for name in ROWS if name in found], indent=1) + "\n")
 
 
 def main() -> None:

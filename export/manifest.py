@@ -282,9 +282,10 @@ def read_paths(folder: Path) -> set[str]:
     values = _read_json(folder)
     files = values.get("files")
     entries = files if isinstance(files, list) and values.get("format") == FORMAT else [None]
-    if not all(isinstance(entry, dict) and isinstance(entry.get("path"), str) for entry in entries):
+    paths = [entry.get("path") if isinstance(entry, dict) else None for entry in entries]
+    if not all(isinstance(path, str) for path in paths):
         raise BundleError(f"{folder / MANIFEST}: expected the manifest of a bundle, got another JSON object")
-    return {entry["path"] for entry in entries}
+    return set(map(str, paths))
 
 
 def _read_json(folder: Path) -> dict[str, Any]:
