@@ -96,6 +96,8 @@ def arrays_of(stage: ExportStage, step: int = 1) -> Arrays:
     shapes = {spec.name: spec.shape for spec in stage.inputs}
     if "step" in made:
         made |= {"step": np.array([step], np.int32)}
+    if "guidance" in made:
+        made |= {"guidance": np.array([3.0], np.float32)}
     if "tokens" in made:
         made |= {"tokens": generator.integers(99, size=shapes["tokens"], dtype=np.int32)}
     if "image" in made:

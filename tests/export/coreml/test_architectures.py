@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from export.coreml.interpret import Program
 from export.coreml.lower import lower
@@ -25,10 +22,9 @@ from mobile_diffusion.config import (
     TinyAutoencoderConfig,
     UNetConfig,
 )
-from mobile_diffusion.formats.source import builders
+from tests.export.networks import RandomModel, assert_runs_as_pytorch
 
 LIMIT_DB = 40.0
-Arrays = dict[str, np.ndarray]
 CLIP = ClipTextConfig(vocabulary=99, width=48, layers=2, heads=4, intermediate=96, positions=12, max_tokens=12)
 SCHEDULES = {
     "dpm-solver++": {"solver": "dpm-solver++"},
@@ -50,53 +46,10 @@ SCHEDULES = {
 }
 
 
-@dataclass(frozen=True)
-class RandomModel:
-    """Networks of a configuration with random weights, biases and norms included."""
-
-    config: ModelConfig
-
-    def load_part(self, part: str) -> nn.Module:
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            torch.manual_seed(7)
-            network = builders(self.config)[part]()
-            for tensor in network.parameters():
-                if tensor.ndim == 1:
-                    tensor.add_(torch.randn_like(tensor) * 0.1)
-        return network.eval().requires_grad_(False)
-
-
-def arrays_of(stage: ExportStage, step: int = 1) -> Arrays:
-    """Seeded inputs of a stage."""
-    generator = np.random.default_rng(11)
-    made = {spec.name: generator.standard_normal(spec.shape, np.float32) for spec in stage.inputs}
-    fixed = {
-        "step": np.array([step], np.int32),
-        "guidance": np.array([3.0], np.float32),
-        "tokens": generator.integers(99, size=(1, 12), dtype=np.int32),
-        "image": generator.random((1, 3, 32, 32), np.float32),
-    }
-    return {name: fixed.get(name, value) for name, value in made.items()}
-
-
-def decibels(wanted: np.ndarray, got: np.ndarray) -> float:
-    """Signal to noise ratio in float64."""
-    assert wanted.std() > 1e-3, "a reference of about zero proves nothing"
-    signal, noise = np.square(wanted.astype(np.float64)).sum(), np.square(got - wanted).sum()
-    return float(10 * np.log10(signal / max(noise, 1e-30)))
-
-
 def compare(stage: ExportStage, folder: Path, step: int = 1) -> None:
     """Lower a stage, run its package, and hold every output to PyTorch's."""
     runner = CoreMLInterpreterRunner.load(folder, {stage.name: lower(stage, folder)}, threads=1)
-    arrays = arrays_of(stage, step)
-    wanted = stage.module(**{name: torch.from_numpy(value) for name, value in arrays.items()})
-    wanted = wanted if isinstance(wanted, tuple) else (wanted,)
-    got = runner.run(stage.name, **arrays)
-    assert list(got) == [spec.name for spec in stage.outputs]
-    for spec, tensor in zip(stage.outputs, wanted, strict=True):
-        assert (got[spec.name].dtype.name, got[spec.name].shape) == (spec.dtype, spec.shape)
-        assert decibels(tensor.numpy(), got[spec.name]) > LIMIT_DB
+    assert_runs_as_pytorch(stage, runner, LIMIT_DB, step)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
