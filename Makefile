@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 MODEL := assets/emoji
+# The tests' networks are small: a second thread costs more than it gives.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .PHONY: demo test test-full lint data train clean
 
@@ -11,10 +13,10 @@ demo: $(INSTALLED)
 	$(BIN)/mobile-diffusion demo --model $(MODEL) --build build
 
 test: $(INSTALLED) lint
-	$(BIN)/python -m pytest -m "not full"
+	$(PYTEST) -m "not full"
 
 test-full: $(INSTALLED) lint
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
