@@ -66,13 +66,14 @@ WORDS = {"load": _load, "draw": _drawn, "ios": _exported, "android": _exported, 
 
 def full_size() -> str:
     """Whole exports at real size."""
-    rows = []
-    for row in read(RESULTS / "full_size.json"):
+    rows, found = [], read(RESULTS / "full_size.json")
+    for row in found:
         parity = ", ".join(f"{check} {value:.0f}" for check, value in row["parity_db"].items())
         figures = [f"{row['seconds']:.0f} s", f"{row['peak_gb']:.1f} GB", f"{row['private_gb']:.1f} GB"]
         rows.append([row["checkpoint"], row["target"], row["size"], *figures, f"{row['bundle_gb']:.2f} GB", parity])
     head = ["checkpoint", "target", "pixels", "time", "peak memory", "of it private", "bundle", "worst SNR, dB"]
-    return table(head, rows)
+    places = " and ".join(sorted({f"{row['processor']}, {row['cores']} cores" for row in found}))
+    return f"{table(head, rows)}\n\nOn {places}."
 
 
 def stages() -> str:
