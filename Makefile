@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 MODEL := assets/emoji
-# The tests' networks are small: a second thread costs more than it gives.
+# The tests' networks are small: one thread is enough for them.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .PHONY: demo test test-full lint data train clean
