@@ -15,6 +15,7 @@ from export.manifest import (
     ModelEntry,
     ParityEntry,
     RuntimeEntry,
+    SettingEntry,
     ScheduleEntry,
     StageEntry,
     TokenizerEntry,
@@ -79,11 +80,13 @@ def _describe_runtime(
             method=runtime.method(name),
             outputs=runtime.outputs(signature(config, name)),
             precision=runtime.precision,
-            compression="none",
+            compression=runtime.compression,
         )
         for name in stages
     )
-    return RuntimeEntry(runtime.name, primary, tuple(entries))
+    chosen = {} if runtime.options is None else runtime.options.settings()
+    settings = tuple(SettingEntry(name, value) for name, value in chosen.items())
+    return RuntimeEntry(runtime.name, primary, settings, tuple(entries))
 
 
 def _describe_schedule(model: ModelConfig) -> ScheduleEntry:

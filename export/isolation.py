@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from export.stages import build_stage
-from export.targets import RUNTIMES, Runtime, lower
+from export.targets import Runtime, lower
 from mobile_diffusion.checkpoint import Checkpoint, open_source
 from mobile_diffusion.errors import ExportError, MobileDiffusionError
 from mobile_diffusion.formats.options import OpenOptions
@@ -25,7 +25,7 @@ def lower_isolated(checkpoint: Checkpoint, runtime: Runtime, stage: str, bundle:
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    arguments = (theirs, checkpoint.request, checkpoint.options, runtime.name, stage, bundle)
+    arguments = (theirs, checkpoint.request, checkpoint.options, runtime, stage, bundle)
     process = context.Process(target=_work, args=arguments, daemon=True)
     process.start()
     theirs.close()
@@ -47,12 +47,12 @@ def lower_isolated(checkpoint: Checkpoint, runtime: Runtime, stage: str, bundle:
 
 
 def _work(
-    answers: Connection, request: Path | str, options: OpenOptions, runtime: str, stage: str, bundle: Path
+    answers: Connection, request: Path | str, options: OpenOptions, runtime: Runtime, stage: str, bundle: Path
 ) -> None:
     """What the other process does: it answers with the program's path, or with the error in one line."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent was interrupted too, and kills this process
     try:
-        answers.send(lower(RUNTIMES[runtime], build_stage(open_source(request, options), stage), bundle))
+        answers.send(lower(runtime, build_stage(open_source(request, options), stage), bundle))
     except MobileDiffusionError as error:
         answers.send(error)
     finally:

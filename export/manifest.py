@@ -19,7 +19,7 @@ from mobile_diffusion.config_json import from_dict, to_dict
 from mobile_diffusion.errors import BundleError, ConfigError
 
 FORMAT = "mobile-diffusion-bundle"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MANIFEST = "manifest.json"
 SCHEMA_PATH = Path(__file__).with_name("manifest.schema.json")
 
@@ -121,17 +121,38 @@ class ArtifactEntry:
 
 
 @dataclass(frozen=True)
+class SettingEntry:
+    """A choice that the export was made with and that an app has to know, such as Core ML's compute units."""
+
+    name: str
+    value: str
+
+    def __post_init__(self) -> None:
+        _require(self.name != "", "a setting with a name", self)
+
+
+@dataclass(frozen=True)
 class RuntimeEntry:
     """One way to run the model: a runtime and its programs."""
 
     name: str
     primary: bool
     """True for the runtime that the app uses unless told otherwise."""
+    settings: tuple[SettingEntry, ...]
     artifacts: tuple[ArtifactEntry, ...]
 
     def __post_init__(self) -> None:
         stages = tuple(artifact.stage for artifact in self.artifacts)
         _require(stages in (STAGES, IMAGE_STAGES), f"one artifact for each stage {STAGES}", stages)
+        names = [setting.name for setting in self.settings]
+        _require(len(set(names)) == len(names), "every setting once", names)
+        compressions = {artifact.compression for artifact in self.artifacts}
+        _require(len(compressions) == 1, "programs of one compression", compressions)
+
+    @property
+    def compression(self) -> str:
+        """How its programs store weights."""
+        return self.artifacts[0].compression
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ one step and one decoding, because a trajectory would take many minutes.  The ch
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from export.parity.trajectories import DEPTHS, planned_checks
 from export.stages import IMAGE_STAGES, STAGES
-from export.targets import Runtime, Target
+from export.targets import Runtime, RuntimeOptions, Target
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.formats.source import builders
@@ -49,16 +49,23 @@ def plan_export(
     images: bool = False,
     depth: str | None = None,
     threads: int = 2,
+    options: Mapping[str, RuntimeOptions] | None = None,
 ) -> Plan:
     """The plan for a model; all runtimes of the target, and the depth that suits the model's size, unless told.
 
-    Raises `ConfigError` for a runtime that the target does not have or an unknown depth.
+    `options` are choices by the name of the runtime they are for.  Raises `ConfigError` for a runtime that the target
+    does not have or an unknown depth.
     """
     if depth is not None and depth not in DEPTHS:
         raise ConfigError(f"check: expected one of {', '.join(DEPTHS)}, got {depth!r}")
     large = parameter_count(config) >= LARGE
     chosen = depth or ("step" if large else "trajectory")
-    return Plan(_choose(target, runtimes), IMAGE_STAGES if images else STAGES, chosen, large, threads)
+    given = options or {}
+    found = tuple(
+        runtime.chosen(given[runtime.name]) if runtime.name in given else runtime
+        for runtime in _choose(target, runtimes)
+    )
+    return Plan(found, IMAGE_STAGES if images else STAGES, chosen, large, threads)
 
 
 def parameter_count(config: ModelConfig) -> int:

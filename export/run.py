@@ -199,6 +199,6 @@ def compare_runners(
             pictures[runtime.name, str(trajectory.case)] = picture
         release(runner)
     checks = planned_checks(depth, any(trajectory.source is not None for trajectory in trajectories))
-    precisions = {runtime.name: runtime.precision for runtime, _ in runners}
+    precisions = {runtime.name: runtime.grade for runtime, _ in runners}
     guidance = trajectories[0].guidance if settings.guidance_kind == "cfg" else 1.0
     return build_report(measurements, precisions, checks, guidance), pictures

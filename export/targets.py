@@ -8,10 +8,10 @@ runners are imported when they are called, so naming a target costs nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
 from export.bundle import Bundle
 from export.manifest import RuntimeEntry
@@ -25,6 +25,17 @@ LARGE_BUNDLE = 2 * 1024**3
 """Bytes from which a bundle's programs are loaded a stage at a time."""
 
 
+class RuntimeOptions(Protocol):
+    """What a user chooses for one runtime; its lowering is given it."""
+
+    @property
+    def compression(self) -> str:
+        """How weights are stored; "none" as they are."""
+
+    def settings(self) -> Mapping[str, str]:
+        """What an app has to know of the choices."""
+
+
 @dataclass(frozen=True)
 class Runtime:
     """One way to run a model on a phone, and here."""
@@ -33,13 +44,13 @@ class Runtime:
     title: str
     """For tables and pictures."""
     lowering: str
-    """Module with `lower(stage, folder)`, giving the relative path of the stage's program."""
+    """Module with `lower(stage, folder)`, or with the options as third, giving the program's relative path."""
     runner: str
     """`module:class` of the runner that loads the programs on this machine."""
     folder: str
     """Where in the bundle the programs lie; "" for its root."""
     precision: str
-    """Arithmetic inside, by which parity is judged."""
+    """Arithmetic inside."""
     named_methods: bool
     """True when the function in a program has the stage's name; it is "main" otherwise."""
     renames_outputs: bool
@@ -50,6 +61,19 @@ class Runtime:
     """The extra of pyproject.toml that installs them."""
     unverified: str
     """What this machine cannot tell about the runtime."""
+    options: RuntimeOptions | None = None
+    """Choices of one export; None where there are none."""
+    compression: str = "none"
+    """How its programs store weights."""
+
+    @property
+    def grade(self) -> str:
+        """Precision and compression, by which parity is judged."""
+        return graded(self.precision, self.compression)
+
+    def chosen(self, options: RuntimeOptions) -> Runtime:
+        """This runtime with a user's choices."""
+        return replace(self, options=options, compression=options.compression)
 
     def method(self, stage: str) -> str:
         """The function to call inside the stage's program."""
@@ -99,7 +123,7 @@ ONNX = Runtime(
 COREML = Runtime(
     name="coreml",
     title="Core ML program (interpreted)",
-    lowering="export.coreml.lower",
+    lowering="export.coreml.produce",
     runner="export.runners.coreml_interpreter:CoreMLInterpreterRunner",
     folder="",
     precision="fp16",
@@ -135,6 +159,11 @@ TARGETS: dict[str, Target] = {
 RUNTIMES: dict[str, Runtime] = {runtime.name: runtime for target in TARGETS.values() for runtime in target.runtimes}
 
 
+def graded(precision: str, compression: str) -> str:
+    """The name under which gates.py has the limits of a precision and a compression."""
+    return precision if compression == "none" else f"{precision} {compression}"
+
+
 def find_target(name: str) -> Target:
     """The named target; raises `ConfigError` with the choices."""
     if name not in TARGETS:
@@ -149,7 +178,8 @@ def lower(runtime: Runtime, stage: ExportStage, bundle: Path) -> str:
     """
     folder = bundle / runtime.folder
     folder.mkdir(parents=True, exist_ok=True)
-    path = Path(runtime.folder) / _load(runtime.lowering, runtime).lower(stage, folder)
+    choices = () if runtime.options is None else (runtime.options,)
+    path = Path(runtime.folder) / _load(runtime.lowering, runtime).lower(stage, folder, *choices)
     if not (bundle / path).exists():
         raise ExportError(f"{runtime.title}: expected a program for {stage.name}, got none from the lowering")
     return path.as_posix()
@@ -176,7 +206,7 @@ def open_runner(bundle: Bundle, name: str | None, threads: int) -> tuple[Runtime
     entry: RuntimeEntry = bundle.runtime(name)
     if entry.name not in RUNTIMES:
         raise ConfigError(f"{bundle.path}: expected a runtime of {', '.join(RUNTIMES)}, got {entry.name!r}")
-    runtime = RUNTIMES[entry.name]
+    runtime = replace(RUNTIMES[entry.name], compression=entry.compression)
     large = sum(file.size for file in bundle.manifest.files) > LARGE_BUNDLE
     return runtime, load_runner(runtime, bundle.path, bundle.artifacts(entry), threads, large)
 
@@ -194,4 +224,4 @@ def _load(module: str, runtime: Runtime) -> _Backend:
 class _Backend:
     """What a lowering module looks like to the type checker."""
 
-    lower: Callable[[ExportStage, Path], str]
+    lower: Callable[..., str]

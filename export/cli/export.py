@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from export.cli.display import progress_bar, results
 from export.cli.opening import opens_checkpoint
+from export.coreml.options import COMPUTE_UNITS, DEPLOYMENT_TARGETS, CoreMLOptions
 from mobile_diffusion.formats.options import OpenOptions
+
+if TYPE_CHECKING:
+    from export.targets import RuntimeOptions
 
 Checkpoint = Annotated[
     str, typer.Argument(help="Checkpoint to export: a folder, a .safetensors file, or a hub id such as owner/name.")
@@ -30,6 +35,37 @@ Depth = Annotated[
     ),
 ]
 
+COREML_PANEL = "Core ML"
+ComputeUnits = Annotated[
+    str,
+    typer.Option(
+        help=f"What the app will ask Core ML to use, which decides the layout: one of {', '.join(COMPUTE_UNITS)}.",
+        rich_help_panel=COREML_PANEL,
+    ),
+]
+DeploymentTarget = Annotated[
+    str,
+    typer.Option(
+        help=f"Oldest system that is to open the packages: {', '.join(DEPLOYMENT_TARGETS)}.",
+        rich_help_panel=COREML_PANEL,
+    ),
+]
+Compress = Annotated[
+    str,
+    typer.Option(
+        help="How to store weights: none, int8, palettize-8, -6, -4, -3 or -2, or a plan.json of `coreml plan`.",
+        rich_help_panel=COREML_PANEL,
+    ),
+]
+ChunkMb = Annotated[
+    int,
+    typer.Option(min=0, help="Cut `denoise` into chunks of at most so many MB; 0: whole.", rich_help_panel=COREML_PANEL),
+]
+PixelBuffer = Annotated[
+    bool,
+    typer.Option("--pixel-buffer", help="Let decode_image give an image, not a tensor.", rich_help_panel=COREML_PANEL),
+]
+
 
 @opens_checkpoint
 def ios(
@@ -41,14 +77,21 @@ def ios(
     runtime: RuntimeNames = None,
     check: Depth = None,
     threads: Threads = 2,
+    compute_units: ComputeUnits = CoreMLOptions.compute_units,
+    deployment_target: DeploymentTarget = CoreMLOptions.deployment_target,
+    compress: Compress = CoreMLOptions.compression,
+    chunk_mb: ChunkMb = CoreMLOptions.chunk_mb,
+    pixel_buffer: PixelBuffer = CoreMLOptions.pixel_buffer,
 ) -> None:
     """Export an iOS bundle: Core ML packages, compared with PyTorch before they appear.
 
     Example:
 
-        python -m export ios assets/emoji --out build/ios --force
+        python -m export ios assets/emoji --out build/ios --force --compute-units CPU_AND_NE --compress palettize-6
     """
-    export(checkpoint, options, "ios", out, force, image_to_image, runtime or [], check, threads)
+    coreml = CoreMLOptions(compute_units, deployment_target, compress, chunk_mb, pixel_buffer)
+    chosen = {"coreml": coreml}
+    export(checkpoint, options, "ios", out, force, image_to_image, runtime or [], check, threads, chosen)
 
 
 @opens_checkpoint
@@ -68,7 +111,7 @@ def android(
 
         python -m export android assets/emoji --out build/android --force
     """
-    export(checkpoint, options, "android", out, force, image_to_image, runtime or [], check, threads)
+    export(checkpoint, options, "android", out, force, image_to_image, runtime or [], check, threads, {})
 
 
 def export(
@@ -81,6 +124,7 @@ def export(
     runtimes: list[str],
     depth: str | None,
     threads: int,
+    choices: Mapping[str, RuntimeOptions],
 ) -> None:
     """Export a target and show its tables."""
     from export.parity.report import parity_table
@@ -94,7 +138,7 @@ def export(
     with progress_bar() as progress:
         progress(f"opening {checkpoint}", 0.0)
         source = open_source(checkpoint, options)
-        plan = plan_export(source.config, find_target(target), runtimes, images, depth, threads)
+        plan = plan_export(source.config, find_target(target), runtimes, images, depth, threads, choices)
         exported = export_target(source, find_target(target), out, force, plan=plan, progress=progress)
     console = results()
     console.print(parity_table(exported.parity))

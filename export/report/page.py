@@ -87,6 +87,6 @@ def _picture_row(plan: Plan, trajectory: Trajectory, pictures: Pictures) -> dict
 
 
 def _limits(plan: Plan, guidance: float) -> list[tuple[str, Any]]:
-    """The limits of every precision and check of the plan."""
-    precisions = dict.fromkeys(runtime.precision for runtime in plan.runtimes)
-    return [(name, limit) for name in precisions for check in plan.checks for limit in limits(name, check, guidance)]
+    """The limits of every grade and check of the plan."""
+    grades = dict.fromkeys(runtime.grade for runtime in plan.runtimes)
+    return [(name, limit) for name in grades for check in plan.checks for limit in limits(name, check, guidance)]

@@ -15,6 +15,7 @@ from export.manifest import (
     ParityEntry,
     RuntimeEntry,
     ScheduleEntry,
+    SettingEntry,
     StageEntry,
     TokenizerEntry,
     ToolEntry,
@@ -44,7 +45,7 @@ def sample_manifest(files: tuple[FileEntry, ...]) -> Manifest:
         target="ios",
         model=ModelEntry("tiny", "MIT", 16, 24, ("lora style.safetensors at 0.8",), "0" * 64),
         stages=tuple(StageEntry(stage, (tensor,), (tensor,)) for stage in STAGES),
-        runtimes=(RuntimeEntry("coreml", True, artifacts),),
+        runtimes=(RuntimeEntry("coreml", True, (SettingEntry("compute_units", "CPU_AND_NE"),), artifacts),),
         schedule=ScheduleEntry(
             solver="ddim",
             prediction="v",

@@ -83,6 +83,9 @@ BAD: dict[str, Change] = {
     "stage missing": lambda values: values["stages"].pop(),
     "dtype": at("stages", 1, "inputs", 0, "dtype", put="float64"),
     "shape dynamic": at("stages", 1, "inputs", 0, "shape", put=[1, -1]),
+    "settings as an object": at("runtimes", 0, "settings", put={"compute_units": "ALL"}),
+    "a setting that is a number": at("runtimes", 0, "settings", 0, "value", put=1),
+    "a setting without a name": at("runtimes", 0, "settings", 0, "name", put=""),
     "precision": at("runtimes", 0, "artifacts", 0, "precision", put="fp7"),
     "artifact missing": lambda values: values["runtimes"][0]["artifacts"].pop(),
     "no runtimes": at("runtimes", put=[]),
@@ -110,6 +113,8 @@ BAD_FOR_READER: dict[str, Change] = {
     "two primary runtimes": lambda values: values["runtimes"].append(
         values["runtimes"][0] | {"name": "another", "primary": True}
     ),
+    "a setting twice": lambda values: values["runtimes"][0]["settings"].append({"name": "compute_units", "value": ""}),
+    "two compressions": at("runtimes", 0, "artifacts", 1, "compression", put="int8"),
     "none primary": at("runtimes", 0, "primary", put=False),
     "same file twice": lambda values: values["files"].append(values["files"][0]),
     "artifact that is not listed": at("runtimes", 0, "artifacts", 1, "path", put="other.mlpackage"),
@@ -131,8 +136,8 @@ def test_reader_refuses_what_a_schema_cannot_say(name: str, values: Values, tmp_
 
 
 def test_newer_schema_says_so_whatever_else_it_holds(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="schema version 2, got 3; update"):
-        read({"schema_version": 3, "planets": 8}, tmp_path)
+    with pytest.raises(BundleError, match="schema version 3, got 4; update"):
+        read({"schema_version": 4, "planets": 8}, tmp_path)
 
 
 LEAVING = [

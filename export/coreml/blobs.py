@@ -1,0 +1,190 @@
+"""The weights file of a Core ML package: records of numbers, read by mapping and written one at a time.
+
+A file begins with a header (the number of records, version 2); every record is a description of 64 bytes followed by
+its numbers, both at multiples of 64 bytes.  Types of fewer than eight bits are packed, lowest bits first.  Programs
+name a record by the offset of its description.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mobile_diffusion.errors import ExportError
+
+SENTINEL = 0xDEADBEEF
+"""What the description of every record begins with."""
+DESCRIPTION = struct.Struct("<IIQQQ32x")
+"""Sentinel, type, bytes of numbers, where in the file they are, bits of padding at their end."""
+HEADER = struct.Struct("<II56x")
+"""Records, version."""
+VERSION = 2
+ALIGNMENT = 64
+NUMPY_TYPES = {
+    1: np.float16,
+    2: np.float32,
+    3: np.uint8,
+    4: np.int8,
+    6: np.int16,
+    7: np.uint16,
+    14: np.int32,
+    15: np.uint32,
+}
+"""Types whose numbers lie in the file as numpy has them."""
+PACKED_BITS = {8: 4, 9: 1, 10: 2, 11: 4, 12: 3, 13: 6}
+"""Types of fewer than eight bits."""
+SIGNED = frozenset({8})
+"""Packed types with a sign, in two's complement."""
+BLOB_TYPES = {
+    "fp16": 1,
+    "fp32": 2,
+    "uint8": 3,
+    "int8": 4,
+    "int16": 6,
+    "uint16": 7,
+    "int4": 8,
+    "uint1": 9,
+    "uint2": 10,
+    "uint4": 11,
+    "uint3": 12,
+    "uint6": 13,
+    "int32": 14,
+    "uint32": 15,
+}
+"""MIL's names of the types to the numbers in a description."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One entry of a weights file."""
+
+    file: Path
+    kind: int
+    """Number of its type (BLOB_TYPES)."""
+    size: int
+    """Bytes."""
+    start: int
+    """Where its bytes are."""
+    padding_bits: int
+
+    @property
+    def count(self) -> int:
+        """Numbers in it."""
+        if self.kind in PACKED_BITS:
+            return (self.size * 8 - self.padding_bits) // PACKED_BITS[self.kind]
+        return self.size // np.dtype(NUMPY_TYPES[self.kind]).itemsize
+
+    def bytes(self) -> NDArray[np.uint8]:
+        """Its bytes, mapped: (size,)."""
+        if not self.size:
+            return np.zeros(0, np.uint8)
+        mapped = np.memmap(self.file, np.uint8, "c", self.start, self.size)  # "c": torch takes writable arrays only
+        return mapped.view(np.ndarray)
+
+    def numbers(self) -> NDArray[np.generic]:
+        """Its numbers (count,): mapped, or unpacked to int8 or uint8."""
+        if self.kind in PACKED_BITS:
+            return unpack(self.bytes(), PACKED_BITS[self.kind], self.count, self.kind in SIGNED)
+        return self.bytes().view(NUMPY_TYPES[self.kind])
+
+
+def read_record(file: Path, offset: int) -> Record:
+    """The record whose description is at an offset.
+
+    Raises:
+        ExportError: the file is absent or shorter than it says, or there is no record at the offset.
+    """
+    try:
+        with file.open("rb") as stream:
+            stream.seek(offset)
+            found = stream.read(DESCRIPTION.size)
+            length = stream.seek(0, 2)
+    except OSError as error:
+        raise ExportError(f"{file}: expected a file of weights, got {error.strerror}; export again") from None
+    if len(found) < DESCRIPTION.size or DESCRIPTION.unpack(found)[0] != SENTINEL:
+        raise ExportError(f"{file}: expected a weight at byte {offset}, got something else; export the package again")
+    _, kind, size, start, padding = DESCRIPTION.unpack(found)
+    if kind not in NUMPY_TYPES and kind not in PACKED_BITS:
+        raise ExportError(f"{file}: expected a known type of weight at byte {offset}, got number {kind}")
+    if start + size > length:
+        raise ExportError(f"{file}: expected {start + size} bytes, got {length}: it is truncated; export again")
+    return Record(file, kind, size, start, padding)
+
+
+def pack(numbers: NDArray[np.generic], bits: int) -> NDArray[np.uint8]:
+    """Small integers (count,) as a stream of so many bits each, lowest first, in whole bytes."""
+    values = numbers.reshape(-1).astype(np.uint8)
+    if bits in (1, 2, 4):
+        per_byte = 8 // bits
+        padded = np.zeros(-(-values.size // per_byte) * per_byte, np.uint8)
+        padded[: values.size] = values & (2**bits - 1)
+        groups = padded.reshape(-1, per_byte)  # (bytes, numbers of a byte)
+        shifts = np.arange(per_byte, dtype=np.uint8) * np.uint8(bits)
+        return np.bitwise_or.reduce(groups << shifts, axis=1)
+    flat = np.unpackbits(values[:, None], axis=1, count=bits, bitorder="little")  # (count, bits)
+    return np.packbits(flat.reshape(-1), bitorder="little")
+
+
+def unpack(stream: NDArray[np.uint8], bits: int, count: int, signed: bool = False) -> NDArray[np.generic]:
+    """What `pack` was given: uint8 (count,), or int8 when signed."""
+    if bits in (1, 2, 4):
+        shifts = np.arange(8 // bits, dtype=np.uint8) * np.uint8(bits)
+        values = ((stream[:, None] >> shifts) & np.uint8(2**bits - 1)).reshape(-1)[:count]
+    else:
+        flat = np.unpackbits(stream, count=count * bits, bitorder="little").reshape(count, bits)
+        values = np.packbits(flat, axis=1, bitorder="little").reshape(-1)
+    if not signed:
+        return values
+    half = 2 ** (bits - 1)
+    return ((values.astype(np.int16) ^ half) - half).astype(np.int8)
+
+
+class RecordWriter:
+    """Writes a weights file, a record at a time; use it in a `with` block, which completes the header."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.records = 0
+        self.stream: BinaryIO = file.open("wb")
+        self.stream.write(HEADER.pack(0, VERSION))
+
+    def __enter__(self) -> RecordWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stream.seek(0)
+        self.stream.write(HEADER.pack(self.records, VERSION))
+        self.stream.close()
+
+    def append(self, dtype: str, numbers: NDArray[np.generic]) -> int:
+        """Write numbers as a type of BLOB_TYPES; gives the offset of the record."""
+        kind = BLOB_TYPES[dtype]
+        if kind in PACKED_BITS:
+            stream = pack(numbers, PACKED_BITS[kind])
+            return self._append(kind, stream, stream.size * 8 - numbers.size * PACKED_BITS[kind])
+        values = np.ascontiguousarray(numbers, NUMPY_TYPES[kind])
+        return self._append(kind, values.reshape(-1).view(np.uint8), 0)
+
+    def copy(self, record: Record) -> int:
+        """Write a record of another file as it is; gives its offset here."""
+        return self._append(record.kind, record.bytes(), record.padding_bits)
+
+    def _append(self, kind: int, data: NDArray[np.uint8], padding_bits: int) -> int:
+        offset = self._aligned()
+        self.stream.write(DESCRIPTION.pack(SENTINEL, kind, data.size, offset + DESCRIPTION.size, padding_bits))
+        self.stream.write(data.data)
+        self.records += 1
+        return offset
+
+    def _aligned(self) -> int:
+        place = self.stream.tell()
+        self.stream.write(b"\0" * (-place % ALIGNMENT))
+        return self.stream.tell()

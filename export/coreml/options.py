@@ -1,0 +1,53 @@
+"""What a user of the iOS export chooses: where it is to run, from which system on, and how its weights are stored.
+
+Only names and their limits; what they mean is in lower.py (layout, target, pixel buffer), compress/ and chunks.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mobile_diffusion.errors import ConfigError
+
+COMPUTE_UNITS = ("ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE")
+"""Core ML's own names."""
+DEPLOYMENT_TARGETS = ("iOS16", "iOS17", "iOS18")
+NEURAL_ENGINE, GPU = "neural-engine", "gpu"
+"""Layouts of the programs."""
+
+
+@dataclass(frozen=True)
+class CoreMLOptions:
+    """Choices of one iOS export."""
+
+    compute_units: str = "CPU_AND_GPU"
+    """What the app asks Core ML to use: one of COMPUTE_UNITS.  It decides the programs' layout."""
+    deployment_target: str = "iOS17"
+    """The oldest system that is to open the packages: one of DEPLOYMENT_TARGETS."""
+    compression: str = "none"
+    """How weights are stored: a recipe's name, or the path of a plan (compress/)."""
+    chunk_mb: int = 0
+    """Megabytes of weights from which `denoise` is cut into chunks; 0 leaves it whole."""
+    pixel_buffer: bool = False
+    """Whether `decode_image` gives the picture as an image that an app shows as it is."""
+
+    def __post_init__(self) -> None:
+        for name, choices in (("compute_units", COMPUTE_UNITS), ("deployment_target", DEPLOYMENT_TARGETS)):
+            if getattr(self, name) not in choices:
+                raise ConfigError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}")
+        if self.chunk_mb < 0:
+            raise ConfigError(f"chunk_mb: expected a number of megabytes, or 0, got {self.chunk_mb}")
+
+    def settings(self) -> Mapping[str, str]:
+        """What an app has to know, for the manifest."""
+        return {
+            "compute_units": self.compute_units,
+            "deployment_target": self.deployment_target,
+            "pixel_buffer": str(self.pixel_buffer).lower(),
+        }
+
+    @property
+    def layout(self) -> str:
+        """The layout that suits the compute units."""
+        return NEURAL_ENGINE if self.compute_units == "CPU_AND_NE" else GPU
