@@ -59,7 +59,7 @@ Compress = Annotated[
 ]
 ChunkMb = Annotated[
     int,
-    typer.Option(min=0, help="Cut `denoise` into chunks of at most so many MB; 0: whole.", rich_help_panel=COREML_PANEL),
+    typer.Option(min=0, help="Cut `denoise` into chunks of at most so many MB; 0: not.", rich_help_panel=COREML_PANEL),
 ]
 PixelBuffer = Annotated[
     bool,
