@@ -1,11 +1,13 @@
 """A saved Core ML package, opened: its specification, and the values that its program holds.
 
 The specification is read as the protobuf message that a phone reads, and values from the weights file beside it;
-coremltools' own reader, which rebuilds and infers a whole program, takes no part.
+coremltools' own reader, which rebuilds and infers a whole program, takes no part.  Models of other kinds than
+ML Programs, and pipelines of them, are refused by name.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.coreml.blobs import BLOB_TYPES, PACKED_BITS, SIGNED, Record, read_record, unpack
-from export.coreml.package import SPECIFICATION, WEIGHTS
+from export.coreml.package import CONTENT
 from export.coreml.toolchain import import_coremltools
 from mobile_diffusion.errors import ExportError
 
@@ -43,7 +45,7 @@ DTYPES = {
     39: "uint3",
 }
 """Numbers of MIL's data types to their names."""
-IN_BYTES = {"fp16": np.float16, "int8": np.int8, "uint8": np.uint8}
+IN_BYTES = {"fp16": np.float16, "int8": np.int8, "uint8": np.uint8, "uint32": np.uint32}
 """Types that a specification holds as bytes, besides those of fewer than eight bits."""
 IN_LISTS = {
     "bool": np.bool_,
@@ -59,6 +61,13 @@ IN_LISTS = {
 """Types that a specification holds as a list of numbers."""
 
 
+MANIFEST = "Manifest.json"
+"""What a package has at its top: which of its files is the model."""
+ENCRYPTED = ("*.mlmodelkey", "encryptionInfo*")
+"""Files of a model that only Apple's systems can read."""
+CONVERT = "convert the source again with convert_to='mlprogram'"
+
+
 @dataclass(frozen=True)
 class Package:
     """A package on disk."""
@@ -66,22 +75,27 @@ class Package:
     path: Path
     spec: Any
     """The message `Model` of Core ML's protobuf format."""
+    content: Path = CONTENT
+    """The folder of the model, relative to the package."""
 
     @classmethod
     def open(cls, path: Path) -> Package:
         """Read a `.mlpackage`'s specification; weights are read when they are asked for.
 
         Raises:
-            ExportError: there is no such package, or its specification is not one.
+            ExportError: there is no such package, or it is damaged, or holds another kind of model than ML Programs.
         """
-        file = path / SPECIFICATION
-        try:
-            spec = import_coremltools().proto.Model_pb2.Model.FromString(file.read_bytes())
-        except OSError as error:
-            raise ExportError(f"{path}: expected a Core ML package, got no {SPECIFICATION}: {error.strerror}") from None
-        except Exception as error:  # protobuf's own class of it depends on its implementation
-            raise ExportError(f"{path}: expected a Core ML specification, got {error}; export it again") from None
-        return cls(path, spec)
+        check_folder(path)
+        file = model_file(path)
+        package = cls(path, read_specification(path, file), file.parent)
+        for model in package.spec.pipeline.models if package.kind == "pipeline" else [package.spec]:
+            check_kind(path, model.WhichOneof("Type"))
+        return package
+
+    @property
+    def kind(self) -> str:
+        """Core ML's name of the kind of model, such as "mlProgram"."""
+        return str(self.spec.WhichOneof("Type"))
 
     def value(self, value: Any) -> Any:
         """A message `Value`: an array of its shape (numpy has no smaller type than 8 bits), a string, or a list."""
@@ -90,7 +104,8 @@ class Package:
             return self.record(value).numbers().reshape(shape_of(value.type.tensorType))
         if kind == "immediateValue":
             return immediate(value)
-        raise ExportError(f"{self.path}: expected values inside the specification or in a file, got {kind}")
+        got = kind or "none"
+        raise ExportError(f"{self.path}: expected values in the specification or a file, got {got}; export it again")
 
     def record(self, value: Any) -> Record:
         """The record of a value that is kept in a file.
@@ -110,14 +125,70 @@ class Package:
     def weights_file(self, name: str) -> Path:
         """Where a file that the program names lies; raises `ExportError` for one outside the package."""
         if not name.startswith(MODEL_PATH) or ".." in Path(name).parts:
-            raise ExportError(f"{self.path}: expected files inside the package, got {name!r}")
-        return self.path / WEIGHTS.parent / name.removeprefix(MODEL_PATH)
+            raise ExportError(f"{self.path}: expected files inside the package, got {name!r}; export it again")
+        return self.path / self.content / name.removeprefix(MODEL_PATH)
+
+
+def check_folder(path: Path) -> None:
+    """Refuse what is no package to look at."""
+    if path.is_file():
+        raise ExportError(f"{path}: expected a folder .mlpackage, got a file, as older models are; {CONVERT}")
+    if not path.is_dir():
+        raise ExportError(f"{path}: expected a Core ML package, got no folder of this name; check the path")
+    if any(next(path.rglob(pattern), None) for pattern in ENCRYPTED):
+        raise ExportError(f"{path}: expected a model that can be read, got an encrypted one; use it as it was before")
+    if path.suffix == ".mlmodelc" or (path / "coremldata.bin").exists() or next(path.glob("*.mil"), None):
+        raise ExportError(f"{path}: expected a .mlpackage, got a compiled model; use the package it was compiled from")
+
+
+def model_file(path: Path) -> Path:
+    """The model's specification relative to the package, as its manifest names it.
+
+    Raises:
+        ExportError: there is no manifest, or it names no file inside the package.
+    """
+    try:
+        manifest = json.loads((path / MANIFEST).read_bytes())
+        entry = manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]["path"]
+    except OSError as error:
+        raise ExportError(f"{path}: expected a package's {MANIFEST}, got {error.strerror}; export it again") from None
+    except (ValueError, KeyError, TypeError):
+        raise ExportError(f"{path}: expected a {MANIFEST} that names the model, got another; export it again") from None
+    file = Path("Data") / str(entry)
+    if file.is_absolute() or ".." in file.parts:
+        raise ExportError(f"{path}: expected a model inside the package, got {str(entry)!r}; export it again")
+    return file
+
+
+def read_specification(path: Path, file: Path) -> Any:
+    """The message of a model's file; raises `ExportError` where it is absent or no such message."""
+    try:
+        data = (path / file).read_bytes()
+        return import_coremltools().proto.Model_pb2.Model.FromString(data)
+    except OSError as error:
+        raise ExportError(f"{path}: expected the model {file}, got {error.strerror}; export it again") from None
+    except ExportError:
+        raise
+    except Exception as error:  # protobuf's own class of it depends on its implementation
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ExportError(f"{path}: expected a Core ML specification, got {reason}; export it again") from None
+
+
+def check_kind(path: Path, kind: str | None) -> None:
+    """Refuse every kind of model but an ML Program."""
+    if kind is None:
+        raise ExportError(f"{path}: expected an ML Program, got a specification without a model; export it again")
+    if kind == "serializedModel":
+        raise ExportError(f"{path}: expected an ML Program, got an encrypted model; use it as it was before")
+    if kind != "mlProgram":
+        raise ExportError(f"{path}: expected an ML Program, got the kind {kind!r}; {CONVERT}")
 
 
 def dtype_of(tensor: Any) -> str:
     """MIL's name of a tensor type's data type."""
     if tensor.dataType not in DTYPES:
-        raise ExportError(f"expected a data type of {', '.join(DTYPES.values())}, got number {tensor.dataType}")
+        known = ", ".join(DTYPES.values())
+        raise ExportError(f"expected a data type of {known}, got number {tensor.dataType}; export it again")
     return DTYPES[tensor.dataType]
 
 
@@ -143,7 +214,7 @@ def immediate(value: Any) -> Any:
             return [immediate(item) for item in content.tuple.values]
         case "dictionary":
             return {immediate(pair.key): immediate(pair.value) for pair in content.dictionary.values}
-    raise ExportError("expected a value, got none")
+    raise ExportError("expected a value, got none; export it again")
 
 
 def tensor_value(content: Any, tensor: Any) -> str | NDArray[np.generic]:

@@ -26,6 +26,8 @@ HEADER = struct.Struct("<II56x")
 """Records, version."""
 VERSION = 2
 ALIGNMENT = 64
+PART = 2**18
+"""Numbers that are packed at once: a few megabytes of memory, a multiple of eight."""
 NUMPY_TYPES = {
     1: np.float16,
     2: np.float32,
@@ -120,29 +122,48 @@ def read_record(file: Path, offset: int) -> Record:
 def pack(numbers: NDArray[np.generic], bits: int) -> NDArray[np.uint8]:
     """Small integers (count,) as a stream of so many bits each, lowest first, in whole bytes."""
     values = numbers.reshape(-1).astype(np.uint8)
-    if bits in (1, 2, 4):
-        per_byte = 8 // bits
-        padded = np.zeros(-(-values.size // per_byte) * per_byte, np.uint8)
-        padded[: values.size] = values & (2**bits - 1)
-        groups = padded.reshape(-1, per_byte)  # (bytes, numbers of a byte)
-        shifts = np.arange(per_byte, dtype=np.uint8) * np.uint8(bits)
-        return np.bitwise_or.reduce(groups << shifts, axis=1)
-    flat = np.unpackbits(values[:, None], axis=1, count=bits, bitorder="little")  # (count, bits)
-    return np.packbits(flat.reshape(-1), bitorder="little")
+    stream = np.empty(-(-values.size // 8) * bits, np.uint8)
+    for start in range(0, values.size, PART):
+        part = _eight_in_a_word(values[start : start + PART], bits)
+        stream[start // 8 * bits :][: part.size] = part
+    return stream[: -(-values.size * bits // 8)]
+
+
+def _eight_in_a_word(values: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
+    """Numbers of fewer than eight bits (count,), eight to as many bytes as they have bits."""
+    padded = np.zeros(-(-values.size // 8) * 8, np.uint8)
+    padded[: values.size] = values & (2**bits - 1)
+    eights = padded.reshape(-1, 8)
+    words = np.zeros(len(eights), "<u8")
+    for place in range(8):
+        words |= eights[:, place].astype(np.uint64) << np.uint64(bits * place)
+    return words.view(np.uint8).reshape(-1, 8)[:, :bits].reshape(-1)
 
 
 def unpack(stream: NDArray[np.uint8], bits: int, count: int, signed: bool = False) -> NDArray[np.generic]:
     """What `pack` was given: uint8 (count,), or int8 when signed."""
-    if bits in (1, 2, 4):
-        shifts = np.arange(8 // bits, dtype=np.uint8) * np.uint8(bits)
-        values = ((stream[:, None] >> shifts) & np.uint8(2**bits - 1)).reshape(-1)[:count]
-    else:
-        flat = np.unpackbits(stream, count=count * bits, bitorder="little").reshape(count, bits)
-        values = np.packbits(flat, axis=1, bitorder="little").reshape(-1)
+    values = np.empty(count, np.uint8)
+    for start in range(0, count, PART):
+        size = min(PART, count - start)
+        values[start : start + size] = _eight_of_a_word(stream[start // 8 * bits :], bits, size)
     if not signed:
         return values
     half = 2 ** (bits - 1)
     return ((values.astype(np.int16) ^ half) - half).astype(np.int8)
+
+
+def _eight_of_a_word(stream: NDArray[np.uint8], bits: int, count: int) -> NDArray[np.uint8]:
+    """The first numbers (count,) of a stream of `_eight_in_a_word`."""
+    groups, size = -(-count // 8), -(-count * bits // 8)
+    data = np.zeros(groups * bits, np.uint8)
+    data[:size] = stream[:size]
+    wide = np.zeros((groups, 8), np.uint8)
+    wide[:, :bits] = data.reshape(groups, bits)
+    words, mask = wide.reshape(-1).view("<u8"), np.uint64(2**bits - 1)
+    values = np.empty((groups, 8), np.uint8)
+    for place in range(8):
+        values[:, place] = (words >> np.uint64(bits * place)) & mask
+    return values.reshape(-1)[:count]
 
 
 class RecordWriter:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from export.coreml.interpret import Program
+from export.coreml.interpret import Observer, Program
+from export.coreml.structure import IMAGE
+from export.rewrites.pixels import fractions
 from export.runners.protocol import check_stage
 from export.runners.torch import torch_threads
 
@@ -20,6 +22,8 @@ class CoreMLInterpreterRunner:
 
     programs: Mapping[str, Program]
     threads: int
+    observers: Mapping[str, Observer] = field(default_factory=dict)
+    """Of stages that are watched: called behind every operation."""
     name: ClassVar[str] = "coreml-interpreter"
 
     @classmethod
@@ -28,9 +32,12 @@ class CoreMLInterpreterRunner:
         return cls({stage: Program.open(folder / path) for stage, path in artifacts.items()}, threads)
 
     def run(self, stage: str, **arrays: np.ndarray) -> dict[str, np.ndarray]:
-        """The output of one stage by its name."""
+        """The outputs of one stage by its names; a picture that the program gives as an image is in [0, 1] again."""
         check_stage(stage, self.programs)
         program = self.programs[stage]
         with torch_threads(self.threads):
-            outputs = program.run(**arrays)
-        return {program.stage_names[name]: array for name, array in outputs.items()}
+            outputs = program.run(self.observers.get(stage), **arrays)
+        images = {spec.name for spec in program.outputs if spec.dtype == IMAGE}
+        return {
+            program.stage_names[name]: fractions(array) if name in images else array for name, array in outputs.items()
+        }

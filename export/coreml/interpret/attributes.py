@@ -21,9 +21,24 @@ def integers(value: Tensor) -> list[int]:
     return [int(item) for item in value.reshape(-1).tolist()]
 
 
+def integers_or(value: Tensor | None, default: list[int]) -> list[int]:
+    """A vector of integers as a list; `default` where it is absent."""
+    return default if value is None else integers(value)
+
+
 def flags(value: Tensor | None, count: int) -> list[bool]:
     """A vector of booleans as a list; absent means all False."""
     return [False] * count if value is None else [bool(item) for item in value.tolist()]
+
+
+def is_set(value: Tensor | None) -> bool:
+    """One boolean; absent means False."""
+    return value is not None and bool(value)
+
+
+def number_or(value: Tensor | None, default: float) -> float:
+    """One number; `default` where it is absent."""
+    return default if value is None else float(value)
 
 
 def choose(operation: str, parameter: str, value: str, choices: Mapping[str, Choice]) -> Choice:
@@ -31,9 +46,3 @@ def choose(operation: str, parameter: str, value: str, choices: Mapping[str, Cho
     if value not in choices:
         raise ExportError(f"{operation}: expected {parameter} to be one of {sorted(choices)}, got {value!r}")
     return choices[value]
-
-
-def require(operation: str, parameter: str, value: object, expected: object) -> None:
-    """ExportError unless a parameter has the one value that is implemented."""
-    if value != expected:
-        raise ExportError(f"{operation}: expected {parameter} to be {expected!r}, got {value!r}")

@@ -1,4 +1,4 @@
-"""Element-wise MIL operations: arithmetic, comparison, activation, cast and selection.
+"""Element-wise MIL operations: arithmetic, comparison, cast and selection.
 
 Parameters are named as in MIL.  Results are in float32; the interpreter rounds them.
 """
@@ -9,12 +9,10 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from export.coreml.attributes import choose
+from export.coreml.interpret.attributes import number_or
+from export.coreml.interpret.instruction import Operation
 from mobile_diffusion.errors import ExportError
-
-Operation = Callable[..., Tensor | tuple[Tensor, ...]]
 
 DTYPES: dict[str, torch.dtype] = {
     "fp16": torch.float32,
@@ -38,13 +36,12 @@ def binary(function: Callable[[Tensor, Tensor], Tensor]) -> Operation:
 
 def cast(x: Tensor, dtype: str) -> Tensor:
     """Change of type; a number that the integer type cannot hold is an error here, undefined on a device."""
-    target = choose("cast", "dtype", dtype, DTYPES)
     if dtype in INTEGER_BITS and x.dtype != torch.bool and x.numel():
         low, high = integer_range(dtype)
         if not (low <= x.min().item() and x.max().item() <= high):
             value = next(item for item in x.reshape(-1).tolist() if not low <= item <= high)
             raise ExportError(f"cast: expected values from {low} to {high} ({dtype}), got {value}")
-    return x.to(target)
+    return x.to(DTYPES[dtype])
 
 
 def integer_range(dtype: str) -> tuple[int, int]:
@@ -55,7 +52,12 @@ def integer_range(dtype: str) -> tuple[int, int]:
 
 def clip(x: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
     """min(max(x, alpha), beta)."""
-    return torch.minimum(torch.maximum(x, alpha), beta)
+    return x.clamp(alpha.item(), beta.item())
+
+
+def threshold(x: Tensor, alpha: Tensor) -> Tensor:
+    """max(x, alpha)."""
+    return x.clamp(min=alpha.item())
 
 
 def select(cond: Tensor, a: Tensor, b: Tensor) -> Tensor:
@@ -63,73 +65,69 @@ def select(cond: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return torch.where(cond, a, b)
 
 
-def inverse(x: Tensor, epsilon: Tensor) -> Tensor:
+def inverse(x: Tensor, epsilon: Tensor | None = None) -> Tensor:
     """1 / (x + epsilon)."""
-    return (x + epsilon).reciprocal()
+    return (x + number_or(epsilon, 1e-4)).reciprocal()
 
 
-def log(x: Tensor, epsilon: Tensor) -> Tensor:
+def log(x: Tensor, epsilon: Tensor | None = None) -> Tensor:
     """Natural logarithm of x + epsilon."""
-    return (x + epsilon).log()
+    return (x + number_or(epsilon, 1e-45)).log()
 
 
-def rsqrt(x: Tensor, epsilon: Tensor) -> Tensor:
+def rsqrt(x: Tensor, epsilon: Tensor | None = None) -> Tensor:
     """1 / sqrt(x + epsilon)."""
-    return (x + epsilon).rsqrt()
+    return (x + number_or(epsilon, 1e-12)).rsqrt()
 
 
-def gelu(x: Tensor, mode: str = "EXACT") -> Tensor:
-    """Gaussian error linear unit, exact or by one of two approximations."""
-    return choose("gelu", "mode", mode, GELU_MODES)(x)
+def quantize(
+    input: Tensor, scale: Tensor, output_dtype: str, zero_point: Tensor | None = None, axis: Tensor | None = None
+) -> Tensor:
+    """round(x / scale) + zero_point, cut to the range of int8 or uint8."""
+    value = (input / along(scale, input, axis)).round()
+    if zero_point is not None:
+        value = value + along(zero_point, input, axis)
+    return value.clamp(*integer_range(output_dtype)).to(torch.int32)
 
 
-GELU_MODES: dict[str, Callable[[Tensor], Tensor]] = {
-    "EXACT": lambda x: F.gelu(x),
-    "TANH_APPROXIMATION": lambda x: F.gelu(x, approximate="tanh"),
-    "SIGMOID_APPROXIMATION": lambda x: x * torch.sigmoid(1.702 * x),
-}
+def dequantize(
+    input: Tensor, scale: Tensor, zero_point: Tensor | None = None, axis: Tensor | None = None
+) -> Tensor:
+    """scale (x - zero_point)."""
+    value = input if zero_point is None else input - along(zero_point, input, axis)
+    return value * along(scale, input, axis)
 
 
-def leaky_relu(x: Tensor, alpha: Tensor) -> Tensor:
-    """x where positive, else alpha x."""
-    return torch.where(x >= 0, x, alpha * x)
-
-
-def linear_activation(x: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
-    """alpha x + beta."""
-    return alpha * x + beta
-
-
-def sigmoid_hard(x: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
-    """alpha x + beta, cut to [0, 1]."""
-    return (alpha * x + beta).clamp(0.0, 1.0)
-
-
-def softmax(x: Tensor, axis: Tensor) -> Tensor:
-    """Softmax along one axis."""
-    return x.softmax(dim=int(axis))
+def along(vector: Tensor, x: Tensor, axis: Tensor | None) -> Tensor:
+    """A number, or a vector with an entry for each place of an axis, as it broadcasts against x."""
+    if vector.dim() != 1 or axis is None:
+        return vector
+    shape = [1] * x.dim()
+    shape[int(axis)] = -1
+    return vector.reshape(shape)
 
 
 UNARY: dict[str, Callable[[Tensor], Tensor]] = {
     "abs": torch.abs,
+    "acos": torch.acos,
+    "asin": torch.asin,
+    "atan": torch.atan,
+    "atanh": torch.atanh,
     "ceil": torch.ceil,
     "cos": torch.cos,
+    "cosh": torch.cosh,
     "erf": torch.erf,
     "exp": torch.exp,
     "exp2": torch.exp2,
     "floor": torch.floor,
     "logical_not": torch.logical_not,
-    "relu": F.relu,
-    "relu6": F.relu6,
     "round": torch.round,
-    "sigmoid": torch.sigmoid,
     "sign": torch.sign,
-    "silu": F.silu,
     "sin": torch.sin,
-    "softplus": F.softplus,
-    "softsign": F.softsign,
+    "sinh": torch.sinh,
     "sqrt": torch.sqrt,
     "square": torch.square,
+    "tan": torch.tan,
     "tanh": torch.tanh,
 }
 BINARY: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -157,13 +155,11 @@ ELEMENTWISE: dict[str, Operation] = {
     **{name: binary(function) for name, function in BINARY.items()},
     "cast": cast,
     "clip": clip,
-    "gelu": gelu,
+    "dequantize": dequantize,
     "inverse": inverse,
-    "leaky_relu": leaky_relu,
-    "linear_activation": linear_activation,
     "log": log,
+    "quantize": quantize,
     "rsqrt": rsqrt,
     "select": select,
-    "sigmoid_hard": sigmoid_hard,
-    "softmax": softmax,
+    "threshold": threshold,
 }

@@ -1,0 +1,246 @@
+"""A package, opened: what its programs compute, for arrays by the names of its inputs.
+
+A package holds one program, or a pipeline of several that hand arrays on; a program holds one function or several, of
+which one is chosen.  "As stored" means that every float16 value is rounded to float16 behind the operation that made
+it, so the overflow and the rounding that the program itself asks for are seen here; how a device accumulates inside
+an operation is not, but for the mode "fp16-accumulate" (accumulate.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from export.coreml.archive import Package, dtype_of, shape_of
+from export.coreml.interpret.control import StateBag
+from export.coreml.interpret.execute import PRECISIONS, run_block, wide
+from export.coreml.interpret.features import Feature, array_of, feature, tensor_of
+from export.coreml.interpret.instruction import Block, Instruction, Observer, Shape
+from export.coreml.interpret.reader import Reader
+from export.coreml.interpret.weights import Value, Weight
+from export.coreml.naming import stage_outputs
+from export.runners.protocol import check_arrays
+from export.stages import TensorSpec
+from mobile_diffusion.errors import ExportError
+
+MAIN = "main"
+"""The function of a package that does not say which is its default."""
+DAMAGED = (ArithmeticError, LookupError, TypeError, ValueError)
+"""What a program raises that was changed since it was written."""
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Routine:
+    """One function of one model."""
+
+    inputs: tuple[Feature, ...]
+    outputs: tuple[Feature, ...]
+    block: Block
+    constants: dict[int, Value]
+    """Values of the constant slots."""
+    names: tuple[str, ...]
+    """Of every slot, in the program."""
+    input_slots: dict[str, int]
+    input_dtypes: dict[str, str]
+    """MIL dtypes of the inputs."""
+    output_slots: dict[str, int]
+    states: dict[str, Shape]
+    """Shapes of the states; each has an input slot too."""
+
+    def run(self, features: Arrays, precision: str, observer: Observer | None, bag: StateBag) -> Arrays:
+        """The arrays of its outputs."""
+        values: dict[int, Value] = dict(self.constants)
+        for name in self.states:
+            values[self.input_slots[name]] = bag.cells[name]
+        for each in self.inputs:
+            name = each.spec.name
+            array = features[name]
+            values[self.input_slots[name]] = tensor_of(each, array, self.input_dtypes[name], precision != "float32")
+        run_block(self.block, values, precision, observer)
+        return {each.spec.name: self.output(each, values) for each in self.outputs}
+
+    def output(self, found: Feature, values: dict[int, Value]) -> NDArray[Any]:
+        """One output as an array."""
+        value = wide(values[self.output_slots[found.spec.name]])
+        assert isinstance(value, Tensor)
+        return array_of(found, value)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A package, opened: `run` it with arrays."""
+
+    name: str
+    """The package's, for messages."""
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    """Named as the package names them; the dtype of a picture is "image"."""
+    stage_names: dict[str, str]
+    """Output name of the package to output name of the stage (naming.py)."""
+    routines: tuple[Routine, ...]
+    """In the order in which they run."""
+    array_specs: tuple[TensorSpec, ...]
+    """What arrays for the inputs are held to."""
+    precision: str = "as-stored"
+    """One of `PRECISIONS`."""
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ExportError(f"precision: expected one of {PRECISIONS}, got {self.precision!r}")
+
+    @classmethod
+    def open(
+        cls, path: Path, precision: str = "as-stored", function: str | None = None, infinite_constants: bool = False
+    ) -> Program:
+        """Read a saved `.mlpackage`; `function` is one of several that it holds, its default if none is named.
+
+        Raises:
+            ExportError: not a package of programs, a damaged one, or one with an operation, a parameter or a constant
+                that is not interpreted.  Infinite constants are refused unless they are allowed.
+        """
+        package = Package.open(path)
+        description = description_of(package, function)
+        chosen = function or package.spec.description.defaultFunctionName or MAIN
+        parts = [Package(path, model, package.content) for model in models(package)]
+        try:
+            routines = tuple(read_routine(part, chosen, infinite_constants) for part in parts)
+        except DAMAGED as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ExportError(f"{path}: expected a whole program, got a damaged one: {reason}; export it again") from error
+        inputs, outputs = (tuple(map(feature, each)) for each in (description.input, description.output))
+        return cls(
+            path.stem,
+            tuple(each.spec for each in inputs),
+            tuple(each.spec for each in outputs),
+            stage_outputs(with_description(package.spec, description)),
+            routines,
+            tuple(each.array_spec for each in inputs),
+            precision,
+        )
+
+    @property
+    def instructions(self) -> tuple[Instruction, ...]:
+        """All instructions in order, those of branches and loops left out."""
+        return tuple(each for routine in self.routines for each in routine.block.instructions)
+
+    @property
+    def constants(self) -> dict[str, Tensor | str]:
+        """Constants by their names in the program; all weights are read for it."""
+        return {
+            routine.names[slot]: value.tensor() if isinstance(value, Weight) else value
+            for routine in self.routines
+            for slot, value in routine.constants.items()
+        }
+
+    def new_states(self) -> StateBag:
+        """States of zeros, to be kept between runs."""
+        return StateBag({name: shape for routine in self.routines for name, shape in routine.states.items()})
+
+    def run(self, observer: Observer | None = None, **arrays: np.ndarray) -> dict[str, np.ndarray]:
+        """Outputs by the package's names, for inputs of exactly the declared names, dtypes and shapes.
+
+        States, where the program has some, begin as zeros.
+
+        Raises:
+            ExportError: an input is missing, unknown, or of another dtype or shape; an index is out of range; a weight
+                holds NaN.
+        """
+        return self.run_with(self.new_states(), arrays, observer)
+
+    def run_with(
+        self, states: StateBag, arrays: Mapping[str, np.ndarray], observer: Observer | None = None
+    ) -> dict[str, np.ndarray]:
+        """As `run`, with states that outlive it."""
+        ordered = check_arrays(self.name, self.array_specs, arrays)
+        features: Arrays = {spec.name: array for spec, array in zip(self.inputs, ordered, strict=True)}
+        with torch.inference_mode():
+            for routine in self.routines:
+                features |= routine.run(features, self.precision, observer, states)
+        return {spec.name: features[spec.name] for spec in self.outputs}
+
+
+def models(package: Package) -> list[Any]:
+    """The specifications of a package's programs, in the order in which they run."""
+    return list(package.spec.pipeline.models) if package.kind == "pipeline" else [package.spec]
+
+
+def description_of(package: Package, function: str | None) -> Any:
+    """Inputs and outputs of the whole, or of one function.
+
+    Raises:
+        ExportError: there is no such function.
+    """
+    description = package.spec.description
+    functions = {each.name: each for each in description.functions}
+    chosen = function or description.defaultFunctionName or MAIN
+    if chosen not in (functions or {MAIN: None}):
+        raise ExportError(f"{package.path}: expected a function of {', '.join(functions) or MAIN}, got {chosen!r}")
+    return functions.get(chosen, description)
+
+
+def with_description(spec: Any, description: Any) -> Any:
+    """A specification of nothing but a function's outputs and the package's metadata."""
+    small = type(spec)()
+    small.description.metadata.CopyFrom(spec.description.metadata)
+    small.description.output.extend(description.output)
+    return small
+
+
+def read_routine(package: Package, function: str, infinite: bool) -> Routine:
+    """A function of a program.
+
+    Raises:
+        ExportError: it is not there, or holds what is not interpreted.
+    """
+    functions = package.spec.mlProgram.functions
+    chosen = function if function in functions else MAIN
+    description = description_of(package, chosen if package.spec.description.functions else None)
+    if chosen not in functions:
+        raise ExportError(f"{package.path}: expected a function of {', '.join(functions)}, got {function!r}")
+    message = functions[chosen]
+    if message.opset not in message.block_specializations:
+        raise ExportError(f"{package.path}: expected a body for {message.opset!r}, got none; export it again")
+    reader = Reader(package, message.opset, infinite)
+    body = message.block_specializations[message.opset]
+    names = [each.name for each in message.inputs]
+    block = reader.block(body, names, {})
+    inputs, outputs = (tuple(map(feature, each)) for each in (description.input, description.output))
+    states = {
+        each.name: shape_of(each.type.stateType.wrappedType.tensorType)
+        for each in message.inputs
+        if each.type.WhichOneof("type") == "stateType"
+    }
+    check_names(package, {each.spec.name for each in inputs} | states.keys(), names, "inputs")
+    check_names(package, {each.spec.name for each in outputs}, list(body.outputs), "outputs")
+    return Routine(
+        inputs,
+        outputs,
+        block,
+        reader.constants,
+        tuple(reader.names),
+        dict(zip(names, block.inputs, strict=True)),
+        {each.name: static_dtype(each.type.tensorType) for each in message.inputs if each.name not in states},
+        dict(zip(body.outputs, block.outputs, strict=True)),
+        states,
+    )
+
+
+def static_dtype(tensor: Any) -> str:
+    """The data type of an input; raises `ExportError` where its sizes are left open."""
+    shape_of(tensor)
+    return dtype_of(tensor)
+
+
+def check_names(package: Package, described: set[str], found: list[str], kind: str) -> None:
+    """Hold a function's inputs or outputs to the package's description."""
+    if described != set(found):
+        expected, got = ", ".join(sorted(described)), ", ".join(found)
+        raise ExportError(f"{package.path}: expected the {kind} {expected}, got {got}; export it again")

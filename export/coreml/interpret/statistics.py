@@ -1,0 +1,92 @@
+"""What numbers a program makes: range, magnitude and what is not finite, by operation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from export.coreml.interpret.features import IMAGE
+from export.coreml.interpret.instruction import Instruction
+from export.stages import TensorSpec
+
+
+@dataclass(frozen=True)
+class Row:
+    """One result of one operation, as it is stored."""
+
+    output: str
+    """Its name in the program."""
+    operation: str
+    dtype: str
+    """MIL's name."""
+    shape: tuple[int, ...]
+    minimum: float | None
+    """Of the finite numbers, as the next three; None where there are none."""
+    maximum: float | None
+    mean_magnitude: float | None
+    smallest: float | None
+    """Smallest magnitude but 0."""
+    not_finite: int
+    """Numbers that are infinite or none."""
+
+
+class Statistics:
+    """An observer that keeps a row for every result; of a loop, for every time."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+
+    def __call__(
+        self,
+        instruction: Instruction,
+        operands: Mapping[str, Any],
+        exact: tuple[Tensor, ...],
+        stored: tuple[Tensor, ...],
+    ) -> None:
+        """Measure what an instruction has stored."""
+        for name, dtype, tensor in zip(instruction.outputs, instruction.dtypes, stored, strict=True):
+            self.rows.append(row(name, instruction.operation, dtype, tensor))
+
+
+def row(output: str, operation: str, dtype: str, tensor: Tensor) -> Row:
+    """The statistics of a tensor."""
+    numbers = tensor.reshape(-1).float()
+    finite = numbers[numbers.isfinite()]
+    lost = numbers.numel() - finite.numel()
+    shape = tuple(tensor.shape)
+    if not finite.numel():
+        return Row(output, operation, dtype, shape, None, None, None, None, lost)
+    sizes = finite.abs()
+    present = sizes[sizes > 0]
+    smallest = present.min().item() if present.numel() else None
+    mean = sizes.mean(dtype=torch.float64).item()
+    return Row(output, operation, dtype, shape, finite.min().item(), finite.max().item(), mean, smallest, lost)
+
+
+def largest_first(rows: list[Row]) -> list[Row]:
+    """Those with numbers that are not finite, then those with the largest magnitudes."""
+
+    def size(found: Row) -> tuple[bool, float]:
+        return found.not_finite > 0, max(abs(found.minimum or 0.0), abs(found.maximum or 0.0))
+
+    return sorted(rows, key=size, reverse=True)
+
+
+def random_arrays(inputs: tuple[TensorSpec, ...], seed: int) -> dict[str, NDArray[Any]]:
+    """Normal numbers, zeros for integers, and random bytes for pictures, of a program's inputs."""
+    generator = np.random.default_rng(seed)
+
+    def array(spec: TensorSpec) -> NDArray[Any]:
+        if spec.dtype == IMAGE:
+            return generator.integers(0, 256, spec.shape).astype(np.uint8)
+        if spec.dtype.startswith("float"):
+            return generator.standard_normal(spec.shape).astype(spec.dtype)
+        return np.zeros(spec.shape, spec.dtype)
+
+    return {spec.name: array(spec) for spec in inputs}
