@@ -1,30 +1,50 @@
-"""Stages to Core ML: ML Programs for iOS 17, computing in half precision but for the update.
+"""Stages to Core ML: ML Programs that compute in half precision but for the update.
 
 torch.export, then coremltools.  Everything up to the U-Net's last convolution is float16; the guidance and
 the solver's update behind it stay in float32, because their errors would add up over the steps and their
-coefficients would be rounded.  Each program is held to that before it is kept (structure.py).
-Large weights are read once, while they are written (weights.py).  Compression is not here.
+coefficients would be rounded.  Each program is held to that before it is kept (structure.py, layout.py).
+Large weights are read once, while they are written (weights.py).  Compression and chunks are not here.
+
+What `CoreMLOptions` changes:
+
+| option | programs |
+|---|---|
+| CPU_AND_NE | the Neural Engine's layout, whatever the system: export/rewrites/neural_engine.py |
+| otherwise | the GPU's: linear layers over (B, S, C), attention of all heads in one product |
+| iOS16 | version 7; a gather takes its index as it is, and compressed weights have one table or scale a tensor |
+| iOS17 | version 8; the index of a gather is cast to int16 and guarded (`greater_equal`, `add`, `select`) |
+| iOS18 | version 9; in the GPU's layout attention is one operation, `scaled_dot_product_attention`; tables by blocks |
+| pixel buffer | `decode_image` gives whole numbers from 0 to 255 as an RGB image, for the app a CVPixelBuffer |
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
+from export.coreml.layout import check_layout
 from export.coreml.naming import outputs_metadata, package_name
-from export.coreml.norms import group_norm
+from export.coreml.norms import group_norm, layer_norm
+from export.coreml.options import NEURAL_ENGINE, CoreMLOptions
 from export.coreml.package import moved_weights, save_specification
-from export.coreml.structure import check_operations, check_signature, check_update
+from export.coreml.sources import mark_sources, sources_metadata
+from export.coreml.structure import check_operations, check_signature, check_update, tensor_spec
 from export.coreml.toolchain import import_coremltools, quiet_logs, without_bars, without_validation
 from export.coreml.weights import check_constants, deferrable, deferred_weights
+from export.rewrites import fused_attention, neural_engine
+from export.rewrites.pixels import PICTURE, with_pixels
 from export.stages import ExportStage, TensorSpec
 
 UPDATED_STAGE = "denoise"
 """The stage whose operations behind the last convolution are computed in float32."""
 
+FUSED_FROM = "iOS18"
+"""The first system with attention as one operation."""
 DESCRIPTIONS = {
     "encode_text": "Token ids of a prompt (and their mask, where it is an input) to the text context of denoise.",
     "denoise": "One sampling step: latents to the latents of the next step; call it for step 0, 1, 2, ...",
@@ -66,21 +86,23 @@ def behind_last_convolution(block: Any) -> list[Any]:
     return list(found.values())
 
 
-def lower(stage: ExportStage, folder: Path) -> str:
+def lower(stage: ExportStage, folder: Path, options: CoreMLOptions | None = None) -> str:
     """Write `<stage>.mlpackage` into `folder`, in place of one that is there; returns that path, relative to it.
 
     Inputs and outputs are float32 or int32 and named as the stage names them, except that an output named
-    like an input gets another name, recorded in the package (naming.py).
+    like an input gets another name, recorded in the package (naming.py), and that a picture may be an image
+    (`CoreMLOptions.pixel_buffer`).  Of the options, compression and chunks are not for here.
 
     Raises:
         ExportError: coremltools is not installed, or the program has not the structure that was asked for.
     """
+    chosen = CoreMLOptions() if options is None else options
     path = folder / f"{stage.name}.mlpackage"
     shutil.rmtree(path, ignore_errors=True)
     try:
-        spec = convert(stage, path)
+        spec = convert(stage, path, chosen)
         describe(spec, stage)
-        check(stage, spec)
+        check(stage, spec, chosen)
         save_specification(spec, path)
     except BaseException:
         shutil.rmtree(path, ignore_errors=True)
@@ -88,46 +110,79 @@ def lower(stage: ExportStage, folder: Path) -> str:
     return path.name
 
 
-def convert(stage: ExportStage, path: Path) -> Any:
+def convert(stage: ExportStage, path: Path, options: CoreMLOptions) -> Any:
     """Convert a stage to a package at `path`, neither described nor checked yet; returns its specification."""
     ct = import_coremltools()
-    outputs = [
-        ct.TensorType(name=package_name(stage, spec), dtype=torch_to_numpy(spec.dtype)) for spec in stage.outputs
-    ]
     pipeline = ct.PassPipeline()
     pipeline.remove_passes(SKIPPED_PASSES)
     with quiet_logs():
-        program = exported(stage)
+        program = exported(stage, options)
+    modules = mark_sources(program)
     deferred, moved = deferred_weights(deferrable(program)), moved_weights(path.parent)
     with quiet_logs(), without_bars(), without_validation(), moved, deferred:
         model = ct.convert(
             program,
             convert_to="mlprogram",
-            minimum_deployment_target=ct.target.iOS17,
+            minimum_deployment_target=getattr(ct.target, options.deployment_target),
             compute_precision=precision(stage.name, ct),
-            outputs=outputs,
+            outputs=[output_type(stage, spec, options, ct) for spec in stage.outputs],
             pass_pipeline=pipeline,
             package_dir=str(path),
             skip_model_load=True,
         )
     check_constants(model._mil_program)
-    return model.get_spec()
+    spec = model.get_spec()
+    spec.description.metadata.userDefined.update(sources_metadata(model._mil_program, modules))
+    return spec
+
+
+def output_type(stage: ExportStage, spec: TensorSpec, options: CoreMLOptions, ct: Any) -> Any:
+    """What coremltools is told of an output: a tensor, or an image of the same shape."""
+    name = package_name(stage, spec)
+    if is_image(stage, options):
+        return ct.ImageType(name=name, color_layout=ct.colorlayout.RGB)
+    return ct.TensorType(name=name, dtype=torch_to_numpy(spec.dtype))
+
+
+def is_image(stage: ExportStage, options: CoreMLOptions) -> bool:
+    """Whether the stage's output is an image of the app, not a tensor."""
+    return options.pixel_buffer and stage.name == PICTURE
 
 
 @torch.no_grad()
-def exported(stage: ExportStage) -> torch.export.ExportedProgram:
-    """The stage's graph as coremltools takes it.
+def exported(stage: ExportStage, options: CoreMLOptions | None = None) -> torch.export.ExportedProgram:
+    """The stage's graph as coremltools takes it, in the layout of the options.
 
     A slice that takes all of a constant becomes `alias`, which coremltools does not know: it is left out.
     """
-    program = torch.export.export(stage.module, (), stage.example())
-    program = program.run_decompositions({torch.ops.aten.group_norm.default: group_norm})
+    chosen = CoreMLOptions() if options is None else options
+    program = torch.export.export(laid_out(stage, chosen), (), stage.example())
+    program = program.run_decompositions(decompositions(chosen.layout))
     graph = program.graph_module.graph
     for node in graph.find_nodes(op="call_function", target=torch.ops.aten.alias.default):
         node.replace_all_uses_with(node.args[0])
         graph.erase_node(node)
     program.graph_module.recompile()
     return program
+
+
+def laid_out(stage: ExportStage, options: CoreMLOptions) -> nn.Module:
+    """The stage's module, rewritten as the options want it."""
+    module = with_pixels(stage.module) if is_image(stage, options) else stage.module
+    if options.layout == NEURAL_ENGINE:
+        return neural_engine.rewrite(module)
+    return fused_attention.rewrite(module) if options.deployment_target == FUSED_FROM else module
+
+
+def decompositions(layout: str) -> dict[Any, Callable[..., Any]]:
+    """torch's operations that are written in others before coremltools sees them."""
+    table: dict[Any, Callable[..., Any]] = {
+        torch.ops.aten.group_norm.default: group_norm,
+        torch.ops.aten.layer_norm.default: layer_norm,
+    }
+    if layout == NEURAL_ENGINE:
+        table[torch.ops.aten.index_select.default] = neural_engine.look_up
+    return table
 
 
 def torch_to_numpy(dtype: str) -> Any:
@@ -147,22 +202,20 @@ def describe(spec: Any, stage: ExportStage) -> None:
     description = spec.description
     description.metadata.shortDescription = DESCRIPTIONS.get(stage.name, stage.name)
     description.metadata.userDefined.update(outputs_metadata(stage))
-    names = {package_name(stage, output): output for output in stage.outputs}
-    names |= {found.name: found for found in stage.inputs}
     for feature in (*description.input, *description.output):
-        if feature.name in names:
-            feature.shortDescription = shape_text(names[feature.name])
+        feature.shortDescription = shape_text(tensor_spec(feature))
 
 
 def shape_text(spec: TensorSpec) -> str:
-    """Such as "float32 [1, 4, 64, 64]"."""
+    """Such as "float32 [1, 4, 64, 64]" or "image [1, 3, 512, 512]"."""
     return f"{spec.dtype} {list(spec.shape)}"
 
 
-def check(stage: ExportStage, spec: Any) -> None:
-    """Hold a package's specification to what the stage promises."""
-    check_signature(spec, stage)
+def check(stage: ExportStage, spec: Any, options: CoreMLOptions) -> None:
+    """Hold a package's specification to what the stage and the options promise."""
+    check_signature(spec, stage, image=is_image(stage, options))
     check_operations(spec)
+    check_layout(spec, options.layout, stage.name)
     if stage.name == UPDATED_STAGE:
         for output in stage.outputs:
             check_update(spec, package_name(stage, output))

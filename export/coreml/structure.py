@@ -19,6 +19,10 @@ FORBIDDEN = frozenset({"sin", "cos"})
 """A sinusoid in a program would be the time embedding, computed in half precision."""
 
 
+IMAGE = "image"
+"""Instead of a dtype: red, green and blue from 0 to 255, which an app is given as a CVPixelBuffer."""
+
+
 @dataclass(frozen=True)
 class Node:
     """One operation of a program."""
@@ -28,6 +32,8 @@ class Node:
     """Names of the values it reads."""
     outputs: dict[str, str]
     """Names of the values it writes, with their dtypes as MIL spells them: "FLOAT16", "INT32", "BOOL"."""
+    shapes: dict[str, tuple[int | None, ...]]
+    """The same with their shapes; None for an axis whose size is not known."""
 
 
 def nodes(spec: Any) -> Iterator[Node]:
@@ -40,7 +46,14 @@ def nodes(spec: Any) -> Iterator[Node]:
             operation.type,
             tuple(argument.name for argument in arguments if argument.name),
             {out.name: data_types.Name(out.type.tensorType.dataType) for out in operation.outputs},
+            {out.name: shape_of(out.type.tensorType) for out in operation.outputs},
         )
+
+
+def shape_of(tensor: Any) -> tuple[int | None, ...]:
+    """The shape of a MIL tensor type."""
+    known = (axis.constant.size if axis.WhichOneof("dimension") == "constant" else None for axis in tensor.dimensions)
+    return tuple(known)
 
 
 def signature(spec: Any) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
@@ -50,15 +63,21 @@ def signature(spec: Any) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]
 
 
 def tensor_spec(value: Any) -> TensorSpec:
-    """A feature description as name, dtype and shape."""
+    """A feature description as name, dtype and shape; a picture is of dtype `IMAGE` and shape (H, W, 3)."""
+    if value.type.WhichOneof("Type") == "imageType":
+        image = value.type.imageType
+        return TensorSpec(value.name, IMAGE, (image.height, image.width, 3))
     array = value.type.multiArrayType
     dtypes = import_coremltools().proto.FeatureTypes_pb2.ArrayFeatureType.ArrayDataType
     return TensorSpec(value.name, dtypes.Name(array.dataType).lower(), tuple(array.shape))
 
 
-def check_signature(spec: Any, stage: ExportStage) -> None:
-    """ExportError unless names, dtypes and shapes are those of the stage."""
-    outputs = (TensorSpec(package_name(stage, spec), spec.dtype, spec.shape) for spec in stage.outputs)
+def check_signature(spec: Any, stage: ExportStage, image: bool = False) -> None:
+    """ExportError unless names, dtypes and shapes are those of the stage; its picture may be wanted as an image."""
+    outputs = (
+        TensorSpec(name, IMAGE, (*spec.shape[2:], 3)) if image else TensorSpec(name, spec.dtype, spec.shape)
+        for name, spec in ((package_name(stage, spec), spec) for spec in stage.outputs)
+    )
     expected = (stage.inputs, tuple(outputs))
     if signature(spec) != expected:
         raise ExportError(f"{stage.name}: expected the Core ML signature {expected}, got {signature(spec)}")

@@ -9,12 +9,11 @@ Nothing here changes what is computed, and no large weight is copied.
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from export.rewrites.replacement import replaced
 from mobile_diffusion.autoencoder import PixelAttention
 from mobile_diffusion.blocks import Upsample
 from mobile_diffusion.unet import Attention
@@ -167,14 +166,7 @@ def _join(parts: list[Tensor], dim: int) -> Tensor:
 
 def rewrite(module: nn.Module) -> nn.Module:
     """A copy of `module` that shares its weights, with every norm, upsampling and large attention replaced."""
-    shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
-    result = copy.deepcopy(module, shared)
-    for name, child in reversed(list(result.named_modules())):  # what is inside before what it is inside of
-        replacement = _replacement(child)
-        if replacement is not None:
-            parent, _, attribute = name.rpartition(".")
-            setattr(result.get_submodule(parent), attribute, replacement)
-    return result.eval().requires_grad_(False)
+    return replaced(module, _replacement)
 
 
 def _replacement(module: nn.Module) -> nn.Module | None:

@@ -100,6 +100,8 @@ def arrays_of(stage: ExportStage, step: int = 1) -> Arrays:
         made |= {"guidance": np.array([3.0], np.float32)}
     if "tokens" in made:
         made |= {"tokens": generator.integers(99, size=shapes["tokens"], dtype=np.int32)}
+    if "mask" in made:
+        made |= {"mask": (np.arange(shapes["mask"][1]) < shapes["mask"][1] - 3).astype(np.int32)[None]}
     if "image" in made:
         made |= {"image": generator.random(shapes["image"], np.float32)}
     return made

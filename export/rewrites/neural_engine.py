@@ -1,0 +1,122 @@
+"""The U-Net and the autoencoder in the layout that Apple's Neural Engine likes.
+
+After the principles of Apple's "Deploying Transformers on the Apple Neural Engine" (machinelearning.apple.com, 2022):
+tokens lie as (B, C, 1, S), channels first and positions last, where elsewhere they are (B, S, C).  Every linear layer
+is a 1x1 convolution; attention is one pair of einsums a head, so that no tensor has more than four axes and nothing
+but the keys is transposed; tables are read by a comparison and a product instead of a gather.  Nothing here changes
+what is computed, and no weight is copied: a convolution's weight is a view of the linear layer's.
+Whether a device runs it faster, a file cannot tell.  Text encoders are in neural_engine_text.py.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from export.rewrites.neural_engine_text import TEXT
+from export.rewrites.replacement import recast, replaced
+from export.rewrites.split_einsum import ChannelNorm, Projection, positions_last, split_einsum_attention
+from mobile_diffusion.autoencoder import PixelAttention
+from mobile_diffusion.blocks import ResnetBlock
+from mobile_diffusion.unet import Attention, GatedGelu, SpatialTransformer, UNet
+
+
+class ChannelsFirstAttention(Attention):
+    """Attention of a transformer, between positions or to the text."""
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """x (B, width, 1, h*w), context (B, context_width, 1, L) -> (B, width, 1, h*w)."""
+        query, key, value = self.to_q(x), self.to_k(context), self.to_v(context)
+        return self.to_out[0](split_einsum_attention(query, key, value, self.heads))
+
+
+class ChannelsFirstGatedGelu(GatedGelu):
+    """GEGLU over the channels."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, width, 1, S) -> (B, inner, 1, S)."""
+        value, gate = self.proj(x).split(self.inner, dim=1)
+        return value * F.gelu(gate)
+
+
+class ChannelsFirstTransformer(SpatialTransformer):
+    """A spatial transformer whose projections are convolutions, whatever the checkpoint has."""
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """x (B, C, h, w), context (B, D, 1, L) -> (B, C, h, w)."""
+        hidden = on_one_row(self.proj_in(self.norm(x)))  # (B, C, 1, h*w)
+        for block in self.transformer_blocks:
+            hidden = block(hidden, context)
+        return x + self.proj_out(hidden.reshape(x.shape))
+
+
+class ChannelsFirstResnetBlock(ResnetBlock):
+    """A ResNet block whose time embedding lies as the map does."""
+
+    def forward(self, x: Tensor, time: Tensor | None = None) -> Tensor:
+        """x (B, inputs, h, w), time (1 or B, time_width, 1, 1) -> (B, outputs, h, w)."""
+        hidden = self.conv1(F.silu(self.norm1(x)))
+        hidden = hidden if time is None else hidden + self.time_emb_proj(time)
+        hidden = self.conv2(F.silu(self.norm2(hidden)))
+        return hidden + (x if self.conv_shortcut is None else self.conv_shortcut(x))
+
+
+class ChannelsFirstUNet(UNet):
+    """Hands the time embedding and the text to its blocks as they want them."""
+
+    def predict(self, latents: Tensor, time: Tensor, context: Tensor) -> Tensor:
+        """latents (B, C, h, w), time (1 or B, time_width), context (B, L, D) -> (B, C, h, w)."""
+        return super().predict(latents, time.reshape(*time.shape, 1, 1), positions_last(context))
+
+
+class ChannelsFirstPixelAttention(PixelAttention):
+    """The autoencoder's attention."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C, h, w)."""
+        tokens = on_one_row(self.group_norm(x))  # (B, C, 1, h*w)
+        mixed = split_einsum_attention(self.to_q(tokens), self.to_k(tokens), self.to_v(tokens), heads=1)
+        return x + self.to_out[0](mixed).reshape(x.shape)
+
+
+RECAST: dict[type[nn.Module], type[nn.Module]] = {
+    Attention: ChannelsFirstAttention,
+    GatedGelu: ChannelsFirstGatedGelu,
+    SpatialTransformer: ChannelsFirstTransformer,
+    ResnetBlock: ChannelsFirstResnetBlock,
+    UNet: ChannelsFirstUNet,
+    PixelAttention: ChannelsFirstPixelAttention,
+    nn.LayerNorm: ChannelNorm,
+    **TEXT,
+}
+"""Which forward takes the place of which."""
+
+
+def on_one_row(x: Tensor) -> Tensor:
+    """A map (B, C, h, w) as positions (B, C, 1, h*w)."""
+    return x.reshape(*x.shape[:2], 1, -1)
+
+
+def rewrite(module: nn.Module) -> nn.Module:
+    """A copy of a stage's module in this layout, which shares its weights; takes and gives what the stage does."""
+    return replaced(module, _replacement)
+
+
+def _replacement(module: nn.Module) -> nn.Module | None:
+    if type(module) is nn.Linear:
+        return Projection(module)
+    kind = RECAST.get(type(module))
+    return None if kind is None else recast(module, kind)
+
+
+def look_up(table: Tensor, dim: int, index: Tensor) -> Tensor:
+    """`index_select` of one row, as a sum over all of them of which one is multiplied by one and the others by zero.
+
+    table (N, ...) of finite numbers, index int (1,) -> (1, ...), exactly; zeros where `index` is outside of the table.
+    """
+    if dim != 0 or index.shape != (1,):
+        raise ValueError(f"expected one row of the first axis, got {tuple(index.shape)} of axis {dim}")
+    rows = torch.arange(table.shape[0], dtype=torch.float32)  # floats, because the engine has no integers
+    chosen = (rows == index.to(torch.float32)).to(table.dtype).reshape(-1, *[1] * (table.dim() - 1))
+    return (table * chosen).sum(0, keepdim=True)
