@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from PIL import Image
 
 from export.coreml.naming import stage_outputs
+from export.coreml.options import COMPUTE_UNITS
 from export.coreml.structure import signature
 from export.coreml.toolchain import import_coremltools
 from export.runners.protocol import check_arrays, check_stage
 from export.stages import TensorSpec
 from mobile_diffusion.errors import ExportError
-
-COMPUTE_UNITS = ("ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE")
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class LoadedModel:
     """One stage's package, compiled by Core ML."""
 
     model: Any
-    """coremltools.models.MLModel."""
+    """coremltools.models.MLModel, or CompiledMLModel."""
     inputs: tuple[TensorSpec, ...]
     outputs: Mapping[str, str]
     """Output name of the package to output name of the stage."""
@@ -64,11 +64,23 @@ class CoreMLNativeRunner:
         ordered = check_arrays(stage, loaded.inputs, arrays)
         feed = {spec.name: array for spec, array in zip(loaded.inputs, ordered, strict=True)}
         predicted = loaded.model.predict(feed)
-        return {name: np.asarray(predicted[package]) for package, name in loaded.outputs.items()}
+        return {name: array_of(predicted[package]) for package, name in loaded.outputs.items()}
+
+
+def array_of(value: Any) -> np.ndarray:
+    """An output as the stage has it: a pixel buffer, which comes as a picture, as float32 (1, 3, H, W) in [0, 1]."""
+    if not isinstance(value, Image.Image):
+        return np.asarray(value)
+    pixels = np.asarray(value.convert("RGB"), np.float32)  # (H, W, 3)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None]) / np.float32(255)
+
+
+def loaded_model(model: Any, spec: Any) -> LoadedModel:
+    """A model of coremltools with what its package's specification says of inputs and outputs."""
+    return LoadedModel(model, signature(spec)[0], stage_outputs(spec))
 
 
 def _load(path: Path, compute_units: str) -> LoadedModel:
     ct = import_coremltools()
     model = ct.models.MLModel(str(path), compute_units=getattr(ct.ComputeUnit, compute_units))
-    spec = model.get_spec()
-    return LoadedModel(model, signature(spec)[0], stage_outputs(spec))
+    return loaded_model(model, model.get_spec())

@@ -1,0 +1,31 @@
+"""`mobile-diffusion coreml report`: what a Mac measured, as tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from export.cli.display import results
+
+
+def report(
+    measured: Annotated[Path, typer.Argument(help="The file that `measure` wrote on a Mac.")],
+    bundle: Annotated[Path, typer.Argument(help="The bundle that was measured.")],
+) -> None:
+    """Show what a Mac measured beside what was measured where the bundle was made.
+
+    Example:
+
+        mobile-diffusion coreml report measured.json build/ios
+    """
+    from export.bundle import open_bundle
+    from export.coreml.mac.record import read_measured
+    from export.coreml.mac.report import check_bundle, parity_table, read_host, times_table
+
+    found, opened = read_measured(measured), open_bundle(bundle)
+    check_bundle(found, opened)
+    host, console = read_host(opened), results()
+    console.print(times_table(found, host))
+    console.print(parity_table(found, host))

@@ -1,0 +1,167 @@
+"""Several saved packages as the functions of one, which share their weights (iOS 18).
+
+An app opens one package and asks for a function by name: adapters merged into the same network, or the same network
+for several sizes.  Weights are shared where records hold the same bytes, whatever they are called; nothing is decoded
+or computed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from export.coreml import OUTPUTS_KEY
+from export.coreml.archive import Package
+from export.coreml.blobs import RecordWriter
+from export.coreml.chunks import check_name
+from export.coreml.naming import stage_outputs
+from export.coreml.package import WEIGHTS, save_specification
+from export.coreml.repack import WEIGHTS_FILE, SharedRecords, create_package, file_name, file_values, stored_bytes
+from export.coreml.steps import Place, main_function
+from export.coreml.toolchain import import_coremltools
+from export.progress import Progress, silent
+from export.staging import staged_folder
+from mobile_diffusion.errors import ExportError
+
+IOS18 = 9
+"""The first specification version with several functions."""
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+"""Names that a function may have."""
+DESCRIBED = ("input", "output", "state", "predictedFeatureName", "predictedProbabilitiesName")
+"""Fields that the description of a function has in common with that of a model."""
+
+
+@dataclass(frozen=True)
+class FunctionShare:
+    """What one function brought."""
+
+    name: str
+    records: int
+    record_bytes: int
+    """Of all records that it reads, as they are stored."""
+    shared_records: int
+    shared_bytes: int
+    """Of those that functions before it, or it itself, had brought already."""
+
+    @property
+    def shared(self) -> float:
+        """The shared part of its bytes, 0 to 1; of no bytes, 0."""
+        return self.shared_bytes / self.record_bytes if self.record_bytes else 0.0
+
+
+@dataclass(frozen=True)
+class Combined:
+    """A package of several functions."""
+
+    path: Path
+    functions: tuple[FunctionShare, ...]
+    default: str
+    weight_bytes: int
+    """Of its file of weights."""
+    source_bytes: int
+    """Of the records of all packages that it was made of."""
+
+
+def combine_packages(
+    sources: Mapping[str, Path], out: Path, default: str | None = None, progress: Progress = silent
+) -> Combined:
+    """Write the packages of `sources`, by their functions' names, as one package at `out`.
+
+    `default` is the function that an app gets which names none: the first, if it is None.
+
+    Raises:
+        ExportError: fewer than two, a name that cannot be one, a package for a system before iOS 18 or of another
+            kind, outputs of one name that mean different things, or `out` exists.
+    """
+    check_names(sources, default)
+    check_name(out, False)
+    packages = {name: Package.open(path) for name, path in sources.items()}
+    for package in packages.values():
+        check_package(package)
+    spec = described(packages, default or next(iter(packages)))
+    with staged_folder(out) as folder:
+        create_package(folder)
+        file = folder / WEIGHTS / WEIGHTS_FILE
+        with RecordWriter(file) as writer:
+            records, shares = SharedRecords(writer), []
+            for number, (name, package) in enumerate(packages.items()):
+                progress(f"writing {name}", number / len(packages))
+                function = spec.mlProgram.functions[name]
+                function.CopyFrom(main_function(package))
+                shares.append(share_weights(package, name, function, records))
+        written = file.stat().st_size
+        save_specification(spec, folder)
+        progress("written", 1.0)
+    total = sum(share.record_bytes for share in shares)
+    return Combined(out, tuple(shares), spec.description.defaultFunctionName, written, total)
+
+
+def check_names(sources: Mapping[str, Path], default: str | None) -> None:
+    """Raise `ExportError` unless there are two functions at least, all with proper names, one of them the default."""
+    if len(sources) < 2:
+        raise ExportError(f"expected two functions at least, got {len(sources)}; give each as NAME=PACKAGE")
+    for name in sources:
+        if not NAME.fullmatch(name):
+            raise ExportError(f"expected a function's name of letters, digits and _, got {name!r}")
+    if default is not None and default not in sources:
+        raise ExportError(f"default: expected one of {', '.join(sources)}, got {default!r}")
+
+
+def check_package(package: Package) -> None:
+    """Raise `ExportError` unless a package has one function and is for iOS 18 or later."""
+    main_function(package)
+    version = package.spec.specificationVersion
+    if version < IOS18:
+        raise ExportError(
+            f"{package.path}: expected a package for iOS 18 (specification version {IOS18}), got version {version}; "
+            "export all of them with --deployment-target iOS18"
+        )
+
+
+def described(packages: Mapping[str, Package], default: str) -> Any:
+    """The specification of the whole, without its program: each function described as its package was."""
+    proto = import_coremltools().proto.Model_pb2
+    spec = proto.Model(specificationVersion=max(package.spec.specificationVersion for package in packages.values()))
+    description, first = spec.description, packages[default].spec
+    for name, package in packages.items():
+        source = package.spec.description
+        fields = {field: getattr(source, field) for field in DESCRIBED}
+        description.functions.add().CopyFrom(proto.FunctionDescription(name=name, **fields))
+    description.defaultFunctionName = default
+    description.metadata.CopyFrom(first.description.metadata)
+    description.metadata.userDefined[OUTPUTS_KEY] = json.dumps(merged_outputs(packages))
+    spec.mlProgram.version = first.mlProgram.version
+    return spec
+
+
+def merged_outputs(packages: Mapping[str, Package]) -> dict[str, str]:
+    """What the stages call the outputs of all packages; raises `ExportError` where two disagree."""
+    merged: dict[str, str] = {}
+    for package in packages.values():
+        for name, stage_name in stage_outputs(package.spec).items():
+            if merged.setdefault(name, stage_name) != stage_name:
+                raise ExportError(
+                    f"{package.path}: expected the output {name!r} to be {merged[name]!r}, as in the packages before, "
+                    f"got {stage_name!r}; combine packages of one stage"
+                )
+    return merged
+
+
+def share_weights(package: Package, name: str, function: Any, records: SharedRecords) -> FunctionShare:
+    """Copy the records of a function that are new, and name in it where all of them are."""
+    offsets: dict[Place, int] = {}
+    total = shared = hits = 0
+    for operation in function.block_specializations[function.opset].operations:
+        for value in file_values(operation):
+            place = value.blobFileValue.fileName, value.blobFileValue.offset
+            if place not in offsets:
+                record = package.record(value)
+                offsets[place], known = records.place(record)
+                total, shared = total + stored_bytes(record), shared + stored_bytes(record) * known
+                hits += known
+            value.blobFileValue.fileName, value.blobFileValue.offset = file_name(WEIGHTS_FILE), offsets[place]
+    return FunctionShare(name, len(offsets), total, hits, shared)

@@ -1,0 +1,115 @@
+"""Packages made from the pieces of others: values found in a program, records copied, the package's own manifest.
+
+Nothing is decoded: weights go from file to file as they are, so compressed packages are treated like any other, and
+memory does not grow with the weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from export.coreml.archive import MODEL_PATH
+from export.coreml.blobs import ALIGNMENT, DESCRIPTION, HEADER, Record, RecordWriter
+from export.coreml.package import CONTENT, SPECIFICATION, WEIGHTS
+
+AUTHOR = CONTENT.name
+ITEMS = {SPECIFICATION.name: "CoreML Model Specification", WEIGHTS.name: "CoreML Model Weights"}
+"""What a package's manifest lists, with the descriptions that coremltools gives."""
+WEIGHTS_FILE = "weight.bin"
+"""The name of a package's only file of weights."""
+
+
+def create_package(folder: Path) -> None:
+    """Give an empty folder the manifest and the folders of a package; specification and weights are still to come."""
+    (folder / WEIGHTS).mkdir(parents=True)
+    identifiers = {name: str(uuid.uuid5(uuid.NAMESPACE_URL, f"{AUTHOR}/{name}")) for name in ITEMS}
+    entries = {
+        identifiers[name]: {"author": AUTHOR, "description": text, "name": name, "path": f"{AUTHOR}/{name}"}
+        for name, text in ITEMS.items()
+    }
+    manifest = {
+        "fileFormatVersion": "1.0.0",
+        "itemInfoEntries": entries,
+        "rootModelIdentifier": identifiers[SPECIFICATION.name],
+    }
+    (folder / "Manifest.json").write_text(json.dumps(manifest, indent=4) + "\n", encoding="utf-8")
+
+
+def file_name(name: str) -> str:
+    """How a program names one of the package's files of weights."""
+    return f"{MODEL_PATH}{WEIGHTS.name}/{name}"
+
+
+def file_values(operation: Any) -> Iterator[Any]:
+    """The messages `Value` of an operation, and of the blocks inside it, that are kept in a file."""
+    for argument in operation.inputs.values():
+        for binding in argument.arguments:
+            if binding.WhichOneof("binding") == "value":
+                yield from in_files(binding.value)
+    for value in operation.attributes.values():
+        yield from in_files(value)
+    for block in operation.blocks:
+        for inner in block.operations:
+            yield from file_values(inner)
+
+
+def in_files(value: Any) -> Iterator[Any]:
+    """A value, or those that it is made of, as far as they are kept in a file."""
+    if value.WhichOneof("value") == "blobFileValue":
+        yield value
+        return
+    content = value.immediateValue
+    for items in (content.list.values, content.tuple.values):
+        for item in items:
+            yield from in_files(item)
+    for pair in content.dictionary.values:
+        yield from in_files(pair.key)
+        yield from in_files(pair.value)
+
+
+def stored_bytes(record: Record) -> int:
+    """Bytes that a record takes in a file, its description and the padding behind it included."""
+    return DESCRIPTION.size + -(-record.size // ALIGNMENT) * ALIGNMENT
+
+
+def file_bytes(weights: int) -> int:
+    """Bytes of a file whose records take so many."""
+    return HEADER.size + weights if weights else 0
+
+
+class SharedRecords:
+    """Copies records into one file, those of the same content once."""
+
+    def __init__(self, writer: RecordWriter) -> None:
+        self.writer = writer
+        self.written: dict[bytes, list[tuple[Record, int]]] = {}
+
+    def place(self, record: Record) -> tuple[int, bool]:
+        """Offset of a record's content in the file, and whether it was there before."""
+        alike = self.written.setdefault(digest(record), [])
+        for other, offset in alike:
+            if same(record, other):
+                return offset, True
+        offset = self.writer.copy(record)
+        alike.append((record, offset))
+        return offset, False
+
+
+def digest(record: Record) -> bytes:
+    """SHA-256 of a record's type and bytes."""
+    found = hashlib.sha256(f"{record.kind} {record.padding_bits}".encode())
+    found.update(record.bytes().data)
+    return found.digest()
+
+
+def same(first: Record, second: Record) -> bool:
+    """Whether two records are equal byte by byte."""
+    kinds = [(record.kind, record.size, record.padding_bits) for record in (first, second)]
+    return kinds[0] == kinds[1] and np.array_equal(first.bytes(), second.bytes())
