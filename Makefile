@@ -33,7 +33,7 @@ train: data
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check -q torch==2.13.0
-	$(BIN)/python -m pip install --disable-pip-version-check -q -e ".[export,train,test]"
+	$(BIN)/python -m pip install --disable-pip-version-check -q -e ".[export,train,quality,test]"
 	touch $@
 
 clean:

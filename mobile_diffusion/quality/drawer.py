@@ -1,0 +1,43 @@
+"""What draws the pictures that are evaluated: anything from a prompt and a seed to a picture.
+
+The PyTorch pipeline and the programs of every bundle are such things; this package knows neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from torch import Tensor
+
+from mobile_diffusion.quality.images import Picture, stack_pictures
+
+Progress = Callable[[str, float], None]
+"""Told what is being done and the part of the whole, 0 to 1, that is behind."""
+
+
+class Drawer(Protocol):
+    """Draws a prompt; the same seed gives the same picture."""
+
+    def __call__(self, prompt: str, seed: int, /) -> Picture: ...
+
+
+class Tally:
+    """Counts drawn pictures for a progress bar."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self._progress, self._total, self._done = progress, total, 0
+
+    def say(self, what: str, drawn: int = 0) -> None:
+        """What is being done now, after `drawn` more pictures."""
+        self._done += drawn
+        self._progress(what, self._done / self._total)
+
+
+def draw_all(draw: Drawer, prompts: Sequence[str], seeds: Sequence[int], tally: Tally, what: str) -> Tensor:
+    """Each prompt with its seed as float32 (N, 3, H, W) in [0, 1]; `what` names them in the progress."""
+    pictures = []
+    for prompt, seed in zip(prompts, seeds, strict=True):
+        pictures.append(draw(prompt, seed))
+        tally.say(f"drawing {what}", drawn=1)
+    return stack_pictures(pictures)

@@ -1,0 +1,295 @@
+"""Trains the retrieval head: EfficientNet's features of real pictures against the words for them.
+
+    .venv/bin/python -m mobile_diffusion.quality.head_training --data data/emoji --out assets/quality
+
+Symmetric contrastive loss over a batch (Radford et al. 2021): a picture against one of its words, its label or a
+keyword.  Pictures of one concept in several styles are in training together; concepts are split by family as
+everywhere (data/families.py).  A tenth of the training families, chosen by hash, only decides when to stop; held-out
+families are looked at once, for the record.  Features are computed once and kept in the run's folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.progress import track
+from safetensors.torch import load_file, save, save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from mobile_diffusion.atomic import replacing, write_bytes
+from mobile_diffusion.data import Sample, load_dataset, load_image
+from mobile_diffusion.data.dataset import DATASET
+from mobile_diffusion.errors import TrainingError
+from mobile_diffusion.quality import sentences
+from mobile_diffusion.quality.efficientnet import open_efficientnet
+from mobile_diffusion.quality.images import stack_pictures
+from mobile_diffusion.quality.inception import Features
+from mobile_diffusion.quality.packaged import EFFICIENTNET, sha256_of
+from mobile_diffusion.quality.retrieval import (
+    BANK,
+    CANDIDATES,
+    FOLDER,
+    HIDDEN,
+    RECORD,
+    WEIGHTS,
+    Head,
+    hubness,
+    own_ranks,
+)
+from mobile_diffusion.quality.sentences import Sentences
+
+LOGGER = logging.getLogger(__name__)
+CACHE = "features.safetensors"
+PARTS = ("train", "validation", "held-out")
+SMALLEST_SCALE = 0.05
+"""Added to the standard deviation of every feature: some hardly vary on emoji."""
+VALIDATION_SHARE = 0.1
+"""Share of the training families that decides when to stop, in expectation."""
+
+
+@dataclass(frozen=True)
+class HeadSettings:
+    """How the head is trained."""
+
+    epochs: int = 15
+    batch: int = 512
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.1
+    dropout: float = 0.4
+    temperature: float = 0.05
+    label_share: float = 0.8
+    """Share of words that are the label; the rest are keywords."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Words:
+    """Every word of the data set as a vector, and which of them belong to which picture."""
+
+    vectors: Tensor
+    """float32 (words, 384), of unit length."""
+    rows: tuple[tuple[int, ...], ...]
+    """Of each picture: the row of its label, then those of its keywords."""
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample], embedder: Sentences) -> Words:
+        """Embed the words of all samples."""
+        texts = sorted({word for sample in samples for word in (sample.label, *sample.keywords)})
+        place = {text: row for row, text in enumerate(texts)}
+        rows = tuple(tuple(place[word] for word in (sample.label, *sample.keywords)) for sample in samples)
+        return cls(embedder.embed(texts), rows)
+
+
+def picture_features(samples: Sequence[Sample], network: Features, cache: Path) -> Tensor:
+    """Features float32 (N, 1280) of all pictures, computed once and kept in `cache`; TrainingError for another's."""
+    if not cache.exists():
+        batches = [samples[start : start + 32] for start in range(0, len(samples), 32)]
+        parts = [network(stack_pictures([load_image(each) for each in batch])) for batch in track(batches, "features")]
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(cache) as scratch:
+            save_file({"features": torch.cat(parts)}, scratch)
+    features = load_file(cache)["features"]
+    if len(features) != len(samples):
+        raise TrainingError(f"{cache}: expected {len(samples)} pictures, got {len(features)}; delete it")
+    return features
+
+
+def part_of(sample: Sample) -> str:
+    """One of `PARTS`: a pure function of the concept's family."""
+    if sample.split == "held-out":
+        return "held-out"
+    digest = hashlib.sha256(f"validation/{sample.family}".encode()).digest()
+    return "validation" if int.from_bytes(digest[:8], "big") < VALIDATION_SHARE * 2**64 else "train"
+
+
+def choose_words(words: Words, chosen: NDArray[np.int64], label_share: float, generator: np.random.Generator) -> Tensor:
+    """One row of `words.vectors` for each chosen picture, int64 (B,): its label or one of its keywords."""
+    rows = []
+    for index, label in zip(chosen, generator.random(len(chosen)) < label_share, strict=True):
+        own = words.rows[index]
+        rows.append(own[0] if label or len(own) == 1 else own[1 + generator.integers(len(own) - 1)])
+    return torch.tensor(rows)
+
+
+def contrastive_loss(pictures: Tensor, texts: Tensor, same: Tensor, temperature: float) -> Tensor:
+    """Symmetric cross-entropy of unit vectors (B, D) and (B, D); no picture is pushed from words of its own concept.
+
+    `same` bool (B, B) says which pictures are of one concept.
+    """
+    others = same & ~torch.eye(len(same), dtype=torch.bool)
+    logits = (pictures @ texts.T / temperature).masked_fill(others, -torch.inf)
+    target = torch.arange(len(logits))
+    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+
+
+@torch.inference_mode()
+def picture_bank(head: Head, features: Tensor, concepts: Tensor) -> Tensor:
+    """The mean picture of every concept: unit vectors (concepts, 384).
+
+    Args:
+        features: (N, 1280) of the pictures of all styles.
+        concepts: int64 (N,), which pictures are of one concept.
+    """
+    _, places = torch.unique(concepts, return_inverse=True)
+    total = torch.zeros(int(places.max()) + 1, sentences.WIDTH).index_add_(0, places, head(features))
+    return F.normalize(total, dim=1)
+
+
+@torch.inference_mode()
+def recall(head: Head, features: Tensor, candidates: Tensor, places: Tensor, bank: Tensor) -> dict[str, float]:
+    """R@1, R@5 and mean cosine of pictures whose own captions are the candidates at `places`."""
+    pictures = head(features)
+    similarities = pictures @ candidates.T - hubness(candidates, bank)
+    ranks = own_ranks(similarities, similarities.gather(1, places[:, None])[:, 0], places)
+    cosines = (pictures * candidates[places]).sum(dim=1)
+    figures = {"recall_1": ranks <= 1, "recall_5": ranks <= 5, "cosine": cosines}
+    return {name: round(float(values.float().mean()), 4) for name, values in figures.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class HeadData:
+    """What a head is trained and judged on."""
+
+    samples: Sequence[Sample]
+    features: Tensor
+    """float32 (N, 1280), a row for each sample."""
+    words: Words
+    candidates: Tensor
+    """float32 (C, 384): the label of every concept."""
+    places: Tensor
+    """int64 (N,): each picture's label among the candidates."""
+
+    def rows(self, part: str) -> NDArray[np.int64]:
+        """The pictures of a part of the data."""
+        return np.flatnonzero([part_of(sample) == part for sample in self.samples])
+
+    def figures(self, head: Head, rows: NDArray[np.int64]) -> dict[str, float]:
+        """`recall` of some pictures among all candidates, with the bank of the training pictures."""
+        return recall(head, self.features[rows], self.candidates, self.places[rows], self.bank(head))
+
+    def bank(self, head: Head) -> Tensor:
+        """The training pictures' bank."""
+        train = self.rows("train")
+        return picture_bank(head, self.features[train], self.places[train])
+
+
+def train_head(data: HeadData, settings: HeadSettings) -> tuple[Head, list[dict[str, float]]]:
+    """The head at the epoch with the best R@5 on the validation families, and every epoch's figures there.
+
+    Raises TrainingError when the loss is not finite.
+    """
+    torch.manual_seed(settings.seed)
+    generator = np.random.default_rng(settings.seed)
+    train, validation = data.rows("train"), data.rows("validation")
+    head = Head(HIDDEN, settings.dropout)
+    head.mean.copy_(data.features[train].mean(dim=0))
+    head.scale.copy_(data.features[train].std(dim=0) + SMALLEST_SCALE)
+    batches = len(train) // settings.batch
+    optimizer = torch.optim.AdamW(head.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.learning_rate, total_steps=settings.epochs * batches
+    )
+    curve: list[dict[str, float]] = []
+    best: dict[str, Tensor] = {}
+    for epoch in range(settings.epochs):
+        head.train()
+        for batch in np.split(generator.permutation(train)[: batches * settings.batch], batches):
+            loss = batch_loss(head, data, batch, settings, generator)
+            if not torch.isfinite(loss):
+                raise TrainingError(f"epoch {epoch}: expected a finite loss, got {loss}; lower the learning rate")
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        figures = data.figures(head.eval(), validation)
+        if not curve or figures["recall_5"] > max(each["recall_5"] for each in curve):
+            best = {name: tensor.clone() for name, tensor in head.state_dict().items()}
+        curve.append({"epoch": epoch + 1, "loss": round(float(loss.detach()), 4), **figures})
+    head.load_state_dict(best)
+    return head.eval(), curve
+
+
+def batch_loss(
+    head: Head, data: HeadData, batch: NDArray[np.int64], settings: HeadSettings, generator: np.random.Generator
+) -> Tensor:
+    """The loss of some pictures, each with one of its words."""
+    texts = data.words.vectors[choose_words(data.words, batch, settings.label_share, generator)]
+    same = data.places[batch][:, None] == data.places[batch]
+    return contrastive_loss(head(data.features[batch]), texts, same, settings.temperature)
+
+
+def make_head(data: Path, out: Path, run: Path, settings: HeadSettings) -> dict[str, Any]:
+    """Train on the data set in `data` and write weights and record into `out`; returns the record.
+
+    The figures of the record are those of the float16 weights that are written.
+    """
+    samples, embedder, began = load_dataset(data), Sentences(), time.perf_counter()
+    features = picture_features(samples, open_efficientnet(), run / CACHE)
+    labels = list(dict.fromkeys(sample.label for sample in samples))
+    places = torch.tensor([labels.index(sample.label) for sample in samples])
+    gathered = HeadData(samples, features, Words.of(samples, embedder), embedder.embed(labels).half().float(), places)
+    head, curve = train_head(gathered, settings)
+    halves = {name: tensor.half() for name, tensor in head.state_dict().items()}
+    head.load_state_dict({name: tensor.float() for name, tensor in halves.items()})
+    record = {
+        "hidden": HIDDEN,
+        "text_encoder_sha256": embedder.sha256,
+        "image_network_sha256": EFFICIENTNET.sha256,
+        "data_sha256": sha256_of(data / DATASET),
+        "settings": asdict(settings),
+        "seconds": round(time.perf_counter() - began, 1),
+        "parts": {part: part_figures(part, gathered, head) for part in PARTS},
+        "best_epoch": max(curve, key=lambda each: each["recall_5"])["epoch"],
+        "validation_curve": curve,
+        "candidates": labels,
+    }
+    vectors = {CANDIDATES: gathered.candidates.half(), BANK: gathered.bank(head).half()}
+    out.mkdir(parents=True, exist_ok=True)
+    write_bytes(save({**halves, **vectors}), out / WEIGHTS)
+    write_bytes((json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode(), out / RECORD)
+    return record
+
+
+def part_figures(part: str, data: HeadData, head: Head) -> dict[str, float]:
+    """Sizes of one part of the data, and its figures among all candidates and among the part's own."""
+    rows = data.rows(part)
+    own, places = torch.unique(data.places[rows], return_inverse=True)
+    narrow = recall(head, data.features[rows], data.candidates[own], places, data.bank(head))
+    return {
+        "pictures": len(rows),
+        "concepts": len(own),
+        "families": len({data.samples[row].family for row in rows}),
+        **data.figures(head, rows),
+        **{f"{name}_among_own": value for name, value in narrow.items() if name != "cosine"},
+    }
+
+
+def main() -> None:
+    """Train, write, and log the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("data/emoji"))
+    parser.add_argument("--out", type=Path, default=FOLDER)
+    parser.add_argument("--run", type=Path, default=Path("runs/retrieval"))
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(arguments.threads)
+    record = make_head(arguments.data, arguments.out, arguments.run, HeadSettings())
+    for part, figures in record["parts"].items():
+        LOGGER.info("%s: %s", part, figures)
+
+
+if __name__ == "__main__":
+    main()

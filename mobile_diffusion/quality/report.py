@@ -1,0 +1,61 @@
+"""The figures of one set of drawn pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from mobile_diffusion.errors import DataError
+from mobile_diffusion.quality.bootstrap import Interval
+from mobile_diffusion.quality.inception import Features, open_inception
+from mobile_diffusion.quality.kid import kid_interval
+from mobile_diffusion.quality.retrieval import Retrieval, RetrievalScore, open_retrieval
+
+
+@dataclass(frozen=True)
+class QualityReport:
+    """How good drawn pictures are, against real ones and against their captions."""
+
+    pictures: int
+    """Drawn pictures."""
+    references: int
+    """Real pictures that they are held against."""
+    kid: Interval
+    """Kernel Inception distance to the real pictures; lower is better, 0 for pictures of the same distribution."""
+    retrieval: RetrievalScore
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The metric networks, opened once for several sets."""
+
+    inception: Features
+    retrieval: Retrieval
+
+    @classmethod
+    def open(cls) -> Networks:
+        """Open both; raises ConfigError without the extra `quality`."""
+        return cls(open_inception(), open_retrieval())
+
+
+def evaluate_pictures(
+    images: Tensor,
+    captions: Sequence[str],
+    reference_images: Tensor,
+    networks: Networks | None = None,
+    seed: int = 0,
+) -> QualityReport:
+    """KID and retrieval of drawn `images` (N, 3, H, W) for their captions, with 95 % bootstrap intervals.
+
+    All images are float32 in [0, 1]; `reference_images` (M, 3, h, w) are real ones, in any order and number above
+    one.  `networks` are opened when not given; `seed` is that of the intervals.  Raises DataError for images of other
+    shapes or values, and ConfigError without the extra `quality`.
+    """
+    if len(images) < 2 or len(reference_images) < 2:
+        raise DataError(f"pictures: expected two or more, drawn and real, got {len(images)}, {len(reference_images)}")
+    networks = networks or Networks.open()
+    real, drawn = networks.inception(reference_images), networks.inception(images)
+    distance = kid_interval(real, drawn, seed)
+    return QualityReport(len(images), len(reference_images), distance, networks.retrieval.score(images, captions, seed))

@@ -1,0 +1,56 @@
+"""Sentences as unit vectors: MiniLM (Wang et al. 2020) as sentence-transformers trained it on a billion pairs.
+
+It is the shipped model's own text encoder, with the mean over tokens that all-MiniLM-L6-v2 was trained with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mobile_diffusion.presets import MINILM
+from mobile_diffusion.quality.packaged import sha256_of
+from mobile_diffusion.text_encoder import build_text_encoder
+from mobile_diffusion.tokenizer import WordPieceTokenizer
+from mobile_diffusion.weights import check_weights, load_weights
+
+FOLDER = Path(__file__).parents[2] / "assets" / "emoji"
+WIDTH = 384
+BATCH = 128
+
+
+class Sentences:
+    """MiniLM in memory."""
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        """Open `text_encoder.safetensors` and `tokenizer.json`; raises CheckpointError when they are not MiniLM's."""
+        file = folder / "text_encoder.safetensors"
+        check_weights(_build, file)
+        self.sha256 = sha256_of(file)
+        self._encoder = load_weights(_build, file)
+        self._tokenizer = WordPieceTokenizer.from_file(folder / "tokenizer.json", MINILM.max_tokens)
+
+    def embed(self, texts: Sequence[str]) -> Tensor:
+        """Texts -> unit vectors float32 (N, 384)."""
+        starts = range(0, len(texts), BATCH)
+        parts = [self._embed_batch(texts[start : start + BATCH]) for start in starts]
+        return torch.cat(parts) if parts else torch.zeros(0, WIDTH)
+
+    @torch.inference_mode()
+    def _embed_batch(self, texts: Sequence[str]) -> Tensor:
+        tokens = [self._tokenizer.encode(text) for text in texts]
+        ids = torch.from_numpy(np.stack([token.ids for token in tokens]))  # (B, L)
+        mask = torch.from_numpy(np.stack([token.mask for token in tokens]))
+        longest = int(mask.sum(dim=1).max())  # what is behind is padding in every row
+        ids, mask = ids[:, :longest], mask[:, :longest]
+        states = self._encoder(ids, mask) * mask[:, :, None]  # (B, L, D)
+        return F.normalize(states.sum(dim=1) / mask.sum(dim=1, keepdim=True), dim=1)
+
+
+def _build() -> torch.nn.Module:
+    return build_text_encoder(MINILM)
