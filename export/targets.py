@@ -29,8 +29,8 @@ class RuntimeOptions(Protocol):
     """What a user chooses for one runtime; its lowering is given it."""
 
     @property
-    def compression(self) -> str:
-        """How weights are stored; "none" as they are."""
+    def compression_name(self) -> str:
+        """How weights are stored, for the manifest; "none" as they are."""
 
     def settings(self) -> Mapping[str, str]:
         """What an app has to know of the choices."""
@@ -73,7 +73,7 @@ class Runtime:
 
     def chosen(self, options: RuntimeOptions) -> Runtime:
         """This runtime with a user's choices."""
-        return replace(self, options=options, compression=options.compression)
+        return replace(self, options=options, compression=options.compression_name)
 
     def method(self, stage: str) -> str:
         """The function to call inside the stage's program."""

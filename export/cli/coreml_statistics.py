@@ -78,7 +78,9 @@ def table(rows: list[Row]) -> Table:
     """Rows as they are shown."""
     from rich.table import Table
 
-    shown = Table("result", "operation", "type", "shape")
+    shown = Table()
+    for title in ("result", "operation", "type", "shape"):
+        shown.add_column(title, overflow="fold")
     for title in ("minimum", "maximum", "mean |x|", "smallest |x|", "not finite"):
         shown.add_column(title, justify="right")
     for row in rows:

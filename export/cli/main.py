@@ -11,9 +11,10 @@ from importlib import import_module
 
 import typer
 
-from export.cli import guard
+from export.cli import coreml, guard
 from export.cli.bench import bench
 from export.cli.demo import demo
+from export.cli.evaluate import evaluate
 from export.cli.export import android, ios
 from export.cli.generate import generate
 from export.cli.verify import verify
@@ -34,10 +35,11 @@ def build_app() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    commands: tuple[Callable[..., None], ...] = (generate, inspect, slim, demo, bench, verify)
+    commands: tuple[Callable[..., None], ...] = (generate, inspect, slim, demo, bench, verify, evaluate)
     for command in commands:
         app.command()(command)
     app.add_typer(_exports(), name="export")
+    app.add_typer(coreml.app, name="coreml")
     for name, module in MOUNTED.items():
         _mount(app, name, module)
     return app

@@ -11,7 +11,7 @@ What `CoreMLOptions` changes:
 |---|---|
 | CPU_AND_NE | the Neural Engine's layout, whatever the system: export/rewrites/neural_engine.py |
 | otherwise | the GPU's: linear layers over (B, S, C), attention of all heads in one product |
-| iOS16 | version 7; a gather takes its index as it is, and compressed weights have one table or scale a tensor |
+| iOS16 | version 7; a gather takes its index as it is; one table a tensor, or one scale a channel, where compressed |
 | iOS17 | version 8; the index of a gather is cast to int16 and guarded (`greater_equal`, `add`, `select`) |
 | iOS18 | version 9; in the GPU's layout attention is one operation, `scaled_dot_product_attention`; tables by blocks |
 | pixel buffer | `decode_image` gives whole numbers from 0 to 255 as an RGB image, for the app a CVPixelBuffer |

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from mobile_diffusion.errors import ConfigError
 
@@ -38,6 +39,22 @@ class CoreMLOptions:
                 raise ConfigError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}")
         if self.chunk_mb < 0:
             raise ConfigError(f"chunk_mb: expected a number of megabytes, or 0, got {self.chunk_mb}")
+
+    @property
+    def compression_name(self) -> str:
+        """The recipe's name, or "mixed-4.5" for a plan with so many bits a weight.
+
+        Raises:
+            ConfigError: neither a recipe nor a plan.
+        """
+        from export.coreml.compress import RECIPES, load_plan
+
+        if self.compression in RECIPES:
+            return self.compression
+        if not Path(self.compression).exists():
+            choices = f"{', '.join(RECIPES)}, or the path of a plan"
+            raise ConfigError(f"compression: expected one of {choices}, got {self.compression!r}")
+        return f"mixed-{load_plan(Path(self.compression)).conditions['bits_per_weight']:.1f}"
 
     def settings(self) -> Mapping[str, str]:
         """What an app has to know, for the manifest."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from statistics import median
 from typing import Any
 
 from rich import box
@@ -13,7 +14,7 @@ from mobile_diffusion.quality.bootstrap import Interval
 from mobile_diffusion.quality.evaluation import Evaluation, SetReport
 from mobile_diffusion.quality.retrieval import RetrievalScore
 
-COLUMNS = ("pictures", "KID x 1000", "R@1 %", "R@5 %", "cosine")
+COLUMNS = ("pictures", "KID x 1000", "R@1 %", "R@5 %", "median rank", "cosine")
 
 
 def quality_screen(evaluation: Evaluation, conditions: Mapping[str, Any]) -> RenderableType:
@@ -36,8 +37,9 @@ def _sets(evaluation: Evaluation, conditions: Mapping[str, Any]) -> Table:
     return table
 
 
-def _retrieval(score: RetrievalScore) -> tuple[str, str, str]:
-    return shown(score.recall_1, 100, 0), shown(score.recall_5, 100, 0), shown(score.cosine, 1, 3)
+def _retrieval(score: RetrievalScore) -> tuple[str, ...]:
+    recall = shown(score.recall_1, 100, 0), shown(score.recall_5, 100, 0)
+    return *recall, f"{median(score.ranks):g}", shown(score.cosine, 1, 3)
 
 
 def _caption(sets: tuple[SetReport, ...]) -> str:

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 LARGEST = 4.0
-"""Of the numbers that a norm squares: the squares of 4095 channels still have a sum that float16 holds, and what is so
-much smaller than the largest that its square vanishes adds less than 2^-18 of the sum."""
+"""Of the numbers that a norm squares: 4000 such squares still have a sum that float16 holds, and a number that is so
+much smaller that its square vanishes would add less than 2^-18 of the largest square."""
 SMALLEST_NORMAL = 2.0**-14
 """Of float16: what is smaller may become zero on a device."""
 

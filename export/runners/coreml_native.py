@@ -15,6 +15,7 @@ from export.coreml.naming import stage_outputs
 from export.coreml.options import COMPUTE_UNITS
 from export.coreml.structure import signature
 from export.coreml.toolchain import import_coremltools
+from export.rewrites.pixels import fractions
 from export.runners.protocol import check_arrays, check_stage
 from export.stages import TensorSpec
 from mobile_diffusion.errors import ExportError
@@ -71,8 +72,7 @@ def array_of(value: Any) -> np.ndarray:
     """An output as the stage has it: a pixel buffer, which comes as a picture, as float32 (1, 3, H, W) in [0, 1]."""
     if not isinstance(value, Image.Image):
         return np.asarray(value)
-    pixels = np.asarray(value.convert("RGB"), np.float32)  # (H, W, 3)
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None]) / np.float32(255)
+    return fractions(np.asarray(value.convert("RGB")))
 
 
 def loaded_model(model: Any, spec: Any) -> LoadedModel:

@@ -1,7 +1,8 @@
 """Confidence intervals by the bootstrap (Efron 1979): what a figure could have been on other pictures.
 
 Percentile intervals of resamples with replacement, from a seeded generator, so that the same figures give the same
-interval.  KID has its own resampling (kid.py), because resampled pictures must not be compared with themselves.
+interval.  Of values that are all equal the interval has no width: none found among 48 still leaves a share of some
+percent possible.  KID has its own resampling (kid.py), because resampled pictures must not be compared with themselves.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -44,4 +43,4 @@ def diversity(features: Tensor, seed: int = 0) -> Diversity:
     prompts, seeds, _ = features.shape
     within = mean_interval(mean_distance(features).numpy(), seed)
     across = mean_distance(features.transpose(0, 1)).mean()
-    return Diversity(prompts, seeds, within, float(torch.as_tensor(across)))
+    return Diversity(prompts, seeds, within, float(across))

@@ -14,7 +14,6 @@ import argparse
 import hashlib
 import json
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +23,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.progress import track
-from safetensors.torch import load_file, save, save_file
+from safetensors import safe_open
+from safetensors.torch import save, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -92,18 +92,22 @@ class Words:
         return cls(embedder.embed(texts), rows)
 
 
-def picture_features(samples: Sequence[Sample], network: Features, cache: Path) -> Tensor:
-    """Features float32 (N, 1280) of all pictures, computed once and kept in `cache`; TrainingError for another's."""
+def picture_features(samples: Sequence[Sample], network: Features, cache: Path, source: str) -> Tensor:
+    """Features float32 (N, 1280) of all pictures, computed once and kept in `cache`.
+
+    `source` says what they are features of; raises TrainingError when `cache` holds those of something else.
+    """
     if not cache.exists():
         batches = [samples[start : start + 32] for start in range(0, len(samples), 32)]
         parts = [network(stack_pictures([load_image(each) for each in batch])) for batch in track(batches, "features")]
         cache.parent.mkdir(parents=True, exist_ok=True)
         with replacing(cache) as scratch:
-            save_file({"features": torch.cat(parts)}, scratch)
-    features = load_file(cache)["features"]
-    if len(features) != len(samples):
-        raise TrainingError(f"{cache}: expected {len(samples)} pictures, got {len(features)}; delete it")
-    return features
+            save_file({"features": torch.cat(parts)}, scratch, metadata={"source": source})
+    with safe_open(cache, framework="pt") as stored:
+        found = (stored.metadata() or {}).get("source")
+        if found != source:
+            raise TrainingError(f"{cache}: expected features of {source}, got those of {found}; delete it")
+        return stored.get_tensor("features")
 
 
 def part_of(sample: Sample) -> str:
@@ -235,8 +239,8 @@ def make_head(data: Path, out: Path, run: Path, settings: HeadSettings) -> dict[
 
     The figures of the record are those of the float16 weights that are written.
     """
-    samples, embedder, began = load_dataset(data), Sentences(), time.perf_counter()
-    features = picture_features(samples, open_efficientnet(), run / CACHE)
+    samples, embedder, data_hash = load_dataset(data), Sentences(), sha256_of(data / DATASET)
+    features = picture_features(samples, open_efficientnet(), run / CACHE, f"{data_hash} by {EFFICIENTNET.sha256}")
     labels = list(dict.fromkeys(sample.label for sample in samples))
     places = torch.tensor([labels.index(sample.label) for sample in samples])
     gathered = HeadData(samples, features, Words.of(samples, embedder), embedder.embed(labels).half().float(), places)
@@ -247,9 +251,8 @@ def make_head(data: Path, out: Path, run: Path, settings: HeadSettings) -> dict[
         "hidden": HIDDEN,
         "text_encoder_sha256": embedder.sha256,
         "image_network_sha256": EFFICIENTNET.sha256,
-        "data_sha256": sha256_of(data / DATASET),
+        "data_sha256": data_hash,
         "settings": asdict(settings),
-        "seconds": round(time.perf_counter() - began, 1),
         "parts": {part: part_figures(part, gathered, head) for part in PARTS},
         "best_epoch": max(curve, key=lambda each: each["recall_5"])["epoch"],
         "validation_curve": curve,

@@ -114,7 +114,7 @@ class Program:
             routines = tuple(read_routine(part, chosen, infinite_constants) for part in parts)
         except DAMAGED as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ExportError(f"{path}: expected a whole program, got a damaged one: {reason}; export it again") from error
+            raise ExportError(f"{path}: expected a whole program, got {reason}; export it again") from error
         inputs, outputs = (tuple(map(feature, each)) for each in (description.input, description.output))
         return cls(
             path.stem,

@@ -15,7 +15,8 @@ from export.coreml.interpret.execute import execute
 from export.coreml.interpret.instruction import Instruction
 from export.coreml.interpret.operations import check_attributes, interpreted
 from export.coreml.interpret.weights import held
-from export.coreml.toolchain import import_coremltools, quiet_logs, without_bars
+from export.coreml.toolchain import import_coremltools
+from tests.export.coreml.conversion import convert
 
 Run = Callable[..., tuple[np.ndarray, ...]]
 
@@ -137,19 +138,6 @@ def save_program(ct: Any, tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return save
-
-
-def convert(ct: Any, program: Any, precision: str, target: str, **options: Any) -> Any:
-    """A model of coremltools, of a MIL program."""
-    with quiet_logs(), without_bars():
-        return ct.convert(
-            program,
-            convert_to="mlprogram",
-            minimum_deployment_target=getattr(ct.target, target),
-            compute_precision=getattr(ct.precision, precision),
-            skip_model_load=True,
-            **options,
-        )
 
 
 @pytest.fixture

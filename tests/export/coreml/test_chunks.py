@@ -230,22 +230,22 @@ def test_no_cut_of_all_has_fewer_parts(coreml_folder: Path) -> None:
 
 
 def test_the_joint_is_where_least_crosses(save: Save, tmp_path: Path) -> None:
-    """Near the middle the values are wide, but for one place."""
+    """Around the middle the values are wide, but for one place a layer behind it."""
     from coremltools.converters.mil import Builder
 
     generator = np.random.default_rng(1)
-    square = [generator.standard_normal((64, 64), np.float32) / 8 for _ in range(6)]
+    square = [generator.standard_normal((64, 64), np.float32) / 8 for _ in range(14)]
     down, up = generator.standard_normal((4, 64), np.float32), generator.standard_normal((64, 4), np.float32)
 
     def function(x: Any) -> Any:
         for number, weight in enumerate(square):
-            x = Builder.tanh(x=Builder.linear(x=x, weight=weight))
-            if number == 2:
+            x = Builder.tanh(x=Builder.linear(x=x, weight=weight, bias=weight[0]))
+            if number == 7:
                 x = Builder.linear(x=Builder.linear(x=x, weight=down), weight=up)
         return x
 
     whole = save(function, x=(32, 64))
-    found = split_package(whole, 4 * LAYER + 4096, tmp_path / "parts", separate=True)
+    found = split_package(whole, 8 * LAYER + 4096, tmp_path / "parts", separate=True)
     assert found.crossing_bytes == (32 * 4 * 2,)
     assert_equal(whole, found.path, {"x": generator.standard_normal((32, 64), np.float32)})
 

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 import export.coreml.lower
 from export.coreml.interpret import Program
 from export.coreml.lower import lower
-from export.coreml.norms import group_norm
+from export.coreml.norms import group_norm, layer_norm
+from export.coreml.options import CoreMLOptions
 from export.stages import ExportStage, TensorSpec
 
 SHAPE = (1, 8, 16, 16)
@@ -53,7 +54,7 @@ def test_coremltools_own_form_loses_the_picture(tmp_path: Path, monkeypatch: pyt
     """Why ours is needed: values a few hundred from their mean come out as the bias alone, a picture of one colour."""
     own = export.coreml.lower.exported
 
-    def undecomposed(stage: ExportStage) -> torch.export.ExportedProgram:
+    def undecomposed(stage: ExportStage, options: CoreMLOptions) -> torch.export.ExportedProgram:
         return torch.export.export(stage.module, (), stage.example()).run_decompositions({})
 
     monkeypatch.setattr(export.coreml.lower, "exported", undecomposed)
@@ -69,3 +70,61 @@ def test_no_operation_has_an_epsilon_of_its_own(tmp_path: Path) -> None:
     operations = {instruction.operation for instruction in package(tmp_path).instructions}
     assert {"reduce_max", "reduce_mean", "real_div", "sqrt"} <= operations
     assert not operations & {"rsqrt", "inverse"}
+
+
+def test_one_outlier_among_many_is_no_subnormal_mean(tmp_path: Path) -> None:
+    """A mean of squares of at most 1 would be 1 / 512 of a subnormal's neighbourhood; ours is 256 times as large."""
+    x = drawn(1e-3)
+    x[:, :, 0, 0] = 2000.0
+    program = package(tmp_path)
+    smallest: list[float] = []
+    program.run(
+        lambda instruction, operands, exact, stored: smallest.append(float(exact[0].abs().max()))
+        if instruction.operation == "reduce_mean"
+        else None,
+        input=x.numpy(),
+    )
+    assert min(smallest) >= 2.0**-14
+    np.testing.assert_allclose(program.run(input=x.numpy())["y"], F.group_norm(x, 4, eps=1e-6) + 0.5, rtol=2e-3, atol=0.01)
+
+
+TOKENS = (1, 6, 32)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-4, 1.0, 20.0, 300.0, 1e4])
+@pytest.mark.parametrize("mean", [0.0, 2.0])
+def test_layer_norm_is_pytorchs(scale: float, mean: float) -> None:
+    x = torch.randn(TOKENS, generator=torch.Generator().manual_seed(5)) * scale + mean * scale
+    weight, bias = torch.linspace(-1, 2, 32), torch.linspace(3, -1, 32)
+    wanted = F.layer_norm(x, (32,), weight, bias, 1e-5)
+    torch.testing.assert_close(layer_norm(x, [32], weight, bias, 1e-5), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_rows_of_ordinary_size_are_untouched() -> None:
+    x = torch.randn(TOKENS, generator=torch.Generator().manual_seed(5)) * 10
+    assert torch.equal(layer_norm(x, [32]), F.layer_norm(x, (32,)))
+
+
+def test_a_layer_norm_is_given_nothing_that_it_could_lose(tmp_path: Path) -> None:
+    """One token of thousands, as text encoders have them, among ordinary ones: no difference squares to infinity."""
+    module = nn.LayerNorm(32).eval().requires_grad_(False)
+    stage = ExportStage("norm", module, (TensorSpec("input", "float32", TOKENS),), (TensorSpec("y", "float32", TOKENS),))
+    program = Program.open(tmp_path / lower(stage, tmp_path))
+    x = torch.randn(TOKENS, generator=torch.Generator().manual_seed(5))
+    x[:, 0] *= 9000.0
+    given: list[Tensor] = []
+    program.run(
+        lambda instruction, operands, exact, stored: given.append(operands["x"])
+        if instruction.operation == "layer_norm"
+        else None,
+        input=x.numpy(),
+    )
+    assert float((given[0] - given[0].mean(-1, keepdim=True)).square().max()) < 2**14
+    for precision in ("as-stored", "fp16-accumulate"):
+        got = Program.open(tmp_path / "norm.mlpackage", precision).run(input=x.numpy())["y"]
+        np.testing.assert_allclose(got, F.layer_norm(x, (32,)), atol=0.02)
+
+
+def test_more_axes_than_one_are_refused() -> None:
+    with pytest.raises(ValueError, match="over the last axis, got one over 2"):
+        layer_norm(torch.zeros(2, 3, 4), [3, 4])

@@ -120,11 +120,11 @@ def test_features_are_kept(shapes: Sequence[Sample], tmp_path: Path) -> None:
         calls.append(len(images))
         return images.mean(dim=(2, 3))
 
-    found = picture_features(shapes, network, cache)
+    found = picture_features(shapes, network, cache, "shapes")
     assert sum(calls) == len(found) == len(shapes)
-    assert torch.equal(picture_features(shapes, network, cache), found) and sum(calls) == len(shapes)
-    with pytest.raises(TrainingError, match="delete it"):
-        picture_features(shapes[1:], network, cache)
+    assert torch.equal(picture_features(shapes, network, cache, "shapes"), found) and sum(calls) == len(shapes)
+    with pytest.raises(TrainingError, match="expected features of others, got those of shapes; delete it"):
+        picture_features(shapes, network, cache, "others")
 
 
 def test_files(shapes: Sequence[Sample], shapes_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import pytest
 from export.coreml.interpret import Program
 from export.coreml.toolchain import quiet_logs, without_bars
 from mobile_diffusion.errors import ExportError
-from tests.export.coreml.conftest import convert
+from tests.export.coreml.conversion import convert
 
 Save = Callable[..., Path]
 ROW = np.array([[1.0, -2.0, 3.0]], np.float32)

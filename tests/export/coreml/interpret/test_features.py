@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from export.coreml.interpret import Program
 from mobile_diffusion.errors import ExportError
-from tests.export.coreml.conftest import convert
+from tests.export.coreml.conversion import convert
 
 Make = Callable[..., Program]
 PICTURE = np.random.default_rng(2).integers(0, 256, (4, 6, 3)).astype(np.uint8)

@@ -1,0 +1,132 @@
+"""How long the interpreter takes: the emoji model's 8 steps, and one step of Stable Diffusion 1.5 at full size.
+
+    python benchmarks/interpreter_speed.py --work /tmp/sd15                      # about 4 minutes, 5 GB of memory
+
+The emoji model is `build/ios/denoise.mlpackage`, as `make demo` leaves it; Stable Diffusion's U-Net has random weights
+and is lowered into the work folder, unless it lies there (full_size_stages.py); its step has two evaluations, for
+guidance.  Each is measured in a process of its own, whose peak is that of the whole.  Seconds are of the opening, of
+the first run, which reads the weights, and of the second.  Results go to benchmarks/results/interpreter_speed.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.full_size_stages import ours
+from benchmarks.peak_memory import measure_call
+from export.coreml.interpret import Program
+from export.coreml.interpret.statistics import random_arrays
+from export.coreml.toolchain import import_coremltools
+
+LOGGER = logging.getLogger(__name__)
+RESULTS = Path(__file__).with_name("results") / "interpreter_speed.json"
+EMOJI = Path(__file__).parents[1] / "build" / "ios" / "denoise.mlpackage"
+EMOJI_STEPS, THREADS, GIGA = 8, 2, 1e9
+LIMITS = {"emoji": (5.0, 8.0), "sd15": (60.0, 8.0)}
+"""Seconds of a run, and gigabytes, that are to be kept below."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model in one precision."""
+
+    model: str
+    precision: str
+    steps: int
+    """Of the sampler, that one run stands for."""
+    open_seconds: float
+    """Of opening the package, without the import of coremltools."""
+    first_seconds: float
+    seconds: float
+    """Of the second run."""
+    cpu_seconds: float
+    """The same on all cores: what a busy machine changes less."""
+    peak_gb: float
+    """Resident, mapped files included."""
+    private_gb: float
+    """Resident and in no file."""
+    within: bool
+    """Whether the second run and the peak are below their limits."""
+    load: float
+    """Processes that wanted a core when it began, besides its own."""
+
+
+def timed(run: Callable[[], object]) -> tuple[float, float]:
+    """Seconds, and seconds of all cores."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    run()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def measured(path: Path, precision: str, steps: int) -> dict[str, float]:
+    """Open a package and run its steps twice."""
+    torch.set_num_threads(THREADS)
+    import_coremltools()
+    begin = time.perf_counter()
+    program = Program.open(path, precision)
+    opened = time.perf_counter() - begin
+    arrays = random_arrays(program.inputs, 0)
+
+    def run() -> None:
+        for step in range(steps):
+            program.run(None, **(arrays | {"step": np.array([step], np.int32)}))
+
+    first, _ = timed(run)
+    seconds, cpu = timed(run)
+    return {"open_seconds": opened, "first_seconds": first, "seconds": seconds, "cpu_seconds": cpu}
+
+
+def row_of(model: str, path: Path, precision: str, steps: int) -> Row:
+    """Measure in a process of its own."""
+    load = os.getloadavg()[0]
+    taken = measure_call(measured, path, precision, steps)
+    seconds, gigabytes = LIMITS[model]
+    peak = taken.peak_bytes / GIGA
+    within = bool(taken.result["seconds"] < seconds and peak < gigabytes)
+    found = taken.result | {"peak_gb": peak, "private_gb": taken.private_bytes / GIGA, "load": load}
+    return Row(model, precision, steps, within=within, **{key: round(value, 2) for key, value in found.items()})
+
+
+def keep(row: Row) -> None:
+    """Put a row in the place of an earlier one."""
+    earlier = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    others = [each for each in earlier if (each["model"], each["precision"]) != (row.model, row.precision)]
+    RESULTS.write_text(json.dumps([*others, asdict(row)], indent=1) + "\n")
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True, help="folder of Stable Diffusion's package, 1.8 GB")
+    parser.add_argument("--precisions", nargs="*", default=["as-stored"])
+    parser.add_argument("--models", nargs="*", default=list(LIMITS), choices=list(LIMITS))
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    large = given.work / "denoise.mlpackage"
+    if "sd15" in given.models and not large.exists():
+        given.work.mkdir(parents=True, exist_ok=True)
+        measure_call(ours, "coreml", "denoise", given.work)
+    packages = {"emoji": (EMOJI, EMOJI_STEPS), "sd15": (large, 1)}
+    for model in given.models:
+        for precision in given.precisions:
+            path, steps = packages[model]
+            row = row_of(model, path, precision, steps)
+            LOGGER.info("%s", json.dumps(asdict(row)))
+            keep(row)
+
+
+if __name__ == "__main__":
+    main()

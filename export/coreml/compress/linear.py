@@ -1,0 +1,45 @@
+"""Weights as small integers and scales: one scale for each output channel, or for each block of inputs beside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.coreml.compress.layers import Layer
+from export.coreml.compress.recipes import Recipe
+
+LEAST_SCALE = np.float16(2.0**-24)
+"""The smallest number above zero of float16: a channel of zeros has a scale too."""
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """A weight as integers and scales."""
+
+    codes: NDArray[np.int8]
+    """Of the weight's shape."""
+    scale: NDArray[np.float16]
+    """Of the weight's rank: blocks along each axis."""
+    noise: float
+    """Sum of squared errors, the rounding of scale * code to float16 included."""
+
+
+def quantize(weight: NDArray[np.float16], layer: Layer, recipe: Recipe) -> Linear:
+    """Symmetric: code = round(w / scale) with scale = max |w| / (2^(bits - 1) - 1) over a channel or block."""
+    largest = 2 ** (recipe.bits - 1) - 1
+    split, scales = list(weight.shape), [1] * weight.ndim
+    scales[layer.output_axis] = weight.shape[layer.output_axis]
+    scales[layer.input_axis] = weight.shape[layer.input_axis] // recipe.block if recipe.block else 1
+    split.insert(layer.input_axis, scales[layer.input_axis])
+    split[layer.input_axis + 1] //= scales[layer.input_axis]  # (..., blocks, inputs of a block, ...)
+    numbers = weight.reshape(split).astype(np.float32)
+    output = layer.output_axis + (layer.output_axis > layer.input_axis)
+    shared = tuple(axis for axis in range(len(split)) if axis not in (output, layer.input_axis))
+    scale = np.abs(numbers).max(shared, keepdims=True) / np.float32(largest)
+    scale = np.maximum(scale.astype(np.float16), LEAST_SCALE)
+    codes = np.rint(numbers / scale.astype(np.float32)).clip(-largest, largest)
+    decoded = (codes * scale.astype(np.float32)).astype(np.float16)
+    noise = float(np.square(decoded.astype(np.float32) - numbers).sum(dtype=np.float64))
+    return Linear(codes.reshape(weight.shape).astype(np.int8), scale.reshape(scales), noise)

@@ -1,0 +1,54 @@
+"""Weights as indices into tables: one table, one for each group of output channels, or tables of pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.coreml.compress import kmeans, vectors
+from export.coreml.compress.layers import Layer
+from export.coreml.compress.recipes import Recipe
+
+Halves = NDArray[np.float16]
+Codes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Palette:
+    """A weight as indices and tables."""
+
+    codes: Codes
+    """Of the weight's shape; along the output axis shorter where an index stands for several channels."""
+    table: Halves
+    """(g0, g1, ..., entries, vector): g is the number of groups along each axis."""
+    noise: float
+    """The sum of squared errors that the clustering promises."""
+
+
+def palettize(weight: Halves, layer: Layer, recipe: Recipe) -> Palette:
+    """The tables with the least squared error and every number's nearest entry."""
+    ones = [1] * weight.ndim
+    if recipe.vector > 1:
+        found = vectors.palettize_vectors(weight, layer.output_axis, recipe.bits, recipe.vector)
+        return Palette(found.codes, found.table.reshape(*ones, *found.table.shape), found.noise)
+    if not recipe.group:
+        codes, table, noise = palettize_numbers(weight, recipe.bits)
+        return Palette(codes, table.reshape(*ones, -1, 1), noise)
+    moved = np.moveaxis(weight, layer.output_axis, 0)
+    groups = moved.reshape(-1, recipe.group, *moved.shape[1:])  # (groups, channels, ...)
+    parts = [palettize_numbers(group, recipe.bits) for group in groups]
+    codes = np.stack([codes for codes, _, _ in parts]).reshape(moved.shape)
+    ones[layer.output_axis] = len(parts)
+    table = np.stack([table for _, table, _ in parts]).reshape(*ones, -1, 1)
+    noise = sum(noise for _, _, noise in parts)
+    return Palette(np.ascontiguousarray(np.moveaxis(codes, 0, layer.output_axis)), table, noise)
+
+
+def palettize_numbers(weight: Halves, bits: int) -> tuple[Codes, Halves, float]:
+    """Codes of a weight's shape, their table (2^bits,), and the squared error."""
+    counted = kmeans.histogram(weight)
+    table = kmeans.cluster(counted, 2**bits)
+    codes = kmeans.nearest(kmeans.patterns(), table).astype(np.uint8)  # of each bit pattern
+    return codes[np.ascontiguousarray(weight).view(np.uint16)], table.astype(np.float16), counted.error(table)

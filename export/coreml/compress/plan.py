@@ -1,0 +1,137 @@
+"""Which recipe each weight of a package gets: a JSON file that is made once and used again.
+
+A plan belongs to a program: its weights by name and shape.  It keeps what was measured when it was made, so that a
+reader sees why a layer has the bits it has.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from export.coreml.compress.layers import Layer
+from export.coreml.compress.recipes import Recipe, find_recipe, fitting
+from mobile_diffusion import atomic
+from mobile_diffusion.errors import ConfigError
+
+FORMAT, VERSION = "mobile-diffusion compression plan", 1
+LARGEST = 2**24
+"""Bytes of a plan; a file above it is something else."""
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """One weight's recipe."""
+
+    name: str
+    shape: tuple[int, ...]
+    recipe: str
+    errors: Mapping[str, float] = field(default_factory=dict)
+    """Recipe -> energy of the stage's output error, relative to its signal, with this weight alone stored so."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Recipes of all weights of one stage."""
+
+    stage: str
+    layers: tuple[LayerPlan, ...]
+    budget: str = ""
+    """What the search was asked for: "4.5 bits" or "40 dB"."""
+    predicted_snr_db: float | None = None
+    """Of the stage's output, if the errors of layers add up."""
+    measured_snr_db: float | None = None
+    """With all layers stored so, at once."""
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+    """What it was measured on."""
+
+    def recipes(self, layers: Sequence[Layer], opset: int) -> dict[str, Recipe]:
+        """The recipe of every weight by name.
+
+        Raises:
+            ConfigError: the plan is of other weights, or of a recipe that the program's operation set has not got.
+        """
+        wanted = {layer.name: layer.shape for layer in layers}
+        got = {layer.name: layer.shape for layer in self.layers}
+        for name in (*wanted, *got):
+            if wanted.get(name) != got.get(name):
+                differs = f"{name} {_shown(got.get(name))} where the program has {_shown(wanted.get(name))}"
+                raise ConfigError(f"plan: expected the weights of this package, got {differs}; make a plan for it")
+        found = {layer.name: find_recipe(layer.recipe, opset) for layer in self.layers}
+        for layer in layers:
+            if not found[layer.name].takes(layer):
+                got_recipe = f"{found[layer.name].name} for {layer.name} {layer.shape}"
+                raise ConfigError(f"plan: expected recipes that fit the weights, got {got_recipe}; make the plan again")
+        return found
+
+    def save(self, path: Path) -> None:
+        """Write the plan as JSON, in one step."""
+        content = {"format": FORMAT, "version": VERSION, **dataclasses.asdict(self)}
+        atomic.write_bytes(json.dumps(content, indent=1, allow_nan=False).encode() + b"\n", path)
+
+
+def uniform_plan(stage: str, layers: Sequence[Layer], recipe: Recipe) -> Plan:
+    """One recipe for all weights, or its substitute where a shape does not take it."""
+    chosen = uniform_recipes(layers, recipe)
+    return Plan(stage, tuple(LayerPlan(layer.name, layer.shape, chosen[layer.name].name) for layer in layers))
+
+
+def uniform_recipes(layers: Sequence[Layer], recipe: Recipe) -> dict[str, Recipe]:
+    """One recipe for all weights by name, or its substitutes."""
+    return {layer.name: fitting(recipe, layer) for layer in layers}
+
+
+def bits_per_weight(layers: Sequence[Layer], recipes: Mapping[str, Recipe]) -> float:
+    """Stored bits over numbers, of the compressible weights together."""
+    return sum(recipes[layer.name].cost_bits(layer) for layer in layers) / sum(layer.count for layer in layers)
+
+
+def load_plan(path: Path) -> Plan:
+    """Read a plan.
+
+    Raises:
+        ConfigError: there is no such file, or it is not a plan.
+    """
+    try:
+        if path.stat().st_size > LARGEST:
+            raise ValueError(f"more than {LARGEST} bytes")
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        if (content.pop("format"), content.pop("version")) != (FORMAT, VERSION):
+            raise ValueError("another format or version")
+        layers = tuple(_layer(entry) for entry in content.pop("layers"))
+        return _checked(Plan(layers=layers, **content))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"{path}: expected a compression plan, got {reason}; make it with `coreml plan`") from None
+
+
+def _layer(entry: dict[str, Any]) -> LayerPlan:
+    errors = {str(name): float(error) for name, error in entry["errors"].items()}
+    if any(not math.isfinite(error) or error < 0 for error in errors.values()):
+        raise ValueError(f"errors of {entry['name']!r}")
+    return LayerPlan(str(entry["name"]), tuple(int(size) for size in entry["shape"]), str(entry["recipe"]), errors)
+
+
+def _checked(plan: Plan) -> Plan:
+    texts = (plan.stage, plan.budget)
+    numbers = (plan.predicted_snr_db, plan.measured_snr_db)
+    if not all(isinstance(text, str) for text in texts) or not isinstance(plan.conditions, dict):
+        raise ValueError("a field of another type")
+    if not all(number is None or isinstance(number, int | float) for number in numbers):
+        raise ValueError("an SNR that is no number")
+    if len({layer.name for layer in plan.layers}) != len(plan.layers):
+        raise ValueError("one weight twice")
+    return plan
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"the constant {constant}")
+
+
+def _shown(shape: tuple[int, ...] | None) -> str:
+    return "no such weight" if shape is None else str(list(shape))

@@ -1,0 +1,194 @@
+"""How much each weight's compression disturbs what the U-Net predicts, on states of real drawings.
+
+One weight at a time is replaced, in the PyTorch module, by what the compressed one would decode to, and the network is
+run on every recorded step of every prompt.  Errors of different weights are close to uncorrelated, so their energies
+add up; a search builds on that, and the whole plan is measured in the end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from export.coreml.archive import Package
+from export.coreml.compress.encode import encode
+from export.coreml.compress.layers import Layer, opset_of
+from export.coreml.compress.recipes import NONE, Recipe, fitting, snr_db
+from export.coreml.compress.rewrite import places
+from export.coreml.compress.verify import decode
+from export.parity.trajectories import Trajectory, latents_of
+from export.progress import Progress
+from export.stages import Denoise
+from mobile_diffusion.drawing import DrawSettings
+from mobile_diffusion.errors import ConfigError, ExportError
+from mobile_diffusion.sampler import combine_guidance
+
+AT_ONCE = 2**13
+"""Latent pixels that the network is run on at once: 32 states of 16 x 16, two of 64 x 64."""
+KEPT_BYTES = 2**29
+"""Memory for decoded weights, of which a search asks for the same again and again."""
+Weights = Mapping[str, NDArray[np.float16]]
+
+
+@dataclass(frozen=True, eq=False)
+class States:
+    """Inputs of the network at n recorded steps."""
+
+    latents: Tensor
+    """(n, C, h, w)."""
+    steps: Tensor
+    """(n,), int32."""
+    context: Tensor
+    """(n, L, D)."""
+    null_context: Tensor | None
+    guidance: float
+
+    @classmethod
+    def of(cls, trajectories: Sequence[Trajectory], settings: DrawSettings, per_step: int = 1) -> States:
+        """Of each step so many of the drawings, another one at every step; raises `ConfigError` without any."""
+        if not trajectories or per_step < 1:
+            raise ConfigError(f"states: expected drawings and states of each, got {len(trajectories)} and {per_step}")
+        chosen = [
+            (drawn, step)
+            for number, drawn in enumerate(trajectories)
+            for step in range(drawn.steps)
+            if (number - step) % len(trajectories) < per_step
+        ]
+
+        def context(name: str) -> Tensor:
+            return torch.from_numpy(np.concatenate([drawn.contexts[name] for drawn, _ in chosen]))
+
+        latents = np.concatenate([latents_of(drawn.states[step : step + 1], settings) for drawn, step in chosen])
+        return cls(
+            torch.from_numpy(latents),
+            torch.tensor([drawn.first + step for drawn, step in chosen], dtype=torch.int32),
+            context("context"),
+            context("null_context") if "null_context" in trajectories[0].contexts else None,
+            trajectories[0].guidance,
+        )
+
+    def parts(self) -> Iterator[States]:
+        """So many states at once as memory allows."""
+        size = max(1, AT_ONCE // (self.latents.shape[-1] * self.latents.shape[-2]))
+        for start in range(0, len(self.steps), size):
+            part = slice(start, start + size)
+            null = None if self.null_context is None else self.null_context[part]
+            yield States(self.latents[part], self.steps[part], self.context[part], null, self.guidance)
+
+
+@torch.inference_mode()
+def predictions(module: Denoise, states: States) -> Tensor:
+    """What the solver is given: the network's output, guided, (n, C, h, w)."""
+    return torch.cat([_predicted(module, part) for part in states.parts()])
+
+
+def _predicted(module: Denoise, states: States) -> Tensor:
+    shown = states.latents
+    if module.input_scale is not None:
+        shown = shown * module.input_scale.index_select(0, states.steps)[:, None, None, None]
+    time = module.times.index_select(0, states.steps)
+    predict = module.unet.predict
+    if states.null_context is None:
+        return predict(shown, time, states.context)  # type: ignore[operator]
+    both = torch.cat([states.null_context, states.context])
+    output = predict(shown.repeat(2, 1, 1, 1), time.repeat(2, 1), both)  # type: ignore[operator]
+    without, with_prompt = output.chunk(2)
+    return combine_guidance(without, with_prompt, torch.tensor([states.guidance]))
+
+
+def parameters_of(module: nn.Module, layers: Sequence[Layer], weights: Weights) -> dict[str, Tensor]:
+    """The module's numbers that each weight of the package was made of, found by their content, as flat views.
+
+    Raises:
+        ExportError: a weight of the package is in no parameter: the program was rewritten in a way that moves it.
+    """
+    tensors = {digest(each.detach().half().numpy()): each for each in module.parameters()}
+    found = {}
+    for layer in layers:
+        key = digest(weights[layer.name])
+        if key not in tensors:
+            got = f"{layer.name} {layer.shape}, which is none of its parameters"
+            raise ExportError(f"expected weights of the checkpoint, got {got}; plan for --compute-units CPU_AND_GPU")
+        found[layer.name] = tensors[key].data.view(-1)
+    return found
+
+
+def digest(numbers: NDArray[np.float16]) -> bytes:
+    """Of the numbers in their order, whatever the shape."""
+    return hashlib.blake2b(np.ascontiguousarray(numbers).reshape(-1).view(np.uint8).data, digest_size=16).digest()
+
+
+@contextmanager
+def stored_so(parameter: Tensor, decoded: NDArray[np.float16]) -> Iterator[None]:
+    """Let a parameter have decoded numbers for a while."""
+    before = parameter.clone()
+    parameter.copy_(torch.from_numpy(decoded.reshape(-1)))
+    try:
+        yield
+    finally:
+        parameter.copy_(before)
+
+
+class Bench:
+    """A module with the weights of its package, ready to try what compressing them does."""
+
+    def __init__(self, module: Denoise, package: Package, layers: Sequence[Layer], states: States) -> None:
+        values = places(package.spec)
+        self.module, self.states, self.layers = module, states, {layer.name: layer for layer in layers}
+        self.opset = opset_of(package.spec)
+        self.weights = {layer.name: package.value(values[layer.place]) for layer in layers}
+        self.parameters = parameters_of(module, layers, self.weights)
+        self.reference = predictions(module, states)
+        self.signal = float(self.reference.double().square().sum())
+        self.kept: dict[tuple[str, str], NDArray[np.float16]] = {}
+
+    def decoded(self, name: str, recipe: Recipe) -> NDArray[np.float16]:
+        """A weight as a recipe would give it back."""
+        if recipe.kind == NONE:
+            return self.weights[name]
+        if (name, recipe.name) in self.kept:
+            return self.kept[name, recipe.name]
+        made = encode(self.weights[name], self.layers[name], recipe, self.opset).made
+        found = decode(made.operation, {field.name: field.numbers for field in made.fields})
+        if sum(each.nbytes for each in self.kept.values()) + found.nbytes <= KEPT_BYTES:
+            self.kept[name, recipe.name] = found
+        return found
+
+    def error(self) -> float:
+        """Energy of the error of the predictions, as the module is now, relative to their signal."""
+        return float((predictions(self.module, self.states) - self.reference).double().square().sum()) / self.signal
+
+    def errors(self, recipes: Sequence[Recipe], progress: Progress) -> dict[str, dict[str, float]]:
+        """Layer -> recipe (or what takes its place) -> error with this one weight compressed."""
+        found: dict[str, dict[str, float]] = {}
+        for number, (name, layer) in enumerate(self.layers.items()):
+            progress("measuring layers one by one", number / len(self.layers))
+            choices = {fitting(recipe, layer).name: fitting(recipe, layer) for recipe in recipes}
+            found[name] = {key: self._alone(name, recipe) for key, recipe in choices.items()}
+        return found
+
+    def _alone(self, name: str, recipe: Recipe) -> float:
+        if recipe.kind == NONE:
+            return 0.0
+        with stored_so(self.parameters[name], self.decoded(name, recipe)):
+            return self.error()
+
+    def together(self, recipes: Mapping[str, Recipe]) -> float:
+        """SNR of the predictions in dB with every weight stored as its recipe says."""
+        with self.compressed(recipes):
+            return snr_db(1.0, self.error())
+
+    @contextmanager
+    def compressed(self, recipes: Mapping[str, Recipe]) -> Iterator[None]:
+        """Let the module have every weight as its recipe gives it back, for a while."""
+        with ExitStack() as stack:
+            for name, parameter in self.parameters.items():
+                stack.enter_context(stored_so(parameter, self.decoded(name, recipes[name])))
+            yield

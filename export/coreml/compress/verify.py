@@ -1,0 +1,138 @@
+"""What was written, read back: every compressed weight decoded from the file and held against the original.
+
+The decoding is the interpreter's, which shares nothing with the writer but the reading of records.  A weight whose
+error is not the one that its clustering promised has a wrong table, a wrong index or a wrong place: the package is
+refused, whichever it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.coreml.archive import Package
+from export.coreml.compress.constexpr import SUFFIXES
+from export.coreml.compress.encode import PART, squares
+from export.coreml.compress.layers import COMPRESSED, Layer, bodies, operations
+from export.coreml.compress.recipes import Recipe, snr_db
+from export.coreml.compress.rewrite import places
+from export.coreml.interpret.decompress import DECOMPRESSIONS
+from export.progress import Progress
+from mobile_diffusion.errors import ExportError
+
+TOLERANCE_DB = 1e-3
+ADVICE = "compress it again, and report it if it happens twice"
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What the writer says that a weight became."""
+
+    layer: Layer
+    recipe: Recipe
+    operation: str
+    snr_db: float
+
+    @property
+    def name(self) -> str:
+        """Of the decoded weight in the new program."""
+        return self.layer.name + SUFFIXES[self.operation]
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """What a weight in the file is."""
+
+    name: str
+    shape: tuple[int, ...]
+    recipe: str
+    snr_db: float
+    """Energy of the original over that of the error."""
+    stored_bytes: int
+    """Of everything that decodes to it."""
+
+
+def verify(source: Path, folder: Path, promised: Sequence[Promise], progress: Progress) -> tuple[Reconstruction, ...]:
+    """Read every compressed weight of the package in `folder` and compare it with that of `source`.
+
+    Raises:
+        ExportError: a weight is missing, or its reconstruction is not as good, or as bad, as was promised.
+    """
+    original, written = Package.open(source), Package.open(folder)
+    values = places(original.spec)
+    stored = {operation.outputs[0].name: operation for operation in compressed(written.spec)}
+    found = []
+    for number, promise in enumerate(promised):
+        progress("reading the weights back", number / len(promised))
+        if promise.name not in stored:
+            raise ExportError(f"{promise.layer.name}: expected {promise.name!r} in the package, got none; {ADVICE}")
+        weight = original.value(values[promise.layer.place])
+        operands = operands_of(written, stored[promise.name])
+        decoded = decode(stored[promise.name].type, operands)
+        found.append(held_to(promise, weight, decoded, sum(packed_bytes(written, stored[promise.name]))))
+    return tuple(found)
+
+
+def compressed(spec: Any) -> Iterator[Any]:
+    """The operations of a program that decode a weight."""
+    for body in bodies(spec):
+        yield from (operation for operation in operations(body) if operation.type.startswith(COMPRESSED))
+
+
+def stored_fields(operation: Any) -> dict[str, Any]:
+    """The messages `Value` of a decoding operation by operand, wherever its operation set keeps them."""
+    fields = {name: value for name, value in operation.attributes.items() if name != "name"}
+    return fields | {name: argument.arguments[0].value for name, argument in operation.inputs.items()}
+
+
+def operands_of(package: Package, operation: Any) -> dict[str, Any]:
+    """The operands of a decoding operation."""
+    return {name: package.value(value) for name, value in stored_fields(operation).items()}
+
+
+def packed_bytes(package: Package, operation: Any) -> Iterator[int]:
+    """Bytes of each operand that lies in the file."""
+    for value in stored_fields(operation).values():
+        if value.WhichOneof("value") == "blobFileValue":
+            yield package.record(value).size
+
+
+def decode(operation: str, operands: dict[str, Any]) -> NDArray[np.float16]:
+    """The weight that a decoding operation gives; raises `ExportError` for one that is not known."""
+    if operation not in DECOMPRESSIONS:
+        raise ExportError(f"expected one of {', '.join(DECOMPRESSIONS)}, got {operation}")
+    decoded = DECOMPRESSIONS[operation](**operands)
+    return np.asarray(decoded)
+
+
+def held_to(
+    promise: Promise, weight: NDArray[np.float16], decoded: NDArray[np.float16], size: int
+) -> Reconstruction:
+    """The reconstruction, if it is the promised one."""
+    layer = promise.layer
+    if decoded.shape != layer.shape or decoded.dtype != np.float16:
+        got = f"{decoded.dtype} {decoded.shape}"
+        raise ExportError(f"{layer.name}: expected float16 {layer.shape} from the file, got {got}; {ADVICE}")
+    found = reconstruction_snr(weight, decoded)
+    exact = found == promise.snr_db == math.inf
+    if not exact and not abs(found - promise.snr_db) <= TOLERANCE_DB:
+        wanted = f"{promise.snr_db:.4f} dB from the original"
+        raise ExportError(f"{layer.name}: expected a weight in the file {wanted}, got {found:.4f} dB; {ADVICE}")
+    return Reconstruction(layer.name, layer.shape, promise.recipe.name, found, size)
+
+
+def reconstruction_snr(weight: NDArray[np.float16], decoded: NDArray[np.float16]) -> float:
+    """10 log10(sum w^2 / sum (w - w')^2), added up in float64 a part at a time."""
+    signal = noise = 0.0
+    left, right = weight.reshape(-1), decoded.reshape(-1)
+    for start in range(0, left.size, PART):
+        numbers = left[start : start + PART].astype(np.float32)
+        signal += squares(numbers)
+        noise += squares(numbers - right[start : start + PART].astype(np.float32))
+    return snr_db(signal, noise)

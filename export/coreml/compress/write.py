@@ -1,0 +1,124 @@
+"""A package with compressed weights, from one without.
+
+Only the specification and the weights file are read.  Weights are compressed one after another, two at a time where
+there are two processors, and each is written before the next but one is begun.  What was written is read back
+(verify.py), and only then does the package appear.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from export.coreml.archive import Package
+from export.coreml.compress.encode import Encoded, encode
+from export.coreml.compress.layers import Layer, layers_of, opset_of, require_layers
+from export.coreml.compress.plan import Plan
+from export.coreml.compress.recipes import NONE, Recipe
+from export.coreml.compress.rewrite import Place, Rewriting
+from export.coreml.compress.verify import Promise, Reconstruction, verify
+from export.coreml.package import SPECIFICATION
+from export.progress import Progress, part_of, silent
+from export.staging import staged_folder
+from mobile_diffusion.errors import ExportError
+
+WORKERS = 2
+COMPRESSION_KEY = "mobile_diffusion.compression"
+"""User-defined metadata: the recipes of a package and how many weights have each."""
+_WRITTEN = 0.8
+"""Progress when the file is written; the rest is reading it back."""
+
+
+def compress_package(
+    source: Path, out: Path, plan: Plan, progress: Progress = silent, replace: bool = False
+) -> tuple[Reconstruction, ...]:
+    """Write the package `source` with its weights stored as the plan says; `out` may be `source` when it is replaced.
+
+    Returns what every compressed weight became, as read back from the file.
+
+    Raises:
+        ConfigError: the plan is not one for this package.
+        ExportError: the package is no uncompressed program, a weight is not finite, `out` cannot be written, or a
+            weight that was read back is not what was promised.
+    """
+    package = Package.open(source)
+    layers = layers_of(package)
+    require_layers(package, layers)
+    recipes = plan.recipes(layers, opset_of(package.spec))
+    with staged_folder(out, _require_package if replace else None) as folder:
+        promised = write_weights(package, folder, layers, recipes, part_of(progress, 0.0, _WRITTEN))
+        package.spec.description.metadata.userDefined[COMPRESSION_KEY] = summary(recipes)
+        (folder / SPECIFICATION).write_bytes(package.spec.SerializeToString())
+        copy_other_files(source, folder)
+        return verify(source, folder, promised, part_of(progress, _WRITTEN, 1 - _WRITTEN))
+
+
+def _require_package(path: Path) -> None:
+    if not (path / SPECIFICATION).is_file():
+        raise ExportError(f"{path}: expected a package to replace, got something else; choose another --out")
+
+
+def summary(recipes: Mapping[str, Recipe]) -> str:
+    """Such as "palettize-6 (120), none (1)"."""
+    names = [recipe.name for recipe in recipes.values()]
+    return ", ".join(f"{name} ({names.count(name)})" for name in dict.fromkeys(names))
+
+
+def copy_other_files(source: Path, folder: Path) -> None:
+    """Copy the files of a package that are not there yet: its Manifest.json, and whatever else it has."""
+    for file in sorted(path.relative_to(source) for path in source.rglob("*") if path.is_file()):
+        if not (folder / file).exists():
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / file, folder / file)
+
+
+def write_weights(
+    package: Package, folder: Path, layers: tuple[Layer, ...], recipes: Mapping[str, Recipe], progress: Progress
+) -> tuple[Promise, ...]:
+    """Write the weights files, rewrite the specification in memory, and say what was promised of each weight."""
+    chosen = {layer.place: layer for layer in layers if recipes[layer.name].kind != NONE}
+    total, done = sum(layer.count for layer in chosen.values()), 0
+    rewriting, promised = Rewriting(package, folder), []
+    with rewriting.files:
+        for place, made in encoded_in_order(package, rewriting, chosen, recipes):
+            if made is None:
+                rewriting.copy(place)
+                continue
+            rewriting.put(place, made)
+            promised.append(Promise(made.layer, made.recipe, made.made.operation, made.snr_db))
+            done += made.layer.count
+            progress("compressing weights", done / total)
+    rewriting.finish()
+    return tuple(promised)
+
+
+def encoded_in_order(
+    package: Package, rewriting: Rewriting, chosen: Mapping[Place, Layer], recipes: Mapping[str, Recipe]
+) -> Iterator[tuple[Place, Encoded | None]]:
+    """Every record with its weight compressed (None for one that stays), compressed ahead of who takes them."""
+    opset = opset_of(package.spec)
+
+    def work(layer: Layer) -> Encoded:
+        weight = package.value(rewriting.values[layer.place]).view(np.float16)
+        return encode(weight, layer, recipes[layer.name], opset)
+
+    ahead: deque[tuple[Place, Future[Encoded] | None]] = deque()
+    workers = min(WORKERS, os.cpu_count() or 1)
+    with ThreadPoolExecutor(workers) as pool:
+        for place in rewriting.values:
+            ahead.append((place, pool.submit(work, chosen[place]) if place in chosen else None))
+            while sum(future is not None for _, future in ahead) > workers:
+                yield finished(*ahead.popleft())
+        while ahead:
+            yield finished(*ahead.popleft())
+
+
+def finished(place: Place, future: Future[Encoded] | None) -> tuple[Place, Encoded | None]:
+    """A record's place with what became of it."""
+    return place, None if future is None else future.result()
