@@ -11,11 +11,14 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from export.parity.compressed import DECODER, LOSSES, TEXT, bits_of
 from export.parity.metrics import PictureMetrics
 from export.parity.trajectories import Measurement
 from mobile_diffusion.errors import ParityError
 
 _SHOWN = 3
+LEAST_DB = 1.0
+"""No limit is lowered below this: an output of zeros has 0 dB."""
 
 
 @dataclass(frozen=True)
@@ -74,22 +77,41 @@ def error_gain(guidance: float) -> float:
     return max(1.0, 2 * guidance - 1)
 
 
-def limits(precision: str, check: str, guidance: float = 1.0) -> list[Limit]:
-    """The limits of one check for a guidance scale; none are missing for a known precision."""
+def limits(grade: str, check: str, guidance: float = 1.0) -> list[Limit]:
+    """The limits of one check for a guidance scale; none are missing for a known grade.
+
+    A grade is a precision, or a precision and a compression: "fp16 palettize-6".
+    """
     lower = 20 * math.log10(error_gain(guidance))
+    precision, _, compression = grade.partition(" ")
     return [
-        dataclasses.replace(limit, at_least=round(limit.at_least - lower, 1)) if limit.guided else limit
-        for limit in THRESHOLDS[precision]
+        dataclasses.replace(limit, at_least=max(round(limit.at_least - lower, 1), LEAST_DB)) if limit.guided else limit
+        for limit in (compressed(compression) if compression else THRESHOLDS[precision])
         if limit.check == check
     ]
 
 
-def judge(measurements: Iterable[Measurement], precision: str, guidance: float = 1.0) -> list[Failure]:
-    """Every failure among the measurements of artifacts of one precision, drawn with one guidance scale."""
-    return [failure for measurement in measurements for failure in _judge_one(measurement, precision, guidance)]
+def compressed(compression: str) -> tuple[Limit, ...]:
+    """The limits of programs whose weights are compressed (compressed.py)."""
+    loss, stage = LOSSES[bits_of(compression)], "this stage keeps 8 bits"
+    return (
+        Limit("encode_text", "snr_db", TEXT, stage),
+        Limit("encode_image", "snr_db", DECODER, stage),
+        Limit("denoise", "snr_db", loss.denoise, loss.gave),
+        Limit("prediction", "snr_db", loss.prediction, loss.gave, True),
+        Limit("decode_image", "snr_db", DECODER, stage),
+        Limit("free_running", "snr_db", loss.free_running, loss.gave),
+        Limit("picture", "psnr_db", loss.picture, loss.gave),
+        Limit("picture", "ssim", loss.ssim, loss.gave),
+    )
 
 
-def _judge_one(measurement: Measurement, precision: str, guidance: float) -> list[Failure]:
+def judge(measurements: Iterable[Measurement], grade: str, guidance: float = 1.0) -> list[Failure]:
+    """Every failure among the measurements of artifacts of one grade, drawn with one guidance scale."""
+    return [failure for measurement in measurements for failure in _judge_one(measurement, grade, guidance)]
+
+
+def _judge_one(measurement: Measurement, grade: str, guidance: float) -> list[Failure]:
     metrics = measurement.metrics
     if metrics is None:
         return [Failure(measurement, measurement.problem)]
@@ -97,7 +119,7 @@ def _judge_one(measurement: Measurement, precision: str, guidance: float) -> lis
         return [Failure(measurement, "expected finite values, got NaN or infinity")]
     return [
         Failure(measurement, f"{limit.metric} {getattr(metrics, limit.metric):.4g}, expected {limit.at_least:g}")
-        for limit in limits(precision, measurement.check, guidance)
+        for limit in limits(grade, measurement.check, guidance)
         if not getattr(metrics, limit.metric) >= limit.at_least
     ]
 

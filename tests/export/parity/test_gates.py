@@ -13,6 +13,8 @@ from export.parity.report import build_report, parity_table
 from export.parity.trajectories import CHECKS, Measurement, planned_checks
 from mobile_diffusion.errors import ParityError
 
+GRADES = (*THRESHOLDS, *(f"fp16 {name}" for name in ("int8", "palettize-6", "int4-block", "mixed-3.5", "palettize-2")))
+
 
 def reference() -> np.ndarray:
     return np.random.default_rng(0).random((1, 3, 16, 16)).astype(np.float32)
@@ -34,7 +36,7 @@ def spoiled(kind: str) -> np.ndarray:
     return candidate
 
 
-@pytest.mark.parametrize("precision", THRESHOLDS)
+@pytest.mark.parametrize("precision", GRADES)
 @pytest.mark.parametrize("check", CHECKS)
 def test_every_check_has_a_limit_with_a_reason(precision: str, check: str) -> None:
     found = limits(precision, check)
@@ -42,14 +44,14 @@ def test_every_check_has_a_limit_with_a_reason(precision: str, check: str) -> No
     assert all(limit.reason and limit.at_least > 0 for limit in found)
 
 
-@pytest.mark.parametrize("precision", THRESHOLDS)
+@pytest.mark.parametrize("precision", GRADES)
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("kind", ["nan", "inf", "minus inf", "spike", "zeros", "all nan"])
 def test_broken_outputs_fail_every_gate(precision: str, check: str, kind: str) -> None:
     assert judge([measurement(check, spoiled(kind))], precision)
 
 
-@pytest.mark.parametrize("precision", THRESHOLDS)
+@pytest.mark.parametrize("precision", GRADES)
 @pytest.mark.parametrize("check", CHECKS)
 def test_equal_outputs_pass(precision: str, check: str) -> None:
     assert judge([measurement(check, reference())], precision) == []
