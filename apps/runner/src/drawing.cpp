@@ -1,0 +1,96 @@
+#include "drawing.h"
+
+#include <algorithm>
+
+#include "error.h"
+#include "numbers.h"
+#include "philox.h"
+
+namespace runner {
+namespace {
+
+const TensorSpec* find_tensor(const std::vector<TensorSpec>& tensors, const char* name) {
+  const auto found = std::find_if(tensors.begin(), tensors.end(), [&](const auto& each) { return each.name == name; });
+  return found == tensors.end() ? nullptr : &*found;
+}
+
+Floats encode(const RunStage& run, const Tokenizer& tokenizer, const Settings& settings, const std::string& prompt) {
+  return run("encode_text", text_inputs(settings, tokenizer.encode(prompt))).at("context");
+}
+
+void check_guidance(const Settings& settings, const Request& request) {
+  const std::string scale = format_number(request.guidance), own = format_number(settings.schedule.guidance);
+  require(request.guidance >= 0 && request.guidance <= max_guidance,
+          "guidance: expected a number from 0 to " + format_number(max_guidance) + ", got " + scale);
+  if (settings.schedule.guidance_kind == "cfg") return;
+  require(request.negative.empty(), "negative prompt: expected none, as guidance is in this model's weights");
+  require(request.guidance == settings.schedule.guidance,
+          "guidance: expected " + own + ", which it was distilled with, got " + scale);
+}
+
+}  // namespace
+
+Settings settings_of(const Manifest& manifest) {
+  const StageSpec *text = manifest.stage("encode_text"), *step = manifest.stage("denoise");
+  const StageSpec* picture = manifest.stage("decode_image");
+  const TensorSpec* latents = step == nullptr ? nullptr : find_tensor(step->inputs, "latents");
+  const TensorSpec* image = picture == nullptr ? nullptr : find_tensor(picture->outputs, "image");
+  const TensorSpec* context = text == nullptr ? nullptr : find_tensor(text->outputs, "context");
+  const bool known = latents != nullptr && image != nullptr && context != nullptr && latents->shape.size() == 4 &&
+                     image->shape.size() == 4 && image->shape[1] == 3;
+  require(known, "manifest.json: expected stages that take latents and give an image; export the bundle again");
+  return {*latents, *image, find_tensor(text->inputs, "mask") != nullptr, manifest.schedule};
+}
+
+Arrays text_inputs(const Settings& settings, const Tokens& tokens) {
+  Arrays arrays = {{"tokens", tokens.ids}};
+  if (settings.uses_mask) arrays["mask"] = tokens.mask;
+  return arrays;
+}
+
+Arrays conditions(const RunStage& run, const Tokenizer& tokenizer, const Settings& settings, const Request& request) {
+  check_guidance(settings, request);
+  Arrays arrays = {{"context", encode(run, tokenizer, settings, request.prompt)}};
+  if (settings.schedule.guidance_kind == "cfg") {
+    arrays["null_context"] = encode(run, tokenizer, settings, request.negative);
+    arrays["guidance"] = Floats{static_cast<float>(request.guidance)};
+  }
+  return arrays;
+}
+
+State first_state(const Settings& settings, std::uint64_t seed) {
+  const std::size_t count = settings.latents.count();
+  return {gaussian(seed, count), Floats(settings.schedule.memory * count, 0.0F)};
+}
+
+Arrays step_inputs(const Settings& settings, const Arrays& conditions, const State& state, int step,
+                   std::uint64_t seed) {
+  Arrays arrays = conditions;
+  arrays["latents"] = state.latents;
+  arrays["step"] = Integers{step};
+  if (settings.schedule.memory > 0) arrays["memory"] = state.memory;
+  if (settings.schedule.stochastic) {
+    arrays["noise"] = gaussian(seed, settings.latents.count(), static_cast<std::uint64_t>(step) + 1);
+  }
+  return arrays;
+}
+
+State denoise(const RunStage& run, const Settings& settings, const Arrays& conditions, const State& state, int step,
+              std::uint64_t seed) {
+  Outputs outputs = run("denoise", step_inputs(settings, conditions, state, step, seed));
+  State next{std::move(outputs.at("latents")), {}};
+  if (settings.schedule.memory > 0) next.memory = std::move(outputs.at("memory"));
+  return next;
+}
+
+Picture draw(const RunStage& run, const Tokenizer& tokenizer, const Settings& settings, const Request& request) {
+  const Arrays constant = conditions(run, tokenizer, settings, request);
+  State state = first_state(settings, request.seed);
+  for (int step = 0; step < static_cast<int>(settings.steps()); ++step) {
+    state = denoise(run, settings, constant, state, step, request.seed);
+  }
+  check_finite("latents", state.latents);
+  return to_picture(run("decode_image", {{"latents", state.latents}}).at("image"), settings.image);
+}
+
+}  // namespace runner

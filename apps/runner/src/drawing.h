@@ -1,0 +1,63 @@
+// From a prompt to a picture: the loop that every app runs (mobile_diffusion/drawing.py).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "manifest.h"
+#include "picture.h"
+#include "program.h"
+#include "tokens.h"
+
+namespace runner {
+
+inline constexpr double max_guidance = 30.0;
+
+using RunStage = std::function<Outputs(const std::string& stage, const Arrays& arrays)>;
+
+// What has to be known of a bundle to draw with it.
+struct Settings {
+  TensorSpec latents, image;
+  bool uses_mask = false;
+  Schedule schedule;
+
+  std::size_t steps() const { return schedule.alphas.size(); }
+};
+
+// Throws Error when the stages of a manifest do not take latents and give an image.
+Settings settings_of(const Manifest& manifest);
+
+// What changes from step to step: latents (1, C, h, w), and what the solver remembers (1, M * C, h, w).
+struct State {
+  Floats latents, memory;
+};
+
+struct Request {
+  std::string prompt, negative;
+  std::uint64_t seed = 0;
+  double guidance = 0;
+};
+
+// The inputs of `encode_text` for tokens.
+Arrays text_inputs(const Settings& settings, const Tokens& tokens);
+
+// The inputs of `denoise` that stay the same at every step; throws Error for a prompt or scale that cannot be used.
+Arrays conditions(const RunStage& run, const Tokenizer& tokenizer, const Settings& settings, const Request& request);
+
+// The noise of a seed, and an empty memory.
+State first_state(const Settings& settings, std::uint64_t seed);
+
+// All inputs of `denoise` at a step.
+Arrays step_inputs(const Settings& settings, const Arrays& conditions, const State& state, int step,
+                   std::uint64_t seed);
+
+// One step further.
+State denoise(const RunStage& run, const Settings& settings, const Arrays& conditions, const State& state, int step,
+              std::uint64_t seed);
+
+// Draws a prompt; throws Error for bad input, and when the stages give NaN or infinity.
+Picture draw(const RunStage& run, const Tokenizer& tokenizer, const Settings& settings, const Request& request);
+
+}  // namespace runner

@@ -1,0 +1,182 @@
+#include "golden.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <optional>
+
+#include "error.h"
+#include "golden_case.h"
+#include "json.h"
+#include "metrics.h"
+#include "stages.h"
+
+namespace runner {
+namespace {
+
+constexpr double most_db = 300;  // stands for infinity in JSON: the values are equal
+
+// A number for JSON: infinity as 300 dB, NaN as null.
+Json number(double value) { return std::isnan(value) ? Json(nullptr) : Json(std::min(value, most_db)); }
+
+// One case on this machine; collects every comparison.
+class CaseReplay {
+ public:
+  CaseReplay(const GoldenCase& golden, const RunStage& run, const Settings& settings)
+      : golden_(golden), run_(run), settings_(settings), guided_(settings.schedule.guidance_kind == "cfg") {
+    if (!guided_) return;
+    const Floats scale = {static_cast<float>(golden.guidance)};
+    constants_["guidance"] = own_constants_["guidance"] = scale;
+  }
+
+  void compare_tokens(const Tokenizer& tokenizer) {
+    const bool same = tokenizer.encode(golden_.prompt).ids == golden_.integers.at("tokens");
+    checks_.push_back({{"check", "tokens"}, {"passed", same}});
+    passed_ = passed_ && same;
+  }
+
+  void compare_stages(Depth depth) {
+    compare_context("context", "");
+    if (guided_) compare_context("null_context", "null_");
+    compare_encoding();
+    const std::size_t steps = depth == Depth::step ? 1 : golden_.state_count - 1;
+    for (std::size_t number = 0; number < steps; ++number) compare_step(number);
+    if (depth == Depth::trajectory) run_freely();
+    const Floats last = split(golden_.state(golden_.state_count - 1)).latents;
+    add("decode_image", std::nullopt, golden_.floats.at("image"), decode(last));
+    if (depth == Depth::trajectory) add("picture", std::nullopt, golden_.floats.at("image"), decode(own_.latents));
+  }
+
+  std::vector<Json>& checks() { return checks_; }
+  bool passed() const { return passed_; }
+
+ private:
+  void compare_context(const std::string& name, const std::string& prefix) {
+    Arrays inputs = {{"tokens", golden_.integers.at(prefix + "tokens")}};
+    if (settings_.uses_mask) inputs["mask"] = golden_.integers.at(prefix + "mask");
+    const Floats& wanted = golden_.floats.at(name);
+    const Floats found = run_("encode_text", inputs).at("context");
+    add("encode_text", std::nullopt, wanted, found);
+    constants_[name] = wanted;
+    own_constants_[name] = found;
+  }
+
+  // Where a picture is redrawn: its latents, with which this machine's own way begins.
+  void compare_encoding() {
+    own_ = first_state(settings_, golden_.seed);
+    if (!golden_.has("source")) return;
+    const Floats encoded = run_("encode_image", {{"image", golden_.floats.at("source")}}).at("latents");
+    add("encode_image", std::nullopt, golden_.floats.at("encoded"), encoded);
+    if (golden_.first_step == 0) return;
+    const auto alpha = static_cast<float>(settings_.schedule.alphas.at(golden_.first_step));
+    const auto sigma = static_cast<float>(settings_.schedule.sigmas.at(golden_.first_step));
+    for (std::size_t i = 0; i < encoded.size(); ++i) own_.latents[i] = alpha * encoded[i] + sigma * own_.latents[i];
+  }
+
+  State split(const Floats& state) const {
+    const auto middle = state.begin() + static_cast<std::ptrdiff_t>(settings_.latents.count());
+    return {Floats(state.begin(), middle), Floats(middle, state.end())};
+  }
+
+  static Floats joined(const State& state) {
+    Floats all = state.latents;
+    all.insert(all.end(), state.memory.begin(), state.memory.end());
+    return all;
+  }
+
+  State step_from(const Arrays& constants, const State& state, int step) const {
+    return denoise(run_, settings_, constants, state, step, golden_.seed);
+  }
+
+  Floats decode(const Floats& latents) const { return run_("decode_image", {{"latents", latents}}).at("image"); }
+
+  // A step that is given the reference's state.
+  void compare_step(std::size_t number) {
+    const int step = golden_.first_step + static_cast<int>(number);
+    const State found = step_from(constants_, split(golden_.state(number)), step);
+    add("denoise", step, golden_.state(number + 1), joined(found));
+  }
+
+  // All steps from this machine's own contexts and states: errors accumulate as on a phone.
+  void run_freely() {
+    for (std::size_t number = 0; number + 1 < golden_.state_count; ++number) {
+      const int step = golden_.first_step + static_cast<int>(number);
+      own_ = step_from(own_constants_, own_, step);
+      add("free_running", step, golden_.state(number + 1), joined(own_));
+    }
+  }
+
+  void add(const char* check, std::optional<int> step, const Floats& wanted, const Floats& found) {
+    const Distance distance = compare(wanted, found);
+    Json entry = {{"check", check}};
+    if (step) entry["step"] = *step;
+    const bool picture = std::string(check) == "picture";
+    entry[picture ? "psnr_db" : "snr_db"] = number(picture ? distance.psnr_db : distance.snr_db);
+    entry["max_abs"] = number(distance.max_abs);
+    checks_.push_back(std::move(entry));
+  }
+
+  const GoldenCase& golden_;
+  const RunStage& run_;
+  const Settings& settings_;
+  const bool guided_;
+  Arrays constants_, own_constants_;  // with the reference's contexts, and with this machine's
+  State own_;
+  std::vector<Json> checks_;
+  bool passed_ = true;
+};
+
+// The limit that the manifest states for a check of this runtime.
+const ParityLimit* limit_of(const Manifest& manifest, const std::string& check) {
+  const auto found = std::find_if(manifest.parity.begin(), manifest.parity.end(), [&](const ParityLimit& each) {
+    return each.check == check && each.runtime == runtime_name;
+  });
+  return found == manifest.parity.end() ? nullptr : &*found;
+}
+
+// Holds a comparison to its limit, where the manifest states one; NaN does not pass.
+bool judge(const Manifest& manifest, Json& entry) {
+  const ParityLimit* limit = limit_of(manifest, entry.at("check"));
+  if (limit == nullptr || !entry.contains(limit->metric)) return true;
+  const Json& value = entry.at(limit->metric);
+  const bool passed = value.is_number() && value.get<double>() >= limit->limit;
+  entry["limit"] = limit->limit;
+  entry["passed"] = passed;
+  return passed;
+}
+
+// Throws Error unless the recorded states are those of this bundle's steps.
+void check_case(const GoldenCase& golden, const Bundle& bundle, const Settings& settings) {
+  const std::size_t size = settings.latents.count() * (1 + settings.schedule.memory);
+  const bool states = golden.state_count >= 2 && golden.floats.at("states").size() == golden.state_count * size;
+  const auto last = static_cast<std::size_t>(golden.first_step) + golden.state_count - 1;
+  const bool tokens = golden.integers.count("tokens") == 1 && golden.first_step >= 0 && last <= settings.steps();
+  require(states && tokens, bundle.manifest.golden + ": expected tokens and states of the bundle's " +
+                                std::to_string(settings.steps()) + " steps, got others; export the bundle again");
+}
+
+}  // namespace
+
+Replay replay_golden(const Bundle& bundle, const RunStage& run, const Tokenizer& tokenizer, const Settings& settings,
+                     Depth depth) {
+  Json report = {{"model", bundle.manifest.model}, {"depth", depth == Depth::step ? "step" : "trajectory"}};
+  report["cases"] = Json::array();
+  bool all = true;
+  for (const GoldenCase& golden : read_golden(bundle)) {
+    check_case(golden, bundle, settings);
+    CaseReplay one(golden, run, settings);
+    one.compare_tokens(tokenizer);
+    one.compare_stages(depth);
+    bool passed = one.passed();
+    for (Json& entry : one.checks()) passed = judge(bundle.manifest, entry) && passed;
+    all = all && passed;
+    report["cases"].push_back({{"prompt", golden.prompt},
+                               {"seed", std::to_string(golden.seed)},
+                               {"checks", one.checks()},
+                               {"passed", passed}});
+  }
+  report["passed"] = all;
+  return {report.dump(1), all};
+}
+
+}  // namespace runner

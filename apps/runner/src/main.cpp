@@ -1,0 +1,111 @@
+// Opens a bundle and draws, replays golden vectors, or measures.
+#include <exception>
+#include <iostream>
+#include <new>
+
+#include "bundle.h"
+#include "drawing.h"
+#include "error.h"
+#include "files.h"
+#include "golden.h"
+#include "latency.h"
+#include "options.h"
+#include "png.h"
+#include "stages.h"
+#include "tokens.h"
+
+namespace runner {
+namespace {
+
+constexpr int warm_up = 2;
+constexpr double budget_ms = 30'000;  // a stage is not run again beyond it, warm-up and runs each
+
+std::vector<std::string> needed_stages(const Bundle& bundle, bool golden) {
+  std::vector<std::string> names = {"encode_text", "denoise", "decode_image"};
+  if (golden && bundle.manifest.stage("encode_image") != nullptr) names.push_back("encode_image");
+  return names;
+}
+
+// Refuses a bad prompt before anything large is loaded, and says when its end is ignored.
+void check_prompt(const Tokenizer& tokenizer, const std::string& prompt) {
+  const Tokens tokens = tokenizer.encode(prompt);
+  if (tokens.count <= tokens.ids.size()) return;
+  std::cerr << "the prompt has " << tokens.count << " tokens and the model reads " << tokens.ids.size()
+            << ": its end is ignored; shorten it\n";
+}
+
+// Calls a stage again and again; gives the times of the last calls.
+StageTimes measure(Stages& stages, const std::string& stage, const Arrays& arrays, std::int64_t runs) {
+  StageTimes times{stage, {}};
+  for (const std::int64_t count : {std::int64_t{warm_up}, runs}) {
+    times.milliseconds.clear();
+    for (double sum = 0; static_cast<std::int64_t>(times.milliseconds.size()) < count && sum < budget_ms;) {
+      stages.run(stage, arrays);
+      times.milliseconds.push_back(stages.events().back().milliseconds);
+      sum += times.milliseconds.back();
+    }
+  }
+  return times;
+}
+
+std::vector<StageTimes> benchmark(Stages& stages, const RunStage& run, const Tokenizer& tokenizer,
+                                  const Settings& settings, const Request& request, std::int64_t runs) {
+  std::vector<StageTimes> times;
+  const Arrays text = text_inputs(settings, tokenizer.encode(request.prompt));
+  times.push_back(measure(stages, "encode_text", text, runs));
+  const Arrays constant = conditions(run, tokenizer, settings, request);
+  const Arrays step = step_inputs(settings, constant, first_state(settings, request.seed), 0, request.seed);
+  times.push_back(measure(stages, "denoise", step, runs));
+  const Floats latents = stages.run("denoise", step).at("latents");
+  times.push_back(measure(stages, "decode_image", {{"latents", latents}}, runs));
+  return times;
+}
+
+int run_with(const Options& options) {
+  const Conditions conditions = read_conditions();
+  const Bundle bundle = open_bundle(options.bundle);
+  const Settings settings = settings_of(bundle.manifest);
+  const auto tokenizer = open_tokenizer(bundle.manifest.tokenizer, bundle.verified(bundle.manifest.tokenizer.files[0]));
+  if (options.prompt) check_prompt(*tokenizer, *options.prompt);
+  start_runtime(options.threads);
+  Stages stages(bundle, needed_stages(bundle, options.golden), options.sequential);
+  const RunStage run = [&](const std::string& stage, const Arrays& arrays) { return stages.run(stage, arrays); };
+  const Request request = {options.prompt.value_or(""), options.negative, options.seed,
+                           options.guidance.value_or(settings.schedule.guidance)};
+  std::string report;
+  int status = 0;
+  if (options.golden) {
+    const Replay replay = replay_golden(bundle, run, *tokenizer, settings, options.depth);
+    report = replay.report;
+    status = replay.passed ? 0 : 1;
+  } else if (options.benchmark > 0) {
+    const auto times = benchmark(stages, run, *tokenizer, settings, request, options.benchmark);
+    report = latency_report(conditions, options.threads, times);
+  } else {
+    const Picture picture = draw(run, *tokenizer, settings, request);
+    if (options.image) write_file(*options.image, to_png(picture));
+    report = latency_report(conditions, options.threads, times_of(stages.events()));
+  }
+  if (options.steps_json) write_file(*options.steps_json, events_report(stages.events()) + "\n");
+  std::cout << report << std::endl;
+  return status;
+}
+
+}  // namespace
+}  // namespace runner
+
+int main(int count, char** arguments) {
+  try {
+    const auto options = runner::parse_options({arguments + 1, arguments + count});
+    if (!options.help) return runner::run_with(options);
+    std::cout << runner::usage;
+    return 0;
+  } catch (const runner::Error& error) {
+    std::cerr << error.what() << "\n";
+  } catch (const std::bad_alloc&) {
+    std::cerr << "expected enough memory, got none: free some, or try --sequential\n";
+  } catch (const std::exception& error) {
+    std::cerr << "expected a bundle that can be run, got: " << error.what() << "\n";
+  }
+  return 2;
+}

@@ -1,0 +1,272 @@
+#include "manifest.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <numeric>
+#include <set>
+
+#include "error.h"
+#include "json.h"
+#include "quote.h"
+
+namespace runner {
+namespace {
+
+using Words = std::vector<std::string>;
+
+const Words stage_names = {"encode_text", "denoise", "decode_image"};
+const Words image_stage_names = {"encode_text", "denoise", "decode_image", "encode_image"};
+const Words dtypes = {"float32", "int32"};
+const Words precisions = {"fp32", "fp16"};
+const Words solvers = {"ddim", "dpm-solver++", "euler", "pndm", "lcm"};
+const Words predictions = {"v", "epsilon", "sample"};
+const Words spacings = {"trailing", "leading", "linspace"};
+const Words guidance_kinds = {"cfg", "distilled"};
+constexpr const char* format = "mobile-diffusion-bundle";
+constexpr const char* own_name = "manifest.json";
+
+bool contains(const Words& words, const std::string& word) {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+std::string joined(const Words& words) {
+  return std::accumulate(words.begin(), words.end(), std::string(),
+                         [](const std::string& a, const std::string& b) { return a.empty() ? b : a + ", " + b; });
+}
+
+std::string word(const Fields& fields, const char* name, const Words& choices) {
+  if (!contains(choices, fields.text(name))) fields.refuse(name, "one of " + joined(choices));
+  return fields.text(name);
+}
+
+bool is_sha256(const std::string& text) {
+  return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
+// Relative, with single slashes, and inside the bundle.
+bool stays_inside(const std::string& path) {
+  if (path.find_first_of(std::string("\\:\0", 3)) != std::string::npos) return false;
+  for (std::size_t start = 0; start <= path.size();) {
+    const std::size_t end = std::min(path.find('/', start), path.size());
+    const std::string part = path.substr(start, end - start);
+    if (part.empty() || part == "." || part == "..") return false;
+    start = end + 1;
+  }
+  return true;
+}
+
+std::string inner_path(const Fields& fields, const char* name) {
+  if (!stays_inside(fields.text(name))) fields.refuse(name, "a relative path that stays in the bundle");
+  return fields.text(name);
+}
+
+TensorSpec read_tensor(const Json& value, const std::string& where) {
+  const Fields fields(value, where, {"name", "dtype", "shape"});
+  TensorSpec spec{fields.text("name"), word(fields, "dtype", dtypes), {}};
+  for (const Json& size : fields.list("shape")) {
+    const bool good = size.is_number_integer() && size.get<std::int64_t>() > 0 && size.get<std::int64_t>() < 1 << 24;
+    if (!good) fields.refuse("shape", "positive sizes");
+    spec.shape.push_back(size.get<std::int64_t>());
+  }
+  return spec;
+}
+
+StageSpec read_stage(const Json& value, const std::string& where) {
+  const Fields fields(value, where, {"name", "inputs", "outputs"});
+  StageSpec stage{word(fields, "name", image_stage_names), {}, {}};
+  for (const Json& tensor : fields.list("inputs")) stage.inputs.push_back(read_tensor(tensor, where));
+  for (const Json& tensor : fields.list("outputs")) stage.outputs.push_back(read_tensor(tensor, where));
+  return stage;
+}
+
+Artifact read_artifact(const Json& value, const std::string& where, std::set<std::string>& compressions) {
+  const Fields fields(value, where, {"stage", "path", "method", "outputs", "precision", "compression"});
+  word(fields, "precision", precisions);
+  if (fields.texts("outputs").empty()) fields.refuse("outputs", "an output at least");
+  compressions.insert(fields.text("compression"));
+  return {word(fields, "stage", image_stage_names), inner_path(fields, "path"), fields.text("method")};
+}
+
+void check_settings(const Fields& runtime, const std::string& where) {
+  std::set<std::string> names;
+  for (const Json& value : runtime.list("settings")) {
+    const Fields setting(value, where + ".settings", {"name", "value"});
+    setting.text("value");
+    const bool fresh = !setting.text("name").empty() && names.insert(setting.text("name")).second;
+    if (!fresh) setting.refuse("name", "every setting once, with a name");
+  }
+}
+
+Runtime read_runtime(const Json& value, const std::string& where, const Words& stages) {
+  const Fields fields(value, where, {"name", "primary", "settings", "artifacts"});
+  check_settings(fields, where);
+  Runtime runtime{fields.text("name"), fields.flag("primary"), {}};
+  std::set<std::string> compressions;
+  Words found;
+  for (const Json& artifact : fields.list("artifacts")) {
+    runtime.artifacts.push_back(read_artifact(artifact, where + ".artifacts", compressions));
+    found.push_back(runtime.artifacts.back().stage);
+  }
+  if (found != stages) fields.refuse("artifacts", "one program for each stage of " + joined(stages));
+  if (compressions.size() != 1) fields.refuse("artifacts", "programs of one compression");
+  return runtime;
+}
+
+// How many tensors the solver remembers: the update of every step has K rows of K + 1 numbers.
+std::size_t read_update(const Fields& fields) {
+  std::set<std::size_t> rows;
+  for (const Json& matrix : fields.list("update")) {
+    if (!matrix.is_array() || matrix.empty()) fields.refuse("update", "a matrix for every step");
+    rows.insert(matrix.size());
+    for (const Json& row : matrix) {
+      const bool good = row.is_array() && row.size() == matrix.size() + 1 &&
+                        std::all_of(row.begin(), row.end(), [](const Json& value) { return value.is_number(); });
+      if (!good) fields.refuse("update", "matrices of K rows and K + 1 columns");
+    }
+  }
+  if (rows.size() != 1) fields.refuse("update", "matrices of one size");
+  return *rows.begin() - 1;
+}
+
+Schedule read_schedule(const Json& value) {
+  const Fields fields(value, "manifest.json: schedule",
+                      {"solver", "prediction", "spacing", "train_steps", "timesteps", "inputs", "update",
+                       "noise_factors", "alphas", "sigmas", "guidance_kind", "guidance_default", "noise"});
+  word(fields, "solver", solvers);
+  word(fields, "prediction", predictions);
+  word(fields, "spacing", spacings);
+  fields.whole("train_steps");
+  fields.text("noise");
+  Schedule schedule;
+  schedule.alphas = fields.numbers("alphas");
+  schedule.sigmas = fields.numbers("sigmas");
+  schedule.memory = read_update(fields);
+  const std::size_t steps = fields.list("update").size();
+  for (const char* name : {"timesteps", "inputs", "noise_factors", "alphas", "sigmas"}) {
+    if (fields.numbers(name).size() != steps) fields.refuse(name, "a number for each step");
+  }
+  const auto factors = fields.numbers("noise_factors");
+  schedule.stochastic = std::any_of(factors.begin(), factors.end(), [](double factor) { return factor != 0; });
+  schedule.guidance_kind = word(fields, "guidance_kind", guidance_kinds);
+  schedule.guidance = fields.number("guidance_default");
+  return schedule;
+}
+
+TokenizerSpec read_tokenizer(const Json& value) {
+  const Fields fields(value, "manifest.json: tokenizer", {"kind", "max_tokens", "files"});
+  TokenizerSpec spec{fields.text("kind"), fields.whole("max_tokens"), fields.texts("files")};
+  if (spec.files.empty()) fields.refuse("files", "a file");
+  if (!std::all_of(spec.files.begin(), spec.files.end(), stays_inside)) fields.refuse("files", "paths in the bundle");
+  return spec;
+}
+
+void read_file_entry(const Json& value, std::map<std::string, FileSpec>& files) {
+  const Fields fields(value, "manifest.json: files", {"path", "size", "sha256"});
+  const FileSpec spec{fields.whole("size"), fields.text("sha256")};
+  if (spec.size < 0) fields.refuse("size", "zero or more bytes");
+  if (!is_sha256(spec.sha256)) fields.refuse("sha256", "a SHA-256 in lower case hexadecimal");
+  const bool fresh = files.emplace(inner_path(fields, "path"), spec).second;
+  if (!fresh || fields.text("path") == own_name) fields.refuse("path", "every file once, without the manifest");
+}
+
+void check_model(const Fields& model) {
+  for (const char* name : {"name", "licence"}) model.text(name);
+  model.texts("changes");
+  if (model.whole("height") <= 0 || model.whole("width") <= 0) model.refuse("height", "a positive height and width");
+  const std::string& source = model.text("source_sha256");
+  if (!source.empty() && !is_sha256(source)) model.refuse("source_sha256", "a SHA-256");
+}
+
+ParityLimit read_parity(const Json& value) {
+  const Fields fields(value, "manifest.json: parity", {"runtime", "check", "metric", "worst", "limit"});
+  fields.number("worst");
+  return {fields.text("runtime"), fields.text("check"), fields.text("metric"), fields.number("limit")};
+}
+
+// Every path that is mentioned is a listed file, or a folder of listed files.
+void check_references(const Manifest& manifest) {
+  std::set<std::string> known;
+  for (const auto& [path, spec] : manifest.files) {
+    for (std::filesystem::path each = path; !each.empty(); each = each.parent_path()) known.insert(each.string());
+  }
+  std::vector<std::string> mentioned = manifest.tokenizer.files;
+  mentioned.push_back(manifest.golden);
+  for (const Runtime& runtime : manifest.runtimes) {
+    for (const Artifact& artifact : runtime.artifacts) mentioned.push_back(artifact.path);
+  }
+  for (const std::string& path : mentioned) {
+    require(known.count(path) == 1, "manifest.json: expected only files that are listed under 'files', got " +
+                                        quote(path) + "; export the bundle again");
+  }
+}
+
+// Another version is refused before anything else is looked at: it may hold anything.
+void check_version(const Json& value, const std::string& where) {
+  require(value.is_object(), where + ": expected a JSON object, got another value; export the bundle again");
+  const auto version = value.find("schema_version");
+  if (version == value.end() || !version->is_number_integer() || *version == schema_version) return;
+  throw Error(where + ": expected a bundle of schema version " + std::to_string(schema_version) + ", got " +
+              version->dump() + "; " + (*version > schema_version ? "update this program" : "export the bundle again"));
+}
+
+void read_runtimes(const Fields& fields, Manifest& manifest) {
+  Words stages;
+  for (const StageSpec& stage : manifest.stages) stages.push_back(stage.name);
+  if (stages != stage_names && stages != image_stage_names)
+    fields.refuse("stages", "the stages " + joined(stage_names));
+  std::set<std::string> names;
+  int primary = 0;
+  for (const Json& value : fields.list("runtimes")) {
+    manifest.runtimes.push_back(read_runtime(value, "manifest.json: runtimes", stages));
+    names.insert(manifest.runtimes.back().name);
+    primary += manifest.runtimes.back().primary ? 1 : 0;
+  }
+  const bool good = primary == 1 && names.size() == manifest.runtimes.size();
+  if (!good) fields.refuse("runtimes", "different runtimes, one of them primary");
+}
+
+}  // namespace
+
+std::size_t TensorSpec::count() const {
+  return std::accumulate(shape.begin(), shape.end(), std::size_t{1}, [](std::size_t product, std::int64_t size) {
+    return product * static_cast<std::size_t>(size);
+  });
+}
+
+const StageSpec* Manifest::stage(std::string_view name) const {
+  const auto found =
+      std::find_if(stages.begin(), stages.end(), [&](const StageSpec& each) { return each.name == name; });
+  return found == stages.end() ? nullptr : &*found;
+}
+
+Manifest read_manifest(std::string_view text, const std::string& where) {
+  const Json value = parse_json(text, where);
+  check_version(value, where);
+  const Fields fields(value, where,
+                      {"format", "schema_version", "target", "model", "stages", "runtimes", "schedule", "tokenizer",
+                       "golden", "parity", "tools", "files"});
+  if (fields.text("format") != format) fields.refuse("format", format);
+  if (fields.whole("schema_version") != schema_version) fields.refuse("schema_version", "a version");
+  fields.text("target");
+  const Fields model(fields.object("model"), "manifest.json: model",
+                     {"name", "licence", "height", "width", "changes", "source_sha256"});
+  check_model(model);
+  Manifest manifest;
+  manifest.model = model.text("name");
+  for (const Json& stage : fields.list("stages")) manifest.stages.push_back(read_stage(stage, "manifest.json: stages"));
+  read_runtimes(fields, manifest);
+  manifest.schedule = read_schedule(fields.object("schedule"));
+  manifest.tokenizer = read_tokenizer(fields.object("tokenizer"));
+  manifest.golden = inner_path(fields, "golden");
+  for (const Json& entry : fields.list("parity")) manifest.parity.push_back(read_parity(entry));
+  for (const Json& entry : fields.list("tools")) {
+    const Fields tool(entry, "manifest.json: tools", {"name", "version"});
+    tool.text("name"), tool.text("version");
+  }
+  for (const Json& entry : fields.list("files")) read_file_entry(entry, manifest.files);
+  check_references(manifest);
+  return manifest;
+}
+
+}  // namespace runner

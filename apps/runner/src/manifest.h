@@ -1,0 +1,81 @@
+// What a bundle says of itself: manifest.json, read as strictly as export/manifest.py reads it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace runner {
+
+inline constexpr int schema_version = 3;
+
+struct TensorSpec {
+  std::string name;
+  std::string dtype;  // "float32" or "int32"
+  std::vector<std::int64_t> shape;
+
+  std::size_t count() const;
+};
+
+// Inputs and outputs of a stage, in order.
+struct StageSpec {
+  std::string name;
+  std::vector<TensorSpec> inputs, outputs;
+};
+
+struct Artifact {
+  std::string stage, path, method;
+};
+
+struct Runtime {
+  std::string name;
+  bool primary = false;
+  std::vector<Artifact> artifacts;
+};
+
+struct Schedule {
+  std::vector<double> alphas, sigmas;
+  std::size_t memory = 0;   // tensors that the solver remembers
+  bool stochastic = false;  // whether noise is added at the steps
+  std::string guidance_kind;
+  double guidance = 0;
+};
+
+struct TokenizerSpec {
+  std::string kind;
+  std::int64_t max_tokens = 0;
+  std::vector<std::string> files;
+};
+
+// Worst value of one check of one runtime at export, and the limit it is held to.
+struct ParityLimit {
+  std::string runtime, check, metric;
+  double limit = 0;
+};
+
+struct FileSpec {
+  std::int64_t size = 0;
+  std::string sha256;
+};
+
+struct Manifest {
+  std::string model;
+  std::vector<StageSpec> stages;
+  std::vector<Runtime> runtimes;
+  Schedule schedule;
+  TokenizerSpec tokenizer;
+  std::string golden;
+  std::vector<ParityLimit> parity;
+  std::map<std::string, FileSpec> files;
+
+  const StageSpec* stage(std::string_view name) const;  // or null
+};
+
+// Reads the text of a manifest; throws Error in one line: not a manifest, another schema version, a malformed field, a
+// path that leaves the bundle or is not listed, a stage without a program.
+Manifest read_manifest(std::string_view text, const std::string& where);
+
+}  // namespace runner

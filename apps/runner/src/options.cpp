@@ -1,0 +1,116 @@
+#include "options.h"
+
+#include <functional>
+#include <map>
+
+#include "error.h"
+#include "files.h"
+#include "numbers.h"
+#include "program.h"
+#include "quote.h"
+
+namespace runner {
+
+const char* const usage =
+    R"(Draws a picture with a bundle that `python -m export android` has written.
+
+  runner --bundle build/android --prompt "a red apple, 3d" --seed 7 --image apple.png
+
+  --bundle DIR         the bundle; its manifest and every file that is used are verified
+  --prompt TEXT        what to draw; "" is the null condition
+  --prompt-file FILE   the prompt from a file, for long ones
+  --negative TEXT      what the picture should not show
+  --seed N             0 to 18446744073709551615; the same seed gives the same picture everywhere
+  --guidance X         scale of guidance, 0 to 30; the bundle's own by default
+  --image FILE.png     picture to write
+  --threads N          1 to 256; 2 by default
+  --sequential         hold one stage in memory at a time
+  --steps-json FILE    every load and run with its time and memory, in order
+  --benchmark N        time each stage N times instead of drawing
+  --golden             hold every stage, step and trajectory to the bundle's golden vectors instead of drawing
+  --depth step         with --golden: the first step and a decoding only
+
+Standard output is JSON: times as latency.json has them, or with --golden the distances from PyTorch.
+Exit status: 0; 1 when golden vectors are missed; 2 with one line on standard error for anything that cannot be used.
+)";
+
+namespace {
+
+constexpr std::int64_t most_runs = 10'000;
+
+template <typename Number>
+Number number_in(const std::string& name, const std::string& text, Number least, Number most) {
+  const auto value = parse_number<Number>(text);
+  require(value && *value >= least && *value <= most,
+          name + ": expected " + format_number(least) + " to " + format_number(most) + ", got " + quote(text));
+  return *value;
+}
+
+Depth depth_of(const std::string& text) {
+  require(text == "step" || text == "trajectory", "--depth: expected step or trajectory, got " + quote(text));
+  return text == "step" ? Depth::step : Depth::trajectory;
+}
+
+std::filesystem::path picture_path(const std::string& text) {
+  const std::filesystem::path path = text;
+  require(path.extension() == ".png", "--image: expected a file name that ends in .png, got " + quote(text));
+  return path;
+}
+
+using Setter = std::function<void(Options&, const std::string&)>;
+
+const std::map<std::string, Setter> values = {
+    {"--bundle", [](Options& o, const std::string& text) { o.bundle = text; }},
+    {"--prompt", [](Options& o, const std::string& text) { o.prompt = text; }},
+    {"--prompt-file", [](Options& o, const std::string& text) { o.prompt = read_file(text); }},
+    {"--negative", [](Options& o, const std::string& text) { o.negative = text; }},
+    {"--seed",
+     [](Options& o, const std::string& text) { o.seed = number_in<std::uint64_t>("--seed", text, 0, UINT64_MAX); }},
+    {"--guidance",
+     [](Options& o, const std::string& text) { o.guidance = number_in("--guidance", text, 0.0, max_guidance); }},
+    {"--image", [](Options& o, const std::string& text) { o.image = picture_path(text); }},
+    {"--steps-json", [](Options& o, const std::string& text) { o.steps_json = text; }},
+    {"--threads",
+     [](Options& o, const std::string& text) {
+       o.threads = number_in<std::int64_t>("--threads", text, 1, max_threads);
+     }},
+    {"--benchmark",
+     [](Options& o, const std::string& text) {
+       o.benchmark = number_in<std::int64_t>("--benchmark", text, 1, most_runs);
+     }},
+    {"--depth", [](Options& o, const std::string& text) { o.depth = depth_of(text); }},
+};
+
+const std::map<std::string, bool Options::*> flags = {
+    {"--help", &Options::help}, {"--sequential", &Options::sequential}, {"--golden", &Options::golden}};
+
+// What makes no sense together.
+void check(const Options& options) {
+  if (options.help) return;
+  require(!options.bundle.empty(), "--bundle: expected a bundle's folder, got none; see --help");
+  require(!options.golden || (options.benchmark == 0 && !options.prompt && !options.image),
+          "--golden: expected no --prompt, --image or --benchmark beside it, as the bundle says what is drawn");
+  require(options.benchmark == 0 || !options.image, "--benchmark: expected no --image, as nothing is drawn");
+  require(options.golden || options.prompt, "--prompt: expected what to draw, got none; see --help");
+}
+
+}  // namespace
+
+Options parse_options(const std::vector<std::string>& arguments) {
+  Options options;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const std::string& name = arguments[i];
+    if (const auto flag = flags.find(name); flag != flags.end()) {
+      options.*(flag->second) = true;
+      continue;
+    }
+    const auto found = values.find(name);
+    require(found != values.end(), "expected an option, got " + quote(name) + "; see --help");
+    require(i + 1 < arguments.size(), name + ": expected a value, got none; see --help");
+    found->second(options, arguments[++i]);
+  }
+  check(options);
+  return options;
+}
+
+}  // namespace runner

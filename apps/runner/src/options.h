@@ -1,0 +1,33 @@
+// The command line.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "golden.h"
+
+namespace runner {
+
+extern const char* const usage;
+
+struct Options {
+  bool help = false;
+  std::filesystem::path bundle;
+  std::optional<std::string> prompt;
+  std::string negative;
+  std::uint64_t seed = 0;
+  std::optional<double> guidance;  // of the bundle when none is given
+  std::optional<std::filesystem::path> image, steps_json;
+  std::int64_t threads = 2;
+  std::int64_t benchmark = 0;  // runs of each stage; 0 to draw
+  bool sequential = false, golden = false;
+  Depth depth = Depth::trajectory;
+};
+
+// Throws Error in one line for an option that is unknown, incomplete, or has a value that cannot be used.
+Options parse_options(const std::vector<std::string>& arguments);
+
+}  // namespace runner

@@ -1,0 +1,57 @@
+#include "stages.h"
+
+#include <chrono>
+
+#include "error.h"
+
+namespace runner {
+
+Stages::Stages(const Bundle& bundle, const std::vector<std::string>& needed, bool sequential)
+    : sequential_(sequential) {
+  const auto artifacts = bundle.artifacts(runtime_name);
+  for (const std::string& stage : needed) {
+    const auto artifact = artifacts.find(stage);
+    require(artifact != artifacts.end(), bundle.folder.string() + ": expected a program of " + stage + ", got none");
+    const StageSpec* spec = bundle.manifest.stage(stage);
+    sources_[stage] = {bundle.verified(artifact->second.path), artifact->second.method, *spec};
+  }
+  for (const std::string& stage : needed) {
+    if (!sequential) load(stage);
+  }
+}
+
+template <typename Action>
+void Stages::record(const char* what, const std::string& stage, int step, Action action) {
+  restart_peak();
+  const auto start = std::chrono::steady_clock::now();
+  action();
+  const std::chrono::duration<double, std::milli> taken = std::chrono::steady_clock::now() - start;
+  events_.push_back({what, stage, step, taken.count(), memory_now()});
+}
+
+Program& Stages::load(const std::string& stage) {
+  auto& place = programs_[stage];
+  if (place != nullptr) return *place;
+  const Source& source = sources_.at(stage);
+  record("load", stage, -1, [&] { place = std::make_unique<Program>(source.file, source.method, source.spec); });
+  return *place;
+}
+
+void Stages::unload(std::string stage) {
+  record("unload", stage, -1, [&] {
+    programs_.erase(stage);
+    give_back_freed();
+  });
+}
+
+Outputs Stages::run(const std::string& stage, const Arrays& arrays) {
+  if (sequential_ && programs_.count(stage) == 0 && !programs_.empty()) unload(programs_.begin()->first);
+  Program& program = load(stage);
+  const auto step = arrays.find("step");
+  const int number = step == arrays.end() ? -1 : std::get<Integers>(step->second).at(0);
+  Outputs outputs;
+  record("run", stage, number, [&] { outputs = program.run(arrays); });
+  return outputs;
+}
+
+}  // namespace runner

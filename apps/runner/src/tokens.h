@@ -1,0 +1,45 @@
+// A prompt becomes a fixed number of token ids: which prompts are read, and how ids are made to fit.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "manifest.h"
+
+namespace runner {
+
+inline constexpr std::size_t max_characters = 1'000'000;
+
+struct Tokens {
+  std::vector<std::int32_t> ids;   // L: start token, words, end token, padding
+  std::vector<std::int32_t> mask;  // L: 1 where `ids` holds a token
+  std::size_t count = 0;           // tokens before they were cut; more than L means that the prompt's end is ignored
+};
+
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+
+  // A UTF-8 prompt in exactly L tokens; throws Error when it is not text that every language reads alike.
+  Tokens encode(std::string_view prompt) const;
+
+ protected:
+  explicit Tokenizer(std::int64_t length);
+  // All ids of a prompt, start and end included.
+  virtual std::vector<std::int32_t> ids(const std::u32string& prompt) const = 0;
+
+  std::int32_t end_ = 0, padding_ = 0;
+
+ private:
+  std::size_t length_;
+};
+
+// Opens the tokenizer.json of the kind that the manifest names; throws Error for another kind or a malformed file.
+std::unique_ptr<Tokenizer> open_tokenizer(const TokenizerSpec& spec, const std::filesystem::path& file);
+
+}  // namespace runner

@@ -1,0 +1,82 @@
+// For tests: answers questions in JSON, one a line on standard input.
+//   {"tokenizer": [kind, length, file]}           opens a tokenizer for the questions that follow
+//   {"prompt": text}                              -> {"ids": [...], "mask": [...]}, or {"error": text}
+//   {"noise": [seed, count, tensor]}              -> SHA-256 of the little-endian float32 bytes; the seed is text
+//   {"philox": [[key words], [counter words]]}    -> four words
+//   {"manifest": text}                            -> {}, or {"error": text}
+//   {"sha256": text}                              -> the digest of the text in UTF-8
+//   {"picture": [width, height, [values]], "png": file}   writes a picture from values in [0, 1]
+#include <iostream>
+#include <memory>
+
+#include "../src/error.h"
+#include "../src/files.h"
+#include "../src/json.h"
+#include "../src/manifest.h"
+#include "../src/numbers.h"
+#include "../src/philox.h"
+#include "../src/picture.h"
+#include "../src/png.h"
+#include "../src/sha256.h"
+#include "../src/tokens.h"
+
+namespace runner {
+namespace {
+
+std::unique_ptr<Tokenizer> tokenizer;
+
+Json open(const Json& values) {
+  TokenizerSpec spec{values.at(0), values.at(1), {values.at(2)}};
+  tokenizer = open_tokenizer(spec, std::string(values.at(2)));
+  return Json::object();
+}
+
+Json encode(const Json& prompt) {
+  const Tokens tokens = tokenizer->encode(prompt.get_ref<const std::string&>());
+  return {{"ids", tokens.ids}, {"mask", tokens.mask}};
+}
+
+Json noise(const Json& values) {
+  const auto seed = parse_number<std::uint64_t>(values.at(0).get_ref<const std::string&>());
+  const auto deviates = gaussian(seed.value(), values.at(1), values.at(2));
+  Sha256 digest;
+  digest.update(deviates.data(), deviates.size() * sizeof(float));
+  return digest.finish();
+}
+
+Json sha256(const std::string& text) {
+  Sha256 digest;
+  digest.update(text.data(), text.size());
+  return digest.finish();
+}
+
+Json draw(const Json& values, const std::string& file) {
+  const std::int64_t width = values.at(0), height = values.at(1);
+  write_file(file, to_png(to_picture(values.at(2), {"image", "float32", {1, 3, height, width}})));
+  return Json::object();
+}
+
+Json answer(const Json& question) {
+  if (question.contains("tokenizer")) return open(question["tokenizer"]);
+  if (question.contains("prompt")) return encode(question["prompt"]);
+  if (question.contains("noise")) return noise(question["noise"]);
+  if (question.contains("sha256")) return sha256(question["sha256"]);
+  if (question.contains("picture")) return draw(question["picture"], question["png"]);
+  if (question.contains("philox")) return philox(question["philox"].at(0), question["philox"].at(1));
+  read_manifest(question.at("manifest").get_ref<const std::string&>(), "manifest.json");
+  return Json::object();
+}
+
+}  // namespace
+}  // namespace runner
+
+int main() {
+  for (std::string line; std::getline(std::cin, line);) {
+    try {
+      std::cout << runner::answer(runner::Json::parse(line)).dump() << "\n";
+    } catch (const runner::Error& error) {
+      std::cout << runner::Json{{"error", error.what()}}.dump() << "\n";
+    }
+  }
+  return 0;
+}

@@ -1,0 +1,91 @@
+"""The runner for 64-bit ARM under emulation, on the NEON kernels that phones run, against PyTorch's golden vectors.
+
+Emulated: what it computes is a phone's, how long it takes is not.  Never on emulation's own "max" processor, which
+computes int8 products wrongly.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from export.bundle import open_bundle
+from export.parity.metrics import psnr_db
+from mobile_diffusion.checkpoint import open_checkpoint
+from tests.apps.runner.conftest import ROOT, SYSROOT, export
+from tests.apps.runner.test_drawing import reference
+
+PROCESSORS = ("cortex-a76", "cortex-a53")
+"""With and without the dot product instructions."""
+LIMITS_DB = {
+    "encode_text": 90, "encode_image": 90, "denoise": 90, "decode_image": 90,
+    "free_running": 80, "picture": 80,
+}
+"""Tighter than what an export is held to; float32 kernels sum in another order, and errors grow over the steps."""
+
+
+def emulate(runner: Path, processor: str, *arguments: object) -> str:
+    """Standard output of the runner for ARM."""
+    command = ["qemu-aarch64-static", "-cpu", processor, "-L", SYSROOT, str(runner), "--threads", "1"]
+    done = subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def hold_to_limits(report: dict[str, Any], bundle: Path) -> None:
+    """Every check of a report, made for every recorded step (or the first, at that depth)."""
+    index = json.loads((bundle / "golden" / "index.json").read_text())
+    whole = report["depth"] == "trajectory"
+    for case, recorded in zip(report["cases"], index["cases"], strict=True):
+        steps = recorded["tensors"]["states"]["shape"][0] - 1
+        found = {name: [entry for entry in case["checks"] if entry["check"] == name] for name in LIMITS_DB}
+        assert case["passed"] and len(found["encode_text"]) >= 1 and len(found["decode_image"]) == 1
+        assert (len(found["denoise"]), len(found["free_running"])) == ((steps, steps) if whole else (1, 0))
+        for name, entries in found.items():
+            for entry in entries:
+                assert entry.get("snr_db", entry.get("psnr_db")) >= LIMITS_DB[name], (name, entry)
+
+
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_stages_and_a_step_are_pytorchs(processor: str, arm_runner: Path, guided: Path) -> None:
+    report = json.loads(emulate(arm_runner, processor, "--bundle", guided, "--golden", "--depth", "step"))
+    hold_to_limits(report, guided)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("processor", PROCESSORS)
+@pytest.mark.parametrize("name", ["guided", "distilled"])
+def test_a_trajectory_is_pytorchs(name: str, processor: str, arm_runner: Path, request: pytest.FixtureRequest) -> None:
+    bundle = request.getfixturevalue(name)
+    hold_to_limits(json.loads(emulate(arm_runner, processor, "--bundle", bundle, "--golden")), bundle)
+
+
+def test_a_picture_is_all_but_that_of_this_machine(guided: Path, arm_runner: Path, tmp_path: Path) -> None:
+    arguments = ("--bundle", guided, "--prompt", "a red apple, 3d", "--seed", 7, "--image", tmp_path / "a.png")
+    times = json.loads(emulate(arm_runner, "cortex-a76", *arguments))
+    with Image.open(tmp_path / "a.png") as image:
+        found = np.asarray(image)
+    expected = reference(guided, "a red apple, 3d", 7)
+    assert np.abs(found.astype(int) - expected).max() <= 1
+    assert psnr_db(expected / 255, found / 255) > 60
+    assert times["runners"][0]["kind"] == "interpreter" and "emulating aarch64" in times["conditions"]["processor"]
+
+
+@pytest.fixture(scope="module")
+def emoji(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped model's bundle."""
+    out = export(open_checkpoint(ROOT / "assets" / "emoji"), tmp_path_factory.mktemp("emoji") / "bundle")
+    assert open_bundle(out).manifest.model.name == "emoji"
+    return out
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_the_shipped_model_over_its_whole_trajectory(processor: str, emoji: Path, arm_runner: Path) -> None:
+    hold_to_limits(json.loads(emulate(arm_runner, processor, "--bundle", emoji, "--golden")), emoji)

@@ -1,0 +1,171 @@
+"""Whatever cannot be used is refused: one line on standard error, status 2, nothing written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.apps.runner.conftest import Run
+
+CopyOf = Callable[[Path], Path]
+
+
+def refusal(run: Run, *arguments: object) -> str:
+    done = run(*arguments)
+    assert done.returncode == 2, (done.returncode, done.stderr)
+    assert done.stdout == "" and done.stderr.count("\n") == 1 and "expected" in done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--threads", "0", "1 to 256, got '0'"),
+        ("--threads", "10000", "1 to 256, got '10000'"),
+        ("--threads", "two", "1 to 256, got 'two'"),
+        ("--seed", "-1", "0 to 18446744073709551615, got '-1'"),
+        ("--seed", "18446744073709551616", "0 to 18446744073709551615"),
+        ("--seed", "1.5", "got '1.5'"),
+        ("--seed", "", "got ''"),
+        ("--guidance", "nan", "0 to 30, got 'nan'"),
+        ("--guidance", "31", "0 to 30, got '31'"),
+        ("--guidance", "2,5", "0 to 30, got '2,5'"),
+        ("--benchmark", "0", "1 to 10000"),
+        ("--image", "a.jpg", "ends in .png"),
+        ("--depth", "deep", "step or trajectory"),
+        ("--colour", "red", "expected an option, got '--colour'"),
+        ("--prompt-file", "/nowhere", "expected a file that can be read"),
+    ],
+)
+def test_an_option(option: str, value: str, message: str, guided: Path, run: Run) -> None:
+    assert message in refusal(run, "--bundle", guided, "--prompt", "a cat", option, value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "--bundle: expected"),
+        (("--bundle", "x"), "--prompt: expected"),
+        (("--bundle", "x", "--prompt"), "--prompt: expected a value"),
+        (("--bundle", "x", "--golden", "--prompt", "a"), "--golden: expected no --prompt"),
+        (("--bundle", "x", "--prompt", "a", "--benchmark", "1", "--image", "a.png"), "expected no --image"),
+        (("--bundle", "/nowhere", "--prompt", "a"), "nothing of that name"),
+        (("--bundle", "/etc/passwd", "--prompt", "a"), "got a file"),
+        (("--bundle", "/usr", "--prompt", "a"), "without manifest.json"),
+    ],
+)
+def test_what_is_missing(arguments: tuple[str, ...], message: str, run: Run) -> None:
+    assert message in refusal(run, *arguments)
+
+
+@pytest.mark.parametrize("text", [b"\xff\xfe", b"a\0b", b"\xed\xa0\x80", b"\xc0\x80", b"a" * 1_000_001])
+def test_a_prompt(text: bytes, guided: Path, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "prompt").write_bytes(text)
+    assert "prompt" in refusal(run, "--bundle", guided, "--prompt-file", tmp_path / "prompt")
+
+
+def test_guidance_and_negative_prompt_of_a_distilled_model(distilled: Path, run: Run) -> None:
+    arguments = ("--bundle", distilled, "--prompt", "a cat")
+    assert "which it was distilled with, got 2" in refusal(run, *arguments, "--guidance", "2")
+    assert "negative prompt" in refusal(run, *arguments, "--negative", "a dog")
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def link(path: Path) -> None:
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to("elsewhere")
+
+
+@pytest.mark.parametrize("name", ["denoise.pte", "encode_text.pte", "decode_image.pte", "tokenizer.json"])
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [(cut, "bytes, got"), (flip, "SHA-256"), (Path.unlink, "expected a file, got none"), (link, "got a link")],
+    ids=["cut", "flipped", "lost", "linked"],
+)
+def test_a_damaged_file(
+    name: str, spoil: Callable[[Path], None], message: str, guided: Path, copy_of: CopyOf, run: Run, tmp_path: Path
+) -> None:
+    copy = copy_of(guided)
+    spoil(copy / name)
+    found = refusal(run, "--bundle", copy, "--prompt", "a cat", "--image", tmp_path / "a.png")
+    assert message in found and name in found
+    assert not (tmp_path / "a.png").exists()
+
+
+def reseal(bundle: Path, name: str) -> None:
+    """State the size and hash that a file has now."""
+    values = json.loads((bundle / "manifest.json").read_text())
+    data = (bundle / name).read_bytes()
+    (entry,) = (entry for entry in values["files"] if entry["path"] == name)
+    entry |= {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    (bundle / "manifest.json").write_text(json.dumps(values))
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\0" * 4096, None, "half"])
+def test_what_is_no_program_though_the_hash_is_right(
+    content: bytes | str | None, guided: Path, copy_of: CopyOf, run: Run
+) -> None:
+    copy = copy_of(guided)
+    program = (copy / "denoise.pte").read_bytes()
+    other = (copy / "decode_image.pte").read_bytes()
+    replaced = content if isinstance(content, bytes) else other if content is None else program[: len(program) // 2]
+    (copy / "denoise.pte").write_bytes(replaced)
+    reseal(copy, "denoise.pte")
+    assert "expected an ExecuTorch program of denoise" in refusal(run, "--bundle", copy, "--prompt", "a cat")
+
+
+def test_a_program_of_another_backend(guided: Path, copy_of: CopyOf, run: Run) -> None:
+    copy = copy_of(guided)
+    program = (copy / "denoise.pte").read_bytes()
+    assert b"XnnpackBackend" in program
+    (copy / "denoise.pte").write_bytes(program.replace(b"XnnpackBackend", b"ForeignBackend"))
+    reseal(copy, "denoise.pte")
+    assert "denoise" in refusal(run, "--bundle", copy, "--prompt", "a cat")
+
+
+def test_programs_of_two_bundles(guided: Path, distilled: Path, copy_of: CopyOf, run: Run) -> None:
+    copy = copy_of(guided)
+    (copy / "denoise.pte").write_bytes((distilled / "denoise.pte").read_bytes())
+    reseal(copy, "denoise.pte")
+    assert "its inputs or outputs are not the manifest's" in refusal(run, "--bundle", copy, "--prompt", "a cat")
+
+
+def test_a_bundle_for_another_runtime(guided: Path, copy_of: CopyOf, run: Run) -> None:
+    copy = copy_of(guided)
+    values = json.loads((copy / "manifest.json").read_text())
+    values["runtimes"][0]["name"] = "onnxruntime"
+    (copy / "manifest.json").write_text(json.dumps(values))
+    assert "expected programs for executorch, got onnxruntime" in refusal(run, "--bundle", copy, "--prompt", "a cat")
+
+
+def test_a_newer_bundle(guided: Path, copy_of: CopyOf, run: Run) -> None:
+    copy = copy_of(guided)
+    (copy / "manifest.json").write_text('{"schema_version": 4}')
+    assert "schema version 3, got 4; update" in refusal(run, "--bundle", copy, "--prompt", "a cat")
+
+
+def test_a_picture_that_cannot_be_written_leaves_nothing(guided: Path, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "folder.png").mkdir()
+    for place in (tmp_path / "absent" / "a.png", tmp_path / "folder.png"):
+        assert "can be written" in refusal(run, "--bundle", guided, "--prompt", "a cat", "--image", place)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["folder.png"]
+
+
+def test_help_names_every_option(run: Run) -> None:
+    done = run("--help")
+    assert done.returncode == 0 and done.stderr == ""
+    options = ("--bundle", "--sequential", "--golden", "--steps-json", "--negative")
+    assert all(option in done.stdout for option in options)
