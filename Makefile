@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 MODEL := assets/emoji
-# The tests' networks are small: one thread is enough for them.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+# The tests run in a process a core; their networks are small, so one thread each is enough.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
 
 .PHONY: demo test test-full lint data train clean
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from export.bundle import Bundle
+from export.coreml.options import CoreMLOptions
 from export.manifest import RuntimeEntry
 from export.runners import Runner
 from export.runners.protocol import check_stage
@@ -62,7 +63,7 @@ class Runtime:
     unverified: str
     """What this machine cannot tell about the runtime."""
     options: RuntimeOptions | None = None
-    """Choices of one export; None where there are none."""
+    """Choices of one export; None where there are none to make."""
     compression: str = "none"
     """How its programs store weights."""
 
@@ -135,6 +136,7 @@ COREML = Runtime(
         "the saved program was interpreted here, operation by operation; Core ML itself, and Apple's CPU, "
         "GPU and Neural Engine, were not used"
     ),
+    options=CoreMLOptions(),
 )
 
 TORCH = Runtime(

@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from export.coreml.interpret.elementwise import DTYPES
+from export.coreml.structure import IMAGE
 from export.coreml.toolchain import import_coremltools
 from export.stages import TensorSpec
 from mobile_diffusion.errors import ExportError
 
-IMAGE = "image"
-"""dtype of a picture in a signature."""
 ARRAY_DTYPES = {"FLOAT32": "float32", "FLOAT16": "float16", "INT32": "int32", "INT8": "int8", "DOUBLE": "float64"}
 """Core ML's names to numpy's."""
 COLORS = {"RGB": (0, 1, 2), "BGR": (2, 1, 0), "GRAYSCALE": None}

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from export.coreml.interpret.features import IMAGE
 from export.coreml.interpret.instruction import Instruction
+from export.coreml.structure import IMAGE
 from export.stages import TensorSpec
 
 

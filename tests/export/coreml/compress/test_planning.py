@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import numpy as np
@@ -13,12 +14,15 @@ import torch
 
 from export.coreml.archive import Package
 from export.coreml.compress import compress_package, find_recipe, layers_of, load_plan
+from export.coreml.compress.outputs import inputs_for
 from export.coreml.compress.plan import bits_per_weight, uniform_plan, uniform_recipes
 from export.coreml.compress.planning import Budget, make_plan, named, planned
 from export.coreml.compress.recipes import RECIPES
 from export.coreml.compress.sensitivity import Bench, States, predictions
 from export.coreml.compress.stage import compress_stage
 from export.coreml.interpret import Program
+from export.parity.golden import write_golden
+from export.parity.metrics import snr_db
 from export.parity.trajectories import Case, Trajectory, record
 from export.progress import silent
 from export.runners.torch import TorchRunner
@@ -175,3 +179,27 @@ def test_weights_of_another_checkpoint_are_refused(bench: Bench, package: Packag
     other = torch.nn.Linear(64, 64)
     with pytest.raises(ExportError, match=r"expected weights of the checkpoint, got \w+ \([\d, ]+\), which is none"):
         Bench(cast(Denoise, other), package, layers_of(package), bench.states)
+
+
+def test_inputs_beside_golden_vectors_are_recorded_ones(
+    coreml_folder: Path,
+    drawn: Sequence[Trajectory],
+    settings: DrawSettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    index = write_golden(tmp_path, drawn)
+    (tmp_path / "manifest.json").touch()
+    manifest = SimpleNamespace(golden=index)
+    bundle = SimpleNamespace(path=tmp_path, manifest=manifest, settings=lambda: settings)
+    monkeypatch.setattr("export.coreml.compress.outputs.open_bundle", lambda path, verify: bundle)
+    results = {
+        "encode_text": drawn[0].contexts["context"],
+        "denoise": drawn[0].states[5:6],
+        "decode_image": drawn[0].image,
+    }
+    for stage, wanted in results.items():
+        arrays, said = inputs_for(tmp_path / f"{stage}.mlpackage")
+        (got,) = Program.open(coreml_folder / f"{stage}.mlpackage").run(None, **arrays).values()
+        assert said.startswith("golden vectors of") and said.endswith(str(CASES[0]))
+        assert snr_db(wanted, got) > 40
