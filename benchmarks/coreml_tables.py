@@ -135,7 +135,7 @@ def curve(found: Found) -> str:
     head = ["weights", "bits", "prediction, dB", "final latents, dB", "picture PSNR, dB", "KID x 1000", "R@5, %"]
     note = (
         f"The emoji model, {conditions['pictures']} prompts of the training set, drawn by PyTorch with the weights as "
-        "stored; 95 % bootstrap intervals in brackets. Dashed in the picture: one step of Stable Diffusion 1.5's U-Net "
+        "stored; 95 % bootstrap intervals in brackets. Grey in the picture: one step of Stable Diffusion 1.5's U-Net "
         "with random weights."
     )
     return f"{table(head, rows)}\n\n{note}"

@@ -77,7 +77,7 @@ def errors(package: Path, out: Path) -> dict[str, dict[str, float]]:
         operation = stored[layer.name + SUFFIXES[LUT]]
         decoded = decode(operation.type, operands_of(written, operation))
         snr = reconstruction_snr(original.value(values[layer.place]), decoded)
-        found[layer.name] = {"numbers": layer.count, "snr_db": round(snr, 5)}
+        found[layer.name] = {"numbers": layer.count, "snr_db": round(snr, 8)}
     return found
 
 
@@ -108,9 +108,9 @@ def compared(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return {
         "weights": len(ratios),
         "numbers": sum(each["numbers"] for each in mine.values()),
-        "error_ratio_worst": round(float(ratios.max()), 6),
-        "error_ratio_mean": round(float(ratios.mean()), 6),
-        "error_ratio_best": round(float(ratios.min()), 6),
+        "error_ratio_worst": round(float(ratios.max()), 9),
+        "error_ratio_mean": round(float(ratios.mean()), 9),
+        "error_ratio_best": round(float(ratios.min()), 9),
     }
 
 
