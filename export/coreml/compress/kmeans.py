@@ -4,7 +4,8 @@ float16 has 65,536 bit patterns, so a weight of any size is a histogram of at mo
 line clusters are intervals, and the error of an interval follows from sums over its ends; the best k - 1 boundaries
 are found by dynamic programming (Wang and Song 2011, "Ckmeans.1d.dp"), first on some thousand places, spaced as the
 best quantizer of a density would space its levels (Panter and Dite 1951), then moved on ever finer places until no
-joint move of all boundaries helps.  That is optimal wherever it was compared with an exhaustive search.
+joint move of all boundaries helps; the best of a few such starts is taken.  It was optimal wherever it was compared
+with an exhaustive search (tests, benchmarks/palettization.py).
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ Halves = NDArray[np.float16]
 PATTERNS = 2**16
 PART = 2**20
 """Numbers that are counted at once, so that no copy of a whole weight is made."""
-PLACES_PER_CLUSTER, LEAST_PLACES = 16, 512
-"""Places among which the first boundaries are chosen."""
+PLACES_PER_CLUSTER, LEAST_CLUSTERS, MOST_PLACES = (16, 20, 26), 32, 2048
+"""Places among which the first boundaries are chosen: several numbers of them, as far as they are not too many, and
+for few clusters as many as for 32."""
 WIDEST = 6
 """Clusters that are first tried are at most so many times as wide, in places, as the average."""
 REACH = 24
@@ -80,8 +82,10 @@ def cluster(found: Histogram, clusters: int) -> Floats:
     if len(found.values) <= clusters:
         return np.pad(found.values, (0, clusters - len(found.values)), "edge")
     sums = Sums.of(found)
-    ends = refined(sums, *first_ends(found, sums, clusters))
-    centres = sums.means(ends)
+    starts = [count * max(clusters, LEAST_CLUSTERS) for count in PLACES_PER_CLUSTER]
+    starts = starts[:1] + [count for count in starts[1:] if count <= MOST_PLACES]
+    tried = [refined(sums, *first_ends(found, sums, clusters, count)) for count in starts]
+    centres = sums.means(max(tried, key=lambda ends: float(sums.gain(ends[:-1], ends[1:]).sum())))
     return np.sort(centres.astype(np.float16).astype(np.float64))
 
 
@@ -126,9 +130,9 @@ def spaced_places(found: Histogram, count: int) -> Places:
     return np.unique(np.searchsorted(share, np.linspace(0, 1, count + 1)).clip(0, len(gaps)))
 
 
-def first_ends(found: Histogram, sums: Sums, clusters: int) -> tuple[Places, Places]:
-    """The best ends (k + 1,) among spaced places, and the distances (k + 1,) of places there."""
-    places = spaced_places(found, max(PLACES_PER_CLUSTER * clusters, LEAST_PLACES))
+def first_ends(found: Histogram, sums: Sums, clusters: int, count: int) -> tuple[Places, Places]:
+    """The best ends (k + 1,) among so many spaced places, and the distances (k + 1,) of places there."""
+    places = spaced_places(found, count)
     last = len(places) - 1
     if last < clusters:
         places, last = np.arange(len(found.values) + 1), len(found.values)

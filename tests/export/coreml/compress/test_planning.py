@@ -32,7 +32,7 @@ from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import ConfigError, ExportError
 
 CASES = (Case("a red apple, 3d", 7), Case("a cat", 3))
-CANDIDATES = [RECIPES[name] for name in ("palettize-2", "palettize-4", "palettize-8", "none")]
+CANDIDATES = [RECIPES[name] for name in ("palettize-2", "palettize-4", "palettize-6", "none")]
 Errors = dict[str, dict[str, float]]
 
 
@@ -92,12 +92,12 @@ def test_predictions_are_what_the_stage_updates_with(
 def test_fewer_bits_disturb_more_and_the_module_is_put_back(bench: Bench, errors: Errors) -> None:
     assert errors.keys() == bench.layers.keys()
     for each in errors.values():
-        assert each["palettize-2"] > each["palettize-4"] > each["palettize-8"] > each["none"] == 0.0
+        assert each["palettize-2"] > each["palettize-4"] > each["palettize-6"] > each["none"] == 0.0
     assert bench.error() == 0.0
 
 
 def test_errors_of_layers_add_up_nearly(bench: Bench, errors: Errors) -> None:
-    for name in ("palettize-8", "palettize-4"):
+    for name in ("palettize-6", "palettize-4"):
         added = -10 * np.log10(sum(each[name] for each in errors.values()))
         measured = bench.together(uniform_recipes(list(bench.layers.values()), RECIPES[name]))
         assert measured == pytest.approx(added, abs=2)
@@ -116,10 +116,10 @@ def test_a_plan_beats_one_recipe_of_its_size(bench: Bench, errors: Errors) -> No
 
 def test_a_quality_that_is_asked_for_is_measured(bench: Bench, errors: Errors) -> None:
     layers = list(bench.layers.values())
-    plans = [planned(bench, layers, errors, Budget(snr_db=wanted), {}) for wanted in (15.0, 30.0)]
+    plans = [planned(bench, layers, errors, Budget(snr_db=wanted), {}) for wanted in (15.0, 25.0)]
     sizes = [bits_per_weight(layers, named({each.name: each.recipe for each in plan.layers})) for plan in plans]
     assert sizes[0] < sizes[1] < 9
-    assert plans[0].measured_snr_db >= 15 and plans[1].measured_snr_db >= 30  # type: ignore[operator]
+    assert plans[0].measured_snr_db >= 15 and plans[1].measured_snr_db >= 25  # type: ignore[operator]
 
 
 def test_budgets_that_cannot_be(bench: Bench, errors: Errors) -> None:
@@ -138,18 +138,18 @@ def test_a_plan_from_the_package_to_the_package(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("export.coreml.compress.planning.CANDIDATES", ("palettize-2", "palettize-6"))
+    monkeypatch.setattr("export.coreml.compress.planning.CANDIDATES", ("palettize-2", "palettize-4"))
     states = States.of(drawn[:1], settings)
     null = states.null_context
     assert null is not None
     part = States(states.latents[:2], states.steps[:2], states.context[:2], null[:2], states.guidance)
-    plan = make_plan(module, package, part, Budget(bits=4.5), {"cases": ["a red apple"]})
+    plan = make_plan(module, package, part, Budget(bits=3.5), {"cases": ["a red apple"]})
     plan.save(tmp_path / "plan.json")
     path = Path(shutil.copytree(package.path, tmp_path / "denoise.mlpackage"))
     found = compress_stage(path, "denoise", str(tmp_path / "plan.json"))
     wanted = {each.name: each.recipe for each in load_plan(tmp_path / "plan.json").layers}
     assert {each.name: each.recipe for each in found} == wanted
-    assert {each.recipe for each in found} == {"palettize-2", "palettize-6"}
+    assert {each.recipe for each in found} == {"palettize-2", "palettize-4"}
 
 
 def test_the_interpreter_agrees_with_the_measurement(

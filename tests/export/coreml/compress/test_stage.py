@@ -56,7 +56,7 @@ def test_every_layer_is_compared_and_gets_worse_with_fewer_bits(coreml_folder: P
     assert said == "seeded normal numbers"
     layers = layers_of(Package.open(source))
     worst = []
-    for recipe in ("palettize-8", "palettize-4"):
+    for recipe in ("int8", "palettize-4"):
         out = tmp_path / f"{recipe}.mlpackage"
         compress_package(source, out, uniform_plan("denoise", layers, find_recipe(recipe)))
         rows = compare_outputs(source, out, arrays)
