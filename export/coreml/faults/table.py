@@ -18,18 +18,25 @@ NOTED = 0.02
 
 def fault_table(report: FaultReport) -> Table:
     """The gravest operations, in the program's order, with elements by fault; the worst over all inputs."""
-    title = f"{report.package}, {report.precision}: {len(report.operations)} operations, {len(report.cases)} inputs"
-    table = Table(title=title, title_justify="left")
+    rows = shown(report)
+    kinds = [kind for kind in KINDS if any(getattr(each.counts, kind) for each in rows)]
+    table = Table(title=fault_title(report), title_justify="left", expand=True)
     for column in ("operation", "kind", "module", "largest", "at"):
         table.add_column(column, justify="right" if column == "largest" else "left", overflow="fold")
-    for kind in KINDS:
+    for kind in kinds:
         table.add_column(kind, justify="right")
-    for each in shown(report):
-        counts = [share(getattr(each.counts, kind), each.counts.elements) for kind in KINDS]
+    for each in rows:
+        counts = [share(getattr(each.counts, kind), each.counts.elements) for kind in kinds]
         largest = f"{each.counts.highest:.4g}"
         table.add_row(each.name, each.operation, each.module or "", largest, each.case, *counts)
-    table.add_row("all", "", "", "", "", *(str(report.total(kind)) for kind in KINDS), end_section=True)
     return table
+
+
+def fault_title(report: FaultReport) -> str:
+    """What was examined, and how many elements have each fault."""
+    examined = f"{report.package}, {report.precision}: {len(report.operations)} operations, {len(report.cases)} inputs"
+    totals = ", ".join(f"{kind} {report.total(kind)}" for kind in KINDS)
+    return f"{examined}\nelements: {totals}\nworth a look: {len(shown(report)) or 'none'}"
 
 
 def shown(report: FaultReport) -> list[OperationFaults]:
