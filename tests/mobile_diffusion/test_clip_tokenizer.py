@@ -15,6 +15,7 @@ from transformers import CLIPTokenizer
 
 from mobile_diffusion.clip_tokenizer import ClipTokenizer
 from mobile_diffusion.errors import CheckpointError, ConfigError, PromptError
+from tests.prompts import scripts
 
 CLIP = Path(__file__).parents[2] / "mobile_diffusion" / "clip_vocabulary"
 START, END = 49406, 49407
@@ -46,17 +47,6 @@ COLLECTED = [
 ]
 JOINED = ("👩", "👨", "🧑", "👧", "❤️", "🚀", "💻", "🏳️", "🌈", "🏽", "♀️", "🔥")
 PIECES = (*" \t\n\xa0'!.,?-_&<>|1٣½aBzéßİσ", "'s", "'LL", "n't", "<|endoftext|>", "the", "photo", "\u0301", "\u200d")
-
-
-def scripts() -> list[str]:
-    """Two strings of each block of 256 code points: a run, and characters apart."""
-    texts = []
-    for first in range(0, 0x110000, 256):
-        points = [point for point in range(first, first + 256) if point and not 0xD800 <= point <= 0xDFFF]
-        draw = random.Random(first)
-        if points:
-            texts += ["".join(map(chr, draw.sample(points, 24))), " ".join(map(chr, draw.sample(points, 12)))]
-    return texts
 
 
 def mixtures(count: int) -> list[str]:

@@ -6,8 +6,6 @@ named as in MIL.
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -87,11 +85,6 @@ def channel_affine(x: Tensor, gamma: Tensor | None, beta: Tensor | None) -> Tens
     """gamma x + beta with numbers for every channel of x (B, C, ...)."""
     x = x if gamma is None else x * of_channels(gamma, x)
     return x if beta is None else x + of_channels(beta, x)
-
-
-def count_of(x: Tensor, places: list[int]) -> int:
-    """Numbers of x along some axes."""
-    return math.prod(x.shape[place] for place in places)
 
 
 NORMALIZATION: dict[str, Operation] = {

@@ -6,6 +6,7 @@ Without a compiler the tests that need one are skipped with the reason; `apps/ru
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import json
 import shutil
 import subprocess
@@ -44,8 +45,11 @@ def require_tools(tools: Sequence[str]) -> None:
 
 
 def make(*targets: str) -> None:
-    """Build, or fail with what the compiler said."""
-    done = subprocess.run(["make", "-C", str(SOURCE), *targets], capture_output=True, text=True)
+    """Build, or fail with what the compiler said; one process of the tests at a time."""
+    (SOURCE / "build").mkdir(exist_ok=True)
+    with (SOURCE / "build" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run(["make", "-C", str(SOURCE), *targets], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
 
 

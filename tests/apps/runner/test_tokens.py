@@ -15,6 +15,7 @@ from tokenizers import AddedToken
 from mobile_diffusion.clip_tokenizer import ClipTokenizer
 from mobile_diffusion.tokenizer import MAX_CHARACTERS, Tokenizer, WordPieceTokenizer
 from tests.apps.runner.conftest import CLIP, ROOT, SOURCE, Ask
+from tests.prompts import scripts
 
 EMOJI = ROOT / "assets" / "emoji" / "tokenizer.json"
 GOLDEN = ROOT / "assets" / "golden" / "tokens.json"
@@ -42,17 +43,6 @@ COLLECTED = [
     "w" * 20_000,
 ]
 PIECES = (*" \t\n\xa0'!.,?-_&<>|1٣½aBzéßİσ", "'s", "'LL", "<|endoftext|>", "[MASK]", "the", "photo", "\u0301", "\u200d")
-
-
-def scripts() -> list[str]:
-    """Two strings of each block of 256 code points: a run, and characters apart."""
-    texts = []
-    for first in range(0, 0x110000, 256):
-        points = [point for point in range(first, first + 256) if point and not 0xD800 <= point <= 0xDFFF]
-        draw = random.Random(first)
-        if points:
-            texts += ["".join(map(chr, draw.sample(points, 24))), " ".join(map(chr, draw.sample(points, 12)))]
-    return texts
 
 
 def mixtures(count: int) -> list[str]:
