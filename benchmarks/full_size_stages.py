@@ -1,7 +1,7 @@
 """One stage at full size: lowered by us, lowered the naive way, and run against PyTorch.
 
     python benchmarks/full_size_stages.py --work /tmp/stages                      # all runtimes, about 12 minutes
-    python benchmarks/full_size_stages.py --work /tmp/stages coreml executorch
+    python benchmarks/full_size_stages.py --work /tmp/stages coreml xnnpack
 
 Stable Diffusion 1.5 at 512 pixels, with random weights: PyTorch's initialisation with seed 0, biases and norms moved by
 normal numbers times 0.1.  The naive way is what the libraries' guides say: diffusers' module (U-Net at batch 2,
@@ -181,7 +181,7 @@ def naive_onnx(module: nn.Module, example: tuple[torch.Tensor, ...], folder: Pat
     torch.onnx.export(module, example, folder / "model.onnx", dynamo=True, opset_version=OPSET, verbose=False)
 
 
-NAIVE = {"coreml": naive_coreml, "executorch": naive_executorch, "onnxruntime": naive_onnx}
+NAIVE = {"coreml": naive_coreml, "xnnpack": naive_executorch, "onnx": naive_onnx}
 
 
 @torch.inference_mode()

@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.manifest import MANIFEST, FileEntry, Manifest, RuntimeEntry, dump_manifest, read_manifest, read_paths
+from export.entries import MANIFEST, FileEntry, RuntimeEntry
+from export.manifest import Manifest, dump_manifest, read_manifest, read_paths
 from export.staging import staged_folder
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import BundleError, ConfigError, ExportError

@@ -83,6 +83,7 @@ def _artists(exported: Sequence[Exported], threads: int) -> list[Artist]:
         bundle_artist(each.bundle, runtime.name, threads)
         for each in exported
         for runtime in each.bundle.manifest.runtimes
+        if runtime.verified
     ]
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
-from export.manifest import (
-    FORMAT,
-    SCHEMA_VERSION,
+from export.entries import (
     ArtifactEntry,
     FileEntry,
-    Manifest,
     ModelEntry,
+    OperationEntry,
     ParityEntry,
     RuntimeEntry,
     ScheduleEntry,
@@ -21,6 +20,8 @@ from export.manifest import (
     TokenizerEntry,
     ToolEntry,
 )
+from export.executorch.signature import PROGRAM, Delegation, read_delegation
+from export.manifest import FORMAT, SCHEMA_VERSION, Manifest
 from export.parity.golden import INDEX
 from export.parity.report import MAX_DB, ParityReport
 from export.plan import Plan
@@ -38,11 +39,12 @@ def describe(
     model: Model | Checkpoint,
     target: Target,
     plan: Plan,
+    folder: Path,
     artifacts: Mapping[str, Mapping[str, str]],
     parity: ParityReport,
     files: tuple[FileEntry, ...],
 ) -> Manifest:
-    """The manifest of an export; `artifacts` gives for each runtime the program's path of each stage."""
+    """The manifest of an export into `folder`; `artifacts` gives for each runtime the program's path of each stage."""
     config = model.config
     return Manifest(
         format=FORMAT,
@@ -53,7 +55,7 @@ def describe(
         ),
         stages=tuple(_describe_stage(config, stage) for stage in plan.stages),
         runtimes=tuple(
-            _describe_runtime(runtime, config, plan.stages, artifacts[runtime.name], primary=number == 0)
+            _describe_runtime(runtime, config, folder, artifacts[runtime.name], primary=number == 0)
             for number, runtime in enumerate(plan.runtimes)
         ),
         schedule=_describe_schedule(config),
@@ -71,22 +73,27 @@ def _describe_stage(config: ModelConfig, name: str) -> StageEntry:
 
 
 def _describe_runtime(
-    runtime: Runtime, config: ModelConfig, stages: Iterable[str], artifacts: Mapping[str, str], primary: bool
+    runtime: Runtime, config: ModelConfig, folder: Path, artifacts: Mapping[str, str], primary: bool
 ) -> RuntimeEntry:
-    entries = (
-        ArtifactEntry(
-            stage=name,
-            path=artifacts[name],
-            method=runtime.method(name),
-            outputs=runtime.outputs(signature(config, name)),
-            precision=runtime.precision,
-            compression=runtime.compression,
-        )
-        for name in stages
-    )
+    entries = (_describe_artifact(runtime, config, folder, name, path) for name, path in artifacts.items())
     chosen = {} if runtime.options is None else runtime.options.settings()
     settings = tuple(SettingEntry(name, value) for name, value in chosen.items())
-    return RuntimeEntry(runtime.name, primary, settings, tuple(entries))
+    return RuntimeEntry(runtime.name, primary, runtime.runs_here, settings, tuple(entries))
+
+
+def _describe_artifact(runtime: Runtime, config: ModelConfig, folder: Path, stage: str, path: str) -> ArtifactEntry:
+    has_delegates = Path(path).suffix == PROGRAM
+    delegation = read_delegation(folder / path) if has_delegates else Delegation(0, {}, 0)
+    return ArtifactEntry(
+        stage=stage,
+        path=path,
+        method=runtime.method(stage),
+        outputs=runtime.outputs(signature(config, stage)),
+        precision=runtime.precision,
+        compression=runtime.compression,
+        delegates=delegation.delegates,
+        undelegated=tuple(OperationEntry(name, count) for name, count in delegation.undelegated.items()),
+    )
 
 
 def _describe_schedule(model: ModelConfig) -> ScheduleEntry:

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from export.bundle import open_bundle
 from export.draw import Artist, open_artist
+from export.entries import MANIFEST
 from export.latency.measure import read_conditions
-from export.manifest import MANIFEST
 from export.progress import Progress, part_of
 from mobile_diffusion.checkpoint import source_hash
 from mobile_diffusion.data import load_dataset

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from export.calibration import StageSamples
 from export.stages import build_stage
 from export.targets import Runtime, lower
 from mobile_diffusion.checkpoint import Checkpoint, open_source
@@ -18,14 +20,18 @@ from mobile_diffusion.errors import ExportError, MobileDiffusionError
 from mobile_diffusion.formats.options import OpenOptions
 
 
-def lower_isolated(checkpoint: Checkpoint, runtime: Runtime, stage: str, bundle: Path) -> str:
+def lower_isolated(
+    checkpoint: Checkpoint, runtime: Runtime, stage: str, bundle: Path, samples: StageSamples = ()
+) -> str:
     """Write a stage's program into a bundle folder, as `targets.lower` does, in another process.
+
+    `samples` are `ExportStage.samples`.
 
     Raises what the lowering raises, and `ExportError` when the process is killed (by a system without memory).
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    arguments = (theirs, checkpoint.request, checkpoint.options, runtime, stage, bundle)
+    arguments = (theirs, checkpoint.request, checkpoint.options, runtime, stage, bundle, samples)
     process = context.Process(target=_work, args=arguments, daemon=True)
     process.start()
     theirs.close()
@@ -47,12 +53,19 @@ def lower_isolated(checkpoint: Checkpoint, runtime: Runtime, stage: str, bundle:
 
 
 def _work(
-    answers: Connection, request: Path | str, options: OpenOptions, runtime: Runtime, stage: str, bundle: Path
+    answers: Connection,
+    request: Path | str,
+    options: OpenOptions,
+    runtime: Runtime,
+    stage: str,
+    bundle: Path,
+    samples: StageSamples,
 ) -> None:
     """What the other process does: it answers with the program's path, or with the error in one line."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent was interrupted too, and kills this process
     try:
-        answers.send(lower(runtime, build_stage(open_source(request, options), stage), bundle))
+        built = replace(build_stage(open_source(request, options), stage), samples=samples)
+        answers.send(lower(runtime, built, bundle))
     except MobileDiffusionError as error:
         answers.send(error)
     finally:

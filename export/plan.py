@@ -37,6 +37,16 @@ class Plan:
     threads: int
 
     @property
+    def compared(self) -> tuple[Runtime, ...]:
+        """The runtimes whose programs are run here and compared with PyTorch."""
+        return tuple(runtime for runtime in self.runtimes if runtime.runs_here)
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether a runtime wants inputs that were recorded while PyTorch drew."""
+        return any(runtime.options is not None and runtime.options.calibrated for runtime in self.runtimes)
+
+    @property
     def checks(self) -> tuple[str, ...]:
         """The parity checks that are made."""
         return planned_checks(self.depth, "encode_image" in self.stages)
@@ -50,11 +60,12 @@ def plan_export(
     depth: str | None = None,
     threads: int = 2,
     options: Mapping[str, RuntimeOptions] | None = None,
+    precision: str | None = None,
 ) -> Plan:
-    """The plan for a model; all runtimes of the target, and the depth that suits the model's size, unless told.
+    """The plan for a model; the target's default runtimes, and the depth that suits the model's size, unless told.
 
-    `options` are choices by the name of the runtime they are for.  Raises `ConfigError` for a runtime that the target
-    does not have or an unknown depth.
+    `options` are choices by the name of the runtime they are for; `precision` is of every runtime.  Raises
+    `ConfigError` for a runtime that the target does not have, a precision that one does not have, or an unknown depth.
     """
     if depth is not None and depth not in DEPTHS:
         raise ConfigError(f"check: expected one of {', '.join(DEPTHS)}, got {depth!r}")
@@ -65,6 +76,8 @@ def plan_export(
         runtime.chosen(given[runtime.name]) if runtime.name in given else runtime
         for runtime in _choose(target, runtimes)
     )
+    if precision is not None:
+        found = tuple(runtime.at(precision) for runtime in found)
     return Plan(found, IMAGE_STAGES if images else STAGES, chosen, large, threads)
 
 
@@ -79,4 +92,4 @@ def _choose(target: Target, names: Sequence[str]) -> tuple[Runtime, ...]:
     for name in names:
         if name not in known:
             raise ConfigError(f"runtime: expected one of {', '.join(known)} for {target.name}, got {name!r}")
-    return tuple(known[name] for name in dict.fromkeys(names)) or target.runtimes
+    return tuple(known[name] for name in dict.fromkeys(names or target.defaults))

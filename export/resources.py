@@ -51,8 +51,8 @@ class Needs:
     """What a runtime needs on this computer."""
 
     lowering: Line
-    running: Line
-    """While its program is held against PyTorch."""
+    running: Line | None
+    """While its program is held against PyTorch; None where it is not."""
     disk: float
     """Bytes in the bundle for each byte of weights in float32."""
 
@@ -63,9 +63,12 @@ NEEDS: dict[str, Needs] = {
     # 4.1 and 2.8; weights are mapped from the package while it is interpreted
     "coreml": Needs(Line(650 * MB, 1.0), Line(550 * MB, 0.0, 1.25, 1.0), 0.5),
     # 4.1 and 4.0; XNNPACK packs weights when it loads them
-    "executorch": Needs(Line(650 * MB, 1.0), Line(500 * MB, 1.0, 1.1, 0.05), 1.0),
+    "xnnpack": Needs(Line(650 * MB, 1.0), Line(500 * MB, 1.0, 1.1, 0.05), 1.0),
+    # as XNNPACK; run nowhere
+    "vulkan": Needs(Line(650 * MB, 1.0), None, 1.0),
+    "qnn": Needs(Line(650 * MB, 1.0), None, 0.5),
     # 3.9 and 6.0; ONNX Runtime packs weights when it loads them, beside 1.1 GB that ExecuTorch's run before it has left
-    "onnxruntime": Needs(Line(550 * MB, 1.0), Line(1500 * MB, 1.0, 1.7, 1.05), 1.0),
+    "onnx": Needs(Line(550 * MB, 1.0), Line(1500 * MB, 1.0, 1.7, 1.05), 1.0),
 }
 REFERENCE = Line(550 * MB, 1.0, 1.35, 0.05)
 """PyTorch: 4.0 GB for denoise."""
@@ -89,9 +92,10 @@ def estimate(cost: StageCost, runtime: Runtime, held: int = 0) -> Estimate:
     title = runtime.title.partition(" (")[0]
     works = {
         f"lower {cost.name} for {title}": needs.lowering.at(cost),
-        f"run {cost.name} with {title}": needs.running.at(cost),
         f"run {cost.name} with PyTorch": REFERENCE.at(cost),
     }
+    if needs.running is not None:
+        works[f"run {cost.name} with {title}"] = needs.running.at(cost)
     work = max(works, key=lambda name: works[name])
     return Estimate(work, works[work] + held, int(needs.disk * cost.weight_bytes["fp32"]))
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.bundle import Bundle, check_replaceable, open_bundle, write_bundle
+from export.calibration import Samples, StageSamples, collect
 from export.describe import describe
 from export.isolation import lower_isolated
 from export.latency.measure import BUDGET_S, LatencyReport, measure_latency
@@ -83,7 +84,7 @@ def export_target(
     chosen = plan or plan_export(source.config, target)
     check_resources(estimate_export(source.config, chosen), out)
     with write_bundle(
-        out, lambda folder, files: describe(source, target, chosen, parts.artifacts, parts.parity, files), force
+        out, lambda folder, files: describe(source, target, chosen, folder, parts.artifacts, parts.parity, files), force
     ) as folder:
         parts = _fill(source, target, chosen, folder, cases, progress)
     progress(f"{target.title}: written to {out}", 1.0)
@@ -111,7 +112,8 @@ def _fill(
     source: Source, target: Target, plan: Plan, folder: Path, cases: Sequence[Case], progress: Progress
 ) -> _Parts:
     """Everything of a bundle but the manifest."""
-    artifacts = _lower_all(source, target, plan, folder, progress)
+    samples = calibrate(source, plan, target, progress) if plan.calibrated else {}
+    artifacts = _lower_all(source, target, plan, samples, folder, progress)
     source.tokenizer.save(folder / TOKENIZER_FILE)
     progress(f"{target.title}: drawing with PyTorch", _LOWERED)
     reference = open_reference(source, plan)
@@ -120,11 +122,12 @@ def _fill(
     write_golden(folder, trajectories)
     runners = [
         (runtime, load_runner(runtime, folder, artifacts[runtime.name], plan.threads, plan.large))
-        for runtime in plan.runtimes
+        for runtime in plan.compared
     ]
     part = part_of(progress, _RECORDED, _COMPARED - _RECORDED)
     parity, pictures = compare_runners(runners, trajectories, settings, update, plan.depth, part)
-    parity.require()
+    if plan.compared:
+        parity.require()
     progress(f"{target.title}: timing", _COMPARED)
     timed = [reference, *(runner for _, runner in runners)]
     latency = measure_latency(timed, trajectories[0], settings, LARGE_BUDGET_S if plan.large else BUDGET_S)
@@ -133,22 +136,33 @@ def _fill(
     return _Parts(artifacts, parity, latency)
 
 
+def calibrate(source: Source, plan: Plan, target: Target, progress: Progress = silent) -> Samples:
+    """The inputs of every stage while PyTorch draws the calibration's prompts."""
+    progress(f"{target.title}: drawing with PyTorch to calibrate", 0.0)
+    reference = open_reference(source, plan)
+    samples = collect(reference, source.tokenizer, DrawSettings.of(source.config))
+    release(reference)
+    return samples
+
+
 def _lower_all(
-    source: Source, target: Target, plan: Plan, folder: Path, progress: Progress
+    source: Source, target: Target, plan: Plan, samples: Samples, folder: Path, progress: Progress
 ) -> dict[str, dict[str, str]]:
     """Lower every stage for every runtime into `folder`; gives the programs' paths for each runtime."""
     artifacts: dict[str, dict[str, str]] = {runtime.name: {} for runtime in plan.runtimes}
     pairs = [(runtime, stage) for runtime in plan.runtimes for stage in plan.stages]
     for number, (runtime, stage) in enumerate(pairs):
         progress(f"{target.title}: lowering {stage} for {runtime.title}", _LOWERED * number / len(pairs))
-        artifacts[runtime.name][stage] = _lower_one(source, plan, runtime, stage, folder)
+        artifacts[runtime.name][stage] = _lower_one(source, plan, runtime, stage, folder, samples.get(stage, ()))
     return artifacts
 
 
-def _lower_one(source: Source, plan: Plan, runtime: Runtime, stage: str, folder: Path) -> str:
+def _lower_one(
+    source: Source, plan: Plan, runtime: Runtime, stage: str, folder: Path, samples: StageSamples
+) -> str:
     if plan.large and isinstance(source, Checkpoint):
-        return lower_isolated(source, runtime, stage, folder)
-    return lower(runtime, build_stage(source, stage), folder)
+        return lower_isolated(source, runtime, stage, folder, samples)
+    return lower(runtime, replace(build_stage(source, stage), samples=samples), folder)
 
 
 def open_reference(source: Source, plan: Plan) -> Runner:

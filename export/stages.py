@@ -70,6 +70,8 @@ class ExportStage:
     module: nn.Module
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    samples: tuple[Mapping[str, Tensor], ...] = ()
+    """Inputs that PyTorch was given while it drew, for lowerings that find scales on them (calibration.py)."""
 
     def example(self) -> dict[str, Tensor]:
         """Zeros of every input's dtype and shape, in order: the keyword arguments that a tracer is given."""

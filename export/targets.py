@@ -1,6 +1,6 @@
 """The phones we export for: a plain dictionary.
 
-A target is a list of runtimes, the first of which is its primary one; a runtime says how its programs are
+A target is a list of runtimes, of which some are its defaults; a runtime says how its programs are
 made, where they lie in the bundle and which runner loads them.  Adding one is adding an entry.  Lowerings and
 runners are imported when they are called, so naming a target costs nothing.
 """
@@ -8,14 +8,16 @@ runners are imported when they are called, so naming a target costs nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from export.bundle import Bundle
 from export.coreml.options import CoreMLOptions
-from export.manifest import RuntimeEntry
+from export.entries import RuntimeEntry
+from export.executorch.options import QnnOptions, VulkanOptions, XnnpackOptions
+from export.onnx.options import OnnxOptions
 from export.runners import Runner
 from export.runners.protocol import check_stage
 from export.runners.sequential import SequentialRunner
@@ -30,8 +32,16 @@ class RuntimeOptions(Protocol):
     """What a user chooses for one runtime; its lowering is given it."""
 
     @property
+    def precision(self) -> str:
+        """Arithmetic inside."""
+
+    @property
     def compression_name(self) -> str:
         """How weights are stored, for the manifest; "none" as they are."""
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the lowering wants `ExportStage.samples`."""
 
     def settings(self) -> Mapping[str, str]:
         """What an app has to know of the choices."""
@@ -47,7 +57,7 @@ class Runtime:
     lowering: str
     """Module with `lower(stage, folder)`, or with the options as third, giving the program's relative path."""
     runner: str
-    """`module:class` of the runner that loads the programs on this machine."""
+    """`module:class` of the runner that loads the programs on this machine; "" where none can."""
     folder: str
     """Where in the bundle the programs lie; "" for its root."""
     precision: str
@@ -74,7 +84,19 @@ class Runtime:
 
     def chosen(self, options: RuntimeOptions) -> Runtime:
         """This runtime with a user's choices."""
-        return replace(self, options=options, compression=options.compression_name)
+        return replace(self, options=options, precision=options.precision, compression=options.compression_name)
+
+    def at(self, precision: str) -> Runtime:
+        """This runtime with other arithmetic; raises `ConfigError` with the choices if it has not that one."""
+        options: Any = self.options
+        if options is None or "precision" not in {field.name for field in fields(options)}:
+            raise ConfigError(f"precision: expected {self.precision} for {self.name}, got {precision!r}")
+        return self.chosen(replace(options, precision=precision))
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether its programs can be run on this machine; others are lowered, and compared with nothing."""
+        return bool(self.runner)
 
     def method(self, stage: str) -> str:
         """The function to call inside the stage's program."""
@@ -92,11 +114,13 @@ class Target:
     name: str
     title: str
     runtimes: tuple[Runtime, ...]
-    """The first is the primary one."""
+    """Those that it has."""
+    defaults: tuple[str, ...]
+    """Names of those that are exported unless others are asked for; the first is the primary one."""
 
 
-EXECUTORCH = Runtime(
-    name="executorch",
+XNNPACK = Runtime(
+    name="xnnpack",
     title="ExecuTorch",
     lowering="export.executorch.lower",
     runner="export.runners.executorch:ExecuTorchRunner",
@@ -107,9 +131,38 @@ EXECUTORCH = Runtime(
     tools=("executorch", "torchao"),
     extra="export",
     unverified="ran on this computer's processor with XNNPACK; no Android phone, GPU or NPU was used",
+    options=XnnpackOptions(),
+)
+VULKAN = Runtime(
+    name="vulkan",
+    title="ExecuTorch (Vulkan)",
+    lowering="export.executorch.vulkan",
+    runner="",
+    folder="vulkan",
+    precision="fp32",
+    named_methods=True,
+    renames_outputs=False,
+    tools=("executorch",),
+    extra="export",
+    unverified="was lowered, but not run: there is no Vulkan runtime of ExecuTorch for this computer, and no phone",
+    options=VulkanOptions(),
+)
+QNN = Runtime(
+    name="qnn",
+    title="ExecuTorch (QNN)",
+    lowering="export.executorch.qnn",
+    runner="",
+    folder="qnn",
+    precision="fp16",
+    named_methods=True,
+    renames_outputs=False,
+    tools=("executorch",),
+    extra="export",
+    unverified="was lowered, but not run: Qualcomm's NPU is only in phones",
+    options=QnnOptions(),
 )
 ONNX = Runtime(
-    name="onnxruntime",
+    name="onnx",
     title="ONNX Runtime",
     lowering="export.onnx.lower",
     runner="export.runners.onnxruntime:OnnxRuntimeRunner",
@@ -120,6 +173,7 @@ ONNX = Runtime(
     tools=("onnx", "onnxsim", "onnxruntime", "onnxscript"),
     extra="export",
     unverified="ran on this computer's processor; no Android phone, GPU or NPU was used",
+    options=OnnxOptions(),
 )
 COREML = Runtime(
     name="coreml",
@@ -155,8 +209,8 @@ TORCH = Runtime(
 """The reference; not a runtime of any phone."""
 
 TARGETS: dict[str, Target] = {
-    "ios": Target("ios", "iOS", (COREML,)),
-    "android": Target("android", "Android", (EXECUTORCH, ONNX)),
+    "ios": Target("ios", "iOS", (COREML,), ("coreml",)),
+    "android": Target("android", "Android", (XNNPACK, VULKAN, QNN, ONNX), ("xnnpack", "onnx")),
 }
 RUNTIMES: dict[str, Runtime] = {runtime.name: runtime for target in TARGETS.values() for runtime in target.runtimes}
 
@@ -190,7 +244,12 @@ def lower(runtime: Runtime, stage: ExportStage, bundle: Path) -> str:
 def load_runner(
     runtime: Runtime, folder: Path, artifacts: Mapping[str, str], threads: int, one_at_a_time: bool = False
 ) -> Runner:
-    """Load the programs that `lower` wrote: all at once, or each when it is asked for."""
+    """Load the programs that `lower` wrote: all at once, or each when it is asked for.
+
+    Raises `ConfigError` for a runtime that is not for this machine.
+    """
+    if not runtime.runs_here:
+        raise ConfigError(f"runtime: expected one that can run here, got {runtime.name}: it {runtime.unverified}")
     module, name = runtime.runner.split(":")
     load = getattr(_load(module, runtime), name).load
     if not one_at_a_time:
@@ -208,7 +267,7 @@ def open_runner(bundle: Bundle, name: str | None, threads: int) -> tuple[Runtime
     entry: RuntimeEntry = bundle.runtime(name)
     if entry.name not in RUNTIMES:
         raise ConfigError(f"{bundle.path}: expected a runtime of {', '.join(RUNTIMES)}, got {entry.name!r}")
-    runtime = replace(RUNTIMES[entry.name], compression=entry.compression)
+    runtime = replace(RUNTIMES[entry.name], precision=entry.precision, compression=entry.compression)
     large = sum(file.size for file in bundle.manifest.files) > LARGE_BUNDLE
     return runtime, load_runner(runtime, bundle.path, bundle.artifacts(entry), threads, large)
 

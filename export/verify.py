@@ -13,7 +13,8 @@ from pathlib import Path
 import jsonschema
 
 from export.bundle import Bundle, open_bundle
-from export.manifest import MANIFEST, schema
+from export.entries import MANIFEST
+from export.manifest import schema
 from export.parity.golden import read_golden
 from export.parity.report import ParityReport, merge
 from export.parity.trajectories import Trajectory, Update
@@ -48,7 +49,7 @@ def verify_bundle(
     reports = []
     if checkpoint is not None:
         reports.append(_verify_checkpoint(bundle, checkpoint, options, trajectories, threads))
-    runners = [open_runner(bundle, entry.name, threads) for entry in bundle.manifest.runtimes]
+    runners = [open_runner(bundle, entry.name, threads) for entry in bundle.manifest.runtimes if entry.verified]
     part = part_of(progress, _OPENED, 1 - _OPENED)
     report, _ = compare_runners(
         runners, trajectories, bundle.settings(), update_of(bundle), depth_of(bundle, trajectories), part

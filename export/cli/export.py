@@ -36,6 +36,13 @@ Depth = Annotated[
 ]
 
 COREML_PANEL = "Core ML"
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        help="Arithmetic: fp32 by default; xnnpack also has fp16, int8, int8-dynamic and int4-dynamic, vulkan fp16, "
+        "onnx int8."
+    ),
+]
 ComputeUnits = Annotated[
     str,
     typer.Option(
@@ -102,16 +109,23 @@ def android(
     force: Force = False,
     image_to_image: Images = False,
     runtime: RuntimeNames = None,
+    precision: Precision = None,
     check: Depth = None,
     threads: Threads = 2,
 ) -> None:
     """Export an Android bundle: ExecuTorch programs and ONNX models, compared with PyTorch.
 
+    Runtimes: xnnpack (ExecuTorch on the processor), onnx (ONNX Runtime), vulkan (ExecuTorch on the GPU, lowered but
+    not run here), qnn (Qualcomm's NPU, where its SDK is installed). The first is the one that the app uses.
+
     Example:
 
-        python -m export android assets/emoji --out build/android --force
+        python -m export android assets/emoji --out build/android --force --runtime xnnpack --precision int8
     """
-    export(checkpoint, options, "android", out, force, image_to_image, runtime or [], check, threads, {})
+    choices: dict[str, RuntimeOptions] = {}
+    export(
+        checkpoint, options, "android", out, force, image_to_image, runtime or [], check, threads, choices, precision
+    )
 
 
 def export(
@@ -125,6 +139,7 @@ def export(
     depth: str | None,
     threads: int,
     choices: Mapping[str, RuntimeOptions],
+    precision: str | None = None,
 ) -> None:
     """Export a target and show its tables."""
     from export.parity.report import parity_table
@@ -138,7 +153,7 @@ def export(
     with progress_bar() as progress:
         progress(f"opening {checkpoint}", 0.0)
         source = open_source(checkpoint, options)
-        plan = plan_export(source.config, find_target(target), runtimes, images, depth, threads, choices)
+        plan = plan_export(source.config, find_target(target), runtimes, images, depth, threads, choices, precision)
         exported = export_target(source, find_target(target), out, force, plan=plan, progress=progress)
     console = results()
     console.print(parity_table(exported.parity))

@@ -32,6 +32,8 @@ class CoreMLOptions:
     """Megabytes of weights from which `denoise` is cut into chunks; 0 leaves it whole."""
     pixel_buffer: bool = False
     """Whether `decode_image` gives the picture as an image that an app shows as it is."""
+    precision = "fp16"
+    calibrated = False
 
     def __post_init__(self) -> None:
         for name, choices in (("compute_units", COMPUTE_UNITS), ("deployment_target", DEPLOYMENT_TARGETS)):

@@ -8,37 +8,24 @@ The lowering itself is upstream's, made quick (passes.py) and without copies of 
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from executorch.backends.xnnpack.utils.configs import get_transform_passes, get_xnnpack_edge_compile_config
 from executorch.exir import ExecutorchProgramManager, to_edge_transform_and_lower
 from torch.export import ExportedProgram
 
+from export.executorch.options import XnnpackOptions
 from export.executorch.passes import Partitioner, decompose, quick_passes
+from export.executorch.signature import Delegation, write_signature
 from export.executorch.weights import deferred_weights
 from export.rewrites.xnnpack import rewrite
 from export.stages import ExportStage
 from mobile_diffusion.errors import ExportError
 
 
-@dataclass(frozen=True)
-class Delegation:
-    """How one method is divided between XNNPACK and ExecuTorch's portable kernels."""
-
-    delegates: int
-    """Subgraphs that XNNPACK runs; one is best."""
-    undelegated: dict[str, int]
-    """Operations outside of them, and how often each occurs."""
-    planned_bytes: int
-    """Memory for what the delegates and those operations hand to one another, inputs and outputs included."""
-
-
-def lower(stage: ExportStage, folder: Path) -> str:
+def lower(stage: ExportStage, folder: Path, options: XnnpackOptions | None = None) -> str:
     """Write `<stage>.pte` and `<stage>.json` into `folder`; gives the former's relative path.
 
     The stage's weights are referred to until they are written: they must not change meanwhile.
@@ -52,7 +39,7 @@ def lower(stage: ExportStage, folder: Path) -> str:
         path = folder / f"{stage.name}.pte"
         with path.open("wb") as file:
             program.write_to_file(file)
-    path.with_suffix(".json").write_text(json.dumps(_signature(stage, delegation), indent=2) + "\n", encoding="utf-8")
+    write_signature(path, stage, delegation)
     return path.name
 
 
@@ -85,12 +72,3 @@ def count_operations(program: ExportedProgram) -> Counter[str]:
     for idle in ("getitem", "alloc"):  # takes an output of a delegate; names planned memory
         names.pop(idle, None)
     return names
-
-
-def _signature(stage: ExportStage, delegation: Delegation) -> dict[str, Any]:
-    return {
-        "stage": stage.name,
-        "inputs": [asdict(spec) for spec in stage.inputs],
-        "outputs": [asdict(spec) for spec in stage.outputs],
-        "delegation": asdict(delegation),
-    }

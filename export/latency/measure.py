@@ -30,7 +30,12 @@ Inputs = Mapping[str, Mapping[str, np.ndarray]]
 
 KINDS = {"runtime": "runtime", "interpreter": "interpreted: not a device time"}
 """`RunnerLatency.kind`, and what a table says of it."""
-PACKAGES = {"coreml-interpreter": "coremltools", "coreml-native": "coremltools"}
+PACKAGES = {
+    "xnnpack": "executorch",
+    "onnx": "onnxruntime",
+    "coreml-interpreter": "coremltools",
+    "coreml-native": "coremltools",
+}
 """Package whose version is recorded for a runner, where it has not the runner's name."""
 WARMUP, RUNS = 2, 10
 BUDGET_S = 30.0

@@ -21,6 +21,7 @@ import torch
 from onnxscript import ir
 
 from export.onnx import OUTPUTS_KEY
+from export.onnx.options import OnnxOptions
 from export.onnx.weights import detach, save
 from export.stages import ExportStage, program_outputs
 from mobile_diffusion.errors import ExportError
@@ -32,7 +33,7 @@ FORBIDDEN = frozenset({"Sin", "Cos"})
 """The schedule is a table: a sinusoid in a graph means that a time embedding is computed on the phone."""
 
 
-def lower(stage: ExportStage, folder: Path) -> str:
+def lower(stage: ExportStage, folder: Path, options: OnnxOptions | None = None) -> str:
     """Write `<stage>.onnx` into `folder`, and `<stage>.onnx.data` if it is large; gives the former's relative path.
 
     Raises `ExportError` when the stage cannot be converted, or the model that was written is not a valid one.

@@ -68,7 +68,7 @@ def render(
         steps=model.schedule.steps,
         guidance=trajectories[0].guidance,
         plan=plan,
-        titles=[TORCH.title, *(runtime.title for runtime in plan.runtimes)],
+        titles=[TORCH.title, *(runtime.title for runtime in plan.compared)],
         pictures=[_picture_row(plan, trajectory, pictures) for trajectory in trajectories],
         parity=parity,
         parity_columns=PARITY_COLUMNS,
@@ -82,11 +82,11 @@ def render(
 
 def _picture_row(plan: Plan, trajectory: Trajectory, pictures: Pictures) -> dict[str, Any]:
     images = [trajectory.image]
-    images += [pictures[runtime.name, str(trajectory.case)] for runtime in plan.runtimes]
+    images += [pictures[runtime.name, str(trajectory.case)] for runtime in plan.compared]
     return {"label": str(trajectory.case), "uris": [png_uri(image) for image in images]}
 
 
 def _limits(plan: Plan, guidance: float) -> list[tuple[str, Any]]:
     """The limits of every grade and check of the plan."""
-    grades = dict.fromkeys(runtime.grade for runtime in plan.runtimes)
+    grades = dict.fromkeys(runtime.grade for runtime in plan.compared)
     return [(name, limit) for name in grades for check in plan.checks for limit in limits(name, check, guidance)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import weakref
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from export.executorch.signature import read_signature
 from export.runners.protocol import check_arrays, check_stage
 from export.stages import TensorSpec
 from mobile_diffusion.errors import ExportError
@@ -36,7 +36,7 @@ class ExecuTorchRunner:
 
     methods: Mapping[str, Method]
     threads: int
-    name: ClassVar[str] = "executorch"
+    name: ClassVar[str] = "xnnpack"
 
     @classmethod
     def load(cls, folder: Path, artifacts: Mapping[str, str], threads: int = 2) -> ExecuTorchRunner:
@@ -86,22 +86,7 @@ def _open(path: Path, stage: str) -> Method:
         method = program.load_method(stage)
     except (RuntimeError, KeyError) as error:
         raise ExportError(f"{path}: expected an ExecuTorch program of {stage}: {error}; export it again") from error
-    return Method(method.execute, *read_signature(path.with_suffix(".json"), stage), (program, method))
-
-
-def read_signature(path: Path, stage: str) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """Inputs and outputs that the lowering wrote beside a program; raises `ExportError` when they do not fit."""
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-        if known["stage"] != stage:
-            raise ValueError(f"the stage {known['stage']}")
-        return tuple(map(_spec, known["inputs"])), tuple(map(_spec, known["outputs"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ExportError(f"{path}: expected the signature of {stage}: {error!r}; export it again") from error
-
-
-def _spec(entry: Mapping[str, Any]) -> TensorSpec:
-    return TensorSpec(entry["name"], entry["dtype"], tuple(entry["shape"]))
+    return Method(method.execute, *read_signature(path, stage), (program, method))
 
 
 @contextmanager

@@ -35,7 +35,7 @@ class OnnxRuntimeRunner:
 
     sessions: Mapping[str, Session]
     threads: int
-    name: ClassVar[str] = "onnxruntime"
+    name: ClassVar[str] = "onnx"
 
     @classmethod
     def load(cls, folder: Path, artifacts: Mapping[str, str], threads: int = 2) -> OnnxRuntimeRunner:

@@ -16,7 +16,7 @@ class Runner(Protocol):
 
     @property
     def name(self) -> str:
-        """For tables: "torch", "executorch", "onnxruntime", ..."""
+        """For tables: "torch", "xnnpack", "onnx", ..."""
 
     def run(self, stage: str, **arrays: np.ndarray) -> dict[str, np.ndarray]:
         """The outputs of one stage by name; raises `ExportError` unless `arrays` are exactly its inputs."""

@@ -99,7 +99,7 @@ def executorch_folder(tiny_stages: Mapping[str, ExportStage], tmp_path_factory: 
     """A folder with the three .pte files, lowered once."""
     from export.executorch.lower import lower
 
-    folder = tmp_path_factory.mktemp("executorch")
+    folder = tmp_path_factory.mktemp("xnnpack")
     for stage in tiny_stages.values():
         lower(stage, folder)
     return folder

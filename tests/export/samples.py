@@ -5,12 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from export.bundle import write_bundle
-from export.manifest import (
-    FORMAT,
-    SCHEMA_VERSION,
+from export.entries import (
     ArtifactEntry,
     FileEntry,
-    Manifest,
     ModelEntry,
     ParityEntry,
     RuntimeEntry,
@@ -20,6 +17,7 @@ from export.manifest import (
     TokenizerEntry,
     ToolEntry,
 )
+from export.manifest import FORMAT, SCHEMA_VERSION, Manifest
 from export.stages import STAGES, TensorSpec
 
 FILES = {
@@ -38,14 +36,16 @@ FILES = {
 def sample_manifest(files: tuple[FileEntry, ...]) -> Manifest:
     """A manifest that fits FILES."""
     tensor = TensorSpec("latents", "float32", (1, 4, 2, 2))
-    artifacts = tuple(ArtifactEntry(stage, f"{stage}.mlpackage", "main", ("out",), "fp16", "none") for stage in STAGES)
+    artifacts = tuple(
+        ArtifactEntry(stage, f"{stage}.mlpackage", "main", ("out",), "fp16", "none", 0, ()) for stage in STAGES
+    )
     return Manifest(
         format=FORMAT,
         schema_version=SCHEMA_VERSION,
         target="ios",
         model=ModelEntry("tiny", "MIT", 16, 24, ("lora style.safetensors at 0.8",), "0" * 64),
         stages=tuple(StageEntry(stage, (tensor,), (tensor,)) for stage in STAGES),
-        runtimes=(RuntimeEntry("coreml", True, (SettingEntry("compute_units", "CPU_AND_NE"),), artifacts),),
+        runtimes=(RuntimeEntry("coreml", True, True, (SettingEntry("compute_units", "CPU_AND_NE"),), artifacts),),
         schedule=ScheduleEntry(
             solver="ddim",
             prediction="v",

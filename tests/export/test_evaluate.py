@@ -133,7 +133,7 @@ def test_bundle_has_the_figures_of_its_checkpoint(
     [
         (("--count", "1"), "count: expected 2 or more"),
         (("--training", "absent.json"), "absent.json: expected the settings of a training run"),
-        (("--runtime", "onnxruntime"), "expected a --bundle"),
+        (("--runtime", "onnx"), "expected a --bundle"),
     ],
 )
 def test_refusals_are_one_line(

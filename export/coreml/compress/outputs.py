@@ -21,7 +21,7 @@ from export.coreml.archive import Package
 from export.coreml.compress.layers import layers_of
 from export.coreml.interpret import Instruction, Observer, Program
 from export.coreml.structure import signature
-from export.manifest import MANIFEST
+from export.entries import MANIFEST
 from export.parity.golden import read_golden
 from export.parity.metrics import snr_db
 from export.parity.trajectories import Trajectory, latents_of, step_inputs

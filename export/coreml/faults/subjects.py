@@ -18,7 +18,7 @@ from export.coreml.faults.graph import step_count
 from export.coreml.faults.provoke import Arrays, Contexts, Filling, Tokens
 from export.coreml.interpret import Program
 from export.coreml.structure import signature
-from export.manifest import MANIFEST
+from export.entries import MANIFEST
 from export.stages import IMAGE_STAGES, ExportStage, build_stage
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.errors import ConfigError

@@ -34,8 +34,8 @@ from export.coreml.mac.record import (
 )
 from export.coreml.mac.surface import CoreML, open_core_ml, read_system
 from export.coreml.options import COMPUTE_UNITS
+from export.entries import MANIFEST
 from export.latency.measure import Inputs, recorded_inputs, time_runner
-from export.manifest import MANIFEST
 from export.parity.metrics import snr_db
 from export.parity.trajectories import Trajectory
 from export.progress import Progress, silent

@@ -86,7 +86,7 @@ def test_generate_with_pytorch_and_with_every_runtime(
         result = command("generate", "a red apple, 3d", "--seed", "7", "-o", str(out), "--threads", "1", *way)
         assert result.status == 0, result.err
         pictures[name] = np.asarray(Image.open(out)).astype(int)
-    assert set(pictures) == {"torch", "coreml", "executorch", "onnxruntime"}
+    assert set(pictures) == {"torch", "coreml", "xnnpack", "onnx"}
     for name, picture in pictures.items():
         assert np.abs(picture - pictures["torch"]).max() <= (8 if name == "coreml" else 1)
     assert sorted(os.listdir(tmp_path)) == sorted(f"{name}.png" for name in ways)

@@ -26,9 +26,9 @@ LIMIT_DB = 80.0
 Inputs = Callable[..., dict[str, np.ndarray]]
 
 
-SUFFIXES = {"executorch": ".pte", "onnxruntime": ".onnx"}
-LOWERINGS = {"executorch": lower_executorch, "onnxruntime": lower_onnx}
-LOADERS: dict[str, Callable[..., Runner]] = {"executorch": ExecuTorchRunner.load, "onnxruntime": OnnxRuntimeRunner.load}
+SUFFIXES = {"xnnpack": ".pte", "onnx": ".onnx"}
+LOWERINGS = {"xnnpack": lower_executorch, "onnx": lower_onnx}
+LOADERS: dict[str, Callable[..., Runner]] = {"xnnpack": ExecuTorchRunner.load, "onnx": OnnxRuntimeRunner.load}
 
 
 @pytest.fixture(scope="module", params=list(LOADERS))
@@ -38,7 +38,7 @@ def runtime(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def folder(runtime: str, request: pytest.FixtureRequest) -> Path:
-    return Path(request.getfixturevalue({"executorch": "executorch_folder"}.get(runtime, "onnx_folder")))
+    return Path(request.getfixturevalue({"xnnpack": "executorch_folder"}.get(runtime, "onnx_folder")))
 
 
 @pytest.fixture(scope="module")

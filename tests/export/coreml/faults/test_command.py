@@ -15,7 +15,8 @@ from export.bundle import write_bundle
 from export.cli.main import build_app
 from export.coreml.faults.report import KINDS
 from export.coreml.faults.subjects import subjects
-from export.manifest import FileEntry, Manifest, TokenizerEntry
+from export.entries import FileEntry, TokenizerEntry
+from export.manifest import Manifest
 from export.stages import ExportStage
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.errors import ConfigError, ExportError

@@ -1,0 +1,56 @@
+"""Inputs of every stage, recorded while PyTorch draws: what static quantization finds its scales on.
+
+The prompts and seeds are others than those of the parity checks, so that a program is not judged on what it was
+calibrated with.  Every step of the schedule takes part, because the sizes of activations change from the first to the
+last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from export.parity.trajectories import Case, Trajectory, latents_of, record, step_inputs
+from export.runners import Runner
+from mobile_diffusion.drawing import DrawSettings
+from mobile_diffusion.tokenizer import Tokenizer
+
+StageSamples = tuple[Mapping[str, Tensor], ...]
+"""Inputs of one stage by name, a mapping a call."""
+Samples = Mapping[str, StageSamples]
+"""Those of every stage."""
+
+CALIBRATION_CASES = (
+    Case("a grinning face", 101),
+    Case("a green tree on a hill, drawn in 3d", 102),
+    Case("a yellow taxi", 103),
+    Case("a bowl of noodles, flat", 104),
+    Case("blue heart", 105),
+    Case("a dog playing with a ball in the park at sunset", 106),
+)
+
+
+def collect(
+    reference: Runner, tokenizer: Tokenizer, settings: DrawSettings, cases: Sequence[Case] = CALIBRATION_CASES
+) -> Samples:
+    """What each stage is given while `reference` draws `cases`, at all steps with the default guidance."""
+    drawn = [record(reference, tokenizer, settings, case) for case in cases]
+    return {
+        "encode_text": tuple(_tensors(inputs) for each in drawn for inputs in each.prompts.values()),
+        "denoise": tuple(_tensors(inputs) for each in drawn for inputs in _steps(each, settings)),
+        "decode_image": tuple(_tensors({"latents": latents_of(each.states[-1:], settings)}) for each in drawn),
+        "encode_image": tuple(_tensors({"image": each.image}) for each in drawn),
+    }
+
+
+def _steps(drawn: Trajectory, settings: DrawSettings) -> Iterator[Mapping[str, np.ndarray]]:
+    for step in range(drawn.steps):
+        state = drawn.states[step : step + 1]
+        yield step_inputs(drawn, settings, drawn.contexts, state, drawn.first + step)
+
+
+def _tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}

@@ -1,0 +1,34 @@
+"""What a user of the ONNX models chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mobile_diffusion.errors import ConfigError
+
+PRECISIONS = ("fp32", "int8")
+
+
+@dataclass(frozen=True)
+class OnnxOptions:
+    """Choices for ONNX Runtime."""
+
+    precision: str = "fp32"
+    """One of PRECISIONS."""
+    compression_name = "none"
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ConfigError(
+                f"precision: expected one of {', '.join(PRECISIONS)} for onnx, got {self.precision!r}"
+            )
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether lowering wants recorded inputs: scales of activations are found on them."""
+        return self.precision == "int8"
+
+    def settings(self) -> Mapping[str, str]:
+        """Nothing that an app has to know."""
+        return {}
