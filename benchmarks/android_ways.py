@@ -28,7 +28,7 @@ class Way:
     """One way to run a stage."""
 
     title: str
-    make: Callable[[ExportStage, Path], None] | None
+    make: Callable[[ExportStage, Path], object] | None
     """Writes the stage into a folder; None where the module itself is run."""
     open: Callable[[ExportStage, Path, Arrays, int], Run]
     """Stage, the folder, inputs in order, threads."""
@@ -37,15 +37,19 @@ class Way:
 
 
 @torch.no_grad()
-def make_naive(stage: ExportStage, folder: Path) -> None:
-    """Export, lower to XNNPACK with its defaults, write."""
+def make_naive(stage: ExportStage, folder: Path) -> tuple[int, dict[str, int]]:
+    """Export, lower to XNNPACK with its defaults, write; gives the number of delegates, and what is outside of them."""
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
+
+    from export.executorch.lower import inspect
 
     program = torch.export.export(stage.module, (), stage.example())
     lowered = to_edge_transform_and_lower({stage.name: program}, partitioner=[XnnpackPartitioner()]).to_executorch()
     with (folder / f"{stage.name}.pte").open("wb") as file:
         lowered.write_to_file(file)
+    found = inspect(lowered, stage.name)
+    return found.delegates, found.undelegated
 
 
 def make_ours(stage: ExportStage, folder: Path) -> None:

@@ -129,8 +129,8 @@ class Autoencoder(nn.Module):
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Images (B, 3, H, W) in [-1, 1] -> mean and log variance, each (B, C, H/factor, W/factor)."""
-        mean, log_variance = self.quant_conv(self.encoder(images)).chunk(2, dim=1)
-        return mean, log_variance.clamp(-30.0, 20.0)
+        moments, channels = self.quant_conv(self.encoder(images)), self.config.latent_channels
+        return moments[:, :channels], moments[:, channels:].clamp(-30.0, 20.0)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Unscaled latents (B, C, h, w) -> images (B, 3, H, W), about [-1, 1]."""
