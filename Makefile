@@ -7,7 +7,7 @@ MODEL := assets/emoji
 # The tests run in a process a core; their networks are small, so one thread each is enough.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=logical --dist=loadfile
 
-.PHONY: demo test test-full lint data train clean
+.PHONY: demo test test-full lint data train android-tables clean
 
 demo: $(INSTALLED)
 	$(BIN)/mobile-diffusion demo --model $(MODEL) --build build
@@ -21,6 +21,15 @@ test-full: $(INSTALLED) lint
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# Every table of docs/android.md, measured anew: on a quiet machine, about an hour; OpenVINO is only compared with.
+android-tables: $(INSTALLED)
+	$(BIN)/python -m pip install --disable-pip-version-check -q openvino==2026.4.1
+	$(BIN)/python benchmarks/android_speed.py
+	$(BIN)/python benchmarks/android_delegation.py --work build/delegation --naive
+	$(BIN)/python benchmarks/android_precisions.py
+	$(BIN)/python benchmarks/android_memory.py
+	$(BIN)/python benchmarks/android_tables.py
 
 data: $(INSTALLED)
 	$(BIN)/mobile-diffusion data fetch --out data/emoji

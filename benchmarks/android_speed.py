@@ -214,7 +214,6 @@ def main() -> None:
         finish(peaks, 0.0, 2.0 * SIDE**3)
         peak = max(row.gflops for row in peaks)
         LOGGER.info("peak of matrix products: %s", {row.way: round(row.gflops) for row in peaks})
-        rows = peaks
         for model in given.models:
             costs = {cost.name: cost.macs for cost in stage_costs(MODELS[model])}
             for stage in given.stages:
@@ -222,8 +221,7 @@ def main() -> None:
                 finish(found, peak, 2.0 * costs[stage])
                 for row in found:
                     LOGGER.info("%s", json.dumps({key: value for key, value in asdict(row).items() if key != "rounds"}))
-                rows += found
-    keep(rows, {**conditions, "threads": given.threads, "rounds": given.rounds})
+                keep([*peaks, *found], {**conditions, "threads": given.threads, "rounds": given.rounds})
 
 
 def keep(rows: list[Row], conditions: dict[str, Any]) -> None:

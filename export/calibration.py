@@ -8,6 +8,7 @@ last.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 from export.parity.trajectories import Case, Trajectory, latents_of, record, step_inputs
 from export.runners import Runner
 from mobile_diffusion.drawing import DrawSettings
+from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.tokenizer import Tokenizer
 
 StageSamples = tuple[Mapping[str, Tensor], ...]
@@ -31,6 +33,29 @@ CALIBRATION_CASES = (
     Case("blue heart", 105),
     Case("a dog playing with a ball in the park at sunset", 106),
 )
+LARGE_CASES = CALIBRATION_CASES[:2]
+"""For a model whose trajectory takes many minutes."""
+LEAST_PROMPTS = 3
+MOST_PROMPTS = 64
+FIRST_SEED = 101
+
+
+def read_prompts(path: Path) -> tuple[Case, ...]:
+    """A user's prompts to calibrate with, one a line; empty lines and repetitions are left out.
+
+    Raises `ConfigError` when the file cannot be read, or has fewer than LEAST_PROMPTS or more than MOST_PROMPTS.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"calibration: expected a text file with a prompt a line at {path}, got {error}") from error
+    prompts = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    if not LEAST_PROMPTS <= len(prompts) <= MOST_PROMPTS:
+        raise ConfigError(
+            f"calibration: expected {LEAST_PROMPTS} to {MOST_PROMPTS} different prompts, one a line, "
+            f"got {len(prompts)} in {path}"
+        )
+    return tuple(Case(prompt, FIRST_SEED + number) for number, prompt in enumerate(prompts))
 
 
 def collect(
@@ -39,11 +64,18 @@ def collect(
     """What each stage is given while `reference` draws `cases`, at all steps with the default guidance."""
     drawn = [record(reference, tokenizer, settings, case) for case in cases]
     return {
-        "encode_text": tuple(_tensors(inputs) for each in drawn for inputs in each.prompts.values()),
+        "encode_text": tuple(_tensors(inputs) for inputs in _texts(drawn)),
         "denoise": tuple(_tensors(inputs) for each in drawn for inputs in _steps(each, settings)),
         "decode_image": tuple(_tensors({"latents": latents_of(each.states[-1:], settings)}) for each in drawn),
         "encode_image": tuple(_tensors({"image": each.image}) for each in drawn),
     }
+
+
+def _texts(drawn: Sequence[Trajectory]) -> Iterator[Mapping[str, np.ndarray]]:
+    """Every prompt, and the null prompt once: it is the same for all."""
+    for each in drawn:
+        yield each.prompts["context"]
+    yield from (inputs for name, inputs in drawn[0].prompts.items() if name != "context")
 
 
 def _steps(drawn: Trajectory, settings: DrawSettings) -> Iterator[Mapping[str, np.ndarray]]:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import torch
 
 from export.parity.trajectories import DEPTHS, planned_checks
+from export.runners.protocol import check_threads
 from export.stages import IMAGE_STAGES, STAGES
-from export.targets import Runtime, RuntimeOptions, Target
+from export.targets import Runtime, RuntimeOptions, Target, check_requirement
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.formats.source import builders
@@ -65,8 +66,10 @@ def plan_export(
     """The plan for a model; the target's default runtimes, and the depth that suits the model's size, unless told.
 
     `options` are choices by the name of the runtime they are for; `precision` is of every runtime.  Raises
-    `ConfigError` for a runtime that the target does not have, a precision that one does not have, or an unknown depth.
+    `ConfigError` for a runtime that the target does not have, a precision that one does not have, or an unknown depth;
+    `ExportError` for a runtime that lacks something on this computer.
     """
+    check_threads(threads)
     if depth is not None and depth not in DEPTHS:
         raise ConfigError(f"check: expected one of {', '.join(DEPTHS)}, got {depth!r}")
     large = parameter_count(config) >= LARGE
@@ -78,6 +81,8 @@ def plan_export(
     )
     if precision is not None:
         found = tuple(runtime.at(precision) for runtime in found)
+    for runtime in found:
+        check_requirement(runtime)
     return Plan(found, IMAGE_STAGES if images else STAGES, chosen, large, threads)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.bundle import Bundle, check_replaceable, open_bundle, write_bundle
-from export.calibration import Samples, StageSamples, collect
+from export.calibration import CALIBRATION_CASES, LARGE_CASES, Samples, StageSamples, collect
 from export.describe import describe
 from export.isolation import lower_isolated
 from export.latency.measure import BUDGET_S, LatencyReport, measure_latency
@@ -74,8 +74,9 @@ def export_target(
     cases: Sequence[Case] = CASES,
     plan: Plan | None = None,
     progress: Progress = silent,
+    calibration: Sequence[Case] = (),
 ) -> Exported:
-    """Write the bundle of a target to `out`.
+    """Write the bundle of a target to `out`; `calibration` are pictures to calibrate on instead of ours.
 
     Raises `ExportError` when `out` cannot be used or memory or disk will not do, `ParityError` when a gate fails;
     either way nothing is written.
@@ -86,7 +87,7 @@ def export_target(
     with write_bundle(
         out, lambda folder, files: describe(source, target, chosen, folder, parts.artifacts, parts.parity, files), force
     ) as folder:
-        parts = _fill(source, target, chosen, folder, cases, progress)
+        parts = _fill(source, target, chosen, folder, cases, progress, calibration)
     progress(f"{target.title}: written to {out}", 1.0)
     return Exported(open_bundle(out, verify=False), parts.parity, parts.latency)
 
@@ -109,10 +110,16 @@ class _Parts:
 
 
 def _fill(
-    source: Source, target: Target, plan: Plan, folder: Path, cases: Sequence[Case], progress: Progress
+    source: Source,
+    target: Target,
+    plan: Plan,
+    folder: Path,
+    cases: Sequence[Case],
+    progress: Progress,
+    calibration: Sequence[Case],
 ) -> _Parts:
     """Everything of a bundle but the manifest."""
-    samples = calibrate(source, plan, target, progress) if plan.calibrated else {}
+    samples = calibrate(source, plan, target, progress, calibration) if plan.calibrated else {}
     artifacts = _lower_all(source, target, plan, samples, folder, progress)
     source.tokenizer.save(folder / TOKENIZER_FILE)
     progress(f"{target.title}: drawing with PyTorch", _LOWERED)
@@ -136,11 +143,14 @@ def _fill(
     return _Parts(artifacts, parity, latency)
 
 
-def calibrate(source: Source, plan: Plan, target: Target, progress: Progress = silent) -> Samples:
-    """The inputs of every stage while PyTorch draws the calibration's prompts."""
+def calibrate(
+    source: Source, plan: Plan, target: Target, progress: Progress = silent, cases: Sequence[Case] = ()
+) -> Samples:
+    """The inputs of every stage while PyTorch draws `cases`, or our own: fewer of a large model."""
     progress(f"{target.title}: drawing with PyTorch to calibrate", 0.0)
     reference = open_reference(source, plan)
-    samples = collect(reference, source.tokenizer, DrawSettings.of(source.config))
+    chosen = cases or (LARGE_CASES if plan.large else CALIBRATION_CASES)
+    samples = collect(reference, source.tokenizer, DrawSettings.of(source.config), chosen)
     release(reference)
     return samples
 

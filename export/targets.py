@@ -76,6 +76,8 @@ class Runtime:
     """Choices of one export; None where there are none to make."""
     compression: str = "none"
     """How its programs store weights."""
+    requirement: str = ""
+    """Module with `check()`, which raises where something is missing that no extra installs; "" for none."""
 
     @property
     def grade(self) -> str:
@@ -160,6 +162,7 @@ QNN = Runtime(
     extra="export",
     unverified="was lowered, but not run: Qualcomm's NPU is only in phones",
     options=QnnOptions(),
+    requirement="export.executorch.qnn",
 )
 ONNX = Runtime(
     name="onnx",
@@ -241,6 +244,12 @@ def lower(runtime: Runtime, stage: ExportStage, bundle: Path) -> str:
     return path.as_posix()
 
 
+def check_requirement(runtime: Runtime) -> None:
+    """Raise `ExportError` where a runtime cannot be exported for, whatever the model; asked before any work."""
+    if runtime.requirement:
+        _load(runtime.requirement, runtime).check()
+
+
 def load_runner(
     runtime: Runtime, folder: Path, artifacts: Mapping[str, str], threads: int, one_at_a_time: bool = False
 ) -> Runner:
@@ -286,3 +295,4 @@ class _Backend:
     """What a lowering module looks like to the type checker."""
 
     lower: Callable[..., str]
+    check: Callable[[], None]

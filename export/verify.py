@@ -23,7 +23,7 @@ from export.progress import Progress, part_of, silent
 from export.run import compare_runners, open_reference
 from export.targets import TORCH, find_target, open_runner
 from mobile_diffusion.checkpoint import open_source
-from mobile_diffusion.errors import BundleError, CheckpointError
+from mobile_diffusion.errors import BundleError, CheckpointError, ParityError
 from mobile_diffusion.formats.options import OpenOptions
 
 _OPENED = 0.2
@@ -40,12 +40,17 @@ def verify_bundle(
     """Compare every runtime of a bundle with its golden vectors; the report is not yet required to pass.
 
     `options` are those with which the checkpoint was opened for the export.  Raises `BundleError` for a damaged
-    bundle, `CheckpointError` for a checkpoint that it was not made from.
+    bundle, `CheckpointError` for a checkpoint that it was not made from, `ParityError` if nothing can be compared.
     """
     progress(f"checking the files of {path}", 0.0)
     bundle = open_bundle(path)
     check_schema(path)
     trajectories = read_trajectories(bundle)
+    if checkpoint is None and not any(entry.verified for entry in bundle.manifest.runtimes):
+        raise ParityError(
+            f"{path}: expected a runtime that can run here, got {', '.join(unverified_runtimes(path))} alone: every "
+            "file is as the manifest says, but nothing was compared; give --checkpoint to hold PyTorch against it"
+        )
     reports = []
     if checkpoint is not None:
         reports.append(_verify_checkpoint(bundle, checkpoint, options, trajectories, threads))
@@ -57,6 +62,11 @@ def verify_bundle(
     reports.append(report)
     progress("compared", 1.0)
     return merge(reports)
+
+
+def unverified_runtimes(path: Path) -> list[str]:
+    """Names of a bundle's runtimes that were lowered and compared with nothing."""
+    return [entry.name for entry in open_bundle(path, verify=False).manifest.runtimes if not entry.verified]
 
 
 def check_schema(path: Path) -> None:

@@ -29,13 +29,18 @@ def bench(
     from export.report.latency import latency_table
     from export.targets import open_runner
     from export.verify import read_trajectories
+    from mobile_diffusion.errors import ConfigError
 
     with progress_bar() as progress:
         progress(f"checking the files of {bundle}", 0.0)
         opened = open_bundle(bundle)
         trajectory = read_trajectories(opened)[0]
+        entries = [entry for entry in opened.manifest.runtimes if entry.verified]
+        if not entries:
+            names = ", ".join(entry.name for entry in opened.manifest.runtimes)
+            raise ConfigError(f"{bundle}: expected a runtime that can run on this computer, got {names} alone")
         progress("timing", 0.1)
-        runners = [open_runner(opened, entry.name, threads)[1] for entry in opened.manifest.runtimes]
+        runners = [open_runner(opened, entry.name, threads)[1] for entry in entries]
         report = measure_latency(runners, trajectory, opened.settings())
         progress("timed", 1.0)
     if json_only:

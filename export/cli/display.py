@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -28,6 +28,12 @@ def quiet_libraries() -> None:
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     for name in OURS:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def verdict(compared: Sequence[str], others: Sequence[str]) -> str:
+    """What the last line says of runtimes that were held against PyTorch and passed, and of those that were not."""
+    passed = "all gates passed" if compared else "nothing was compared with PyTorch"
+    return f"{passed}; cannot run on this computer: {', '.join(others)}" if others else passed
 
 
 @contextmanager

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from export.cli.display import progress_bar, results
+from export.cli.display import progress_bar, results, verdict
 from export.cli.opening import opens_checkpoint
 from export.coreml.options import COMPUTE_UNITS, DEPLOYMENT_TARGETS, CoreMLOptions
+from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.formats.options import OpenOptions
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ Precision = Annotated[
         help="Arithmetic: fp32 by default; xnnpack also has fp16, int8, int8-dynamic and int4-dynamic, vulkan fp16, "
         "onnx int8."
     ),
+]
+Calibration = Annotated[
+    Path | None,
+    typer.Option(help="Text file with a prompt a line, to calibrate int8 on what your app will draw."),
 ]
 ComputeUnits = Annotated[
     str,
@@ -110,6 +115,7 @@ def android(
     image_to_image: Images = False,
     runtime: RuntimeNames = None,
     precision: Precision = None,
+    calibration: Calibration = None,
     check: Depth = None,
     threads: Threads = 2,
 ) -> None:
@@ -124,7 +130,18 @@ def android(
     """
     choices: dict[str, RuntimeOptions] = {}
     export(
-        checkpoint, options, "android", out, force, image_to_image, runtime or [], check, threads, choices, precision
+        checkpoint,
+        options,
+        "android",
+        out,
+        force,
+        image_to_image,
+        runtime or [],
+        check,
+        threads,
+        choices,
+        precision,
+        calibration,
     )
 
 
@@ -140,8 +157,10 @@ def export(
     threads: int,
     choices: Mapping[str, RuntimeOptions],
     precision: str | None = None,
+    calibration: Path | None = None,
 ) -> None:
     """Export a target and show its tables."""
+    from export.calibration import read_prompts
     from export.parity.report import parity_table
     from export.plan import plan_export
     from export.report.latency import latency_table
@@ -150,12 +169,20 @@ def export(
     from mobile_diffusion.checkpoint import open_source
 
     check_output(out, Path(checkpoint), force)
+    prompts = () if calibration is None else read_prompts(calibration)
     with progress_bar() as progress:
         progress(f"opening {checkpoint}", 0.0)
         source = open_source(checkpoint, options)
         plan = plan_export(source.config, find_target(target), runtimes, images, depth, threads, choices, precision)
-        exported = export_target(source, find_target(target), out, force, plan=plan, progress=progress)
+        if prompts and not plan.calibrated:
+            raise ConfigError("calibration: expected --precision int8 with it, as nothing else is calibrated")
+        exported = export_target(
+            source, find_target(target), out, force, plan=plan, progress=progress, calibration=prompts
+        )
     console = results()
-    console.print(parity_table(exported.parity))
+    if plan.compared:
+        console.print(parity_table(exported.parity))
     console.print(latency_table(exported.latency, source.config.schedule.steps))
-    console.print(f"{out}: {target} bundle of {exported.bundle.manifest.model.name}, all gates passed", soft_wrap=True)
+    others = [runtime.name for runtime in plan.runtimes if not runtime.runs_here]
+    end = verdict([runtime.name for runtime in plan.compared], others)
+    console.print(f"{out}: {target} bundle of {exported.bundle.manifest.model.name}, {end}", soft_wrap=True)

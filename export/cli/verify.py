@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from export.cli.display import progress_bar, results
+from export.cli.display import progress_bar, results, verdict
 from export.cli.export import Threads
 from export.cli.opening import opens_checkpoint
 from mobile_diffusion.formats.options import OpenOptions
@@ -29,10 +29,11 @@ def verify(
         python -m export verify build/ios --checkpoint assets/emoji
     """
     from export.parity.report import parity_table
-    from export.verify import verify_bundle
+    from export.verify import unverified_runtimes, verify_bundle
 
     with progress_bar() as progress:
         report = verify_bundle(bundle, checkpoint, options, threads, progress)
     results().print(parity_table(report))
     report.require()
-    results().print(f"{bundle}: every file as the manifest says, all gates passed", soft_wrap=True)
+    end = verdict(list(report.precisions), unverified_runtimes(bundle))
+    results().print(f"{bundle}: every file as the manifest says, {end}", soft_wrap=True)

@@ -1,6 +1,6 @@
 """A stage as an ExecuTorch program, `<stage>.pte`: one method of the stage's name, on XNNPACK, in float32.
 
-The module is rewritten first (rewrites/xnnpack.py), so that it is one delegate and what is left outside is the look-up
+The module is rewritten first (rewrites/xnnpack), so that it is one delegate and what is left outside is the look-up
 of a step or token.  Beside the program lies `<stage>.json`: its signature, because a .pte knows the order of its
 inputs but not their names, how much of the stage XNNPACK has taken, and the memory that is planned outside of it.
 The lowering itself is upstream's, made quick (passes.py) and without copies of the weights (weights.py).
@@ -16,11 +16,14 @@ from executorch.backends.xnnpack.utils.configs import get_transform_passes, get_
 from executorch.exir import ExecutorchProgramManager, to_edge_transform_and_lower
 from torch.export import ExportedProgram
 
+from export.executorch.half import halve_tables, stored_in_half
+from export.executorch.inspection import delegated_nodes
 from export.executorch.options import XnnpackOptions
 from export.executorch.passes import Partitioner, decompose, quick_passes
+from export.executorch.quantize import PROGRAMS
 from export.executorch.signature import Delegation, write_signature
-from export.executorch.weights import deferred_weights
-from export.rewrites.xnnpack import rewrite
+from export.executorch.weights import deferred_weights, never
+from export.rewrites.xnnpack import count_rewrites, rewrite
 from export.stages import ExportStage
 from mobile_diffusion.errors import ExportError
 
@@ -31,22 +34,34 @@ def lower(stage: ExportStage, folder: Path, options: XnnpackOptions | None = Non
     The stage's weights are referred to until they are written: they must not change meanwhile.
     Raises `ExportError` when the stage cannot be lowered, or XNNPACK takes nothing of it.
     """
-    with deferred_weights():
-        program = convert(stage)
+    precision = "fp32" if options is None else options.precision
+    made = PROGRAMS[precision](stage) if precision in PROGRAMS else None
+    if precision == "fp16":
+        stage = halve_tables(stage)
+    exported = rewritten(stage) if made is None else made.program
+    with deferred_weights(stored_in_half if precision == "fp16" else never), delegated_nodes() as nodes:
+        program = convert(stage, exported)
         delegation = inspect(program, stage.name)
         if delegation.delegates == 0:
             raise ExportError(f"{stage.name}: expected a program on XNNPACK, got {delegation.undelegated} undelegated")
         path = folder / f"{stage.name}.pte"
         with path.open("wb") as file:
             program.write_to_file(file)
-    write_signature(path, stage, delegation)
+    notes = {"rewrites": count_rewrites(exported), "nodes": [dict(sorted(each.items())) for each in nodes]}
+    write_signature(path, stage, delegation, **notes, **({} if made is None else made.notes))
     return path.name
 
 
 @torch.no_grad()
-def convert(stage: ExportStage) -> ExecutorchProgramManager:
-    """The stage as an ExecuTorch program, not yet written."""
-    program = decompose(torch.export.export(rewrite(stage.module), (), stage.example()))
+def rewritten(stage: ExportStage) -> ExportedProgram:
+    """The stage's module, rewritten, as a program in float32."""
+    return torch.export.export(rewrite(stage.module), (), stage.example())
+
+
+@torch.no_grad()
+def convert(stage: ExportStage, program: ExportedProgram | None = None) -> ExecutorchProgramManager:
+    """The stage as an ExecuTorch program, not yet written; `program` is the rewritten stage unless it is float32."""
+    program = decompose(program or rewritten(stage))
     with quick_passes():
         edge = to_edge_transform_and_lower(
             {stage.name: program},

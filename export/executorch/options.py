@@ -10,6 +10,8 @@ from mobile_diffusion.errors import ConfigError
 XNNPACK_PRECISIONS = ("fp32", "fp16", "int8", "int8-dynamic", "int4-dynamic")
 VULKAN_PRECISIONS = ("fp32", "fp16")
 QNN_PRECISIONS = ("fp16",)
+QNN_SOC = "SM8650"
+"""Snapdragon 8 of the third generation: what a program for the NPU is compiled for."""
 
 
 def check_precision(backend: str, precision: str, choices: tuple[str, ...]) -> None:
@@ -23,7 +25,7 @@ class XnnpackOptions:
     """Choices for XNNPACK, on the processor."""
 
     precision: str = "fp32"
-    """One of XNNPACK_PRECISIONS."""
+    """One of XNNPACK_PRECISIONS; with fp16 weights are stored in half and computed with in float32 (half.py)."""
 
     def __post_init__(self) -> None:
         check_precision("xnnpack", self.precision, XNNPACK_PRECISIONS)
@@ -73,5 +75,5 @@ class QnnOptions:
         check_precision("qnn", self.precision, QNN_PRECISIONS)
 
     def settings(self) -> Mapping[str, str]:
-        """Nothing that an app has to know."""
-        return {}
+        """The chip that the programs are for."""
+        return {"soc": QNN_SOC}

@@ -17,7 +17,6 @@ from unittest.mock import patch
 import torch
 from executorch.backends.xnnpack import xnnpack_preprocess
 from executorch.backends.xnnpack._passes import XNNPACKPassManager, XNNPACKRemoveCloneOpsTransform
-from executorch.backends.xnnpack._passes.channels_last_tagged_reshape_pass import ChannelsLastTaggedReshapePass
 from executorch.backends.xnnpack._passes.decompose_cat import DecomposeConcatenate
 from executorch.backends.xnnpack._passes.fuse_activation_pass import FuseActivationPass
 from executorch.backends.xnnpack._passes.remove_redundant_copy_pass import RemoveRedundantCopyPass
@@ -42,17 +41,22 @@ from torch.fx import GraphModule
 from torch.fx import traceback as fx_traceback
 from torch.fx.passes.infra.pass_base import PassResult
 
+from export.executorch.channels_last import ChannelsLast
+from export.executorch.layout import FreePermutations, RequestLayouts
+
 XNNPACK_PASSES = [
     XNNPACKRemoveCloneOpsTransform,
     DimOrderOpsRevertPass,
     FuseActivationPass,
     DecomposeConcatenate,
-    ChannelsLastTaggedReshapePass,
+    RequestLayouts,
+    ChannelsLast,
     RemoveRedundantCopyPass,
+    FreePermutations,
 ]
-"""XNNPACK's passes, in its order, that apply to a float32 graph of our operations.  Left out are those for batch norm,
-bilinear upsampling, quantisation, 1-D convolution, products that were linear layers (ours stay linear layers),
-attention that is one operation, ..."""
+"""XNNPACK's passes, in its order, that apply to a float32 graph of our operations, and ours (layout.py).  Left out are
+those for batch norm, bilinear upsampling, quantisation, 1-D convolution, products that were linear layers (ours stay
+linear layers), attention that is one operation, ..."""
 
 TRACED_AGAIN_FOR: dict[type[ExportPass], Container[Any]] = {
     DimOrderOpsRevertPass: MemoryFormatOpsMap,

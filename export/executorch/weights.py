@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +18,11 @@ from unittest.mock import patch
 
 import torch
 from executorch.backends.xnnpack.operators.node_visitor import CONSTANT_TENSOR_ALIGNMENT, NodeVisitor
-from executorch.backends.xnnpack.serialization.xnnpack_graph_schema import ConstantDataOffset, XNNGraph
+from executorch.backends.xnnpack.serialization.xnnpack_graph_schema import (
+    ConstantDataOffset,
+    XNNDatatype,
+    XNNGraph,
+)
 from executorch.backends.xnnpack.utils.utils import get_param_tensor, is_param_node
 from executorch.backends.xnnpack.utils.xnnpack_constants import UINT64_MAX
 from executorch.exir._serialize._cord import FileBackedData
@@ -37,17 +41,22 @@ class TensorData(FileBackedData):  # type: ignore[misc]
     The base class is what the writer knows as data that is not in memory; nothing of it is used.
     """
 
-    def __init__(self, tensor: Tensor, channels_last: bool) -> None:
+    def __init__(self, tensor: Tensor, channels_last: bool, dtype: torch.dtype = torch.float32) -> None:
         self._tensor = tensor
+        self._dtype = dtype
         self._channels_last = channels_last and tensor.ndim == FILTER_RANK
 
     def __len__(self) -> int:
-        return self._tensor.numel() * self._tensor.element_size()
+        return self._tensor.numel() * self._dtype.itemsize
+
+    def in_half(self) -> TensorData:
+        """The same tensor, written in half precision."""
+        return TensorData(self._tensor, self._channels_last, torch.float16)
 
     def key(self) -> str:
         """Names the content: equal for equal weights in an equal layout, whatever the program."""
         layout = "channels last" if self._channels_last else "contiguous"
-        digest = hashlib.sha256(f"{layout} {tuple(self._tensor.shape)} ".encode())
+        digest = hashlib.sha256(f"{self._dtype} {layout} {tuple(self._tensor.shape)} ".encode())
         digest.update(_bytes(self._tensor.contiguous()))
         return digest.hexdigest()
 
@@ -58,7 +67,7 @@ class TensorData(FileBackedData):  # type: ignore[misc]
         if not self._channels_last:
             return bytes(self._ordered()[:size])
         filters = -(-size * len(self._tensor) // len(self))  # those that the first bytes are of
-        return bytes(TensorData(self._tensor[:filters], channels_last=True)._ordered()[:size])
+        return bytes(TensorData(self._tensor[:filters], channels_last=True, dtype=self._dtype)._ordered()[:size])
 
     def sha256(self) -> bytes:
         return hashlib.sha256(self._ordered()).digest()
@@ -71,18 +80,38 @@ class TensorData(FileBackedData):  # type: ignore[misc]
 
     def _ordered(self) -> memoryview:
         tensor = self._tensor.permute(0, 2, 3, 1) if self._channels_last else self._tensor
-        return _bytes(tensor.contiguous())
+        return _bytes(tensor.to(self._dtype).contiguous())
+
+
+InHalf = Callable[[ExportedProgram, Node], bool]
+"""Which constants of a delegate are stored in half precision."""
+
+
+def never(program: ExportedProgram, tensor: Node) -> bool:
+    """Weights are stored as they are."""
+    return False
 
 
 @contextmanager
-def deferred_weights() -> Iterator[None]:
+def deferred_weights(in_half: InHalf = never) -> Iterator[None]:
     """Within it, float32 weights that XNNPACK takes are neither copied nor turned into bytes."""
-    upstream = NodeVisitor.get_serialized_buffer_index
+    upstream, upstream_type = NodeVisitor.get_serialized_buffer_index, NodeVisitor.get_serialized_dtype
+
+    def halved(visitor: NodeVisitor, tensor: Node) -> bool:
+        program = visitor.exported_program
+        return is_param_node(program, tensor) and in_half(program, tensor)
+
+    def type_of(visitor: NodeVisitor, quantized: object, tensor: Node, *args: Any, **kwargs: Any) -> XNNDatatype:
+        if quantized is None and halved(visitor, tensor):
+            return XNNDatatype.xnn_datatype_fp16
+        return upstream_type(visitor, quantized, tensor, *args, **kwargs)
 
     def defer(visitor: NodeVisitor, tensor: Node, xnn_graph: XNNGraph, *args: Any, **kwargs: Any) -> int:
         data = _deferrable(visitor, tensor, *args, **kwargs)
         if data is None:
             return upstream(visitor, tensor, xnn_graph, *args, **kwargs)
+        if halved(visitor, tensor):
+            data = data.in_half()
         key = data.key()
         visitor._named_data_store.add_named_data(key, data, alignment=CONSTANT_TENSOR_ALIGNMENT)
         xnn_graph.constant_data.append(ConstantDataOffset(offset=UINT64_MAX, size=len(data), named_key=key))
@@ -90,6 +119,7 @@ def deferred_weights() -> Iterator[None]:
 
     with (
         patch.object(NodeVisitor, "get_serialized_buffer_index", defer),
+        patch.object(NodeVisitor, "get_serialized_dtype", type_of),
         patch.object(backend_api, "copy", SimpleNamespace(deepcopy=_deepcopy)),
         patch.object(backend_details, "copy", SimpleNamespace(deepcopy=_deepcopy)),
     ):

@@ -1,4 +1,4 @@
-"""A stage as an ONNX model in float32, simplified by onnxsim.
+"""A stage as an ONNX model, simplified by onnxsim: in float32, or in int8 by ONNX Runtime's quantizer (quantize.py).
 
 A stage's output that has the name of one of its inputs (`latents`) is called `latents_out` in the model, because ONNX
 names every value once; the model's metadata maps it back, and a runner gives it under the stage's name.  The weights
@@ -11,6 +11,7 @@ import contextlib
 import io
 import json
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,9 @@ from onnxscript import ir
 
 from export.onnx import OUTPUTS_KEY
 from export.onnx.options import OnnxOptions
-from export.onnx.weights import detach, save
+from export.onnx.weights import Weights, detach, save, save_whole
+from export.rewrites import attention_parts
+from export.rewrites.replacement import replaced
 from export.stages import ExportStage, program_outputs
 from mobile_diffusion.errors import ExportError
 
@@ -43,16 +46,30 @@ def lower(stage: ExportStage, folder: Path, options: OnnxOptions | None = None) 
     skeleton = ir.to_proto(program)
     _set_metadata(skeleton, stage)
     path = folder / f"{stage.name}.onnx"
-    save(simplify(skeleton, stage.name), weights, path)
+    simplified = simplify(skeleton, stage.name)
+    if options is not None and options.precision == "int8":
+        save_int8(simplified, weights, stage, path)
+    else:
+        save(simplified, weights, path)
     check(path)
     return path.name
+
+
+def save_int8(skeleton: onnx.ModelProto, weights: Weights, stage: ExportStage, path: Path) -> None:
+    """Quantise the model on the stage's recorded calls, and write it to `path`."""
+    from export.onnx.quantize import quantize
+
+    with tempfile.TemporaryDirectory(prefix="mobile-diffusion-") as folder:
+        save(skeleton, weights, Path(folder) / path.name)
+        whole = onnx.load(Path(folder) / path.name)
+    save_whole(quantize(whole, stage.samples, stage.name), path)
 
 
 def convert(stage: ExportStage) -> ir.Model:
     """The stage as a model, not yet simplified; its initializers are views of the stage's own tensors."""
     with _quiet():
         program = torch.onnx.export(
-            stage.module,
+            replaced(stage.module, attention_parts.replacement),
             kwargs=stage.example(),
             dynamo=True,
             opset_version=OPSET,
@@ -73,8 +90,8 @@ def simplify(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     found = sorted(FORBIDDEN & {node.op_type for node in simplified.graph.node})
     if found:
         raise ExportError(f"{name}: expected a graph without sinusoids, got {', '.join(found)}")
-    if not simplified.metadata_props:
-        simplified.metadata_props.extend(model.metadata_props)
+    del simplified.metadata_props[:]  # what onnxsim tells of itself
+    simplified.metadata_props.extend(model.metadata_props)
     return simplified
 
 

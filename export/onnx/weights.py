@@ -60,6 +60,13 @@ def save(skeleton: onnx.ModelProto, weights: Weights, path: Path) -> None:
     onnx.save_model(skeleton, path)
 
 
+def save_whole(model: onnx.ModelProto, path: Path) -> None:
+    """Write a model that holds its weights to `path`, and more than LARGE_MODEL bytes of them beside it."""
+    large = model.ByteSize() > LARGE_MODEL
+    location = path.name + DATA_SUFFIX
+    onnx.save_model(model, path, save_as_external_data=large, location=location, size_threshold=LARGE_TENSOR)
+
+
 def _embed(weights: Weights) -> Iterator[onnx.TensorProto]:
     """Initializers that hold the values."""
     for name, tensor in weights.items():

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from export.parity.compressed import DECODER, LOSSES, TEXT, bits_of
 from export.parity.metrics import PictureMetrics
+from export.parity.quantized import ROUNDINGS, Rounding
 from export.parity.trajectories import Measurement
 from mobile_diffusion.errors import ParityError
 
@@ -31,6 +32,20 @@ class Limit:
     reason: str
     guided: bool = False
     """Whether `at_least` is of an unguided output, and guidance lowers it (`error_gain`)."""
+
+
+def quantized(rounding: Rounding) -> tuple[Limit, ...]:
+    """The limits of programs whose weights and activations are rounded (quantized.py)."""
+    return (
+        Limit("encode_text", "snr_db", rounding.text, rounding.gave),
+        Limit("encode_image", "snr_db", rounding.decoder, "as the decoder, in the other direction"),
+        Limit("denoise", "snr_db", rounding.denoise, rounding.gave),
+        Limit("prediction", "snr_db", rounding.prediction, rounding.gave, True),
+        Limit("decode_image", "snr_db", rounding.decoder, rounding.gave),
+        Limit("free_running", "snr_db", rounding.free_running, rounding.gave),
+        Limit("picture", "psnr_db", rounding.picture, rounding.gave),
+        Limit("picture", "ssim", rounding.ssim, rounding.gave),
+    )
 
 
 THRESHOLDS: Mapping[str, tuple[Limit, ...]] = {
@@ -54,6 +69,7 @@ THRESHOLDS: Mapping[str, tuple[Limit, ...]] = {
         Limit("picture", "psnr_db", 35, "gave 60; at 35 dB the object is the same and edges differ faintly"),
         Limit("picture", "ssim", 0.97, "gave 1.0000; structure may not change"),
     ),
+    **{precision: quantized(rounding) for precision, rounding in ROUNDINGS.items()},
 }
 """What was measured ("gave") is the worst over all prompts, steps and runtimes of the emoji model,
 untrained and as it is shipped, on this toolchain; of a guided limit, with the 14 dB of its guidance scale 3 added."""

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from export.onnx import OUTPUTS_KEY
-from export.runners.protocol import check_arrays, check_stage
+from export.runners.protocol import check_arrays, check_stage, check_threads
 from export.stages import TensorSpec
 from mobile_diffusion.errors import ExportError
 
@@ -39,7 +39,11 @@ class OnnxRuntimeRunner:
 
     @classmethod
     def load(cls, folder: Path, artifacts: Mapping[str, str], threads: int = 2) -> OnnxRuntimeRunner:
-        """Open the models of some stages (stage -> path relative to `folder`); `ExportError` if one cannot be read."""
+        """Open the models of some stages (stage -> path relative to `folder`).
+
+        Raises `ExportError` when one cannot be read, `ConfigError` for a number of threads that no pool can have.
+        """
+        check_threads(threads)
         return cls({stage: _open(folder / path, threads) for stage, path in artifacts.items()}, threads)
 
     def run(self, stage: str, **arrays: np.ndarray) -> dict[str, np.ndarray]:

@@ -8,7 +8,10 @@ from typing import Protocol
 import numpy as np
 
 from export.stages import TensorSpec
-from mobile_diffusion.errors import ExportError
+from mobile_diffusion.errors import ConfigError, ExportError
+
+MOST_THREADS = 256
+"""As the C++ runner and the command line have it."""
 
 
 class Runner(Protocol):
@@ -32,6 +35,12 @@ def check_arrays(stage: str, inputs: Sequence[TensorSpec], arrays: Mapping[str, 
         if (dtype, shape) != (spec.dtype, tuple(spec.shape)):
             raise ExportError(f"{stage}: expected {spec.name} as {spec.dtype} {tuple(spec.shape)}, got {dtype} {shape}")
     return [np.ascontiguousarray(arrays[name]) for name in names]
+
+
+def check_threads(count: int) -> None:
+    """Raise `ConfigError` unless `count` is a whole number that a pool of threads can have."""
+    if type(count) is not int or not 1 <= count <= MOST_THREADS:
+        raise ConfigError(f"threads: expected a whole number from 1 to {MOST_THREADS}, got {count!r}")
 
 
 def check_stage(stage: str, known: Mapping[str, object]) -> None:

@@ -30,16 +30,14 @@ void check_links(const Bundle& bundle, const std::string& path) {
 
 }  // namespace
 
-std::map<std::string, Artifact> Bundle::artifacts(const std::string& name) const {
+const Runtime& Bundle::runtime(const std::string& name) const {
   std::string choices;
   for (const Runtime& runtime : manifest.runtimes) {
+    if (runtime.name == name) return runtime;
     choices += (choices.empty() ? "" : ", ") + runtime.name;
-    if (runtime.name != name) continue;
-    std::map<std::string, Artifact> found;
-    for (const Artifact& artifact : runtime.artifacts) found[artifact.stage] = artifact;
-    return found;
   }
-  throw Error(folder.string() + ": expected programs for " + name + ", got " + choices + "; export for android");
+  throw Error(folder.string() + ": expected programs for " + name + ", got " + choices + "; export for android with --runtime " +
+              name);
 }
 
 fs::path Bundle::verified(const std::string& path) const {

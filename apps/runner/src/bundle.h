@@ -2,7 +2,6 @@
 #pragma once
 
 #include <filesystem>
-#include <map>
 #include <string>
 
 #include "manifest.h"
@@ -13,8 +12,8 @@ struct Bundle {
   std::filesystem::path folder;
   Manifest manifest;
 
-  // The program of every stage for this runtime; throws Error when the bundle has none for it.
-  std::map<std::string, Artifact> artifacts(const std::string& runtime) const;
+  // The runtime of this name; throws Error when the bundle has no programs for it.
+  const Runtime& runtime(const std::string& name) const;
 
   // The path of a file of the bundle once it has been held to the manifest; throws Error when it is not listed,
   // missing, changed, or reached through a link.

@@ -129,18 +129,20 @@ class CaseReplay {
 // The limit that the manifest states for a check of this runtime.
 const ParityLimit* limit_of(const Manifest& manifest, const std::string& check) {
   const auto found = std::find_if(manifest.parity.begin(), manifest.parity.end(), [&](const ParityLimit& each) {
-    return each.check == check && each.runtime == runtime_name;
+    const bool distance = each.metric == "snr_db" || each.metric == "psnr_db";
+    return each.check == check && each.runtime == runtime_name && distance;
   });
   return found == manifest.parity.end() ? nullptr : &*found;
 }
 
-// Holds a comparison to its limit, where the manifest states one; NaN does not pass.
+// Holds a comparison to its limit, which the manifest states for the programs' precision; NaN does not pass.  A bundle
+// that was compared over one step only states none for whole trajectories: they have to be numbers.
 bool judge(const Manifest& manifest, Json& entry) {
+  if (entry.contains("passed")) return entry.at("passed");
   const ParityLimit* limit = limit_of(manifest, entry.at("check"));
-  if (limit == nullptr || !entry.contains(limit->metric)) return true;
-  const Json& value = entry.at(limit->metric);
-  const bool passed = value.is_number() && value.get<double>() >= limit->limit;
-  entry["limit"] = limit->limit;
+  const Json& value = entry.contains("snr_db") ? entry.at("snr_db") : entry.at("psnr_db");
+  const bool passed = value.is_number() && (limit == nullptr || value.get<double>() >= limit->limit);
+  if (limit != nullptr) entry["limit"] = limit->limit;
   entry["passed"] = passed;
   return passed;
 }
@@ -159,7 +161,12 @@ void check_case(const GoldenCase& golden, const Bundle& bundle, const Settings& 
 
 Replay replay_golden(const Bundle& bundle, const RunStage& run, const Tokenizer& tokenizer, const Settings& settings,
                      Depth depth) {
-  Json report = {{"model", bundle.manifest.model}, {"depth", depth == Depth::step ? "step" : "trajectory"}};
+  const Runtime& runtime = bundle.runtime(runtime_name);
+  require(runtime.verified, bundle.folder.string() + ": --golden: expected programs that were compared with PyTorch " +
+                                "when they were exported, got " + runtime_name + " that were not; export them again");
+  Json report = {{"model", bundle.manifest.model},
+                 {"precision", runtime.precision},
+                 {"depth", depth == Depth::step ? "step" : "trajectory"}};
   report["cases"] = Json::array();
   bool all = true;
   for (const GoldenCase& golden : read_golden(bundle)) {

@@ -68,7 +68,7 @@ int run_with(const Options& options) {
   const auto tokenizer = open_tokenizer(bundle.manifest.tokenizer, bundle.verified(bundle.manifest.tokenizer.files[0]));
   if (options.prompt) check_prompt(*tokenizer, *options.prompt);
   start_runtime(options.threads);
-  Stages stages(bundle, needed_stages(bundle, options.golden), options.sequential);
+  Stages stages(bundle, needed_stages(bundle, options.golden), options.sequential, options.packed);
   const RunStage run = [&](const std::string& stage, const Arrays& arrays) { return stages.run(stage, arrays); };
   const Request request = {options.prompt.value_or(""), options.negative, options.seed,
                            options.guidance.value_or(settings.schedule.guidance)};

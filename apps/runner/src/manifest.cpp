@@ -18,7 +18,7 @@ using Words = std::vector<std::string>;
 const Words stage_names = {"encode_text", "denoise", "decode_image"};
 const Words image_stage_names = {"encode_text", "denoise", "decode_image", "encode_image"};
 const Words dtypes = {"float32", "int32"};
-const Words precisions = {"fp32", "fp16"};
+const Words precisions = {"fp32", "fp16", "int8", "int8-dynamic", "int4-dynamic"};
 const Words solvers = {"ddim", "dpm-solver++", "euler", "pndm", "lcm"};
 const Words predictions = {"v", "epsilon", "sample"};
 const Words spacings = {"trailing", "leading", "linspace"};
@@ -80,11 +80,27 @@ StageSpec read_stage(const Json& value, const std::string& where) {
   return stage;
 }
 
-Artifact read_artifact(const Json& value, const std::string& where, std::set<std::string>& compressions) {
-  const Fields fields(value, where, {"stage", "path", "method", "outputs", "precision", "compression"});
-  word(fields, "precision", precisions);
+void check_undelegated(const Fields& artifact, const std::string& where) {
+  for (const Json& value : artifact.list("undelegated")) {
+    const Fields operation(value, where + ".undelegated", {"name", "count"});
+    if (operation.text("name").empty()) operation.refuse("name", "the name of an operation");
+    if (operation.whole("count") <= 0) operation.refuse("count", "a count above zero");
+  }
+}
+
+// What all programs of a runtime have in common.
+struct Common {
+  std::set<std::string> precisions, compressions;
+};
+
+Artifact read_artifact(const Json& value, const std::string& where, Common& common) {
+  const Fields fields(value, where,
+                      {"stage", "path", "method", "outputs", "precision", "compression", "delegates", "undelegated"});
   if (fields.texts("outputs").empty()) fields.refuse("outputs", "an output at least");
-  compressions.insert(fields.text("compression"));
+  if (fields.whole("delegates") < 0) fields.refuse("delegates", "a number of delegates");
+  check_undelegated(fields, where);
+  common.precisions.insert(word(fields, "precision", precisions));
+  common.compressions.insert(fields.text("compression"));
   return {word(fields, "stage", image_stage_names), inner_path(fields, "path"), fields.text("method")};
 }
 
@@ -99,17 +115,19 @@ void check_settings(const Fields& runtime, const std::string& where) {
 }
 
 Runtime read_runtime(const Json& value, const std::string& where, const Words& stages) {
-  const Fields fields(value, where, {"name", "primary", "settings", "artifacts"});
+  const Fields fields(value, where, {"name", "primary", "verified", "settings", "artifacts"});
   check_settings(fields, where);
-  Runtime runtime{fields.text("name"), fields.flag("primary"), {}};
-  std::set<std::string> compressions;
+  Runtime runtime{fields.text("name"), fields.flag("primary"), fields.flag("verified"), "", {}};
+  Common common;
   Words found;
   for (const Json& artifact : fields.list("artifacts")) {
-    runtime.artifacts.push_back(read_artifact(artifact, where + ".artifacts", compressions));
+    runtime.artifacts.push_back(read_artifact(artifact, where + ".artifacts", common));
     found.push_back(runtime.artifacts.back().stage);
   }
   if (found != stages) fields.refuse("artifacts", "one program for each stage of " + joined(stages));
-  if (compressions.size() != 1) fields.refuse("artifacts", "programs of one compression");
+  if (common.compressions.size() != 1) fields.refuse("artifacts", "programs of one compression");
+  if (common.precisions.size() != 1) fields.refuse("artifacts", "programs of one precision");
+  runtime.precision = *common.precisions.begin();
   return runtime;
 }
 

@@ -10,7 +10,7 @@
 
 namespace runner {
 
-inline constexpr int schema_version = 3;
+inline constexpr int schema_version = 4;
 
 struct TensorSpec {
   std::string name;
@@ -33,6 +33,8 @@ struct Artifact {
 struct Runtime {
   std::string name;
   bool primary = false;
+  bool verified = false;  // whether its programs were compared with PyTorch before the bundle appeared
+  std::string precision;  // of the arithmetic inside
   std::vector<Artifact> artifacts;
 };
 

@@ -4,8 +4,11 @@
 #include <malloc.h>
 #endif
 
+#include <sys/mman.h>
+
 #include <cstdlib>
 #include <fstream>
+#include <sstream>
 #include <string>
 
 namespace runner {
@@ -30,6 +33,22 @@ bool restart_peak() {
   std::ofstream file("/proc/self/clear_refs");
   file << "5" << std::flush;  // proc(5): the peak resident size becomes the current one
   return file.good();
+}
+
+void let_go_of(const std::filesystem::path& file) {
+  std::error_code problem;
+  const std::string name = std::filesystem::canonical(file, problem).string();
+  std::ifstream maps("/proc/self/maps");  // proc(5): start-end permissions offset device inode name
+  for (std::string line; !problem && std::getline(maps, line);) {
+    std::istringstream fields(line);
+    std::uintptr_t start = 0, end = 0;
+    char dash = 0;
+    std::string permissions, offset, device, inode, place;
+    fields >> std::hex >> start >> dash >> end >> permissions >> offset >> device >> inode >> std::ws;
+    std::getline(fields, place);
+    const bool read_only = permissions.starts_with("r-");
+    if (read_only && place == name) ::madvise(reinterpret_cast<void*>(start), end - start, MADV_DONTNEED);
+  }
 }
 
 void give_back_freed() {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 
 namespace runner {
 
@@ -20,5 +21,9 @@ bool restart_peak();
 
 // Gives freed pages back to the system.
 void give_back_freed();
+
+// Lets go of the pages of a mapped file: they are read again when they are needed.  Once XNNPACK has packed the weights
+// of a program, hardly any is.
+void let_go_of(const std::filesystem::path& file);
 
 }  // namespace runner

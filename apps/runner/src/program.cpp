@@ -2,11 +2,14 @@
 
 #include <executorch/extension/module/module.h>
 #include <executorch/extension/tensor/tensor.h>
+#include <executorch/runtime/backend/backend_options_map.h>
+#include <executorch/runtime/backend/options.h>
 #include <executorch/runtime/platform/platform.h>
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 
 #include "error.h"
 
@@ -61,6 +64,35 @@ std::string reason(et::Error error) {
   return text;
 }
 
+// What XNNPACK is told when a program is loaded: to pack its weights into a file and map that.
+class LoadOptions {
+ public:
+  explicit LoadOptions(const std::optional<std::filesystem::path>& packed) {
+    if (!packed) return;
+    const std::string path = packed->string();
+    const bool short_enough = path.size() < et::kMaxOptionValueLength;
+    require(short_enough, "--packed: expected a path of fewer than " + std::to_string(et::kMaxOptionValueLength) +
+                              " bytes, got " + path);
+    std::array<char, et::kMaxOptionValueLength> text{};
+    std::copy(path.begin(), path.end(), text.begin());
+    set(options_[0], "weight_cache_enabled", true);
+    set(options_[1], "packed_cache_path", text);
+    const et::Error error = map_.set_options("XnnpackBackend", {options_.data(), options_.size()});
+    require(error == et::Error::Ok, "expected XNNPACK with packed weights in files, got " + reason(error));
+  }
+
+  const et::LoadBackendOptionsMap& map() const { return map_; }
+
+ private:
+  static void set(et::BackendOption& option, std::string_view key, et::OptionValue value) {
+    std::copy(key.begin(), key.end(), option.key);
+    option.value = value;
+  }
+
+  std::array<et::BackendOption, 2> options_{};
+  et::LoadBackendOptionsMap map_;
+};
+
 ScalarType type_of(const TensorSpec& spec) { return spec.dtype == "float32" ? ScalarType::Float : ScalarType::Int; }
 
 bool fits(const et::Result<et::TensorInfo>& found, const TensorSpec& spec) {
@@ -107,7 +139,8 @@ struct Program::Loaded {
       : stage(spec), method(name), module(file.string(), Module::LoadMode::Mmap) {}
 };
 
-Program::Program(const std::filesystem::path& file, const std::string& method, const StageSpec& stage)
+Program::Program(const std::filesystem::path& file, const std::string& method, const StageSpec& stage,
+                 const std::optional<std::filesystem::path>& packed)
     : loaded_(std::make_unique<Loaded>(file, method, stage)) {
   const std::string expected = file.string() + ": expected an ExecuTorch program of " + stage.name + ": ";
   const auto check = [&](et::Error error) {
@@ -115,7 +148,7 @@ Program::Program(const std::filesystem::path& file, const std::string& method, c
   };
   const SilentErrors silent;
   first_problem.clear();
-  check(loaded_->module.load(et::Program::Verification::InternalConsistency));
+  check(loaded_->module.load(LoadOptions(packed).map(), et::Program::Verification::InternalConsistency));
   const auto meta = loaded_->module.method_meta(method);
   check(meta.error());
   require(fits(*meta, stage), expected + "its inputs or outputs are not the manifest's; export it again");

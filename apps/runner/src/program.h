@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -26,9 +27,11 @@ void start_runtime(std::int64_t threads);
 
 class Program {
  public:
-  // Throws Error when the file is not a program with this method and these inputs and outputs, or its backend is not
-  // here.
-  Program(const std::filesystem::path& file, const std::string& method, const StageSpec& stage);
+  // `packed` is where XNNPACK keeps packed weights: a file that it makes, or finds from another time, and maps; without
+  // it they are memory of the process.  Throws Error when the file is not a program with this method and these inputs
+  // and outputs, or its backend is not here.
+  Program(const std::filesystem::path& file, const std::string& method, const StageSpec& stage,
+          const std::optional<std::filesystem::path>& packed = std::nullopt);
   ~Program();
 
   // The outputs by name; throws Error unless `arrays` are exactly the stage's inputs.

@@ -1,19 +1,22 @@
 #include "stages.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "error.h"
 
 namespace runner {
 
-Stages::Stages(const Bundle& bundle, const std::vector<std::string>& needed, bool sequential)
+Stages::Stages(const Bundle& bundle, const std::vector<std::string>& needed, bool sequential,
+               const std::optional<std::filesystem::path>& packed)
     : sequential_(sequential) {
-  const auto artifacts = bundle.artifacts(runtime_name);
-  for (const std::string& stage : needed) {
-    const auto artifact = artifacts.find(stage);
-    require(artifact != artifacts.end(), bundle.folder.string() + ": expected a program of " + stage + ", got none");
-    const StageSpec* spec = bundle.manifest.stage(stage);
-    sources_[stage] = {bundle.verified(artifact->second.path), artifact->second.method, *spec};
+  for (const Artifact& artifact : bundle.runtime(runtime_name).artifacts) {
+    const bool wanted = std::find(needed.begin(), needed.end(), artifact.stage) != needed.end();
+    if (!wanted) continue;
+    Source source = {bundle.verified(artifact.path), artifact.method, *bundle.manifest.stage(artifact.stage), {}};
+    const std::string digest = bundle.manifest.files.at(artifact.path).sha256.substr(0, 16);
+    if (packed) source.packed = *packed / (artifact.stage + "-" + digest + ".packed");
+    sources_[artifact.stage] = std::move(source);
   }
   for (const std::string& stage : needed) {
     if (!sequential) load(stage);
@@ -33,7 +36,10 @@ Program& Stages::load(const std::string& stage) {
   auto& place = programs_[stage];
   if (place != nullptr) return *place;
   const Source& source = sources_.at(stage);
-  record("load", stage, -1, [&] { place = std::make_unique<Program>(source.file, source.method, source.spec); });
+  record("load", stage, -1, [&] {
+    place = std::make_unique<Program>(source.file, source.method, source.spec, source.packed);
+    let_go_of(source.file);
+  });
   return *place;
 }
 

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,7 +15,7 @@
 
 namespace runner {
 
-inline constexpr const char* runtime_name = "executorch";
+inline constexpr const char* runtime_name = "xnnpack";
 
 // One thing that was done, how long it took, and the memory after it.
 struct Event {
@@ -27,8 +28,10 @@ struct Event {
 
 class Stages {
  public:
-  // Verifies the programs of the stages that are needed, and loads them unless `sequential`.
-  Stages(const Bundle& bundle, const std::vector<std::string>& needed, bool sequential);
+  // Verifies the programs of the stages that are needed, and loads them unless `sequential`; `packed` is a folder for
+  // their packed weights.
+  Stages(const Bundle& bundle, const std::vector<std::string>& needed, bool sequential,
+         const std::optional<std::filesystem::path>& packed = std::nullopt);
 
   // The outputs of one stage; throws Error as Program does.
   Outputs run(const std::string& stage, const Arrays& arrays);
@@ -45,6 +48,7 @@ class Stages {
     std::filesystem::path file;
     std::string method;
     StageSpec spec;
+    std::optional<std::filesystem::path> packed;
   };
 
   bool sequential_;

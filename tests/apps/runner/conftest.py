@@ -94,19 +94,36 @@ def run(built: Path) -> Run:
     return start
 
 
-def export(model: Model, out: Path, images: bool = False) -> Path:
+def export(model: Model, out: Path, images: bool = False, precision: str = "fp32") -> Path:
     """The bundle of a model with ExecuTorch alone."""
     target = TARGETS["android"]
-    plan = plan_export(model.config, target, ("executorch",), images=images, threads=1)
+    plan = plan_export(model.config, target, ("xnnpack",), images=images, threads=1, precision=precision)
     return export_target(model, target, out, cases=(Case("a red apple, 3d", 7),), plan=plan).bundle.path
 
 
 @pytest.fixture(scope="session")
-def guided(tiny_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def guided_model(tiny_model: Model) -> Model:
     """BERT's tokenizer and text encoder, classifier-free guidance, a solver with memory."""
     schedule = dataclasses.replace(tiny_model.config.schedule, solver="dpm-solver++")
-    model = dataclasses.replace(tiny_model, config=dataclasses.replace(tiny_model.config, schedule=schedule))
-    return export(model, tmp_path_factory.mktemp("guided") / "bundle")
+    return dataclasses.replace(tiny_model, config=dataclasses.replace(tiny_model.config, schedule=schedule))
+
+
+@pytest.fixture(scope="session")
+def guided(guided_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That model in float32."""
+    return export(guided_model, tmp_path_factory.mktemp("guided") / "bundle")
+
+
+@pytest.fixture(scope="session")
+def half(guided_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That model with weights in half precision."""
+    return export(guided_model, tmp_path_factory.mktemp("half") / "bundle", precision="fp16")
+
+
+@pytest.fixture(scope="session")
+def int8(guided_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That model in 8 bits."""
+    return export(guided_model, tmp_path_factory.mktemp("int8") / "bundle", precision="int8")
 
 
 @pytest.fixture(scope="session")

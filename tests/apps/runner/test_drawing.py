@@ -20,7 +20,7 @@ STAGES = ("encode_text", "denoise", "decode_image")
 
 
 def reference(bundle: Path, prompt: str, seed: int, guidance: float | None = None, negative: str = "") -> np.ndarray:
-    artist = bundle_artist(open_bundle(bundle), "executorch", 1)
+    artist = bundle_artist(open_bundle(bundle), "xnnpack", 1)
     return draw(artist.run_stage, artist.tokenizer, artist.settings, prompt, seed, guidance, negative=negative)
 
 

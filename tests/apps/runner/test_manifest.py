@@ -22,6 +22,11 @@ MORE: dict[str, Change] = {
     "a step too few": lambda values: values["schedule"]["sigmas"].pop(),
     "update of text": at("schedule", "update", put="x"),
     "null": at("tokenizer", put=None),
+    "verified as text": at("runtimes", 0, "verified", put="yes"),
+    "two precisions": at("runtimes", 0, "artifacts", 1, "precision", put="int8"),
+    "fewer delegates than none": at("runtimes", 0, "artifacts", 0, "delegates", put=-1),
+    "no such operation": at("runtimes", 0, "artifacts", 0, "undelegated", put=[{"name": "a", "count": 0}]),
+    "an operation of text": at("runtimes", 0, "artifacts", 0, "undelegated", put=["aten_add"]),
     "tool without version": lambda values: values["tools"][0].pop("version"),
 }
 
@@ -68,6 +73,8 @@ def test_paths_that_leave_the_bundle(values: Values, ask: Ask) -> None:
 
 
 def test_what_python_reads(values: Values, ask: Ask) -> None:
+    artifact = values["runtimes"][0]["artifacts"][0]
+    artifact |= {"delegates": 1, "undelegated": [{"name": "aten::index_select.out", "count": 2}]}
     fourth = copy.deepcopy(values)
     fourth["stages"].append(fourth["stages"][0] | {"name": "encode_image"})
     fourth["runtimes"][0]["artifacts"].append(fourth["runtimes"][0]["artifacts"][0] | {"stage": "encode_image"})
@@ -75,12 +82,12 @@ def test_what_python_reads(values: Values, ask: Ask) -> None:
 
 
 def test_what_is_no_manifest(ask: Ask) -> None:
-    texts = ["", "[]", "1", "{", "nul", '{"a": NaN}', "[" * 100_000, '{"schema_version": 3}', "\ufffd", "\ufeff{}"]
+    texts = ["", "[]", "1", "{", "nul", '{"a": NaN}', "[" * 100_000, '{"schema_version": 4}', "\ufffd", "\ufeff{}"]
     for answer in ask([{"manifest": text} for text in texts]):
         assert "expected" in answer["error"] and "\n" not in answer["error"]
 
 
 def test_another_version_says_so_whatever_else_it_holds(ask: Ask) -> None:
-    newer, older = ask([{"manifest": '{"schema_version": 4, "planets": 8}'}, {"manifest": '{"schema_version": 2}'}])
-    assert "schema version 3, got 4; update" in newer["error"]
-    assert "schema version 3, got 2; export the bundle again" in older["error"]
+    newer, older = ask([{"manifest": '{"schema_version": 5, "planets": 8}'}, {"manifest": '{"schema_version": 3}'}])
+    assert "schema version 4, got 5; update" in newer["error"]
+    assert "schema version 4, got 3; export the bundle again" in older["error"]

@@ -127,13 +127,33 @@ def test_what_is_no_program_though_the_hash_is_right(
     assert "expected an ExecuTorch program of denoise" in refusal(run, "--bundle", copy, "--prompt", "a cat")
 
 
-def test_a_program_of_another_backend(guided: Path, copy_of: CopyOf, run: Run) -> None:
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (b"XnnpackBackend", b"ForeignBackend", "Backend ForeignBackend is not registered"),
+        (b"XnnpackBackend", b"VulkanBackend\0", "Backend VulkanBackend is not registered"),
+        (b"ET12", b"ET99", "'ET99'"),
+    ],
+    ids=["foreign", "vulkan", "schema"],
+)
+def test_a_program_of_another_backend_or_schema(
+    old: bytes, new: bytes, message: str, guided: Path, copy_of: CopyOf, run: Run
+) -> None:
     copy = copy_of(guided)
     program = (copy / "denoise.pte").read_bytes()
-    assert b"XnnpackBackend" in program
-    (copy / "denoise.pte").write_bytes(program.replace(b"XnnpackBackend", b"ForeignBackend"))
+    assert old in program
+    (copy / "denoise.pte").write_bytes(program.replace(old, new))
     reseal(copy, "denoise.pte")
-    assert "denoise" in refusal(run, "--bundle", copy, "--prompt", "a cat")
+    found = refusal(run, "--bundle", copy, "--prompt", "a cat")
+    assert "denoise.pte: expected an ExecuTorch program of denoise" in found and message in found
+
+
+def test_golden_vectors_of_programs_that_were_not_compared(guided: Path, copy_of: CopyOf, run: Run) -> None:
+    copy = copy_of(guided)
+    values = json.loads((copy / "manifest.json").read_text())
+    values["runtimes"][0]["verified"] = False
+    (copy / "manifest.json").write_text(json.dumps(values))
+    assert "--golden: expected programs that were compared" in refusal(run, "--bundle", copy, "--golden")
 
 
 def test_programs_of_two_bundles(guided: Path, distilled: Path, copy_of: CopyOf, run: Run) -> None:
@@ -146,15 +166,15 @@ def test_programs_of_two_bundles(guided: Path, distilled: Path, copy_of: CopyOf,
 def test_a_bundle_for_another_runtime(guided: Path, copy_of: CopyOf, run: Run) -> None:
     copy = copy_of(guided)
     values = json.loads((copy / "manifest.json").read_text())
-    values["runtimes"][0]["name"] = "onnxruntime"
+    values["runtimes"][0]["name"] = "onnx"
     (copy / "manifest.json").write_text(json.dumps(values))
-    assert "expected programs for executorch, got onnxruntime" in refusal(run, "--bundle", copy, "--prompt", "a cat")
+    assert "expected programs for xnnpack, got onnx;" in refusal(run, "--bundle", copy, "--prompt", "a cat")
 
 
 def test_a_newer_bundle(guided: Path, copy_of: CopyOf, run: Run) -> None:
     copy = copy_of(guided)
-    (copy / "manifest.json").write_text('{"schema_version": 4}')
-    assert "schema version 3, got 4; update" in refusal(run, "--bundle", copy, "--prompt", "a cat")
+    (copy / "manifest.json").write_text('{"schema_version": 5}')
+    assert "schema version 4, got 5; update" in refusal(run, "--bundle", copy, "--prompt", "a cat")
 
 
 def test_a_picture_that_cannot_be_written_leaves_nothing(guided: Path, run: Run, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -13,14 +14,16 @@ from torch import Tensor, nn
 
 from export.executorch.lower import lower as lower_executorch
 from export.onnx.lower import lower as lower_onnx
+from export.plan import plan_export
 from export.runners import Runner
 from export.runners.executorch import ExecuTorchRunner
 from export.runners.onnxruntime import OnnxRuntimeRunner
 from export.runners.torch import TorchRunner
 from export.stages import STAGES, ExportStage, TensorSpec
+from export.targets import TARGETS
 from mobile_diffusion.checkpoint import Model
-from mobile_diffusion.errors import ExportError
-from tests.export.networks import assert_close, assert_runs_as_pytorch
+from mobile_diffusion.errors import ConfigError, ExportError
+from tests.export.networks import SD1, assert_close, assert_runs_as_pytorch
 
 LIMIT_DB = 80.0
 Inputs = Callable[..., dict[str, np.ndarray]]
@@ -164,3 +167,51 @@ def test_two_numbers_of_threads_in_one_process_are_refused(executorch_folder: Pa
     with pytest.raises(ExportError, match="expected 2 threads, as the runner loaded before, got 1"):
         ExecuTorchRunner.load(executorch_folder, artifacts, threads=1)
     assert loaded.threads == 2
+
+
+@pytest.mark.parametrize("count", [0, -1, 257, 10_000, True, 1.5])
+def test_a_number_of_threads_that_no_pool_can_have(count: int, executorch_folder: Path, onnx_folder: Path) -> None:
+    message = "threads: expected a whole number from 1 to 256, got"
+    with pytest.raises(ConfigError, match=message):
+        ExecuTorchRunner.load(executorch_folder, {"denoise": "denoise.pte"}, threads=count)
+    with pytest.raises(ConfigError, match=message):
+        OnnxRuntimeRunner.load(onnx_folder, {"denoise": "denoise.onnx"}, threads=count)
+    with pytest.raises(ConfigError, match=message):
+        plan_export(SD1, TARGETS["android"], threads=count)
+
+
+def spoiled(folder: Path, out: Path, old: bytes, new: bytes) -> Path:
+    """A copy of `denoise.pte` and what lies beside it, with some bytes replaced."""
+    program = (folder / "denoise.pte").read_bytes()
+    assert old in program and len(old) == len(new)
+    (out / "denoise.pte").write_bytes(program.replace(old, new))
+    (out / "denoise.json").write_bytes((folder / "denoise.json").read_bytes())
+    return out
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (b"XnnpackBackend", b"VulkanBackend\0", "Backend VulkanBackend is not registered"),
+        (b"XnnpackBackend", b"ForeignBackend", "Backend ForeignBackend is not registered"),
+        (b"ET12", b"ET99", "Program identifier 'ET99' != expected 'ET12'"),
+    ],
+    ids=["vulkan", "foreign", "schema"],
+)
+def test_a_program_of_another_backend_or_schema(
+    old: bytes, new: bytes, reason: str, executorch_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = spoiled(executorch_folder, tmp_path, old, new)
+    with pytest.raises(ExportError) as caught:
+        ExecuTorchRunner.load(folder, {"denoise": "denoise.pte"}, threads=2)
+    assert reason in str(caught.value) and "\n" not in str(caught.value)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_program_and_a_signature_of_two_exports(executorch_folder: Path, tmp_path: Path) -> None:
+    folder = spoiled(executorch_folder, tmp_path, b"", b"")
+    values = json.loads((folder / "denoise.json").read_text())
+    values["inputs"][0]["shape"][-1] *= 2
+    (folder / "denoise.json").write_text(json.dumps(values))
+    with pytest.raises(ExportError, match=r"denoise.pte: expected the tensors of denoise.json, got others; keep both"):
+        ExecuTorchRunner.load(folder, {"denoise": "denoise.pte"}, threads=2)

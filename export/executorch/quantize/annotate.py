@@ -1,0 +1,102 @@
+"""Writes the chosen roundings into a graph: what torchao's two-step quantization (`prepare`, `convert`) is told.
+
+Weights are rounded over [-127, 127] an output channel.  Inputs and outputs with a static range have it fixed here;
+an input with a dynamic one is followed by operations that find its range, which XNNPACK takes with the layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from executorch.backends.transforms.duplicate_dynamic_quant_chain import DuplicateDynamicQuantChainPass
+from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer
+from torch.fx import GraphModule, Node
+from torchao.quantization.pt2e import PerChannelMinMaxObserver, PlaceholderObserver
+from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+from torchao.quantization.pt2e.quantizer import (
+    FixedQParamsQuantizationSpec,
+    QuantizationAnnotation,
+    QuantizationSpec,
+)
+from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
+
+from export.executorch.quantize.ranges import LayerRanges
+from export.executorch.quantize.rounding import HIGH, LEAST_SCALE, LOW, WEIGHT_HIGH, Range
+
+Roundings = Mapping[str, LayerRanges | None]
+"""The name of each layer's operation to its ranges; None for those that are found at run time."""
+
+WEIGHT = QuantizationSpec(
+    dtype=torch.int8,
+    quant_min=-WEIGHT_HIGH,
+    quant_max=WEIGHT_HIGH,
+    qscheme=torch.per_channel_symmetric,
+    ch_axis=0,
+    observer_or_fake_quant_ctr=PerChannelMinMaxObserver.with_args(eps=torch.finfo(torch.float32).eps),
+)
+AT_RUN_TIME = QuantizationSpec(
+    dtype=torch.int8,
+    quant_min=LOW,
+    quant_max=HIGH,
+    qscheme=torch.per_tensor_affine,
+    is_dynamic=True,
+    observer_or_fake_quant_ctr=PlaceholderObserver.with_args(eps=LEAST_SCALE),
+)
+
+
+def rounded_graph(module: GraphModule, roundings: Roundings, sample: Mapping[str, torch.Tensor]) -> GraphModule:
+    """The exported module with its layers rounded; `module` is changed, and must not be used any more.
+
+    Each dynamically rounded input gets operations of its own, though several layers share it (queries, keys and
+    values; the text, in every block).  Upstream's partitioner unites all that share an operation in one part, which
+    may then depend on itself through what lies between (`Invalid partition, found dependency cycles`), and two
+    convolutions that share a rounded input compute nonsense in XNNPACK.
+    """
+    prepared = prepare_pt2e(module, _Chosen(roundings))
+    prepared(**sample)  # shows the weights to their observers
+    converted = convert_pt2e(prepared)
+    DuplicateDynamicQuantChainPass()(converted)
+    _forget_unused(converted)
+    return converted
+
+
+def _forget_unused(module: GraphModule) -> None:
+    """Drop the weights that were rounded: a buffer that nothing reads would still be written into the program."""
+    used = {node.target for node in module.graph.nodes if node.op == "get_attr"}
+    for name in [*dict(module.named_parameters()), *dict(module.named_buffers())]:
+        if name not in used:
+            owner, _, attribute = name.rpartition(".")
+            delattr(module.get_submodule(owner), attribute)
+
+
+class _Chosen(XNNPACKQuantizer):  # type: ignore[misc]
+    """Annotates the named layers, and no other operation."""
+
+    def __init__(self, roundings: Roundings) -> None:
+        super().__init__()
+        self.roundings = roundings
+
+    def annotate(self, model: GraphModule) -> GraphModule:
+        for node in model.graph.nodes:
+            if node.name in self.roundings:
+                node.meta[Q_ANNOTATION_KEY] = _annotation(node, self.roundings[node.name])
+        return model
+
+
+def _annotation(node: Node, ranges: LayerRanges | None) -> QuantizationAnnotation:
+    x, weight = node.args[:2]
+    given = AT_RUN_TIME if ranges is None else _fixed(ranges.input)
+    output = None if ranges is None else _fixed(ranges.output)
+    return QuantizationAnnotation(input_qspec_map={x: given, weight: WEIGHT}, output_qspec=output, _annotated=True)
+
+
+def _fixed(by: Range) -> FixedQParamsQuantizationSpec:
+    return FixedQParamsQuantizationSpec(
+        dtype=torch.int8,
+        scale=by.scale,
+        zero_point=by.zero_point,
+        quant_min=LOW,
+        quant_max=HIGH,
+        qscheme=torch.per_tensor_affine,
+    )

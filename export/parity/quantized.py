@@ -1,0 +1,40 @@
+"""How far rounded weights and activations may take a program on XNNPACK from PyTorch in float32.
+
+As in compressed.py the limits are about loss: they stand about 10 dB below the worst that the emoji model gave
+(benchmarks/android_precisions.py), and far above what a wrong scale, layout or weight leaves (at most 5 dB).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """Least decibels of the checks, by precision."""
+
+    text: float
+    denoise: float
+    prediction: float
+    """Of an unguided output."""
+    decoder: float
+    """Further below what was measured: with random weights it gave 34 to 41."""
+    free_running: float
+    picture: float
+    ssim: float
+    gave: str
+    """What was measured, with the guidance scale 3 of the model."""
+
+
+ROUNDINGS: Mapping[str, Rounding] = {
+    "int8": Rounding(
+        10, 24, 22, 25, 7, 16, 0.75, "int8 gave text 23, denoise 37 (prediction 25), decoder 47, 17 free running, 27"
+    ),
+    "int8-dynamic": Rounding(
+        10, 24, 21, 30, 11, 20, 0.8, "int8-dynamic gave text 20, denoise 34 (17), decoder 54, 21 free running, 31"
+    ),
+    "int4-dynamic": Rounding(
+        10, 20, 18, 30, 4, 14, 0.7, "int4-dynamic gave text 20, denoise 30 (15), decoder 54, 13 free running, 24"
+    ),
+}

@@ -1,0 +1,86 @@
+"""Attention whose scores are never held whole: some heads at a time, or some queries of one.
+
+ONNX Runtime and Vulkan hold the scores of an attention as one tensor: a gigabyte for two pictures of 512 pixels and
+eight heads, and several such tensors at once.  Attention with smaller scores is left as it is.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from export.rewrites.replacement import recast
+from mobile_diffusion.autoencoder import PixelAttention
+from mobile_diffusion.blocks import attention
+from mobile_diffusion.unet import Attention
+
+SCORES = 128 * 2**20
+"""Bytes of float32 scores held at once: at 64x64 positions, two pictures and eight heads, 1 GiB in eight parts."""
+FLOAT_BYTES = 4
+
+
+class PartedAttention(Attention):
+    """Attention of a transformer."""
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """x (B, h*w, width), context (B, L, context_width) -> (B, h*w, width)."""
+        return self.to_out[0](parted_attention(self.to_q(x), self.to_k(context), self.to_v(context), self.heads))
+
+
+class PartedPixelAttention(PixelAttention):
+    """The autoencoder's attention."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C, h, w)."""
+        tokens = self.group_norm(x).flatten(2).transpose(1, 2)  # (B, h*w, C)
+        mixed = parted_attention(self.to_q(tokens), self.to_k(tokens), self.to_v(tokens), heads=1)
+        return x + self.to_out[0](mixed).transpose(1, 2).reshape(x.shape)  # (B, C, h, w)
+
+
+def parted_attention(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
+    """`mobile_diffusion.blocks.attention` without a mask, by parts where its scores would exceed SCORES bytes.
+
+    query (B, Q, W), key and value (B, K, W) -> (B, Q, W).  Pictures and heads are what to divide by first: their
+    parts are as fast as the whole, while keys are read anew for each part of the queries.
+    """
+    (batch, queries, width), keys = query.shape, key.shape[1]
+    if batch * heads * queries * keys * FLOAT_BYTES <= SCORES:
+        return attention(query, key, value, heads)
+    query, key, value = (_rows(x, heads) for x in (query * (width // heads) ** -0.5, key, value))
+    row_count = max(1, SCORES // (queries * keys * FLOAT_BYTES))
+    query_count = queries if row_count > 1 else max(1, SCORES // (keys * FLOAT_BYTES))
+    mixed = [
+        _join([_attend(part, *others) for part in _parts(queried, query_count, dim=1)], dim=1)
+        for queried, *others in zip(*(_parts(x, row_count, dim=0) for x in (query, key, value)), strict=True)
+    ]
+    return _join(mixed, dim=0).unflatten(0, (batch, heads)).transpose(1, 2).flatten(2)  # (B, Q, W)
+
+
+def replacement(module: nn.Module) -> nn.Module | None:
+    """What takes the place of a module; for `export.rewrites.replacement.replaced`."""
+    match module:
+        case Attention():
+            return recast(module, PartedAttention)
+        case PixelAttention():
+            return recast(module, PartedPixelAttention)
+    return None
+
+
+def _rows(x: Tensor, heads: int) -> Tensor:
+    """(B, N, W) -> (B * heads, N, W / heads)."""
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2).flatten(0, 1)
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """query (R, Q, size), key and value (R, K, size) -> (R, Q, size)."""
+    return torch.bmm(torch.bmm(query, key.transpose(1, 2)).softmax(dim=-1), value)
+
+
+def _parts(x: Tensor, count: int, dim: int) -> list[Tensor]:
+    """`Tensor.split`, by slices, which every backend takes."""
+    length = x.shape[dim]
+    return [x] if count >= length else [x.narrow(dim, at, min(count, length - at)) for at in range(0, length, count)]
+
+
+def _join(parts: list[Tensor], dim: int) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=dim)

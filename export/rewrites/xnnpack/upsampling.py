@@ -1,0 +1,107 @@
+"""Nearest upsampling by two, and the convolution behind it.
+
+A 3x3 convolution of a map in which every pixel stands four times sees, at each of the four positions over a pixel, only
+2x2 different pixels: it is four 2x2 convolutions of the small map, whose weights are sums of the 3x3 weights.  That is
+4 multiplications an output where there were 9, and the large map is never made.  XNNPACK would run the same thing as a
+transposed convolution of 4x4, but takes nearly as long for it as for the 9.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mobile_diffusion.blocks import Upsample
+
+TAPS = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]], [[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]])
+"""(phase, tap of 2, tap of 3): which of the three taps fall on the first and on the second of the two pixels."""
+SIDE = 3
+
+
+class UpsampledConvolution(nn.Module):
+    """Nearest upsampling by two and a 3x3 convolution with padding 1, as one 2x2 convolution of the small map.
+
+    Its channels are (row phase, column phase, output).  With the phases in reverse, reading them one after another
+    gives the rows and columns of the large map with one line too many on every side.
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        weight, taps = conv.weight.detach(), TAPS.to(conv.weight.dtype)
+        phases = torch.einsum("pia,qjb,kcab->pqkcij", taps, taps, weight)  # (2, 2, K, C, 2, 2)
+        self.register_buffer("weight", phases.flip(0, 1).flatten(0, 2))  # (4 K, C, 2, 2)
+        self.register_buffer("bias", None if conv.bias is None else conv.bias.detach().repeat(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, K, 2h, 2w)."""
+        batch, _, height, width = x.shape
+        phases = F.conv2d(x, self.weight, self.bias, padding=1).permute(0, 2, 3, 1)  # (B, h + 1, w + 1, 4 K)
+        rows = phases.reshape(batch, height + 1, width + 1, 2, -1).transpose(2, 3)  # (B, h + 1, 2, w + 1, 2 K)
+        pixels = rows.reshape(batch, 2 * height + 2, 2 * width + 2, -1)
+        return pixels[:, 1:-1, 1:-1].permute(0, 3, 1, 2)
+
+
+class ConvolutionsBeforeUpsampling(nn.Sequential):
+    """A sequence with `UpsampledConvolution` in the place of every upsampling and its convolution."""
+
+
+class UpsampleByBroadcast(nn.Module):
+    """Pixels repeated by multiplying with ones that broadcast: exact, and no dimension beyond the third."""
+
+    pair_row: Tensor
+    pair_column: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("pair_row", torch.ones(1, 1, 2))
+        self.register_buffer("pair_column", torch.ones(1, 2, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C, 2h, 2w)."""
+        batch, channels, height, width = x.shape
+        wide = x.reshape(-1, width, 1) * self.pair_row  # (B * C * h, w, 2)
+        tall = wide.reshape(-1, 1, 2 * width) * self.pair_column  # (B * C * h, 2, 2w)
+        return tall.reshape(batch, channels, 2 * height, 2 * width)
+
+
+def convolution_before_upsampling(module: nn.Module) -> nn.Module | None:
+    """For the upsampling of the U-Net and of the autoencoder."""
+    return UpsampledConvolution(module.conv) if isinstance(module, Upsample) else None
+
+
+def convolutions_before_upsampling(module: nn.Module) -> nn.Module | None:
+    """For a sequence in which convolutions follow upsamplings, as in the tiny autoencoder; its names change."""
+    if type(module) is not nn.Sequential or not any(map(_pair, module, list(module)[1:])):
+        return None
+    layers: list[nn.Module] = []
+    for layer in module:
+        if layers and _pair(layers[-1], layer):
+            layers[-1] = UpsampledConvolution(layer)  # type: ignore[arg-type]
+        else:
+            layers.append(layer)
+    return ConvolutionsBeforeUpsampling(*layers)
+
+
+def upsampling(module: nn.Module) -> nn.Module | None:
+    """For an upsampling by itself."""
+    return UpsampleByBroadcast() if type(module) is nn.Upsample and _doubles(module) else None
+
+
+def _doubles(module: nn.Module) -> bool:
+    """Whether a layer repeats every pixel, as it was or rewritten: what is inside a sequence is rewritten before it."""
+    repeats = isinstance(module, nn.Upsample) and module.scale_factor == 2.0 and module.mode == "nearest"
+    return repeats or isinstance(module, UpsampleByBroadcast)
+
+
+def _pair(first: nn.Module, second: nn.Module) -> bool:
+    """Whether two layers are an upsampling and a 3x3 convolution that keeps the side."""
+    return (
+        _doubles(first)
+        and isinstance(second, nn.Conv2d)
+        and (second.kernel_size, second.padding, second.stride) == ((SIDE, SIDE), (1, 1), (1, 1))
+        and (second.groups, second.dilation) == (1, (1, 1))
+    )

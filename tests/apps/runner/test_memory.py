@@ -1,0 +1,89 @@
+"""Packed weights kept in files: the same picture, less memory of its own, and damaged files are made anew."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.apps.runner.conftest import Run
+from tests.apps.runner.test_refusals import refusal
+
+STAGES = ("decode_image", "denoise", "encode_text")
+
+
+def draw(run: Run, bundle: Path, out: Path, *options: object) -> tuple[bytes, list[dict[str, Any]]]:
+    """A picture's file, and the runner's events."""
+    words = ("--prompt", "a red apple, 3d", "--seed", 7, "--image", out / "a.png", "--steps-json", out / "events.json")
+    done = run("--bundle", bundle, *words, *options)
+    assert done.returncode == 0, done.stderr
+    return (out / "a.png").read_bytes(), json.loads((out / "events.json").read_text())["events"]
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name.partition("-")[0] for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("options", [(), ("--sequential",)], ids=["together", "sequential"])
+@pytest.mark.parametrize("name", ["guided", "half", "int8"])
+def test_the_picture_is_the_same_when_made_and_when_found(
+    name: str, options: Sequence[str], run: Run, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    bundle, packed = request.getfixturevalue(name), tmp_path / "packed"
+    packed.mkdir()
+    expected, _ = draw(run, bundle, tmp_path, *options)
+    for _ in ("made", "found"):
+        assert draw(run, bundle, tmp_path, "--packed", packed, *options)[0] == expected
+        assert files(packed) == list(STAGES)
+
+
+def test_found_files_are_not_written_again(guided: Path, run: Run, tmp_path: Path) -> None:
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    draw(run, guided, tmp_path, "--packed", packed)
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in packed.iterdir()}
+    draw(run, guided, tmp_path, "--packed", packed)
+    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in packed.iterdir()} == before
+
+
+def test_two_bundles_share_a_folder(guided: Path, half: Path, run: Run, tmp_path: Path) -> None:
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    expected = [draw(run, bundle, tmp_path)[0] for bundle in (guided, half)]
+    for _ in ("made", "found"):
+        assert [draw(run, bundle, tmp_path, "--packed", packed)[0] for bundle in (guided, half)] == expected
+    assert len(files(packed)) == 2 * len(STAGES)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", None], ids=["empty", "other", "cut"])
+def test_a_damaged_file_is_made_anew(content: bytes | None, guided: Path, run: Run, tmp_path: Path) -> None:
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    expected, _ = draw(run, guided, tmp_path, "--packed", packed)
+    for path in packed.iterdir():
+        path.write_bytes(path.read_bytes()[:-100] if content is None else content)
+    assert draw(run, guided, tmp_path, "--packed", packed)[0] == expected
+
+
+def test_loading_lets_go_of_the_programs_file(guided: Path, run: Run, tmp_path: Path) -> None:
+    _, events = draw(run, guided, tmp_path)
+    largest = max(path.stat().st_size for path in guided.glob("*.pte")) / 1024
+    loaded = [event for event in events if event["event"] == "load"]
+    assert len(loaded) == len(STAGES)
+    grown = [after["mapped_kb"] - before["mapped_kb"] for before, after in pairwise(loaded)]
+    assert max(grown) < largest / 2
+
+
+def test_a_folder_that_is_not_there(guided: Path, run: Run, tmp_path: Path) -> None:
+    found = refusal(run, "--bundle", guided, "--prompt", "a cat", "--packed", tmp_path / "absent")
+    assert "--packed: expected a folder that exists" in found
+
+
+def test_a_path_that_is_too_long(guided: Path, run: Run, tmp_path: Path) -> None:
+    folder = tmp_path.joinpath(*["a" * 100] * 3)
+    folder.mkdir(parents=True)
+    assert "fewer than 256 bytes" in refusal(run, "--bundle", guided, "--prompt", "a cat", "--packed", folder)

@@ -1,0 +1,109 @@
+"""The programs for Vulkan, as far as they can be known without a GPU.
+
+The module that is lowered and the program up to the delegate compute what PyTorch does, the file holds one delegate
+with the stage's inputs and outputs, and one in half precision is half as large.  What a GPU makes of it is not tested.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+from executorch.exir._serialize._program import deserialize_pte_binary
+from torch import nn
+
+from export.executorch.options import VulkanOptions
+from export.executorch.signature import read_delegation, read_signature
+from export.executorch.vulkan import edge_program, lower, own_storage
+from export.rewrites import attention_parts
+from export.stages import ExportStage, TensorSpec, build_stage
+from mobile_diffusion.config import ModelConfig
+from tests.export.networks import BK_TINY, LCM, SD1, SD2, RandomModel, arrays_of, assert_close, outputs_of
+
+LIMIT_DB = {"fp32": 100.0, "fp16": 40.0}
+CASES = [
+    ("sd1", SD1, "encode_text", "fp16"),
+    ("sd1", SD1, "encode_image", "fp32"),
+    ("sd2", SD2, "denoise", "fp16"),
+    ("sd2", SD2, "encode_text", "fp32"),
+    ("bk-tiny", BK_TINY, "decode_image", "fp16"),
+    ("lcm", LCM, "denoise", "fp32"),
+]
+DTYPES = {"float32": 6, "int32": 3}
+"""ExecuTorch's numbers for them."""
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "stage", "precision"), CASES, ids=[f"{name}-{stage}-{bits}" for name, _, stage, bits in CASES]
+)
+def test_a_stage_is_one_delegate(name: str, config: ModelConfig, stage: str, precision: str, tmp_path: Path) -> None:
+    built = build_stage(RandomModel(config), stage)
+    path = tmp_path / lower(built, tmp_path, VulkanOptions(precision))
+    delegation = read_delegation(path)
+    assert (delegation.delegates, delegation.undelegated) == (1, {})
+    assert read_signature(path, stage) == (built.inputs, built.outputs)
+    (plan,) = deserialize_pte_binary(path.read_bytes()).program.execution_plan
+    assert (plan.name, [delegate.id for delegate in plan.delegates]) == (stage, ["VulkanBackend"])
+    for indices, specs in ((plan.inputs, built.inputs), (plan.outputs, built.outputs)):
+        found = [(int(tensor.scalar_type), tuple(tensor.sizes)) for tensor in (plan.values[i].val for i in indices)]
+        assert found == [(DTYPES[spec.dtype], spec.shape) for spec in specs]
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "stage", "precision"), CASES, ids=[f"{name}-{stage}-{bits}" for name, _, stage, bits in CASES]
+)
+def test_up_to_the_delegate_it_is_pytorchs(name: str, config: ModelConfig, stage: str, precision: str) -> None:
+    built = build_stage(RandomModel(config), stage)
+    program = edge_program(built, half=precision == "fp16").module()
+    for step in (0, 3) if stage == "denoise" else (0,):
+        arrays = arrays_of(built, step)
+        result = program(**{key: torch.from_numpy(array) for key, array in arrays.items()})
+        results = result if isinstance(result, tuple | list) else (result,)
+        found = {spec.name: tensor.numpy() for spec, tensor in zip(built.outputs, results, strict=True)}
+        assert_close(outputs_of(built, arrays), found, LIMIT_DB[precision])
+
+
+def test_large_attention_is_delegated_by_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = build_stage(RandomModel(SD1), "decode_image")
+    whole = len(edge_program(built).graph.nodes)
+    monkeypatch.setattr(attention_parts, "SCORES", 2**17)
+    assert len(edge_program(built).graph.nodes) > whole
+    delegation = read_delegation(tmp_path / lower(built, tmp_path))
+    assert (delegation.delegates, delegation.undelegated) == (1, {})
+
+
+def test_half_precision_is_half_the_file(tmp_path: Path) -> None:
+    built, sizes = build_stage(RandomModel(LCM), "denoise"), {}
+    for precision in ("fp32", "fp16"):
+        sizes[precision] = (tmp_path / lower(built, tmp_path, VulkanOptions(precision))).stat().st_size
+    assert 0.48 < sizes["fp16"] / sizes["fp32"] < 0.55
+
+
+def test_gelu_of_one_position_is_lowered(tmp_path: Path) -> None:
+    """Upstream's pass for such shapes fails; ours leaves it out."""
+
+    class Gate(nn.Module):
+        def forward(self, latents: torch.Tensor) -> torch.Tensor:
+            return nn.functional.gelu(latents)
+
+    spec = TensorSpec("latents", "float32", (2, 1, 8))
+    stage = ExportStage("probe", Gate(), (spec,), (TensorSpec("image", "float32", (2, 1, 8)),))
+    assert read_delegation(tmp_path / lower(stage, tmp_path, VulkanOptions("fp16"))).delegates == 1
+
+
+def test_nothing_is_told_of_the_users_logging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.getLogger(), "level", logging.ERROR)
+    lower(build_stage(RandomModel(BK_TINY), "decode_image"), tmp_path)
+    assert logging.getLogger().level == logging.ERROR
+
+
+def test_a_weight_that_is_a_part_of_a_larger_tensor_is_copied() -> None:
+    """Upstream would write the whole of the larger one, from its start."""
+    whole = torch.arange(12.0)
+    module = nn.Linear(2, 3, bias=False)
+    module.weight = nn.Parameter(whole[6:].view(3, 2), requires_grad=False)
+    weight = own_storage(module).weight
+    assert weight.untyped_storage().nbytes() == 24
+    assert torch.equal(weight, whole[6:].view(3, 2))
