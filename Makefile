@@ -27,8 +27,9 @@ android-tables: $(INSTALLED)
 	$(BIN)/python -m pip install --disable-pip-version-check -q openvino==2026.4.1
 	$(BIN)/python benchmarks/android_speed.py
 	$(BIN)/python benchmarks/android_delegation.py --work build/delegation --naive
-	$(BIN)/python benchmarks/android_precisions.py
-	$(BIN)/python benchmarks/android_memory.py
+	$(BIN)/python benchmarks/android_precisions.py --work build/precisions
+	$(MAKE) -C apps/runner
+	$(BIN)/python benchmarks/android_memory.py --work build/memory emoji:fp32 emoji:fp16 emoji:int8
 	$(BIN)/python benchmarks/android_tables.py
 
 data: $(INSTALLED)

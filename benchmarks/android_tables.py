@@ -19,6 +19,14 @@ from benchmarks.readme_tables import ROOT, fill, read, table
 RESULTS = Path(__file__).with_name("results")
 PAGE = ROOT / "docs" / "android.md"
 Found = dict[str, Any]
+MEGA = 1e6
+WORST = (
+    "encode_text snr_db",
+    "prediction snr_db",
+    "decode_image snr_db",
+    "free_running snr_db",
+    "picture psnr_db",
+)
 
 
 def speed(found: Found) -> str:
@@ -76,9 +84,58 @@ def delegation(found: Found) -> str:
     return f"{table(head, rows)}\n\n{note}"
 
 
-TABLES: dict[str, tuple[str, Callable[[Found], str]]] = {
+def precisions(found: Found) -> str:
+    """Sizes, times and distances of every precision of the emoji model."""
+    reference = found["precisions"]["xnnpack-fp32"]
+    rows = []
+    for name, row in found["precisions"].items():
+        sizes = [sum(row["bytes"].values()) / MEGA, row["bytes"]["denoise"] / MEGA]
+        times = [row["latency"][stage] for stage in ("denoise", "decode_image", "encode_text")]
+        gain = reference["latency"]["denoise"]["median_ms"] / times[0]["median_ms"]
+        rows.append(
+            [name.replace("-", " ", 1), *(f"{size:.1f}" for size in sizes)]
+            + [f"{each['median_ms']:.1f}" for each in times]
+            + [f"{gain:.2f}"]
+            + [f"{row['worst'][check]:.1f}" for check in WORST]
+        )
+    conditions = found["conditions"]
+    note = (
+        f"The emoji model; {conditions['processor']}, {conditions['threads']} threads, {conditions['runs']} runs in "
+        "turns; not times of a phone. Worst over all prompts and steps against PyTorch in float32: SNR of the text's "
+        "context, of one step's network output (guidance included), of the decoder, of the free-running latents; PSNR "
+        "of the picture."
+    )
+    head = ["runtime, precision", "all, MB", "denoise, MB", "denoise, ms", "decoder, ms", "text, ms", "denoise, x fp32"]
+    names = ("text", "prediction", "decoder", "trajectory", "picture")
+    return f"{table([*head, *(f'{name}, dB' for name in names)], rows)}\n\n{note}"
+
+
+def memory(found: list[Found]) -> str:
+    """Resident memory of the C++ runner."""
+    ways = list(dict.fromkeys(stage["way"] for row in found for stage in row["stages"]))
+    rows = [
+        [row["name"], row["precision"], f"{sum(row['files'].values()):.0f}", *(_held(row, way) for way in ways)]
+        for row in found
+    ]
+    note = (
+        "The C++ runner on this computer (x86-64, one thread): the most that was resident, in brackets what no file "
+        "backs, which is what a phone must have. **packed**: with `--packed`, XNNPACK's packed weights lie in files "
+        "that are mapped; cold: made, warm: found."
+    )
+    return f"{table(['model', 'precision', 'programs, MB', *(f'{way}, MB' for way in ways)], rows)}\n\n{note}"
+
+
+def _held(row: Found, way: str) -> str:
+    stages = [stage for stage in row["stages"] if stage["way"] == way]
+    peak = max(max(stage["load_peak"], stage["run_peak"]) for stage in stages)
+    return f"{peak:.0f} ({max(stage['private'] for stage in stages):.0f})"
+
+
+TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "speed": ("android_speed", speed),
     "delegation": ("android_delegation", delegation),
+    "precisions": ("android_precisions", precisions),
+    "memory": ("android_memory", memory),
 }
 """Marker -> the results' name, and what makes a table of them."""
 

@@ -9,14 +9,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from export.rewrites import parts
+from export.rewrites.parts import attend_in_parts
 from export.rewrites.replacement import recast
 from mobile_diffusion.autoencoder import PixelAttention
 from mobile_diffusion.blocks import attention
 from mobile_diffusion.unet import Attention
-
-SCORES = 128 * 2**20
-"""Bytes of float32 scores held at once: at 64x64 positions, two pictures and eight heads, 1 GiB in eight parts."""
-FLOAT_BYTES = 4
 
 
 class PartedAttention(Attention):
@@ -38,22 +36,15 @@ class PartedPixelAttention(PixelAttention):
 
 
 def parted_attention(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
-    """`mobile_diffusion.blocks.attention` without a mask, by parts where its scores would exceed SCORES bytes.
+    """`mobile_diffusion.blocks.attention` without a mask, by parts where its scores would exceed `parts.SCORES` bytes.
 
-    query (B, Q, W), key and value (B, K, W) -> (B, Q, W).  Pictures and heads are what to divide by first: their
-    parts are as fast as the whole, while keys are read anew for each part of the queries.
+    query (B, Q, W), key and value (B, K, W) -> (B, Q, W).
     """
     (batch, queries, width), keys = query.shape, key.shape[1]
-    if batch * heads * queries * keys * FLOAT_BYTES <= SCORES:
+    if batch * heads * queries * keys * parts.FLOAT_BYTES <= parts.SCORES:
         return attention(query, key, value, heads)
     query, key, value = (_rows(x, heads) for x in (query * (width // heads) ** -0.5, key, value))
-    row_count = max(1, SCORES // (queries * keys * FLOAT_BYTES))
-    query_count = queries if row_count > 1 else max(1, SCORES // (keys * FLOAT_BYTES))
-    mixed = [
-        _join([_attend(part, *others) for part in _parts(queried, query_count, dim=1)], dim=1)
-        for queried, *others in zip(*(_parts(x, row_count, dim=0) for x in (query, key, value)), strict=True)
-    ]
-    return _join(mixed, dim=0).unflatten(0, (batch, heads)).transpose(1, 2).flatten(2)  # (B, Q, W)
+    return attend_in_parts(_attend, query, key, value).unflatten(0, (batch, heads)).transpose(1, 2).flatten(2)
 
 
 def replacement(module: nn.Module) -> nn.Module | None:
@@ -74,13 +65,3 @@ def _rows(x: Tensor, heads: int) -> Tensor:
 def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """query (R, Q, size), key and value (R, K, size) -> (R, Q, size)."""
     return torch.bmm(torch.bmm(query, key.transpose(1, 2)).softmax(dim=-1), value)
-
-
-def _parts(x: Tensor, count: int, dim: int) -> list[Tensor]:
-    """`Tensor.split`, by slices, which every backend takes."""
-    length = x.shape[dim]
-    return [x] if count >= length else [x.narrow(dim, at, min(count, length - at)) for at in range(0, length, count)]
-
-
-def _join(parts: list[Tensor], dim: int) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=dim)

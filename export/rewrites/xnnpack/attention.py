@@ -8,13 +8,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from export.rewrites.parts import attend_in_parts
 from export.rewrites.replacement import recast
 from mobile_diffusion.autoencoder import PixelAttention
 from mobile_diffusion.unet import Attention
-
-SCORES = 128 * 2**20
-"""Bytes of attention scores held at once: at 64x64 positions, two pictures and eight heads, 1 GiB in eight parts."""
-FLOAT_BYTES = 4
 
 
 class AttentionByParts(Attention):
@@ -42,24 +39,15 @@ class PixelAttentionByParts(PixelAttention):
 
 
 def mixed(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
-    """Multi-head attention, some heads at a time, or some queries of one, so that scores take at most SCORES bytes.
+    """Multi-head attention in parts, as `mobile_diffusion.blocks.attention` without a mask.
 
-    query (B, Q, W), key and value (B, K, W) -> (B, Q, W), as `mobile_diffusion.blocks.attention` without a mask.
-    Heads are what to divide by: their parts are as fast as the whole, while keys are packed anew for each part of
-    the queries.
+    query (B, Q, W), key and value (B, K, W) -> (B, Q, W).
     """
-    batch, queries, width = query.shape
-    size, count = width // heads, key.shape[1]
+    batch, size = len(query), query.shape[2] // heads
     query = _heads(query * size**-0.5, heads).permute(0, 2, 1, 3).flatten(0, 1)  # (B * heads, Q, size)
     key = _heads(key, heads).permute(0, 2, 3, 1).flatten(0, 1)  # (B * heads, size, K)
     value = _heads(value, heads).permute(0, 2, 1, 3).flatten(0, 1)  # (B * heads, K, size)
-    row_count = max(1, SCORES // (queries * count * FLOAT_BYTES))
-    query_count = queries if row_count > 1 else max(1, SCORES // (count * FLOAT_BYTES))
-    rows = [
-        _join([_attend(part, *others) for part in _split(queried, query_count, dim=1)], dim=1)
-        for queried, *others in zip(*(_split(x, row_count, dim=0) for x in (query, key, value)), strict=True)
-    ]
-    return _join(rows, dim=0).unflatten(0, (batch, heads)).transpose(1, 2).flatten(2)
+    return attend_in_parts(_attend, query, key, value).unflatten(0, (batch, heads)).transpose(1, 2).flatten(2)
 
 
 def attention_by_parts(module: nn.Module) -> nn.Module | None:
@@ -84,13 +72,3 @@ def _heads(x: Tensor, heads: int) -> Tensor:
 def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """query (R, Q, size), key (R, size, K), value (R, K, size) -> (R, Q, size)."""
     return torch.bmm(torch.bmm(query, key).softmax(dim=-1), value)
-
-
-def _split(x: Tensor, count: int, dim: int) -> list[Tensor]:
-    """`Tensor.split`, by slices: XNNPACK does not take a split."""
-    length = x.shape[dim]
-    return [x] if count >= length else [x.narrow(dim, at, min(count, length - at)) for at in range(0, length, count)]
-
-
-def _join(parts: list[Tensor], dim: int) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=dim)

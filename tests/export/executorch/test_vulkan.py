@@ -17,7 +17,7 @@ from torch import nn
 from export.executorch.options import VulkanOptions
 from export.executorch.signature import read_delegation, read_signature
 from export.executorch.vulkan import edge_program, lower, own_storage
-from export.rewrites import attention_parts
+from export.rewrites import parts
 from export.stages import ExportStage, TensorSpec, build_stage
 from mobile_diffusion.config import ModelConfig
 from tests.export.networks import BK_TINY, LCM, SD1, SD2, RandomModel, arrays_of, assert_close, outputs_of
@@ -68,7 +68,7 @@ def test_up_to_the_delegate_it_is_pytorchs(name: str, config: ModelConfig, stage
 def test_large_attention_is_delegated_by_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built = build_stage(RandomModel(SD1), "decode_image")
     whole = len(edge_program(built).graph.nodes)
-    monkeypatch.setattr(attention_parts, "SCORES", 2**17)
+    monkeypatch.setattr(parts, "SCORES", 2**17)
     assert len(edge_program(built).graph.nodes) > whole
     delegation = read_delegation(tmp_path / lower(built, tmp_path))
     assert (delegation.delegates, delegation.undelegated) == (1, {})

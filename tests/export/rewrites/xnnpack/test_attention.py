@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from export.rewrites import parts
 from export.rewrites.xnnpack import attention, rewrite
 from export.rewrites.xnnpack.positions import TransformerInPlace
 from mobile_diffusion.autoencoder import PixelAttention
@@ -21,7 +22,7 @@ def test_attention_by_parts_is_torchs(scores: int, monkeypatch: pytest.MonkeyPat
     """However few bytes its scores may take, also where the parts do not come out even."""
     torch.manual_seed(0)
     query, key, value = (torch.randn(2, length, 12, dtype=torch.float64) for length in (7, 9, 9))
-    monkeypatch.setattr(attention, "SCORES", scores)
+    monkeypatch.setattr(parts, "SCORES", scores)
     heads = [x.unflatten(-1, (3, 4)).transpose(1, 2) for x in (query, key, value)]  # (B, heads, N, 4) each
     expected = F.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)
     torch.testing.assert_close(attention.mixed(query, key, value, heads=3), expected)
