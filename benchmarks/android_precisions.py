@@ -43,6 +43,8 @@ from mobile_diffusion.quality.evaluation import EvaluationSettings
 LOGGER = logging.getLogger(__name__)
 ROOT = Path(__file__).parents[1]
 EMOJI = ROOT / "assets" / "emoji"
+PAUSE_S = 0.05
+"""Between runs: threads of the runtime before stop to spin.  The first run after it wakes the next one's."""
 RESULT = ROOT / "benchmarks" / "results" / "android_precisions.json"
 CHOICES = (
     ("xnnpack", "fp32"),
@@ -91,6 +93,8 @@ def timed(runners: Mapping[str, Runner], inputs: Inputs, runs: int) -> dict[str,
         taken: dict[str, list[float]] = {name: [] for name in runners}
         for _ in range(runs + 2):
             for name, runner in runners.items():
+                time.sleep(PAUSE_S)
+                runner.run(stage, **inputs[stage])
                 start = time.perf_counter()
                 runner.run(stage, **inputs[stage])
                 taken[name].append((time.perf_counter() - start) * 1e3)
