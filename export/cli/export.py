@@ -128,20 +128,9 @@ def android(
 
         python -m export android assets/emoji --out build/android --force --runtime xnnpack --precision int8
     """
-    choices: dict[str, RuntimeOptions] = {}
+    names = runtime or []
     export(
-        checkpoint,
-        options,
-        "android",
-        out,
-        force,
-        image_to_image,
-        runtime or [],
-        check,
-        threads,
-        choices,
-        precision,
-        calibration,
+        checkpoint, options, "android", out, force, image_to_image, names, check, threads, {}, precision, calibration
     )
 
 

@@ -1,4 +1,4 @@
-"""A stage as an ExecuTorch program, `<stage>.pte`: one method of the stage's name, on XNNPACK, in float32.
+"""A stage as an ExecuTorch program, `<stage>.pte`: one method of the stage's name, on XNNPACK.
 
 The module is rewritten first (rewrites/xnnpack), so that it is one delegate and what is left outside is the look-up
 of a step or token.  Beside the program lies `<stage>.json`: its signature, because a .pte knows the order of its
@@ -34,7 +34,7 @@ def lower(stage: ExportStage, folder: Path, options: XnnpackOptions | None = Non
     The stage's weights are referred to until they are written: they must not change meanwhile.
     Raises `ExportError` when the stage cannot be lowered, or XNNPACK takes nothing of it.
     """
-    precision = "fp32" if options is None else options.precision
+    precision = (options or XnnpackOptions()).precision
     made = PROGRAMS[precision](stage) if precision in PROGRAMS else None
     if precision == "fp16":
         stage = halve_tables(stage)
