@@ -50,9 +50,10 @@ def speed(found: Found) -> str:
     ]
     peaks = ", ".join(f"{row['gflops']:.0f} by {row['title']}" for row in found["rows"] if not row["model"])
     conditions = found["rows"][-1]["conditions"]
+    rounds = " or ".join(sorted({str(row["conditions"]["rounds"]) for row in found["rows"]}))
     note = (
         f"{conditions['processor']}, {conditions['cores']} cores, {conditions['threads']} threads, float32, "
-        f"{conditions['system']}; {conditions['rounds']} rounds in turns. **time / ours**: median over the rounds. "
+        f"{conditions['system']}; {rounds} rounds in turns. **time / ours**: median over the rounds. "
         "**of peak**: operations a second, two for each multiply-accumulate of the stage as PyTorch computes it, over "
         f"those of products of 2048 x 2048 matrices (billions a second: {peaks}; the larger counts). **memory**: the "
         "peak above what the process held before it loaded. Not times of a phone."
