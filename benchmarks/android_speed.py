@@ -140,12 +140,10 @@ def resident(name: str) -> float:
 def measure(model: str, stage: str, ways: Sequence[str], work: Path, threads: int, rounds: int) -> list[Row]:
     """All ways with one stage, in turns."""
     folders = {way: made(model, stage, way, work) for way in ways}
-    context = multiprocessing.get_context("spawn")
+    expected = reference_output(model, stage, work, threads)
     rows, pipes, outputs = [], {}, {}
     for way in ways:
-        ours, theirs = context.Pipe()
-        arguments = (theirs, model, stage, way, folders[way], threads)
-        context.Process(target=serve, args=arguments, daemon=True).start()
+        ours = start(model, stage, way, folders[way], threads)
         load, first, outputs[way] = ours.recv()
         size = sum(path.stat().st_size for path in folders[way].rglob("*") if path.suffix != ".json")
         rows.append(Row(model, stage, way, WAYS[way].title, load_s=load, first_ms=first * 1000, file_mb=size / 1e6))
@@ -163,8 +161,24 @@ def measure(model: str, stage: str, ways: Sequence[str], work: Path, threads: in
         pipes[row.way].send(None)
         row.median_ms = statistics.median(times[row.way])
         row.quartiles_ms = (float(np.percentile(times[row.way], 25)), float(np.percentile(times[row.way], 75)))
-        row.snr_db = min(snr_db(outputs.get(REFERENCE, outputs[row.way]), outputs[row.way]), 300.0)
+        row.snr_db = min(snr_db(expected, outputs[row.way]), 300.0)
     return rows
+
+
+def start(model: str, stage: str, way: str, folder: Path, threads: int) -> Connection:
+    """Our end of a process that serves one way."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    context.Process(target=serve, args=(theirs, model, stage, way, folder, threads), daemon=True).start()
+    return ours
+
+
+def reference_output(model: str, stage: str, work: Path, threads: int) -> np.ndarray:
+    """What PyTorch makes of the same input, by a process that ends before anything is timed."""
+    pipe = start(model, stage, REFERENCE, work, threads)
+    output: np.ndarray = pipe.recv()[2]
+    pipe.send(None)
+    return output
 
 
 def made(model: str, stage: str, way: str, work: Path) -> Path:

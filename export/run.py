@@ -32,6 +32,7 @@ from export.parity.trajectories import (
     record,
 )
 from export.plan import Plan, plan_export
+from export.preview import COLOURED_CASES, Preview, fit_preview, write_preview
 from export.progress import Progress, part_of, silent
 from export.report.page import Pictures, write_reports
 from export.resources import check_resources, estimate_export
@@ -135,6 +136,7 @@ def _fill(
     parity, pictures = compare_runners(runners, trajectories, settings, update, plan.depth, part)
     if plan.compared:
         parity.require()
+    write_preview(folder, preview_of(reference, source.tokenizer, settings, trajectories, plan))
     progress(f"{target.title}: timing", _COMPARED)
     timed = [reference, *(runner for _, runner in runners)]
     latency = measure_latency(timed, trajectories[0], settings, LARGE_BUDGET_S if plan.large else BUDGET_S)
@@ -226,3 +228,12 @@ def compare_runners(
     precisions = {runtime.name: runtime.grade for runtime, _ in runners}
     guidance = trajectories[0].guidance if settings.guidance_kind == "cfg" else 1.0
     return build_report(measurements, precisions, checks, guidance), pictures
+
+
+def preview_of(
+    reference: Runner, tokenizer: Tokenizer, settings: DrawSettings, trajectories: Sequence[Trajectory], plan: Plan
+) -> Preview:
+    """The map from latents to colours; of a large model it is fitted to the golden cases alone, which are drawn."""
+    cases = () if plan.large else COLOURED_CASES
+    coloured = [record(reference, tokenizer, settings, case) for case in cases]
+    return fit_preview([*trajectories, *coloured], settings.latent_shape[1])
