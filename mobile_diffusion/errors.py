@@ -41,3 +41,7 @@ class BundleError(MobileDiffusionError):
 
 class ParityError(MobileDiffusionError):
     """An artifact does not compute what the PyTorch reference computes."""
+
+
+class DeviceError(MobileDiffusionError):
+    """A phone cannot be reached, or its app cannot do what it is asked."""

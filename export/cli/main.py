@@ -11,7 +11,7 @@ from importlib import import_module
 
 import typer
 
-from export.cli import coreml, guard
+from export.cli import coreml, device, guard
 from export.cli.bench import bench
 from export.cli.demo import demo
 from export.cli.evaluate import evaluate
@@ -40,6 +40,7 @@ def build_app() -> typer.Typer:
         app.command()(command)
     app.add_typer(_exports(), name="export")
     app.add_typer(coreml.app, name="coreml")
+    app.add_typer(device.app, name="device")
     for name, module in MOUNTED.items():
         _mount(app, name, module)
     return app

@@ -1,0 +1,115 @@
+"""`mobile-diffusion device`: a bundle onto a phone, and the phone's times back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from export.cli.display import progress_bar, results
+
+if TYPE_CHECKING:
+    from export.bundle import Bundle
+    from export.device.phone import Phone
+
+app = typer.Typer(help="Put a bundle on a connected phone and measure it there.", no_args_is_help=True)
+BundleFolder = Annotated[Path, typer.Argument(help="Bundle folder.")]
+Name = Annotated[str | None, typer.Option(help="What the model is called on the phone; the folder's name by default.")]
+Device = Annotated[
+    str | None, typer.Option(help="Serial number (adb devices) or identifier (xcrun devicectl list devices).")
+]
+Out = Annotated[Path | None, typer.Option(help="Keep the phone's JSON in this file, too.")]
+
+
+@app.command()
+def push(bundle: BundleFolder, name: Name = None, device: Device = None) -> None:
+    """Copy a bundle into the sample app on the phone, and check every file there.
+
+    An Android bundle goes through adb to a phone with apps/android installed, an iPhone's through Xcode's devicectl,
+    on a Mac, to one with apps/ios. Example:
+
+        mobile-diffusion device push build/android
+    """
+    from export.device.phone import check_name
+
+    opened = _open(bundle)
+    chosen = check_name(name or bundle.resolve().name)
+    with progress_bar() as progress:
+        phone = _find(opened, device)
+        phone.send(bundle, chosen, progress)
+        progress("done", 1.0)
+    results().print(f"{bundle}: on the phone as {chosen}", soft_wrap=True)
+
+
+@app.command()
+def bench(
+    bundle: BundleFolder,
+    name: Name = None,
+    device: Device = None,
+    runs: Annotated[int, typer.Option(min=1, max=10_000, help="Timed calls of every stage.")] = 10,
+    threads: Annotated[int, typer.Option(min=1, max=256, help="Threads of the phone's runtime.")] = 4,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for the phone.")] = 600.0,
+    out: Out = None,
+) -> None:
+    """Run the app's benchmark on the phone, and show its times beside this computer's.
+
+    The bundle must be on the phone (`device push`). Example:
+
+        mobile-diffusion device bench build/android --runs 20
+    """
+    from export.device.phone import check_name, wait
+
+    opened = _open(bundle)
+    chosen = check_name(name or bundle.resolve().name)
+    with progress_bar() as progress:
+        phone = _find(opened, device)
+        progress("starting the app", 0.1)
+        phone.start(chosen, runs, threads)
+        progress("the phone is measuring", 0.2)
+        text = wait(phone, chosen, timeout)
+        progress("measured", 1.0)
+    _show(opened, text, out)
+
+
+@app.command()
+def pull(bundle: BundleFolder, name: Name = None, device: Device = None, out: Out = None) -> None:
+    """Fetch the times of the last benchmark, also of one that was started on the phone's screen.
+
+    Example:
+
+        mobile-diffusion device pull build/android --out phone.json
+    """
+    from export.device import phone as phones
+
+    opened = _open(bundle)
+    chosen = phones.check_name(name or bundle.resolve().name)
+    _show(opened, phones.pull(_find(opened, device), chosen), out)
+
+
+def _open(bundle: Path) -> Bundle:
+    from export.bundle import open_bundle
+
+    return open_bundle(bundle, verify=False)
+
+
+def _find(bundle: Bundle, device: str | None) -> Phone:
+    """The connected phone that the bundle is for."""
+    from export.device.android import AndroidPhone
+    from export.device.iphone import IPhone
+
+    return AndroidPhone.find(device) if bundle.manifest.target == "android" else IPhone.find(device)
+
+
+def _show(bundle: Bundle, text: str, out: Path | None) -> None:
+    """Keep the phone's JSON where asked to, and print it as a table beside the bundle's own times."""
+    from export.latency.reading import parse_latency, read_latency
+    from export.report.device import device_table
+    from export.report.page import LATENCY_FILE
+    from mobile_diffusion.atomic import write_bytes
+
+    phone = parse_latency(text, "the phone")
+    if out is not None:
+        write_bytes(text.encode() + b"\n", out)
+    table = device_table(phone, read_latency(bundle.path / LATENCY_FILE), bundle.settings().steps)
+    results().print(table)

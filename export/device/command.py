@@ -1,0 +1,37 @@
+"""Programs that talk to phones: run with a time limit, their failures turned into one line."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+
+from mobile_diffusion.errors import DeviceError
+
+
+def call(words: Sequence[str], timeout: float, mend: str) -> str:
+    """What a program prints; raises `DeviceError` when it is missing, fails, or takes more than `timeout` seconds.
+
+    `mend` ends the message when the program is missing.
+    """
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=timeout, errors="replace")
+    except FileNotFoundError:
+        raise DeviceError(f"{words[0]}: expected the program, got none; {mend}") from None
+    except subprocess.TimeoutExpired:
+        expected = f"expected an answer within {timeout:.0f} s"
+        raise DeviceError(f"{_shown(words)}: {expected}, got none; unlock and reconnect the phone") from None
+    if done.returncode != 0:
+        raise DeviceError(f"{_shown(words)}: expected status 0, got {done.returncode}: {_reason(done)}")
+    return done.stdout
+
+
+def _reason(done: subprocess.CompletedProcess[str]) -> str:
+    """The last line that a failed program printed: tools say the cause at the end."""
+    lines = [line.strip() for line in (done.stdout + "\n" + done.stderr).splitlines() if line.strip()]
+    return lines[-1] if lines else "no message"
+
+
+def _shown(words: Sequence[str]) -> str:
+    """A command short enough for a message."""
+    text = " ".join(words)
+    return text if len(text) <= 80 else f"{text[:77]}..."

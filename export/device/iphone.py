@@ -1,0 +1,107 @@
+"""An iPhone through Xcode's devicectl, on a Mac: files are copied into the app's container.
+
+devicectl cannot delete a file there, so an empty one stands for "no result yet".  Never run against an iPhone: there
+was none, and no Mac.  The commands are those of `xcrun devicectl help`, and the tests replay them.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from export.bundle import open_bundle
+from export.device.command import call
+from export.device.phone import Outcome
+from export.progress import Progress
+from mobile_diffusion.errors import DeviceError
+
+APP = "org.mobilediffusion.Sample"
+INSTALL_XCODE = "devicectl comes with Xcode 15 or later, on a Mac"
+_ANSWER_S, _TRANSFER_S = 60.0, 3600.0
+
+
+@dataclass(frozen=True)
+class IPhone:
+    """One iPhone, by its identifier."""
+
+    identifier: str
+
+    @classmethod
+    def find(cls, identifier: str | None) -> IPhone:
+        """The phone that is connected; raises `DeviceError` for none, or several without an identifier."""
+        known = {_identifier(device): _name(device) for device in _devices()}
+        if identifier is None and len(known) != 1:
+            names = ", ".join(f"{name} ({number})" for number, name in known.items()) or "none"
+            raise DeviceError(f"expected one iPhone, got {names}; connect one, or choose with --device")
+        chosen = identifier or next(iter(known))
+        if chosen not in known:
+            raise DeviceError(f"--device {chosen}: expected a connected iPhone, got none of that identifier")
+        return cls(chosen)
+
+    def send(self, bundle: Path, name: str, progress: Progress) -> None:
+        """Put a bundle into the app's models; the app verifies every file before it uses them."""
+        open_bundle(bundle)
+        progress(f"copying {bundle} to the iPhone", 0.1)
+        self._copy_to(bundle, f"Documents/models/{name}", _TRANSFER_S)
+
+    def start(self, name: str, runs: int, threads: int) -> None:
+        """Launch the app with the benchmark's arguments."""
+        with tempfile.TemporaryDirectory() as folder:
+            empty = Path(folder) / "empty"
+            empty.touch()
+            for kind in ("json", "error"):
+                self._copy_to(empty, f"Documents/benchmark/{name}.{kind}", _ANSWER_S)
+        options = ("--benchmark", name, "--runs", str(runs), "--threads", str(threads))
+        self._control("process", "launch", "--terminate-existing", APP, *options)
+
+    def outcome(self, name: str) -> Outcome | None:
+        """The result, or None while both files are empty."""
+        for kind in ("json", "error"):
+            text = self._read(f"Documents/benchmark/{name}.{kind}").strip()
+            if text:
+                return Outcome(text, kind == "error")
+        return None
+
+    def running(self) -> bool:
+        """Whether the app is alive."""
+        with tempfile.TemporaryDirectory() as folder:
+            listed = Path(folder) / "processes.json"
+            self._control("info", "processes", "--json-output", str(listed))
+            processes = json.loads(listed.read_text(encoding="utf-8"))["result"]["runningProcesses"]
+        return any("/Sample.app/" in process.get("executable", "") for process in processes)
+
+    def _read(self, path: str) -> str:
+        with tempfile.TemporaryDirectory() as folder:
+            local = Path(folder) / "file"
+            self._control("copy", "from", *_CONTAINER, "--source", path, "--destination", str(local))
+            return local.read_text(encoding="utf-8") if local.is_file() else ""
+
+    def _copy_to(self, source: Path, destination: str, timeout: float) -> None:
+        places = ("--source", str(source), "--destination", destination, "--remove-existing-content", "true")
+        self._control("copy", "to", *_CONTAINER, *places, timeout=timeout)
+
+    def _control(self, group: str, verb: str, *words: str, timeout: float = _ANSWER_S) -> str:
+        command = ("xcrun", "devicectl", "device", group, verb, "--device", self.identifier, *words)
+        return call(command, timeout, INSTALL_XCODE)
+
+
+_CONTAINER = ("--domain-type", "appDataContainer", "--domain-identifier", APP)
+
+
+def _devices() -> list[dict[str, Any]]:
+    with tempfile.TemporaryDirectory() as folder:
+        listed = Path(folder) / "devices.json"
+        call(("xcrun", "devicectl", "list", "devices", "--json-output", str(listed)), _ANSWER_S, INSTALL_XCODE)
+        devices: list[dict[str, Any]] = json.loads(listed.read_text(encoding="utf-8"))["result"]["devices"]
+    return devices
+
+
+def _identifier(device: dict[str, Any]) -> str:
+    return str(device["identifier"])
+
+
+def _name(device: dict[str, Any]) -> str:
+    return str(device.get("deviceProperties", {}).get("name", "iPhone"))

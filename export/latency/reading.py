@@ -1,0 +1,50 @@
+"""Reads latency.json again, also one that a phone wrote."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from export.latency.measure import KINDS, LatencyReport, RunnerLatency
+from export.stages import STAGES
+from mobile_diffusion.config_json import from_dict
+from mobile_diffusion.errors import BundleError, MobileDiffusionError
+
+
+def read_latency(path: Path) -> LatencyReport:
+    """The report in a file; raises `BundleError` when it cannot be read or has another form."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        got = type(error).__name__
+        raise BundleError(f"{path}: expected latency.json, got {got}; export the bundle again") from None
+    return parse_latency(text, str(path))
+
+
+def parse_latency(text: str, source: str) -> LatencyReport:
+    """The report in a text; `source` is what an error names.  The derived `spread_ms` is not read."""
+    try:
+        values = json.loads(text)
+        for stage in (stage for runner in values["runners"] for stage in runner["stages"]):
+            stage.pop("spread_ms", None)
+        report = from_dict(LatencyReport, values)
+    except (ValueError, KeyError, TypeError, AttributeError, MobileDiffusionError) as error:
+        raise BundleError(f"{source}: expected times in the form of latency.json, got {_short(error)}") from None
+    if not report.runners:
+        raise BundleError(f"{source}: expected the times of a runner, got none")
+    for runner in report.runners:
+        _check(runner, source)
+    return report
+
+
+def _check(runner: RunnerLatency, source: str) -> None:
+    stages = [stage.stage for stage in runner.stages]
+    missing = [stage for stage in STAGES if stage not in stages]
+    if runner.kind not in KINDS or missing or len(set(stages)) != len(stages):
+        got = f"{runner.kind!r} with {', '.join(stages) or 'none'}"
+        expected = f"{' or '.join(KINDS)} with {', '.join(STAGES)} once each"
+        raise BundleError(f"{source}: {runner.runner}: expected {expected}, got {got}")
+
+
+def _short(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

@@ -1,0 +1,56 @@
+"""A phone's times beside this computer's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.table import Table
+
+from export.latency.measure import KINDS, LatencyReport
+from export.report.latency import LATENCY_COLUMNS, latency_rows
+from export.stages import STAGES
+
+
+def device_table(phone: LatencyReport, computer: LatencyReport, steps: int) -> Table:
+    """A row for each runner of either, and how many times as long as the phone this computer takes."""
+    lines = [f"phone: {_machine(phone)}", f"computer: {_machine(computer)}"]
+    table = Table(title="Latency in ms: median ± interquartile range", caption="; ".join(lines))
+    for column in ("on", *LATENCY_COLUMNS):
+        table.add_column(column, justify="left" if column in ("on", "runner") else "right")
+    for where, report in (("phone", phone), ("computer", computer)):
+        for row in latency_rows(report, steps):
+            table.add_row(where, *row)
+    table.add_section()
+    table.add_row("computer / phone", *_ratios(phone, computer, steps))
+    return table
+
+
+def _ratios(phone: LatencyReport, computer: LatencyReport, steps: int) -> tuple[str, ...]:
+    """Of the first runner that both have, or of the first real runtimes where none is the same."""
+    ours, theirs = _runners(phone), _runners(computer)
+    if not ours or not theirs:
+        return ("no runtime on both", "", *("" for _ in STAGES), "")
+    name = next((name for name in ours if name in theirs), None)
+    first, second = (ours[name], theirs[name]) if name else (next(iter(ours.values())), next(iter(theirs.values())))
+    label = name or f"{next(iter(theirs))} / {next(iter(ours))}"
+    ratios = (second[stage] / first[stage] for stage in STAGES)
+    return (label, "", *(f"{ratio:.2f}" for ratio in ratios), f"{_picture(second, steps) / _picture(first, steps):.2f}")
+
+
+def _picture(times: Mapping[str, float], steps: int) -> float:
+    """Milliseconds of one encoding, all steps and one decoding."""
+    return sum(times[stage] * (steps if stage == "denoise" else 1) for stage in STAGES)
+
+
+def _runners(report: LatencyReport) -> Mapping[str, Mapping[str, float]]:
+    """Median of each stage by runner, interpreters left out."""
+    return {
+        runner.runner: {stage.stage: stage.median_ms for stage in runner.stages}
+        for runner in report.runners
+        if runner.kind == next(iter(KINDS))
+    }
+
+
+def _machine(report: LatencyReport) -> str:
+    found = report.conditions
+    return f"{found.processor}, {found.cores} cores, {found.system}"

@@ -1,0 +1,82 @@
+"""Stands in for adb and for a phone: a folder is the phone, its shell is this computer's `sh`.
+
+FAKE_PHONE names the folder; `faults.json` in it says what goes wrong.  What is printed is in transcripts.py.  A script
+for the phone really runs, with `run-as`, `pm`, `am` and `pidof` of our own, so that quoting and commands are tried; a
+phone's own shell may still differ.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+sys.path.insert(0, str(Path(__file__).parents[3]))
+
+from tests.export.device import transcripts
+
+PHONE = Path(os.environ["FAKE_PHONE"])
+FAULTS: dict[str, Any] = json.loads((PHONE / "faults.json").read_text())
+SERIAL = "R5CT30ABCDE"
+TEMPORARY = "/data/local/tmp"
+PROGRAMS = {
+    "run-as": f'[ "$1" = org.mobilediffusion.sample ] && shift && cd {PHONE}/app && exec "$@"',
+    "pm": "echo package:org.mobilediffusion.sample",
+    "am": f'exec {sys.executable} {Path(__file__).with_name("fake_app.py")} "$@"',
+    "pidof": f"[ -e {PHONE}/alive ] && cat {PHONE}/alive",
+}
+
+
+def leave(text: str, status: int) -> NoReturn:
+    """Print what adb prints on standard error, and end."""
+    sys.stderr.write(text)
+    sys.exit(status)
+
+
+def shell(script: str) -> NoReturn:
+    """Run a script on the phone."""
+    for part, text, status in FAULTS.get("shell", ()):
+        if part in script:
+            leave(text, status)
+    programs = PHONE / "bin"
+    programs.mkdir(exist_ok=True)
+    for name, body in (PROGRAMS | FAULTS.get("programs", {})).items():
+        (programs / name).write_text(f"#!/bin/sh\n{body}\n")
+        (programs / name).chmod(0o755)
+    path = {"PATH": f"{programs}:{os.environ['PATH']}"}
+    local = script.replace(TEMPORARY, str(PHONE / "tmp"))
+    sys.exit(subprocess.run(["sh", "-c", local], env=os.environ | path, cwd=PHONE).returncode)
+
+
+def push(source: Path, destination: str) -> NoReturn:
+    """Copy a folder, under its own name if the destination is there, as adb does."""
+    place = PHONE / "tmp" / Path(destination).relative_to(TEMPORARY)
+    shutil.copytree(source, place / source.name if place.exists() else place)
+    if damaged := FAULTS.get("damaged"):
+        (place / damaged).write_bytes(b"damaged on the way")
+    print(f"{source}/: 9 files pushed. 30.1 MB/s (208000000 bytes in 6.590s)")
+    sys.exit(0)
+
+
+def main(words: list[str]) -> NoReturn:
+    """What adb does with these words."""
+    with (PHONE / "calls.jsonl").open("a") as calls:
+        calls.write(json.dumps(words) + "\n")
+    if words == ["devices"]:
+        print(FAULTS.get("devices", transcripts.ONE), end="")
+        sys.exit(0)
+    assert words[0] == "-s", words
+    if words[1] != SERIAL:
+        leave(transcripts.MISSING_WITHOUT_A_PHONE, 1)
+    if words[2] == "shell" and len(words) == 4:
+        shell(words[3])
+    assert words[2] == "push" and len(words) == 5, words
+    push(Path(words[3]), words[4])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
