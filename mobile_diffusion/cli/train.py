@@ -78,6 +78,33 @@ def unet(
 
 
 @app.command()
+def distil(
+    settings: Settings,
+    teacher: Annotated[Path, typer.Option(help="Checkpoint of the teacher, which predicts v.")] = Path("assets/emoji"),
+    student: Annotated[
+        Path | None, typer.Option(help="Checkpoint with the student's first weights; the teacher's by default.")
+    ] = None,
+    run: Run = Path("runs/student"),
+    out: Annotated[Path, typer.Option(help="Checkpoint to write at the end.")] = Path("runs/student/checkpoint"),
+    data: Data = Path("data/emoji"),
+    threads: Threads = 0,
+) -> None:
+    """Distil a teacher into a student of half its steps, or of one evaluation a step. Goes on where it stopped.
+
+    Example:
+
+        mobile-diffusion train distil assets/emoji/training/student-16.toml --run runs/student-16 --out runs/emoji-16
+    """
+    from mobile_diffusion.distillation.runs import distil as work
+    from mobile_diffusion.distillation.settings import DistillationSettings
+    from mobile_diffusion.training.settings import read_settings
+
+    _set_threads(threads)
+    work(read_settings(settings, DistillationSettings), data, teacher, run, out, student)
+    typer.echo(f"{out} written; state, curve and sample sheets in {run}")
+
+
+@app.command()
 def text(out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("assets/emoji")) -> None:
     """Fetch MiniLM and write it as our text encoder and tokenizer. Example:
 

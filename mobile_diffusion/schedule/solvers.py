@@ -83,7 +83,7 @@ def lcm_table(config: ScheduleConfig, count: int) -> StepTable:
     update = []
     for time, now, (next_alpha, _) in zip(times, levels, then, strict=True):
         a, b = clean_factors(config.prediction, now)
-        skip, out = _boundary_condition(time)
+        skip, out = boundary_condition(time)
         update.append(((next_alpha * (out * a + skip), next_alpha * out * b),))
     alphas, sigmas = zip(*levels, strict=True)
     noise = tuple(sigma for _, sigma in then)
@@ -101,7 +101,7 @@ def _lcm_timesteps(config: ScheduleConfig, count: int) -> list[int]:
     return [int(original - index) * (config.train_steps // original) - 1 for index in chosen]
 
 
-def _boundary_condition(time: float) -> tuple[float, float]:
+def boundary_condition(time: float) -> tuple[float, float]:
     """c_skip and c_out, which make a consistency model the identity at time 0 (Luo et al. 2023, section 4.1)."""
     scaled, variance = LCM_TIME_SCALE * time, LCM_DATA_DEVIATION**2
     return variance / (scaled**2 + variance), scaled / math.sqrt(scaled**2 + variance)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -40,14 +41,14 @@ def stratified_timesteps(count: int, train_steps: int, power: float, generator: 
 
 
 def choose_captions(
-    inputs: TrainingInputs, chosen: Tensor, settings: UNetSettings, generator: torch.Generator
+    inputs: TrainingInputs, chosen: Tensor, label_share: float, dropout: float, generator: torch.Generator
 ) -> Tensor:
-    """Rows int64 (B,) of `inputs.contexts`: the label, another caption, or the null condition."""
+    """Rows int64 (B,) of `inputs.contexts`: the label, another caption, or (a share `dropout`) the null condition."""
     count = len(chosen)
     label, other, dropped = torch.rand(3, count, generator=generator)
     offset = (other * inputs.caption_count[chosen]).long()
-    rows = inputs.first_caption[chosen] + torch.where(label < settings.label_share, 0, offset)
-    return torch.where(dropped < settings.condition_dropout, 0, rows)
+    rows = inputs.first_caption[chosen] + torch.where(label < label_share, 0, offset)
+    return torch.where(dropped < dropout, 0, rows)
 
 
 class UNetTask:
@@ -70,7 +71,8 @@ class UNetTask:
         clean = self.inputs.latents[chosen]
         noisy = add_noise(clean, noise, alpha, sigma)
         target = velocity(clean, noise, alpha, sigma) if schedule.prediction == "v" else noise
-        context = self.inputs.contexts[choose_captions(self.inputs, chosen, self.settings, generator)].float()
+        shares = (self.settings.label_share, self.settings.condition_dropout)
+        context = self.inputs.contexts[choose_captions(self.inputs, chosen, *shares, generator)].float()
         device = next(self.module.parameters()).device
         noisy, timesteps, context, target = (x.to(device) for x in (noisy, timesteps, context, target))
         predicted = self.module(noisy.contiguous(memory_format=torch.channels_last), timesteps, context)
@@ -78,6 +80,12 @@ class UNetTask:
 
     def sheet(self, path: Path) -> None:
         """The settings' prompts, drawn in the schedule's steps."""
-        pipeline = Pipeline.from_model(self.model)
-        pictures = [pipeline.generate(prompt, seed=SHEET_SEED) for prompt in self.settings.prompts]
-        write_png(contact_sheet(pictures, self.settings.prompts, SHEET_COLUMNS), path)
+        draw_sheet(self.model, self.settings.prompts, path)
+
+
+def draw_sheet(model: Model, prompts: Sequence[str], path: Path) -> None:
+    """Draw prompts with a model as it is, and write them as a labelled PNG; nothing for no prompts."""
+    if prompts:
+        pipeline = Pipeline.from_model(model)
+        pictures = [pipeline.generate(prompt, seed=SHEET_SEED) for prompt in prompts]
+        write_png(contact_sheet(pictures, prompts, SHEET_COLUMNS), path)

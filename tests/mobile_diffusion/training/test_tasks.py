@@ -168,7 +168,7 @@ def test_captions_labels_keywords_and_null() -> None:
         caption_count=torch.tensor([3, 4]),
     )
     chosen = torch.tensor([0, 1] * 2000)
-    rows = choose_captions(inputs, chosen, UNET, torch.Generator().manual_seed(0))
+    rows = choose_captions(inputs, chosen, 0.7, 0.1, torch.Generator().manual_seed(0))
     counts = torch.bincount(rows, minlength=8) / len(rows)
     assert counts[0] == pytest.approx(0.1, abs=0.02)
     assert counts[1] == pytest.approx(0.45 * (0.7 + 0.3 / 3), abs=0.03)

@@ -1,0 +1,75 @@
+"""Latent consistency distillation (Luo et al. 2023): every point of a guided trajectory is led to the same picture.
+
+f(z, t) = c_skip(t) z + c_out(t) x^(z, t) is the identity at t = 0.  The student's f at t is drawn to its own f, without
+gradient, at the point that one guided DDIM step of the teacher reaches (no moving average: Song and Dhariwal 2023).
+The sampler "lcm" draws with it, and its boundary condition is the one used here.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mobile_diffusion.checkpoint import Model
+from mobile_diffusion.distillation.grid import Levels
+from mobile_diffusion.distillation.networks import guided_velocity
+from mobile_diffusion.distillation.pair import DistillationPair
+from mobile_diffusion.distillation.settings import DistillationSettings
+from mobile_diffusion.distillation.targets import clean_from_output, ddim_step
+from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.schedule import add_noise
+from mobile_diffusion.schedule.levels import final_level, levels_at
+from mobile_diffusion.schedule.solvers import boundary_condition
+from mobile_diffusion.training.latents import TrainingInputs
+
+HUBER = 0.001
+"""c of the loss sqrt(d^2 + c^2) - c."""
+
+
+def pseudo_huber(difference: Tensor) -> Tensor:
+    """Mean of sqrt(d^2 + c^2) - c: quadratic near zero, linear far away."""
+    return ((difference.square() + HUBER**2).sqrt() - HUBER).mean()
+
+
+class ConsistencyTask(DistillationPair):
+    """The loop's task; the timesteps are those of a solver of `schedule.original_steps` steps."""
+
+    def __init__(
+        self,
+        settings: DistillationSettings,
+        teacher: Model,
+        initial: Model | None,
+        inputs: TrainingInputs,
+        weights: Tensor,
+    ) -> None:
+        if settings.guidance == "cfg":
+            raise ConfigError("guidance: expected 'fixed' or 'embedded' for objective 'consistency', got 'cfg'")
+        super().__init__(settings, teacher, initial, inputs, weights)
+        schedule = self.model.config.schedule
+        stride = schedule.train_steps // schedule.original_steps
+        times = [stride * (index + 1) - 1 for index in range(schedule.original_steps)]  # least noise first
+        levels = [final_level(schedule), *levels_at(schedule, times)]
+        self.times = torch.tensor([0, *times]).to(self.device)
+        self.levels = Levels.of(levels).to(self.device)
+        conditions = [(1.0, 0.0), *(boundary_condition(float(time)) for time in times)]
+        self.conditions = Levels.of(conditions).to(self.device)
+
+    def loss(self, step: int, generator: torch.Generator) -> Tensor:
+        """The distance of f at t_n + 1 to f at t_n, on the teacher's trajectory."""
+        chosen, clean, noise = self.pictures(generator)
+        index = 1 + torch.randint(len(self.times) - 1, (self.loop.batch,), generator=generator).to(self.device)
+        scale, context = self.scales(generator), self.contexts(chosen, 0.0, generator)
+        far = self.levels.at(index)
+        latents = add_noise(clean, noise, far.alpha, far.sigma).contiguous(memory_format=torch.channels_last)
+        with torch.no_grad():
+            seen = guided_velocity(self.teacher, latents, self.times[index], context, self.null, scale)
+            nearer = ddim_step(latents, clean_from_output(latents, seen, far), far, self.levels.at(index - 1))
+            target = self.consistency(nearer, index - 1, context, scale)
+        return pseudo_huber(self.consistency(latents, index, context, scale) - target)
+
+    def consistency(self, latents: Tensor, index: Tensor, context: Tensor, scale: Tensor) -> Tensor:
+        """f of the student: (B, C, h, w)."""
+        velocity = self.module(latents, self.times[index], context, self.embedded(scale))
+        clean = clean_from_output(latents, velocity, self.levels.at(index))
+        condition = self.conditions.at(index)
+        return condition.alpha * latents + condition.sigma * clean

@@ -1,0 +1,78 @@
+"""Teacher and student: made to fit, and asked for velocities with and without guidance."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from mobile_diffusion.checkpoint import Model
+from mobile_diffusion.config import ModelConfig
+from mobile_diffusion.distillation.settings import DistillationSettings
+from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.sampler import combine_guidance
+from mobile_diffusion.unet import UNet
+
+
+def check_pair(teacher: ModelConfig, student: ModelConfig) -> None:
+    """Raise ConfigError unless a student can learn from a teacher: the same latents, text and process, both by v."""
+    pairs = {
+        "latent channels": (teacher.unet.in_channels, student.unet.in_channels),
+        "latent shape": (teacher.latent_shape, student.latent_shape),
+        "text width": (teacher.unet.context_width, student.unet.context_width),
+        "tokens": (teacher.text.max_tokens, student.text.max_tokens),
+        "prediction": (teacher.schedule.prediction, student.schedule.prediction),
+        "beta_schedule": (teacher.schedule.beta_schedule, student.schedule.beta_schedule),
+        "train_steps": (teacher.schedule.train_steps, student.schedule.train_steps),
+    }
+    for name, (wanted, got) in pairs.items():
+        if wanted != got:
+            raise ConfigError(f"student: expected the teacher's {name}, {wanted}, got {got}; choose another student")
+    if teacher.schedule.prediction != "v":
+        got_prediction = teacher.schedule.prediction
+        raise ConfigError(f"teacher: expected prediction 'v', got {got_prediction!r}; fine-tune it to v first")
+    if teacher.schedule.guidance_kind != "cfg":
+        raise ConfigError("teacher: expected guidance by two evaluations, got one that was distilled already")
+
+
+def student_of(teacher: Model, initial: Model | None, settings: DistillationSettings) -> Model:
+    """The student at its first step: the weights of `initial`, else of the teacher; its schedule is the result's.
+
+    With embedded guidance a U-Net that embeds none yet gets a projection of zeros, so that it begins as it was.
+    """
+    source = initial or teacher
+    check_pair(teacher.config, source.config)
+    kind = "cfg" if settings.guidance == "cfg" else "distilled"
+    solver = "lcm" if settings.objective == "consistency" else "ddim"
+    schedule = dataclasses.replace(
+        teacher.config.schedule, steps=settings.student_steps, guidance_kind=kind, solver=solver
+    )
+    unet = copy.deepcopy(source.unet)
+    if settings.guidance == "embedded" and not unet.config.guidance_width:
+        unet = _with_embedding(unet, settings.guidance_width)
+    config = dataclasses.replace(source.config, unet=unet.config, schedule=schedule)
+    return dataclasses.replace(teacher, config=config, unet=unet.requires_grad_(True))
+
+
+def _with_embedding(unet: UNet, width: int) -> UNet:
+    result = UNet(dataclasses.replace(unet.config, guidance_width=width)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    result.load_state_dict(unet.state_dict(), strict=False)
+    torch.nn.init.zeros_(result.time_embedding.cond_proj.weight)
+    return result
+
+
+def guided_velocity(
+    unet: UNet, latents: Tensor, times: Tensor, context: Tensor, null: Tensor, scale: Tensor | None
+) -> Tensor:
+    """w v(c) - (w - 1) v(null) in float32 (SnapFusion, CFG-aware step distillation), or v(c) for no scale.
+
+    Latents (B, C, h, w), times (B,), context (B, L, D), null (1, L, D), scale (B,).
+    """
+    if scale is None:
+        return unet(latents, times, context).float()
+    both = torch.cat([latents, latents])
+    contexts = torch.cat([null.expand_as(context), context])
+    without, conditional = unet(both, times.repeat(2), contexts).float().chunk(2)
+    return combine_guidance(without, conditional, scale[:, None, None, None])
