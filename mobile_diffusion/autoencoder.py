@@ -95,17 +95,18 @@ class Decoder(nn.Module):
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
-        width = config.channels[-1]
+        levels, groups = config.of_decoder
+        width = levels[-1]
         self.conv_in = nn.Conv2d(config.latent_channels, width, 3, padding=1)
-        self.mid_block = Middle(width, config.groups)
+        self.mid_block = Middle(width, groups)
         self.up_blocks = nn.ModuleList()
-        for index, channels in enumerate(reversed(config.channels)):
-            level = Level(width, channels, config.resnets + 1, config.groups)
-            if index < len(config.channels) - 1:
+        for index, channels in enumerate(reversed(levels)):
+            level = Level(width, channels, config.resnets + 1, groups)
+            if index < len(levels) - 1:
                 level.upsamplers = nn.ModuleList([Upsample(channels)])
             self.up_blocks.append(level)
             width = channels
-        self.conv_norm_out = nn.GroupNorm(config.groups, width, EPSILON)
+        self.conv_norm_out = nn.GroupNorm(groups, width, EPSILON)
         self.conv_out = nn.Conv2d(width, 3, 3, padding=1)
 
     def forward(self, latents: Tensor) -> Tensor:

@@ -111,14 +111,27 @@ class AutoencoderConfig:
     groups: int = 32
     scaling_factor: float = 0.18215
     """Latents are multiplied by it, so that their standard deviation is about one."""
+    decoder_channels: tuple[int, ...] = ()
+    """Channels of a slimmed decoder, level by level as `channels`; () for the same as the encoder's."""
+    decoder_groups: int = 0
+    """Groups of a slimmed decoder's norms; 0 for the same as the encoder's."""
     kind: Literal["kl"] = "kl"
 
     def __post_init__(self) -> None:
         _require(self.kind == "kl", self, "kind", "'kl'")
         _require(len(self.channels) > 0, self, "channels", "at least one level")
         _require_positive(self, "latent_channels", "resnets", "groups", "scaling_factor")
-        for channels in self.channels:
-            _require(channels % self.groups == 0, self, "groups", f"a divisor of {channels} channels")
+        _require(self.decoder_groups >= 0, self, "decoder_groups", "a positive number, or 0")
+        same = len(self.of_decoder[0]) == len(self.channels)
+        _require(same, self, "decoder_channels", f"{len(self.channels)} levels, or none")
+        for (levels, groups), name in (((self.channels, self.groups), "groups"), (self.of_decoder, "decoder_groups")):
+            for channels in levels:
+                _require(channels % groups == 0, self, name, f"a divisor of {channels} channels")
+
+    @property
+    def of_decoder(self) -> tuple[tuple[int, ...], int]:
+        """The decoder's own channels and groups."""
+        return self.decoder_channels or self.channels, self.decoder_groups or self.groups
 
     @property
     def factor(self) -> int:

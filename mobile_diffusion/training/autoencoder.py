@@ -110,7 +110,7 @@ class AutoencoderTask:
         drawn = self.reconstruct(images)
         values = psnr(drawn, to_signed(images))
         LOGGER.info("held-out PSNR of %d pictures: %.2f dB", len(images), float(values.mean()))
-        pictures = [*_to_uint8(to_signed(images)), *_to_uint8(drawn)]
+        pictures = [*to_pictures(to_signed(images)), *to_pictures(drawn)]
         captions = ["original"] * len(images) + [f"{value:.1f} dB" for value in values.tolist()]
         write_png(contact_sheet(pictures, captions, len(images)), path)
 
@@ -119,7 +119,7 @@ class AutoencoderTask:
         return float(psnr(self.reconstruct(self.held_out), to_signed(self.held_out)).mean())
 
 
-def _to_uint8(images: Tensor) -> list[np.ndarray]:
+def to_pictures(images: Tensor) -> list[np.ndarray]:
     """(N, 3, H, W) in [-1, 1] -> N arrays uint8 (H, W, 3)."""
     scaled = ((images.clamp(-1, 1) * 0.5 + 0.5) * 255).round().to(torch.uint8)
     return list(scaled.permute(0, 2, 3, 1).numpy())
