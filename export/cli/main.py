@@ -13,6 +13,7 @@ import typer
 
 from export.cli import coreml, device, guard
 from export.cli.bench import bench
+from export.cli.blocks import blocks
 from export.cli.demo import demo
 from export.cli.evaluate import evaluate
 from export.cli.export import android, ios
@@ -48,7 +49,7 @@ def build_app() -> typer.Typer:
 
 def _exports() -> typer.Typer:
     exports = typer.Typer(help="Export a checkpoint to a phone, as `python -m export` does.", no_args_is_help=True)
-    for command in (ios, android):
+    for command in (ios, android, blocks):
         exports.command()(command)
     return exports
 

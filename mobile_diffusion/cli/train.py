@@ -117,13 +117,65 @@ def decoder(
 
     mobile-diffusion train decoder assets/emoji/training/decoder.toml --run runs/decoder --out runs/emoji-slim
     """
-    from mobile_diffusion.slimming.runs import slim_decoder
+    from mobile_diffusion.slimming.decoder_run import slim_decoder
     from mobile_diffusion.slimming.settings import DecoderSettings
     from mobile_diffusion.training.settings import read_settings
 
     _set_threads(threads)
     quality = slim_decoder(read_settings(settings, DecoderSettings), data, model, run, out)
     typer.echo(f"{out} written; {quality:.2f} dB PSNR to the full decoder's held-out pictures")
+
+
+@app.command()
+def robust(
+    settings: Settings,
+    model: Annotated[Path, typer.Option(help="Checkpoint to train on.")] = Path("assets/emoji"),
+    run: Run = Path("runs/robust"),
+    out: Annotated[Path, typer.Option(help="Checkpoint to write at the end.")] = Path("runs/robust/checkpoint"),
+    data: Data = Path("data/emoji"),
+    threads: Threads = 0,
+) -> None:
+    """Train a checkpoint's U-Net on with blocks left out at random; with `skip = 0.0`, as it is. Example:
+
+    mobile-diffusion train robust assets/emoji/training/robust.toml --run runs/robust --out runs/emoji-robust
+    """
+    from mobile_diffusion.slimming.robust import RobustSettings
+    from mobile_diffusion.slimming.robust_run import train_robust
+    from mobile_diffusion.training.settings import read_settings
+
+    _set_threads(threads)
+    train_robust(read_settings(settings, RobustSettings), data, model, run, out)
+    typer.echo(f"{out} written; state, curve and sample sheets in {run}")
+
+
+@app.command()
+def evolve(
+    settings: Settings,
+    table: Annotated[Path, typer.Option(help="Latency table, of `mobile-diffusion export blocks`.")],
+    target_ms: Annotated[float, typer.Option(help="Milliseconds that one evaluation may take.", min=0.001)],
+    model: Annotated[Path, typer.Option(help="Checkpoint that was trained robustly.")] = Path("runs/emoji-robust"),
+    run: Run = Path("runs/evolution"),
+    out: Annotated[Path, typer.Option(help="Checkpoint to write.")] = Path("runs/evolution/checkpoint"),
+    data: Data = Path("data/emoji"),
+    batches: Annotated[int, typer.Option(help="Batches that every candidate is judged on.", min=1)] = 16,
+    threads: Threads = 0,
+) -> None:
+    """Leave out the blocks that bring the least for their time, until a step is fast enough. Example:
+
+    mobile-diffusion train evolve assets/emoji/training/robust.toml --table blocks.json --target-ms 12 --out runs/slim
+    """
+    from mobile_diffusion.slimming.evolving import PLOT, evolve_checkpoint
+    from mobile_diffusion.slimming.latency import read_table
+    from mobile_diffusion.slimming.robust import RobustSettings
+    from mobile_diffusion.training.settings import read_settings
+
+    _set_threads(threads)
+    training = read_settings(settings, RobustSettings).training
+    measured = read_table(table)
+    decisions = evolve_checkpoint(training, measured, target_ms, batches, data, model, run, out)
+    for decision in decisions:
+        typer.echo(f"{decision.action}: loss {-decision.quality:.4f}, {decision.step_ms:.1f} ms")
+    typer.echo(f"{out} written; the decisions are in {run / PLOT}")
 
 
 @app.command()

@@ -36,7 +36,7 @@ def test_a_run_ends_with_a_checkpoint_that_draws(
     objective: str, guidance: str, tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_checkpoint(tiny_model, tmp_path / "teacher")
-    monkeypatch.setattr(runs, "choose_samples", lambda *given: [Picture()] * 3)
+    monkeypatch.setattr("mobile_diffusion.training.checkpoints.choose_samples", lambda *given: [Picture()] * 3)
     (tmp_path / "run").mkdir()
     generator = torch.Generator().manual_seed(1)
     tensors = {

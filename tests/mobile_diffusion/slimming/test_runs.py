@@ -12,7 +12,7 @@ import torch
 from mobile_diffusion.checkpoint import Model, open_checkpoint, save_checkpoint
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.pipeline import Pipeline
-from mobile_diffusion.slimming import runs
+from mobile_diffusion.slimming import decoder_run as runs
 from mobile_diffusion.slimming.decoder_task import DecoderTask
 from mobile_diffusion.slimming.latents import prepare_latents, sample_latents
 from mobile_diffusion.slimming.settings import DecoderSettings
@@ -85,7 +85,7 @@ def test_a_run_ends_with_a_checkpoint_that_draws(
     tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_checkpoint(tiny_model, tmp_path / "full")
-    monkeypatch.setattr(runs, "choose_samples", lambda *given: [Picture(), Picture()])
+    monkeypatch.setattr("mobile_diffusion.training.checkpoints.choose_samples", lambda *given: [Picture(), Picture()])
     monkeypatch.setattr(runs, "captions", lambda sample: ["a red apple, 3d"])
     settings = DecoderSettings(LOOP, ("3d",), latents=3, held_out=2, sampling_batch=2)
     quality = runs.slim_decoder(settings, tmp_path, tmp_path / "full", tmp_path / "run", tmp_path / "slim")

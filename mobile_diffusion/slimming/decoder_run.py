@@ -8,16 +8,14 @@ from pathlib import Path
 import torch
 
 from mobile_diffusion.autoencoder import Autoencoder
-from mobile_diffusion.checkpoint import open_checkpoint, save_checkpoint
+from mobile_diffusion.checkpoint import save_checkpoint
 from mobile_diffusion.data import captions
-from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.slimming.decoder_task import DecoderTask
 from mobile_diffusion.slimming.latents import prepare_latents
 from mobile_diffusion.slimming.settings import DecoderSettings
-from mobile_diffusion.training.autoencoder import choose_samples
+from mobile_diffusion.training.checkpoints import chosen_samples, open_placed
 from mobile_diffusion.training.latents import encode_captions
 from mobile_diffusion.training.loop import average_in, train
-from mobile_diffusion.training.runs import choose_device, choose_groups
 
 
 def slim_decoder(settings: DecoderSettings, data: Path, model: Path, run: Path, out: Path) -> float:
@@ -25,13 +23,10 @@ def slim_decoder(settings: DecoderSettings, data: Path, model: Path, run: Path, 
 
     Raises ConfigError for an autoencoder or a share that cannot be slimmed, TrainingError as the loop does.
     """
-    opened, device = open_checkpoint(model), choose_device()
+    opened = open_placed(model)
     full = opened.autoencoder
-    if not isinstance(full, Autoencoder):
-        raise ConfigError(f"{model}: expected an autoencoder of kind 'kl', got a tiny one, which is slim already")
-    for part in (opened.text_encoder, opened.unet, full):
-        part.to(device)
-    samples = choose_groups(choose_samples(data, settings.styles, "train"), settings.groups)
+    assert isinstance(full, Autoencoder)  # open_placed
+    samples = chosen_samples(settings, data)
     texts = ["", *(captions(sample)[0] for sample in samples)]
     contexts = encode_captions(opened.tokenizer, opened.text_encoder, texts)
     count, batch = settings.latents + settings.held_out, settings.sampling_batch

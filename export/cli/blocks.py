@@ -1,0 +1,32 @@
+"""`mobile-diffusion export blocks`: how long each block of a U-Net takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from export.cli.display import progress_bar, results
+from export.cli.export import Threads
+
+
+def blocks(
+    model: Annotated[Path, typer.Argument(help="Checkpoint whose U-Net is measured.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="JSON to write.")] = Path("blocks.json"),
+    threads: Threads = 2,
+) -> None:
+    """Time every block of the U-Net on ExecuTorch, on this computer, for `mobile-diffusion train evolve`.
+
+    Example:
+
+        mobile-diffusion export blocks assets/emoji --out blocks.json
+    """
+    from export.latency.blocks import measure_blocks, write_table
+    from mobile_diffusion.checkpoint import open_source
+
+    with progress_bar() as progress:
+        table = measure_blocks(open_source(model).config, threads, progress=progress)
+        write_table(table, out)
+        progress("done", 1.0)
+    results().print(f"{out}: {len(table.blocks)} blocks; the whole U-Net takes {table.total_ms:.1f} ms", soft_wrap=True)

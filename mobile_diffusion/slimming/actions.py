@@ -1,0 +1,99 @@
+"""The actions of architecture evolving: leave out a block of a stage, or repeat one (SnapFusion, section 3)."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from mobile_diffusion.config import Stage, UNetConfig
+from mobile_diffusion.slimming.blocks import RESNET, TRANSFORMER, BlockShape, block_shapes
+
+MOST_REPEATS = 2
+"""A stage may come to have so many times the blocks of the full network."""
+
+
+@dataclass(frozen=True)
+class Action:
+    """One block fewer, or one more, of a kind in a place."""
+
+    kind: str
+    """RESNET or TRANSFORMER."""
+    place: str
+    """ "down.0", "up.2", "mid"; or for ResNet blocks on the way "level.1": a stage on the way down and its twin up,
+    because each of the one hands a feature map to one of the other."""
+    change: int
+    """-1 or 1."""
+
+    def __str__(self) -> str:
+        return f"{'remove' if self.change < 0 else 'add'} {self.kind} {self.place}"
+
+
+def removals(config: UNetConfig) -> list[Action]:
+    """Every block that can be left out: transformers anywhere, ResNet blocks where one remains."""
+    stages = _stages(config)
+    found = [Action(TRANSFORMER, place, -1) for place, stage in stages.items() if stage.transformers > 0]
+    found += [Action(RESNET, f"level.{n}", -1) for n, stage in enumerate(config.down) if stage.resnets > 1]
+    if config.mid is not None and config.mid.resnets > 1:
+        found.append(Action(RESNET, "mid", -1))
+    return found
+
+
+def additions(config: UNetConfig, full: UNetConfig) -> list[Action]:
+    """Every block that can be repeated, up to MOST_REPEATS times what the full network has."""
+    limits, counts = _counts(full), _counts(config)
+    return [
+        Action(kind, place, 1)
+        for (kind, place), limit in limits.items()
+        if counts.get((kind, place), 0) < MOST_REPEATS * limit
+    ]
+
+
+def apply(config: UNetConfig, action: Action) -> UNetConfig:
+    """The configuration after an action of `removals` or `additions`."""
+    where, _, number = action.place.partition(".")
+    field = f"{action.kind}s"
+
+    def changed(stage: Stage) -> Stage:
+        return dataclasses.replace(stage, **{field: getattr(stage, field) + action.change})
+
+    def replaced(stages: tuple[Stage, ...], index: int) -> tuple[Stage, ...]:
+        return tuple(changed(stage) if n == index else stage for n, stage in enumerate(stages))
+
+    if where == "mid":
+        assert config.mid is not None
+        return dataclasses.replace(config, mid=changed(config.mid))
+    index = int(number)
+    if where == "level":
+        twin = len(config.up) - 1 - index
+        return dataclasses.replace(config, down=replaced(config.down, index), up=replaced(config.up, twin))
+    if where == "down":
+        return dataclasses.replace(config, down=replaced(config.down, index))
+    return dataclasses.replace(config, up=replaced(config.up, index))
+
+
+def reachable_shapes(full: UNetConfig, height: int, width: int) -> set[BlockShape]:
+    """Every shape of block that actions can lead to: a table of them estimates every step of an evolution.
+
+    The shapes of a stage do not depend on the counts of others, so one block more of each and the least of all do.
+    """
+    least = full
+    while ways := removals(least):
+        least = apply(least, ways[0])
+    configs = [full, least, *(apply(full, action) for action in additions(full, full))]
+    return {shape for config in configs for shape in block_shapes(config, height, width)}
+
+
+def _stages(config: UNetConfig) -> dict[str, Stage]:
+    stages = {f"down.{index}": stage for index, stage in enumerate(config.down)}
+    if config.mid is not None:
+        stages["mid"] = config.mid
+    return stages | {f"up.{index}": stage for index, stage in enumerate(config.up)}
+
+
+def _counts(config: UNetConfig) -> dict[tuple[str, str], int]:
+    """Blocks by kind and place."""
+    counts = {(TRANSFORMER, place): stage.transformers for place, stage in _stages(config).items()}
+    counts |= {(RESNET, f"level.{index}"): stage.resnets for index, stage in enumerate(config.down)}
+    if config.mid is not None:
+        counts[RESNET, "mid"] = config.mid.resnets
+    return counts

@@ -1,0 +1,83 @@
+"""The blocks of a U-Net that can be left out or repeated, and leaving some out of a network as it stands."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mobile_diffusion.blocks import ResnetBlock
+from mobile_diffusion.config import UNetConfig
+from mobile_diffusion.unet import SpatialTransformer, UNet
+
+RESNET, TRANSFORMER = "resnet", "transformer"
+
+
+@dataclass(frozen=True, order=True)
+class BlockShape:
+    """What decides how long a block takes."""
+
+    kind: str
+    """RESNET or TRANSFORMER."""
+    inputs: int
+    """Channels that it is given."""
+    channels: int
+    """Channels that it gives."""
+    height: int
+    """Of its feature map, along with `width`."""
+    width: int
+
+
+def block_shapes(config: UNetConfig, height: int, width: int) -> Counter[BlockShape]:
+    """How often each shape of block occurs in a U-Net over latents of that height and width."""
+    with torch.device("meta"):
+        unet = UNet(config)
+    levels = len(config.down)
+    stages = [(stage, level) for level, stage in enumerate(unet.down_blocks)]
+    stages += [(unet.mid_block, levels - 1)] if unet.mid_block is not None else []
+    stages += [(stage, levels - 1 - index) for index, stage in enumerate(unet.up_blocks)]
+    return Counter(
+        BlockShape(kind, inputs, channels, height >> level, width >> level)
+        for stage, level in stages
+        for kind, inputs, channels in _kinds(stage)
+    )
+
+
+def _kinds(stage: Any) -> Iterator[tuple[str, int, int]]:
+    """Kind, inputs and channels of the blocks of a stage."""
+    for resnet in stage.resnets:
+        yield RESNET, resnet.conv1.in_channels, resnet.conv1.out_channels
+    for _ in stage.attentions:
+        yield TRANSFORMER, stage.stage.channels, stage.stage.channels
+
+
+def skippable(unet: UNet) -> list[str]:
+    """Names of all ResNet blocks and transformers, in the order of the network."""
+    return [name for name, module in unet.named_modules() if isinstance(module, ResnetBlock | SpatialTransformer)]
+
+
+@contextmanager
+def skipping(unet: UNet, names: Sequence[str]) -> Iterator[None]:
+    """Leave blocks out while the context lasts: a transformer is the identity, a ResNet block its shortcut alone."""
+    blocks = [unet.get_submodule(name) for name in names]
+    for block in blocks:
+        block.forward = _shortcut(block)  # hides the class's
+    try:
+        yield
+    finally:
+        for block in blocks:
+            del block.forward
+
+
+def _shortcut(block: nn.Module) -> Any:
+    shortcut = getattr(block, "conv_shortcut", None)
+
+    def forward(x: Tensor, *others: Tensor) -> Tensor:
+        return x if shortcut is None else shortcut(x)
+
+    return forward
