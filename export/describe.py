@@ -58,7 +58,7 @@ def describe(
             _describe_runtime(runtime, config, folder, artifacts[runtime.name], primary=number == 0)
             for number, runtime in enumerate(plan.runtimes)
         ),
-        schedule=_describe_schedule(config),
+        schedule=describe_schedule(config),
         tokenizer=TokenizerEntry(config.tokenizer, config.text.max_tokens, (TOKENIZER_FILE,)),
         golden=INDEX,
         parity=_summarise(parity),
@@ -96,7 +96,8 @@ def _describe_artifact(runtime: Runtime, config: ModelConfig, folder: Path, stag
     )
 
 
-def _describe_schedule(model: ModelConfig) -> ScheduleEntry:
+def describe_schedule(model: ModelConfig) -> ScheduleEntry:
+    """The tables of a model's sampler."""
     config = model.schedule
     table = step_table(config)
     return ScheduleEntry(

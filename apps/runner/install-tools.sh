@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what is missing to build the runner for this machine and for 64-bit ARM, and to run the latter here: Debian's
-# packages, about a minute.  Nothing happens when all is there; without root, it says what to install.
+# Installs what is missing to build the runner for this machine and for 64-bit ARM, to run the latter here, and to test
+# both under other languages: Debian's packages, about a minute.  Nothing happens when all is there; without root, it says what to install.
 set -euo pipefail
 
 declare -A package=(
@@ -13,6 +13,7 @@ missing=()
 for tool in "${!package[@]}"; do
   command -v "$tool" >/dev/null || missing+=("${package[$tool]}")
 done
+[ -e /usr/share/i18n/locales/tr_TR ] || missing+=(locales)
 [ -e /usr/include/nlohmann/json.hpp ] || missing+=(nlohmann-json3-dev)
 [ "${#missing[@]}" -eq 0 ] && exit 0
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then

@@ -1,6 +1,6 @@
-"""Write src/unicode_tables.cpp: what the `tokenizers` library knows of every character.
+"""Write the tables of characters in C++, Kotlin and Swift: what the `tokenizers` library knows of each.
 
-    python apps/runner/make_unicode_tables.py        # rewrites the file; a test holds it to the installed library
+    python apps/runner/make_unicode_tables.py        # rewrites the files; tests hold them to the installed library
 
 Ids depend on which characters are letters, spaces or accents, and every library has its own version of Unicode.  So the
 tables are not taken from Unicode's files: the library is asked about each code point.
@@ -8,14 +8,18 @@ tables are not taken from Unicode's files: the library is asked about each code 
 
 from __future__ import annotations
 
+import functools
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import tokenizers
 from tokenizers import Regex, normalizers, pre_tokenizers
 
 OUT = Path(__file__).parent / "src" / "unicode_tables.cpp"
+KOTLIN = Path(__file__).parents[1] / "android/core/src/main/kotlin/org/mobilediffusion/core/UnicodeTables.kt"
+SWIFT = Path(__file__).parents[1] / "ios/MobileDiffusionKit/Sources/MobileDiffusionKit/UnicodeTables.swift"
 POINTS = tuple(point for point in range(1, 0x110000) if not 0xD800 <= point <= 0xDFFF)
 HANGUL = range(0xAC00, 0xD7A4)
 """Syllables that are composed by arithmetic."""
@@ -103,44 +107,139 @@ def class_ranges(classes: dict[int, int]) -> list[tuple[int, int, int]]:
     return sorted(found)
 
 
-def table(kind: str, name: str, rows: Iterable[Sequence[int]], comment: str) -> Iterator[str]:
-    """One array as C++, filled lines."""
-    yield f"\n// {comment}\nconstexpr {kind} {name}_rows[] = {{"
+@dataclass(frozen=True)
+class Table:
+    """Rows of numbers, the first column ascending."""
+
+    kind: str
+    """What a row is: Range (first, last), Mapping (from, to...), Composition (first, second, composed) or ClassRange
+    (first, last, class)."""
+    name: str
+    rows: tuple[tuple[int, ...], ...]
+    comment: str
+
+
+def mapping(name: str, changes: dict[int, str], comment: str) -> Table:
+    """A table of what characters become."""
+    return Table("Mapping", name, tuple((point, *map(ord, text)) for point, text in changes.items()), comment)
+
+
+@functools.cache
+def tables() -> tuple[Table, ...]:
+    """All tables."""
+    clean, han, accents = bert(clean_text=True), bert(handle_chinese_chars=True), bert(strip_accents=True)
+    sets = {
+        "letters": (matching(r"\p{L}"), "Letters."),
+        "numbers": (matching(r"\p{N}"), "Numbers."),
+        "spaces": (matching(r"\s"), "White space."),
+        "controls": (becoming(clean, lambda _: ""), "What BERT's clean-up removes."),
+        "han": (becoming(han, lambda one: f" {one} "), "What BERT takes as Chinese characters."),
+        "marks": (becoming(accents, lambda _: ""), "Accents: marks without a width."),
+        "punctuation": (punctuation(), "What BERT makes a word of its own."),
+    }
+    pairs = sorted((*pair, point) for pair, point in compositions().items())
+    classes = class_ranges(combining_classes())
+    return (
+        *(Table("Range", name, tuple(ranges(points)), comment) for name, (points, comment) in sets.items()),
+        mapping("lower_case", changed(normalizers.Lowercase().normalize_str), "Lower case, where it differs."),
+        mapping("decompositions", decompositions(), "Canonical decompositions."),
+        Table("Composition", "compositions", tuple(pairs), "Canonical compositions: first, second, composed."),
+        Table("ClassRange", "combining_classes", tuple(classes), "Order of marks; others have 0."),
+    )
+
+
+def filled(entries: Iterable[str], width: int, gap: str = "") -> Iterator[str]:
+    """Entries in lines of at most `width` characters."""
     line = ""
-    for row in rows:
-        entry = "{" + ",".join(f"0x{value:x}" for value in row) + "},"
-        if len(line) + len(entry) > WIDTH:
+    for entry in entries:
+        if len(line) + len(gap) + len(entry) > width:
             yield line
             line = ""
-        line += entry
-    yield f"{line}\n}};\nconst std::span<const {kind}> {name} = {name}_rows;"
+        line += gap + entry if line else entry
+    yield line
+
+
+def cpp_table(table: Table) -> Iterator[str]:
+    """One array as C++."""
+    yield f"\n// {table.comment}\nconstexpr {table.kind} {table.name}_rows[] = {{"
+    yield from filled(("{" + ",".join(f"0x{value:x}" for value in row) + "}," for row in table.rows), WIDTH)
+    yield f"}};\nconst std::span<const {table.kind}> {table.name} = {table.name}_rows;"
 
 
 def source() -> str:
     """All of unicode_tables.cpp."""
-    clean, han, accents = bert(clean_text=True), bert(handle_chinese_chars=True), bert(strip_accents=True)
-    mappings = ((point, *map(ord, text)) for point, text in decompositions().items())
-    lower = ((point, *map(ord, text)) for point, text in changed(normalizers.Lowercase().normalize_str).items())
-    pairs = sorted((*pair, point) for pair, point in compositions().items())
     lines = [
         f"// Written by make_unicode_tables.py from tokenizers {tokenizers.__version__}; do not edit.",
         '#include "unicode_tables.h"',
         "\nnamespace runner::tables {",
-        *table("Range", "letters", ranges(matching(r"\p{L}")), "Letters."),
-        *table("Range", "numbers", ranges(matching(r"\p{N}")), "Numbers."),
-        *table("Range", "spaces", ranges(matching(r"\s")), "White space."),
-        *table("Range", "controls", ranges(becoming(clean, lambda _: "")), "What BERT's clean-up removes."),
-        *table("Range", "han", ranges(becoming(han, lambda one: f" {one} ")), "What BERT takes as Chinese characters."),
-        *table("Range", "marks", ranges(becoming(accents, lambda _: "")), "Accents: marks without a width."),
-        *table("Range", "punctuation", ranges(punctuation()), "What BERT makes a word of its own."),
-        *table("Mapping", "lower_case", lower, "Lower case, where it differs."),
-        *table("Mapping", "decompositions", mappings, "Canonical decompositions."),
-        *table("Composition", "compositions", pairs, "Canonical compositions: first, second, composed."),
-        *table("ClassRange", "combining_classes", class_ranges(combining_classes()), "Order of marks; others have 0."),
+        *(line for table in tables() for line in cpp_table(table)),
         "\n}  // namespace runner::tables",
     ]
     return "\n".join(lines) + "\n"
 
 
+def base36(value: int) -> str:
+    """A number to the base 36."""
+    return (base36(value // 36) if value > 35 else "") + "0123456789abcdefghijklmnopqrstuvwxyz"[value % 36]
+
+
+def relative_rows(table: Table) -> Iterator[tuple[int, ...]]:
+    """Rows as differences, which are shorter: the gap since the row before, and the length of a range."""
+    end = 0
+    for first, second, *rest in table.rows:
+        if table.kind == "Composition":
+            yield (first, second, *rest)
+        elif table.kind == "Mapping":
+            yield (first - end, second, *rest)
+            end = first
+        else:
+            yield (first - end, second - first + 1, *rest)
+            end = second + 1
+
+
+def kotlin_source() -> str:
+    """All of UnicodeTables.kt: texts, as a class may hold few numbers."""
+    lines = [
+        f"// Written by make_unicode_tables.py from tokenizers {tokenizers.__version__}; do not edit.",
+        "package org.mobilediffusion.core",
+        "\n/**\n * Tables of characters: numbers to the base 36, split by commas; rows are split by white space.\n *",
+        " * A row of ranges begins with the gap since the range before and a length, a row of mappings with the gap",
+        " * since the character before.\n */",
+        "internal object UnicodeTables {",
+    ]
+    for place, table in enumerate(tables()):
+        lines += [*([""] if place else []), f"    /** {table.comment} */", f"    const val {table.name.upper()} ="]
+        rows = (",".join(map(base36, row)) for row in relative_rows(table))
+        quotes = '"""'
+        lines += [f"        {quotes}", *filled(rows, WIDTH, " "), quotes]
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def camel_case(name: str) -> str:
+    """A name as Swift has it."""
+    first, *rest = name.split("_")
+    return first + "".join(map(str.capitalize, rest))
+
+
+def swift_source() -> str:
+    """All of UnicodeTables.swift: texts, as large literals of arrays take the compiler minutes."""
+    lines = [
+        f"// Written by make_unicode_tables.py from tokenizers {tokenizers.__version__}; do not edit.",
+        "\n/// Tables of characters: numbers to the base 36, split by commas; rows are split by white space.",
+        "///",
+        "/// A row of ranges begins with the gap since the range before and a length, a row of mappings with the gap",
+        "/// since the character before.",
+        "enum UnicodeTables {",
+    ]
+    for place, table in enumerate(tables()):
+        name, quotes = camel_case(table.name), '"""'
+        rows = (",".join(map(base36, row)) for row in relative_rows(table))
+        lines += [*([""] if place else []), f"  /// {table.comment}", f"  static let {name} = {quotes}"]
+        lines += [f"    {line}" for line in filled(rows, WIDTH - 2, " ")] + [f"    {quotes}"]
+    return "\n".join([*lines, "}"]) + "\n"
+
+
 if __name__ == "__main__":
     OUT.write_text(source(), encoding="ascii")
+    KOTLIN.write_text(kotlin_source(), encoding="ascii")
+    SWIFT.write_text(swift_source(), encoding="ascii")

@@ -36,8 +36,8 @@ const Runtime& Bundle::runtime(const std::string& name) const {
     if (runtime.name == name) return runtime;
     choices += (choices.empty() ? "" : ", ") + runtime.name;
   }
-  throw Error(folder.string() + ": expected programs for " + name + ", got " + choices + "; export for android with --runtime " +
-              name);
+  throw Error(folder.string() + ": expected programs for " + name + ", got " + choices +
+              "; export for android with --runtime " + name);
 }
 
 fs::path Bundle::verified(const std::string& path) const {

@@ -83,11 +83,13 @@ State denoise(const RunStage& run, const Settings& settings, const Arrays& condi
   return next;
 }
 
-Picture draw(const RunStage& run, const Tokenizer& tokenizer, const Settings& settings, const Request& request) {
+Picture draw(const RunStage& run, const Tokenizer& tokenizer, const Settings& settings, const Request& request,
+             const OnStep& on_step) {
   const Arrays constant = conditions(run, tokenizer, settings, request);
   State state = first_state(settings, request.seed);
   for (int step = 0; step < static_cast<int>(settings.steps()); ++step) {
     state = denoise(run, settings, constant, state, step, request.seed);
+    if (on_step) on_step(step, state.latents);
   }
   check_finite("latents", state.latents);
   return to_picture(run("decode_image", {{"latents", state.latents}}).at("image"), settings.image);

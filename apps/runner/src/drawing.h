@@ -16,6 +16,8 @@ namespace runner {
 inline constexpr double max_guidance = 30.0;
 
 using RunStage = std::function<Outputs(const std::string& stage, const Arrays& arrays)>;
+// What is told after each step: its number from 0, and the latents (1, C, h, w) behind it.
+using OnStep = std::function<void(int step, const Floats& latents)>;
 
 // What has to be known of a bundle to draw with it.
 struct Settings {
@@ -58,6 +60,7 @@ State denoise(const RunStage& run, const Settings& settings, const Arrays& condi
               std::uint64_t seed);
 
 // Draws a prompt; throws Error for bad input, and when the stages give NaN or infinity.
-Picture draw(const RunStage& run, const Tokenizer& tokenizer, const Settings& settings, const Request& request);
+Picture draw(const RunStage& run, const Tokenizer& tokenizer, const Settings& settings, const Request& request,
+             const OnStep& on_step = nullptr);
 
 }  // namespace runner

@@ -1,4 +1,6 @@
 // Opens a bundle and draws, replays golden vectors, or measures.
+#include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <iostream>
 #include <new>
@@ -8,15 +10,18 @@
 #include "error.h"
 #include "files.h"
 #include "golden.h"
+#include "interrupt.h"
 #include "latency.h"
 #include "options.h"
 #include "png.h"
+#include "preview.h"
 #include "stages.h"
 #include "tokens.h"
 
 namespace runner {
 namespace {
 
+constexpr const char* no_memory = "expected enough memory, got none: free some, or try --sequential\n";
 constexpr int warm_up = 2;
 constexpr double budget_ms = 30'000;  // a stage is not run again beyond it, warm-up and runs each
 
@@ -61,12 +66,37 @@ std::vector<StageTimes> benchmark(Stages& stages, const RunStage& run, const Tok
   return times;
 }
 
+// Writes a small picture after each step; does nothing when no folder is given.
+OnStep previews_into(const std::optional<std::filesystem::path>& folder, const Bundle& bundle,
+                     const Settings& settings) {
+  if (!folder) return nullptr;
+  const auto preview = read_preview(bundle, settings.latents.shape[1]);
+  require(preview.has_value(), "--previews: expected a bundle with preview.json, got one without; export it again");
+  return [=](int step, const Floats& latents) {
+    const auto path = *folder / ("step-" + std::to_string(step + 1) + ".png");
+    write_file(path, to_png((*preview)(latents, settings.latents)));
+  };
+}
+
+// Says so when memory runs out where no exception may leave: the JSON library allocates while it frees.
+[[noreturn]] void end_without_memory() {
+  try {
+    if (std::current_exception()) std::rethrow_exception(std::current_exception());
+  } catch (const std::bad_alloc&) {
+    std::fputs(no_memory, stderr);
+    std::_Exit(2);
+  } catch (...) {
+  }
+  std::abort();
+}
+
 int run_with(const Options& options) {
   const Conditions conditions = read_conditions();
   const Bundle bundle = open_bundle(options.bundle);
   const Settings settings = settings_of(bundle.manifest);
   const auto tokenizer = open_tokenizer(bundle.manifest.tokenizer, bundle.verified(bundle.manifest.tokenizer.files[0]));
   if (options.prompt) check_prompt(*tokenizer, *options.prompt);
+  const OnStep on_step = previews_into(options.previews, bundle, settings);
   start_runtime(options.threads);
   Stages stages(bundle, needed_stages(bundle, options.golden), options.sequential, options.packed);
   const RunStage run = [&](const std::string& stage, const Arrays& arrays) { return stages.run(stage, arrays); };
@@ -82,7 +112,7 @@ int run_with(const Options& options) {
     const auto times = benchmark(stages, run, *tokenizer, settings, request, options.benchmark);
     report = latency_report(conditions, options.threads, times);
   } else {
-    const Picture picture = draw(run, *tokenizer, settings, request);
+    const Picture picture = draw(run, *tokenizer, settings, request, on_step);
     if (options.image) write_file(*options.image, to_png(picture));
     report = latency_report(conditions, options.threads, times_of(stages.events()));
   }
@@ -95,15 +125,20 @@ int run_with(const Options& options) {
 }  // namespace runner
 
 int main(int count, char** arguments) {
+  std::set_terminate(runner::end_without_memory);
   try {
     const auto options = runner::parse_options({arguments + 1, arguments + count});
+    runner::watch_signals();
     if (!options.help) return runner::run_with(options);
     std::cout << runner::usage;
     return 0;
+  } catch (const runner::Interrupted& interrupted) {
+    std::cerr << "stopped before the end; no picture was written\n";
+    return 128 + interrupted.signal;
   } catch (const runner::Error& error) {
     std::cerr << error.what() << "\n";
   } catch (const std::bad_alloc&) {
-    std::cerr << "expected enough memory, got none: free some, or try --sequential\n";
+    std::cerr << runner::no_memory;
   } catch (const std::exception& error) {
     std::cerr << "expected a bundle that can be run, got: " << error.what() << "\n";
   }

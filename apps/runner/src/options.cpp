@@ -23,6 +23,7 @@ const char* const usage =
   --seed N             0 to 18446744073709551615; the same seed gives the same picture everywhere
   --guidance X         scale of guidance, 0 to 30; the bundle's own by default
   --image FILE.png     picture to write
+  --previews DIR       writes step-1.png, step-2.png, ... there while the picture clears, as small as the latents
   --threads N          1 to 256; 2 by default
   --sequential         hold one stage in memory at a time
   --packed DIR         keep packed weights in files there, mapped: less memory, and quicker loading from the second time
@@ -32,7 +33,8 @@ const char* const usage =
   --depth step         with --golden: the first step and a decoding only
 
 Standard output is JSON: times as latency.json has them, or with --golden the distances from PyTorch.
-Exit status: 0; 1 when golden vectors are missed; 2 with one line on standard error for anything that cannot be used.
+Exit status: 0; 1 when golden vectors are missed; 2 with one line on standard error for anything that cannot be used;
+130 when Ctrl-C has stopped it.
 )";
 
 namespace {
@@ -58,9 +60,9 @@ std::filesystem::path picture_path(const std::string& text) {
   return path;
 }
 
-std::filesystem::path existing_folder(const std::string& text) {
+std::filesystem::path existing_folder(const std::string& name, const std::string& text) {
   std::error_code problem;
-  require(std::filesystem::is_directory(text, problem), "--packed: expected a folder that exists, got " + quote(text));
+  require(std::filesystem::is_directory(text, problem), name + ": expected a folder that exists, got " + quote(text));
   return text;
 }
 
@@ -77,7 +79,8 @@ const std::map<std::string, Setter> values = {
      [](Options& o, const std::string& text) { o.guidance = number_in("--guidance", text, 0.0, max_guidance); }},
     {"--image", [](Options& o, const std::string& text) { o.image = picture_path(text); }},
     {"--steps-json", [](Options& o, const std::string& text) { o.steps_json = text; }},
-    {"--packed", [](Options& o, const std::string& text) { o.packed = existing_folder(text); }},
+    {"--packed", [](Options& o, const std::string& text) { o.packed = existing_folder("--packed", text); }},
+    {"--previews", [](Options& o, const std::string& text) { o.previews = existing_folder("--previews", text); }},
     {"--threads",
      [](Options& o, const std::string& text) {
        o.threads = number_in<std::int64_t>("--threads", text, 1, max_threads);
@@ -96,9 +99,11 @@ const std::map<std::string, bool Options::*> flags = {
 void check(const Options& options) {
   if (options.help) return;
   require(!options.bundle.empty(), "--bundle: expected a bundle's folder, got none; see --help");
-  require(!options.golden || (options.benchmark == 0 && !options.prompt && !options.image),
-          "--golden: expected no --prompt, --image or --benchmark beside it, as the bundle says what is drawn");
-  require(options.benchmark == 0 || !options.image, "--benchmark: expected no --image, as nothing is drawn");
+  const bool pictures = options.image || options.previews;
+  require(!options.golden || (options.benchmark == 0 && !options.prompt && !pictures),
+          "--golden: expected no --prompt, --image, --previews or --benchmark beside it, as the bundle says what is "
+          "drawn");
+  require(options.benchmark == 0 || !pictures, "--benchmark: expected no --image or --previews, as nothing is drawn");
   require(options.golden || options.prompt, "--prompt: expected what to draw, got none; see --help");
 }
 

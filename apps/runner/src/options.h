@@ -20,7 +20,7 @@ struct Options {
   std::string negative;
   std::uint64_t seed = 0;
   std::optional<double> guidance;  // of the bundle when none is given
-  std::optional<std::filesystem::path> image, steps_json, packed;
+  std::optional<std::filesystem::path> image, previews, steps_json, packed;
   std::int64_t threads = 2;
   std::int64_t benchmark = 0;  // runs of each stage; 0 to draw
   bool sequential = false, golden = false;

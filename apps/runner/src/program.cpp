@@ -64,6 +64,18 @@ std::string reason(et::Error error) {
   return text;
 }
 
+// What was expected of a program that cannot be loaded, and how to mend it.
+std::string refusal(et::Error error, const std::filesystem::path& file, const std::string& stage) {
+  const std::string got = reason(error);
+  const bool no_memory = error == et::Error::MemoryAllocationFailed || got.find("Failed to map") != std::string::npos ||
+                         got.find("out_of_memory") != std::string::npos;
+  if (no_memory) {
+    return file.string() + ": expected enough memory for " + stage + ", got: " + got +
+           "; free some, or try --sequential";
+  }
+  return file.string() + ": expected an ExecuTorch program of " + stage + ": " + got + "; export it again";
+}
+
 // What XNNPACK is told when a program is loaded: to pack its weights into a file and map that.
 class LoadOptions {
  public:
@@ -142,16 +154,16 @@ struct Program::Loaded {
 Program::Program(const std::filesystem::path& file, const std::string& method, const StageSpec& stage,
                  const std::optional<std::filesystem::path>& packed)
     : loaded_(std::make_unique<Loaded>(file, method, stage)) {
-  const std::string expected = file.string() + ": expected an ExecuTorch program of " + stage.name + ": ";
   const auto check = [&](et::Error error) {
-    require(error == et::Error::Ok, expected + reason(error) + "; export it again");
+    if (error != et::Error::Ok) throw Error(refusal(error, file, stage.name));
   };
   const SilentErrors silent;
   first_problem.clear();
   check(loaded_->module.load(LoadOptions(packed).map(), et::Program::Verification::InternalConsistency));
   const auto meta = loaded_->module.method_meta(method);
   check(meta.error());
-  require(fits(*meta, stage), expected + "its inputs or outputs are not the manifest's; export it again");
+  require(fits(*meta, stage), file.string() + ": expected an ExecuTorch program of " + stage.name +
+                                  ": its inputs or outputs are not the manifest's; export it again");
   check(loaded_->module.load_method(method));
 }
 

@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "error.h"
+#include "interrupt.h"
 
 namespace runner {
 
@@ -36,6 +37,7 @@ Program& Stages::load(const std::string& stage) {
   auto& place = programs_[stage];
   if (place != nullptr) return *place;
   const Source& source = sources_.at(stage);
+  check_interrupted();
   record("load", stage, -1, [&] {
     place = std::make_unique<Program>(source.file, source.method, source.spec, source.packed);
     let_go_of(source.file);
@@ -57,6 +59,7 @@ Outputs Stages::run(const std::string& stage, const Arrays& arrays) {
   const int number = step == arrays.end() ? -1 : std::get<Integers>(step->second).at(0);
   Outputs outputs;
   record("run", stage, number, [&] { outputs = program.run(arrays); });
+  check_interrupted();
   return outputs;
 }
 

@@ -33,7 +33,7 @@ class Stages {
   Stages(const Bundle& bundle, const std::vector<std::string>& needed, bool sequential,
          const std::optional<std::filesystem::path>& packed = std::nullopt);
 
-  // The outputs of one stage; throws Error as Program does.
+  // The outputs of one stage; throws Error as Program does, and Interrupted when a signal has come meanwhile.
   Outputs run(const std::string& stage, const Arrays& arrays);
 
   const std::vector<Event>& events() const { return events_; }

@@ -4,8 +4,12 @@
 //   {"noise": [seed, count, tensor]}              -> SHA-256 of the little-endian float32 bytes; the seed is text
 //   {"philox": [[key words], [counter words]]}    -> four words
 //   {"manifest": text}                            -> {}, or {"error": text}
+//   {"preview": text, "channels": C}              -> {}, or {"error": text}
+//   {"replay": file}                              -> what is drawn with a recorded trajectory, or {"error": text}
+//   {"locale": name}                              -> the decimal point that C has from then on, or null
 //   {"sha256": text}                              -> the digest of the text in UTF-8
 //   {"picture": [width, height, [values]], "png": file}   writes a picture from values in [0, 1]
+#include <clocale>
 #include <iostream>
 #include <memory>
 
@@ -17,8 +21,10 @@
 #include "../src/philox.h"
 #include "../src/picture.h"
 #include "../src/png.h"
+#include "../src/preview.h"
 #include "../src/sha256.h"
 #include "../src/tokens.h"
+#include "replay.h"
 
 namespace runner {
 namespace {
@@ -56,10 +62,25 @@ Json draw(const Json& values, const std::string& file) {
   return Json::object();
 }
 
+// As an app does that follows its user's settings.
+Json set_locale(const std::string& name) {
+  if (std::setlocale(LC_ALL, name.c_str()) == nullptr) return nullptr;
+  std::locale::global(std::locale(name));
+  return std::localeconv()->decimal_point;
+}
+
+Json check_preview(const std::string& text, std::int64_t channels) {
+  parse_preview(text, channels, "preview.json");
+  return Json::object();
+}
+
 Json answer(const Json& question) {
   if (question.contains("tokenizer")) return open(question["tokenizer"]);
   if (question.contains("prompt")) return encode(question["prompt"]);
   if (question.contains("noise")) return noise(question["noise"]);
+  if (question.contains("replay")) return replay_trajectory(question["replay"]);
+  if (question.contains("preview")) return check_preview(question["preview"], question["channels"]);
+  if (question.contains("locale")) return set_locale(question["locale"]);
   if (question.contains("sha256")) return sha256(question["sha256"]);
   if (question.contains("picture")) return draw(question["picture"], question["png"]);
   if (question.contains("philox")) return philox(question["philox"].at(0), question["philox"].at(1));

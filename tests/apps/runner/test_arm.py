@@ -18,14 +18,18 @@ from PIL import Image
 from export.bundle import open_bundle
 from export.parity.metrics import psnr_db
 from mobile_diffusion.checkpoint import open_checkpoint
-from tests.apps.runner.conftest import ROOT, SYSROOT, export
-from tests.apps.runner.test_drawing import reference
+from tests.apps.conftest import ROOT, export, reference
+from tests.apps.runner.conftest import SYSROOT
 
 PROCESSORS = ("cortex-a76", "cortex-a53")
 """With and without the dot product instructions."""
 LIMITS_DB = {
-    "encode_text": 90, "encode_image": 90, "denoise": 90, "decode_image": 90,
-    "free_running": 80, "picture": 80,
+    "encode_text": 90,
+    "encode_image": 90,
+    "denoise": 90,
+    "decode_image": 90,
+    "free_running": 80,
+    "picture": 80,
 }
 """Tighter than what an export is held to; float32 kernels sum in another order, and errors grow over the steps."""
 

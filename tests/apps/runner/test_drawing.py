@@ -13,15 +13,12 @@ from PIL import Image
 from export.bundle import open_bundle
 from export.draw import bundle_artist
 from export.latency.measure import Conditions, LatencyReport, RunnerLatency, StageLatency
+from export.preview import read_preview
 from mobile_diffusion.drawing import draw
+from tests.apps.conftest import reference
 from tests.apps.runner.conftest import Ask, Run
 
 STAGES = ("encode_text", "denoise", "decode_image")
-
-
-def reference(bundle: Path, prompt: str, seed: int, guidance: float | None = None, negative: str = "") -> np.ndarray:
-    artist = bundle_artist(open_bundle(bundle), "xnnpack", 1)
-    return draw(artist.run_stage, artist.tokenizer, artist.settings, prompt, seed, guidance, negative=negative)
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -99,14 +96,24 @@ def test_times_are_a_latency_json(options: tuple[str, ...], counts: list[int], g
     assert report.conditions.system.startswith("Linux") and report.conditions.processor
 
 
-@pytest.mark.parametrize("language", ["de_DE.UTF-8", "tr_TR.UTF-8", "C"])
-def test_no_locale_changes_a_number(language: str, guided: Path, run: Run, tmp_path: Path) -> None:
-    out = tmp_path / "a.png"
-    arguments = ("--bundle", guided, "--prompt", "I i İ", "--guidance", "2.5", "--image", out)
-    done = run(*arguments, LC_ALL=language, LANG=language, PATH="/usr/bin")
+@pytest.mark.parametrize("name", ["guided", "distilled"])
+def test_previews_are_pythons(name: str, run: Run, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    bundle = request.getfixturevalue(name)
+    artist, preview = bundle_artist(open_bundle(bundle), "xnnpack", 1), read_preview(bundle)
+    shown: list[np.ndarray] = []
+    draw(
+        artist.run_stage,
+        artist.tokenizer,
+        artist.settings,
+        "a cat",
+        5,
+        on_step=lambda step, latents: shown.append(preview(latents[0])),
+    )
+    done = run("--bundle", bundle, "--prompt", "a cat", "--seed", 5, "--previews", tmp_path)
     assert done.returncode == 0, done.stderr
-    json.loads(done.stdout)
-    assert np.array_equal(pixels(out), reference(guided, "I i İ", 0, 2.5))
+    assert len(list(tmp_path.iterdir())) == len(shown) == artist.settings.steps
+    for number, expected in enumerate(shown, 1):
+        assert np.array_equal(pixels(tmp_path / f"step-{number}.png"), expected)
 
 
 def test_pixels_are_rounded_half_to_even_and_cut(ask: Ask, tmp_path: Path) -> None:
@@ -127,4 +134,3 @@ def test_a_large_picture_takes_several_stored_blocks(ask: Ask, tmp_path: Path) -
 def test_nan_makes_no_picture(ask: Ask, tmp_path: Path) -> None:
     (answer,) = ask([{"picture": [2, 1, [0.5, 0.5, 0.5, 0.5, 0.5, 1e39]], "png": str(tmp_path / "a.png")}])
     assert "got 1 NaN or infinite of 6" in answer["error"] and not (tmp_path / "a.png").exists()
-

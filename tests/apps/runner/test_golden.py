@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.apps.conftest import CopyOf, reseal
 from tests.apps.runner.conftest import Run
-from tests.apps.runner.test_refusals import refusal, reseal
+from tests.apps.runner.test_refusals import refusal
 
 
 def replay(run: Run, bundle: Path, *options: object, status: int = 0) -> dict[str, Any]:
@@ -61,9 +61,7 @@ def test_depth_step_is_one_step_and_a_decoding(guided: Path, run: Run) -> None:
 @pytest.mark.parametrize(
     ("name", "check"), [("states", "free_running"), ("context", "encode_text"), ("tokens", "tokens")]
 )
-def test_another_reference_is_missed(
-    name: str, check: str, guided: Path, copy_of: Callable[[Path], Path], run: Run
-) -> None:
+def test_another_reference_is_missed(name: str, check: str, guided: Path, copy_of: CopyOf, run: Run) -> None:
     copy = copy_of(guided)
     path = f"golden/0/{name}.bin"
     values = np.fromfile(copy / path, "<i4" if name == "tokens" else "<f4")
@@ -76,7 +74,7 @@ def test_another_reference_is_missed(
     assert not report["passed"] and check in missed
 
 
-def test_nan_in_a_reference_passes_no_limit(guided: Path, copy_of: Callable[[Path], Path], run: Run) -> None:
+def test_nan_in_a_reference_passes_no_limit(guided: Path, copy_of: CopyOf, run: Run) -> None:
     copy = copy_of(guided)
     values = np.fromfile(copy / "golden/0/image.bin", "<f4")
     values[5] = np.nan
@@ -88,7 +86,7 @@ def test_nan_in_a_reference_passes_no_limit(guided: Path, copy_of: Callable[[Pat
     assert all(entry["max_abs"] is None for entry in missed)
 
 
-def test_malformed_vectors_are_refused(guided: Path, copy_of: Callable[[Path], Path], run: Run) -> None:
+def test_malformed_vectors_are_refused(guided: Path, copy_of: CopyOf, run: Run) -> None:
     copy = copy_of(guided)
     for text in ("{}", '{"cases": []}', '{"cases": [{"prompt": 1}]}', "x"):
         (copy / "golden" / "index.json").write_text(text)
@@ -97,9 +95,7 @@ def test_malformed_vectors_are_refused(guided: Path, copy_of: Callable[[Path], P
 
 
 @pytest.mark.parametrize(("name", "value"), [("first_step", 1), ("first_step", -1), ("seed", "x"), ("tensors", {})])
-def test_vectors_of_other_steps_are_refused(
-    name: str, value: object, guided: Path, copy_of: Callable[[Path], Path], run: Run
-) -> None:
+def test_vectors_of_other_steps_are_refused(name: str, value: object, guided: Path, copy_of: CopyOf, run: Run) -> None:
     copy = copy_of(guided)
     index = json.loads((copy / "golden" / "index.json").read_text())
     index["cases"][0][name] = value

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.apps.conftest import CopyOf, reseal
 from tests.apps.runner.conftest import Run
-
-CopyOf = Callable[[Path], Path]
 
 
 def refusal(run: Run, *arguments: object) -> str:
@@ -37,6 +35,7 @@ def refusal(run: Run, *arguments: object) -> str:
         ("--benchmark", "0", "1 to 10000"),
         ("--image", "a.jpg", "ends in .png"),
         ("--depth", "deep", "step or trajectory"),
+        ("--previews", "/nowhere", "--previews: expected a folder that exists"),
         ("--colour", "red", "expected an option, got '--colour'"),
         ("--prompt-file", "/nowhere", "expected a file that can be read"),
     ],
@@ -52,6 +51,7 @@ def test_an_option(option: str, value: str, message: str, guided: Path, run: Run
         (("--bundle", "x"), "--prompt: expected"),
         (("--bundle", "x", "--prompt"), "--prompt: expected a value"),
         (("--bundle", "x", "--golden", "--prompt", "a"), "--golden: expected no --prompt"),
+        (("--bundle", "x", "--golden", "--previews", "/tmp"), "--golden: expected no --prompt, --image, --previews"),
         (("--bundle", "x", "--prompt", "a", "--benchmark", "1", "--image", "a.png"), "expected no --image"),
         (("--bundle", "/nowhere", "--prompt", "a"), "nothing of that name"),
         (("--bundle", "/etc/passwd", "--prompt", "a"), "got a file"),
@@ -103,15 +103,6 @@ def test_a_damaged_file(
     found = refusal(run, "--bundle", copy, "--prompt", "a cat", "--image", tmp_path / "a.png")
     assert message in found and name in found
     assert not (tmp_path / "a.png").exists()
-
-
-def reseal(bundle: Path, name: str) -> None:
-    """State the size and hash that a file has now."""
-    values = json.loads((bundle / "manifest.json").read_text())
-    data = (bundle / name).read_bytes()
-    (entry,) = (entry for entry in values["files"] if entry["path"] == name)
-    entry |= {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    (bundle / "manifest.json").write_text(json.dumps(values))
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\0" * 4096, None, "half"])
@@ -169,6 +160,25 @@ def test_a_bundle_for_another_runtime(guided: Path, copy_of: CopyOf, run: Run) -
     values["runtimes"][0]["name"] = "onnx"
     (copy / "manifest.json").write_text(json.dumps(values))
     assert "expected programs for xnnpack, got onnx;" in refusal(run, "--bundle", copy, "--prompt", "a cat")
+
+
+def test_previews_of_a_bundle_that_has_none(guided: Path, copy_of: CopyOf, run: Run, tmp_path: Path) -> None:
+    copy = copy_of(guided)
+    values = json.loads((copy / "manifest.json").read_text())
+    values["files"] = [entry for entry in values["files"] if entry["path"] != "preview.json"]
+    (copy / "manifest.json").write_text(json.dumps(values))
+    arguments = ("--bundle", copy, "--prompt", "a cat")
+    assert "expected a bundle with preview.json" in refusal(run, *arguments, "--previews", tmp_path)
+    assert run(*arguments).returncode == 0
+
+
+def test_a_damaged_preview(guided: Path, copy_of: CopyOf, run: Run, tmp_path: Path) -> None:
+    copy = copy_of(guided)
+    arguments = ("--bundle", copy, "--prompt", "a cat", "--previews", tmp_path)
+    (copy / "preview.json").write_text("{}")
+    assert "preview.json: expected" in refusal(run, *arguments)
+    reseal(copy, "preview.json")
+    assert "expected the field bias, got none" in refusal(run, *arguments)
 
 
 def test_a_newer_bundle(guided: Path, copy_of: CopyOf, run: Run) -> None:

@@ -1,118 +1,62 @@
-"""The runner's tokenizers against Python's, on golden prompts and thousands of made ones; the tables they share."""
+"""The runner's tokenizers: golden prompts, every block of Unicode against Python's, files that are no tokenizer."""
 
 from __future__ import annotations
 
 import json
-import random
 import runpy
 from pathlib import Path
 from typing import Any
 
 import pytest
-import tokenizers
-from tokenizers import AddedToken
 
-from mobile_diffusion.clip_tokenizer import ClipTokenizer
-from mobile_diffusion.tokenizer import MAX_CHARACTERS, Tokenizer, WordPieceTokenizer
-from tests.apps.runner.conftest import CLIP, ROOT, SOURCE, Ask
+from mobile_diffusion.tokenizer import MAX_CHARACTERS, open_tokenizer
+from tests.apps.conftest import GOLDEN, ROOT, TOKENS, golden
+from tests.apps.runner.conftest import SOURCE, Ask
 from tests.prompts import scripts
 
 EMOJI = ROOT / "assets" / "emoji" / "tokenizer.json"
-GOLDEN = ROOT / "assets" / "golden" / "tokens.json"
-LENGTH = 77
-COLLECTED = [
-    "",
-    " ",
-    "a red apple, 3d",
-    "don't can't we'll they've I'm he'd it's you're rock'n'roll 'tis O'Neill's DON'T SHOUT'S",
-    "!!! ??? ... ?!?! ---- ____ ((()))) [[]] {} <> <|> ||| \\ / ~~ `` ^^ $$ %% && ** ++ == ;; ::",
-    "<|endoftext|> <|ENDOFTEXT|>!<|StartOfText|>. <|endoftext <|startoftext|>x",
-    "[MASK] a [SEP] cat [sep][CLS][PAD] [UNK]",
-    "naïve cafe\u0301 Ångström Zoë İstanbul ISTANBUL ıi straße ǅ ﬁ ﬃ Ǆ ẞ ς Σ ΌΔΟΣ",
-    "e\u0301\u0302\u0303 q\u0323\u0307 q\u0307\u0323 \u0301\u0301 \u1100\u1161\u11a8 각 \u212b \u2126 \u0958 \u0344",
-    "tab\tline\nreturn\r\nfeed\x0c\x0b nel\x85 nbsp\xa0 ogham\u1680 ls\u2028ps\u2029 wide\u3000 zw\u200b \ufeff",
-    "control \x01\x02\x1b\x7f\x80\x9f \ufffd \ufffe \uffff \U0010ffff \ue000 \u202eleft\u202c soft\u00adhyphen",
-    "👩‍🚀 👨‍👩‍👧‍👦 🏳️‍🌈 ❤️‍🔥 👍🏽 1️⃣ 🇩🇪🇫🇷 🏴\U000e0067\U000e0062\U000e007f",
-    "красное яблоко, κόκκινο μήλο, 红苹果, 赤いりんご、リンゴ, 빨간 사과, تفاحة حمراء, תפוח אדום, लाल सेब, แอปเปิลสีแดง",
-    "ቀይ ፖም წითელი ვაშლი կարմիր խնձոր ᚠᚢᚦ 𐌰𐌱 𝒜𝓫 𓀀 ꙮ ཨོཾ ᓀᐦ ⴰⵣ \U0002f800 \uf900",
-    "antidisestablishmentarianism" * 4,
-    "x" * 101,
-    "x" * 100,
-    "a " * 200,
-    "苹果" * 100,
-    "w" * 20_000,
-]
-PIECES = (*" \t\n\xa0'!.,?-_&<>|1٣½aBzéßİσ", "'s", "'LL", "<|endoftext|>", "[MASK]", "the", "photo", "\u0301", "\u200d")
 
 
-def mixtures(count: int) -> list[str]:
-    """Words, spaces, punctuation, special tokens, marks and characters of all scripts, joined at random."""
-    draw = random.Random(5)
-
-    def piece() -> str:
-        if draw.random() < 0.6:
-            return draw.choice(PIECES)
-        first, end = draw.choice(((1, 0x3100), (0x300, 0x370), (0xAC00, 0xD7A4)))
-        return chr(draw.randrange(first, end))
-
-    return ["".join(piece() for _ in range(draw.choice((1, 2, 5, 13, 40)))) for _ in range(count)]
+def encode(ask: Ask, values: dict[str, Any], prompts: list[str]) -> list[dict[str, Any]]:
+    """What the runner makes of prompts with the tokenizer of a golden file."""
+    opening = {"tokenizer": [values["kind"], values["max_tokens"], str(GOLDEN / values["tokenizer"])]}
+    opened, *answers = ask([opening, *({"prompt": prompt} for prompt in prompts)])
+    assert opened == {}
+    return answers
 
 
-def prompts() -> list[str]:
-    return [*COLLECTED, *scripts(), *mixtures(800)]
+@pytest.mark.parametrize("name", TOKENS)
+def test_golden_prompts(name: str, ask: Ask) -> None:
+    values = golden(name)
+    cases, length = values["cases"], values["max_tokens"]
+    for case, answer in zip(cases, encode(ask, values, [case["prompt"] for case in cases]), strict=True):
+        count = len(case["ids"])
+        padding = [values["padding"]] * (length - count)
+        expected = {"ids": case["ids"] + padding, "mask": [1] * count + [0] * (length - count)}
+        assert answer == expected, ascii(case["prompt"])
+    refused = values["refused"]
+    for case, answer in zip(refused, encode(ask, values, [case["prompt"] for case in refused]), strict=True):
+        assert case["message"] in answer["error"]
 
 
-def with_added_tokens() -> ClipTokenizer:
-    """Textual inversion: companions, a token with spaces beside it, one that is found in normalized text."""
-    tokenizer = ClipTokenizer.from_folder(CLIP, LENGTH).with_tokens(["<Cat>", "<Cat>_1", "<Cat>_2", "sks", "é-thing"])
-    known = tokenizers.Tokenizer.from_str(tokenizer._definition)
-    known.add_tokens([AddedToken("<left>", lstrip=True, normalized=False), AddedToken("<right>", rstrip=True)])
-    return ClipTokenizer(known.to_str(), LENGTH)
-
-
-@pytest.fixture(params=["wordpiece", "clip-bpe", "added"])
-def tokenizer(request: pytest.FixtureRequest) -> tuple[str, Tokenizer]:
-    """A kind, and Python's tokenizer of it."""
-    if request.param == "wordpiece":
-        return "wordpiece", WordPieceTokenizer.from_file(EMOJI, LENGTH)
-    return "clip-bpe", with_added_tokens() if request.param == "added" else ClipTokenizer.from_folder(CLIP, LENGTH)
-
-
-def test_ids_are_pythons(tokenizer: tuple[str, Tokenizer], ask: Ask, tmp_path: Path) -> None:
-    kind, reference = tokenizer
-    reference.save(tmp_path / "tokenizer.json")
-    texts = [*prompts(), "a<Cat>photo of <cat> SKS  <left>  and <right>  é-thing E\u0301-THING <Cat>_1"]
-    opened, *answers = ask(
-        [{"tokenizer": [kind, LENGTH, str(tmp_path / "tokenizer.json")]}, *({"prompt": text} for text in texts)]
-    )
-    assert opened == {} and len(answers) == len(texts) > 3000
-    for text, answer in zip(texts, answers, strict=True):
+@pytest.mark.parametrize("name", TOKENS)
+def test_ids_are_pythons_in_every_block_of_unicode(name: str, ask: Ask) -> None:
+    values = golden(name)
+    reference = open_tokenizer(values["kind"], GOLDEN / values["tokenizer"], values["max_tokens"])
+    texts = [*scripts(), "w" * 20_000]
+    for text, answer in zip(texts, encode(ask, values, texts), strict=True):
         tokens = reference.encode(text)
         assert answer == {"ids": tokens.ids.tolist(), "mask": tokens.mask.tolist()}, ascii(text)
 
 
-def test_golden_prompts(ask: Ask) -> None:
-    golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
-    cases = golden["prompts"]
-    _, *answers = ask(
-        [
-            {"tokenizer": ["wordpiece", golden["max_tokens"], str(EMOJI)]},
-            *({"prompt": case["prompt"]} for case in cases),
-        ]
-    )
-    assert answers == [{"ids": case["ids"], "mask": case["mask"]} for case in cases]
-
-
-def test_a_prompt_that_python_refuses_is_refused(ask: Ask) -> None:
-    _, nul, long, longest = ask(
+def test_the_longest_prompt(ask: Ask) -> None:
+    _, long, longest = ask(
         [
             {"tokenizer": ["wordpiece", 24, str(EMOJI)]},
-            {"prompt": "a\0b"},
             {"prompt": "a" * (MAX_CHARACTERS + 1)},
             {"prompt": "a" * MAX_CHARACTERS},
         ]
     )
-    assert "without NUL bytes, got one at character 1" in nul["error"]
     assert "at most 1,000,000 characters, got 1000001" in long["error"]
     assert longest["ids"][:4] == [101, 100, 102, 0]
 

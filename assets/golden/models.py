@@ -1,0 +1,107 @@
+"""The small models whose drawings are recorded: one for each way in which drawings differ.
+
+Weights are this project's own noise, a seed for every tensor, and so are the embeddings of the steps' times: nothing
+depends on torch's generators, or on how a processor rounds a sine.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from export.preview import Preview
+from export.stages import ExportStage, build_stages
+from mobile_diffusion.config import (
+    AutoencoderConfig,
+    BertConfig,
+    ClipTextConfig,
+    ModelConfig,
+    ScheduleConfig,
+    Stage,
+    UNetConfig,
+)
+from mobile_diffusion.formats.source import builders
+from mobile_diffusion.noise import gaussian
+
+SMALL = ModelConfig(
+    name="golden",
+    licence="Apache-2.0",
+    height=16,
+    width=16,
+    unet=UNetConfig(
+        down=(Stage(16, 1, 1), Stage(32, 1, 1)),
+        mid=Stage(32, 1, 1),
+        up=(Stage(32, 2, 1), Stage(16, 2, 1)),
+        context_width=32,
+        heads=2,
+        groups=8,
+    ),
+    autoencoder=AutoencoderConfig(channels=(16, 16), latent_channels=4, resnets=1, groups=8, scaling_factor=0.5),
+    text=BertConfig(vocabulary=30522, width=32, layers=1, heads=2, intermediate=64, positions=24, max_tokens=24),
+    schedule=ScheduleConfig(beta_schedule="cosine", prediction="v", guidance=3.0),
+    tokenizer="wordpiece",
+)
+WORDPIECE, CLIP = "../emoji/tokenizer.json", "tokenizers/added.json"
+PREVIEW = Preview(
+    weights=((0.21, 0.13, -0.07, 0.02), (0.18, -0.05, 0.11, 0.04), (-0.09, 0.16, 0.05, 0.125)),
+    bias=(0.5, 0.46875, 0.53),
+)
+
+
+@dataclass(frozen=True)
+class GoldenModel:
+    """A model, and what it is asked to draw."""
+
+    config: ModelConfig
+    tokenizer: str
+    """File relative to assets/golden."""
+    prompt: str
+    negative: str
+    seed: int
+    guidance: float | None
+    """None for the model's own."""
+    preview: Preview | None
+
+    def load_part(self, part: str) -> nn.Module:
+        """One network, every tensor of it noise: biases and norms too, else a lost one would go unnoticed."""
+        network = builders(self.config)[part]().eval().requires_grad_(False)
+        for number, (name, tensor) in enumerate(network.named_parameters()):
+            spread = 0.1 if tensor.ndim == 1 else 1 / math.sqrt(math.prod(tensor.shape[1:]))
+            shift = 1.0 if tensor.ndim == 1 and name.endswith("weight") else 0.0
+            tensor.copy_(torch.from_numpy(gaussian(number, tensor.shape)) * spread + shift)
+        return network
+
+    def stages(self) -> dict[str, ExportStage]:
+        """The exported modules, computing in float64."""
+        stages = dict(build_stages(self))
+        times = stages["denoise"].module.get_buffer("times")
+        times.copy_(torch.from_numpy(gaussian(len(times), times.shape)))
+        for stage in stages.values():
+            stage.module.double()
+        return stages
+
+
+def _lcm() -> ModelConfig:
+    """A wide picture, CLIP's tokenizer and text encoder, guidance in the weights, noise at every step."""
+    text = ClipTextConfig(vocabulary=2021, width=32, layers=1, heads=2, intermediate=64, positions=40, max_tokens=40)
+    schedule = ScheduleConfig(solver="lcm", prediction="v", guidance_kind="distilled", guidance=7.5, steps=4)
+    unet = replace(SMALL.unet, guidance_width=8)
+    return replace(SMALL, width=32, unet=unet, text=text, schedule=schedule, tokenizer="clip-bpe")
+
+
+MODELS = {
+    "ddim": GoldenModel(SMALL, WORDPIECE, "a red apple, 3d", "text, watermark", 7, 4.5, PREVIEW),
+    "multistep": GoldenModel(
+        replace(SMALL, schedule=replace(SMALL.schedule, solver="dpm-solver++")),
+        WORDPIECE,
+        "\u0130stanbul \U0001f34e " * 12,
+        "",
+        2**64 - 1,
+        None,
+        None,
+    ),
+    "lcm": GoldenModel(_lcm(), CLIP, "<Cat> on a train, na\u00efve style", "", 2**32, None, PREVIEW),
+}

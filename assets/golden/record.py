@@ -1,0 +1,146 @@
+"""Whole drawings of small models: every call of a stage, what went in (as a hash) and what came out.
+
+PyTorch computes the stages in float64 and each output is rounded to float32 once: the files are then the same on
+every processor, where float32 sums depend on the order of the additions.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from assets.golden.models import MODELS, GoldenModel
+from assets.golden.sample import file_entries
+from export.describe import describe_schedule
+from export.entries import ArtifactEntry, ModelEntry, RuntimeEntry, StageEntry, TokenizerEntry
+from export.manifest import FORMAT, SCHEMA_VERSION, Manifest, dump_manifest
+from export.preview import PREVIEW_FILE, Preview
+from export.stages import STAGES, ExportStage, program_outputs
+from mobile_diffusion.checkpoint import TOKENIZER_FILE
+from mobile_diffusion.drawing import DrawSettings, draw
+from mobile_diffusion.tokenizer import open_tokenizer
+
+FOLDER = Path(__file__).resolve().parent
+INDEX = "golden/index.json"
+
+
+class Recorder:
+    """Runs the stages of a model and keeps every call."""
+
+    def __init__(self, stages: Mapping[str, ExportStage]) -> None:
+        self.stages = stages
+        self.calls: list[dict[str, Any]] = []
+
+    def __call__(self, stage: str, /, **arrays: np.ndarray) -> dict[str, np.ndarray]:
+        found = self.stages[stage]
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        doubled = {name: each.double() if each.is_floating_point() else each for name, each in tensors.items()}
+        with torch.inference_mode():
+            result = found.module(**doubled)
+        results = result if isinstance(result, tuple) else (result,)
+        outputs = {spec.name: tensor.float().numpy() for spec, tensor in zip(found.outputs, results, strict=True)}
+        self.calls.append(
+            {
+                "stage": stage,
+                "inputs": {spec.name: _hashed(arrays[spec.name]) for spec in found.inputs},
+                "outputs": {name: _stored(values) for name, values in outputs.items()},
+            }
+        )
+        return outputs
+
+
+def trajectory_files() -> dict[str, dict[str, Any]]:
+    """The files by name, without their suffix."""
+    return {name: record(model) for name, model in MODELS.items()}
+
+
+def record(model: GoldenModel) -> dict[str, Any]:
+    """Draw with a model, and keep everything."""
+    config, stages = model.config, model.stages()
+    recorder, previews = Recorder(stages), []
+    tokenizer = open_tokenizer(config.tokenizer, FOLDER / model.tokenizer, config.text.max_tokens)
+
+    def on_step(step: int, latents: np.ndarray) -> None:
+        if model.preview is not None:
+            previews.append(_picture(model.preview(latents[0])))
+
+    picture = draw(
+        recorder,
+        tokenizer,
+        DrawSettings.of(config),
+        model.prompt,
+        model.seed,
+        model.guidance,
+        on_step,
+        model.negative,
+    )
+    request = {"prompt": model.prompt, "negative": model.negative, "seed": str(model.seed), "guidance": model.guidance}
+    preview = {} if model.preview is None else {"preview": {"text": preview_text(model.preview), "pictures": previews}}
+    return {
+        "manifest": dump_manifest(describe(model, stages)),
+        "tokenizer": model.tokenizer,
+        "request": request,
+        "calls": recorder.calls,
+        "picture": _picture(picture),
+        **preview,
+    }
+
+
+def preview_text(preview: Preview) -> str:
+    """What preview.json of the bundle holds."""
+    return json.dumps(asdict(preview)) + "\n"
+
+
+def describe(model: GoldenModel, stages: Mapping[str, ExportStage]) -> Manifest:
+    """The manifest of a bundle with this model; its programs and its golden index are empty files."""
+    config = model.config
+    programs = {stage: f"{stage}.pte" for stage in STAGES}
+    files = {path: b"" for path in (*programs.values(), INDEX)}
+    files[TOKENIZER_FILE] = (FOLDER / model.tokenizer).read_bytes()
+    if model.preview is not None:
+        files[PREVIEW_FILE] = preview_text(model.preview).encode()
+    artifacts = tuple(
+        ArtifactEntry(name, path, "forward", program_outputs(stages[name]), "fp32", "none", 1, ())
+        for name, path in programs.items()
+    )
+    return Manifest(
+        format=FORMAT,
+        schema_version=SCHEMA_VERSION,
+        target="android",
+        model=ModelEntry(config.name, config.licence, config.height, config.width, (), ""),
+        stages=tuple(StageEntry(name, stages[name].inputs, stages[name].outputs) for name in STAGES),
+        runtimes=(RuntimeEntry("xnnpack", True, True, (), artifacts),),
+        schedule=describe_schedule(config),
+        tokenizer=TokenizerEntry(config.tokenizer, config.text.max_tokens, (TOKENIZER_FILE,)),
+        golden=INDEX,
+        parity=(),
+        tools=(),
+        files=file_entries(files),
+    )
+
+
+def _little(values: np.ndarray) -> bytes:
+    return np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
+
+
+def _hashed(values: np.ndarray) -> dict[str, Any]:
+    digest = hashlib.sha256(_little(values)).hexdigest()
+    return {"dtype": str(values.dtype), "shape": list(values.shape), "sha256": digest}
+
+
+def _stored(values: np.ndarray) -> dict[str, Any]:
+    return {"shape": list(values.shape), "data": base64.b64encode(_little(values)).decode()}
+
+
+def _picture(pixels: NDArray[np.uint8]) -> dict[str, Any]:
+    height, width = pixels.shape[:2]
+    return {"width": width, "height": height, "sha256": hashlib.sha256(pixels.tobytes()).hexdigest()}

@@ -1,0 +1,162 @@
+"""The golden files are what their script writes, and Python, the reference, is held to them as every language is."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+from assets.golden.make import golden_files
+from export.bundle import open_bundle
+from export.manifest import read_manifest, schema
+from export.preview import read_preview
+from mobile_diffusion.drawing import draw
+from mobile_diffusion.errors import BundleError, PromptError
+from mobile_diffusion.noise import gaussian, philox
+from mobile_diffusion.tokenizer import open_tokenizer
+from tests.apps.conftest import GOLDEN, TOKENS, TRAJECTORIES, golden
+
+
+def digest(values: np.ndarray) -> str:
+    return hashlib.sha256(values.astype(values.dtype.newbyteorder("<")).tobytes()).hexdigest()
+
+
+class Replay:
+    """Answers with recorded outputs, and holds every call to the next recorded one."""
+
+    def __init__(self, calls: list[dict[str, Any]]) -> None:
+        self.left = list(calls)
+
+    def __call__(self, stage: str, /, **arrays: np.ndarray) -> dict[str, np.ndarray]:
+        call = self.left.pop(0)
+        found = {
+            name: {"dtype": str(values.dtype), "shape": list(values.shape), "sha256": digest(values)}
+            for name, values in arrays.items()
+        }
+        assert (stage, found) == (call["stage"], call["inputs"])
+        return {
+            name: np.frombuffer(base64.b64decode(entry["data"]), "<f4").reshape(entry["shape"])
+            for name, entry in call["outputs"].items()
+        }
+
+
+def write_bundle(recorded: dict[str, Any], folder: Path) -> Path:
+    """The bundle folder of a trajectory, as README.md of the golden files says it is made."""
+    (folder / "manifest.json").write_text(recorded["manifest"])
+    for entry in json.loads(recorded["manifest"])["files"]:
+        path = folder / entry["path"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    (folder / "tokenizer.json").write_bytes((GOLDEN / recorded["tokenizer"]).read_bytes())
+    if "preview" in recorded:
+        (folder / "preview.json").write_text(recorded["preview"]["text"])
+    return folder
+
+
+def test_the_script_writes_the_committed_files_again() -> None:
+    written = dict(golden_files())
+    committed = {path.relative_to(GOLDEN).as_posix() for path in GOLDEN.rglob("*.json")}
+    assert set(written) == committed
+    changed = [name for name, text in written.items() if text.encode() != (GOLDEN / name).read_bytes()]
+    assert changed == []
+
+
+def test_there_are_enough_cases() -> None:
+    cases = [case for name in TOKENS for case in golden(name)["cases"]]
+    points = {ord(character) // 256 for case in cases for character in case["prompt"]}
+    assert len(cases) > 5000 and len(points) > 300
+    assert len(golden("noise.json")["gaussian"]) > 300
+    assert sum(path.stat().st_size for path in GOLDEN.rglob("*.json")) < 3_500_000
+
+
+@pytest.mark.parametrize("name", TOKENS)
+def test_tokens(name: str) -> None:
+    values = golden(name)
+    length = values["max_tokens"]
+    tokenizer = open_tokenizer(values["kind"], GOLDEN / values["tokenizer"], length)
+    wrong = []
+    for case in values["cases"]:
+        tokens, count = tokenizer.encode(case["prompt"]), len(case["ids"])
+        same = tokens.ids.tolist() == case["ids"] + [values["padding"]] * (length - count)
+        if not same or tokens.mask.tolist() != [1] * count + [0] * (length - count):
+            wrong.append(case["prompt"])
+    assert wrong == []
+    for case in values["refused"]:
+        with pytest.raises(PromptError) as caught:
+            tokenizer.encode(case["prompt"])
+        assert case["message"] in str(caught.value)
+
+
+def test_noise() -> None:
+    values = golden("noise.json")
+    for case in values["philox"]:
+        counter, key, words = ([int(word, 16) for word in case[name]] for name in ("counter", "key", "words"))
+        assert philox((key[0], key[1]), np.array([counter], np.uint32)).tolist() == [words]
+    for case in values["gaussian"]:
+        assert digest(gaussian(int(case["seed"]), (case["count"],), case["tensor"])) == case["sha256"], case
+
+
+def test_manifests(tmp_path: Path) -> None:
+    values = golden("manifests.json")
+    assert len(values["refused"]) > 80
+    for case in values["accepted"]:
+        (tmp_path / "manifest.json").write_text(case["text"])
+        read_manifest(tmp_path)
+    for case in values["refused"]:
+        (tmp_path / "manifest.json").write_text(case["text"])
+        with pytest.raises(BundleError) as caught:
+            read_manifest(tmp_path)
+        line = str(caught.value)
+        assert case["message"] in line and "\n" not in line, (case["name"], line)
+
+
+@pytest.mark.parametrize("name", TRAJECTORIES)
+def test_trajectories(name: str, tmp_path: Path) -> None:
+    recorded = golden(f"trajectories/{name}.json")
+    bundle = open_bundle(write_bundle(recorded, tmp_path))
+    request, replay = recorded["request"], Replay(recorded["calls"])
+    states: list[np.ndarray] = []
+    picture = draw(
+        replay,
+        bundle.tokenizer(),
+        bundle.settings(),
+        request["prompt"],
+        int(request["seed"]),
+        request["guidance"],
+        lambda step, latents: states.append(latents),
+        request["negative"],
+    )
+    assert replay.left == [] and picture.std() > 10
+    assert [picture.shape[1], picture.shape[0], digest(picture)] == list(recorded["picture"].values())
+    if "preview" in recorded:
+        assert_previews(tmp_path, recorded["preview"]["pictures"], states)
+
+
+def assert_previews(bundle: Path, expected: list[dict[str, Any]], states: list[np.ndarray]) -> None:
+    preview = read_preview(bundle)
+    shown = [preview(latents[0]) for latents in states]
+    found = [{"width": each.shape[1], "height": each.shape[0], "sha256": digest(each)} for each in shown]
+    assert found == expected and all(each.std() > 10 for each in shown)
+
+
+def test_trajectories_differ_in_what_drawings_differ_in() -> None:
+    files = [golden(f"trajectories/{name}.json") for name in TRAJECTORIES]
+    inputs = [Counter(name for call in file["calls"] for name in call["inputs"]) for file in files]
+    assert [("null_context" in each, "memory" in each, "noise" in each, "mask" in each) for each in inputs] == [
+        (True, False, False, True),
+        (True, True, False, True),
+        (False, False, True, False),
+    ]
+    assert ["preview" in file for file in files] == [True, False, True]
+
+
+@pytest.mark.parametrize("name", TRAJECTORIES)
+def test_a_recorded_manifest_fits_the_schema(name: str) -> None:
+    jsonschema.Draft202012Validator(schema()).validate(json.loads(golden(f"trajectories/{name}.json")["manifest"]))
