@@ -1,7 +1,6 @@
-"""The precisions of the Android artifacts, side by side: sizes, times, distances from PyTorch, and quality.
+"""The precisions of the Android artifacts, side by side: sizes, times, distances from PyTorch.
 
     .venv/bin/python benchmarks/android_precisions.py --work build/precisions                # half an hour
-    .venv/bin/python benchmarks/android_precisions.py --work build/precisions --quality 48   # KID and retrieval too
 
 Every precision of the emoji model is exported as `python -m export android` does it, gates included; a bundle that is
 already in the work folder is taken as it is.  Times are taken in turns, one run of each precision after the other, on
@@ -24,10 +23,8 @@ import torch
 
 from export.bundle import Bundle, open_bundle
 from export.calibration import CALIBRATION_CASES, collect
-from export.evaluate import evaluate_model
 from export.latency.measure import read_conditions
 from export.plan import plan_export
-from export.progress import silent
 from export.run import export_target
 from export.runners import Runner
 from export.runners.torch import TorchRunner
@@ -37,8 +34,6 @@ from mobile_diffusion.atomic import write_bytes
 from mobile_diffusion.checkpoint import Model, open_checkpoint
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import MobileDiffusionError
-from mobile_diffusion.formats.options import OpenOptions
-from mobile_diffusion.quality.evaluation import EvaluationSettings
 
 LOGGER = logging.getLogger(__name__)
 ROOT = Path(__file__).parents[1]
@@ -105,30 +100,12 @@ def timed(runners: Mapping[str, Runner], inputs: Inputs, runs: int) -> dict[str,
     return table
 
 
-def quality_of(bundle: Bundle, count: int, threads: int, work: Path) -> dict[str, Any]:
-    """KID and retrieval of a bundle's pictures, as `mobile-diffusion evaluate` measures them."""
-    evaluation, conditions, _ = evaluate_model(
-        str(bundle.path),
-        OpenOptions(),
-        ROOT / "data" / "emoji",
-        work / f"quality-{bundle.path.name}",
-        EvaluationSettings(count, 0),
-        training=None,
-        weights=ROOT / "data" / "weights",
-        runtime=None,
-        threads=threads,
-        progress=silent,
-    )
-    return {"evaluation": asdict(evaluation), "conditions": conditions}
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Export, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for the bundles, 0.6 GB")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--runs", type=int, default=30)
-    parser.add_argument("--quality", type=int, default=0, help="prompts to draw for KID and retrieval; 0: none")
     parser.add_argument("--only", nargs="*", help="runtime-precision, such as xnnpack-int8; all by default")
     parser.add_argument("--out", type=Path, default=RESULT)
     given = parser.parse_args(arguments)
@@ -151,8 +128,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     conditions = {**asdict(read_conditions()), "threads": given.threads, "runs": given.runs, "torch": torch.__version__}
     for name, times in timed(runners, inputs_of(model, given.threads), given.runs).items():
         rows[name]["latency"] = times
-    for name, bundle in bundles.items() if given.quality else ():
-        rows[name]["quality"] = quality_of(bundle, given.quality, given.threads, given.work)
     text = json.dumps({"conditions": conditions, "precisions": rows}, indent=1) + "\n"
     given.out.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(text.encode(), given.out)

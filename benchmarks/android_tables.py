@@ -45,7 +45,7 @@ def speed(found: Found) -> str:
             f"{row['file_mb']:.0f}" if row["file_mb"] else "",
             f"{row['snr_db']:.0f}" if row["snr_db"] < 300 else "reference",
         ]
-        for row in found["rows"]
+        for row in sorted(found["rows"], key=_place)
         if row["model"]
     ]
     peaks = ", ".join(f"{row['gflops']:.0f} by {row['title']}" for row in found["rows"] if not row["model"])
@@ -62,27 +62,34 @@ def speed(found: Found) -> str:
     return f"{table([*head, 'file, MB', 'SNR, dB'], rows)}\n\n{note}"
 
 
+def _place(row: Found) -> tuple[bool, str, bool]:
+    """The shipped model first, the U-Net before the decoder; ways keep their order."""
+    return row["model"] != "emoji", row["model"], row["stage"] != "denoise"
+
+
 def delegation(found: Found) -> str:
-    """What each backend takes of each architecture."""
-    rows = [
-        [
-            row["model"],
-            row["stage"],
-            f"{row['runtime']} {row['precision']}",
-            str(row["delegates"]),
-            ", ".join(f"{count} {name.partition('.')[0]}" for name, count in row["undelegated"].items()) or "nothing",
-            f"{row['cpu_seconds']:.0f}",
-            f"{row['file_mb']:.1f}",
-        ]
-        for row in found["rows"]
-        if row["precision"] == "fp32"
-    ]
+    """What each backend takes of each architecture, a row each."""
+    cells = {(row["model"], row["stage"], row["runtime"], row["precision"]): _taken(row) for row in found["rows"]}
+    models = list(dict.fromkeys(row["model"] for row in found["rows"]))
+    stages = list(dict.fromkeys(row["stage"] for row in found["rows"]))
+    rows = []
+    for model in models:
+        ours = [cells[model, stage, "xnnpack", "fp32"] for stage in stages]
+        naive = [cells.get((model, stage, "xnnpack, naive", "fp32")) for stage in stages]
+        both = [each if other is None else f"{each} ({other})" for each, other in zip(ours, naive, strict=True)]
+        gpu = {cells[model, stage, "vulkan", precision] for stage in stages for precision in ("fp32", "fp16")}
+        rows.append([model, *both, ", ".join(sorted(gpu))])
     note = (
-        f"`emoji` is the shipped model; the others have random weights and every width divided by {found['narrow']}. "
-        "Vulkan in fp16 is divided likewise, its file half as large. **lowering**: CPU seconds."
+        "Delegates + operations left outside of them: XNNPACK ours, in brackets ExecuTorch's own way where it was tried; "
+        "last the GPU, every stage in fp32 and fp16. `emoji` is the shipped model; the others have random weights and "
+        f"every width divided by {found['narrow']}, which changes no operation. What is outside, by name, is in "
+        "[android_delegation.json](../benchmarks/results/android_delegation.json)."
     )
-    head = ["model", "stage", "backend", "delegates", "outside of them", "lowering, s", "file, MB"]
-    return f"{table(head, rows)}\n\n{note}"
+    return f"{table(['model', *stages, 'Vulkan, each'], rows)}\n\n{note}"
+
+
+def _taken(row: Found) -> str:
+    return f"{row['delegates']} + {sum(row['undelegated'].values())}"
 
 
 def precisions(found: Found) -> str:
@@ -111,6 +118,30 @@ def precisions(found: Found) -> str:
     return f"{table([*head, *(f'{name}, dB' for name in names)], rows)}\n\n{note}"
 
 
+def quality(found: Found) -> str:
+    """KID and retrieval of every precision of the emoji model."""
+    names = list(found["rows"]["torch"]["sets"])
+    rows = []
+    for name, row in found["rows"].items():
+        cells = [name.replace("-", " ", 1)]
+        for each in names:
+            kid, recall = row["sets"][each]["kid"], row["sets"][each]["recall_5"]
+            cells += [_interval(kid, 1000, 0), _interval(recall, 100, 0)]
+        rows.append(cells)
+    head = [part for each in names for part in (f"{each}: KID x 1000", f"{each}: R@5, %")]
+    note = (
+        f"The emoji model, {found['count']} prompts a set, the same prompts and seeds in every row, `mobile-diffusion "
+        "evaluate`; in brackets the 95 % bootstrap interval. KID: lower is better; R@5: how often the caption is among "
+        "the five that a picture finds, higher is better."
+    )
+    return f"{table(['runtime, precision', *head], rows)}\n\n{note}"
+
+
+def _interval(values: Found, scale: float, digits: int) -> str:
+    shown = [f"{values[part] * scale:.{digits}f}" for part in ("value", "low", "high")]
+    return f"{shown[0]} [{shown[1]}, {shown[2]}]"
+
+
 def memory(found: list[Found]) -> str:
     """Resident memory of the C++ runner."""
     ways = list(dict.fromkeys(stage["way"] for row in found for stage in row["stages"]))
@@ -136,6 +167,7 @@ TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "speed": ("android_speed", speed),
     "delegation": ("android_delegation", delegation),
     "precisions": ("android_precisions", precisions),
+    "quality": ("android_quality", quality),
     "memory": ("android_memory", memory),
 }
 """Marker -> the results' name, and what makes a table of them."""
