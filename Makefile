@@ -1,4 +1,4 @@
-# Two commands do everything on a fresh machine: `make demo` and `make test`.
+# Two commands do everything on a fresh machine: `make demo` and `make test`; `make apps` adds the phones' languages.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,7 @@ MODEL := assets/emoji
 # The tests run in a process a core; their networks are small, so one thread each is enough.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=logical --dist=loadfile
 
-.PHONY: demo test test-full lint data train android-tables clean
+.PHONY: demo test test-full lint apps data train android-tables clean
 
 demo: $(INSTALLED)
 	$(BIN)/mobile-diffusion demo --model $(MODEL) --build build
@@ -22,12 +22,26 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# Every table of docs/android.md, measured anew: on a quiet machine, about an hour; OpenVINO is only compared with.
+# The sample apps, all of it: installs the compilers (as root on Debian; 4 GB), runs the suites in four languages, and draws
+# the same pictures by each into build/apps.png.
+apps: $(INSTALLED)
+	apps/runner/install-tools.sh
+	apps/android/install-tools.sh
+	apps/ios/install-tools.sh
+	$(PYTEST) -m "not full" tests/apps
+	[ -d build/android ] || $(BIN)/python -m export android $(MODEL) --out build/android --runtime xnnpack
+	$(MAKE) -C apps/runner
+	$(MAKE) -C apps/android host apk
+	$(MAKE) -C apps/ios draw
+	$(BIN)/python apps/sheet.py --bundle build/android --out build/apps.png
+
+# Every table of docs/android.md, measured anew: on a quiet machine, about two hours; OpenVINO is only compared with.
 android-tables: $(INSTALLED)
 	$(BIN)/python -m pip install --disable-pip-version-check -q openvino==2026.4.1
 	$(BIN)/python benchmarks/android_speed.py
 	$(BIN)/python benchmarks/android_delegation.py --work build/delegation --naive
 	$(BIN)/python benchmarks/android_precisions.py --work build/precisions
+	$(BIN)/python benchmarks/android_quality.py --work build/precisions
 	$(MAKE) -C apps/runner
 	$(BIN)/python benchmarks/android_memory.py --work build/memory emoji:fp32 emoji:fp16 emoji:int8
 	$(BIN)/python benchmarks/android_tables.py

@@ -80,7 +80,7 @@ def delegation(found: Found) -> str:
         gpu = {cells[model, stage, "vulkan", precision] for stage in stages for precision in ("fp32", "fp16")}
         rows.append([model, *both, ", ".join(sorted(gpu))])
     note = (
-        "Delegates + operations left outside of them: XNNPACK ours, in brackets ExecuTorch's own way where it was tried; "
+        "Delegates + operations left outside of them: XNNPACK ours, in brackets ExecuTorch's own way where tried; "
         "last the GPU, every stage in fp32 and fp16. `emoji` is the shipped model; the others have random weights and "
         f"every width divided by {found['narrow']}, which changes no operation. What is outside, by name, is in "
         "[android_delegation.json](../benchmarks/results/android_delegation.json)."

@@ -6,6 +6,7 @@ Only the display is here; the work is `mobile_diffusion.training.runs`, imported
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -23,8 +24,13 @@ Threads = Annotated[int, typer.Option(help="CPU threads; 0 leaves the choice to 
 
 @app.callback()
 def _group() -> None:
-    """Train a model."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_path=False)])
+    """Train a model.  Started by torchrun, several processes share every batch."""
+    level = logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING
+    logging.basicConfig(level=level, format="%(message)s", handlers=[RichHandler(show_path=False)])
+    if "WORLD_SIZE" in os.environ:  # torch is slow to import
+        from mobile_diffusion.training import workers
+
+        workers.join()
 
 
 def _set_threads(threads: int) -> None:

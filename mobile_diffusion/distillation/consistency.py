@@ -21,6 +21,7 @@ from mobile_diffusion.schedule import add_noise
 from mobile_diffusion.schedule.levels import final_level, levels_at
 from mobile_diffusion.schedule.solvers import boundary_condition
 from mobile_diffusion.training.latents import TrainingInputs
+from mobile_diffusion.training.workers import WHOLE, Part
 
 HUBER = 0.001
 """c of the loss sqrt(d^2 + c^2) - c."""
@@ -54,11 +55,12 @@ class ConsistencyTask(DistillationPair):
         conditions = [(1.0, 0.0), *(boundary_condition(float(time)) for time in times)]
         self.conditions = Levels.of(conditions).to(self.device)
 
-    def loss(self, step: int, generator: torch.Generator) -> Tensor:
+    def loss(self, step: int, generator: torch.Generator, part: Part = WHOLE) -> Tensor:
         """The distance of f at t_n + 1 to f at t_n, on the teacher's trajectory."""
         chosen, clean, noise = self.pictures(generator)
-        index = 1 + torch.randint(len(self.times) - 1, (self.loop.batch,), generator=generator).to(self.device)
+        index = 1 + torch.randint(len(self.times) - 1, (self.loop.batch,), generator=generator)
         scale, context = self.scales(generator), self.contexts(chosen, 0.0, generator)
+        clean, noise, index, scale, context = self.placed(part, clean, noise, index, scale, context)
         far = self.levels.at(index)
         latents = add_noise(clean, noise, far.alpha, far.sigma).contiguous(memory_format=torch.channels_last)
         with torch.no_grad():

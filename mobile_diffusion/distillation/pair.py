@@ -12,6 +12,7 @@ from mobile_diffusion.distillation.networks import student_of
 from mobile_diffusion.distillation.settings import DistillationSettings
 from mobile_diffusion.training.latents import TrainingInputs
 from mobile_diffusion.training.unet import choose_captions, draw_sheet
+from mobile_diffusion.training.workers import Part
 
 
 class DistillationPair:
@@ -42,20 +43,23 @@ class DistillationPair:
         chosen = torch.multinomial(self.weights, self.loop.batch, replacement=True, generator=generator)
         clean = self.inputs.latents[chosen]
         noise = torch.randn(clean.shape, generator=generator)
-        return chosen, clean.to(self.device), noise.to(self.device)
+        return chosen, clean, noise
 
     def contexts(self, chosen: Tensor, dropout: float, generator: torch.Generator) -> Tensor:
         """Captions of pictures, a share `dropout` of them null: (B, L, D)."""
         rows = choose_captions(self.inputs, chosen, self.settings.label_share, dropout, generator)
-        return self.inputs.contexts[rows].float().to(self.device)
+        return self.inputs.contexts[rows].float()
 
     def scales(self, generator: torch.Generator) -> Tensor:
         """Scales of guidance (B,): the schedule's own where it is fixed, else uniform in the range."""
         settings = self.settings
         uniform = torch.rand(self.loop.batch, generator=generator)
         drawn = settings.lowest_guidance + uniform * (settings.highest_guidance - settings.lowest_guidance)
-        chosen = torch.full_like(drawn, self.own_scale) if settings.guidance == "fixed" else drawn
-        return chosen.to(self.device)
+        return torch.full_like(drawn, self.own_scale) if settings.guidance == "fixed" else drawn
+
+    def placed(self, part: Part, *drawn: Tensor) -> tuple[Tensor, ...]:
+        """A part of what was drawn for a batch, where the networks are."""
+        return tuple(part.of(each).to(self.device) for each in drawn)
 
     def embedded(self, scale: Tensor | None) -> Tensor | None:
         """The scale as the student is given it: none unless it embeds it."""

@@ -8,6 +8,7 @@ from mobile_diffusion.checkpoint import save_checkpoint
 from mobile_diffusion.distillation.consistency import ConsistencyTask
 from mobile_diffusion.distillation.settings import DistillationSettings
 from mobile_diffusion.distillation.steps import StepTask
+from mobile_diffusion.training import workers
 from mobile_diffusion.training.checkpoints import open_placed, training_inputs
 from mobile_diffusion.training.loop import average_in, train
 
@@ -27,4 +28,5 @@ def distil(
     inputs, weights = training_inputs(teaching, settings, settings.family_power, data, run)
     task = TASKS[settings.objective](settings, teaching, initial, inputs, weights)
     average_in(train(task, run))
-    save_checkpoint(task.model, out, overwrite=out.exists())
+    if workers.is_first():
+        save_checkpoint(task.model, out, overwrite=out.exists())

@@ -23,6 +23,7 @@ from mobile_diffusion.distillation.targets import (
 )
 from mobile_diffusion.schedule import add_noise, velocity
 from mobile_diffusion.training.latents import TrainingInputs
+from mobile_diffusion.training.workers import WHOLE, Part
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,9 @@ class StepTask(DistillationPair):
         self.times, self.middle_times = pairs.times.to(self.device), pairs.middle_times.to(self.device)
         self.levels = (pairs.start.to(self.device), pairs.middle.to(self.device), pairs.end.to(self.device))
 
-    def loss(self, step: int, generator: torch.Generator) -> Tensor:
-        """The mixed loss of one batch; gradients reach the student alone."""
-        batch = self.batch(generator)
+    def loss(self, step: int, generator: torch.Generator, part: Part = WHOLE) -> Tensor:
+        """The mixed loss of a part of one batch; gradients reach the student alone."""
+        batch = self.batch(generator, part)
         start, middle, end = (each.at(batch.index) for each in self.levels)
         latents = add_noise(batch.clean, batch.noise, start.alpha, start.sigma)
         latents = latents.contiguous(memory_format=torch.channels_last)
@@ -88,12 +89,14 @@ class StepTask(DistillationPair):
             return guided_velocity(self.module, latents, times, batch.context, self.null, batch.scale)
         return self.module(latents, times, batch.context, self.embedded(batch.scale)).float()
 
-    def batch(self, generator: torch.Generator) -> Batch:
-        """Pictures, captions, steps and scales, chosen by `generator`."""
+    def batch(self, generator: torch.Generator, part: Part = WHOLE) -> Batch:
+        """A part of the pictures, captions, steps and scales that `generator` chooses."""
         settings = self.settings
         chosen, clean, noise = self.pictures(generator)
-        index = torch.randint(settings.student_steps, (self.loop.batch,), generator=generator).to(self.device)
+        index = torch.randint(settings.student_steps, (self.loop.batch,), generator=generator)
         vanilla = settings.guidance == "cfg" and float(torch.rand(1, generator=generator)) >= settings.guided_share
         scale = None if vanilla else self.scales(generator)
         dropout = settings.condition_dropout if vanilla else 0.0  # without words there is nothing to guide to
-        return Batch(clean, noise, self.contexts(chosen, dropout, generator), index, scale)
+        context = self.contexts(chosen, dropout, generator)
+        clean, noise, context, index = self.placed(part, clean, noise, context, index)
+        return Batch(clean, noise, context, index, None if scale is None else self.placed(part, scale)[0])

@@ -13,6 +13,7 @@ from mobile_diffusion.data import captions
 from mobile_diffusion.slimming.decoder_task import DecoderTask
 from mobile_diffusion.slimming.latents import prepare_latents
 from mobile_diffusion.slimming.settings import DecoderSettings
+from mobile_diffusion.training import workers
 from mobile_diffusion.training.checkpoints import chosen_samples, open_placed
 from mobile_diffusion.training.latents import encode_captions
 from mobile_diffusion.training.loop import average_in, train
@@ -38,5 +39,6 @@ def slim_decoder(settings: DecoderSettings, data: Path, model: Path, run: Path, 
         quality = task.held_out_psnr()
     config = dataclasses.replace(opened.config, autoencoder=task.slim.config)
     result = dataclasses.replace(opened, config=config, autoencoder=task.slim)
-    save_checkpoint(result, out, overwrite=out.exists())
+    if workers.is_first():
+        save_checkpoint(result, out, overwrite=out.exists())
     return quality

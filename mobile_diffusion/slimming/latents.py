@@ -17,6 +17,7 @@ from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.sampler import advance, combine_guidance
 from mobile_diffusion.schedule import step_table
+from mobile_diffusion.training import workers
 
 CACHE = "latents.safetensors"
 
@@ -52,7 +53,7 @@ def prepare_latents(model: Model, contexts: Tensor, count: int, batch: int, seed
     Row 0 of the contexts is the null condition.
     """
     cache = run / CACHE
-    if not cache.exists():
+    if not cache.exists() and workers.is_first():
         parts = []
         for start in track(range(0, count, batch), "latents"):
             rows = 1 + torch.arange(start, min(start + batch, count)) % (len(contexts) - 1)
@@ -61,4 +62,5 @@ def prepare_latents(model: Model, contexts: Tensor, count: int, batch: int, seed
         run.mkdir(parents=True, exist_ok=True)
         with replacing(cache) as scratch:
             save_file({"latents": torch.cat(parts)}, scratch)
+    workers.wait()
     return load_file(cache)["latents"]

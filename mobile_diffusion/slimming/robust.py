@@ -16,6 +16,7 @@ from mobile_diffusion.slimming.blocks import skippable, skipping
 from mobile_diffusion.training.latents import TrainingInputs
 from mobile_diffusion.training.settings import UNetSettings
 from mobile_diffusion.training.unet import UNetTask
+from mobile_diffusion.training.workers import WHOLE, Part
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,10 @@ class RobustTask(UNetTask):
         self.robust = settings
         self.names = skippable(self.module)
 
-    def loss(self, step: int, generator: torch.Generator) -> Tensor:
+    def loss(self, step: int, generator: torch.Generator, part: Part = WHOLE) -> Tensor:
         """As `UNetTask`, without the blocks that the generator leaves out."""
         with skipping(self.module, self.left_out(generator)):
-            return super().loss(step, generator)
+            return super().loss(step, generator, part)
 
     def left_out(self, generator: torch.Generator) -> list[str]:
         """Names of the blocks that a batch does without."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from mobile_diffusion.checkpoint import save_checkpoint
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.slimming.robust import RobustSettings, RobustTask
+from mobile_diffusion.training import workers
 from mobile_diffusion.training.checkpoints import open_placed, training_inputs
 from mobile_diffusion.training.loop import average_in, train
 
@@ -22,4 +23,5 @@ def train_robust(settings: RobustSettings, data: Path, model: Path, run: Path, o
             raise ConfigError(f"{name}: expected that of {model}, got another; mend the settings, or give --model")
     inputs, weights = training_inputs(opened, settings.training, settings.training.family_power, data, run)
     average_in(train(RobustTask(settings, opened, inputs, weights), run))
-    save_checkpoint(opened, out, overwrite=out.exists())
+    if workers.is_first():
+        save_checkpoint(opened, out, overwrite=out.exists())

@@ -16,6 +16,7 @@ from mobile_diffusion.errors import DataError
 from mobile_diffusion.training.lpips import load_lpips
 from mobile_diffusion.training.settings import AutoencoderSettings
 from mobile_diffusion.training.sheets import contact_sheet, write_png
+from mobile_diffusion.training.workers import WHOLE, Part
 
 LOGGER = logging.getLogger(__name__)
 SHEET_PICTURES = 16
@@ -73,24 +74,25 @@ class AutoencoderTask:
         self.held_out = stack_images(choose_samples(data, settings.styles, "held-out"))
         self.lpips = load_lpips(weights).to(device).to(memory_format=layout)  # type: ignore[call-overload]
 
-    def batch(self, step: int, generator: torch.Generator) -> Tensor:
+    def batch(self, step: int, generator: torch.Generator, part: Part = WHOLE) -> Tensor:
         """Random crops (B, 3, crop, crop), or fewer whole pictures in the last phase; in [-1, 1]."""
         side, crop, count = self.images.shape[-1], self.settings.crop, self.loop.batch
         if step >= self.loop.steps - self.settings.whole_steps:
             count, crop = max(1, count * crop * crop // (side * side)), side
         chosen = torch.randint(len(self.images), (count,), generator=generator)
-        corners = torch.randint(side - crop + 1, (count, 2), generator=generator).tolist()
+        corners = torch.randint(side - crop + 1, (count, 2), generator=generator)
         crops = [
             self.images[index, :, top : top + crop, left : left + crop]
-            for index, (top, left) in zip(chosen.tolist(), corners, strict=True)
+            for index, (top, left) in zip(part.of(chosen).tolist(), part.of(corners).tolist(), strict=True)
         ]
         return to_signed(torch.stack(crops)).to(self.device, memory_format=torch.channels_last)
 
-    def loss(self, step: int, generator: torch.Generator) -> Tensor:
-        """L1 + KL, in the last phase + LPIPS on a share of the batch."""
-        settings, images = self.settings, self.batch(step, generator)
+    def loss(self, step: int, generator: torch.Generator, part: Part = WHOLE) -> Tensor:
+        """L1 + KL, in the last phase + LPIPS on a share of the batch, or of the part."""
+        settings, images = self.settings, self.batch(step, generator, part)
         mean, log_variance = self.module.encode(images)
-        noise = torch.randn(mean.shape, generator=generator).to(self.device)
+        whole = (len(images) * part.count, *mean.shape[1:])
+        noise = part.of(torch.randn(whole, generator=generator)).to(self.device)
         drawn = self.module.decode(mean + (0.5 * log_variance).exp() * noise)
         kl = kl_divergence(mean.float(), log_variance.float())
         loss = F.l1_loss(drawn.float(), images) + settings.kl_weight * kl

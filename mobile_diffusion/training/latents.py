@@ -21,6 +21,7 @@ from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.data import Sample, captions
 from mobile_diffusion.text_encoder import BertEncoder, ClipTextEncoder
 from mobile_diffusion.tokenizer import Tokenizer
+from mobile_diffusion.training import workers
 from mobile_diffusion.training.autoencoder import stack_images, to_signed
 
 LOGGER = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ def prepare_inputs(
 ) -> TrainingInputs:
     """Compute the inputs, or read them from an earlier start of the same run."""
     cache = run / CACHE
-    if not cache.exists():
+    if not cache.exists() and workers.is_first():
         texts = [captions(sample) for sample in samples]
         counts = torch.tensor([len(group) for group in texts])
         latents = encode_images(autoencoder, stack_images(samples)) * autoencoder.config.scaling_factor
@@ -82,4 +83,5 @@ def prepare_inputs(
         with replacing(cache) as scratch:
             save_file(tensors, scratch)
         LOGGER.info("%d latents with standard deviation %.3f, %d captions", len(latents), latents.std(), len(contexts))
+    workers.wait()
     return TrainingInputs(**load_file(cache))

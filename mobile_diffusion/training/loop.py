@@ -1,7 +1,8 @@
 """The training loop: one for the autoencoder and the U-Net, on CPU and CUDA.
 
 Every random number of step n comes from a generator seeded by (seed, n), so a run that is killed and resumed
-takes the very steps it would have taken.  What is trained, on what and for what loss is a `Task`.
+takes the very steps it would have taken, with as many processes as there are then (workers.py).  What is trained, on
+what and for what loss is a `Task`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import time
 from pathlib import Path
 from typing import Protocol
@@ -20,8 +22,10 @@ from torch.optim import AdamW
 
 from mobile_diffusion.config_json import to_dict
 from mobile_diffusion.errors import TrainingError
+from mobile_diffusion.training import workers
 from mobile_diffusion.training.settings import LoopSettings
 from mobile_diffusion.training.state import TrainState, load_state, save_state
+from mobile_diffusion.training.workers import WHOLE, Part
 
 STATE, CURVE, SETTINGS = "state.safetensors", "curve.jsonl", "settings.json"
 LOGGER = logging.getLogger(__name__)
@@ -42,8 +46,8 @@ class Task(Protocol):
     def loop(self) -> LoopSettings:
         """The part of the settings that the loop itself needs."""
 
-    def loss(self, step: int, generator: torch.Generator) -> Tensor:
-        """The loss of one batch, chosen by `generator` (on the CPU)."""
+    def loss(self, step: int, generator: torch.Generator, part: Part = WHOLE) -> Tensor:
+        """The mean loss over a part of one batch; `generator` (on the CPU) chooses the whole batch."""
 
     def sheet(self, path: Path) -> None:
         """Draw samples with the module as it is now (the moving average is swapped in) into a PNG."""
@@ -77,12 +81,16 @@ def optimise(task: Task, state: TrainState) -> float:
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate(settings, state.step)
     device = next(task.module.parameters()).device
-    with torch.autocast(device.type, torch.bfloat16, enabled=settings.bfloat16):
-        loss = task.loss(state.step, step_generator(settings.seed, state.step))
-    value = float(loss.detach())
+    parts, total = workers.own_parts(settings.batch, settings.accumulate), 0.0
+    for part in parts:
+        with torch.autocast(device.type, torch.bfloat16, enabled=settings.bfloat16):
+            loss = task.loss(state.step, step_generator(settings.seed, state.step), part)
+        (loss / len(parts)).backward()
+        total += float(loss.detach())
+    value = workers.mean(total / len(parts))
     if not math.isfinite(value):
         raise TrainingError(f"step {state.step}: expected a finite loss, got {value}; lower the learning rate")
-    loss.backward()
+    workers.average_gradients(task.module)
     torch.nn.utils.clip_grad_norm_(task.module.parameters(), settings.clip)
     state.optimizer.step()
     state.optimizer.zero_grad()
@@ -106,9 +114,11 @@ def open_run(task: Task, run: Path) -> TrainState:
         if (run / SETTINGS).read_text() != record:
             raise TrainingError(f"{run}: expected the settings of this run, got others; choose another --run folder")
         load_state(state, run / STATE)
-        _cut_curve(run / CURVE, state.step)
         LOGGER.info("resuming %s at step %d", run, state.step)
-    (run / SETTINGS).write_text(record)
+    workers.wait()
+    if workers.is_first():
+        _cut_curve(run / CURVE, state.step)
+        (run / SETTINGS).write_text(record)
     return state
 
 
@@ -129,7 +139,8 @@ def train(task: Task, run: Path) -> TrainState:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns) as progress, (run / CURVE).open("a", buffering=1) as curve:
+    curve_path = run / CURVE if workers.is_first() else Path(os.devnull)
+    with Progress(*columns, disable=not workers.is_first()) as progress, curve_path.open("a", buffering=1) as curve:
         bar = progress.add_task(run.name, total=settings.steps, completed=state.step, note="")
         losses: list[float] = []
         since = time.monotonic()
@@ -149,6 +160,8 @@ def train(task: Task, run: Path) -> TrainState:
 
 def _save_and_draw(task: Task, state: TrainState, run: Path) -> None:
     """Write the state and a sample sheet when their step has come."""
+    if not workers.is_first():
+        return
     last = state.step == task.loop.steps
     if state.step % task.loop.save_every == 0 or last:
         save_state(state, run / STATE)

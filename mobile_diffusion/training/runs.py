@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import os
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from mobile_diffusion.formats.stored import Build
 from mobile_diffusion.presets import MINILM, preset
 from mobile_diffusion.text_encoder import build_text_encoder
 from mobile_diffusion.tokenizer import WordPieceTokenizer
+from mobile_diffusion.training import workers
 from mobile_diffusion.training.autoencoder import AutoencoderTask, choose_samples
 from mobile_diffusion.training.latents import encode_images, prepare_inputs
 from mobile_diffusion.training.loop import STATE, average_in, train
@@ -34,8 +36,12 @@ RESULT = "autoencoder.json"
 
 
 def choose_device() -> torch.device:
-    """CUDA when there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """CUDA when there is one, the GPU that torchrun gives this process, else the CPU."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    torch.cuda.set_device(device)
+    return device
 
 
 @torch.no_grad()
@@ -52,9 +58,10 @@ def train_autoencoder(settings: AutoencoderSettings, data: Path, weights: Path, 
     latents = encode_images(task.module, task.images)
     scaling_factor = 1.0 / float(latents.std())
     quality = task.held_out_psnr()
-    save_weights(task.module, run / "autoencoder.safetensors")
-    config = {**to_dict(settings.autoencoder), "scaling_factor": round(scaling_factor, 5)}
-    _write_json({"config": config, "held_out_psnr_db": round(quality, 3)}, run / RESULT)
+    if workers.is_first():
+        save_weights(task.module, run / "autoencoder.safetensors")
+        config = {**to_dict(settings.autoencoder), "scaling_factor": round(scaling_factor, 5)}
+        _write_json({"config": config, "held_out_psnr_db": round(quality, 3)}, run / RESULT)
     LOGGER.info("held-out PSNR %.2f dB over %d pictures", quality, len(task.held_out))
     return quality
 
@@ -108,7 +115,7 @@ def train_unet(
     task = UNetTask(settings, model, inputs, family_weights(samples, settings.family_power))
     state = train(task, run)
     average_in(state)
-    if out is not None:
+    if out is not None and workers.is_first():
         save_checkpoint(model, out, overwrite=out.exists())
 
 

@@ -21,6 +21,7 @@ class LoopSettings:
     steps: int
     """Optimiser steps of the whole run."""
     batch: int
+    """Samples of an optimiser step, over all processes and parts."""
     learning_rate: float
     """At the end of the warm-up; a cosine leads it to zero at the last step."""
     warmup: int = 200
@@ -31,6 +32,8 @@ class LoopSettings:
     """Largest norm of the gradient."""
     ema_decay: float = 0.999
     seed: int = 0
+    accumulate: int = 1
+    """Parts that a process computes its share of a batch in, one after the other, for less memory."""
     bfloat16: bool = True
     """Run forward and backward in bfloat16 autocast; parameters and optimiser stay in float32."""
     save_every: int = 500
@@ -38,7 +41,7 @@ class LoopSettings:
     log_every: int = 20
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "learning_rate", "clip", "save_every", "sheet_every", "log_every"):
+        for name in ("steps", "batch", "learning_rate", "clip", "accumulate", "save_every", "sheet_every", "log_every"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"LoopSettings.{name} is {getattr(self, name)!r}; expected a positive number")
         if not 0 <= self.ema_decay < 1:

@@ -17,6 +17,7 @@ from mobile_diffusion.schedule import add_noise, alphas_sigmas, velocity
 from mobile_diffusion.training.latents import TrainingInputs
 from mobile_diffusion.training.settings import UNetSettings
 from mobile_diffusion.training.sheets import contact_sheet, write_png
+from mobile_diffusion.training.workers import WHOLE, Part
 
 SHEET_COLUMNS = 8
 SHEET_SEED = 7
@@ -61,18 +62,20 @@ class UNetTask:
         alphas, sigmas = alphas_sigmas(settings.schedule)
         self.alphas, self.sigmas = torch.from_numpy(alphas).float(), torch.from_numpy(sigmas).float()
 
-    def loss(self, step: int, generator: torch.Generator) -> Tensor:
+    def loss(self, step: int, generator: torch.Generator, part: Part = WHOLE) -> Tensor:
         """Mean squared error of the prediction (Salimans and Ho 2022 for v; Ho et al. 2020 for epsilon)."""
         count, schedule = self.loop.batch, self.settings.schedule
         chosen = torch.multinomial(self.weights, count, replacement=True, generator=generator)
         timesteps = stratified_timesteps(count, schedule.train_steps, self.settings.timestep_power, generator)
         noise = torch.randn(count, *self.inputs.latents.shape[1:], generator=generator)
+        shares = (self.settings.label_share, self.settings.condition_dropout)
+        rows = choose_captions(self.inputs, chosen, *shares, generator)
+        chosen, timesteps, noise, rows = (part.of(drawn) for drawn in (chosen, timesteps, noise, rows))
         alpha, sigma = (table[timesteps][:, None, None, None] for table in (self.alphas, self.sigmas))
         clean = self.inputs.latents[chosen]
         noisy = add_noise(clean, noise, alpha, sigma)
         target = velocity(clean, noise, alpha, sigma) if schedule.prediction == "v" else noise
-        shares = (self.settings.label_share, self.settings.condition_dropout)
-        context = self.inputs.contexts[choose_captions(self.inputs, chosen, *shares, generator)].float()
+        context = self.inputs.contexts[rows].float()
         device = next(self.module.parameters()).device
         noisy, timesteps, context, target = (x.to(device) for x in (noisy, timesteps, context, target))
         predicted = self.module(noisy.contiguous(memory_format=torch.channels_last), timesteps, context)

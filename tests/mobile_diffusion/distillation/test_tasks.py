@@ -20,6 +20,7 @@ from mobile_diffusion.training.latents import TrainingInputs
 from mobile_diffusion.training.loop import STATE, average_in, step_generator, train
 from mobile_diffusion.training.settings import LoopSettings
 from mobile_diffusion.training.state import load_average
+from mobile_diffusion.training.workers import Part
 
 LOOP = LoopSettings(steps=6, batch=4, learning_rate=1e-3, warmup=1, bfloat16=False, save_every=2, sheet_every=100)
 SETTINGS = DistillationSettings(student_steps=4, loop=LOOP, styles=("3d",), prompts=("a cat",))
@@ -140,12 +141,12 @@ def test_a_killed_run_goes_on_as_it_would_have(teacher: Model, inputs: TrainingI
     cut = task_of(teacher, inputs)
     calls = 0
 
-    def fail(step: int, generator: torch.Generator) -> Tensor:
+    def fail(step: int, generator: torch.Generator, part: Part) -> Tensor:
         nonlocal calls
         calls += 1
         if calls > 3:
             raise KeyboardInterrupt
-        return StepTask.loss(cut, step, generator)
+        return StepTask.loss(cut, step, generator, part)
 
     cut.loss = fail  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
@@ -159,8 +160,8 @@ def test_nan_stops_with_the_step_and_keeps_the_last_state(
 ) -> None:
     task = task_of(teacher, inputs)
 
-    def spoilt(step: int, generator: torch.Generator) -> Tensor:
-        loss = StepTask.loss(task, step, generator)
+    def spoilt(step: int, generator: torch.Generator, part: Part) -> Tensor:
+        loss = StepTask.loss(task, step, generator, part)
         return loss * float("nan") if step == 3 else loss
 
     task.loss = spoilt  # type: ignore[method-assign]
