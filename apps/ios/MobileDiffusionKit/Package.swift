@@ -1,0 +1,45 @@
+// swift-tools-version: 6.0
+
+import PackageDescription
+
+/// ExecuTorch: its own package on Apple's systems. Elsewhere a small module of the same names stands in for it, above
+/// the C++ runtime; it is there for tests and for `draw`, and is part of no app.
+#if os(Linux)
+  let library = "\(Context.packageDirectory)/../../runner/build/x86_64"
+  let dependencies: [Package.Dependency] = []
+  let executorch: [Target.Dependency] = ["ExecuTorch"]
+  let hostTargets: [Target] = [
+    .systemLibrary(name: "CExecuTorch", path: "HostSupport/CExecuTorch"),
+    .target(
+      name: "ExecuTorch", dependencies: ["CExecuTorch"], path: "HostSupport/ExecuTorch",
+      linkerSettings: [.unsafeFlags(["-L", library, "-Xlinker", "-rpath", "-Xlinker", library])]),
+    .executableTarget(name: "draw", dependencies: ["MobileDiffusionKit", "ExecuTorchRunner"]),
+  ]
+#else
+  let dependencies: [Package.Dependency] = [
+    .package(url: "https://github.com/pytorch/executorch.git", branch: "swiftpm-1.5.1")
+  ]
+  let executorch: [Target.Dependency] = ["executorch", "backend_xnnpack", "kernels_optimized", "kernels_quantized"].map
+  {
+    .product(name: $0, package: "executorch")
+  }
+  let hostTargets: [Target] = []
+#endif
+
+let package = Package(
+  name: "MobileDiffusionKit",
+  platforms: [.iOS(.v17), .macOS(.v14)],
+  products: [
+    .library(name: "MobileDiffusionKit", targets: ["MobileDiffusionKit"]),
+    .library(name: "CoreMLRunner", targets: ["CoreMLRunner"]),
+    .library(name: "ExecuTorchRunner", targets: ["ExecuTorchRunner"]),
+  ],
+  dependencies: dependencies,
+  targets: hostTargets + [
+    .target(name: "MobileDiffusionKit"),
+    .target(name: "CoreMLRunner", dependencies: ["MobileDiffusionKit"]),
+    .target(name: "ExecuTorchRunner", dependencies: ["MobileDiffusionKit"] + executorch),
+    .testTarget(name: "MobileDiffusionKitTests", dependencies: ["MobileDiffusionKit"]),
+  ],
+  swiftLanguageModes: [.v6]
+)

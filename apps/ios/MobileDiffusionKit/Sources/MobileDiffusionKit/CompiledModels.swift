@@ -1,0 +1,34 @@
+import Foundation
+
+/// Compiled models of one bundle, kept among the app's caches from one launch to the next.
+///
+/// The folder is named by the bundle's digest, so an updated bundle finds none of its predecessor's. The system may
+/// empty it at any time.
+public struct CompiledModels: Sendable {
+  private let folder: URL
+
+  public init(folder: URL) {
+    self.folder = folder
+  }
+
+  private func place(of name: String) -> URL { folder.appendingPathComponent("\(name).mlmodelc") }
+
+  /// The compiled model of this name; nil when there is none.
+  public func find(_ name: String) -> URL? {
+    FileManager.default.fileExists(atPath: place(of: name).path) ? place(of: name) : nil
+  }
+
+  /// Moves a model that has just been compiled here, in the place of an older one, and gives its new path. On storage
+  /// that cannot be written to it stays where it is.
+  public func keep(_ made: URL, as name: String) -> URL {
+    let (files, place) = (FileManager.default, place(of: name))
+    do {
+      try files.createDirectory(at: folder, withIntermediateDirectories: true)
+      if files.fileExists(atPath: place.path) { try files.removeItem(at: place) }
+      try files.moveItem(at: made, to: place)
+      return place
+    } catch {
+      return made
+    }
+  }
+}

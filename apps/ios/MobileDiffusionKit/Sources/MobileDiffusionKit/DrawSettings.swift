@@ -1,0 +1,86 @@
+/// What has to be known of a bundle to draw with it, and what goes into its stages.
+struct DrawSettings: Equatable, Sendable {
+  /// Shape (1, C, h, w).
+  let latents: TensorSpec
+  /// Shape (1, 3, H, W).
+  let image: TensorSpec
+  /// Whether the text encoder takes a mask.
+  let usesMask: Bool
+  let schedule: Schedule
+
+  /// Throws when the stages of a manifest do not take latents and give an image.
+  init(_ manifest: Manifest) throws {
+    let latents = manifest.spec(of: .denoise)?.inputs.first { $0.name == "latents" }
+    let image = manifest.spec(of: .decodeImage)?.outputs.first { $0.name == "image" }
+    let text = manifest.spec(of: .encodeText)
+    guard let latents, let image, let text, text.outputs.contains(where: { $0.name == "context" }),
+      latents.shape.count == 4, image.shape.count == 4, image.shape[1] == 3
+    else {
+      throw DiffusionError(
+        "manifest.json: expected stages that take latents and give an image; export the bundle again")
+    }
+    (self.latents, self.image) = (latents, image)
+    usesMask = text.inputs.contains { $0.name == "mask" }
+    schedule = manifest.schedule
+  }
+
+  /// The scale of guidance of a request; throws for a scale or a negative prompt that cannot be used.
+  func guidance(of request: DrawRequest) throws -> Double {
+    let scale = request.guidance ?? schedule.guidance
+    let greatest = 30.0
+    try require(
+      scale >= 0 && scale <= greatest, "guidance: expected a number from 0 to \(greatest.short), got \(scale.short)")
+    if schedule.isGuided { return scale }
+    try require(
+      request.negative.isEmpty, "negative prompt: expected none, as guidance is in this model's weights")
+    try require(
+      scale == schedule.guidance,
+      "guidance: expected \(schedule.guidance.short), which it was distilled with, got \(scale.short)")
+    return scale
+  }
+
+  /// The inputs of `encode_text`.
+  func textInputs(_ tokens: Tokens) -> [String: TensorValue] {
+    let shape = [1, tokens.ids.count]
+    let inputs = ["tokens": TensorValue.integers(tokens.ids, shape: shape)]
+    return usesMask ? inputs.merging(["mask": .integers(tokens.mask, shape: shape)]) { $1 } : inputs
+  }
+
+  /// The noise of a seed, and an empty memory.
+  func firstState(seed: UInt64) -> LatentState {
+    let noise = Noise.gaussian(seed: seed, count: latents.count)
+    return LatentState(latents: noise, memory: [Float](repeating: 0, count: schedule.memory * latents.count))
+  }
+
+  /// All inputs of `denoise` at a step, 0 for the first.
+  func stepInputs(
+    _ conditions: [String: TensorValue], _ state: LatentState, step: Int, seed: UInt64
+  ) -> [String: TensorValue] {
+    var inputs = conditions
+    inputs["latents"] = .floats(state.latents, shape: latents.shape)
+    inputs["step"] = .integers([Int32(step)], shape: [1])
+    if schedule.memory > 0 {
+      let shape = [1, schedule.memory * latents.shape[1]] + latents.shape[2...]
+      inputs["memory"] = .floats(state.memory, shape: shape)
+    }
+    if schedule.isStochastic {
+      let noise = Noise.gaussian(seed: seed, count: latents.count, tensor: UInt64(step) + 1)
+      inputs["noise"] = .floats(noise, shape: latents.shape)
+    }
+    return inputs
+  }
+}
+
+/// What changes from step to step: latents (1, C, h, w), and what the solver remembers (1, M * C, h, w).
+struct LatentState: Sendable {
+  var latents: [Float]
+  var memory: [Float]
+}
+
+extension Double {
+  /// The shortest text that is read back as the same number, without ".0" behind a whole one.
+  var short: String {
+    let text = description
+    return text.hasSuffix(".0") ? String(text.dropLast(2)) : text
+  }
+}

@@ -1,0 +1,114 @@
+/// What a bundle says of itself: `manifest.json`, read as strictly as Python reads it.
+public struct Manifest: Equatable, Sendable {
+  /// The version of the schema that is read here; others are refused.
+  public static let schemaVersion: Int64 = 4
+
+  /// Name of the model.
+  public let model: String
+  /// Licence of the model.
+  public let licence: String
+  /// Pixels of a picture.
+  public let width: Int
+  /// Pixels of a picture.
+  public let height: Int
+  /// "ios" or "android".
+  public let target: String
+  /// Inputs and outputs of every stage; the same for every runtime.
+  public let stages: [StageSpec]
+  /// Ways to run the model; one of them is primary.
+  public let runtimes: [Runtime]
+  /// The sampler inside `denoise`.
+  public let schedule: Schedule
+  /// How a prompt becomes tokens.
+  public let tokenizer: TokenizerSpec
+  /// Index of the golden vectors.
+  public let golden: String
+  /// Files of the bundle by their path in it, the manifest left out.
+  public let files: [String: FileSpec]
+
+  /// Inputs and outputs of a stage; nil when the bundle has no such stage.
+  public func spec(of stage: Stage) -> StageSpec? {
+    stages.first { $0.stage == stage }
+  }
+}
+
+/// Name, type and size of a tensor.
+public struct TensorSpec: Equatable, Sendable {
+  public let name: String
+  /// "float32" or "int32".
+  public let dtype: String
+  /// Sizes, each 1 or more.
+  public let shape: [Int]
+
+  /// Number of elements.
+  public var count: Int { shape.reduce(1, *) }
+}
+
+/// Inputs and outputs of a stage, in order.
+public struct StageSpec: Equatable, Sendable {
+  public let stage: Stage
+  public let inputs: [TensorSpec]
+  public let outputs: [TensorSpec]
+}
+
+/// The program of one stage for one runtime.
+public struct Artifact: Equatable, Sendable {
+  public let stage: Stage
+  /// A file of the bundle, or a folder of files.
+  public let path: String
+  /// The function to call inside the program.
+  public let method: String
+  /// The stage's outputs as the program calls them, in the stage's order.
+  public let outputs: [String]
+}
+
+/// One way to run the model.
+public struct Runtime: Equatable, Sendable {
+  public let name: String
+  /// Whether an app uses it unless told otherwise.
+  public let isPrimary: Bool
+  /// Whether its programs were compared with PyTorch before the bundle appeared.
+  public let isVerified: Bool
+  /// Of the arithmetic inside: "fp32", "fp16", "int8", "int8-dynamic" or "int4-dynamic".
+  public let precision: String
+  /// Choices of the export that an app has to know, such as `compute_units`.
+  public let settings: [String: String]
+  /// One for each stage, in the manifest's order.
+  public let artifacts: [Artifact]
+}
+
+/// What the loop has to know of the sampler.
+public struct Schedule: Equatable, Sendable {
+  /// Calls of `denoise` for a picture.
+  public let steps: Int
+  /// Tensors that the solver remembers between steps.
+  public let memory: Int
+  /// Whether noise is added at the steps.
+  public let isStochastic: Bool
+  /// Whether guidance is an input of `denoise`; if not, it is in the model's weights.
+  public let isGuided: Bool
+  /// Scale of guidance unless another is asked for.
+  public let guidance: Double
+}
+
+/// Kind and file of a tokenizer.
+public struct TokenizerSpec: Equatable, Sendable {
+  public let kind: String
+  /// L, the length of every encoded prompt.
+  public let maxTokens: Int64
+  /// One at least; the first is read.
+  public let files: [String]
+}
+
+/// Size and hash of a file.
+public struct FileSpec: Equatable, Sendable {
+  /// Bytes.
+  public let size: Int64
+  /// 64 digits of lower case hexadecimal.
+  public let sha256: String
+
+  public init(size: Int64, sha256: String) {
+    self.size = size
+    self.sha256 = sha256
+  }
+}

@@ -1,0 +1,167 @@
+/// Draws pictures with a bundle: one at a time, in the order in which they were asked for.
+public actor Pipeline {
+  /// The bundle that it draws with.
+  public nonisolated let bundle: ModelBundle
+  /// The bundle's tokenizer.
+  public nonisolated let tokenizer: any Tokenizer
+  let runner: any ModelRunner
+  let settings: DrawSettings
+  private let memory: MemoryPolicy
+  private let preview: Preview?
+  private var loaded: [Stage] = []
+  private var turns = Turns()
+
+  /// Reads the bundle's tokenizer; no stage is loaded yet. Throws one line when the bundle cannot be drawn with.
+  public init(bundle: ModelBundle, runner: any ModelRunner, memory: MemoryPolicy = .keep) throws {
+    (self.bundle, self.runner, self.memory) = (bundle, runner, memory)
+    settings = try DrawSettings(bundle.manifest)
+    tokenizer = try bundle.tokenizer()
+    preview = try bundle.preview()
+  }
+
+  /// Draws a request while the stream is read. The stream ends with `finished`, or throws one line.
+  ///
+  /// Cancelling the task that reads it, or leaving its loop, cancels the drawing: it stops before or behind the call of
+  /// a stage that is under way, and with `MemoryPolicy.sequential` gives its memory back.
+  public nonisolated func draw(_ request: DrawRequest) -> AsyncThrowingStream<DrawEvent, any Error> {
+    AsyncThrowingStream { continuation in
+      let task = Task {
+        do {
+          try await inTurn { pipeline in
+            try await pipeline.perform(request) { continuation.yield($0) }
+          }
+          continuation.finish()
+        } catch {
+          continuation.finish(throwing: error)
+        }
+      }
+      continuation.onTermination = { _ in task.cancel() }
+    }
+  }
+
+  /// Gives the memory of all stages back, behind the drawing that is under way: cancel that to have it sooner. The next
+  /// drawing loads what it needs again.
+  public func unload() async {
+    await takeTurn()
+    await unloadAll()
+    turns.give()
+  }
+
+  /// Does something alone; with `MemoryPolicy.sequential` nothing stays loaded behind it.
+  func inTurn<Value: Sendable>(
+    _ work: @Sendable (isolated Pipeline) async throws -> Value
+  ) async throws -> Value {
+    await takeTurn()
+    defer { turns.give() }
+    do {
+      let value = try await work(self)
+      if memory == .sequential { await unloadAll() }
+      return value
+    } catch {
+      if memory == .sequential { await unloadAll() }
+      throw error
+    }
+  }
+
+  private func takeTurn() async {
+    guard !turns.take() else { return }
+    await withCheckedContinuation { turns.wait($0) }
+  }
+
+  private func unloadAll() async {
+    for stage in loaded { await runner.unload(stage) }
+    loaded = []
+  }
+
+  /// Loads a stage if need be and runs it; cancellation is noticed before and behind both.
+  func run(
+    _ stage: Stage, _ inputs: [String: TensorValue], tell: (DrawEvent) -> Void = { _ in }
+  ) async throws -> [String: TensorValue] {
+    try Task.checkCancellation()
+    guard let spec = bundle.manifest.spec(of: stage) else {
+      throw DiffusionError("manifest.json: expected the stage \(stage.rawValue), got none; export the bundle again")
+    }
+    try spec.check(inputs: inputs)
+    if !loaded.contains(stage) {
+      if memory == .sequential { await unloadAll() }
+      tell(.loading(stage))
+      try await runner.load(stage)
+      loaded.append(stage)
+      try Task.checkCancellation()
+    }
+    let outputs = try await runner.run(stage, inputs)
+    try Task.checkCancellation()
+    try spec.check(outputs: outputs)
+    return outputs
+  }
+
+  /// The inputs of `denoise` that stay the same at every step; throws for a prompt or scale that cannot be used, before
+  /// anything is loaded.
+  func conditions(
+    _ request: DrawRequest, tell: (DrawEvent) -> Void = { _ in }
+  ) async throws -> [String: TensorValue] {
+    let guidance = try settings.guidance(of: request)
+    let prompt = try tokenizer.encode(request.prompt)
+    let negative = settings.schedule.isGuided ? try tokenizer.encode(request.negative) : nil
+    var conditions = ["context": try await context(of: prompt, tell: tell)]
+    if let negative {
+      conditions["null_context"] = try await context(of: negative, tell: tell)
+      conditions["guidance"] = .floats([Float(guidance)], shape: [1])
+    }
+    return conditions
+  }
+
+  private func context(of tokens: Tokens, tell: (DrawEvent) -> Void) async throws -> TensorValue {
+    let outputs = try await run(.encodeText, settings.textInputs(tokens), tell: tell)
+    return .floats(try outputs.floats("context", of: .encodeText), shape: outputs["context"]?.shape ?? [])
+  }
+
+  private func perform(_ request: DrawRequest, tell: (DrawEvent) -> Void) async throws {
+    let start = ContinuousClock.now
+    let conditions = try await conditions(request, tell: tell)
+    var state = settings.firstState(seed: request.seed)
+    let steps = settings.schedule.steps
+    for step in 0..<steps {
+      let inputs = settings.stepInputs(conditions, state, step: step, seed: request.seed)
+      let outputs = try await run(.denoise, inputs, tell: tell)
+      state.latents = try outputs.floats("latents", of: .denoise)
+      if settings.schedule.memory > 0 { state.memory = try outputs.floats("memory", of: .denoise) }
+      try checkFinite("latents", state.latents)
+      let preview = try preview?.picture(of: state.latents, shape: settings.latents.shape)
+      tell(.step(step + 1, steps: steps, preview: preview))
+    }
+    let latents = TensorValue.floats(state.latents, shape: settings.latents.shape)
+    let image = try await run(.decodeImage, ["latents": latents], tell: tell).floats("image", of: .decodeImage)
+    let picture = try Picture(image: image, shape: settings.image.shape)
+    tell(.finished(picture, milliseconds: (ContinuousClock.now - start).milliseconds))
+  }
+}
+
+/// Whose turn it is: first come, first served.
+private struct Turns {
+  private var isTaken = false
+  private var waiting: [CheckedContinuation<Void, Never>] = []
+
+  /// Takes the turn if nobody has it.
+  mutating func take() -> Bool {
+    if isTaken { return false }
+    isTaken = true
+    return true
+  }
+
+  mutating func wait(_ continuation: CheckedContinuation<Void, Never>) {
+    waiting.append(continuation)
+  }
+
+  /// Hands the turn on.
+  mutating func give() {
+    if waiting.isEmpty { isTaken = false } else { waiting.removeFirst().resume() }
+  }
+}
+
+extension Duration {
+  /// The duration in milliseconds.
+  var milliseconds: Double {
+    Double(components.seconds) * 1e3 + Double(components.attoseconds) * 1e-15
+  }
+}

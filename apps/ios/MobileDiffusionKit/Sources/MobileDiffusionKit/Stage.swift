@@ -1,0 +1,14 @@
+/// The programs that a model consists of.
+public enum Stage: String, CaseIterable, Sendable {
+  /// Tokens to context: once for a prompt, and with guidance once for what the picture should not show.
+  case encodeText = "encode_text"
+  /// Latents one step further.
+  case denoise
+  /// Latents to a picture.
+  case decodeImage = "decode_image"
+  /// A picture to latents; few bundles have it, and nothing here draws with it.
+  case encodeImage = "encode_image"
+
+  /// The stages that a drawing needs, in the order of their first call.
+  public static let drawing: [Stage] = [.encodeText, .denoise, .decodeImage]
+}

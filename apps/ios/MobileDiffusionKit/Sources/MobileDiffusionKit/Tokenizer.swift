@@ -1,0 +1,126 @@
+import Foundation
+
+/// A prompt as the text encoder reads it.
+public struct Tokens: Equatable, Sendable {
+  /// L ids: start token, words, end token, padding.
+  public let ids: [Int32]
+  /// L numbers: 1 where `ids` holds a token, 0 where it holds padding.
+  public let mask: [Int32]
+  /// Tokens before they were cut; more than L means that the prompt's end is ignored.
+  public let count: Int
+}
+
+/// Makes a fixed number of token ids of a prompt.
+public protocol Tokenizer: Sendable {
+  /// L, the length of every encoded prompt.
+  var maxTokens: Int { get }
+  /// The id that takes the last place of a prompt that is cut.
+  var end: Int32 { get }
+  /// The id that fills the rest.
+  var padding: Int32 { get }
+
+  /// All ids of a prompt given as code points, start and end included.
+  func ids(of prompt: [UInt32]) -> [Int32]
+}
+
+extension Tokenizer {
+  /// The prompt in exactly L tokens; throws when it is not text that every language reads alike: NUL, or over 1,000,000
+  /// characters.
+  public func encode(_ prompt: String) throws -> Tokens {
+    var ids = ids(of: try Self.checked(prompt))
+    let count = ids.count
+    if count > maxTokens {
+      ids.removeLast(count - maxTokens)
+      ids[maxTokens - 1] = end
+    }
+    let rest = maxTokens - ids.count
+    let mask = [Int32](repeating: 1, count: ids.count) + [Int32](repeating: 0, count: rest)
+    return Tokens(ids: ids + [Int32](repeating: padding, count: rest), mask: mask, count: count)
+  }
+
+  private static func checked(_ prompt: String) throws -> [UInt32] {
+    let points = prompt.unicodeScalars.map(\.value)
+    try require(
+      points.count <= 1_000_000,
+      "expected a prompt of at most 1,000,000 characters, got \(points.count): shorten it")
+    if let place = points.firstIndex(of: 0) {
+      throw DiffusionError("expected a prompt without NUL bytes, got one at character \(place): remove it")
+    }
+    return points
+  }
+}
+
+/// Opens the text of a `tokenizer.json` of the kind that the manifest names; `place` names the file in the error.
+///
+/// Throws for another kind or a malformed file.
+func openTokenizer(_ spec: TokenizerSpec, text: [UInt8], in place: String) throws -> any Tokenizer {
+  let (least, greatest): (Int64, Int64) = (3, 1 << 20)
+  try require(
+    (least...greatest).contains(spec.maxTokens),
+    "manifest.json: tokenizer: expected max_tokens of at least 3 (start, a word, end), got \(spec.maxTokens); "
+      + "export the bundle again")
+  let kinds = ["wordpiece": WordPieceTokenizer.init, "clip-bpe": ClipTokenizer.init] as [String: OpenTokenizer]
+  guard let open = kinds[spec.kind] else {
+    throw DiffusionError(
+      "manifest.json: expected a tokenizer of kind wordpiece or clip-bpe, got \(spec.kind.quoted); update this program")
+  }
+  do {
+    return try open(TokenizerDefinition(try JSON.parse(text, in: place)), Int(spec.maxTokens))
+  } catch TokenizerDefinition.Missing.field {
+    throw DiffusionError("\(place): expected a \(spec.kind) tokenizer, got another; export the bundle again")
+  }
+}
+
+private typealias OpenTokenizer = (TokenizerDefinition, Int) throws -> any Tokenizer
+
+/// A part of a `tokenizer.json`: what is looked for has to be there.
+struct TokenizerDefinition {
+  /// Why a part cannot be read.
+  enum Missing: Error {
+    /// It is not there, or of another type.
+    case field
+  }
+
+  let value: JSON
+
+  init(_ value: JSON) {
+    self.value = value
+  }
+
+  private func found<Value>(_ value: Value?) throws -> Value {
+    guard let value else { throw Missing.field }
+    return value
+  }
+
+  func part(_ name: String) throws -> TokenizerDefinition { TokenizerDefinition(try found(value[name])) }
+  func part(_ index: Int) throws -> TokenizerDefinition { TokenizerDefinition(try found(value[index])) }
+  func text(_ name: String) throws -> String { try found(value[name]?.text) }
+  func flag(_ name: String) throws -> Bool { try found(value[name]?.flag) }
+  func list(_ name: String) throws -> [JSON] { try found(value[name]?.list) }
+
+  func id(_ name: String) throws -> Int32 { try Self.id(try found(value[name])) }
+
+  /// Ids by token.
+  func vocabulary(_ name: String) throws -> [ExactText: Int32] {
+    var ids: [ExactText: Int32] = [:]
+    for member in try found(value[name]?.members) { ids[ExactText(member.name)] = try Self.id(member.value) }
+    return ids
+  }
+
+  static func id(_ value: JSON) throws -> Int32 {
+    guard let number = value.whole, let id = Int32(exactly: number) else { throw Missing.field }
+    return id
+  }
+
+  /// Throws unless the condition holds.
+  static func expect(_ condition: Bool, _ expected: String) throws {
+    try require(condition, "tokenizer.json: expected \(expected), got another; export the bundle again")
+  }
+}
+
+/// The code points as text.
+func text(of points: some Sequence<UInt32>) -> String {
+  var text = String.UnicodeScalarView()
+  for point in points { text.append(Unicode.Scalar(point)!) }
+  return String(text)
+}

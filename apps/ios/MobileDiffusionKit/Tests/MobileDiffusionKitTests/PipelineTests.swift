@@ -1,0 +1,116 @@
+import XCTest
+
+@testable import MobileDiffusionKit
+
+/// Recorded drawings are drawn again: the same calls in the same order with the same inputs, the same picture.
+final class PipelineTests: FolderTestCase {
+  private func draw(_ pipeline: Pipeline, _ request: DrawRequest) async throws -> [DrawEvent] {
+    var events: [DrawEvent] = []
+    for try await event in pipeline.draw(request) { events.append(event) }
+    return events
+  }
+
+  private func check(_ name: String, _ memory: MemoryPolicy) async throws -> [String] {
+    let trajectory = try Trajectory(name, in: folder)
+    let runner = ReplayingRunner(trajectory.calls)
+    let pipeline = try Pipeline(bundle: try ModelBundle.open(trajectory.bundle), runner: runner, memory: memory)
+    let events = try await draw(pipeline, trajectory.request)
+    guard case .finished(let picture, let milliseconds) = try XCTUnwrap(events.last) else {
+      XCTFail("expected a picture")
+      return []
+    }
+    XCTAssertGreaterThan(milliseconds, 0)
+    XCTAssertEqual(picture.width, try trajectory.picture.whole("width"))
+    XCTAssertEqual(picture.height, try trajectory.picture.whole("height"))
+    XCTAssertEqual(sha256(picture.rgb), try trajectory.picture.text("sha256"))
+    try checkSteps(events, trajectory)
+    let rest = await runner.rest
+    XCTAssertEqual(rest, 0)
+    return await runner.events
+  }
+
+  private func checkSteps(_ events: [DrawEvent], _ trajectory: Trajectory) throws {
+    let count = try trajectory.calls.filter { try $0.text("stage") == "denoise" }.count
+    var (seen, previews) = ([Int](), [Picture]())
+    for case .step(let step, let steps, let preview) in events {
+      XCTAssertEqual(steps, count)
+      seen.append(step)
+      if let preview { previews.append(preview) }
+    }
+    XCTAssertEqual(seen, Array(1...count))
+    XCTAssertEqual(previews.map { sha256($0.rgb) }, try trajectory.previews.map { try $0.text("sha256") })
+    XCTAssertEqual(previews.map(\.width), try trajectory.previews.map { try $0.whole("width") })
+  }
+
+  func testDDIM() async throws { _ = try await check("ddim", .keep) }
+  func testSolverWithMemory() async throws { _ = try await check("multistep", .keep) }
+  func testNoiseAtEachStep() async throws { _ = try await check("lcm", .keep) }
+
+  func testOneStageAtATime() async throws {
+    for name in ["ddim", "lcm"] {
+      let events = try await check(name, .sequential).filter { !$0.hasPrefix("run") }
+      XCTAssertEqual(
+        events, ["encode_text", "denoise", "decode_image"].flatMap { ["load \($0)", "unload \($0)"] })
+    }
+  }
+
+  func testStagesAreKeptUntilTheyAreUnloaded() async throws {
+    let trajectory = try Trajectory("ddim", in: folder)
+    let runner = ReplayingRunner(trajectory.calls + trajectory.calls + trajectory.calls)
+    let pipeline = try Pipeline(bundle: try ModelBundle.open(trajectory.bundle), runner: runner)
+    let first = try await draw(pipeline, trajectory.request)
+    let second = try await draw(pipeline, trajectory.request)
+    let loads = { (events: [DrawEvent]) in events.filter { if case .loading = $0 { true } else { false } }.count }
+    XCTAssertEqual([loads(first), loads(second)], [3, 0])
+    await pipeline.unload()
+    let isEmpty = await runner.isEmpty
+    XCTAssert(isEmpty)
+    let third = try await draw(pipeline, trajectory.request)
+    XCTAssertEqual(loads(third), 3)
+  }
+
+  func testDrawingsTakeTurns() async throws {
+    let trajectory = try Trajectory("lcm", in: folder)
+    let runner = ReplayingRunner(trajectory.calls + trajectory.calls + trajectory.calls) { _ in await Task.yield() }
+    let pipeline = try Pipeline(bundle: try ModelBundle.open(trajectory.bundle), runner: runner, memory: .sequential)
+    let request = trajectory.request
+    try await withThrowingTaskGroup(of: DrawEvent?.self) { group in
+      for _ in 0..<3 {
+        group.addTask {
+          var last: DrawEvent?
+          for try await event in pipeline.draw(request) { last = event }
+          return last
+        }
+      }
+      for try await last in group {
+        guard case .finished(let picture, _) = last else { return XCTFail("expected a picture") }
+        XCTAssertEqual(sha256(picture.rgb), try trajectory.picture.text("sha256"))
+      }
+    }
+  }
+
+  func testBadRequestsLoadNothing() async throws {
+    for (name, change, message) in [
+      ("ddim", { $0.guidance = 31 }, "guidance: expected a number from 0 to 30, got 31"),
+      ("ddim", { $0.guidance = -0.5 }, "guidance: expected a number from 0 to 30, got -0.5"),
+      ("ddim", { $0.guidance = .nan }, "guidance: expected a number from 0 to 30, got nan"),
+      ("ddim", { $0.prompt = "a\0b" }, "without NUL bytes"), ("ddim", { $0.negative = "\0" }, "without NUL bytes"),
+      ("lcm", { $0.negative = "a dog" }, "negative prompt: expected none"),
+      ("lcm", { $0.guidance = 2 }, "which it was distilled with, got 2"),
+    ] as [(String, (inout DrawRequest) -> Void, String)] {
+      let trajectory = try Trajectory(name, in: folder)
+      let runner = ReplayingRunner([])
+      let pipeline = try Pipeline(bundle: try ModelBundle.open(trajectory.bundle), runner: runner)
+      var request = trajectory.request
+      change(&request)
+      do {
+        _ = try await draw(pipeline, request)
+        XCTFail("expected to be refused: \(message)")
+      } catch {
+        XCTAssert("\(error)".contains(message), "\(error)")
+      }
+      let events = await runner.events
+      XCTAssertEqual(events, [])
+    }
+  }
+}
