@@ -1,0 +1,86 @@
+package org.mobilediffusion.core
+
+/** Times the stages of a bundle one after the other; warm-up calls are dropped. */
+class Benchmark(
+    private val pipeline: Pipeline,
+    private val info: RuntimeInfo,
+    private val conditions: Conditions,
+) {
+    /**
+     * Times every stage [runs] times, or for half a minute; [onStage] is told which stage is next.
+     *
+     * Throws as [Pipeline.draw] does.
+     */
+    suspend fun measure(
+        runs: Int,
+        request: DrawRequest = DrawRequest("a red apple"),
+        onStage: (Stage) -> Unit = {},
+    ): LatencyReport {
+        require(runs in 1..MAX_RUNS) { "expected 1 to $MAX_RUNS runs, got $runs" }
+        return pipeline.exclusively { LatencyReport(conditions, info, timesOfStages(runs, request, onStage)) }
+    }
+
+    private suspend fun timesOfStages(
+        runs: Int,
+        request: DrawRequest,
+        onStage: (Stage) -> Unit,
+    ): List<StageTimes> {
+        val inputs = StageInputs(pipeline.bundle, request)
+        val texts = pipeline.called { inputs.prompts.mapValues { inputs.text(it.value) } }
+        onStage(Stage.ENCODE_TEXT)
+        val text = times(Stage.ENCODE_TEXT, texts.getValue("context"), runs)
+        val contexts = texts.mapValues { (_, text) -> run(Stage.ENCODE_TEXT, text).getValue("context") }
+        onStage(Stage.DENOISE)
+        val step = pipeline.called { inputs.step(contexts, inputs.firstState(), 0) }
+        val denoise = times(Stage.DENOISE, step, runs)
+        val latents = run(Stage.DENOISE, step).getValue("latents")
+        onStage(Stage.DECODE_IMAGE)
+        return listOf(text, denoise, times(Stage.DECODE_IMAGE, mapOf("latents" to latents), runs))
+    }
+
+    private suspend fun times(
+        stage: Stage,
+        inputs: Map<String, TensorValue>,
+        runs: Int,
+    ): StageTimes {
+        milliseconds(stage, inputs, WARM_UP)
+        return StageTimes(stage, milliseconds(stage, inputs, runs))
+    }
+
+    /** Milliseconds of up to [count] calls, fewer when they exceed the budget, but one at least. */
+    private suspend fun milliseconds(
+        stage: Stage,
+        inputs: Map<String, TensorValue>,
+        count: Int,
+    ): List<Double> {
+        val times = ArrayList<Double>()
+        while (times.size < count && times.sum() < BUDGET) {
+            times +=
+                pipeline.called { stages ->
+                    stages.load(stage)
+                    val start = System.nanoTime()
+                    stages.run(stage, inputs)
+                    (System.nanoTime() - start) / NANOSECONDS
+                }
+        }
+        return times
+    }
+
+    private suspend fun run(
+        stage: Stage,
+        inputs: Map<String, TensorValue>,
+    ) = pipeline.called { it.run(stage, inputs) }
+
+    companion object {
+        /** The most runs that can be asked for. */
+        const val MAX_RUNS = 10_000
+
+        private const val WARM_UP = 2
+
+        /** Milliseconds after which a stage is not run again, warm-up and runs each. */
+        private const val BUDGET = 30_000.0
+
+        /** In a millisecond. */
+        private const val NANOSECONDS = 1e6
+    }
+}

@@ -1,0 +1,54 @@
+package org.mobilediffusion.core
+
+/** What has to be known of a bundle to draw with it. */
+internal class DrawSettings private constructor(
+    /** (1, C, h, w). */
+    val latents: TensorSpec,
+    /** Whether the text encoder takes a mask. */
+    val usesMask: Boolean,
+    val schedule: Schedule,
+) {
+    /** What the solver remembers, (1, M * C, h, w). */
+    val memoryShape: List<Int> =
+        latents.shape.mapIndexed { axis, size -> if (axis == 1) schedule.memory * size else size }
+
+    companion object {
+        /** What an app can give to each stage. */
+        private val INPUTS =
+            mapOf(
+                Stage.ENCODE_TEXT to setOf("tokens", "mask"),
+                Stage.DENOISE to setOf("latents", "step", "context", "null_context", "guidance", "memory", "noise"),
+                Stage.DECODE_IMAGE to setOf("latents"),
+            )
+
+        /** Throws [BundleException] when the stages do not take latents and give an image, or take something else. */
+        fun of(manifest: Manifest): DrawSettings {
+            val latents = manifest.stage(Stage.DENOISE)?.input("latents")
+            val image = manifest.stage(Stage.DECODE_IMAGE)?.output("image")
+            val drawn = latents?.shape?.size == 4 && image?.shape?.size == 4 && image.shape[1] == 3
+            if (latents == null || !drawn || !takesWhatIsKnown(manifest) || !givesWhatIsRead(manifest)) {
+                throw BundleException(
+                    "${Manifest.NAME}: expected stages that take latents and give an image; ${Fields.MEND}",
+                )
+            }
+            val usesMask = manifest.stage(Stage.ENCODE_TEXT)?.input("mask") != null
+            return DrawSettings(latents, usesMask, manifest.schedule)
+        }
+
+        private fun takesWhatIsKnown(manifest: Manifest): Boolean =
+            INPUTS.all { (stage, known) ->
+                manifest
+                    .stage(stage)
+                    ?.inputs
+                    .orEmpty()
+                    .all { it.name in known }
+            }
+
+        private fun givesWhatIsRead(manifest: Manifest): Boolean {
+            val step = manifest.stage(Stage.DENOISE)
+            val remembers = manifest.schedule.memory == 0 || step?.output("memory") != null
+            val context = manifest.stage(Stage.ENCODE_TEXT)?.output("context")
+            return context != null && step?.output("latents") != null && remembers
+        }
+    }
+}

@@ -1,0 +1,101 @@
+package org.mobilediffusion.core
+
+/** What a bundle says of itself, as far as an app needs it; [ManifestReader] reads it from `manifest.json`. */
+class Manifest(
+    /** The model's name. */
+    val model: String,
+    val licence: String,
+    val stages: List<StageSpec>,
+    val runtimes: List<RuntimeSpec>,
+    val schedule: Schedule,
+    val tokenizer: TokenizerSpec,
+    /** Every file but the manifest, by its path in the bundle. */
+    val files: Map<String, FileSpec>,
+) {
+    /** Inputs and outputs of a stage, or null when the bundle has no such stage. */
+    fun stage(stage: Stage): StageSpec? = stages.firstOrNull { it.stage == stage }
+
+    companion object {
+        /** The file's name in a bundle. */
+        const val NAME = "manifest.json"
+
+        const val SCHEMA_VERSION = 4
+
+        /**
+         * Reads the text of a manifest; [where] begins the lines of its errors.
+         *
+         * Throws [BundleException]: not a manifest, another schema version, a malformed field, a path that leaves the
+         * bundle or is not listed, a stage without a program.
+         */
+        fun read(
+            text: String,
+            where: String = NAME,
+        ): Manifest = ManifestReader(where).read(text)
+    }
+}
+
+/** An input or output: [dtype] is "float32" or "int32". */
+data class TensorSpec(
+    val name: String,
+    val dtype: String,
+    val shape: List<Int>,
+) {
+    /** Number of values. */
+    val count: Int get() = shape.fold(1, Int::times)
+}
+
+/** Inputs and outputs of a stage, in order. */
+class StageSpec(
+    val stage: Stage,
+    val inputs: List<TensorSpec>,
+    val outputs: List<TensorSpec>,
+) {
+    fun input(name: String): TensorSpec? = inputs.firstOrNull { it.name == name }
+
+    fun output(name: String): TensorSpec? = outputs.firstOrNull { it.name == name }
+}
+
+/** The program of a stage: its file in the bundle, and the method in that file. */
+class Artifact(
+    val stage: Stage,
+    val path: String,
+    val method: String,
+)
+
+/** All programs for one runtime. */
+class RuntimeSpec(
+    val name: String,
+    /** Whether an app takes this one when it can choose. */
+    val primary: Boolean,
+    /** Whether the programs were compared with PyTorch before the bundle appeared. */
+    val verified: Boolean,
+    /** Of the arithmetic inside, "fp32" for example. */
+    val precision: String,
+    val artifacts: List<Artifact>,
+)
+
+/** The steps of a picture.  Their coefficients are inside the program; these are what an app needs beside it. */
+class Schedule(
+    val steps: Int,
+    /** Tensors that the solver remembers between steps. */
+    val memory: Int,
+    /** Whether noise is added at the steps. */
+    val stochastic: Boolean,
+    /** "cfg" or "distilled". */
+    val guidanceKind: String,
+    /** The scale of guidance when none is asked for. */
+    val guidance: Double,
+)
+
+/** The kind of tokenizer, "wordpiece" or "clip-bpe", and its files in the bundle. */
+class TokenizerSpec(
+    val kind: String,
+    val maxTokens: Long,
+    val files: List<String>,
+)
+
+/** Size in bytes, and SHA-256 in lower-case hexadecimal. */
+class FileSpec(
+    val size: Long,
+    val sha256: String,
+)

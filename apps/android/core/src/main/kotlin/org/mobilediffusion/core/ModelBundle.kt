@@ -1,0 +1,96 @@
+package org.mobilediffusion.core
+
+import java.io.File
+import java.io.IOException
+
+/** An opened bundle: every file that drawing with one runtime needs has been held to its size and hash. */
+class ModelBundle private constructor(
+    val folder: File,
+    val manifest: Manifest,
+    /** The programs that are used. */
+    val runtime: RuntimeSpec,
+    val tokenizer: Tokenizer,
+    /** How latents look; null when the bundle does not say it. */
+    val preview: Preview?,
+) {
+    internal val settings = DrawSettings.of(manifest)
+
+    /** The model's name. */
+    val name: String get() = manifest.model
+
+    /** Steps of a picture. */
+    val steps: Int get() = manifest.schedule.steps
+
+    /** The file that holds a stage's program. */
+    fun file(stage: Stage): File = File(folder, artifact(stage).path)
+
+    /** The name of a stage's method in its program. */
+    fun method(stage: Stage): String = artifact(stage).method
+
+    private fun artifact(stage: Stage): Artifact = runtime.artifacts.first { it.stage == stage }
+
+    companion object {
+        /**
+         * Opens a bundle for the runtime of a name; blocks while files are hashed.
+         *
+         * Throws [BundleException] in one line: not a bundle, a newer one, no programs for the runtime, a file that is
+         * lost, changed, or reached through a link.
+         */
+        fun open(
+            folder: File,
+            runtime: String = "xnnpack",
+        ): ModelBundle {
+            val manifest = readManifest(folder)
+            val files = BundleFiles(folder, manifest)
+            val chosen = runtimeOf(manifest, folder, runtime)
+            val tokenizer = files.read(manifest.tokenizer.files.first())
+            val preview = if (Preview.FILE in manifest.files) files.read(Preview.FILE) else null
+            chosen.artifacts.filter { it.stage in Stage.drawing }.forEach { files.verify(it.path) }
+            return ModelBundle(
+                folder,
+                manifest,
+                chosen,
+                Tokenizer.read(manifest.tokenizer, tokenizer, "$folder/${manifest.tokenizer.files.first()}"),
+                preview?.let { Preview.read(it, manifest, "$folder/${Preview.FILE}") },
+            )
+        }
+
+        /** Reads and checks `manifest.json` alone; throws [BundleException] as [open] does. */
+        fun readManifest(folder: File): Manifest {
+            if (!folder.isDirectory) {
+                val got = if (folder.exists()) "a file" else "nothing of that name"
+                throw BundleException("$folder: expected a bundle folder, got $got")
+            }
+            val file = File(folder, Manifest.NAME)
+            if (!file.isFile) {
+                throw BundleException("$folder: expected a bundle, got a folder without ${Manifest.NAME}")
+            }
+            return Manifest.read(readText(file, file.path), file.path)
+        }
+
+        private fun runtimeOf(
+            manifest: Manifest,
+            folder: File,
+            name: String,
+        ): RuntimeSpec =
+            manifest.runtimes.firstOrNull { it.name == name } ?: throw BundleException(
+                "$folder: expected programs for $name, got ${manifest.runtimes.joinToString { it.name }}; " +
+                    "export for android with --runtime $name",
+            )
+    }
+}
+
+/** The text of a file in UTF-8; throws [BundleException] beginning with [where]. */
+internal fun readText(
+    file: File,
+    where: String,
+): String {
+    val bytes =
+        try {
+            file.readBytes()
+        } catch (error: IOException) {
+            throw BundleException("$where: expected a file that can be read, got an error", error)
+        }
+    return decodeUtf8(bytes)
+        ?: throw BundleException("$where: expected JSON, got something else; ${Fields.MEND}")
+}

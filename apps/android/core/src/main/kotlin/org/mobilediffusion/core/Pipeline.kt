@@ -1,0 +1,100 @@
+package org.mobilediffusion.core
+
+import kotlinx.coroutines.CoroutineDispatcher
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.NonCancellable
+import kotlinx.coroutines.flow.Flow
+import kotlinx.coroutines.flow.FlowCollector
+import kotlinx.coroutines.flow.flow
+import kotlinx.coroutines.sync.Mutex
+import kotlinx.coroutines.sync.withLock
+import kotlinx.coroutines.withContext
+
+/**
+ * From a prompt to a picture: the loop that every app runs.
+ *
+ * It draws one picture at a time.  Stages are called on [dispatcher], never on the thread that collects, and none is
+ * called before the event that precedes it has been collected.
+ */
+class Pipeline(
+    val bundle: ModelBundle,
+    runner: ModelRunner,
+    private val memory: MemoryPolicy = MemoryPolicy.KEEP,
+    private val dispatcher: CoroutineDispatcher = Dispatchers.Default,
+) {
+    private val stages = StageMemory(bundle.manifest, runner, memory)
+    private val drawing = Mutex()
+    private val access = Mutex()
+
+    /**
+     * Draws when it is collected: [DrawEvent.Loading] before a stage is loaded, [DrawEvent.Step] after each step, at
+     * last [DrawEvent.Finished].
+     *
+     * A cancelled collection ends before or after a stage's call, never within.  Throws [PromptException] for a request
+     * that cannot be drawn, [ModelException] when a stage cannot be loaded or run, or gives NaN or infinity.  When a
+     * call fails, and at any end under [MemoryPolicy.SEQUENTIAL], no stage stays in memory.
+     */
+    fun draw(request: DrawRequest): Flow<DrawEvent> = flow { exclusively { drawTo(this@flow, request) } }
+
+    /** Gives all memory of the stages back, as soon as a running call has ended; what is drawn loads them again. */
+    suspend fun unload() {
+        withContext(NonCancellable) { called { stages.unload() } }
+    }
+
+    /** Runs [action] while nothing else draws or measures. */
+    internal suspend fun <Value> exclusively(action: suspend () -> Value): Value =
+        drawing.withLock {
+            try {
+                action()
+            } finally {
+                if (memory == MemoryPolicy.SEQUENTIAL) unload()
+            }
+        }
+
+    /** Calls [action] with the loaded stages; one call at a time. */
+    internal suspend fun <Value> called(action: (StageMemory) -> Value): Value =
+        access.withLock { withContext(dispatcher) { action(stages) } }
+
+    private suspend fun drawTo(
+        events: FlowCollector<DrawEvent>,
+        request: DrawRequest,
+    ) {
+        val start = System.nanoTime()
+        val inputs = StageInputs(bundle, request)
+        val texts = withContext(dispatcher) { inputs.prompts.mapValues { inputs.text(it.value) } }
+        events.load(Stage.ENCODE_TEXT)
+        val contexts = texts.mapValues { (_, text) -> called { it.run(Stage.ENCODE_TEXT, text) }.getValue("context") }
+        events.load(Stage.DENOISE)
+        val latents = denoise(events, inputs, contexts)
+        events.load(Stage.DECODE_IMAGE)
+        val picture =
+            called { Picture.of(it.run(Stage.DECODE_IMAGE, mapOf("latents" to latents)).getValue("image")) }
+        events.emit(DrawEvent.Finished(picture, (System.nanoTime() - start) / NANOSECONDS))
+    }
+
+    private suspend fun denoise(
+        events: FlowCollector<DrawEvent>,
+        inputs: StageInputs,
+        contexts: Map<String, TensorValue>,
+    ): TensorValue.Floats {
+        var state = withContext(dispatcher) { inputs.firstState() }
+        for (step in 0 until bundle.steps) {
+            val before = state
+            state = called { inputs.next(it.run(Stage.DENOISE, inputs.step(contexts, before, step))) }
+            val preview = withContext(dispatcher) { bundle.preview?.picture(state.latents) }
+            events.emit(DrawEvent.Step(step + 1, bundle.steps, preview))
+        }
+        checkFinite("latents", state.latents.values)
+        return state.latents
+    }
+
+    private suspend fun FlowCollector<DrawEvent>.load(stage: Stage) {
+        if (!called { it.isLoaded(stage) }) emit(DrawEvent.Loading(stage))
+        called { it.load(stage) }
+    }
+
+    private companion object {
+        /** In a millisecond. */
+        const val NANOSECONDS = 1_000_000
+    }
+}

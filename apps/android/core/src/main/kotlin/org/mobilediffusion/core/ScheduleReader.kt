@@ -1,0 +1,66 @@
+package org.mobilediffusion.core
+
+/** Reads what a manifest says of its steps. */
+internal class ScheduleReader(
+    private val where: String,
+) {
+    fun read(value: Json): Schedule {
+        val fields = Fields(value, where, *FIELDS)
+        fields.oneOf("solver", listOf("ddim", "dpm-solver++", "euler", "pndm", "lcm"))
+        fields.oneOf("prediction", listOf("v", "epsilon", "sample"))
+        fields.oneOf("spacing", listOf("trailing", "leading", "linspace"))
+        fields.whole("train_steps")
+        fields.text("noise")
+        val steps = fields.list("update").size
+        for (name in listOf("timesteps", "inputs", "noise_factors", "alphas", "sigmas")) {
+            if (fields.numbers(name).size != steps) fields.refuse(name, "a number for each step")
+        }
+        return Schedule(
+            steps = steps,
+            memory = readUpdate(fields),
+            stochastic = fields.numbers("noise_factors").any { it != 0.0 },
+            guidanceKind = fields.oneOf("guidance_kind", listOf("cfg", "distilled")),
+            guidance = fields.number("guidance_default"),
+        )
+    }
+
+    /** How many tensors the solver remembers: the update of every step has K rows of K + 1 numbers. */
+    private fun readUpdate(fields: Fields): Int {
+        val rows = fields.list("update").map { rowsOf(it, fields) }.toSet()
+        return rows.singleOrNull()?.minus(1) ?: fields.refuse("update", "matrices of one size")
+    }
+
+    private fun rowsOf(
+        matrix: Json,
+        fields: Fields,
+    ): Int {
+        val rows = (matrix as? JsonList)?.items.orEmpty()
+        if (rows.isEmpty()) fields.refuse("update", "a matrix for every step")
+        val good =
+            rows.all {
+                it is JsonList && it.items.size == rows.size + 1 &&
+                    it.items.all { one -> one is JsonNumber }
+            }
+        if (!good) fields.refuse("update", "matrices of K rows and K + 1 columns")
+        return rows.size
+    }
+
+    private companion object {
+        val FIELDS =
+            arrayOf(
+                "solver",
+                "prediction",
+                "spacing",
+                "train_steps",
+                "timesteps",
+                "inputs",
+                "update",
+                "noise_factors",
+                "alphas",
+                "sigmas",
+                "guidance_kind",
+                "guidance_default",
+                "noise",
+            )
+    }
+}

@@ -1,0 +1,86 @@
+package org.mobilediffusion.core
+
+/** What the stages are given: pure functions of the request and of the outputs before. */
+internal class StageInputs(
+    private val bundle: ModelBundle,
+    private val request: DrawRequest,
+) {
+    /** What changes from step to step: latents (1, C, h, w), and what the solver remembers (1, M * C, h, w). */
+    class State(
+        val latents: TensorValue.Floats,
+        val memory: TensorValue.Floats,
+    )
+
+    private val settings = bundle.settings
+    private val schedule = settings.schedule
+    private val guidance = checkedGuidance()
+    private val noMemory =
+        TensorValue.Floats(FloatArray(schedule.memory * settings.latents.count), settings.memoryShape)
+
+    /** The prompts whose contexts `denoise` takes, by the name of the input. */
+    val prompts: Map<String, String> =
+        if (schedule.guidanceKind == CFG) {
+            mapOf("context" to request.prompt, "null_context" to request.negative)
+        } else {
+            mapOf("context" to request.prompt)
+        }
+
+    /** Inputs of `encode_text`; throws [PromptException]. */
+    fun text(prompt: String): Map<String, TensorValue> {
+        val tokens = bundle.tokenizer.encode(prompt)
+        val shape = listOf(1, tokens.ids.size)
+        val ids = mapOf("tokens" to TensorValue.Integers(tokens.ids, shape))
+        return if (settings.usesMask) ids + ("mask" to TensorValue.Integers(tokens.mask, shape)) else ids
+    }
+
+    /** The noise of the seed, and an empty memory. */
+    fun firstState(): State = State(noise(0), noMemory)
+
+    /** Inputs of `denoise` at a step from 0. */
+    fun step(
+        contexts: Map<String, TensorValue>,
+        state: State,
+        step: Int,
+    ): Map<String, TensorValue> {
+        val inputs = HashMap(contexts)
+        if (guidance != null) inputs["guidance"] = TensorValue.Floats(floatArrayOf(guidance), listOf(1))
+        inputs["latents"] = state.latents
+        inputs["step"] = TensorValue.Integers(intArrayOf(step), listOf(1))
+        if (schedule.memory > 0) inputs["memory"] = state.memory
+        if (schedule.stochastic) inputs["noise"] = noise(step + 1)
+        return inputs
+    }
+
+    /** The state that `denoise` gives. */
+    fun next(outputs: Map<String, TensorValue.Floats>): State {
+        val latents = outputs.getValue("latents")
+        return State(latents, if (schedule.memory > 0) outputs.getValue("memory") else noMemory)
+    }
+
+    private fun noise(tensor: Int): TensorValue.Floats {
+        val spec = settings.latents
+        return TensorValue.Floats(Noise.gaussian(request.seed, spec.count, tensor), spec.shape)
+    }
+
+    /** The scale that `denoise` takes, or null when guidance is in the weights; throws [PromptException]. */
+    private fun checkedGuidance(): Float? {
+        val scale = request.guidance ?: schedule.guidance
+        if (!(scale in 0.0..MAX_GUIDANCE)) {
+            throw PromptException("guidance: expected a number from 0 to ${plain(MAX_GUIDANCE)}, got ${plain(scale)}")
+        }
+        if (schedule.guidanceKind == CFG) return scale.toFloat()
+        if (request.negative.isNotEmpty()) {
+            throw PromptException("negative prompt: expected none, as guidance is in this model's weights")
+        }
+        if (scale != schedule.guidance) {
+            throw PromptException(
+                "guidance: expected ${plain(schedule.guidance)}, which it was distilled with, got ${plain(scale)}",
+            )
+        }
+        return null
+    }
+
+    private companion object {
+        const val CFG = "cfg"
+    }
+}

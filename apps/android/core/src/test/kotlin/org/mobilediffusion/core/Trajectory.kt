@@ -1,0 +1,64 @@
+package org.mobilediffusion.core
+
+import java.io.File
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+import java.util.Base64
+
+/** A recorded drawing, call by call. */
+internal class Trajectory(
+    val name: String,
+) {
+    private val golden = Golden.read("trajectories/$name.json")
+    val manifest = golden["manifest"].text
+    val calls = golden["calls"].items
+    val picture = golden["picture"]
+    val previews = (golden.fields["preview"])?.get("pictures")?.items
+    private val previewText = golden.fields["preview"]?.get("text")?.text
+    private val values = golden["request"]
+    val request =
+        DrawRequest(
+            values["prompt"].text,
+            values["negative"].text,
+            values["seed"].text.toULong(),
+            (values["guidance"] as? JsonNumber)?.text?.toDouble(),
+        )
+    val steps = calls.count { it["stage"].text == "denoise" }
+
+    /** Writes the bundle: its programs are empty files. */
+    fun writeTo(folder: File): File {
+        folder.mkdirs()
+        File(folder, "manifest.json").writeText(manifest)
+        for (path in Manifest.read(manifest).files.keys) {
+            File(folder, path).parentFile.mkdirs()
+            File(folder, path).writeBytes(ByteArray(0))
+        }
+        Golden.file(golden["tokenizer"].text).copyTo(File(folder, "tokenizer.json"), overwrite = true)
+        previewText?.let { File(folder, "preview.json").writeText(it) }
+        return folder
+    }
+}
+
+internal fun floatsOf(output: Json): TensorValue.Floats {
+    val bytes = Base64.getDecoder().decode(output["data"].text)
+    val values = FloatArray(bytes.size / 4)
+    ByteBuffer
+        .wrap(bytes)
+        .order(ByteOrder.LITTLE_ENDIAN)
+        .asFloatBuffer()
+        .get(values)
+    return TensorValue.Floats(values, output["shape"].ints)
+}
+
+internal fun sha256(value: TensorValue): String =
+    when (value) {
+        is TensorValue.Floats -> {
+            Golden.sha256(littleEndian(value.values))
+        }
+
+        is TensorValue.Integers -> {
+            val bytes = ByteBuffer.allocate(4 * value.values.size).order(ByteOrder.LITTLE_ENDIAN)
+            bytes.asIntBuffer().put(value.values)
+            Golden.sha256(bytes.array())
+        }
+    }

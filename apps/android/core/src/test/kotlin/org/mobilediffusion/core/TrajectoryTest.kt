@@ -1,0 +1,56 @@
+package org.mobilediffusion.core
+
+import kotlinx.coroutines.flow.toList
+import kotlinx.coroutines.runBlocking
+import org.junit.Rule
+import org.junit.Test
+import org.junit.rules.TemporaryFolder
+import kotlin.test.assertEquals
+import kotlin.test.assertFalse
+import kotlin.test.assertNull
+
+/** Whole drawings against the recordings: every input of every call, every preview, and the picture. */
+class TrajectoryTest {
+    @get:Rule val folder = TemporaryFolder()
+
+    private fun check(
+        name: String,
+        policy: MemoryPolicy,
+    ) {
+        val trajectory = Trajectory(name)
+        val bundle = ModelBundle.open(trajectory.writeTo(folder.newFolder()))
+        val runner = ReplayRunner(trajectory)
+        val events = runBlocking { Pipeline(bundle, runner, policy).draw(trajectory.request).toList() }
+        assertEquals(trajectory.calls.map { "run ${it["stage"].text}" }, runner.log.filter { it.startsWith("run") })
+        val loading = events.filterIsInstance<DrawEvent.Loading>().map { it.stage }
+        assertEquals(Stage.drawing, loading)
+        val steps = events.filterIsInstance<DrawEvent.Step>()
+        assertEquals((1..trajectory.steps).toList(), steps.map { it.step })
+        assertEquals(setOf(trajectory.steps), steps.map { it.steps }.toSet())
+        for ((place, step) in steps.withIndex()) {
+            val expected = trajectory.previews?.get(place)
+            if (expected == null) assertNull(step.preview) else assertPicture(expected, step.preview!!)
+        }
+        assertPicture(trajectory.picture, (events.last() as DrawEvent.Finished).picture)
+        assertEquals(3 + trajectory.steps + 1, events.size)
+        assertFalse(Thread.currentThread() in runner.threads, "a stage runs on the thread that collects")
+        assertEquals(if (policy == MemoryPolicy.KEEP) Stage.drawing.toSet() else emptySet(), runner.loaded)
+    }
+
+    private fun assertPicture(
+        expected: Json,
+        picture: Picture,
+    ) {
+        assertEquals(expected["width"].int, picture.width)
+        assertEquals(expected["height"].int, picture.height)
+        assertEquals(expected["sha256"].text, Golden.sha256(picture.rgb))
+    }
+
+    private fun check(name: String) = inEveryLocale { MemoryPolicy.entries.forEach { check(name, it) } }
+
+    @Test fun ddim() = check("ddim")
+
+    @Test fun `a solver with memory`() = check("multistep")
+
+    @Test fun `noise at the steps`() = check("lcm")
+}

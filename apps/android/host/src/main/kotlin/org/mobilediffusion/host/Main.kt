@@ -1,0 +1,92 @@
+package org.mobilediffusion.host
+
+import kotlinx.coroutines.flow.last
+import kotlinx.coroutines.runBlocking
+import org.mobilediffusion.core.Benchmark
+import org.mobilediffusion.core.DiffusionException
+import org.mobilediffusion.core.DrawEvent
+import org.mobilediffusion.core.DrawRequest
+import org.mobilediffusion.core.MemoryPolicy
+import org.mobilediffusion.core.ModelBundle
+import org.mobilediffusion.core.Pipeline
+import org.mobilediffusion.core.RuntimeInfo
+import org.mobilediffusion.executorch.ExecuTorchRunner
+import java.io.File
+import java.io.IOException
+import kotlin.system.exitProcess
+
+/** Version of ExecuTorch, which the start script gives. */
+private val version = System.getProperty("executorch.version", "")
+
+/** Opens a bundle and draws or measures, with the app's own core and runner. */
+fun main(arguments: Array<String>) {
+    val problem =
+        try {
+            run(Options.of(arguments))
+            null
+        } catch (error: OptionException) {
+            error.message
+        } catch (error: DiffusionException) {
+            error.message
+        } catch (error: IOException) {
+            error.message
+        } catch (_: OutOfMemoryError) {
+            "expected enough memory, got none: free some, or try --sequential"
+        }
+    if (problem == null) return
+    System.err.println(problem)
+    exitProcess(2)
+}
+
+private fun run(options: Options) {
+    if (options.help) return println(Options.USAGE)
+    val conditions = Machine.conditions()
+    val folder = options.bundle
+    val request = options.request
+    val bundle = ModelBundle.open(folder)
+    warnOfLength(bundle, request.prompt)
+    val memory = if (options.sequential) MemoryPolicy.SEQUENTIAL else MemoryPolicy.KEEP
+    val pipeline = Pipeline(bundle, ExecuTorchRunner(bundle, options.threads), memory)
+    val runs = options.benchmark
+    if (runs == null) return draw(pipeline, request, options.rgb)
+    val info = RuntimeInfo("executorch kotlin", version, options.threads)
+    val report = runBlocking { Benchmark(pipeline, info, conditions).measure(runs, request) }
+    println(report.toJson())
+}
+
+private fun draw(
+    pipeline: Pipeline,
+    request: DrawRequest,
+    file: File?,
+) {
+    val finished = runBlocking { pipeline.draw(request).last() } as DrawEvent.Finished
+    val picture = finished.picture
+    if (file != null) write(file, picture.rgb)
+    println("""{"width":${picture.width},"height":${picture.height},"milliseconds":${finished.milliseconds}}""")
+}
+
+private fun warnOfLength(
+    bundle: ModelBundle,
+    prompt: String,
+) {
+    val count = bundle.tokenizer.encode(prompt).count
+    val read = bundle.tokenizer.maxTokens
+    if (count <= read) return
+    System.err.println("the prompt has $count tokens and the model reads $read: its end is ignored; shorten it")
+}
+
+/** Writes a file that appears whole. */
+private fun write(
+    file: File,
+    bytes: ByteArray,
+) {
+    val draft = File("${file.path}.part${ProcessHandle.current().pid()}")
+    try {
+        draft.writeBytes(bytes)
+        if (!file.isDirectory && draft.renameTo(file)) return
+    } catch (_: IOException) {
+        // said below
+    }
+    draft.delete()
+    throw IOException("$file: expected a file that can be written, got a full disk, a missing folder or no permission")
+}
