@@ -1,0 +1,40 @@
+package org.mobilediffusion.sample
+
+import android.app.ActivityManager
+import android.content.Context
+import android.os.Build
+import org.mobilediffusion.core.Conditions
+import org.mobilediffusion.core.MemoryPolicy
+import java.io.File
+
+/** What is asked of the phone itself. */
+object Phone {
+    /** Threads to draw with: half of the processors, as the other half is slower on most phones, 4 at most. */
+    val threads: Int get() = (Runtime.getRuntime().availableProcessors() / 2).coerceIn(1, 4)
+
+    /** One stage at a time on phones that call themselves short of memory. */
+    fun memoryPolicy(context: Context): MemoryPolicy {
+        val manager = context.getSystemService(Context.ACTIVITY_SERVICE) as ActivityManager
+        return if (manager.isLowRamDevice) MemoryPolicy.SEQUENTIAL else MemoryPolicy.KEEP
+    }
+
+    /** The machine as latency.json names it. */
+    fun conditions(): Conditions {
+        val chip = if (Build.VERSION.SDK_INT >= 31) Build.SOC_MODEL else Build.HARDWARE
+        val architecture = Build.SUPPORTED_ABIS.firstOrNull().orEmpty()
+        return Conditions(
+            processor = "$chip, ${Build.MANUFACTURER} ${Build.MODEL}",
+            cores = Runtime.getRuntime().availableProcessors(),
+            system = "Android ${Build.VERSION.RELEASE} $architecture",
+            load = load(),
+        )
+    }
+
+    /** Null where apps may not read it, as on most phones. */
+    private fun load(): Double? =
+        File("/proc/loadavg")
+            .takeIf { it.canRead() }
+            ?.readText()
+            ?.substringBefore(' ')
+            ?.toDoubleOrNull()
+}

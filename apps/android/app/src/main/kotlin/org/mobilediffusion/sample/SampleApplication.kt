@@ -1,0 +1,42 @@
+package org.mobilediffusion.sample
+
+import android.app.Application
+import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.SupervisorJob
+import kotlinx.coroutines.launch
+import org.mobilediffusion.executorch.ExecuTorchRunner
+import org.mobilediffusion.sample.benchmark.BenchmarkFiles
+import org.mobilediffusion.sample.benchmark.BenchmarkRun
+import org.mobilediffusion.sample.draw.Pipelines
+import org.mobilediffusion.sample.draw.Studio
+import org.mobilediffusion.sample.history.HistoryStore
+import org.mobilediffusion.sample.models.Installer
+import org.mobilediffusion.sample.models.ModelStore
+import java.io.File
+
+/** What outlives the screens, and the answer to a phone that runs short of memory. */
+class SampleApplication : Application() {
+    private val scope = CoroutineScope(SupervisorJob() + MainThread)
+
+    val models by lazy { ModelStore(File(filesDir, "models")) }
+    val history by lazy { HistoryStore(File(filesDir, "history")) }
+    val benchmarks by lazy { BenchmarkFiles(File(filesDir, "benchmark")) }
+    val chosen by lazy { ChosenModel(this, models) }
+    val pipelines by lazy { Pipelines(models, Phone.memoryPolicy(this), ::ExecuTorchRunner) }
+    val studio by lazy { Studio(pipelines, history, scope, Phone.threads) }
+    val installer by lazy { Installer(models, File(cacheDir, "downloads"), scope) }
+    val benchmark by lazy {
+        BenchmarkRun(pipelines, benchmarks, scope, getString(R.string.executorch_version), Phone::conditions)
+    }
+
+    /** The stages go when the phone asks for memory, not when another app merely covers this one. */
+    override fun onTrimMemory(level: Int) {
+        super.onTrimMemory(level)
+        if (level != TRIM_MEMORY_UI_HIDDEN && level >= TRIM_MEMORY_RUNNING_LOW) scope.launch { pipelines.unload() }
+    }
+
+    override fun onLowMemory() {
+        super.onLowMemory()
+        scope.launch { pipelines.unload() }
+    }
+}

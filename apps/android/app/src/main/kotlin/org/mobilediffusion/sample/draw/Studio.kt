@@ -1,0 +1,89 @@
+package org.mobilediffusion.sample.draw
+
+import kotlinx.coroutines.CancellationException
+import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.Job
+import kotlinx.coroutines.flow.MutableStateFlow
+import kotlinx.coroutines.flow.StateFlow
+import kotlinx.coroutines.flow.asStateFlow
+import kotlinx.coroutines.launch
+import kotlinx.coroutines.withContext
+import org.mobilediffusion.core.DiffusionException
+import org.mobilediffusion.core.DrawEvent
+import org.mobilediffusion.core.DrawRequest
+import org.mobilediffusion.core.Picture
+import org.mobilediffusion.sample.StoreException
+import org.mobilediffusion.sample.history.Drawing
+import org.mobilediffusion.sample.history.HistoryStore
+import org.mobilediffusion.sample.history.SavedDrawing
+
+/** Draws one picture at a time and keeps it; lives as long as the app, so that a rotated screen finds its drawing. */
+class Studio(
+    private val pipelines: Pipelines,
+    private val history: HistoryStore,
+    private val scope: CoroutineScope,
+    private val threads: Int,
+) {
+    private val current = MutableStateFlow(DrawState())
+    private var job: Job? = null
+
+    /** What the screen shows; all changes happen in [scope]. */
+    val state: StateFlow<DrawState> = current.asStateFlow()
+
+    /** What is typed; the screen writes it, and another one may put a picture of the history there. */
+    var form = DrawForm()
+
+    /** Begins to draw; nothing happens while something is drawn. */
+    fun draw(model: String) {
+        if (current.value.isBusy) return
+        current.value = DrawState.opening(current.value)
+        val wanted = form
+        job = scope.launch { current.value = outcome { drawWith(model, wanted) } }
+    }
+
+    /** Ends the drawing before its next stage or step. */
+    fun cancel() {
+        job?.cancel()
+    }
+
+    private suspend fun outcome(action: suspend () -> Unit): DrawState =
+        try {
+            action()
+            current.value
+        } catch (error: CancellationException) {
+            current.value = current.value.copy(phase = Phase.Cancelled)
+            throw error
+        } catch (error: DiffusionException) {
+            current.value.copy(phase = Phase.Failed(error.message.orEmpty()))
+        } catch (error: StoreException) {
+            current.value.copy(phase = Phase.Failed(error.message.orEmpty()))
+        }
+
+    private suspend fun drawWith(
+        model: String,
+        form: DrawForm,
+    ) {
+        val pipeline = pipelines.open(model, threads)
+        val request = form.request(pipeline.bundle.manifest.schedule.guidanceKind == "cfg")
+        pipeline.draw(request).collect { event ->
+            if (event is DrawEvent.Finished) {
+                current.value = current.value.copy(picture = event.picture) // it is shown even if it cannot be kept
+                val saved = save(event.picture, request, model, event.milliseconds)
+                current.value = current.value.after(event).copy(saved = saved)
+            } else {
+                current.value = current.value.after(event)
+            }
+        }
+    }
+
+    private suspend fun save(
+        picture: Picture,
+        request: DrawRequest,
+        model: String,
+        milliseconds: Long,
+    ): SavedDrawing {
+        val drawing = Drawing(request.prompt, request.seed, request.guidance, model, milliseconds)
+        return withContext(Dispatchers.IO) { history.save(picture, drawing) }
+    }
+}

@@ -1,0 +1,23 @@
+package org.mobilediffusion.sample.history
+
+import java.io.File
+
+/** How a picture came about: with these a model draws it again. */
+data class Drawing(
+    val prompt: String,
+    val seed: ULong,
+    /** Scale of guidance; null when it was the model's own. */
+    val guidance: Double?,
+    /** Name of the model's folder. */
+    val model: String,
+    /** From the request to the picture. */
+    val milliseconds: Long,
+)
+
+/** A picture of the history. */
+data class SavedDrawing(
+    /** Pictures are numbered in the order they were drawn, whatever the clock says. */
+    val number: Int,
+    val file: File,
+    val drawing: Drawing,
+)

@@ -1,0 +1,125 @@
+package org.mobilediffusion.sample.models
+
+import org.mobilediffusion.core.Manifest
+import org.mobilediffusion.core.ModelBundle
+import org.mobilediffusion.core.Stage
+import org.mobilediffusion.sample.StoreException
+import org.mobilediffusion.sample.quoted
+import java.io.File
+import java.io.InputStream
+
+/** What a list shows of a model. */
+data class ModelCard(
+    /** Of its folder; what the rest of the app calls it. */
+    val name: String,
+    val licence: String,
+    /** Of a picture, in pixels. */
+    val width: Int,
+    val height: Int,
+    val steps: Int,
+    val precision: String,
+    /** Of the programs that drawing needs. */
+    val bytes: Long,
+    /** The scale of guidance that can be changed, or null when it is in the weights. */
+    val guidance: Double?,
+)
+
+/** The bundles on this device: a folder each.  What is added is verified before it appears. */
+class ModelStore(
+    private val folder: File,
+    private val archive: BundleArchive = BundleArchive(),
+) {
+    /** Names in the order of the alphabet; each has a manifest, which need not be a good one. */
+    fun names(): List<String> =
+        folder
+            .list()
+            .orEmpty()
+            .filter { isName(it) && File(folder, "$it/${Manifest.NAME}").isFile }
+            .sorted()
+
+    /** Reads a model's manifest; throws BundleException. */
+    fun card(name: String): ModelCard {
+        val manifest = ModelBundle.readManifest(folderOf(name))
+        val programs = manifest.runtimes.firstOrNull { it.name == RUNTIME }
+        val image = manifest.stage(Stage.DECODE_IMAGE)?.output("image")?.shape
+        return ModelCard(
+            name = name,
+            licence = manifest.licence,
+            width = image?.lastOrNull() ?: 0,
+            height = image?.getOrNull(2) ?: 0,
+            steps = manifest.schedule.steps,
+            precision = programs?.precision ?: "no $RUNTIME",
+            bytes = programs?.artifacts.orEmpty().sumOf { manifest.files[it.path]?.size ?: 0L },
+            guidance = manifest.schedule.guidance.takeIf { manifest.schedule.guidanceKind == "cfg" },
+        )
+    }
+
+    /** Opens a model, every file held to its hash; blocks; throws BundleException. */
+    fun open(name: String): ModelBundle = ModelBundle.open(folderOf(name), RUNTIME)
+
+    /**
+     * Adds the bundle of a .zip under its model's name, and gives that; blocks, and tells [onProgress] the bytes
+     * unpacked, which may throw to stop.
+     *
+     * Nothing of it remains when this fails.  Throws [StoreException], and BundleException for a bundle that the app
+     * cannot open.
+     */
+    @Synchronized
+    fun install(
+        zip: InputStream,
+        onProgress: (Long) -> Unit = {},
+    ): String {
+        val incoming = File(folder, INCOMING)
+        incoming.deleteRecursively()
+        if (!incoming.mkdirs()) throw StoreException("$folder: expected a place that can be written, got another")
+        try {
+            val root = archive.unpack(zip, incoming, onProgress)
+            val name = nameOf(ModelBundle.open(root, RUNTIME).name)
+            val place = File(folder, name)
+            if (place.exists()) {
+                throw StoreException(
+                    "$name: expected a new model, got one that is here; delete it first",
+                )
+            }
+            if (!root.renameTo(place)) throw StoreException("$place: expected a place that can be written, got another")
+            return name
+        } finally {
+            incoming.deleteRecursively()
+        }
+    }
+
+    /** Removes a model; throws [StoreException] when something of it remains. */
+    fun delete(name: String) {
+        if (folderOf(name).deleteRecursively()) return
+        throw StoreException("$name: expected files that can be removed, got storage that is read only")
+    }
+
+    private fun folderOf(name: String): File {
+        if (!isName(name)) throw StoreException("expected a model's name, got ${quoted(name)}; see Models")
+        return File(folder, name)
+    }
+
+    companion object {
+        private const val RUNTIME = "xnnpack"
+
+        /** What an interrupted installation leaves; the next one removes it. */
+        private const val INCOMING = ".incoming"
+        private const val LONGEST = 64
+        private const val SIGNS = "._-"
+
+        private fun isSign(char: Char) = char in 'a'..'z' || char in 'A'..'Z' || char in '0'..'9' || char in SIGNS
+
+        /** Whether a text can be the name of a model's folder: letters, digits, `.`, `_`, `-`, not first a point. */
+        fun isName(text: String): Boolean =
+            text.isNotEmpty() && text.length <= LONGEST && text[0] != '.' && text.all(::isSign)
+
+        /** A model's own name as that of a folder. */
+        private fun nameOf(model: String): String =
+            model
+                .map { if (isSign(it)) it else '-' }
+                .joinToString("")
+                .take(LONGEST)
+                .trimStart('.')
+                .ifEmpty { "model" }
+    }
+}

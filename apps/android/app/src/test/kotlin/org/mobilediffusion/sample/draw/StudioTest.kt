@@ -1,0 +1,128 @@
+package org.mobilediffusion.sample.draw
+
+import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.flow.first
+import kotlinx.coroutines.runBlocking
+import kotlinx.coroutines.withTimeout
+import org.mobilediffusion.core.Conditions
+import org.mobilediffusion.core.MemoryPolicy
+import org.mobilediffusion.core.ModelBundle
+import org.mobilediffusion.core.ModelRunner
+import org.mobilediffusion.core.Stage
+import org.mobilediffusion.core.TensorValue
+import org.mobilediffusion.sample.benchmark.BenchmarkFiles
+import org.mobilediffusion.sample.benchmark.BenchmarkRun
+import org.mobilediffusion.sample.benchmark.BenchmarkState
+import org.mobilediffusion.sample.history.HistoryStore
+import org.mobilediffusion.sample.inFolder
+import org.mobilediffusion.sample.models.ModelStore
+import java.io.File
+import kotlin.test.Test
+import kotlin.test.assertEquals
+import kotlin.test.assertIs
+import kotlin.test.assertTrue
+
+/** The whole of a drawing but for the screen and the runtime, on a real bundle; outputs of the stages are made up. */
+class StudioTest {
+    private val bundle = File(checkNotNull(System.getProperty("bundle")) { "expected -Dbundle=FOLDER, got none" })
+    private val held = HashSet<Stage>()
+    private var onRun: (Stage) -> Unit = {}
+
+    private inner class Runner(
+        private val opened: ModelBundle,
+    ) : ModelRunner {
+        override fun load(stage: Stage) {
+            held += stage
+        }
+
+        override fun unload(stage: Stage) {
+            held -= stage
+        }
+
+        override fun run(
+            stage: Stage,
+            inputs: Map<String, TensorValue>,
+        ): Map<String, TensorValue.Floats> {
+            onRun(stage)
+            val outputs = checkNotNull(opened.manifest.stage(stage)).outputs
+            return outputs.associate { it.name to TensorValue.Floats(FloatArray(it.count) { 0.5f }, it.shape) }
+        }
+    }
+
+    @Test
+    fun `a picture is drawn, kept and found`() =
+        withApp { app ->
+            app.studio.form = DrawForm("a cat", seed = "9")
+            app.studio.draw(app.model)
+            val state = app.studio.end()
+            assertIs<Phase.Done>(state.phase)
+            val saved = HistoryStore(app.folder).list().single()
+            assertEquals(state.saved, saved)
+            assertEquals("a cat, 3d", saved.drawing.prompt)
+            assertEquals(9uL, saved.drawing.seed)
+            assertEquals(Stage.drawing.toSet(), held)
+            runBlocking { app.pipelines.unload() }
+            assertEquals(emptySet(), held)
+        }
+
+    @Test
+    fun `a cancelled drawing is none, and the next one is drawn`() =
+        withApp { app ->
+            onRun = { if (it == Stage.DENOISE) app.studio.cancel() }
+            app.studio.draw(app.model)
+            assertEquals(Phase.Cancelled, app.studio.end().phase)
+            assertEquals(emptyList(), HistoryStore(app.folder).list())
+            onRun = {}
+            app.studio.draw(app.model)
+            assertIs<Phase.Done>(app.studio.end().phase)
+        }
+
+    @Test
+    fun `errors are one line, and the memory is given back`() =
+        withApp { app ->
+            onRun = { if (it == Stage.DENOISE) throw OutOfMemoryError("no more") }
+            app.studio.draw(app.model)
+            val failed = assertIs<Phase.Failed>(app.studio.end().phase)
+            assertTrue("expected enough memory" in failed.line && '\n' !in failed.line, failed.line)
+            assertEquals(emptySet(), held)
+            app.studio.form = DrawForm("a cat", seed = "x")
+            app.studio.draw("../elsewhere")
+            assertTrue("expected a model's name" in assertIs<Phase.Failed>(app.studio.end().phase).line)
+        }
+
+    @Test
+    fun `times are left as a file, and so is what hinders them`() =
+        withApp { app ->
+            val files = BenchmarkFiles(app.folder)
+            val run = BenchmarkRun(app.pipelines, files, app.scope, "1.5.1") { Conditions("chip", 8, "Android", null) }
+            run.start(app.model, 3, 2)
+            val done = assertIs<BenchmarkState.Done>(runBlocking { run.end() })
+            assertEquals(done.report.toJson(), files.report(app.model).readText())
+            assertEquals(listOf(3, 3, 3), done.report.stages.map { it.milliseconds.size })
+            run.start(app.model, 0, 2)
+            assertIs<BenchmarkState.Failed>(runBlocking { run.end() })
+            assertEquals(false, files.report(app.model).exists())
+            assertEquals("runs: expected 1 to 10000, got 0\n", File(app.folder, "${app.model}.error").readText())
+        }
+
+    private class App(
+        val folder: File,
+        val pipelines: Pipelines,
+        val scope: CoroutineScope,
+        val model: String,
+    ) {
+        val studio = Studio(pipelines, HistoryStore(folder), scope, 1)
+    }
+
+    private fun Studio.end(): DrawState = runBlocking { withTimeout(60_000) { state.first { !it.isBusy } } }
+
+    private suspend fun BenchmarkRun.end() = withTimeout(60_000) { state.first { it !is BenchmarkState.Running } }
+
+    private fun withApp(action: (App) -> Unit) =
+        inFolder { folder ->
+            val models = ModelStore(checkNotNull(bundle.parentFile))
+            val pipelines = Pipelines(models, MemoryPolicy.KEEP) { opened, _ -> Runner(opened) }
+            action(App(folder, pipelines, CoroutineScope(Dispatchers.Default), bundle.name))
+        }
+}

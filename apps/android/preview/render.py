@@ -1,0 +1,171 @@
+"""Renders the app's screens from its own layouts, with pictures that the model draws on this computer.
+
+The layouts, strings, colours, dimensions and drawables are the app's files; what its code would put into them is drawn
+and measured here by the host program (`make host`).  Headless Chromium lays the boxes out.  It is no phone: Android's
+own text and widgets look a little different, and the captions say so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from resources import Resources
+from views import Renderer, Scene
+
+HERE = Path(__file__).parent
+RESOURCES = HERE.parent / "app" / "src" / "main" / "res"
+DRAW = HERE.parent / "build" / "host" / "draw"
+WIDTH, HEIGHT, SCALE = 360, 760, 1.5
+CAPTION = "A rendering of the app’s layouts; pictures and times are this computer’s. Not a phone."
+DRAWINGS = (("rocket", 5), ("red heart", 2), ("automobile", 3), ("pizza", 4), ("cat face", 5), ("red apple", 3))
+STYLES = ("none", "3d", "fluent", "flat", "noto")
+STAGES = {"encode_text": "Text encoder", "denoise": "Denoiser", "decode_image": "Image decoder"}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A picture of the model, and how it came about."""
+
+    prompt: str
+    seed: int
+    picture: str
+    """Address of the PNG."""
+    seconds: str
+
+
+def draw(bundle: Path, prompt: str, seed: int, folder: Path) -> Drawn:
+    """Draw on this computer with the app's core and runner."""
+    raw = folder / f"{prompt}-{seed}.rgb"
+    command = (DRAW, "--bundle", bundle, "--prompt", f"{prompt}, 3d", "--seed", seed, "--rgb", raw, "--threads", 1)
+    size = json.loads(run(*command))
+    png = raw.with_suffix(".png")
+    Image.frombytes("RGB", (size["width"], size["height"]), raw.read_bytes()).save(png)
+    return Drawn(prompt, seed, png.as_uri(), f"{size['milliseconds'] / 1000:.1f}")
+
+
+def run(*command: object) -> str:
+    """Standard output of a program that must succeed."""
+    return subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True).stdout
+
+
+def draw_screen(drawn: Drawn) -> Scene:
+    chips = [("chip", Scene({"": style}, selected=frozenset({""} if style == "3d" else {}))) for style in STYLES]
+    return Scene(
+        texts={
+            "model": "emoji",
+            "status": f"Drawn in {drawn.seconds} s",
+            "prompt": drawn.prompt,
+            "seed": f"{drawn.seed}",
+            "guidance": "3.0",
+        },
+        pictures={"picture": drawn.picture},
+        selected=frozenset({"tab_draw"}),
+        shown=frozenset({"share"}),
+        hidden=frozenset({"empty"}),
+        children={"styles": chips},
+    )
+
+
+def history_screen(drawings: list[Drawn]) -> Scene:
+    cards = [
+        (
+            "history_card",
+            Scene({"prompt": f"{each.prompt}, 3d", "details": f"seed {each.seed} · emoji"}, {"picture": each.picture}),
+        )
+        for each in drawings
+    ]
+    return Scene(selected=frozenset({"tab_history"}), children={"grid": cards})
+
+
+def benchmark_screen(report: dict[str, Any]) -> Scene:
+    conditions, (runner,) = report["conditions"], report["runners"]
+    rows = [
+        (
+            "benchmark_row",
+            Scene(
+                {
+                    "stage": STAGES[stage["stage"]],
+                    "median": f"{stage['median_ms']:.1f}",
+                    "spread": f"{stage['spread_ms']:.1f}",
+                    "count": f"{stage['runs']}",
+                }
+            ),
+        )
+        for stage in runner["stages"]
+    ]
+    machine = f"{conditions['processor']}\n{conditions['system']} · threads: {runner['threads']}"
+    return Scene(
+        texts={"model": "emoji", "runs": "10", "threads": "1", "status": "Times of emoji", "conditions": machine},
+        selected=frozenset({"tab_benchmark"}),
+        shown=frozenset({"results"}),
+        children={"rows": rows},
+    )
+
+
+def page(name: str, scene: Scene) -> str:
+    """A screen by day beside the same by night, above the caption."""
+    screens = ""
+    for dark in (False, True):
+        resources = Resources(RESOURCES, dark)
+        box = f"width:{WIDTH}px;height:{HEIGHT}px;border-radius:28px;overflow:hidden;display:flex;flex-direction:column"
+        edge = f"box-shadow:0 0 0 1px {resources.color('@color/outline')}"
+        screens += f'<div style="{box};{edge}">{Renderer(resources).layout(name, scene)}</div>'
+    style = "*{box-sizing:border-box}body{margin:0;padding:24px;background:#ECEAF1;font-family:Roboto,sans-serif}"
+    row = f'<div style="display:flex;gap:24px">{screens}</div>'
+    note = f'<div style="padding-top:14px;text-align:center;font-size:12px;color:#625D70">{CAPTION}</div>'
+    return f'<!doctype html><meta charset="utf-8"><style>{style}</style><body>{row}{note}</body>'
+
+
+def screenshot(text: str, out: Path, folder: Path) -> None:
+    """Lay a page out with Chromium and keep its picture with 256 colours."""
+    source, shot = folder / "page.html", folder / "page.png"
+    source.write_text(text, encoding="utf-8")
+    size = f"{2 * WIDTH + 72},{HEIGHT + 78}"
+    flags = (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--hide-scrollbars",
+        f"--force-device-scale-factor={SCALE}",
+    )
+    run(
+        "chromium",
+        *flags,
+        f"--user-data-dir={folder}/profile",
+        f"--window-size={size}",
+        f"--screenshot={shot}",
+        source.as_uri(),
+    )
+    Image.open(shot).convert("RGB").quantize(256, kmeans=2).save(out, optimize=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    root = HERE.parents[2]
+    parser.add_argument("--bundle", type=Path, default=root / "build" / "android")
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        drawings = [draw(options.bundle, prompt, seed, folder) for prompt, seed in DRAWINGS]
+        timed = (DRAW, "--bundle", options.bundle, "--prompt", "a red apple, 3d", "--threads", 1, "--benchmark", 10)
+        report = json.loads(run(*timed))
+        scenes = {
+            "draw": draw_screen(drawings[0]),
+            "history": history_screen(drawings),
+            "benchmark": benchmark_screen(report),
+        }
+        for screen, scene in scenes.items():
+            screenshot(page(screen, scene), options.out / f"android-{screen}.png", folder)
+
+
+if __name__ == "__main__":
+    main()

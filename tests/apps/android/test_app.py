@@ -1,0 +1,149 @@
+"""The Android app as far as it can be tried without Android: its logic on the JVM, its code against stubs, its APK."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tomllib
+import xml.etree.ElementTree as ET
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.apps.android.conftest import KOTLIN, SOURCE, make, require_tools
+
+ROOT = Path(__file__).parents[3]
+MAIN = SOURCE / "app" / "src" / "main"
+RES = MAIN / "res"
+ANDROID = "{http://schemas.android.com/apk/res/android}"
+APK_TOOLS = ("aapt2", "zipalign", "apksigner", "keytool")
+APK_FILES = (KOTLIN / "d8.jar", Path("/usr/share/android-framework-res/framework-res.apk"))
+
+
+def require_apk_tools() -> None:
+    """Skip unless an APK can be made."""
+    require_tools()
+    missing = [name for name in APK_TOOLS if shutil.which(name) is None]
+    missing += [path.name for path in APK_FILES if not path.is_file()]
+    if missing:
+        pytest.skip(f"no {', '.join(missing)}; apps/android/install-tools.sh installs what is missing")
+
+
+def catalogue() -> dict[str, str]:
+    versions: dict[str, str] = tomllib.loads((SOURCE / "gradle" / "libs.versions.toml").read_text())["versions"]
+    return versions
+
+
+def test_the_catalogue_has_the_exporters_runtime() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pinned = [line for line in project["optional-dependencies"]["export"] if line.startswith("executorch==")]
+    assert pinned == [f"executorch=={catalogue()['executorch']}"]
+
+
+def test_the_catalogue_has_the_compiler_that_is_used_here() -> None:
+    script = (SOURCE / "install-tools.sh").read_text()
+    assert f"kotlin_version={catalogue()['kotlin']}\n" in script
+
+
+def test_junit(guided: Path) -> None:
+    require_apk_tools()  # aapt2 makes the class R
+    written = sum(path.read_text(encoding="utf-8").count("@Test") for path in SOURCE.glob("app/src/test/**/*.kt"))
+    printed = make("app-test", f"BUNDLE={guided}")
+    (count,) = re.findall(r"^OK \((\d+) tests\)$", printed, re.MULTILINE)
+    assert int(count) == written >= 35
+
+
+def test_the_apk_is_whole_and_signed() -> None:
+    require_apk_tools()
+    make("apk")
+    apk = SOURCE / "build" / "sample.apk"
+    with zipfile.ZipFile(apk) as archive:
+        assert archive.testzip() is None
+        names = set(archive.namelist())
+    assert {"AndroidManifest.xml", "resources.arsc", "classes.dex"} <= names
+    subprocess.run(["apksigner", "verify", "--min-sdk-version", catalogue()["min-sdk"], apk], check=True)
+    printed = subprocess.run(["aapt2", "dump", "badging", apk], check=True, capture_output=True, text=True).stdout
+    assert "package: name='org.mobilediffusion.sample'" in printed
+    assert f"sdkVersion:'{catalogue()['min-sdk']}'" in printed
+    assert f"targetSdkVersion:'{catalogue()['target-sdk']}'" in printed
+    assert "launchable-activity: name='org.mobilediffusion.sample.DrawActivity'" in printed
+
+
+def test_a_changed_apk_is_not_verified(tmp_path: Path) -> None:
+    require_apk_tools()
+    make("apk")
+    changed = tmp_path / "changed.apk"
+    data = bytearray((SOURCE / "build" / "sample.apk").read_bytes())
+    data[data.index(b"dex\n") + 200] ^= 1
+    changed.write_bytes(data)
+    done = subprocess.run(["apksigner", "verify", "--min-sdk-version", "23", changed], capture_output=True)
+    assert done.returncode != 0
+
+
+@pytest.mark.parametrize("layout", sorted(RES.glob("layout/*.xml")), ids=lambda path: path.stem)
+def test_layouts_can_be_used_by_everyone(layout: Path) -> None:
+    for view in ET.parse(layout).getroot().iter():
+        values = {name.removeprefix(ANDROID): value for name, value in view.attrib.items()}
+        for name in ("text", "hint", "contentDescription"):
+            assert values.get(name, "@string/").startswith("@string/"), f"{values}: a text outside strings.xml"
+        if view.tag == "ImageButton" and values.get("id") != "@+id/delete":
+            assert "contentDescription" in values, f"{values}: a button without a name"
+        assert not values.get("textSize", "").endswith(("dp", "px")), f"{values}: a text that does not scale"
+
+
+def test_the_deletion_of_a_model_has_a_name() -> None:
+    """Its description says which model, so that the code sets it."""
+    code = (MAIN / "kotlin/org/mobilediffusion/sample/ModelList.kt").read_text()
+    assert "it.contentDescription = context.getString(R.string.delete_model, row.name)" in code
+
+
+def test_the_night_has_every_colour() -> None:
+    names = [
+        {item.attrib["name"] for item in ET.parse(RES / folder / "colors.xml").getroot()}
+        for folder in ("values", "values-night")
+    ]
+    assert names[0] == names[1]
+
+
+def luminance(color: str) -> float:
+    parts = [int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("folder", ["values", "values-night"])
+@pytest.mark.parametrize(
+    ("text", "behind"),
+    [
+        ("text", "background"),
+        ("text", "sunken"),
+        ("text_soft", "background"),
+        ("text_soft", "sunken"),
+        ("text_soft", "surface"),
+        ("accent", "background"),
+        ("accent", "accent_soft"),
+        ("on_accent", "accent"),
+    ],
+)
+def test_texts_have_contrast(folder: str, text: str, behind: str) -> None:
+    """4.5 to 1, as WCAG asks of small texts."""
+    colors = {item.attrib["name"]: item.text or "" for item in ET.parse(RES / folder / "colors.xml").getroot()}
+    dark, light = sorted(luminance(colors[name]) for name in (text, behind))
+    assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+
+def test_every_text_is_used() -> None:
+    names = [item.attrib["name"] for item in ET.parse(RES / "values" / "strings.xml").getroot()]
+    sources = [*MAIN.rglob("*.kt"), *RES.rglob("*.xml"), MAIN / "AndroidManifest.xml"]
+    code = "\n".join(path.read_text(encoding="utf-8") for path in sources)
+    unused = [name for name in names if f"R.string.{name}" not in code and f"@string/{name}" not in code]
+    assert not unused
+
+
+def test_what_is_exported_is_known() -> None:
+    application = ET.parse(MAIN / "AndroidManifest.xml").getroot().find("application")
+    assert application is not None
+    exported = {each.attrib[f"{ANDROID}name"] for each in application if each.attrib[f"{ANDROID}exported"] == "true"}
+    assert exported == {"org.mobilediffusion.sample.DrawActivity", "org.mobilediffusion.sample.BenchmarkActivity"}
