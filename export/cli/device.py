@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Put a bundle on a connected phone and measure it there.", no_args_is_help=True)
 BundleFolder = Annotated[Path, typer.Argument(help="Bundle folder.")]
-Name = Annotated[str | None, typer.Option(help="What the model is called on the phone; the folder's name by default.")]
+Name = Annotated[str | None, typer.Option(help="What the model is called on the phone; its own name by default.")]
 Device = Annotated[
     str | None, typer.Option(help="Serial number (adb devices) or identifier (xcrun devicectl list devices).")
 ]
@@ -34,7 +34,7 @@ def push(bundle: BundleFolder, name: Name = None, device: Device = None) -> None
     from export.device.phone import check_name
 
     opened = _open(bundle)
-    chosen = check_name(name or bundle.resolve().name)
+    chosen = check_name(name or opened.manifest.model.name)
     with progress_bar() as progress:
         phone = _find(opened, device)
         phone.send(bundle, chosen, progress)
@@ -61,7 +61,7 @@ def bench(
     from export.device.phone import check_name, wait
 
     opened = _open(bundle)
-    chosen = check_name(name or bundle.resolve().name)
+    chosen = check_name(name or opened.manifest.model.name)
     with progress_bar() as progress:
         phone = _find(opened, device)
         progress("starting the app", 0.1)
@@ -83,7 +83,7 @@ def pull(bundle: BundleFolder, name: Name = None, device: Device = None, out: Ou
     from export.device import phone as phones
 
     opened = _open(bundle)
-    chosen = phones.check_name(name or bundle.resolve().name)
+    chosen = phones.check_name(name or opened.manifest.model.name)
     _show(opened, phones.pull(_find(opened, device), chosen), out)
 
 

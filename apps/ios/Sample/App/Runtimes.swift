@@ -1,0 +1,41 @@
+import CoreMLRunner
+import ExecuTorchRunner
+import Foundation
+import MobileDiffusionKit
+import SampleCore
+
+/// Opens models with the runtime that their manifest asks for.
+enum Runtimes {
+  /// A pipeline; on devices of little memory it holds one stage at a time.
+  ///
+  /// Throws one line when the bundle is damaged or has programs for no runtime of this app.
+  static func pipeline(for card: ModelCard) async throws -> Pipeline {
+    let bundle = try ModelBundle.open(card.folder)
+    let policy = MemoryChoice.policy(physicalMemory: ProcessInfo.processInfo.physicalMemory)
+    return try Pipeline(bundle: bundle, runner: try runner(for: bundle), memory: policy)
+  }
+
+  /// Times every stage of a model; gives the text of `latency.json`.
+  static func measure(
+    _ card: ModelCard, _ order: BenchmarkOrder, next: @escaping @Sendable (String) -> Void
+  ) async throws -> String {
+    let pipeline = try await pipeline(for: card)
+    let request = DrawRequest(prompt: "a red apple, 3d", seed: 7)
+    do {
+      let report = try await Benchmark(pipeline, runs: order.runs).report(of: request) { next($0.rawValue) }
+      await pipeline.unload()
+      return report.json
+    } catch {
+      await pipeline.unload()
+      throw error
+    }
+  }
+
+  private static func runner(for bundle: ModelBundle) throws -> any ModelRunner {
+    guard try bundle.manifest.usableRuntime().name == CoreMLRunner.runtimeName else {
+      return try ExecuTorchRunner(bundle: bundle)
+    }
+    let caches = FileManager.default.urls(for: .cachesDirectory, in: .userDomainMask)[0]
+    return try CoreMLRunner(bundle: bundle, caches: caches)
+  }
+}

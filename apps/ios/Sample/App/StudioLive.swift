@@ -1,0 +1,16 @@
+import Foundation
+import MobileDiffusionKit
+import SampleCore
+
+extension Studio {
+  /// The studio of the app: models among its resources and in its documents, Core ML and ExecuTorch beneath.
+  static func live() -> Studio {
+    let documents = FileManager.default.urls(for: .documentDirectory, in: .userDomainMask)[0]
+    return Studio(
+      folders: AppFolders(documents: documents),
+      builtIn: Bundle.main.url(forResource: "models", withExtension: nil),
+      open: { try await Runtimes.pipeline(for: $0) },
+      measure: { try await Runtimes.measure($0, $1, next: $2) },
+      encode: { $0.png })
+  }
+}

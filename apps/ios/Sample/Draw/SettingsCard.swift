@@ -1,0 +1,64 @@
+import SampleCore
+import SwiftUI
+
+/// Seed and, for models that take one, the scale of guidance.
+struct SettingsCard: View {
+  @Environment(Studio.self) private var studio
+
+  var body: some View {
+    @Bindable var draw = studio.draw
+    VStack(spacing: 0) {
+      SeedRow(text: $draw.seedText, isValid: draw.seed != nil, roll: draw.rollDice)
+      if studio.models.card?.guidance != nil {
+        Divider()
+        GuidanceRow(guidance: $draw.guidance)
+      }
+    }
+    .padding(.horizontal, 14)
+    .background(Color(.secondarySystemBackground), in: .rect(cornerRadius: 14))
+    .disabled(draw.isDrawing)
+  }
+}
+
+/// The same seed gives the same picture everywhere.
+private struct SeedRow: View {
+  @Binding var text: String
+  let isValid: Bool
+  let roll: @MainActor () -> Void
+
+  var body: some View {
+    HStack(spacing: 12) {
+      Text("Seed")
+      TextField("Seed", text: $text)
+        .keyboardType(.asciiCapableNumberPad)
+        .multilineTextAlignment(.trailing)
+        .monospacedDigit()
+        .foregroundStyle(isValid ? AnyShapeStyle(.secondary) : AnyShapeStyle(.red))
+      Button(action: roll) {
+        Image(systemName: "dice").imageScale(.large)
+      }
+      .accessibilityLabel("Another seed")
+    }
+    .frame(minHeight: 48)
+  }
+}
+
+/// How closely the picture follows the prompt.
+private struct GuidanceRow: View {
+  @Binding var guidance: Double
+
+  private var number: String { guidance.formatted(.number.precision(.fractionLength(1))) }
+
+  var body: some View {
+    HStack(spacing: 12) {
+      Text("Guidance")
+      Slider(value: $guidance, in: 0...15, step: 0.5) { Text("Guidance") }
+        .accessibilityValue(number)
+      Text(verbatim: number)
+        .monospacedDigit()
+        .foregroundStyle(.secondary)
+        .accessibilityHidden(true)
+    }
+    .frame(minHeight: 48)
+  }
+}

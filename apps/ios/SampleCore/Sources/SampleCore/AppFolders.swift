@@ -1,0 +1,27 @@
+import Foundation
+
+/// Where the app keeps what it owns.
+public struct AppFolders: Sendable {
+  /// The app's documents; the Files app shows them, and `devicectl` copies to and from them.
+  public let documents: URL
+
+  public init(documents: URL) {
+    self.documents = documents
+  }
+
+  /// Bundles, one folder each.
+  public var models: URL { documents.appendingPathComponent("models", isDirectory: true) }
+
+  /// Pictures that were drawn, with what they were drawn from.
+  public var history: URL { documents.appendingPathComponent("history", isDirectory: true) }
+
+  /// Reports of benchmarks, one for each bundle.
+  public var benchmark: URL { documents.appendingPathComponent("benchmark", isDirectory: true) }
+
+  /// Creates what is missing; throws when the storage is full or cannot be written to.
+  public func create() throws {
+    for folder in [models, history, benchmark] {
+      try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    }
+  }
+}

@@ -1,0 +1,15 @@
+import MobileDiffusionKit
+
+/// What draws: a pipeline in the app, a short play in tests.
+public protocol Artist: Sendable {
+  /// Draws while the stream is read; ending the task that reads it cancels the drawing.
+  func draw(_ request: DrawRequest) -> AsyncThrowingStream<DrawEvent, any Error>
+
+  /// Gives all memory of the stages back; the next drawing loads them again.
+  func unload() async
+}
+
+extension Pipeline: Artist {}
+
+/// Opens the model in a folder; throws one line when it cannot be used.
+public typealias OpenArtist = @Sendable (ModelCard) async throws -> any Artist

@@ -1,0 +1,146 @@
+import Foundation
+import MobileDiffusionKit
+import Observation
+
+/// What the drawing screen shows, and what its buttons do.
+@MainActor @Observable
+public final class DrawModel {
+  /// Where a drawing is.
+  public enum Phase: Equatable, Sendable {
+    case idle
+    /// The model is being opened, or a stage loaded.
+    case preparing
+    /// `step` of `steps` have been taken.
+    case drawing(step: Int, steps: Int)
+    case finished
+    case cancelled
+    /// One line that says what was wrong.
+    case failed(String)
+  }
+
+  public var prompt = ""
+  public var style = PromptStyle.threeD
+  /// The seed as it is typed; `seed` is what it means.
+  public var seedText = String(Seed.random())
+  /// Scale of guidance, 0 to 30; read only for models that take one.
+  public var guidance = 3.0
+
+  public private(set) var phase = Phase.idle
+  /// The latents as a small picture while they clear; nil when the model cannot show them.
+  public private(set) var preview: Picture?
+  /// The last picture that was finished.
+  public private(set) var picture: Picture?
+  /// What `picture` was drawn from.
+  public private(set) var drawing: Drawing?
+  /// Where the time of `picture` went.
+  public private(set) var times: DrawTimes?
+
+  @ObservationIgnored private var task: Task<Void, Never>?
+
+  public init() {}
+
+  /// The number in the seed's field; nil while it is none.
+  public var seed: UInt64? { Seed.read(seedText) }
+
+  /// Whether a drawing is under way.
+  public var isDrawing: Bool {
+    switch phase {
+    case .preparing, .drawing: true
+    case .idle, .finished, .cancelled, .failed: false
+    }
+  }
+
+  /// Whether there is something to draw.
+  public var canDraw: Bool { !isDrawing && seed != nil && !prompt.isEmpty }
+
+  /// Another seed.
+  public func rollDice() {
+    seedText = String(Seed.random())
+  }
+
+  /// Takes prompt, style, seed and guidance of an earlier picture.
+  public func reuse(_ earlier: Drawing) {
+    prompt = earlier.prompt
+    style = earlier.style
+    seedText = String(earlier.seed)
+    guidance = earlier.guidance ?? guidance
+  }
+
+  /// Begins to draw with a model that `open` gives; a drawing that is under way is left alone.
+  ///
+  /// `keep` is called once, with the picture.
+  public func draw(
+    card: ModelCard, open: @escaping OpenArtist, keep: @escaping @MainActor (Drawing, Picture) -> Void
+  ) {
+    guard canDraw, let seed else { return }
+    let scale = card.guidance == nil ? nil : guidance
+    let request = DrawRequest(prompt: style.applied(to: prompt), seed: seed, guidance: scale)
+    let plan = Plan(request: request, prompt: prompt, style: style, model: card.title)
+    phase = .preparing
+    preview = nil
+    task = Task {
+      do {
+        try await follow(plan, artist: open(card), keep: keep)
+      } catch {
+        end(with: error)
+      }
+    }
+  }
+
+  /// Stops a drawing; the pipeline notices before its next call of a stage.
+  public func cancel() {
+    task?.cancel()
+  }
+
+  /// Waits until a drawing has ended.
+  public func finish() async {
+    await task?.value
+  }
+
+  private struct Plan {
+    let request: DrawRequest
+    let prompt: String
+    let style: PromptStyle
+    let model: String
+  }
+
+  private func follow(
+    _ plan: Plan, artist: any Artist, keep: @MainActor (Drawing, Picture) -> Void
+  ) async throws {
+    var watch = Stopwatch()
+    for try await event in artist.draw(plan.request) {
+      try Task.checkCancellation()
+      switch event {
+      case .loading:
+        break
+      case .step(let step, let steps, let preview):
+        watch.step()
+        phase = .drawing(step: step, steps: steps)
+        self.preview = preview
+      case .finished(let picture, let milliseconds):
+        show(picture, of: plan, times: watch.finish(milliseconds: milliseconds), keep: keep)
+      }
+    }
+    // A stream that is cancelled may end without an error.
+    if isDrawing { throw CancellationError() }
+  }
+
+  private func show(
+    _ picture: Picture, of plan: Plan, times: DrawTimes, keep: @MainActor (Drawing, Picture) -> Void
+  ) {
+    let drawing = Drawing(
+      prompt: plan.prompt, style: plan.style, seed: plan.request.seed, guidance: plan.request.guidance,
+      model: plan.model, milliseconds: times.total)
+    self.picture = picture
+    self.drawing = drawing
+    self.times = times
+    preview = nil
+    phase = .finished
+    keep(drawing, picture)
+  }
+
+  private func end(with error: any Error) {
+    preview = nil
+    phase = error is CancellationError ? .cancelled : .failed(DiffusionError.line(of: error))
+  }
+}

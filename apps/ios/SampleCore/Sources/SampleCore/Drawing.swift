@@ -1,0 +1,34 @@
+import Foundation
+
+/// A picture of the history: what it was drawn from, and how long it took.
+public struct Drawing: Codable, Hashable, Identifiable, Sendable {
+  public let id: UUID
+  /// As it was typed, without the style.
+  public let prompt: String
+  public let style: PromptStyle
+  public let seed: UInt64
+  /// Scale of guidance; nil for models that have it in their weights.
+  public let guidance: Double?
+  /// Name of the model.
+  public let model: String
+  public let date: Date
+  /// From the request to the picture.
+  public let milliseconds: Double
+
+  public init(
+    id: UUID = UUID(), prompt: String, style: PromptStyle, seed: UInt64, guidance: Double?, model: String,
+    date: Date = Date(), milliseconds: Double
+  ) {
+    self.id = id
+    self.prompt = prompt
+    self.style = style
+    self.seed = seed
+    self.guidance = guidance
+    self.model = model
+    self.date = date
+    self.milliseconds = milliseconds
+  }
+
+  /// The prompt with its style, as the model was given it.
+  public var fullPrompt: String { style.applied(to: prompt) }
+}

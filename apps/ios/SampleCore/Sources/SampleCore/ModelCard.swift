@@ -1,0 +1,39 @@
+import Foundation
+import MobileDiffusionKit
+
+/// What a list of models says of one.
+public struct ModelCard: Hashable, Identifiable, Sendable {
+  /// Name of its folder.
+  public let id: String
+  public let folder: URL
+  /// The model's own name.
+  public let title: String
+  public let licence: String
+  /// The runtime that the app takes, "coreml" for example.
+  public let runtime: String
+  /// Of the arithmetic inside, "fp16" for example.
+  public let precision: String
+  public let steps: Int
+  /// Scale of guidance when none is asked for; nil when the model has it in its weights.
+  public let guidance: Double?
+  /// Size of what the app reads, in bytes.
+  public let bytes: Int64
+  /// Whether it came with the app, and cannot be deleted.
+  public let isBuiltIn: Bool
+
+  public init(
+    id: String, folder: URL, title: String, licence: String, runtime: String, precision: String, steps: Int,
+    guidance: Double?, bytes: Int64, isBuiltIn: Bool
+  ) {
+    self.id = id
+    self.folder = folder
+    self.title = title
+    self.licence = licence
+    self.runtime = runtime
+    self.precision = precision
+    self.steps = steps
+    self.guidance = guidance
+    self.bytes = bytes
+    self.isBuiltIn = isBuiltIn
+  }
+}

@@ -1,0 +1,93 @@
+import Foundation
+import MobileDiffusionKit
+import Observation
+
+/// Everything that the app knows; the screens read it from their environment.
+@MainActor @Observable
+public final class Studio {
+  public let draw = DrawModel()
+  public let history: HistoryModel
+  public let models: ModelsModel
+  public let benchmark: BenchmarkModel
+  /// Why the app cannot keep anything, if so.
+  public private(set) var problem: String?
+  private let folders: AppFolders
+  private let easel: Easel
+  private let measure: MeasureModel
+  /// The bytes of a PNG file.
+  private let encode: @MainActor (Picture) -> Data?
+
+  /// `open` and `measure` know the runtimes, `encode` the system's pictures; everything else is the same in tests.
+  public init(
+    folders: AppFolders, builtIn: URL?, defaults: UserDefaults = .standard, open: @escaping OpenArtist,
+    measure: @escaping MeasureModel, encode: @escaping @MainActor (Picture) -> Data?
+  ) {
+    self.folders = folders
+    self.measure = measure
+    self.encode = encode
+    easel = Easel(open: open)
+    history = HistoryModel(folder: HistoryFolder(folder: folders.history))
+    models = ModelsModel(builtIn: builtIn, models: folders.models, defaults: defaults)
+    benchmark = BenchmarkModel(folder: BenchmarkFolder(folder: folders.benchmark))
+  }
+
+  /// Reads what is on the device, and begins the benchmark that the launch arguments ask for; true if there is one.
+  @discardableResult
+  public func start(arguments: [String]) -> Bool {
+    do {
+      try folders.create()
+    } catch {
+      problem = DiffusionError.line(of: error)
+    }
+    models.refresh()
+    history.refresh()
+    useGuidance()
+    return startBenchmark(arguments)
+  }
+
+  private func startBenchmark(_ arguments: [String]) -> Bool {
+    do {
+      guard let order = try BenchmarkOrder.read(arguments) else { return false }
+      benchmark.start(order, card: { [models] in try models.find(order.name) }, measure: measure)
+    } catch {
+      problem = DiffusionError.line(of: error)
+    }
+    return true
+  }
+
+  /// Draws what the drawing screen asks for; the picture goes into the history.
+  public func drawPicture() {
+    guard let card = models.card else { return }
+    draw.draw(
+      card: card, open: { [easel] in try await easel.artist(for: $0) },
+      keep: { [history, encode] drawing, picture in
+        if let png = encode(picture) { history.add(drawing, png: png) }
+      })
+  }
+
+  /// Times the model that draws; its stages are given back first, so that none is in memory twice.
+  public func measureModel() {
+    guard let card = models.card, !draw.isDrawing else { return }
+    benchmark.start(card) { [easel, measure] card, order, next in
+      await easel.clear()
+      return try await measure(card, order, next)
+    }
+  }
+
+  /// Draws with another model from now on, at its own scale of guidance.
+  public func select(_ card: ModelCard) {
+    models.select(card)
+    useGuidance()
+  }
+
+  /// Gives the memory of all stages back, when the system asks for it or the app leaves the screen.
+  ///
+  /// A drawing that is under way goes on: its pipeline loads again what it needs.
+  public func unload() {
+    Task { [easel] in await easel.unload() }
+  }
+
+  private func useGuidance() {
+    if let guidance = models.card?.guidance { draw.guidance = guidance }
+  }
+}

@@ -1,0 +1,107 @@
+import MobileDiffusionKit
+import XCTest
+
+@testable import SampleCore
+
+@MainActor
+final class DrawModelTests: XCTestCase {
+  private let model = DrawModel()
+  private var kept: [(Drawing, Picture)] = []
+
+  private func draw(_ play: Play, card: ModelCard = .named("emoji")) {
+    model.draw(card: card, open: { _ in play }, keep: { self.kept.append(($0, $1)) })
+  }
+
+  func testAPictureIsDrawnWithItsStyleAndKeptOnce() async {
+    (model.prompt, model.style, model.seedText, model.guidance) = ("a cat", .threeD, "7", 4.5)
+    let play = Play()
+    draw(play)
+    XCTAssertEqual(model.phase, .preparing)
+    await model.finish()
+    XCTAssertEqual(model.phase, .finished)
+    XCTAssertEqual(model.picture, Play.picture)
+    XCTAssertEqual(model.times?.total, 12)
+    XCTAssertEqual(model.times?.steps.count, 1)
+    XCTAssertNil(model.preview)
+    let requests = await play.requests
+    XCTAssertEqual(requests, [DrawRequest(prompt: "a cat, 3d", seed: 7, guidance: 4.5)])
+    XCTAssertEqual(kept.count, 1)
+    XCTAssertEqual(kept.first?.0.prompt, "a cat")
+    XCTAssertEqual(kept.first?.0.fullPrompt, "a cat, 3d")
+    XCTAssertEqual(kept.first?.0.model, "emoji")
+  }
+
+  func testAModelWithGuidanceInItsWeightsIsAskedForNone() async {
+    (model.prompt, model.style) = ("a cat", .plain)
+    let play = Play()
+    draw(play, card: .named("lcm", guidance: nil))
+    await model.finish()
+    let requests = await play.requests
+    XCTAssertEqual(requests.map(\.guidance), [nil])
+    XCTAssertEqual(requests.map(\.prompt), ["a cat"])
+  }
+
+  func testCancellingLeavesTheLastPictureAndKeepsNothing() async throws {
+    model.prompt = "a cat"
+    draw(Play())
+    await model.finish()
+    draw(Play(.wait))
+    for _ in 0..<500 where model.phase != .drawing(step: 2, steps: 4) { try await Task.sleep(for: .milliseconds(2)) }
+    XCTAssertEqual(model.phase, .drawing(step: 2, steps: 4))
+    XCTAssertFalse(model.canDraw)
+    model.cancel()
+    await model.finish()
+    XCTAssertEqual(model.phase, .cancelled)
+    XCTAssertEqual(model.picture, Play.picture)
+    XCTAssertEqual(kept.count, 1)
+    XCTAssertTrue(model.canDraw)
+  }
+
+  func testAFailureIsShownAsOneLine() async {
+    model.prompt = "a cat"
+    draw(Play(.fail("expected one\ngot two")))
+    await model.finish()
+    XCTAssertEqual(model.phase, .failed("expected one got two"))
+    XCTAssertTrue(kept.isEmpty)
+  }
+
+  func testAModelThatCannotBeOpenedIsShownAsOneLine() async {
+    model.prompt = "a cat"
+    model.draw(card: .named("x"), open: { _ in throw DiffusionError("no") }, keep: { _, _ in XCTFail("kept") })
+    await model.finish()
+    XCTAssertEqual(model.phase, .failed("no"))
+  }
+
+  func testNothingIsDrawnWithoutPromptOrSeed() async {
+    XCTAssertFalse(model.canDraw)
+    model.prompt = "a cat"
+    XCTAssertTrue(model.canDraw)
+    model.seedText = "seven"
+    draw(Play())
+    XCTAssertEqual(model.phase, .idle)
+  }
+
+  func testAnEarlierPictureGivesItsSettingsBack() async {
+    let earlier = Drawing(prompt: "a dog", style: .flat, seed: .max, guidance: nil, model: "m", milliseconds: 1)
+    model.guidance = 2
+    model.reuse(earlier)
+    XCTAssertEqual(model.prompt, "a dog")
+    XCTAssertEqual(model.style, .flat)
+    XCTAssertEqual(model.seed, .max)
+    XCTAssertEqual(model.guidance, 2)
+  }
+
+  func testSeedsAreAsciiDigitsOfSixtyFourBits() async {
+    XCTAssertEqual(Seed.read("18446744073709551615"), .max)
+    for wrong in ["", "18446744073709551616", "-1", "+1", "1.0", "1,000", " 1", "٣", "Ⅷ", "1e3"] {
+      XCTAssertNil(Seed.read(wrong), wrong)
+    }
+    XCTAssertLessThan(Seed.random(), 1_000_000)
+  }
+
+  func testTheStepsTimeIsTheMiddleOne() async {
+    XCTAssertEqual(DrawTimes(first: 9, steps: [1, 5, 2], decoding: 0, total: 0).step, 2)
+    XCTAssertEqual(DrawTimes(first: 9, steps: [1, 2, 3, 8], decoding: 0, total: 0).step, 2.5)
+    XCTAssertNil(DrawTimes(first: 9, steps: [], decoding: 0, total: 0).step)
+  }
+}

@@ -1,0 +1,37 @@
+import MobileDiffusionKit
+import XCTest
+
+@testable import SampleCore
+
+final class LaunchTests: XCTestCase {
+  func testTheUsualStartHasNoBenchmark() throws {
+    XCTAssertNil(try BenchmarkOrder.read(["/app", "-NSDoubleLocalizedStrings", "YES"]))
+  }
+
+  func testABenchmarkIsReadAmongOtherArguments() throws {
+    let order = try BenchmarkOrder.read(["/app", "-x", "y", "--runs", "3", "--benchmark", "emoji", "--threads", "4"])
+    XCTAssertEqual(order, BenchmarkOrder(name: "emoji", runs: 3))
+    XCTAssertEqual(try BenchmarkOrder.read(["/app", "--benchmark", "emoji"]), BenchmarkOrder(name: "emoji", runs: 10))
+  }
+
+  func testWhatCannotBeUsedIsRefusedInOneLine() async {
+    let wrong = [
+      ["--benchmark"], ["--benchmark", "../x"], ["--benchmark", ".hidden"], ["--benchmark", ""],
+      ["--benchmark", "x", "--runs", "0"], ["--benchmark", "x", "--runs", "1001"], ["--benchmark", "x", "--runs", "٣"],
+      ["--benchmark", "x", "--runs", "1.5"], ["--benchmark", "x", "--threads", "0"], ["--benchmark", "x", "--runs"],
+    ]
+    for arguments in wrong {
+      let text = await lineOfError { try BenchmarkOrder.read(["/app"] + arguments) }
+      XCTAssertTrue(text.contains("expected") && text.contains("got"), text)
+    }
+  }
+
+  func testDevicesOfLittleMemoryHoldOneStage() {
+    XCTAssertEqual(MemoryChoice.policy(physicalMemory: 3_900_000_000), .sequential)
+    XCTAssertEqual(MemoryChoice.policy(physicalMemory: 5_900_000_000), .keep)
+  }
+
+  func testLinesOfErrorsHaveNoLineBreaks() {
+    XCTAssertEqual(DiffusionError.line(of: DiffusionError("a\n b\r\nc")), "a  b c")
+  }
+}
