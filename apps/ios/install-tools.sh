@@ -14,8 +14,8 @@ refuse() {
 [ "$(uname -s) $(uname -m)" = "Linux x86_64" ] || refuse "Linux on x86-64, got $(uname -sm)" "install Swift 6 from Xcode"
 [ "$(id -u)" -eq 0 ] || refuse "root, got user $(id -un)" "run it as root, or put Swift 6 into $folder"
 if ! command -v debootstrap >/dev/null; then
-  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends debootstrap >/dev/null ||
-    refuse "debootstrap, got none" "apt-get install debootstrap"
+  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends debootstrap; } \
+    >/dev/null 2>&1 || refuse "debootstrap, got none" "apt-get install debootstrap"
 fi
 mirror="${DEBIAN_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
   grep -m 1 '/debian/*$' || true)}"

@@ -64,6 +64,42 @@ def export(model: Model, out: Path, images: bool = False, precision: str = "fp32
     return export_target(model, target, out, cases=(Case("a red apple, 3d", 7),), plan=plan).bundle.path
 
 
+def refused(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line that a program has refused its arguments with."""
+    assert done.returncode == 2, (done.returncode, done.stderr)
+    assert done.stdout == "" and done.stderr.count("\n") == 1 and "expected" in done.stderr
+    return done.stderr
+
+
+def cut(path: Path) -> None:
+    """Take the end off a file."""
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def flip(path: Path) -> None:
+    """Turn a bit in the middle of a file around."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def link(path: Path) -> None:
+    """Put a link to it in the place of a file."""
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to("elsewhere")
+
+
+DAMAGES = {
+    "cut": (cut, "bytes, got"),
+    "flipped": (flip, "SHA-256"),
+    "lost": (Path.unlink, "expected a file, got none"),
+    "linked": (link, "got a link"),
+}
+"""What happens to a file, and what every language says of it."""
+NEEDED = ("denoise.pte", "encode_text.pte", "decode_image.pte", "tokenizer.json")
+"""The files of a bundle that drawing needs."""
+
+
 @pytest.fixture(scope="session")
 def guided_model(tiny_model: Model) -> Model:
     """BERT's tokenizer and text encoder, classifier-free guidance, a solver with memory."""

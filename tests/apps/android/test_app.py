@@ -76,7 +76,9 @@ def test_a_changed_apk_is_not_verified(tmp_path: Path) -> None:
     make("apk")
     changed = tmp_path / "changed.apk"
     data = bytearray((SOURCE / "build" / "sample.apk").read_bytes())
-    data[data.index(b"dex\n") + 200] ^= 1
+    with zipfile.ZipFile(SOURCE / "build" / "sample.apk") as archive:
+        code = archive.getinfo("classes.dex")
+    data[code.header_offset + code.compress_size // 2] ^= 1
     changed.write_bytes(data)
     done = subprocess.run(["apksigner", "verify", "--min-sdk-version", "23", changed], capture_output=True)
     assert done.returncode != 0

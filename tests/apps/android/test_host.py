@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from export.latency.measure import Conditions, LatencyReport, RunnerLatency, StageLatency
+from export.latency.reading import parse_latency
 from tests.apps.android.conftest import Run
-from tests.apps.conftest import CopyOf, reference, reseal
+from tests.apps.conftest import CopyOf, flip, reference, refused, reseal
 
 STAGES = ("encode_text", "denoise", "decode_image")
 LOCALES = ("tr-TR", "de-DE", "ar-EG-u-nu-arab")
@@ -60,18 +59,6 @@ def test_no_locale_changes_a_number(locale: str, guided: Path, draw: Run, tmp_pa
     check(draw, guided, tmp_path / "a.rgb", expected, "--prompt", "I i İ", "--guidance", "2.5", java=java)
 
 
-def as_report(values: dict[str, Any]) -> LatencyReport:
-    """The JSON of a latency.json as the classes that write it; TypeError for another."""
-    runners = []
-    for entry in values["runners"]:
-        stages = tuple(
-            StageLatency(**{name: value for name, value in stage.items() if name != "spread_ms"})
-            for stage in entry["stages"]
-        )
-        runners.append(RunnerLatency(**{**entry, "stages": stages}))
-    return LatencyReport(Conditions(**values["conditions"]), tuple(runners))
-
-
 @pytest.mark.parametrize(("name", "memory"), [("guided", ()), ("distilled", ("--sequential",))])
 def test_times_are_a_latency_json(
     name: str, memory: tuple[str, ...], draw: Run, request: pytest.FixtureRequest
@@ -79,8 +66,7 @@ def test_times_are_a_latency_json(
     bundle = request.getfixturevalue(name)
     java = "-Duser.language=de -Duser.country=DE"
     done = draw("--bundle", bundle, "--prompt", "a cat", "--benchmark", 3, *memory, options=java)
-    values = json.loads(done.stdout)
-    report = as_report(values)
+    values, report = json.loads(done.stdout), parse_latency(done.stdout, "draw")
     assert json.loads(json.dumps(report.to_dict())) == values
     (runner,) = report.runners
     described = (runner.runner, runner.kind, runner.version, runner.threads)
@@ -90,10 +76,7 @@ def test_times_are_a_latency_json(
 
 
 def refusal(draw: Run, *arguments: object) -> str:
-    done = draw(*arguments)
-    assert done.returncode == 2, (done.returncode, done.stderr)
-    assert done.stdout == "" and done.stderr.count("\n") == 1 and "expected" in done.stderr
-    return done.stderr
+    return refused(draw(*arguments))
 
 
 @pytest.mark.parametrize(
@@ -170,9 +153,7 @@ def test_programs_of_another_stage_or_bundle(
 
 def test_a_damaged_bundle(guided: Path, copy_of: CopyOf, draw: Run) -> None:
     copy = copy_of(guided)
-    data = bytearray((copy / "denoise.pte").read_bytes())
-    data[len(data) // 2] ^= 1
-    (copy / "denoise.pte").write_bytes(data)
+    flip(copy / "denoise.pte")
     assert "denoise.pte: expected SHA-256" in refusal(draw, "--bundle", copy, "--prompt", "a cat")
 
 

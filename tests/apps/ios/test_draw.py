@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.apps.conftest import LOCALES, CopyOf, reference, reseal
+from export.latency.reading import parse_latency
+from tests.apps.conftest import DAMAGES, LOCALES, NEEDED, CopyOf, reference, refused, reseal
 from tests.apps.ios.conftest import SOURCE, Run
-from tests.apps.runner.test_drawing import STAGES, as_report
+from tests.apps.runner.test_drawing import STAGES
 
 
 def picture(path: Path, expected: np.ndarray) -> np.ndarray:
@@ -76,8 +77,7 @@ def test_no_language_changes_a_number(
 
 def test_times_are_a_latency_json(guided: Path, draw: Run) -> None:
     done = draw("--bundle", guided, "--prompt", "a cat", "--benchmark", "3")
-    values = json.loads(done.stdout)
-    report = as_report(values)
+    values, report = json.loads(done.stdout), parse_latency(done.stdout, "draw")
     assert json.loads(json.dumps(report.to_dict())) == values
     (runner,) = report.runners
     assert (runner.runner, runner.kind, runner.version, runner.threads) == ("executorch swift", "runtime", "1.5.1", 1)
@@ -88,10 +88,7 @@ def test_times_are_a_latency_json(guided: Path, draw: Run) -> None:
 
 def refusal(draw: Run, *arguments: object) -> str:
     """The one line that a command is refused with."""
-    done = draw(*arguments)
-    assert done.returncode == 2, (done.returncode, done.stderr)
-    assert done.stdout == "" and done.stderr.count("\n") == 1 and "expected" in done.stderr
-    return done.stderr
+    return refused(draw(*arguments))
 
 
 @pytest.mark.parametrize(
@@ -141,27 +138,8 @@ def test_guidance_and_negative_prompt_of_a_distilled_model(distilled: Path, draw
     assert "negative prompt" in refusal(draw, *arguments, "--negative", "a dog")
 
 
-def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-1000])
-
-
-def flip(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
-
-
-def link(path: Path) -> None:
-    path.rename(path.with_name("elsewhere"))
-    path.symlink_to("elsewhere")
-
-
-@pytest.mark.parametrize("name", ["denoise.pte", "encode_text.pte", "decode_image.pte", "tokenizer.json"])
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [(cut, "bytes, got"), (flip, "SHA-256"), (Path.unlink, "expected a file, got none"), (link, "got a link")],
-    ids=["cut", "flipped", "lost", "linked"],
-)
+@pytest.mark.parametrize("name", NEEDED)
+@pytest.mark.parametrize(("spoil", "message"), DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_file(
     name: str,
     spoil: Callable[[Path], None],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from PIL import Image
 
 from export.bundle import open_bundle
 from export.draw import bundle_artist
-from export.latency.measure import Conditions, LatencyReport, RunnerLatency, StageLatency
+from export.latency.reading import parse_latency
 from export.preview import read_preview
 from mobile_diffusion.drawing import draw
 from tests.apps.conftest import reference
@@ -71,23 +70,10 @@ def test_stages_in_turn_draw_the_same_and_hold_one_program(guided: Path, run: Ru
     assert all(event["resident_kb"] >= event["anonymous_kb"] + event["mapped_kb"] - 64 for event in events)
 
 
-def as_report(values: dict[str, Any]) -> LatencyReport:
-    """The JSON of a latency.json as the classes that write it; TypeError for another."""
-    runners = []
-    for entry in values["runners"]:
-        stages = tuple(
-            StageLatency(**{name: value for name, value in stage.items() if name != "spread_ms"})
-            for stage in entry["stages"]
-        )
-        runners.append(RunnerLatency(**{**entry, "stages": stages}))
-    return LatencyReport(Conditions(**values["conditions"]), tuple(runners))
-
-
 @pytest.mark.parametrize(("options", "counts"), [((), [2, 8, 1]), (("--benchmark", "3"), [3, 3, 3])])
 def test_times_are_a_latency_json(options: tuple[str, ...], counts: list[int], guided: Path, run: Run) -> None:
     done = run("--bundle", guided, "--prompt", "a cat", *options)
-    values = json.loads(done.stdout)
-    report = as_report(values)
+    values, report = json.loads(done.stdout), parse_latency(done.stdout, "runner")
     assert json.loads(json.dumps(report.to_dict())) == values
     (runner,) = report.runners
     assert (runner.kind, runner.version, runner.threads) == ("runtime", "1.5.1", 1)

@@ -8,15 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.apps.conftest import CopyOf, reseal
+from tests.apps.conftest import DAMAGES, NEEDED, CopyOf, refused, reseal
 from tests.apps.runner.conftest import Run
 
 
 def refusal(run: Run, *arguments: object) -> str:
-    done = run(*arguments)
-    assert done.returncode == 2, (done.returncode, done.stderr)
-    assert done.stdout == "" and done.stderr.count("\n") == 1 and "expected" in done.stderr
-    return done.stderr
+    return refused(run(*arguments))
 
 
 @pytest.mark.parametrize(
@@ -74,27 +71,8 @@ def test_guidance_and_negative_prompt_of_a_distilled_model(distilled: Path, run:
     assert "negative prompt" in refusal(run, *arguments, "--negative", "a dog")
 
 
-def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-1000])
-
-
-def flip(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
-
-
-def link(path: Path) -> None:
-    path.rename(path.with_name("elsewhere"))
-    path.symlink_to("elsewhere")
-
-
-@pytest.mark.parametrize("name", ["denoise.pte", "encode_text.pte", "decode_image.pte", "tokenizer.json"])
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [(cut, "bytes, got"), (flip, "SHA-256"), (Path.unlink, "expected a file, got none"), (link, "got a link")],
-    ids=["cut", "flipped", "lost", "linked"],
-)
+@pytest.mark.parametrize("name", NEEDED)
+@pytest.mark.parametrize(("spoil", "message"), DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_file(
     name: str, spoil: Callable[[Path], None], message: str, guided: Path, copy_of: CopyOf, run: Run, tmp_path: Path
 ) -> None:

@@ -67,7 +67,8 @@ public struct ShareLink<Label: View>: DrawnView {
 }
 
 extension ShareLink where Label == SwiftUI.Label {
-  public init(item: URL) { label = SwiftUI.Label("Share…", systemImage: "square.and.arrow.up") }
+  /// The words are the system's own, in its language: the app does not translate them.
+  public init(item: URL) { label = SwiftUI.Label(String("Share…"), systemImage: "square.and.arrow.up") }
 }
 
 extension ShareLink {
