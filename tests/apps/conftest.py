@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -100,6 +102,17 @@ NEEDED = ("denoise.pte", "encode_text.pte", "decode_image.pte", "tokenizer.json"
 """The files of a bundle that drawing needs."""
 
 
+def shared(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that the first process of the tests that wants it makes, for all of them."""
+    own = factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / name
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            make(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def guided_model(tiny_model: Model) -> Model:
     """BERT's tokenizer and text encoder, classifier-free guidance, a solver with memory."""
@@ -110,19 +123,19 @@ def guided_model(tiny_model: Model) -> Model:
 @pytest.fixture(scope="session")
 def guided(guided_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """That model in float32."""
-    return export(guided_model, tmp_path_factory.mktemp("guided") / "bundle")
+    return shared(tmp_path_factory, "guided", lambda out: export(guided_model, out))
 
 
 @pytest.fixture(scope="session")
 def half(guided_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """That model with weights in half precision."""
-    return export(guided_model, tmp_path_factory.mktemp("half") / "bundle", precision="fp16")
+    return shared(tmp_path_factory, "half", lambda out: export(guided_model, out, precision="fp16"))
 
 
 @pytest.fixture(scope="session")
 def int8(guided_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """That model in 8 bits."""
-    return export(guided_model, tmp_path_factory.mktemp("int8") / "bundle", precision="int8")
+    return shared(tmp_path_factory, "int8", lambda out: export(guided_model, out, precision="int8"))
 
 
 @pytest.fixture(scope="session")
@@ -135,7 +148,7 @@ def distilled(tmp_path_factory: pytest.TempPathFactory) -> Path:
         model = untrained_model(config, ClipTokenizer.from_folder(CLIP, config.text.max_tokens))
     for part in model.parts.values():
         part.requires_grad_(False)
-    return export(model, tmp_path_factory.mktemp("distilled") / "bundle", images=True)
+    return shared(tmp_path_factory, "distilled", lambda out: export(model, out, images=True))
 
 
 @pytest.fixture(scope="session")
