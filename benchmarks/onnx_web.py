@@ -29,7 +29,7 @@ from export.stages import Signature, TensorSpec, program_outputs
 from export.verify import depth_of, read_trajectories, update_of
 from mobile_diffusion.errors import ExportError
 
-PACKAGE = "onnxruntime-web"
+PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
 PACKAGES = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mobile-diffusion" / "web"
 SCRIPT = Path(__file__).with_suffix(".mjs")
 RESULTS = Path(__file__).parent / "results" / "onnx_web.json"
@@ -91,7 +91,8 @@ def why_not() -> str:
 def install() -> None:
     """Let npm fetch the package into the cache folder."""
     PACKAGES.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", PACKAGE], cwd=PACKAGES, check=True)
+    options = ("--no-audit", "--no-fund", "--ignore-scripts")
+    subprocess.run(["npm", "install", *options, f"{PACKAGE}@{VERSION}"], cwd=PACKAGES, check=True)
 
 
 def compare(path: Path, work: Path) -> dict[str, Any]:
