@@ -10,17 +10,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.distillation.grid import Levels
 from mobile_diffusion.distillation.networks import guided_velocity
 from mobile_diffusion.distillation.pair import DistillationPair
-from mobile_diffusion.distillation.settings import DistillationSettings
 from mobile_diffusion.distillation.targets import clean_from_output, ddim_step
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.schedule import add_noise
 from mobile_diffusion.schedule.levels import final_level, levels_at
 from mobile_diffusion.schedule.solvers import boundary_condition
-from mobile_diffusion.training.latents import TrainingInputs
 from mobile_diffusion.training.workers import WHOLE, Part
 
 HUBER = 0.001
@@ -35,17 +32,10 @@ def pseudo_huber(difference: Tensor) -> Tensor:
 class ConsistencyTask(DistillationPair):
     """The loop's task; the timesteps are those of a solver of `schedule.original_steps` steps."""
 
-    def __init__(
-        self,
-        settings: DistillationSettings,
-        teacher: Model,
-        initial: Model | None,
-        inputs: TrainingInputs,
-        weights: Tensor,
-    ) -> None:
-        if settings.guidance == "cfg":
+    def prepare(self) -> None:
+        """The levels of the solver's steps."""
+        if self.settings.guidance == "cfg":
             raise ConfigError("guidance: expected 'fixed' or 'embedded' for objective 'consistency', got 'cfg'")
-        super().__init__(settings, teacher, initial, inputs, weights)
         schedule = self.model.config.schedule
         stride = schedule.train_steps // schedule.original_steps
         times = [stride * (index + 1) - 1 for index in range(schedule.original_steps)]  # least noise first

@@ -37,6 +37,11 @@ class DistillationPair:
         self.own_scale = teacher.config.schedule.guidance
         self.device = next(self.module.parameters()).device
         self.null = inputs.contexts[:1].float().to(self.device)
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Find the noise levels of the objective; ConfigError for settings that it does not have."""
+        raise NotImplementedError
 
     def pictures(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Chosen pictures int64 (B,), their latents (B, C, h, w), and noise for them."""

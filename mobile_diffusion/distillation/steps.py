@@ -8,11 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.distillation.grid import Levels, step_pairs
 from mobile_diffusion.distillation.networks import guided_velocity
 from mobile_diffusion.distillation.pair import DistillationPair
-from mobile_diffusion.distillation.settings import DistillationSettings
 from mobile_diffusion.distillation.targets import (
     clean_from_output,
     clean_loss,
@@ -22,7 +20,6 @@ from mobile_diffusion.distillation.targets import (
     two_steps,
 )
 from mobile_diffusion.schedule import add_noise, velocity
-from mobile_diffusion.training.latents import TrainingInputs
 from mobile_diffusion.training.workers import WHOLE, Part
 
 
@@ -44,16 +41,9 @@ class Batch:
 class StepTask(DistillationPair):
     """The loop's task: where the teacher takes two steps, the student takes one."""
 
-    def __init__(
-        self,
-        settings: DistillationSettings,
-        teacher: Model,
-        initial: Model | None,
-        inputs: TrainingInputs,
-        weights: Tensor,
-    ) -> None:
-        super().__init__(settings, teacher, initial, inputs, weights)
-        pairs = step_pairs(self.model.config.schedule, settings.student_steps)
+    def prepare(self) -> None:
+        """The levels of the student's steps and of the two that replace each."""
+        pairs = step_pairs(self.model.config.schedule, self.settings.student_steps)
         self.times, self.middle_times = pairs.times.to(self.device), pairs.middle_times.to(self.device)
         self.levels = (pairs.start.to(self.device), pairs.middle.to(self.device), pairs.end.to(self.device))
 

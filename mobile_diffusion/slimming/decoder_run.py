@@ -15,7 +15,6 @@ from mobile_diffusion.slimming.latents import prepare_latents
 from mobile_diffusion.slimming.settings import DecoderSettings
 from mobile_diffusion.training import workers
 from mobile_diffusion.training.checkpoints import chosen_samples, open_placed
-from mobile_diffusion.training.latents import encode_captions
 from mobile_diffusion.training.loop import average_in, train
 
 
@@ -28,10 +27,9 @@ def slim_decoder(settings: DecoderSettings, data: Path, model: Path, run: Path, 
     full = opened.autoencoder
     assert isinstance(full, Autoencoder)  # open_placed
     samples = chosen_samples(settings, data)
-    texts = ["", *(captions(sample)[0] for sample in samples)]
-    contexts = encode_captions(opened.tokenizer, opened.text_encoder, texts)
+    texts = [captions(sample)[0] for sample in samples]
     count, batch = settings.latents + settings.held_out, settings.sampling_batch
-    latents = prepare_latents(opened, contexts, count, batch, settings.loop.seed, run)
+    latents = prepare_latents(opened, texts, count, batch, settings.loop.seed, run)
     task = DecoderTask(settings, full, latents[: settings.latents], latents[settings.latents :])
     state = train(task, run)
     average_in(state)

@@ -7,6 +7,7 @@ the network loses without it, divided by the time it takes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -94,6 +95,6 @@ def _repeated(
 
 
 def _finite(value: float) -> float:
-    if not -1e30 < value < 1e30:
+    if not math.isfinite(value):
         raise ConfigError(f"quality: expected a finite number, got {value}; train the network robustly first")
     return value

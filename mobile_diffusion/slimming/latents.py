@@ -5,6 +5,7 @@ A slim decoder is trained on them and not on encoded photographs, because they a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.sampler import advance, combine_guidance
 from mobile_diffusion.schedule import step_table
 from mobile_diffusion.training import workers
+from mobile_diffusion.training.latents import encode_captions
 
 CACHE = "latents.safetensors"
 
@@ -47,14 +49,11 @@ def sample_latents(model: Model, contexts: Tensor, null: Tensor, generator: torc
     return latents.cpu()
 
 
-def prepare_latents(model: Model, contexts: Tensor, count: int, batch: int, seed: int, run: Path) -> Tensor:
-    """Latents float32 (count, C, h, w) of contexts (N, L, D) in turn, or those of an earlier start of the same run.
-
-    Row 0 of the contexts is the null condition.
-    """
+def prepare_latents(model: Model, texts: Sequence[str], count: int, batch: int, seed: int, run: Path) -> Tensor:
+    """Latents float32 (count, C, h, w) of texts in turn, or those of an earlier start of the same run."""
     cache = run / CACHE
     if not cache.exists() and workers.is_first():
-        parts = []
+        contexts, parts = encode_captions(model.tokenizer, model.text_encoder, ["", *texts]), []
         for start in track(range(0, count, batch), "latents"):
             rows = 1 + torch.arange(start, min(start + batch, count)) % (len(contexts) - 1)
             generator = torch.Generator().manual_seed((seed << 32) + start)

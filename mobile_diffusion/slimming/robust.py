@@ -40,7 +40,7 @@ class RobustTask(UNetTask):
 
     def __init__(self, settings: RobustSettings, model: Model, inputs: TrainingInputs, weights: Tensor) -> None:
         super().__init__(settings.training, model, inputs, weights)
-        self.robust = settings
+        self.settings = self.robust = settings
         self.names = skippable(self.module)
 
     def loss(self, step: int, generator: torch.Generator, part: Part = WHOLE) -> Tensor:

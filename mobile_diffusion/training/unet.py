@@ -56,7 +56,8 @@ class UNetTask:
     """The loop's task: predict v (or epsilon) of noised latents from noise level and caption."""
 
     def __init__(self, settings: UNetSettings, model: Model, inputs: TrainingInputs, weights: Tensor) -> None:
-        self.settings, self.loop, self.model, self.inputs = settings, settings.loop, model, inputs
+        self.settings: object = settings
+        self.training, self.loop, self.model, self.inputs = settings, settings.loop, model, inputs
         self.module = model.unet.train()
         self.weights = weights
         alphas, sigmas = alphas_sigmas(settings.schedule)
@@ -64,11 +65,11 @@ class UNetTask:
 
     def loss(self, step: int, generator: torch.Generator, part: Part = WHOLE) -> Tensor:
         """Mean squared error of the prediction (Salimans and Ho 2022 for v; Ho et al. 2020 for epsilon)."""
-        count, schedule = self.loop.batch, self.settings.schedule
+        count, schedule = self.loop.batch, self.training.schedule
         chosen = torch.multinomial(self.weights, count, replacement=True, generator=generator)
-        timesteps = stratified_timesteps(count, schedule.train_steps, self.settings.timestep_power, generator)
+        timesteps = stratified_timesteps(count, schedule.train_steps, self.training.timestep_power, generator)
         noise = torch.randn(count, *self.inputs.latents.shape[1:], generator=generator)
-        shares = (self.settings.label_share, self.settings.condition_dropout)
+        shares = (self.training.label_share, self.training.condition_dropout)
         rows = choose_captions(self.inputs, chosen, *shares, generator)
         chosen, timesteps, noise, rows = (part.of(drawn) for drawn in (chosen, timesteps, noise, rows))
         alpha, sigma = (table[timesteps][:, None, None, None] for table in (self.alphas, self.sigmas))
@@ -83,7 +84,7 @@ class UNetTask:
 
     def sheet(self, path: Path) -> None:
         """The settings' prompts, drawn in the schedule's steps."""
-        draw_sheet(self.model, self.settings.prompts, path)
+        draw_sheet(self.model, self.training.prompts, path)
 
 
 def draw_sheet(model: Model, prompts: Sequence[str], path: Path) -> None:

@@ -112,7 +112,7 @@ def test_an_embedded_scale_begins_without_effect(teacher: Model) -> None:
     assert student.config.schedule.guidance_kind == "distilled" and student.config.schedule.steps == 4
 
 
-def test_students_that_do_not_fit(teacher: Model) -> None:
+def test_students_that_do_not_fit(teacher: Model, inputs: TrainingInputs) -> None:
     schedule = teacher.config.schedule
     for name, value in (("prediction", "epsilon"), ("beta_schedule", "linear"), ("train_steps", 500)):
         other = dataclasses.replace(schedule, **{name: value})  # type: ignore[arg-type]
@@ -123,7 +123,8 @@ def test_students_that_do_not_fit(teacher: Model) -> None:
             with pytest.raises(ConfigError, match="teacher: expected prediction 'v', got 'epsilon'"):
                 student_of(initial, None, SETTINGS)
     with pytest.raises(ConfigError, match="'fixed' or 'embedded' for objective 'consistency'"):
-        ConsistencyTask(dataclasses.replace(SETTINGS, objective="consistency"), teacher, None, None, None)  # type: ignore[arg-type]
+        settings = dataclasses.replace(SETTINGS, objective="consistency")
+        ConsistencyTask(settings, teacher, None, inputs, torch.ones(6))
 
 
 @pytest.mark.parametrize(

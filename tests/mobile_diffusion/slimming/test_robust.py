@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from mobile_diffusion.checkpoint import Model, open_checkpoint, save_checkpoint
-from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.errors import ConfigError, TrainingError
 from mobile_diffusion.pipeline import Pipeline
 from mobile_diffusion.slimming.evolving import LOG, evolve_checkpoint
 from mobile_diffusion.slimming.robust import RobustSettings, RobustTask
@@ -68,6 +68,9 @@ def test_blocks_are_left_out_as_often_as_asked(settings: RobustSettings, tiny_mo
 
 def test_a_run_and_its_evolution(settings: RobustSettings, folder: Path, tiny_model: Model) -> None:
     train_robust(settings, folder, folder / "full", folder / "run", folder / "robust")
+    again = dataclasses.replace(settings, skip=0.4)
+    with pytest.raises(TrainingError, match="expected the settings of this run, got others"):
+        train_robust(again, folder, folder / "full", folder / "run", folder / "again")
     trained = open_checkpoint(folder / "robust")
     changed = [
         name
