@@ -16,7 +16,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from mobile_diffusion.config import ModelConfig, TinyAutoencoderConfig
+from mobile_diffusion.autoencoder_config import TinyAutoencoderConfig
+from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.inspection import StageCost, stage_costs
 from mobile_diffusion.presets import preset
 

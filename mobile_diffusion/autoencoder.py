@@ -10,8 +10,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mobile_diffusion.autoencoder_config import AutoencoderConfig, TinyAutoencoderConfig
 from mobile_diffusion.blocks import Downsample, ResnetBlock, Upsample, attention
-from mobile_diffusion.config import AutoencoderConfig, TinyAutoencoderConfig
 from mobile_diffusion.tiny_autoencoder import TinyAutoencoder
 
 EPSILON = 1e-6

@@ -10,19 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mobile_diffusion.errors import ConfigError
-
-
-def _require(condition: bool, owner: object, name: str, rule: str) -> None:
-    """Raise `ConfigError` naming class, field, value and rule unless `condition` holds."""
-    if not condition:
-        value = getattr(owner, name)
-        raise ConfigError(f"{type(owner).__name__}.{name} is {value!r}; expected {rule}")
-
-
-def _require_positive(owner: object, *names: str) -> None:
-    for name in names:
-        _require(getattr(owner, name) > 0, owner, name, "a positive number")
+from mobile_diffusion.autoencoder_config import AutoencoderConfig, TinyAutoencoderConfig
+from mobile_diffusion.field_rules import require, require_positive
 
 
 @dataclass(frozen=True)
@@ -39,9 +28,9 @@ class Stage:
     """Attention heads of its transformers; None for the network's `heads`."""
 
     def __post_init__(self) -> None:
-        _require_positive(self, "channels", "resnets")
-        _require(self.transformers >= 0, self, "transformers", "zero or more")
-        _require(self.heads is None or self.heads > 0, self, "heads", "a positive number, or none")
+        require_positive(self, "channels", "resnets")
+        require(self.transformers >= 0, self, "transformers", "zero or more")
+        require(self.heads is None or self.heads > 0, self, "heads", "a positive number, or none")
 
     def transformers_after(self, resnet: int) -> int:
         """Number of transformers that follow ResNet block `resnet` of this stage."""
@@ -72,17 +61,17 @@ class UNetConfig:
     """Width of the embedding of the guidance scale (latent consistency models); 0 for a network without."""
 
     def __post_init__(self) -> None:
-        _require_positive(self, "context_width", "in_channels", "out_channels", "heads", "groups")
-        _require(len(self.down) > 0 and len(self.down) == len(self.up), self, "up", "as many stages as `down`")
+        require_positive(self, "context_width", "in_channels", "out_channels", "heads", "groups")
+        require(len(self.down) > 0 and len(self.down) == len(self.up), self, "up", "as many stages as `down`")
         for stage in (*self.down, *self.up, *([self.mid] if self.mid else [])):
             divisor = f"a divisor of {stage.channels} channels"
-            _require(stage.channels % self.groups == 0, self, "groups", divisor)
-            _require(stage.channels % self.heads_of(stage) == 0, self, "heads", divisor)
+            require(stage.channels % self.groups == 0, self, "groups", divisor)
+            require(stage.channels % self.heads_of(stage) == 0, self, "heads", divisor)
         even = self.guidance_width >= 0 and self.guidance_width % 2 == 0
-        _require(even, self, "guidance_width", "an even number, or 0")
+        require(even, self, "guidance_width", "an even number, or 0")
         for down, up in zip(self.down, reversed(self.up), strict=True):
             fits = up.channels == down.channels and up.resnets == down.resnets + 1
-            _require(fits, self, "up", "each stage the channels of its twin in `down` and one ResNet block more")
+            require(fits, self, "up", "each stage the channels of its twin in `down` and one ResNet block more")
 
     def heads_of(self, stage: Stage) -> int:
         """Attention heads of a stage's transformers."""
@@ -97,74 +86,6 @@ class UNetConfig:
     def downscale(self) -> int:
         """Factor between the resolution of the latents and that of the innermost stage."""
         return int(2 ** (len(self.down) - 1))
-
-
-@dataclass(frozen=True)
-class AutoencoderConfig:
-    """The KL autoencoder of latent diffusion (Rombach et al. 2022), in diffusers' layout."""
-
-    channels: tuple[int, ...]
-    """Channels per resolution level; each level but the last halves the side."""
-    latent_channels: int = 4
-    resnets: int = 2
-    """ResNet blocks a level of the encoder; the decoder has one more."""
-    groups: int = 32
-    scaling_factor: float = 0.18215
-    """Latents are multiplied by it, so that their standard deviation is about one."""
-    decoder_channels: tuple[int, ...] = ()
-    """Channels of a slimmed decoder, level by level as `channels`; () for the same as the encoder's."""
-    decoder_groups: int = 0
-    """Groups of a slimmed decoder's norms; 0 for the same as the encoder's."""
-    kind: Literal["kl"] = "kl"
-
-    def __post_init__(self) -> None:
-        _require(self.kind == "kl", self, "kind", "'kl'")
-        _require(len(self.channels) > 0, self, "channels", "at least one level")
-        _require_positive(self, "latent_channels", "resnets", "groups", "scaling_factor")
-        _require(self.decoder_groups >= 0, self, "decoder_groups", "a positive number, or 0")
-        same = len(self.of_decoder[0]) == len(self.channels)
-        _require(same, self, "decoder_channels", f"{len(self.channels)} levels, or none")
-        for (levels, groups), name in (((self.channels, self.groups), "groups"), (self.of_decoder, "decoder_groups")):
-            for channels in levels:
-                _require(channels % groups == 0, self, name, f"a divisor of {channels} channels")
-
-    @property
-    def of_decoder(self) -> tuple[tuple[int, ...], int]:
-        """The decoder's own channels and groups."""
-        return self.decoder_channels or self.channels, self.decoder_groups or self.groups
-
-    @property
-    def factor(self) -> int:
-        """Pixels a latent, along one side."""
-        return int(2 ** (len(self.channels) - 1))
-
-
-@dataclass(frozen=True)
-class TinyAutoencoderConfig:
-    """A tiny autoencoder (TAESD), in diffusers' layout: its latents are those that the U-Net sees."""
-
-    channels: int = 64
-    latent_channels: int = 4
-    encoder_blocks: tuple[int, ...] = (1, 3, 3, 3)
-    """Residual blocks per resolution level; each level but the first halves the side."""
-    decoder_blocks: tuple[int, ...] = (3, 3, 3, 1)
-    """Residual blocks per resolution level; each level but the last doubles the side."""
-    scaling_factor: float = 1.0
-    kind: Literal["tiny"] = "tiny"
-
-    def __post_init__(self) -> None:
-        _require(self.kind == "tiny", self, "kind", "'tiny'")
-        _require_positive(self, "channels", "latent_channels", "scaling_factor")
-        for name in ("encoder_blocks", "decoder_blocks"):
-            blocks = getattr(self, name)
-            _require(len(blocks) > 0 and min(blocks) > 0, self, name, "a positive number a level")
-        same = len(self.encoder_blocks) == len(self.decoder_blocks)
-        _require(same, self, "decoder_blocks", f"{len(self.encoder_blocks)} levels, as the encoder")
-
-    @property
-    def factor(self) -> int:
-        """Pixels a latent, along one side."""
-        return int(2 ** (len(self.decoder_blocks) - 1))
 
 
 @dataclass(frozen=True)
@@ -184,9 +105,9 @@ class BertConfig:
     kind: Literal["bert"] = "bert"
 
     def __post_init__(self) -> None:
-        _require(self.kind == "bert", self, "kind", "'bert'")
-        _require(self.width % self.heads == 0, self, "heads", f"a divisor of the width {self.width}")
-        _require(2 < self.max_tokens <= self.positions, self, "max_tokens", f"3 to {self.positions}")
+        require(self.kind == "bert", self, "kind", "'bert'")
+        require(self.width % self.heads == 0, self, "heads", f"a divisor of the width {self.width}")
+        require(2 < self.max_tokens <= self.positions, self, "max_tokens", f"3 to {self.positions}")
 
     @property
     def uses_mask(self) -> bool:
@@ -210,10 +131,10 @@ class ClipTextConfig:
     kind: Literal["clip"] = "clip"
 
     def __post_init__(self) -> None:
-        _require(self.kind == "clip", self, "kind", "'clip'")
-        _require(self.activation in ("quick_gelu", "gelu"), self, "activation", "'quick_gelu' or 'gelu'")
-        _require(self.width % self.heads == 0, self, "heads", f"a divisor of the width {self.width}")
-        _require(2 < self.max_tokens <= self.positions, self, "max_tokens", f"3 to {self.positions}")
+        require(self.kind == "clip", self, "kind", "'clip'")
+        require(self.activation in ("quick_gelu", "gelu"), self, "activation", "'quick_gelu' or 'gelu'")
+        require(self.width % self.heads == 0, self, "heads", f"a divisor of the width {self.width}")
+        require(2 < self.max_tokens <= self.positions, self, "max_tokens", f"3 to {self.positions}")
 
     @property
     def uses_mask(self) -> bool:
@@ -260,18 +181,18 @@ class ScheduleConfig:
     """"cfg": two evaluations a step; "distilled": one, with the scale in the weights or in their embedding."""
 
     def __post_init__(self) -> None:
-        _require(self.beta_schedule in BETA_SCHEDULES, self, "beta_schedule", f"one of {BETA_SCHEDULES}")
-        _require(self.prediction in PREDICTIONS, self, "prediction", f"one of {PREDICTIONS}")
-        _require(self.spacing in SPACINGS, self, "spacing", f"one of {SPACINGS}")
-        _require(self.solver in SOLVERS, self, "solver", f"one of {SOLVERS}")
-        _require(self.final in FINALS, self, "final", f"one of {FINALS}")
-        _require(self.guidance_kind in GUIDANCE_KINDS, self, "guidance_kind", f"one of {GUIDANCE_KINDS}")
-        _require(self.train_steps > 0, self, "train_steps", "a positive number")
-        _require(1 <= self.steps <= self.train_steps, self, "steps", f"1 to {self.train_steps}")
-        _require(0 <= self.offset < self.train_steps, self, "offset", f"0 to {self.train_steps - 1}")
-        _require(1 <= self.original_steps <= self.train_steps, self, "original_steps", f"1 to {self.train_steps}")
-        _require(0 < self.beta_start < self.beta_end < 1, self, "beta_end", "0 < beta_start < beta_end < 1")
-        _require(0 <= self.guidance <= 30, self, "guidance", "0 to 30")
+        require(self.beta_schedule in BETA_SCHEDULES, self, "beta_schedule", f"one of {BETA_SCHEDULES}")
+        require(self.prediction in PREDICTIONS, self, "prediction", f"one of {PREDICTIONS}")
+        require(self.spacing in SPACINGS, self, "spacing", f"one of {SPACINGS}")
+        require(self.solver in SOLVERS, self, "solver", f"one of {SOLVERS}")
+        require(self.final in FINALS, self, "final", f"one of {FINALS}")
+        require(self.guidance_kind in GUIDANCE_KINDS, self, "guidance_kind", f"one of {GUIDANCE_KINDS}")
+        require(self.train_steps > 0, self, "train_steps", "a positive number")
+        require(1 <= self.steps <= self.train_steps, self, "steps", f"1 to {self.train_steps}")
+        require(0 <= self.offset < self.train_steps, self, "offset", f"0 to {self.train_steps - 1}")
+        require(1 <= self.original_steps <= self.train_steps, self, "original_steps", f"1 to {self.train_steps}")
+        require(0 < self.beta_start < self.beta_end < 1, self, "beta_end", "0 < beta_start < beta_end < 1")
+        require(0 <= self.guidance <= 30, self, "guidance", "0 to 30")
 
 
 @dataclass(frozen=True)
@@ -291,16 +212,16 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         kinds = ("wordpiece", "clip-bpe")
-        _require(self.tokenizer in kinds, self, "tokenizer", f"one of {kinds}")
+        require(self.tokenizer in kinds, self, "tokenizer", f"one of {kinds}")
         unit = self.autoencoder.factor * self.unet.downscale
         for name in ("height", "width"):
             size = getattr(self, name)
-            _require(size > 0 and size % unit == 0, self, name, f"a positive multiple of {unit}")
+            require(size > 0 and size % unit == 0, self, name, f"a positive multiple of {unit}")
         same = self.unet.in_channels == self.unet.out_channels == self.autoencoder.latent_channels
-        _require(same, self, "unet", f"{self.autoencoder.latent_channels} channels in and out, as the latents")
-        _require(self.unet.context_width == self.text.width, self, "unet", f"context_width {self.text.width}")
+        require(same, self, "unet", f"{self.autoencoder.latent_channels} channels in and out, as the latents")
+        require(self.unet.context_width == self.text.width, self, "unet", f"context_width {self.text.width}")
         embedded = self.unet.guidance_width == 0 or self.schedule.guidance_kind == "distilled"
-        _require(embedded, self, "schedule", "guidance_kind 'distilled', as the U-Net embeds the scale")
+        require(embedded, self, "schedule", "guidance_kind 'distilled', as the U-Net embeds the scale")
 
     @property
     def latent_shape(self) -> tuple[int, int, int, int]:

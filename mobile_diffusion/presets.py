@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 
+from mobile_diffusion.autoencoder_config import AutoencoderConfig, TinyAutoencoderConfig
 from mobile_diffusion.config import (
-    AutoencoderConfig,
     BertConfig,
     ClipTextConfig,
     ModelConfig,
     ScheduleConfig,
     Stage,
-    TinyAutoencoderConfig,
     UNetConfig,
 )
 from mobile_diffusion.errors import ConfigError
@@ -89,6 +88,13 @@ EMOJI_UNET = UNetConfig(
     heads=4,
     groups=16,
 )
+EMOJI_WIDE_UNET = dataclasses.replace(
+    EMOJI_UNET,
+    down=(Stage(96, 2, 0), Stage(192, 2, 2), Stage(320, 2, 2)),
+    mid=Stage(320, 2, 2),
+    up=(Stage(320, 3, 3), Stage(192, 3, 3), Stage(96, 3, 2)),
+)
+"""The teacher that an evolution begins with."""
 EMOJI_AUTOENCODER = AutoencoderConfig(
     channels=(16, 32, 64, 128), latent_channels=8, resnets=1, groups=8, scaling_factor=1.0
 )
@@ -142,6 +148,7 @@ PRESETS: dict[str, ModelConfig] = {
         schedule=EMOJI_SCHEDULE,
     ),
 }
+PRESETS["emoji-wide"] = dataclasses.replace(PRESETS["emoji"], name="emoji-wide", unet=EMOJI_WIDE_UNET)
 
 
 def preset(name: str) -> ModelConfig:

@@ -9,7 +9,8 @@ Which block of the full network a block of the slim one takes (`origins`):
 - on the way down and in the middle: the first ResNet blocks and the first transformers (BK-SDM, section 4);
 - on the way up: evenly spread with the first and the last always among them, because the first takes the previous
   stage's output and the last takes the skip of the next resolution, so that every convolution keeps its inputs;
-- more blocks than the full network has (SnapFusion's 3 -> 6 transformers): each is repeated in place.
+- more blocks than the full network has (SnapFusion's 3 -> 6 transformers): each is repeated in place, but the first
+  and the last ResNet block on the way up, whose inputs no other has.
 """
 
 from __future__ import annotations
@@ -170,10 +171,16 @@ def _merge(stage: Stage, counts: Stage) -> Stage:
 
 
 def _stage_origins(full: Stage, slim: Stage, name: str, source: str, spread: bool) -> Iterator[tuple[str, str]]:
-    counts = (("resnets", full.resnets, slim.resnets), ("attentions", full.transformers, slim.transformers))
-    for kind, have, want in counts:
-        for index, taken in enumerate(chosen(have, want, spread)):
+    resnets = (_between if spread and slim.resnets > full.resnets > 2 else chosen)(full.resnets, slim.resnets, spread)
+    kinds = {"resnets": resnets, "attentions": chosen(full.transformers, slim.transformers, spread)}
+    for kind, blocks in kinds.items():
+        for index, taken in enumerate(blocks):
             yield f"{name}.{kind}.{index}", f"{source}.{kind}.{taken}"
+
+
+def _between(have: int, want: int, spread: bool) -> list[int]:
+    """As `chosen` for more blocks than there are, where only those between the first and the last can be repeated."""
+    return [0, *(1 + index for index in chosen(have - 2, want - 2, spread)), have - 1]
 
 
 def _block_of(tensor: str) -> str:

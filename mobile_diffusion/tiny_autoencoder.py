@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mobile_diffusion.config import TinyAutoencoderConfig
+from mobile_diffusion.autoencoder_config import TinyAutoencoderConfig
 
 MAGNITUDE = 3.0
 """The decoder squashes latents softly into +-3."""

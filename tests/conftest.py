@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.checkpoint import Model, untrained_model
-from mobile_diffusion.config import AutoencoderConfig, BertConfig, ModelConfig, ScheduleConfig, Stage, UNetConfig
+from mobile_diffusion.config import BertConfig, ModelConfig, ScheduleConfig, Stage, UNetConfig
 from mobile_diffusion.tokenizer import WordPieceTokenizer
 
 TOKENIZER = Path(__file__).parents[1] / "assets" / "emoji" / "tokenizer.json"

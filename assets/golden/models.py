@@ -14,8 +14,8 @@ from torch import nn
 
 from export.preview import Preview
 from export.stages import ExportStage, build_stages
+from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.config import (
-    AutoencoderConfig,
     BertConfig,
     ClipTextConfig,
     ModelConfig,

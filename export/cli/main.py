@@ -18,6 +18,7 @@ from export.cli.demo import demo
 from export.cli.evaluate import evaluate
 from export.cli.export import android, ios
 from export.cli.generate import generate
+from export.cli.stages import stages
 from export.cli.verify import verify
 from mobile_diffusion.cli.inspect import inspect
 from mobile_diffusion.cli.slim import slim
@@ -36,7 +37,7 @@ def build_app() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    commands: tuple[Callable[..., None], ...] = (generate, inspect, slim, demo, bench, verify, evaluate)
+    commands: tuple[Callable[..., None], ...] = (generate, inspect, slim, demo, bench, verify, evaluate, stages)
     for command in commands:
         app.command()(command)
     app.add_typer(_exports(), name="export")

@@ -17,6 +17,7 @@ app = typer.Typer(help="Train a model.", no_args_is_help=True)
 
 Settings = Annotated[Path, typer.Argument(help="TOML file of the run.")]
 Data = Annotated[Path, typer.Option(help="Data set made by `mobile-diffusion data fetch`.")]
+Pictures = Annotated[Path, typer.Option(help="Data set of `mobile-diffusion data fetch`, or shards of `train shards`.")]
 Run = Annotated[Path, typer.Option(help="Folder of the run: state, loss curve, sample sheets. Resumed if it exists.")]
 WEIGHTS = Path("data/weights")
 Threads = Annotated[int, typer.Option(help="CPU threads; 0 leaves the choice to torch.", min=0)]
@@ -24,7 +25,7 @@ Threads = Annotated[int, typer.Option(help="CPU threads; 0 leaves the choice to 
 
 @app.callback()
 def _group() -> None:
-    """Train a model.  Started by torchrun, several processes share every batch."""
+    """Train a model.  Started by torchrun, several processes share every batch; docs/scale.md says how."""
     level = logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING
     logging.basicConfig(level=level, format="%(message)s", handlers=[RichHandler(show_path=False)])
     if "WORLD_SIZE" in os.environ:  # torch is slow to import
@@ -64,7 +65,7 @@ def autoencoder(
 def unet(
     settings: Settings,
     run: Run = Path("runs/unet"),
-    data: Data = Path("data/emoji"),
+    data: Pictures = Path("data/emoji"),
     autoencoder: Annotated[Path, typer.Option(help="Run that trained the autoencoder.")] = Path("runs/autoencoder"),
     text: Annotated[Path, typer.Option(help="Folder of text encoder and tokenizer.")] = Path("assets/emoji"),
     out: Annotated[Path | None, typer.Option(help="Checkpoint to write at the end.")] = None,
@@ -86,20 +87,20 @@ def unet(
 @app.command()
 def distil(
     settings: Settings,
-    teacher: Annotated[Path, typer.Option(help="Checkpoint of the teacher, which predicts v.")] = Path("assets/emoji"),
+    teacher: Annotated[Path, typer.Option(help="Checkpoint of the teacher, of v.")] = Path("runs/emoji-wide"),
     student: Annotated[
         Path | None, typer.Option(help="Checkpoint with the student's first weights; the teacher's by default.")
     ] = None,
     run: Run = Path("runs/student"),
     out: Annotated[Path, typer.Option(help="Checkpoint to write at the end.")] = Path("runs/student/checkpoint"),
-    data: Data = Path("data/emoji"),
+    data: Pictures = Path("data/emoji"),
     threads: Threads = 0,
 ) -> None:
     """Distil a teacher into a student of half its steps, or of one evaluation a step. Goes on where it stopped.
 
     Example:
 
-        mobile-diffusion train distil assets/emoji/training/student-16.toml --run runs/student-16 --out runs/emoji-16
+        mobile-diffusion train distil assets/emoji/training/student-8.toml --teacher runs/emoji-16 --out runs/emoji-8
     """
     from mobile_diffusion.distillation.runs import distil as work
     from mobile_diffusion.distillation.settings import DistillationSettings
@@ -113,7 +114,7 @@ def distil(
 @app.command()
 def decoder(
     settings: Settings,
-    model: Annotated[Path, typer.Option(help="Checkpoint whose decoder is slimmed.")] = Path("assets/emoji"),
+    model: Annotated[Path, typer.Option(help="Checkpoint whose decoder is slimmed.")] = Path("runs/emoji-8"),
     run: Run = Path("runs/decoder"),
     out: Annotated[Path, typer.Option(help="Checkpoint to write at the end.")] = Path("runs/decoder/checkpoint"),
     data: Data = Path("data/emoji"),
@@ -121,7 +122,7 @@ def decoder(
 ) -> None:
     """Slim the decoder: fewer channels, trained to draw the full one's pictures. Goes on where it stopped. Example:
 
-    mobile-diffusion train decoder assets/emoji/training/decoder.toml --run runs/decoder --out runs/emoji-slim
+    mobile-diffusion train decoder assets/emoji/training/decoder.toml --model runs/emoji-8 --out runs/emoji-phone
     """
     from mobile_diffusion.slimming.decoder_run import slim_decoder
     from mobile_diffusion.slimming.settings import DecoderSettings
@@ -135,10 +136,10 @@ def decoder(
 @app.command()
 def robust(
     settings: Settings,
-    model: Annotated[Path, typer.Option(help="Checkpoint to train on.")] = Path("assets/emoji"),
+    model: Annotated[Path, typer.Option(help="Checkpoint to train on.")] = Path("runs/emoji"),
     run: Run = Path("runs/robust"),
     out: Annotated[Path, typer.Option(help="Checkpoint to write at the end.")] = Path("runs/robust/checkpoint"),
-    data: Data = Path("data/emoji"),
+    data: Pictures = Path("data/emoji"),
     threads: Threads = 0,
 ) -> None:
     """Train a checkpoint's U-Net on with blocks left out at random; with `skip = 0.0`, as it is. Example:
@@ -155,11 +156,29 @@ def robust(
 
 
 @app.command()
+def grow(
+    model: Annotated[Path, typer.Argument(help="Checkpoint folder.")],
+    preset: Annotated[str, typer.Option(help="Whose numbers of blocks the U-Net is to have.")],
+    out: Annotated[Path, typer.Option(help="Checkpoint to write.")],
+    average: Annotated[Path | None, typer.Option(help="Run whose averaged weights to take.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the new blocks' weights.")] = 0,
+) -> None:
+    """Add blocks to a U-Net, each the identity until it is trained: a teacher that is wide enough. Example:
+
+    mobile-diffusion train grow runs/emoji --preset emoji-wide --out runs/emoji-wide
+    """
+    from mobile_diffusion.slimming.growing import grow_checkpoint
+
+    before, after = grow_checkpoint(model, preset, out, average, seed)
+    typer.echo(f"{out} written: {before / 1e6:.1f} M -> {after / 1e6:.1f} M parameters; it draws as before")
+
+
+@app.command()
 def evolve(
     settings: Settings,
     table: Annotated[Path, typer.Option(help="Latency table, of `mobile-diffusion export blocks`.")],
     target_ms: Annotated[float, typer.Option(help="Milliseconds that one evaluation may take.", min=0.001)],
-    model: Annotated[Path, typer.Option(help="Checkpoint that was trained robustly.")] = Path("runs/emoji-robust"),
+    model: Annotated[Path, typer.Option(help="Checkpoint that was trained robustly.")] = Path("runs/emoji-wide"),
     run: Run = Path("runs/evolution"),
     out: Annotated[Path, typer.Option(help="Checkpoint to write.")] = Path("runs/evolution/checkpoint"),
     data: Data = Path("data/emoji"),
@@ -168,7 +187,7 @@ def evolve(
 ) -> None:
     """Leave out the blocks that bring the least for their time, until a step is fast enough. Example:
 
-    mobile-diffusion train evolve assets/emoji/training/robust.toml --table blocks.json --target-ms 12 --out runs/slim
+    mobile-diffusion train evolve assets/emoji/training/wide.toml --table blocks.json --target-ms 14 --out runs/slim
     """
     from mobile_diffusion.slimming.evolving import PLOT, evolve_checkpoint
     from mobile_diffusion.slimming.latency import read_table
@@ -182,6 +201,30 @@ def evolve(
     for decision in decisions:
         typer.echo(f"{decision.action}: loss {-decision.quality:.4f}, {decision.step_ms:.1f} ms")
     typer.echo(f"{out} written; the decisions are in {run / PLOT}")
+
+
+@app.command()
+def shards(
+    out: Annotated[Path, typer.Option(help="Folder to write to; a killed command goes on where it stopped.")],
+    style: Annotated[list[str], typer.Option(help="Style of pictures to take; give it once for each.")],
+    group: Annotated[list[str] | None, typer.Option(help="Group of concepts to take; all by default.")] = None,
+    data: Data = Path("data/emoji"),
+    model: Annotated[Path, typer.Option(help="Checkpoint whose networks encode them.")] = Path("assets/emoji"),
+    autoencoder: Annotated[
+        Path | None, typer.Option(help="Run of an autoencoder that encodes in place of the checkpoint's.")
+    ] = None,
+    pictures: Annotated[int, typer.Option(help="Pictures of a shard.", min=1)] = 1024,
+    threads: Threads = 0,
+) -> None:
+    """Encode a data set into shards for training that does not fit into memory. Example:
+
+    mobile-diffusion train shards --style 3d --style flat --out data/emoji-shards
+    """
+    from mobile_diffusion.training.runs import make_shards
+
+    _set_threads(threads)
+    index = make_shards(data, model, autoencoder, tuple(style), tuple(group or ()), pictures, out)
+    typer.echo(f"{index.count} pictures in {len(index.shards)} shards in {out}")
 
 
 @app.command()

@@ -34,7 +34,7 @@ class ConsistencyTask(DistillationPair):
 
     def prepare(self) -> None:
         """The levels of the solver's steps."""
-        if self.settings.guidance == "cfg":
+        if self.distillation.guidance == "cfg":
             raise ConfigError("guidance: expected 'fixed' or 'embedded' for objective 'consistency', got 'cfg'")
         schedule = self.model.config.schedule
         stride = schedule.train_steps // schedule.original_steps
@@ -47,10 +47,10 @@ class ConsistencyTask(DistillationPair):
 
     def loss(self, step: int, generator: torch.Generator, part: Part = WHOLE) -> Tensor:
         """The distance of f at t_n + 1 to f at t_n, on the teacher's trajectory."""
-        chosen, clean, noise = self.pictures(generator)
-        index = 1 + torch.randint(len(self.times) - 1, (self.loop.batch,), generator=generator)
-        scale, context = self.scales(generator), self.contexts(chosen, 0.0, generator)
-        clean, noise, index, scale, context = self.placed(part, clean, noise, index, scale, context)
+        picked, clean, noise = self.pictures(step, generator, part)
+        index = part.of(1 + torch.randint(len(self.times) - 1, (self.loop.batch,), generator=generator))
+        scale, context = self.scales(generator, part), self.contexts(picked, 0.0, generator, part)
+        clean, noise, index, scale, context = self.placed(clean, noise, index, scale, context)
         far = self.levels.at(index)
         latents = add_noise(clean, noise, far.alpha, far.sigma).contiguous(memory_format=torch.channels_last)
         with torch.no_grad():

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mobile_diffusion.checkpoint import save_checkpoint
 from mobile_diffusion.distillation.consistency import ConsistencyTask
 from mobile_diffusion.distillation.settings import DistillationSettings
 from mobile_diffusion.distillation.steps import StepTask
-from mobile_diffusion.training import workers
-from mobile_diffusion.training.checkpoints import open_placed, training_inputs
-from mobile_diffusion.training.loop import average_in, train
+from mobile_diffusion.training.checkpoints import open_placed, save_trained, training_source
+from mobile_diffusion.training.loop import train
 
 TASKS: dict[str, type[StepTask] | type[ConsistencyTask]] = {"steps": StepTask, "consistency": ConsistencyTask}
 
@@ -25,8 +23,6 @@ def distil(
     """
     teaching = open_placed(teacher)
     initial = open_placed(student) if student else None
-    inputs, weights = training_inputs(teaching, settings, settings.family_power, data, run)
-    task = TASKS[settings.objective](settings, teaching, initial, inputs, weights)
-    average_in(train(task, run))
-    if workers.is_first():
-        save_checkpoint(task.model, out, overwrite=out.exists())
+    source = training_source(teaching, settings, settings.family_power, data, run)
+    task = TASKS[settings.objective](settings, teaching, initial, source)
+    save_trained(train(task, run), task.model, out)

@@ -56,3 +56,14 @@ class DistillationSettings:
             )
         if not self.original_share >= 0:
             raise ConfigError(f"original_share: expected 0 or more, got {self.original_share}")
+
+
+@dataclass(frozen=True)
+class DistillationRecord:
+    """What a run is, as its folder says it: a run is only resumed with the same networks that it began with."""
+
+    settings: DistillationSettings
+    teacher_sha256: str
+    """Of the teacher's checkpoint."""
+    student_sha256: str
+    """Of the checkpoint with the student's first weights."""

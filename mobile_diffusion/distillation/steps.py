@@ -43,13 +43,13 @@ class StepTask(DistillationPair):
 
     def prepare(self) -> None:
         """The levels of the student's steps and of the two that replace each."""
-        pairs = step_pairs(self.model.config.schedule, self.settings.student_steps)
+        pairs = step_pairs(self.model.config.schedule, self.distillation.student_steps)
         self.times, self.middle_times = pairs.times.to(self.device), pairs.middle_times.to(self.device)
         self.levels = (pairs.start.to(self.device), pairs.middle.to(self.device), pairs.end.to(self.device))
 
     def loss(self, step: int, generator: torch.Generator, part: Part = WHOLE) -> Tensor:
         """The mixed loss of a part of one batch; gradients reach the student alone."""
-        batch = self.batch(generator, part)
+        batch = self.batch(step, generator, part)
         start, middle, end = (each.at(batch.index) for each in self.levels)
         latents = add_noise(batch.clean, batch.noise, start.alpha, start.sigma)
         latents = latents.contiguous(memory_format=torch.channels_last)
@@ -57,10 +57,10 @@ class StepTask(DistillationPair):
         target = self.target(batch, latents, times, (start, middle, end))
         predicted = self.student(batch, latents, times)
         distilled = clean_loss(clean_from_output(latents, predicted, start), target, truncated_weight(start))
-        if batch.scale is not None or not self.settings.original_share:
+        if batch.scale is not None or not self.distillation.original_share:
             return distilled
         truth = velocity(batch.clean, batch.noise, start.alpha, start.sigma)
-        return mixed_loss(distilled, F.mse_loss(predicted, truth), self.settings.original_share)
+        return mixed_loss(distilled, F.mse_loss(predicted, truth), self.distillation.original_share)
 
     @torch.no_grad()
     def target(self, batch: Batch, latents: Tensor, times: Tensor, levels: tuple[Levels, Levels, Levels]) -> Tensor:
@@ -75,18 +75,18 @@ class StepTask(DistillationPair):
 
     def student(self, batch: Batch, latents: Tensor, times: Tensor) -> Tensor:
         """The student's velocity, guided in its own way, float32 (B, C, h, w)."""
-        if self.settings.guidance == "cfg":
+        if self.distillation.guidance == "cfg":
             return guided_velocity(self.module, latents, times, batch.context, self.null, batch.scale)
         return self.module(latents, times, batch.context, self.embedded(batch.scale)).float()
 
-    def batch(self, generator: torch.Generator, part: Part = WHOLE) -> Batch:
+    def batch(self, step: int, generator: torch.Generator, part: Part = WHOLE) -> Batch:
         """A part of the pictures, captions, steps and scales that `generator` chooses."""
-        settings = self.settings
-        chosen, clean, noise = self.pictures(generator)
-        index = torch.randint(settings.student_steps, (self.loop.batch,), generator=generator)
+        settings = self.distillation
+        picked, clean, noise = self.pictures(step, generator, part)
+        index = part.of(torch.randint(settings.student_steps, (self.loop.batch,), generator=generator))
         vanilla = settings.guidance == "cfg" and float(torch.rand(1, generator=generator)) >= settings.guided_share
-        scale = None if vanilla else self.scales(generator)
+        scale = None if vanilla else self.scales(generator, part)
         dropout = settings.condition_dropout if vanilla else 0.0  # without words there is nothing to guide to
-        context = self.contexts(chosen, dropout, generator)
-        clean, noise, context, index = self.placed(part, clean, noise, context, index)
-        return Batch(clean, noise, context, index, None if scale is None else self.placed(part, scale)[0])
+        context = self.contexts(picked, dropout, generator, part)
+        clean, noise, context, index = self.placed(clean, noise, context, index)
+        return Batch(clean, noise, context, index, None if scale is None else self.placed(scale)[0])

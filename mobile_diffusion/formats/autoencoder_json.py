@@ -9,7 +9,7 @@ import dataclasses
 import re
 from collections.abc import Callable
 
-from mobile_diffusion.config import AutoencoderConfig, TinyAutoencoderConfig
+from mobile_diffusion.autoencoder_config import AutoencoderConfig, TinyAutoencoderConfig
 from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.json_options import Accepted, JsonOptions
 from mobile_diffusion.formats.stored import Layout, Stored

@@ -12,7 +12,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from mobile_diffusion.config import AutoencoderConfig, ClipTextConfig, Stage, UNetConfig
+from mobile_diffusion.autoencoder_config import AutoencoderConfig
+from mobile_diffusion.config import ClipTextConfig, Stage, UNetConfig
 from mobile_diffusion.errors import CheckpointError
 from mobile_diffusion.formats.stored import Shape
 from mobile_diffusion.formats.unet_json import IN_CHANNELS

@@ -11,7 +11,8 @@ import functools
 import itertools
 from dataclasses import dataclass, field
 
-from mobile_diffusion.config import AutoencoderConfig, ClipTextConfig, Stage, UNetConfig
+from mobile_diffusion.autoencoder_config import AutoencoderConfig
+from mobile_diffusion.config import ClipTextConfig, Stage, UNetConfig
 
 UNET_RESNET = {
     "norm1": "in_layers.0",

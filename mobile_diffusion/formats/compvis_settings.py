@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from safetensors import safe_open
 
-from mobile_diffusion.config import PREDICTIONS, AutoencoderConfig, ScheduleConfig
+from mobile_diffusion.autoencoder_config import AutoencoderConfig
+from mobile_diffusion.config import PREDICTIONS, ScheduleConfig
 from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.schedule import betas
 

@@ -9,7 +9,7 @@ import dataclasses
 import re
 from pathlib import Path
 
-from mobile_diffusion.config import AutoencoderConfig, TinyAutoencoderConfig
+from mobile_diffusion.autoencoder_config import AutoencoderConfig, TinyAutoencoderConfig
 from mobile_diffusion.errors import CheckpointError
 from mobile_diffusion.formats.autoencoder_json import our_autoencoder_layout, read_autoencoder
 from mobile_diffusion.formats.component import DIFFUSERS_STEM, read_component

@@ -51,12 +51,21 @@ def kid(
 
 
 def kid_interval(real_features: Tensor, fake_features: Tensor, seed: int = 0) -> Interval:
-    """KID over all features with its bootstrap interval; both sides are resampled, independently.
+    """KID over all features with its bootstrap interval; both sides are resampled, independently."""
+    return resampled_kid(real_features, fake_features, seed)[0]
+
+
+def resampled_kid(real_features: Tensor, fake_features: Tensor, seed: int = 0) -> tuple[Interval, NDArray[np.float64]]:
+    """`kid_interval`, and the KID of every resample, float64 (R,).
+
+    Resample n takes the same places of both sides whatever the features are, so two models that drew the same prompts
+    can be compared resample by resample (pairing.py).
 
     A resample counts each picture w_i times.  A picture that was drawn twice is no pair of pictures: taken as one it
     would add k(x, x), and every resample would come out too high.  So pairs of one picture with itself are left out,
     and the sum is divided by the weight of the pairs that stay.  Resamples in which one picture is all that was drawn
-    have no such pair and are left out.  Of fewer than some twenty pictures the interval comes out too narrow.
+    have no such pair, are NaN and are left out of the interval.  Of fewer than some twenty pictures the interval comes
+    out too narrow.
     """
     _check(real_features, fake_features)
     kernels = _kernels(real_features, fake_features)
@@ -64,7 +73,7 @@ def kid_interval(real_features: Tensor, fake_features: Tensor, seed: int = 0) ->
     weights = [_weights(len(side), generator) for side in (real_features, fake_features)]
     resampled = _weighted_mmd(*(kernel.numpy() for kernel in kernels), *weights)
     defined = resampled[np.isfinite(resampled)]
-    return percentiles(float(_mmd(*kernels)), defined)
+    return percentiles(float(_mmd(*kernels)), defined), resampled
 
 
 def _check(real: Tensor, fake: Tensor) -> None:

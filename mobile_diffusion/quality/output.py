@@ -43,9 +43,12 @@ def write_evaluation(
 
 
 def to_json(evaluation: Evaluation, conditions: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain values: conditions first, then the figures."""
+    """Plain values: conditions first, then the figures, without the resamples behind the intervals."""
     intervals = {"level": LEVEL, "resamples": RESAMPLES, "kind": "bootstrap percentiles"}
-    return {"conditions": {**conditions, "intervals": intervals}, **asdict(evaluation)}
+    figures = asdict(evaluation)
+    for each in figures["sets"]:
+        del each["quality"]["kid_resamples"]
+    return {"conditions": {**conditions, "intervals": intervals}, **figures}
 
 
 def _write_sheet(pictures: DrawnSet, path: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from torch import Tensor
 from mobile_diffusion.errors import DataError
 from mobile_diffusion.quality.bootstrap import Interval
 from mobile_diffusion.quality.inception import Features, open_inception
-from mobile_diffusion.quality.kid import kid_interval
+from mobile_diffusion.quality.kid import resampled_kid
 from mobile_diffusion.quality.retrieval import Retrieval, RetrievalScore, open_retrieval
 
 
@@ -25,6 +26,8 @@ class QualityReport:
     kid: Interval
     """Kernel Inception distance to the real pictures; lower is better, 0 for pictures of the same distribution."""
     retrieval: RetrievalScore
+    kid_resamples: tuple[float | None, ...]
+    """KID of every resample of the interval, for a paired comparison (pairing.py); None where it has none."""
 
 
 @dataclass(frozen=True)
@@ -57,5 +60,7 @@ def evaluate_pictures(
         raise DataError(f"pictures: expected two or more, drawn and real, got {len(images)}, {len(reference_images)}")
     networks = networks or Networks.open()
     real, drawn = networks.inception(reference_images), networks.inception(images)
-    distance = kid_interval(real, drawn, seed)
-    return QualityReport(len(images), len(reference_images), distance, networks.retrieval.score(images, captions, seed))
+    distance, resampled = resampled_kid(real, drawn, seed)
+    score = networks.retrieval.score(images, captions, seed)
+    defined = tuple(None if math.isnan(value) else value for value in resampled.tolist())
+    return QualityReport(len(images), len(reference_images), distance, score, defined)

@@ -82,6 +82,8 @@ class RetrievalScore:
     """Captions that each picture's own one is ranked among."""
     ranks: tuple[int, ...]
     """Rank of each picture's own caption; 1 is nearest."""
+    cosines: tuple[float, ...]
+    """Cosine of each picture to its own caption."""
 
 
 class Retrieval:
@@ -125,6 +127,7 @@ class Retrieval:
             cosine=mean_interval(cosines.numpy(), seed),
             candidates=len(self._places),
             ranks=tuple(ranks.tolist()),
+            cosines=tuple(cosines.tolist()),
         )
 
     def _embed_texts(self, texts: Sequence[str]) -> Tensor:

@@ -39,12 +39,16 @@ def removals(config: UNetConfig) -> list[Action]:
 
 
 def additions(config: UNetConfig, full: UNetConfig) -> list[Action]:
-    """Every block that can be repeated, up to MOST_REPEATS times what the full network has."""
+    """Every block that can be repeated, up to MOST_REPEATS times what the full network has.
+
+    On the way up the first and the last ResNet block have inputs of their own, so that only one between them can.
+    """
     limits, counts = _counts(full), _counts(config)
+    single = {f"level.{level}" for level, stage in enumerate(reversed(full.up)) if stage.resnets < 3}
     return [
         Action(kind, place, 1)
         for (kind, place), limit in limits.items()
-        if counts.get((kind, place), 0) < MOST_REPEATS * limit
+        if counts.get((kind, place), 0) < MOST_REPEATS * limit and not (kind == RESNET and place in single)
     ]
 
 

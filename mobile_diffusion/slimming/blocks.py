@@ -65,13 +65,17 @@ def skippable(unet: UNet) -> list[str]:
 def skipping(unet: UNet, names: Sequence[str]) -> Iterator[None]:
     """Leave blocks out while the context lasts: a transformer is the identity, a ResNet block its shortcut alone."""
     blocks = [unet.get_submodule(name) for name in names]
+    own = [vars(block).get("forward") for block in blocks]  # that of a block whose activations are not kept
     for block in blocks:
         block.forward = _shortcut(block)  # hides the class's
     try:
         yield
     finally:
-        for block in blocks:
-            del block.forward
+        for block, forward in zip(blocks, own, strict=True):
+            if forward is None:
+                del block.forward
+            else:
+                block.forward = forward
 
 
 def _shortcut(block: nn.Module) -> Any:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from mobile_diffusion.autoencoder import Autoencoder
-from mobile_diffusion.config import AutoencoderConfig
+from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.errors import ConfigError
 
 

@@ -1,48 +1,102 @@
-"""Pictures of an evolution: quality against latency, and how many blocks each stage has before and after."""
+"""Pictures of an evolution: quality against latency, decision by decision, and the map of blocks before and after."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mobile_diffusion.atomic import replacing
 from mobile_diffusion.config import Stage, UNetConfig
+from mobile_diffusion.errors import TrainingError
+from mobile_diffusion.slimming.blocks import RESNET, TRANSFORMER
 from mobile_diffusion.slimming.evolution import Decision
 from mobile_diffusion.slimming.latency import LatencyTable
 
+COLOURS = {RESNET: "tab:blue", TRANSFORMER: "tab:orange"}
+MARKS = {-1: "v", 1: "^"}
+"""Of a point: a block fewer, or one more."""
+GONE = "0.88"
+LIST_COLUMN = 18
+"""Decisions a column of the list."""
+
 
 def draw_evolution(decisions: Sequence[Decision], before: float, table: LatencyTable, path: Path) -> None:
-    """Write a PNG: on the left every round as a point, on the right the stages' blocks; needs matplotlib."""
-    from matplotlib.figure import Figure
+    """Write a PNG: every decision as a numbered point, the list of them, and below them the blocks of every stage.
 
-    figure = Figure(figsize=(12, 4.5), layout="constrained")
-    curve, blocks = figure.subplots(1, 2)
-    times = [table.step_ms(table.unet), *(decision.step_ms for decision in decisions)]
-    losses = [-before, *(-decision.quality for decision in decisions)]
-    curve.plot(times, losses, marker="o")
-    for time, loss, decision in zip(times[1:], losses[1:], decisions, strict=True):
-        curve.annotate(str(decision.action), (time, loss), fontsize=6, rotation=20)
-    curve.set_xlabel(f"one evaluation, ms by the table ({table.runtime}, {table.processor})")
-    curve.set_ylabel("loss on the same batches")
-    curve.invert_xaxis()
-    _draw_blocks(blocks, table.unet, decisions[-1].unet if decisions else table.unet)
+    `before` is the quality of the full network.  Raises TrainingError without matplotlib.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise TrainingError("expected matplotlib, got none; install mobile-diffusion[train]") from None
+    figure = Figure(figsize=(11, 8), layout="constrained")
+    panels = figure.subplot_mosaic([["curve", "list"], ["map", "map"]], width_ratios=(1.5, 1))
+    _draw_curve(panels["curve"], decisions, before, table)
+    _draw_list(panels["list"], decisions, table)
+    _draw_map(panels["map"], table.unet, decisions[-1].unet if decisions else table.unet)
     with replacing(path) as scratch:
         figure.savefig(scratch, format="png", dpi=110)
 
 
-def _draw_blocks(axes: object, full: UNetConfig, slim: UNetConfig) -> None:
-    """Bars of ResNet blocks and transformers by stage: full ones behind, slim ones in front."""
-    names = [*(f"down {n}" for n in range(len(full.down))), "mid", *(f"up {n}" for n in range(len(full.up)))]
-    place = range(len(names))
-    for offset, field in ((-0.2, "resnets"), (0.2, "transformers")):
-        where = [position + offset for position in place]
-        axes.bar(where, _counts(full, field), width=0.36, color="lightgrey")  # type: ignore[attr-defined]
-        axes.bar(where, _counts(slim, field), width=0.24, label=field)  # type: ignore[attr-defined]
-    axes.set_xticks(list(place), names)  # type: ignore[attr-defined]
-    axes.set_ylabel("blocks (grey: before)")  # type: ignore[attr-defined]
-    axes.legend()  # type: ignore[attr-defined]
+def _draw_curve(axes: Any, decisions: Sequence[Decision], before: float, table: LatencyTable) -> None:
+    """Loss against latency: the full network, then a point for each decision."""
+    times = [table.step_ms(table.unet), *(decision.step_ms for decision in decisions)]
+    losses = [-before, *(-decision.quality for decision in decisions)]
+    axes.plot(times, losses, color="0.7", zorder=1)
+    axes.scatter(times[:1], losses[:1], marker="o", color="black", zorder=2)
+    axes.annotate("full", (times[0], losses[0]), (0, 7), textcoords="offset points", ha="center", fontsize=9)
+    for number, decision in enumerate(decisions, 1):
+        action, place = decision.action, (times[number], losses[number])
+        axes.scatter(*place, marker=MARKS[action.change], color=COLOURS[action.kind], zorder=2)
+        axes.annotate(str(number), place, (0, 7), textcoords="offset points", ha="center", fontsize=9)
+    axes.set(
+        xlabel=f"one evaluation, ms by the table ({table.runtime}, {table.processor})", ylabel="loss, same batches"
+    )
+    axes.margins(0.08, 0.15)
+    axes.invert_xaxis()
+    axes.grid(alpha=0.3)
 
 
-def _counts(config: UNetConfig, field: str) -> list[int]:
+def _draw_list(axes: Any, decisions: Sequence[Decision], table: LatencyTable) -> None:
+    """The decisions by number, in as many columns as they need."""
+    axes.set_axis_off()
+    ends = [table.step_ms(table.unet), *(decision.step_ms for decision in decisions)]
+    columns = -(-len(decisions) // LIST_COLUMN) or 1
+    for number, decision in enumerate(decisions):
+        text = f"{number + 1}  {decision.action}: {decision.step_ms - ends[number]:+.1f} ms"
+        place = number // LIST_COLUMN / columns, 1 - number % LIST_COLUMN / LIST_COLUMN
+        colour = COLOURS[decision.action.kind]
+        axes.text(*place, text, va="top", fontsize=9 if columns == 1 else 7, color=colour, transform=axes.transAxes)
+
+
+def _draw_map(axes: Any, full: UNetConfig, slim: UNetConfig) -> None:
+    """A bar for every block by stage: in colour where it stays, grey where it went, framed where it is new."""
+    for kind, shift in ((RESNET, -0.2), (TRANSFORMER, 0.2)):
+        before, after = _counts(full, kind), _counts(slim, kind)
+        for stage, counts in enumerate(zip(before, after, strict=True)):
+            _draw_blocks(axes, stage + shift, counts, COLOURS[kind])
+        axes.bar(0, 0, color=COLOURS[kind], label=f"{kind}: {sum(before)} before, {sum(after)} after")
+    axes.bar(0, 0, color=GONE, label="left out")
+    axes.bar(0, 0, color="white", edgecolor="black", linewidth=2.0, label="framed: repeated")
+    names = [*(f"down.{n}" for n in range(len(full.down))), "mid", *(f"up.{n}" for n in range(len(full.up)))]
+    axes.set_xticks(range(len(names)), names)
+    axes.set_ylabel("blocks")
+    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.legend(loc="upper center", ncols=4, bbox_to_anchor=(0.5, 1.14), frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_blocks(axes: Any, place: float, counts: tuple[int, int], colour: str) -> None:
+    """The blocks of one kind in one stage, one above the other."""
+    before, after = counts
+    for block in range(max(counts)):
+        edge, width = ("black", 2.0) if block >= before else ("white", 1.0)
+        shown = colour if block < after else GONE
+        axes.bar(place, 0.86, 0.34, bottom=block, color=shown, edgecolor=edge, linewidth=width)
+
+
+def _counts(config: UNetConfig, kind: str) -> list[int]:
+    """Blocks of a kind, stage by stage."""
     stages: list[Stage | None] = [*config.down, config.mid, *config.up]
-    return [0 if stage is None else int(getattr(stage, field)) for stage in stages]
+    return [0 if stage is None else int(getattr(stage, f"{kind}s")) for stage in stages]

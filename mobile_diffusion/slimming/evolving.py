@@ -23,6 +23,7 @@ from mobile_diffusion.training.checkpoints import open_placed, training_inputs
 from mobile_diffusion.training.latents import TrainingInputs
 from mobile_diffusion.training.loop import step_generator
 from mobile_diffusion.training.settings import UNetSettings
+from mobile_diffusion.training.source import Memory
 from mobile_diffusion.training.unet import UNetTask
 
 LOGGER = logging.getLogger(__name__)
@@ -51,10 +52,10 @@ def evolve_checkpoint(
     quality = quality_of(opened, settings, inputs, weights, batches)
     before = quality(opened.config.unet)
     decisions = evolve(opened.config.unet, table, quality, target_ms)
-    _record(decisions, before, table, run)
     unet, _ = slim_unet(opened.unet, decisions[-1].unet if decisions else opened.config.unet)
     config = dataclasses.replace(opened.config, name=f"{opened.config.name}-slim", unet=unet.config)
     save_checkpoint(dataclasses.replace(opened, config=config, unet=unet), out, overwrite=out.exists())
+    _record(decisions, before, table, run)
     return decisions
 
 
@@ -65,7 +66,7 @@ def quality_of(
 
     def quality(config: UNetConfig) -> float:
         unet, _ = slim_unet(model.unet, config)
-        task = UNetTask(settings, dataclasses.replace(model, unet=unet), inputs, weights)
+        task = UNetTask(settings, dataclasses.replace(model, unet=unet), Memory(inputs, weights))
         unet.eval()
         with torch.no_grad():
             losses = [float(task.loss(0, step_generator(settings.loop.seed, number))) for number in range(batches)]

@@ -13,8 +13,8 @@ from torch import Tensor
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.slimming.blocks import skippable, skipping
-from mobile_diffusion.training.latents import TrainingInputs
 from mobile_diffusion.training.settings import UNetSettings
+from mobile_diffusion.training.source import Source
 from mobile_diffusion.training.unet import UNetTask
 from mobile_diffusion.training.workers import WHOLE, Part
 
@@ -33,13 +33,16 @@ class RobustSettings:
         for name in ("skip", "whole"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name}: expected 0 or more and below 1, got {getattr(self, name)}")
+        for name in ("unet", "schedule"):
+            if getattr(self.training, name) is not None:
+                raise ConfigError(f"training.{name}: expected none, since the checkpoint's is trained on; remove it")
 
 
 class RobustTask(UNetTask):
     """The loop's task: the loss of U-Net training with blocks left out."""
 
-    def __init__(self, settings: RobustSettings, model: Model, inputs: TrainingInputs, weights: Tensor) -> None:
-        super().__init__(settings.training, model, inputs, weights)
+    def __init__(self, settings: RobustSettings, model: Model, source: Source) -> None:
+        super().__init__(settings.training, model, source)
         self.settings = self.robust = settings
         self.names = skippable(self.module)
 

@@ -31,6 +31,15 @@ def choose_samples(folder: Path, styles: tuple[str, ...], split: str) -> list[Sa
     return [sample for sample in samples if sample.style in styles]
 
 
+def choose_groups(samples: list[Sample], groups: tuple[str, ...]) -> list[Sample]:
+    """Samples of the named groups, all for none; raises `DataError` when a group has no sample."""
+    for group in groups:
+        if not any(sample.group == group for sample in samples):
+            known = ", ".join(sorted({sample.group for sample in samples}))
+            raise DataError(f"groups: expected some of {known}, got {group!r}; mend the settings")
+    return [sample for sample in samples if not groups or sample.group in groups]
+
+
 def stack_images(samples: list[Sample]) -> Tensor:
     """All pictures as uint8 (N, 3, H, W)."""
     return torch.from_numpy(np.stack([load_image(sample) for sample in samples])).permute(0, 3, 1, 2).contiguous()

@@ -6,20 +6,36 @@ import dataclasses
 from pathlib import Path
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from mobile_diffusion.autoencoder import Autoencoder
-from mobile_diffusion.checkpoint import Model, open_checkpoint
+from mobile_diffusion.checkpoint import Model, open_checkpoint, save_checkpoint
 from mobile_diffusion.data import Sample
 from mobile_diffusion.errors import ConfigError
-from mobile_diffusion.training.autoencoder import choose_samples
+from mobile_diffusion.training import workers
+from mobile_diffusion.training.autoencoder import choose_groups, choose_samples
 from mobile_diffusion.training.latents import TrainingInputs, prepare_inputs
-from mobile_diffusion.training.runs import choose_device, choose_groups
+from mobile_diffusion.training.loop import average_in
+from mobile_diffusion.training.settings import LoopSettings
+from mobile_diffusion.training.sharding import whole
+from mobile_diffusion.training.shards import INDEX
+from mobile_diffusion.training.source import Memory, Source
+from mobile_diffusion.training.state import TrainState
+from mobile_diffusion.training.stream import open_stream
 from mobile_diffusion.training.unet import family_weights
+from mobile_diffusion.training.workers import choose_device
+
+LAYOUT = torch.channels_last
+"""Of convolutions' weights: in the other one, bfloat16 training on a CPU takes half as long again."""
 
 
 class Chosen(Protocol):
     """The part of a run's settings that says which pictures are trained on."""
+
+    @property
+    def loop(self) -> LoopSettings:
+        """Its seed gives a stream its order."""
 
     @property
     def styles(self) -> tuple[str, ...]:
@@ -38,8 +54,8 @@ def open_placed(folder: Path) -> Model:
     model, device = open_checkpoint(folder), choose_device()
     if not isinstance(model.autoencoder, Autoencoder):
         raise ConfigError(f"{folder}: expected an autoencoder of kind 'kl', got a tiny one; train with the full one")
-    parts = {name: getattr(model, name).to(device) for name in ("text_encoder", "unet", "autoencoder")}
-    return dataclasses.replace(model, **parts)
+    parts = {name: getattr(model, name).to(device, memory_format=LAYOUT) for name in ("unet", "autoencoder")}
+    return dataclasses.replace(model, text_encoder=model.text_encoder.to(device), **parts)
 
 
 def chosen_samples(settings: Chosen, data: Path) -> list[Sample]:
@@ -55,3 +71,24 @@ def training_inputs(
     samples = chosen_samples(settings, data)
     inputs = prepare_inputs(samples, model.autoencoder, model.tokenizer, model.text_encoder, run)
     return inputs, family_weights(samples, family_power)
+
+
+def training_source(model: Model, settings: Chosen, family_power: float, data: Path, run: Path) -> Source:
+    """The pictures of a data set, encoded and held in memory, or those of a folder of shards.
+
+    Pictures of shards come once an epoch each, without weights.  Raises ConfigError for shards of other networks.
+    """
+    if (data / INDEX).exists():
+        return open_stream(data, model, settings.styles, settings.groups, settings.loop.seed)
+    return Memory(*training_inputs(model, settings, family_power, data, run))
+
+
+def save_trained(state: TrainState, model: Model, out: Path) -> None:
+    """Write a model with the run's averaged U-Net, whole, to `out`, replacing one that is there.
+
+    All processes call it together, and the first one writes; the network in training keeps the average.
+    """
+    average_in(state)
+    unet = whole(model.unet)
+    if workers.is_first():
+        save_checkpoint(dataclasses.replace(model, unet=unet), out, overwrite=out.exists())

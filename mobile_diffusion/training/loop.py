@@ -18,12 +18,15 @@ from typing import Protocol
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.optim import AdamW
 
-from mobile_diffusion.config_json import to_dict
-from mobile_diffusion.errors import TrainingError
+from mobile_diffusion.config_json import from_dict, to_dict
+from mobile_diffusion.errors import ConfigError, TrainingError
 from mobile_diffusion.training import workers
 from mobile_diffusion.training.settings import LoopSettings
+from mobile_diffusion.training.sharded_state import load_sharded, newest_state, save_sharded
+from mobile_diffusion.training.sharding import checkpoint_blocks, gathered_root, is_sharded, shard
 from mobile_diffusion.training.state import TrainState, load_state, save_state
 from mobile_diffusion.training.workers import WHOLE, Part
 
@@ -76,22 +79,28 @@ def average_in(state: TrainState) -> None:
 
 
 def optimise(task: Task, state: TrainState) -> float:
-    """One optimiser step; returns the loss.  Raises `TrainingError` when the loss is not finite."""
+    """One optimiser step; returns the loss.
+
+    Raises `TrainingError` in every process when the loss or the gradient of any is not finite.
+    """
     settings = task.loop
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate(settings, state.step)
     device = next(task.module.parameters()).device
     parts, total = workers.own_parts(settings.batch, settings.accumulate), 0.0
     for part in parts:
-        with torch.autocast(device.type, torch.bfloat16, enabled=settings.bfloat16):
+        # A divided network that runs once without gradients would leave casts in the cache that lead to no weights.
+        cached = not is_sharded(task.module)
+        with torch.autocast(device.type, torch.bfloat16, enabled=settings.bfloat16, cache_enabled=cached):
             loss = task.loss(state.step, step_generator(settings.seed, state.step), part)
         (loss / len(parts)).backward()
         total += float(loss.detach())
     value = workers.mean(total / len(parts))
-    if not math.isfinite(value):
-        raise TrainingError(f"step {state.step}: expected a finite loss, got {value}; lower the learning rate")
-    workers.average_gradients(task.module)
-    torch.nn.utils.clip_grad_norm_(task.module.parameters(), settings.clip)
+    _check_finite(state.step, "loss", value)
+    if not is_sharded(task.module):
+        workers.average_gradients(task.module)
+    norm = torch.nn.utils.clip_grad_norm_(task.module.parameters(), settings.clip)
+    _check_finite(state.step, "gradient", float(norm.full_tensor() if isinstance(norm, DTensor) else norm))
     state.optimizer.step()
     state.optimizer.zero_grad()
     state.step += 1
@@ -99,27 +108,49 @@ def optimise(task: Task, state: TrainState) -> float:
     return value
 
 
+def _check_finite(step: int, name: str, value: float) -> None:
+    if not math.isfinite(value):
+        raise TrainingError(f"step {step}: expected a finite {name}, got {value}; lower the learning rate")
+
+
 def open_run(task: Task, run: Path) -> TrainState:
     """Start a run in folder `run`, or go on with the one that is there.
 
-    Raises `TrainingError` when the folder holds a run with other settings.
+    Raises `TrainingError` when the folder holds a run with other settings, ConfigError for a module that cannot be
+    divided or has no blocks where the settings ask for it.
     """
     settings = task.loop
+    if settings.checkpointing:
+        checkpoint_blocks(task.module)
+    if settings.shard:
+        shard(task.module)
     decays = (settings.weight_decay, settings.beta2)
     optimizer = AdamW(task.module.parameters(), lr=0.0, betas=(0.9, decays[1]), weight_decay=decays[0], foreach=True)
     state = TrainState.start(task.module, optimizer)
     record = json.dumps(to_dict(task.settings), indent=1)
     run.mkdir(parents=True, exist_ok=True)
-    if (run / STATE).exists():
-        if (run / SETTINGS).read_text() != record:
-            raise TrainingError(f"{run}: expected the settings of this run, got others; choose another --run folder")
-        load_state(state, run / STATE)
+    folder = newest_state(run)
+    if folder is not None or (run / STATE).exists():
+        if not _is_record_of(task.settings, run / SETTINGS):
+            raise TrainingError(f"{run}: expected this run's settings and networks, got others; choose another --run")
+        if folder is not None:
+            load_sharded(state, folder)
+        else:
+            load_state(state, run / STATE)
         LOGGER.info("resuming %s at step %d", run, state.step)
     workers.wait()
     if workers.is_first():
         _cut_curve(run / CURVE, state.step)
         (run / SETTINGS).write_text(record)
     return state
+
+
+def _is_record_of(settings: object, path: Path) -> bool:
+    """Whether a run's record says these settings; a field that it does not know yet had its default."""
+    try:
+        return bool(from_dict(type(settings), json.loads(path.read_text())) == settings)
+    except (ConfigError, OSError, ValueError):
+        return False
 
 
 def _cut_curve(path: Path, step: int) -> None:
@@ -159,16 +190,19 @@ def train(task: Task, run: Path) -> TrainState:
 
 
 def _save_and_draw(task: Task, state: TrainState, run: Path) -> None:
-    """Write the state and a sample sheet when their step has come."""
-    if not workers.is_first():
+    """Write the state and a sample sheet when their step has come; a divided network needs every process for both."""
+    divided, last = is_sharded(task.module), state.step == task.loop.steps
+    if not (divided or workers.is_first()):
         return
-    last = state.step == task.loop.steps
     if state.step % task.loop.save_every == 0 or last:
-        save_state(state, run / STATE)
+        if divided:
+            save_sharded(state, run)
+        else:
+            save_state(state, run / STATE)
     if state.step % task.loop.sheet_every == 0 or last:
         average_in(state)
         task.module.eval()
-        with torch.no_grad():
+        with torch.no_grad(), gathered_root(task.module):
             task.sheet(run / f"sheet-{state.step:06d}.png")
         task.module.train()
         average_in(state)

@@ -5,43 +5,37 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import os
 from pathlib import Path
 
 import torch
 
 from mobile_diffusion.atomic import write_bytes
 from mobile_diffusion.autoencoder import Autoencoder
-from mobile_diffusion.checkpoint import Model, save_checkpoint
-from mobile_diffusion.config import AutoencoderConfig, BertConfig
+from mobile_diffusion.autoencoder_config import AutoencoderConfig
+from mobile_diffusion.checkpoint import Model
+from mobile_diffusion.config import BertConfig, ScheduleConfig
 from mobile_diffusion.config_json import from_dict, to_dict
-from mobile_diffusion.data import Sample
-from mobile_diffusion.errors import CheckpointError, DataError
+from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.stored import Build
 from mobile_diffusion.presets import MINILM, preset
 from mobile_diffusion.text_encoder import build_text_encoder
 from mobile_diffusion.tokenizer import WordPieceTokenizer
 from mobile_diffusion.training import workers
-from mobile_diffusion.training.autoencoder import AutoencoderTask, choose_samples
-from mobile_diffusion.training.latents import encode_images, prepare_inputs
+from mobile_diffusion.training.autoencoder import AutoencoderTask, choose_groups, choose_samples
+from mobile_diffusion.training.checkpoints import open_placed, save_trained, training_source
+from mobile_diffusion.training.latents import encode_images
 from mobile_diffusion.training.loop import STATE, average_in, train
 from mobile_diffusion.training.settings import AutoencoderSettings, UNetSettings
+from mobile_diffusion.training.sharded_state import load_sharded_average, newest_state
+from mobile_diffusion.training.shards import ShardIndex, write_shards
 from mobile_diffusion.training.state import load_average
-from mobile_diffusion.training.unet import UNetTask, family_weights
+from mobile_diffusion.training.unet import UNetTask
+from mobile_diffusion.training.workers import choose_device
 from mobile_diffusion.unet import UNet
 from mobile_diffusion.weights import check_weights, load_weights, save_weights
 
 LOGGER = logging.getLogger(__name__)
 RESULT = "autoencoder.json"
-
-
-def choose_device() -> torch.device:
-    """CUDA when there is one, the GPU that torchrun gives this process, else the CPU."""
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    torch.cuda.set_device(device)
-    return device
 
 
 @torch.no_grad()
@@ -76,10 +70,16 @@ def open_autoencoder(run: Path) -> Autoencoder:
 
 
 def open_untrained(settings: UNetSettings, trained: Autoencoder, text: Path, text_config: BertConfig = MINILM) -> Model:
-    """A model with a fresh U-Net and a trained autoencoder; text encoder and tokenizer of a checkpoint folder."""
+    """A model with a fresh U-Net and a trained autoencoder; text encoder and tokenizer of a checkpoint folder.
+
+    Raises ConfigError when the settings have no U-Net.
+    """
+    if settings.unet is None:
+        raise ConfigError("unet: expected the architecture of a new U-Net, got none; add [unet] to the settings")
     torch.manual_seed(settings.loop.seed)
     parts = {"unet": settings.unet, "autoencoder": trained.config, "text": text_config}
-    config = dataclasses.replace(preset("emoji"), **parts, schedule=settings.schedule)  # type: ignore[arg-type]
+    schedule = settings.schedule or ScheduleConfig()
+    config = dataclasses.replace(preset("emoji"), **parts, schedule=schedule)  # type: ignore[arg-type]
     text_encoder = _load(lambda: build_text_encoder(text_config), text / "text_encoder.safetensors")
     tokenizer = WordPieceTokenizer.from_file(text / "tokenizer.json", text_config.max_tokens)
     unet = UNet(settings.unet).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -107,25 +107,38 @@ def train_unet(
     trained = open_autoencoder(autoencoder)
     model = open_untrained(settings, trained, text)
     if start is not None:
-        load_average(model.unet, start / STATE)
-    samples = choose_groups(choose_samples(data, settings.styles, "train"), settings.groups)
+        folder = newest_state(start)
+        if folder is not None:
+            load_sharded_average(model.unet, folder)
+        else:
+            load_average(model.unet, start / STATE)
     for part in (model.text_encoder, model.autoencoder, model.unet):
         part.to(choose_device())
-    inputs = prepare_inputs(samples, trained, model.tokenizer, model.text_encoder, run)
-    task = UNetTask(settings, model, inputs, family_weights(samples, settings.family_power))
-    state = train(task, run)
-    average_in(state)
-    if out is not None and workers.is_first():
-        save_checkpoint(model, out, overwrite=out.exists())
+    source = training_source(model, settings, settings.family_power, data, run)
+    state = train(UNetTask(settings, model, source), run)
+    if out is not None:
+        save_trained(state, model, out)
 
 
-def choose_groups(samples: list[Sample], groups: tuple[str, ...]) -> list[Sample]:
-    """Samples of the named groups, all for none; raises `DataError` when a group has no sample."""
-    for group in groups:
-        if not any(sample.group == group for sample in samples):
-            known = ", ".join(sorted({sample.group for sample in samples}))
-            raise DataError(f"groups: expected some of {known}, got {group!r}; mend the settings")
-    return [sample for sample in samples if not groups or sample.group in groups]
+def make_shards(
+    data: Path,
+    model: Path,
+    autoencoder: Path | None,
+    styles: tuple[str, ...],
+    groups: tuple[str, ...],
+    size: int,
+    out: Path,
+) -> ShardIndex:
+    """Encode the training pictures of a data set into shards of `size`; all processes call it together.
+
+    The networks are those of the checkpoint `model`, the autoencoder perhaps of a run.  Raises DataError as
+    `write_shards` does, and when a style or a group has no pictures.
+    """
+    opened = open_placed(model)
+    if autoencoder is not None:
+        opened = dataclasses.replace(opened, autoencoder=open_autoencoder(autoencoder).to(choose_device()))
+    samples = choose_groups(choose_samples(data, styles, "train"), groups)
+    return write_shards(opened, samples, styles, groups, size, out)
 
 
 def _write_json(values: object, path: Path) -> None:

@@ -6,10 +6,11 @@ A run is its settings and its seed; `runs/.../settings.json` keeps both, and a r
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from mobile_diffusion.config import AutoencoderConfig, ScheduleConfig, UNetConfig
+from mobile_diffusion.autoencoder_config import AutoencoderConfig
+from mobile_diffusion.config import ScheduleConfig, UNetConfig
 from mobile_diffusion.config_json import Config, from_dict
 from mobile_diffusion.errors import ConfigError
 
@@ -36,6 +37,10 @@ class LoopSettings:
     """Parts that a process computes its share of a batch in, one after the other, for less memory."""
     bfloat16: bool = True
     """Run forward and backward in bfloat16 autocast; parameters and optimiser stay in float32."""
+    shard: bool = False
+    """Divide a U-Net's weights, gradients, moments and moving average over all processes (FSDP2)."""
+    checkpointing: bool = False
+    """Keep only the inputs of each block, and compute it twice: less memory, about a third more work."""
     save_every: int = 500
     sheet_every: int = 1000
     log_every: int = 20
@@ -71,10 +76,12 @@ class AutoencoderSettings:
 class UNetSettings:
     """Training of the U-Net on latents and text embeddings computed beforehand."""
 
-    unet: UNetConfig
     loop: LoopSettings
     styles: tuple[str, ...]
-    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    unet: UNetConfig | None = None
+    """A new network; none where a checkpoint's own is trained on."""
+    schedule: ScheduleConfig | None = None
+    """Of a new network, the default one for none; none where a checkpoint is trained on."""
     groups: tuple[str, ...] = ()
     """Groups of concepts to train on, such as "food"; empty for all."""
     timestep_power: float = 1.0

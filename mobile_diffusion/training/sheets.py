@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from mobile_diffusion.atomic import replacing
+from mobile_diffusion.training import workers
 
 CAPTION_HEIGHT = 16
 MARGIN = 4
@@ -34,6 +35,8 @@ def contact_sheet(pictures: Sequence[NDArray[np.uint8]], captions: Sequence[str]
 
 
 def write_png(sheet: Image.Image, path: Path) -> None:
-    """Save atomically: a reader never sees half a picture."""
+    """Save atomically: a reader never sees half a picture.  Of several processes the first writes."""
+    if not workers.is_first():
+        return
     with replacing(path) as scratch:
         sheet.save(scratch, format="PNG")

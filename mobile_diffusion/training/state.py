@@ -1,7 +1,8 @@
 """The state of a training run on disk: everything needed to go on at the exact next step.
 
-One safetensors file (weights, their moving average, AdamW's moments) whose metadata holds the step; written to a
-temporary name and renamed, so a kill at any moment leaves the last complete state.
+One safetensors file (weights, their moving average, AdamW's moments and steps) whose metadata holds the step; written
+to a temporary name and renamed, so a kill at any moment leaves the last complete state.  That of a network divided
+over processes is in sharded_state.py.
 """
 
 from __future__ import annotations
@@ -44,15 +45,23 @@ class TrainState:
         torch._foreach_lerp_(list(self.average.values()), list(self.module.parameters()), 1 - decay)
 
 
-def save_state(state: TrainState, path: Path) -> None:
-    """Write the state atomically."""
+def named_tensors(state: TrainState) -> dict[str, Tensor]:
+    """Every tensor of a state under its name on disk.
+
+    AdamW's steps are one number a parameter: those of a block that is left out at times stay behind.
+    """
     tensors = {f"average.{name}": value for name, value in state.average.items()}
     for name, value in state.module.named_parameters():
         tensors[f"module.{name}"] = value.detach()
-        for moment in MOMENTS:
+        for part in (*MOMENTS, "step"):
             if value in state.optimizer.state:
-                tensors[f"{moment}.{name}"] = state.optimizer.state[value][moment]
-    contiguous = {name: value.cpu().contiguous() for name, value in tensors.items()}
+                tensors[f"{part}.{name}"] = state.optimizer.state[value][part]
+    return tensors
+
+
+def save_state(state: TrainState, path: Path) -> None:
+    """Write the state atomically."""
+    contiguous = {name: value.cpu().contiguous() for name, value in named_tensors(state).items()}
     with replacing(path) as scratch:
         save_file(contiguous, scratch, metadata={"step": str(state.step)})
 
@@ -72,12 +81,13 @@ def load_state(state: TrainState, path: Path) -> None:
 
 @torch.no_grad()
 def _fill(state: TrainState, tensors: dict[str, Tensor]) -> None:
+    every = torch.tensor(float(state.step))  # of states that were written without the steps of each parameter
     for name, value in state.module.named_parameters():
         value.copy_(tensors[f"module.{name}"])
         state.average[name].copy_(tensors[f"average.{name}"])
         if f"exp_avg.{name}" in tensors:
             moments = {moment: torch.empty_like(value).copy_(tensors[f"{moment}.{name}"]) for moment in MOMENTS}
-            state.optimizer.state[value] = {"step": torch.tensor(float(state.step)), **moments}
+            state.optimizer.state[value] = {"step": tensors.get(f"step.{name}", every).clone(), **moments}
 
 
 @torch.no_grad()

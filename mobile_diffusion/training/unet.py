@@ -17,6 +17,7 @@ from mobile_diffusion.schedule import add_noise, alphas_sigmas, velocity
 from mobile_diffusion.training.latents import TrainingInputs
 from mobile_diffusion.training.settings import UNetSettings
 from mobile_diffusion.training.sheets import contact_sheet, write_png
+from mobile_diffusion.training.source import Source
 from mobile_diffusion.training.workers import WHOLE, Part
 
 SHEET_COLUMNS = 8
@@ -42,11 +43,19 @@ def stratified_timesteps(count: int, train_steps: int, power: float, generator: 
 
 
 def choose_captions(
-    inputs: TrainingInputs, chosen: Tensor, label_share: float, dropout: float, generator: torch.Generator
+    inputs: TrainingInputs,
+    chosen: Tensor,
+    label_share: float,
+    dropout: float,
+    generator: torch.Generator,
+    part: Part = WHOLE,
 ) -> Tensor:
-    """Rows int64 (B,) of `inputs.contexts`: the label, another caption, or (a share `dropout`) the null condition."""
-    count = len(chosen)
-    label, other, dropped = torch.rand(3, count, generator=generator)
+    """Rows int64 (B,) of `inputs.contexts`: the label, another caption, or (a share `dropout`) the null condition.
+
+    `chosen` (B,) are the pictures of a part of a batch; the generator draws for the whole batch.
+    """
+    drawn = torch.rand(3, len(chosen) * part.count, generator=generator)
+    label, other, dropped = (part.of(each) for each in drawn)
     offset = (other * inputs.caption_count[chosen]).long()
     rows = inputs.first_caption[chosen] + torch.where(label < label_share, 0, offset)
     return torch.where(dropped < dropout, 0, rows)
@@ -55,28 +64,27 @@ def choose_captions(
 class UNetTask:
     """The loop's task: predict v (or epsilon) of noised latents from noise level and caption."""
 
-    def __init__(self, settings: UNetSettings, model: Model, inputs: TrainingInputs, weights: Tensor) -> None:
+    def __init__(self, settings: UNetSettings, model: Model, source: Source) -> None:
         self.settings: object = settings
-        self.training, self.loop, self.model, self.inputs = settings, settings.loop, model, inputs
+        self.training, self.loop, self.model, self.source = settings, settings.loop, model, source
         self.module = model.unet.train()
-        self.weights = weights
-        alphas, sigmas = alphas_sigmas(settings.schedule)
+        alphas, sigmas = alphas_sigmas(model.config.schedule)
         self.alphas, self.sigmas = torch.from_numpy(alphas).float(), torch.from_numpy(sigmas).float()
 
     def loss(self, step: int, generator: torch.Generator, part: Part = WHOLE) -> Tensor:
         """Mean squared error of the prediction (Salimans and Ho 2022 for v; Ho et al. 2020 for epsilon)."""
-        count, schedule = self.loop.batch, self.training.schedule
-        chosen = torch.multinomial(self.weights, count, replacement=True, generator=generator)
+        count, schedule = self.loop.batch, self.model.config.schedule
+        inputs, chosen = self.source.pick(step, count, generator, part)
         timesteps = stratified_timesteps(count, schedule.train_steps, self.training.timestep_power, generator)
-        noise = torch.randn(count, *self.inputs.latents.shape[1:], generator=generator)
+        noise = torch.randn(count, *inputs.latents.shape[1:], generator=generator)
         shares = (self.training.label_share, self.training.condition_dropout)
-        rows = choose_captions(self.inputs, chosen, *shares, generator)
-        chosen, timesteps, noise, rows = (part.of(drawn) for drawn in (chosen, timesteps, noise, rows))
+        rows = choose_captions(inputs, chosen, *shares, generator, part)
+        timesteps, noise = part.of(timesteps), part.of(noise)
         alpha, sigma = (table[timesteps][:, None, None, None] for table in (self.alphas, self.sigmas))
-        clean = self.inputs.latents[chosen]
+        clean = inputs.latents[chosen]
         noisy = add_noise(clean, noise, alpha, sigma)
         target = velocity(clean, noise, alpha, sigma) if schedule.prediction == "v" else noise
-        context = self.inputs.contexts[rows].float()
+        context = inputs.contexts[rows].float()
         device = next(self.module.parameters()).device
         noisy, timesteps, context, target = (x.to(device) for x in (noisy, timesteps, context, target))
         predicted = self.module(noisy.contiguous(memory_format=torch.channels_last), timesteps, context)

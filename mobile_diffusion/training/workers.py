@@ -3,20 +3,28 @@
     torchrun --nproc-per-node 8 -m export.cli.main train unet settings.toml --run runs/unet
 
 A batch is the same whatever the number of processes: every one draws all of it from the step's seed and takes every
-n-th sample (`Part`), and gradients are averaged.  So a run gives the same curve on one process as on many, up to the
-order of sums, and goes on with another number than it was begun with.  Only the first one writes files.
+n-th sample (`Part`), and gradients are averaged, here or by a divided network itself (sharding.py).  So a run gives
+the same curve on one process as on many, up to the order of sums, and goes on with another number than it was begun
+with.  Only the first one writes files, but for the state of a divided network (sharded_state.py).
 """
 
 from __future__ import annotations
 
 import atexit
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed, nn
 
 from mobile_diffusion.errors import ConfigError
+
+BUCKET = 1 << 24
+"""Values that are exchanged at once: 64 MiB in float32."""
+TIMEOUT = timedelta(hours=12)
+"""How long processes wait for the first one, which encodes a data set or draws alone; torchrun sees one that died."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +45,34 @@ WHOLE = Part()
 def join() -> None:
     """Find the other processes, if torchrun has started any; leave them when the program ends."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not distributed.is_initialized():
-        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-        atexit.register(distributed.destroy_process_group)
+        distributed.init_process_group(_backend(), timeout=TIMEOUT)
+        atexit.register(_leave)
+
+
+def alone() -> None:
+    """Be a group of one, for what needs a group, where torchrun has started no other."""
+    if not distributed.is_initialized():
+        store = distributed.HashStore()  # type: ignore[attr-defined]
+        distributed.init_process_group(_backend(), store=store, rank=0, world_size=1)
+        atexit.register(_leave)
+
+
+def _backend() -> str:
+    return "nccl" if torch.cuda.is_available() else "gloo"
+
+
+def _leave() -> None:
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def choose_device() -> torch.device:
+    """CUDA when there is one, the GPU that torchrun gives this process, else the CPU."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    torch.cuda.set_device(device)
+    return device
 
 
 def count() -> int:
@@ -84,13 +118,28 @@ def mean(value: float) -> float:
 
 
 def average_gradients(module: nn.Module) -> None:
-    """Replace every gradient by its mean over all processes, in one exchange."""
+    """Replace every gradient by its mean over all processes, exchanging a bucket of them at a time.
+
+    Not torch's DistributedDataParallel: it takes part in a call of the module, and a decoder in training is never
+    called as one, while the blocks that a batch leaves out would have to be searched for in every graph.
+    """
     if not distributed.is_initialized():
         return
-    gradients = [value.grad for value in module.parameters() if value.grad is not None]
-    flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
-    distributed.all_reduce(flat)
-    start = 0
+    for bucket in _buckets([value.grad for value in module.parameters() if value.grad is not None]):
+        flat = torch.cat([gradient.reshape(-1) for gradient in bucket])
+        distributed.all_reduce(flat)
+        means = (flat / count()).split([gradient.numel() for gradient in bucket])
+        for gradient, mean_gradient in zip(bucket, means, strict=True):
+            gradient.copy_(mean_gradient.view_as(gradient))
+
+
+def _buckets(gradients: list[Tensor]) -> Iterator[list[Tensor]]:
+    """Gradients in their order, in lists of no more than BUCKET values unless one alone has more."""
+    bucket: list[Tensor] = []
     for gradient in gradients:
-        gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient) / count())
-        start += gradient.numel()
+        if bucket and sum(each.numel() for each in bucket) + gradient.numel() > BUCKET:
+            yield bucket
+            bucket = []
+        bucket.append(gradient)
+    if bucket:
+        yield bucket

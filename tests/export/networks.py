@@ -12,13 +12,12 @@ from torch import nn
 
 from export.runners import Runner
 from export.stages import ExportStage
+from mobile_diffusion.autoencoder_config import AutoencoderConfig, TinyAutoencoderConfig
 from mobile_diffusion.config import (
-    AutoencoderConfig,
     ClipTextConfig,
     ModelConfig,
     ScheduleConfig,
     Stage,
-    TinyAutoencoderConfig,
     UNetConfig,
 )
 from mobile_diffusion.formats.source import builders

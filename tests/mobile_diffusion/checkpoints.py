@@ -12,8 +12,8 @@ import tokenizers
 import torch
 from safetensors.torch import load_file, save_file
 
+from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.config import (
-    AutoencoderConfig,
     BertConfig,
     ModelConfig,
     ScheduleConfig,

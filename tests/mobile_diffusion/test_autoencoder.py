@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mobile_diffusion.autoencoder import Autoencoder, build_autoencoder
-from mobile_diffusion.config import AutoencoderConfig
+from mobile_diffusion.autoencoder_config import AutoencoderConfig
 
 TOLERANCE = 1e-9
 """In float64, so that what is compared is the arithmetic and not the order of roundings."""

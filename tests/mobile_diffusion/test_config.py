@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.config import (
-    AutoencoderConfig,
     ModelConfig,
     ScheduleConfig,
     Stage,

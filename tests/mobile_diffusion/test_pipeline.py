@@ -14,9 +14,9 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Tensor, nn
 from transformers.models.bert import configuration_bert, modeling_bert
 
+from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.checkpoint import Model, untrained_model
 from mobile_diffusion.config import (
-    AutoencoderConfig,
     BertConfig,
     ClipTextConfig,
     ModelConfig,

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mobile_diffusion.autoencoder import build_autoencoder
-from mobile_diffusion.config import TinyAutoencoderConfig
+from mobile_diffusion.autoencoder_config import TinyAutoencoderConfig
 from mobile_diffusion.tiny_autoencoder import TinyAutoencoder
 
 TOLERANCE = 1e-9

@@ -14,12 +14,12 @@ from export.coreml.lower import lower
 from export.coreml.structure import check_update
 from export.runners.coreml_interpreter import CoreMLInterpreterRunner
 from export.stages import ExportStage, build_stage
+from mobile_diffusion.autoencoder_config import TinyAutoencoderConfig
 from mobile_diffusion.config import (
     ClipTextConfig,
     ModelConfig,
     ScheduleConfig,
     Stage,
-    TinyAutoencoderConfig,
     UNetConfig,
 )
 from tests.export.networks import RandomModel, assert_runs_as_pytorch

@@ -19,7 +19,8 @@ from export.coreml.structure import IMAGE, nodes, signature, update_nodes
 from export.coreml.weights import deferrable
 from export.runners.coreml_interpreter import CoreMLInterpreterRunner
 from export.stages import ExportStage, TensorSpec, build_stage
-from mobile_diffusion.config import AutoencoderConfig, ModelConfig, ScheduleConfig, Stage, UNetConfig
+from mobile_diffusion.autoencoder_config import AutoencoderConfig
+from mobile_diffusion.config import ModelConfig, ScheduleConfig, Stage, UNetConfig
 from mobile_diffusion.unet import SpatialTransformer
 from tests.conftest import TINY
 from tests.export.coreml.test_lower import update_stage

@@ -11,7 +11,8 @@ from export.executorch.inspection import delegated_nodes
 from export.executorch.lower import convert, inspect, rewritten
 from export.rewrites.xnnpack import count_rewrites
 from export.stages import ExportStage, build_stage
-from mobile_diffusion.config import AutoencoderConfig, ClipTextConfig, ModelConfig, UNetConfig
+from mobile_diffusion.autoencoder_config import AutoencoderConfig
+from mobile_diffusion.config import ClipTextConfig, ModelConfig, UNetConfig
 from mobile_diffusion.presets import PRESETS, preset
 from tests.export.networks import RandomModel
 

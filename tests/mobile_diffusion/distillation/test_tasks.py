@@ -19,6 +19,7 @@ from mobile_diffusion.errors import ConfigError, TrainingError
 from mobile_diffusion.training.latents import TrainingInputs
 from mobile_diffusion.training.loop import STATE, average_in, step_generator, train
 from mobile_diffusion.training.settings import LoopSettings
+from mobile_diffusion.training.source import Memory
 from mobile_diffusion.training.state import load_average
 from mobile_diffusion.training.workers import Part
 
@@ -48,7 +49,7 @@ def inputs(tiny_model: Model) -> TrainingInputs:
 
 def task_of(teacher: Model, inputs: TrainingInputs, initial: Model | None = None, **changes: object) -> StepTask:
     settings = dataclasses.replace(SETTINGS, **changes)  # type: ignore[arg-type]
-    return StepTask(settings, teacher, initial, inputs, torch.ones(6, dtype=torch.float64))
+    return StepTask(settings, teacher, initial, Memory(inputs, torch.ones(6, dtype=torch.float64)))
 
 
 @pytest.mark.parametrize("guidance", ["cfg", "fixed", "embedded"])
@@ -93,7 +94,7 @@ def test_guidance_by_hand(teacher: Model) -> None:
 
 
 def test_shares_and_ranges_of_batches(teacher: Model, inputs: TrainingInputs) -> None:
-    batches = [task_of(teacher, inputs, guided_share=0.3).batch(step_generator(0, n)) for n in range(300)]
+    batches = [task_of(teacher, inputs, guided_share=0.3).batch(0, step_generator(0, n)) for n in range(300)]
     guided = [batch.scale for batch in batches if batch.scale is not None]
     assert len(guided) / len(batches) == pytest.approx(0.3, abs=0.08)
     scales = torch.cat(guided)
@@ -124,7 +125,7 @@ def test_students_that_do_not_fit(teacher: Model, inputs: TrainingInputs) -> Non
                 student_of(initial, None, SETTINGS)
     with pytest.raises(ConfigError, match="'fixed' or 'embedded' for objective 'consistency'"):
         settings = dataclasses.replace(SETTINGS, objective="consistency")
-        ConsistencyTask(settings, teacher, None, inputs, torch.ones(6))
+        ConsistencyTask(settings, teacher, None, Memory(inputs, torch.ones(6)))
 
 
 @pytest.mark.parametrize(
@@ -209,7 +210,7 @@ def test_a_consistent_student_has_no_loss(
     teacher: Model, inputs: TrainingInputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = dataclasses.replace(SETTINGS, objective="consistency", guidance="fixed")
-    task = ConsistencyTask(settings, teacher, None, inputs, torch.ones(6, dtype=torch.float64))
+    task = ConsistencyTask(settings, teacher, None, Memory(inputs, torch.ones(6, dtype=torch.float64)))
     before = float(task.loss(0, step_generator(0, 0)))
     task.module = Oracle(task, torch.full((4, *inputs.latents.shape[1:]), 0.25))  # type: ignore[assignment]
     monkeypatch.setattr(

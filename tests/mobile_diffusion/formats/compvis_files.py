@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from mobile_diffusion.config import AutoencoderConfig, ClipTextConfig, Stage, UNetConfig
+from mobile_diffusion.autoencoder_config import AutoencoderConfig
+from mobile_diffusion.config import ClipTextConfig, Stage, UNetConfig
 from mobile_diffusion.formats.compvis_names import autoencoder_names, clip_names, open_clip_names, unet_names
 from mobile_diffusion.formats.single_file import read_single_file
 from mobile_diffusion.formats.source import Source, builders, check_source

@@ -13,8 +13,8 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from benchmarks.random_checkpoints import ARCHITECTURES, rename_tensors
+from mobile_diffusion.autoencoder_config import TinyAutoencoderConfig
 from mobile_diffusion.checkpoint import open_checkpoint, open_source, save_checkpoint
-from mobile_diffusion.config import TinyAutoencoderConfig
 from mobile_diffusion.errors import CheckpointError
 from mobile_diffusion.formats.json_options import JsonOptions
 from mobile_diffusion.formats.options import OpenOptions

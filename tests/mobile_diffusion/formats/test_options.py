@@ -12,8 +12,8 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from benchmarks.random_checkpoints import rename_tensors
+from mobile_diffusion.autoencoder_config import TinyAutoencoderConfig
 from mobile_diffusion.checkpoint import open_checkpoint, open_source
-from mobile_diffusion.config import TinyAutoencoderConfig
 from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.options import OpenOptions
 from tests.mobile_diffusion.formats.conftest import Publish, copy_tree, edit_json

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from mobile_diffusion.autoencoder import Autoencoder
+from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.checkpoint import Model, open_checkpoint, save_checkpoint
-from mobile_diffusion.config import AutoencoderConfig
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.presets import preset
 from mobile_diffusion.slimming.decoder import prune_decoder, pruned_config

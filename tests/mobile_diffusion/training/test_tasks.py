@@ -13,16 +13,19 @@ import torch
 from PIL import Image, ImageDraw
 
 from mobile_diffusion.autoencoder import Autoencoder
+from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.checkpoint import open_checkpoint
-from mobile_diffusion.config import AutoencoderConfig, ScheduleConfig, Stage, UNetConfig
+from mobile_diffusion.config import ScheduleConfig, Stage, UNetConfig
 from mobile_diffusion.data import Sample, captions
 from mobile_diffusion.errors import CheckpointError, DataError, TrainingError
+from mobile_diffusion.presets import preset
 from mobile_diffusion.schedule import alphas_sigmas
 from mobile_diffusion.training import autoencoder as autoencoder_training
 from mobile_diffusion.training import runs
 from mobile_diffusion.training.autoencoder import kl_divergence, psnr, start_posterior_narrow
-from mobile_diffusion.training.latents import TrainingInputs
+from mobile_diffusion.training.latents import TrainingInputs, prepare_inputs
 from mobile_diffusion.training.settings import AutoencoderSettings, LoopSettings, UNetSettings
+from mobile_diffusion.training.source import Memory
 from mobile_diffusion.training.unet import UNetTask, choose_captions, family_weights, stratified_timesteps
 
 ASSETS = Path(__file__).parents[3] / "assets" / "emoji"
@@ -105,7 +108,7 @@ def test_from_pictures_to_a_checkpoint(data: Path, tmp_path: Path, monkeypatch: 
     assert open_checkpoint(tmp_path / "model").source_hash != model.source_hash
     with pytest.raises(TrainingError, match="give its run"):
         runs.train_unet(UNET, data, tmp_path / "autoencoder", ASSETS, tmp_path / "third", start=tmp_path)
-    inputs = TrainingInputs(**runs.prepare_inputs([], *[None] * 3, tmp_path / "unet").__dict__)  # type: ignore[arg-type]
+    inputs = TrainingInputs(**prepare_inputs([], *[None] * 3, tmp_path / "unet").__dict__)  # type: ignore[arg-type]
     assert inputs.latents.std() == pytest.approx(1.0, abs=0.05)
 
 
@@ -116,13 +119,13 @@ def test_missing_style_and_missing_autoencoder_are_named(data: Path, tmp_path: P
     with pytest.raises(DataError, match="'clay'"):
         autoencoder_training.choose_samples(data, ("clay",), "train")
     with pytest.raises(DataError, match="'clouds'"):
-        runs.choose_groups(autoencoder_training.choose_samples(data, ("3d",), "train"), ("clouds",))
+        autoencoder_training.choose_groups(autoencoder_training.choose_samples(data, ("3d",), "train"), ("clouds",))
 
 
 def test_groups(data: Path) -> None:
     samples = autoencoder_training.choose_samples(data, ("3d",), "train")
-    assert len(runs.choose_groups(samples, ("objects",))) == len(samples) - 1
-    assert runs.choose_groups(samples, ()) == samples
+    assert len(autoencoder_training.choose_groups(samples, ("objects",))) == len(samples) - 1
+    assert autoencoder_training.choose_groups(samples, ()) == samples
 
 
 def test_posterior_starts_narrow() -> None:
@@ -179,8 +182,7 @@ def test_captions_labels_keywords_and_null() -> None:
 @pytest.mark.parametrize("prediction", ["v", "epsilon"])
 def test_perfect_prediction_has_no_loss(prediction: str) -> None:
     """A network that knows the clean latents (zero) predicts v or epsilon from the noisy ones exactly."""
-    schedule = dataclasses.replace(UNET.schedule, prediction=prediction)
-    settings = dataclasses.replace(UNET, schedule=schedule)
+    schedule = ScheduleConfig(beta_schedule="cosine", prediction=prediction)
     alphas, sigmas = (torch.from_numpy(table).float() for table in alphas_sigmas(schedule))
 
     class Oracle(torch.nn.Module):
@@ -195,8 +197,9 @@ def test_perfect_prediction_has_no_loss(prediction: str) -> None:
     inputs = TrainingInputs(
         torch.zeros(3, 4, 8, 8), torch.zeros(4, 5, 384).half(), torch.tensor([1, 2, 3]), torch.tensor([1, 1, 1])
     )
-    model = type("Holder", (), {"unet": Oracle()})()
-    task = UNetTask(settings, model, inputs, torch.ones(3, dtype=torch.float64))
+    config = dataclasses.replace(preset("emoji"), schedule=schedule)
+    model = type("Holder", (), {"unet": Oracle(), "config": config})()
+    task = UNetTask(UNET, model, Memory(inputs, torch.ones(3, dtype=torch.float64)))
     assert task.loss(0, torch.Generator().manual_seed(0)).item() < 1e-8
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,24 +9,12 @@ import torch
 from safetensors.torch import load_file
 
 from mobile_diffusion.errors import ConfigError
-from mobile_diffusion.training.loop import CURVE, STATE, train
+from mobile_diffusion.training import workers
+from mobile_diffusion.training.loop import STATE, train
 from mobile_diffusion.training.workers import WHOLE, Part, own_parts
-from tests.mobile_diffusion.training.train_small import task_of
+from tests.mobile_diffusion.training.train_small import losses, start, task_of
 
-SCRIPT = Path(__file__).with_name("train_small.py")
 STEPS = 6
-
-
-def start(processes: int, *words: object) -> subprocess.CompletedProcess[str]:
-    """Run the script under torchrun."""
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, *torchrun, str(SCRIPT), *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
-
-
-def losses(run: Path) -> list[float]:
-    return [json.loads(line)["loss"] for line in (run / CURVE).read_text().splitlines()]
 
 
 def assert_same(run: Path, other: Path) -> None:
@@ -64,6 +48,13 @@ def test_parts_are_the_whole() -> None:
         own_parts(6, 4)
 
 
+def test_buckets_hold_every_gradient_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "BUCKET", 10)
+    gradients = [torch.zeros(size) for size in (4, 6, 1, 25, 3, 7)]
+    buckets = list(workers._buckets(gradients))
+    assert [[len(each) for each in bucket] for bucket in buckets] == [[4, 6], [1], [25], [3, 7]]
+
+
 def test_a_batch_in_parts_is_the_batch(alone: Path, tmp_path: Path) -> None:
     train(task_of(STEPS, accumulate=2), tmp_path)
     assert_same(tmp_path, alone)
@@ -76,7 +67,7 @@ def test_two_processes_train_as_one(alone: Path, tmp_path: Path) -> None:
 
 
 def test_a_killed_worker_and_a_resume_with_another_number(alone: Path, tmp_path: Path) -> None:
-    done = start(2, tmp_path / "run", STEPS, 1, 3)
+    done = start(2, tmp_path / "run", STEPS, fault=(1, 3, "kill"))
     assert done.returncode != 0 and "SIGKILL" in done.stderr
     assert len(losses(tmp_path / "run")) in (2, 3)  # the step that was lost is not in the curve
     train(task_of(STEPS), tmp_path / "run")

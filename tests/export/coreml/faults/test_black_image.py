@@ -15,7 +15,7 @@ from export.coreml.lower import lower
 from export.coreml.options import CoreMLOptions
 from export.stages import DecodeImage
 from mobile_diffusion.autoencoder import Autoencoder
-from mobile_diffusion.config import AutoencoderConfig
+from mobile_diffusion.autoencoder_config import AutoencoderConfig
 
 CONFIG = AutoencoderConfig(channels=(8, 16), latent_channels=4, resnets=1, groups=4, scaling_factor=0.5)
 FACTOR = 2000.0

@@ -1,0 +1,114 @@
+"""A wider U-Net that draws as the given one does: every block that is added begins as the identity.
+
+Net2DeeperNet (Chen et al. 2016).  Training then makes use of the new blocks; an evolution takes away what was not worth
+its time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from mobile_diffusion.blocks import ResnetBlock
+from mobile_diffusion.checkpoint import open_checkpoint, save_checkpoint
+from mobile_diffusion.config import Stage, UNetConfig
+from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.presets import preset
+from mobile_diffusion.slim import slim_config
+from mobile_diffusion.training.loop import STATE
+from mobile_diffusion.training.state import load_average
+from mobile_diffusion.unet import SpatialTransformer, UNet
+
+
+def grow_checkpoint(folder: Path, name: str, out: Path, run: Path | None = None, seed: int = 0) -> tuple[int, int]:
+    """Write the checkpoint `folder` with the U-Net of the named preset to `out`; gives its parameters before and after.
+
+    With `run` the weights are the average that this run of the same U-Net has reached.  Raises ConfigError as
+    `grow_unet` does, TrainingError for a run of another U-Net, CheckpointError when `out` is there already.
+    """
+    model = open_checkpoint(folder)
+    if run is not None:
+        load_average(model.unet, run / STATE)
+    unet = grow_unet(model.unet, preset(name).unet, seed)
+    config = dataclasses.replace(model.config, name=name, unet=unet.config)
+    save_checkpoint(dataclasses.replace(model, config=config, unet=unet), out)
+    before, after = (sum(value.numel() for value in each.parameters()) for each in (model.unet, unet))
+    return before, after
+
+
+def grow_unet(unet: UNet, counts: UNetConfig, seed: int) -> UNet:
+    """A U-Net with the blocks of `counts`: those of `unet` with its weights, the others new, and without effect yet.
+
+    Raises ConfigError when `counts` has fewer blocks, or other channels, than `unet`.
+    """
+    config = slim_config(unet.config, counts)
+    kept = kept_blocks(unet.config, config)
+    torch.manual_seed(seed)
+    grown = UNet(config)
+    for name, module in grown.named_modules():
+        if name in kept:
+            module.load_state_dict(unet.get_submodule(kept[name]).state_dict())
+        elif isinstance(module, ResnetBlock | SpatialTransformer):
+            without_effect(module)
+    return grown.train(unet.training)
+
+
+@torch.no_grad()
+def without_effect(block: ResnetBlock | SpatialTransformer) -> None:
+    """Make a block the identity; of a ResNet block on the way up, that of the map below the skip that it is given."""
+    last = block.conv2 if isinstance(block, ResnetBlock) else block.proj_out
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    shortcut = getattr(block, "conv_shortcut", None)
+    if shortcut is not None:
+        nn.init.dirac_(shortcut.weight)  # (C, C + skip, 1, 1): the first C channels as they are
+        nn.init.zeros_(shortcut.bias)
+
+
+def kept_blocks(full: UNetConfig, grown: UNetConfig) -> dict[str, str]:
+    """Block of the grown network -> block of the first one whose weights it has, by their names."""
+    outer = ("time_embedding", "conv_in", "conv_norm_out", "conv_out")
+    kept = {name: name for name in outer}
+    for side, stages, wider in (("down", full.down, grown.down), ("up", full.up, grown.up)):
+        for index, (stage, new) in enumerate(zip(stages, wider, strict=True)):
+            name = f"{side}_blocks.{index}"
+            places = _places(name, stage, new, up=side == "up")
+            kept |= {f"{name}.resnets.{place}": f"{name}.resnets.{old}" for old, place in enumerate(places)}
+            kept |= _kept_transformers(name, stage, new, places)
+            if index < len(stages) - 1:
+                kept[f"{name}.{side}samplers.0"] = f"{name}.{side}samplers.0"
+    if full.mid and grown.mid:  # block by block in turn, so that their numbers stay
+        places = _places("mid_block", full.mid, grown.mid, up=False)
+        kept |= {name: name for name in (f"mid_block.resnets.{place}" for place in places)}
+        kept |= {name: name for name in (f"mid_block.attentions.{place}" for place in range(full.mid.transformers))}
+    return kept
+
+
+def _places(name: str, stage: Stage, new: Stage, up: bool) -> list[int]:
+    """Where the ResNet blocks of a stage come to stand: on the way up new ones go before the last, which takes the skip
+    of another level."""
+    if new.resnets < stage.resnets or (up and new.resnets > stage.resnets < 2):
+        raise ConfigError(f"{name}: expected {stage.resnets} ResNet blocks or more to grow to, got {new.resnets}")
+    return [*range(stage.resnets - 1), new.resnets - 1] if up else list(range(stage.resnets))
+
+
+def _kept_transformers(name: str, stage: Stage, new: Stage, places: list[int]) -> dict[str, str]:
+    """Each stays behind the ResNet block that it stood behind."""
+    kept, free = {}, list(enumerate(_owners(new)))
+    for index, owner in enumerate(_owners(stage)):
+        found = next((number for number, at in free if at == places[owner]), None)
+        if found is None:
+            raise ConfigError(f"{name}: expected a transformer behind ResNet block {places[owner]}, got none; add more")
+        free = [(number, at) for number, at in free if number > found]
+        kept[f"{name}.attentions.{found}"] = f"{name}.attentions.{index}"
+    return kept
+
+
+def _owners(stage: Stage) -> Iterator[int]:
+    """The ResNet block that stands before each transformer of a stage on the way down or up."""
+    for index in range(stage.resnets):
+        yield from [index] * stage.transformers_after(index)

@@ -1,0 +1,169 @@
+"""A data set cut into shards of what the U-Net is trained on, for sets that do not fit into memory.
+
+    SHARDS/shards.json              what there is, and which networks encoded it; written last
+    SHARDS/shard-00000.safetensors  latents float16 (N, C, h, w), contexts float16 (captions, L, D) with the null
+                                    condition first, first_caption and caption_count int64 (N,); the captions
+                                    themselves are in its metadata
+
+Several processes write a share of the shards each.  A shard is renamed when it is whole, so a killed command goes on
+where it stopped.  The rounding of latents to float16 is 2^-11 of a value, far below what the autoencoder loses.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from mobile_diffusion.atomic import replacing, write_bytes
+from mobile_diffusion.autoencoder import Autoencoder
+from mobile_diffusion.checkpoint import Model
+from mobile_diffusion.config_json import from_dict, to_dict
+from mobile_diffusion.data import Sample, captions
+from mobile_diffusion.errors import ConfigError, DataError
+from mobile_diffusion.training import workers
+from mobile_diffusion.training.autoencoder import stack_images
+from mobile_diffusion.training.latents import encode_captions, encode_images
+
+LOGGER = logging.getLogger(__name__)
+INDEX = "shards.json"
+DECODING = ("decoder.", "post_quant_conv.")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One file."""
+
+    file: str
+    count: int
+    """Pictures."""
+    bytes: int
+
+
+@dataclass(frozen=True)
+class ShardIndex:
+    """What a folder of shards holds."""
+
+    plan: str
+    """SHA-256 of the pictures' names in their order, the pictures a shard, and the networks."""
+    styles: tuple[str, ...]
+    groups: tuple[str, ...]
+    encoder: str
+    """SHA-256 of the weights that encoded the pictures."""
+    text_encoder: str
+    """SHA-256 of the weights that encoded the captions."""
+    latent_shape: tuple[int, ...]
+    """(C, h, w)."""
+    context_shape: tuple[int, ...]
+    """(L, D)."""
+    shards: tuple[Shard, ...]
+
+    @property
+    def count(self) -> int:
+        """All pictures."""
+        return sum(shard.count for shard in self.shards)
+
+
+def read_index(folder: Path) -> ShardIndex:
+    """The index of a folder; DataError when it is malformed, or a shard is missing or of another size."""
+    try:
+        index = from_dict(ShardIndex, json.loads((folder / INDEX).read_text(encoding="utf-8")))
+    except (OSError, ValueError, ConfigError) as error:
+        raise DataError(f"{folder / INDEX}: expected an index of shards, got {error}; run `train shards`") from None
+    for shard in index.shards:
+        path = folder / shard.file
+        size = path.stat().st_size if path.is_file() else None
+        if size != shard.bytes:
+            got = "none" if size is None else f"{size}"
+            raise DataError(f"{path}: expected a shard of {shard.bytes} bytes, got {got}; delete {INDEX}, write again")
+    return index
+
+
+def network_hashes(model: Model) -> tuple[str, str]:
+    """SHA-256 of what encodes pictures, and of what encodes captions; that which decodes may change."""
+    autoencoder = model.autoencoder
+    assert isinstance(autoencoder, Autoencoder)  # open_placed
+    return (
+        _weights_hash(autoencoder, f"{autoencoder.config.scaling_factor}"),
+        _weights_hash(model.text_encoder, ""),
+    )
+
+
+def _weights_hash(network: nn.Module, words: str) -> str:
+    found = hashlib.sha256(words.encode())
+    for name, tensor in sorted(network.state_dict().items()):
+        if not name.startswith(DECODING):
+            found.update(name.encode() + tensor.detach().cpu().float().contiguous().numpy().tobytes())
+    return found.hexdigest()
+
+
+def write_shards(
+    model: Model, samples: Sequence[Sample], styles: tuple[str, ...], groups: tuple[str, ...], size: int, out: Path
+) -> ShardIndex:
+    """Encode samples into shards of `size` pictures in a mixed order; all processes call it together.
+
+    Raises DataError when the folder holds shards of other pictures, another size or other networks.
+    """
+    hashes = network_hashes(model)
+    order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(0)).tolist()
+    mixed = [samples[place] for place in order]
+    plan = hashlib.sha256(json.dumps([*hashes, size, [sample.id for sample in mixed]]).encode()).hexdigest()
+    pieces = [mixed[start : start + size] for start in range(0, len(mixed), size)]
+    paths = [out / f"shard-{number:05d}.safetensors" for number in range(len(pieces))]
+    out.mkdir(parents=True, exist_ok=True)
+    if (out / INDEX).exists() and read_index(out).plan != plan:
+        raise _other_shards(out)
+    for number in range(workers.rank(), len(pieces), workers.count()):
+        if paths[number].exists():
+            _check_plan(paths[number], plan)
+        else:
+            _write_shard(model, pieces[number], plan, paths[number])
+            LOGGER.info("%s written, %d of %d", paths[number], number + 1, len(pieces))
+    workers.wait()
+    found = tuple(Shard(path.name, len(piece), path.stat().st_size) for path, piece in zip(paths, pieces, strict=True))
+    with safe_open(paths[0], framework="pt") as file:
+        shapes = [tuple(file.get_slice(name).get_shape()[1:]) for name in ("latents", "contexts")]
+    index = ShardIndex(plan, styles, groups, hashes[0], hashes[1], shapes[0], shapes[1], found)
+    if workers.is_first():
+        write_bytes((json.dumps(to_dict(index), indent=1) + "\n").encode(), out / INDEX)
+    workers.wait()
+    return index
+
+
+def _check_plan(path: Path, plan: str) -> None:
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = (file.metadata() or {}).get("plan")
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"{path}: expected a shard, got {error}; delete it") from None
+    if found != plan:
+        raise _other_shards(path.parent)
+
+
+def _other_shards(folder: Path) -> DataError:
+    return DataError(f"{folder}: expected shards of these pictures and networks, got others; choose another --out")
+
+
+@torch.no_grad()
+def _write_shard(model: Model, samples: Sequence[Sample], plan: str, path: Path) -> None:
+    assert isinstance(model.autoencoder, Autoencoder)  # open_placed
+    texts = [captions(sample) for sample in samples]
+    counts = torch.tensor([len(group) for group in texts])
+    latents = encode_images(model.autoencoder, stack_images(list(samples)))
+    words = ["", *(text for group in texts for text in group)]
+    tensors = {
+        "latents": (latents * model.autoencoder.config.scaling_factor).half(),
+        "contexts": encode_captions(model.tokenizer, model.text_encoder, words),
+        "first_caption": 1 + torch.cumsum(counts, 0) - counts,
+        "caption_count": counts,
+    }
+    with replacing(path) as scratch:
+        save_file(tensors, scratch, metadata={"plan": plan, "captions": json.dumps(texts)})
