@@ -30,21 +30,19 @@ KEPT = ("Parameter", "Gradient")
 
 def peak_bytes(config: ModelConfig, batch: int, checkpointing: bool) -> int:
     """Most bytes alive in a step, without parameters and their gradients."""
-    tracker = MemTracker()
-    with FakeTensorMode(), tracker:
-        unet = UNet(config.unet)
+    with FakeTensorMode():
+        unet, tracker = UNet(config.unet), MemTracker()
         if checkpointing:
             checkpoint_blocks(unet)
-        tracker.track_external(unet)
         latents = torch.randn(batch, *config.latent_shape[1:])
         times, context = torch.zeros(batch, dtype=torch.long), torch.randn(batch, *config.context_shape[1:])
-        with torch.autocast("cpu", torch.bfloat16):
-            loss = unet(latents, times, context).float().square().mean()
-        loss.backward()  # type: ignore[no-untyped-call]
+        tracker.track_external(unet, latents, times, context)
+        with tracker:
+            with torch.autocast("cpu", torch.bfloat16):
+                loss = unet(latents, times, context).float().square().mean()
+            loss.backward()  # type: ignore[no-untyped-call]
     most = tracker.get_tracker_snapshot("peak")[torch.device("cpu")]
-    kept = sum(size for kind, size in most.items() if any(name in str(kind) for name in KEPT))
-    total = next(size for kind, size in most.items() if str(kind) == "Total")
-    return int(total - kept)
+    return int(most["Total"] - sum(size for kind, size in most.items() if kind in KEPT))
 
 
 def count(name: str) -> dict[str, dict[str, int]]:

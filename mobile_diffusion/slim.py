@@ -146,12 +146,15 @@ def origins(full: UNetConfig, slim: UNetConfig) -> dict[str, str]:
 def chosen(have: int, want: int, spread: bool) -> list[int]:
     """Which of `have` blocks the `want` blocks of a slim stage take, in order.
 
-    The first ones, or with `spread` evenly from the first to the last; each repeated when `want` exceeds `have`.
+    The first ones, or with `spread` evenly from the first to the last (the last for one: a stage's only transformer on the
+    way up stands behind its last ResNet block); each repeated when `want` exceeds `have`.
     """
     if want > have:
         return [index * have // want for index in range(want)]
-    if not spread or want == 1:
+    if not spread:
         return list(range(want))
+    if want == 1:
+        return [have - 1]
     return [(2 * index * (have - 1) + want - 1) // (2 * (want - 1)) for index in range(want)]  # rounded
 
 

@@ -100,7 +100,7 @@ def distil(
 
     Example:
 
-        mobile-diffusion train distil assets/emoji/training/student-8.toml --teacher runs/emoji-16 --out runs/emoji-8
+        mobile-diffusion train distil assets/emoji/training/student-8.toml --student runs/emoji-16 --out runs/emoji-8
     """
     from mobile_diffusion.distillation.runs import distil as work
     from mobile_diffusion.distillation.settings import DistillationSettings

@@ -139,7 +139,7 @@ def test_all_but_the_counts_is_the_checkpoints() -> None:
 
 def test_chosen_blocks() -> None:
     assert chosen(2, 1, spread=False) == [0]
-    assert chosen(3, 2, spread=True) == [0, 2]
+    assert chosen(3, 2, spread=True) == [0, 2] and chosen(3, 1, spread=True) == [2]
     assert chosen(4, 3, spread=True) == [0, 2, 3]
     assert chosen(3, 3, spread=True) == [0, 1, 2]
     assert chosen(3, 6, spread=True) == [0, 0, 1, 1, 2, 2]
