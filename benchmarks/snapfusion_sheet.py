@@ -1,6 +1,6 @@
 """The same prompts and seeds drawn by some stages of SnapFusion's method, side by side in one labelled PNG.
 
-    .venv/bin/python benchmarks/snapfusion_sheet.py --row teacher-50 --row teacher-8 --row student-8 --row shipped
+    .venv/bin/python benchmarks/snapfusion_sheet.py --row teacher-50 --row teacher-8 --row student-8 --row phone
 
 Rows are those of benchmarks/snapfusion_rows.toml; each is drawn by its ExecuTorch bundle, which the work folder keeps.
 """
@@ -26,7 +26,7 @@ from mobile_diffusion.errors import MobileDiffusionError
 
 LOGGER = logging.getLogger(__name__)
 OUT = Path(__file__).parents[1] / "docs" / "pictures" / "snapfusion-sheet.png"
-CHOSEN = ("teacher-50", "teacher-8", "student-8", "shipped")
+CHOSEN = ("teacher-50", "teacher-8", "student-8", "phone")
 PROMPTS = ("red apple, 3d", "pizza, 3d", "cat, 3d", "rocket, 3d", "sun, 3d", "house, 3d", "guitar, 3d", "ghost, 3d")
 SEED = 7
 

@@ -26,7 +26,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "evolution": ("teacher-50", "slim"),
     "halving": ("slim", "student-16"),
     "guidance": ("student-16", "student-8"),
-    "decoder": ("student-8", "shipped"),
+    "decoder": ("student-8", "phone"),
     "consistency": ("student-8", "consistency"),
     "undistilled": ("teacher-50", "teacher-8", "student-8"),
 }

@@ -146,8 +146,8 @@ def origins(full: UNetConfig, slim: UNetConfig) -> dict[str, str]:
 def chosen(have: int, want: int, spread: bool) -> list[int]:
     """Which of `have` blocks the `want` blocks of a slim stage take, in order.
 
-    The first ones, or with `spread` evenly from the first to the last (the last for one: a stage's only transformer on the
-    way up stands behind its last ResNet block); each repeated when `want` exceeds `have`.
+    The first ones, or with `spread` evenly from the first to the last (the last one for one: a stage's only transformer
+    on the way up stands behind its last ResNet block); each repeated when `want` exceeds `have`.
     """
     if want > have:
         return [index * have // want for index in range(want)]

@@ -1,4 +1,4 @@
-"""`mobile-diffusion stages`: what every stage from the wide teacher to the shipped model cost and brought."""
+"""`mobile-diffusion stages`: what every stage from the wide teacher to the slim student cost and brought."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def stages(
 
     Example:
 
-        mobile-diffusion stages benchmarks/results/snapfusion.json --student shipped
+        mobile-diffusion stages benchmarks/results/snapfusion.json --student phone
     """
     from export.snapfusion.gates import Models, gates
     from export.snapfusion.results import read_results

@@ -1,1 +1,1 @@
-"""The table of SnapFusion's stages, from teacher to shipped model: its results as files, its gates, its screen."""
+"""The table of SnapFusion's stages, from teacher to student: its results as files, its gates, its screen."""

@@ -199,7 +199,7 @@ def evolve(
     measured = read_table(table)
     decisions = evolve_checkpoint(training, measured, target_ms, batches, data, model, run, out)
     for decision in decisions:
-        typer.echo(f"{decision.action}: loss {-decision.quality:.4f}, {decision.step_ms:.1f} ms")
+        typer.echo(f"{decision.action}: distance {-decision.quality:.5f}, {decision.step_ms:.1f} ms")
     typer.echo(f"{out} written; the decisions are in {run / PLOT}")
 
 

@@ -40,19 +40,18 @@ def draw_evolution(decisions: Sequence[Decision], before: float, table: LatencyT
 
 
 def _draw_curve(axes: Any, decisions: Sequence[Decision], before: float, table: LatencyTable) -> None:
-    """Loss against latency: the full network, then a point for each decision."""
+    """Distance against latency: the full network, then a point for each decision."""
     times = [table.step_ms(table.unet), *(decision.step_ms for decision in decisions)]
-    losses = [-before, *(-decision.quality for decision in decisions)]
-    axes.plot(times, losses, color="0.7", zorder=1)
-    axes.scatter(times[:1], losses[:1], marker="o", color="black", zorder=2)
-    axes.annotate("full", (times[0], losses[0]), (0, 7), textcoords="offset points", ha="center", fontsize=9)
+    distances = [-before, *(-decision.quality for decision in decisions)]
+    axes.plot(times, distances, color="0.7", zorder=1)
+    axes.scatter(times[:1], distances[:1], marker="o", color="black", zorder=2)
+    axes.annotate("full", (times[0], distances[0]), (0, 7), textcoords="offset points", ha="center", fontsize=9)
     for number, decision in enumerate(decisions, 1):
-        action, place = decision.action, (times[number], losses[number])
+        action, place = decision.action, (times[number], distances[number])
         axes.scatter(*place, marker=MARKS[action.change], color=COLOURS[action.kind], zorder=2)
         axes.annotate(str(number), place, (0, 7), textcoords="offset points", ha="center", fontsize=9)
-    axes.set(
-        xlabel=f"one evaluation, ms by the table ({table.runtime}, {table.processor})", ylabel="loss, same batches"
-    )
+    axes.set_xlabel(f"one evaluation, ms by the table ({table.runtime}, {table.processor})")
+    axes.set_ylabel("distance to the full network's guided output")
     axes.margins(0.08, 0.15)
     axes.invert_xaxis()
     axes.grid(alpha=0.3)

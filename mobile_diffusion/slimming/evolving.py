@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
-
 from mobile_diffusion.atomic import write_bytes
-from mobile_diffusion.checkpoint import Model, save_checkpoint
-from mobile_diffusion.config import UNetConfig
+from mobile_diffusion.checkpoint import save_checkpoint
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.slim import slim_unet
+from mobile_diffusion.slimming.closeness import guided_closeness
 from mobile_diffusion.slimming.drawing import draw_evolution
-from mobile_diffusion.slimming.evolution import Decision, Quality, evolve
+from mobile_diffusion.slimming.evolution import Decision, evolve
 from mobile_diffusion.slimming.latency import LatencyTable
 from mobile_diffusion.training.checkpoints import open_placed, training_inputs
-from mobile_diffusion.training.latents import TrainingInputs
-from mobile_diffusion.training.loop import step_generator
 from mobile_diffusion.training.settings import UNetSettings
 from mobile_diffusion.training.source import Memory
-from mobile_diffusion.training.unet import UNetTask
 
-LOGGER = logging.getLogger(__name__)
 LOG, PLOT = "evolution.json", "evolution.png"
 
 
@@ -42,14 +35,14 @@ def evolve_checkpoint(
 ) -> list[Decision]:
     """Write a slim checkpoint to `out`, and the log and the plot of the decisions into `run`.
 
-    Quality is the negative loss over `batches` batches of `settings`, the same for every candidate.  Raises ConfigError
-    when the table is of another architecture or the target cannot be reached.
+    Quality is `guided_closeness` over `batches` batches of `settings`.  Raises ConfigError when the table is of another
+    architecture or the target cannot be reached.
     """
     opened = open_placed(model)
     if table.unet != opened.config.unet:
         raise ConfigError(f"latency table: expected the U-Net of {model}, got another; measure this checkpoint")
     inputs, weights = training_inputs(opened, settings, settings.family_power, data, run)
-    quality = quality_of(opened, settings, inputs, weights, batches)
+    quality = guided_closeness(opened, settings, Memory(inputs, weights), batches)
     before = quality(opened.config.unet)
     decisions = evolve(opened.config.unet, table, quality, target_ms)
     unet, _ = slim_unet(opened.unet, decisions[-1].unet if decisions else opened.config.unet)
@@ -57,23 +50,6 @@ def evolve_checkpoint(
     save_checkpoint(dataclasses.replace(opened, config=config, unet=unet), out, overwrite=out.exists())
     _record(decisions, before, table, run)
     return decisions
-
-
-def quality_of(
-    model: Model, settings: UNetSettings, inputs: TrainingInputs, weights: torch.Tensor, batches: int
-) -> Quality:
-    """The negative loss of the full network's blocks in a slimmer configuration, on batches that never change."""
-
-    def quality(config: UNetConfig) -> float:
-        unet, _ = slim_unet(model.unet, config)
-        task = UNetTask(settings, dataclasses.replace(model, unet=unet), Memory(inputs, weights))
-        unet.eval()
-        with torch.no_grad():
-            losses = [float(task.loss(0, step_generator(settings.loop.seed, number))) for number in range(batches)]
-        LOGGER.info("loss %.4f", sum(losses) / batches)
-        return -sum(losses) / batches
-
-    return quality
 
 
 def _record(decisions: Sequence[Decision], before: float, table: LatencyTable, run: Path) -> None:

@@ -61,8 +61,8 @@ def grow_unet(unet: UNet, counts: UNetConfig, seed: int) -> UNet:
 def without_effect(block: ResnetBlock | SpatialTransformer) -> None:
     """Make a block the identity; of a ResNet block on the way up, that of the map below the skip that it is given."""
     last = block.conv2 if isinstance(block, ResnetBlock) else block.proj_out
-    nn.init.zeros_(last.weight)
-    nn.init.zeros_(last.bias)
+    for value in last.parameters():
+        nn.init.zeros_(value)
     shortcut = getattr(block, "conv_shortcut", None)
     if shortcut is not None:
         nn.init.dirac_(shortcut.weight)  # (C, C + skip, 1, 1): the first C channels as they are

@@ -82,7 +82,7 @@ def test_learns_and_draws(tmp_path: Path) -> None:
 
 def test_other_settings_are_refused(tmp_path: Path) -> None:
     train(Regression(), tmp_path)
-    with pytest.raises(TrainingError, match="choose another --run folder"):
+    with pytest.raises(TrainingError, match="choose another --run"):
         train(Regression(LoopSettings(steps=13, batch=4, learning_rate=0.01)), tmp_path)
 
 
