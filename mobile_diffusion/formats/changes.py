@@ -35,6 +35,10 @@ def _resize(options: OpenOptions, source: Source) -> Source:
 
 def _reschedule(options: OpenOptions, source: Source) -> Source:
     """Another schedule over the same noise levels."""
+    own, wanted = source.config.schedule, options.guidance
+    fixed = (options.guidance_kind or own.guidance_kind) == own.guidance_kind == "distilled"
+    if fixed and not source.config.unet.guidance_width and wanted not in (None, own.guidance):
+        raise ConfigError(f"guidance: expected {own.guidance:g}, which is in this model's weights, got {wanted:g}")
     given = _given(
         steps=options.steps,
         solver=options.solver,
@@ -42,7 +46,7 @@ def _reschedule(options: OpenOptions, source: Source) -> Source:
         guidance=options.guidance,
         guidance_kind=options.guidance_kind,
     )
-    schedule = dataclasses.replace(source.config.schedule, **given)
+    schedule = dataclasses.replace(own, **given)
     step_table(schedule)  # says what cannot be a table
     return _with_config(source, schedule=schedule)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from benchmarks.random_checkpoints import rename_tensors
 from mobile_diffusion.autoencoder_config import TinyAutoencoderConfig
-from mobile_diffusion.checkpoint import open_checkpoint, open_source
+from mobile_diffusion.checkpoint import Model, open_checkpoint, open_source, save_checkpoint
 from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.options import OpenOptions
 from tests.mobile_diffusion.formats.conftest import Publish, copy_tree, edit_json
@@ -85,6 +86,16 @@ def test_a_wrong_option_is_named(checkpoint: Path, options: dict[str, Any], said
 
 def test_a_network_with_embedded_guidance_is_distilled(published: Publish) -> None:
     assert "guidance_kind" in refused(published("lcm-dreamshaper"), guidance_kind="cfg")
+
+
+def test_a_scale_that_is_in_the_weights_stays(tiny_model: Model, tmp_path: Path) -> None:
+    schedule = dataclasses.replace(tiny_model.config.schedule, guidance=3.0, guidance_kind="distilled")
+    config = dataclasses.replace(tiny_model.config, schedule=schedule)
+    save_checkpoint(dataclasses.replace(tiny_model, config=config), tmp_path / "student")
+    assert "expected 3, which is in this model's weights, got 5" in refused(tmp_path / "student", guidance=5.0)
+    assert open_source(tmp_path / "student", OpenOptions(guidance=3.0)).config == config
+    guided = open_source(tmp_path / "student", OpenOptions(guidance=5.0, guidance_kind="cfg")).config.schedule
+    assert (guided.guidance, guided.guidance_kind) == (5.0, "cfg")
 
 
 def test_skipped_layers_of_the_text_encoder(checkpoint: Path) -> None:
