@@ -16,17 +16,20 @@ from mobile_diffusion.unet import Attention, UpStage
 
 
 class UpStageForBoth(UpStage):
-    """A stage on the way up whose skips may be of one picture where its map is of two."""
+    """A stage on the way up whose skips may be of one picture where its map is of two, or comes to be."""
 
     both: Tensor
     itself: Tensor
 
     def forward(self, x: Tensor, skips: list[Tensor], time: Tensor, context: Tensor) -> Tensor:
         """x (B, C_in, h, w), skips of 1 or B pictures, nearest first -> as `UpStage`."""
-        doubled = [skip * self.both if len(skip) < len(x) else skip for skip in skips]
-        if skips[0] is x:  # without a middle; XNNPACK does not join a tensor with itself
-            doubled[0] = x * self.itself
-        return super().forward(x, doubled, time, context)
+        for index, skip in enumerate(skips):
+            joined = x * self.itself if skip is x else skip  # no middle; XNNPACK does not join a tensor with itself
+            joined = joined * self.both if len(joined) < len(x) else joined
+            x = self.step(index, torch.cat([x, joined], dim=1), time, context)
+        for up in self.upsamplers:
+            x = up(x)
+        return x
 
 
 class DenoiseOnce(Denoise):

@@ -24,7 +24,14 @@ LATE_TEXT = dataclasses.replace(
     ),
 )
 """The text comes in on the way up only: every skip is of one picture."""
-NETWORKS = {"sd1": SD1, "sd2": SD2, "bk-tiny": BK_TINY, "lcm": LCM, "late text": LATE_TEXT}
+TEXT_WITHIN = dataclasses.replace(
+    SD1,
+    unet=dataclasses.replace(
+        SD1.unet, down=(Stage(32, 1, 0), Stage(64, 1, 0)), mid=Stage(64, 1, 0), up=(Stage(64, 2, 0), Stage(32, 2, 2))
+    ),
+)
+"""The text comes in between two ResNet blocks on the way up, as evolved networks may have it."""
+NETWORKS = {"sd1": SD1, "sd2": SD2, "bk-tiny": BK_TINY, "lcm": LCM, "late text": LATE_TEXT, "text within": TEXT_WITHIN}
 STAGES = ("denoise", "decode_image", "encode_image", "encode_text")
 
 
@@ -47,7 +54,7 @@ def test_a_rewritten_stage_is_the_stage(name: str, stage: str) -> None:
         torch.testing.assert_close(changed(**inputs), module(**inputs), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("config", [SD1, LATE_TEXT])
+@pytest.mark.parametrize("config", [SD1, LATE_TEXT, TEXT_WITHIN])
 def test_both_evaluations_share_what_comes_before_the_text(config: ModelConfig) -> None:
     built = build_stage(RandomModel(config), "denoise")
     changed = rewrite(built.module)
