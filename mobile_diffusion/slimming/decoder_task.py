@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.slimming.decoder import prune_decoder
+from mobile_diffusion.slimming.full_pictures import FullPictures
 from mobile_diffusion.slimming.settings import DecoderSettings
 from mobile_diffusion.training.autoencoder import psnr, to_pictures
 from mobile_diffusion.training.settings import LoopSettings
@@ -35,6 +36,7 @@ class DecoderTask:
         self.settings, self.latents, self.held_out = settings, latents, held_out
         self.loop: LoopSettings = settings.loop
         self.full = full.eval().requires_grad_(False)
+        self.pictures = FullPictures(self.full, latents)
         self.slim = prune_decoder(full, settings.share).to(next(full.parameters()).device)
         self.slim.requires_grad_(False)
         self.module = DecodingHalf(self.slim).train().requires_grad_(True)
@@ -42,10 +44,9 @@ class DecoderTask:
     def loss(self, step: int, generator: torch.Generator, part: Part = WHOLE) -> Tensor:
         """Mean squared error between the two pictures of a batch, both in [-1, 1]."""
         chosen = torch.randint(len(self.latents), (self.loop.batch,), generator=generator)
-        latents = self._placed(self.latents[part.of(chosen)])
-        with torch.no_grad():
-            wanted = self.full.to_images(latents).float()
-        return F.mse_loss(self.slim.to_images(latents).float(), wanted)
+        chosen = part.of(chosen)
+        drawn = self.slim.to_images(self._placed(self.latents[chosen]))
+        return F.mse_loss(drawn.float(), self.pictures.of(chosen))
 
     @torch.no_grad()
     def compare(self, latents: Tensor) -> tuple[Tensor, Tensor]:

@@ -71,18 +71,21 @@ def _draw_list(axes: Any, decisions: Sequence[Decision], table: LatencyTable) ->
 
 def _draw_map(axes: Any, full: UNetConfig, slim: UNetConfig) -> None:
     """A bar for every block by stage: in colour where it stays, grey where it went, framed where it is new."""
+    from matplotlib.patches import Patch
+
+    handles = []
     for kind, shift in ((RESNET, -0.2), (TRANSFORMER, 0.2)):
         before, after = _counts(full, kind), _counts(slim, kind)
         for stage, counts in enumerate(zip(before, after, strict=True)):
             _draw_blocks(axes, stage + shift, counts, COLOURS[kind])
-        axes.bar(0, 0, color=COLOURS[kind], label=f"{kind}: {sum(before)} before, {sum(after)} after")
-    axes.bar(0, 0, color=GONE, label="left out")
-    axes.bar(0, 0, color="white", edgecolor="black", linewidth=2.0, label="framed: repeated")
+        handles.append(Patch(color=COLOURS[kind], label=f"{kind}: {sum(before)} before, {sum(after)} after"))
+    handles.append(Patch(color=GONE, label="left out"))
+    handles.append(Patch(facecolor="white", edgecolor="black", linewidth=2.0, label="framed: repeated"))
     names = [*(f"down.{n}" for n in range(len(full.down))), "mid", *(f"up.{n}" for n in range(len(full.up)))]
     axes.set_xticks(range(len(names)), names)
     axes.set_ylabel("blocks")
     axes.yaxis.get_major_locator().set_params(integer=True)
-    axes.legend(loc="upper center", ncols=4, bbox_to_anchor=(0.5, 1.14), frameon=False)
+    axes.legend(handles=handles, loc="upper center", ncols=4, bbox_to_anchor=(0.5, 1.14), frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
 
 

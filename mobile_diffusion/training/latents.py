@@ -47,7 +47,8 @@ def encode_images(autoencoder: Autoencoder, images: Tensor) -> Tensor:
     """uint8 (N, 3, H, W) -> unscaled posterior means float32 (N, C, h, w)."""
     device = next(autoencoder.parameters()).device
     parts = track(images.split(16), "latents")
-    return torch.cat([autoencoder.encode(to_signed(part).to(device))[0].cpu() for part in parts])
+    latents = torch.cat([autoencoder.encode(to_signed(part).to(device))[0].cpu() for part in parts])
+    return latents.contiguous()  # a network in channels-last gives latents in it, which safetensors does not write
 
 
 @torch.no_grad()
