@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 MODEL := assets/emoji
+TRAINING := $(MODEL)/training
 # The tests run in a process a core; their networks are small, so one thread each is enough.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=logical --dist=loadfile
 
-.PHONY: demo test test-full lint apps data train android-tables clean
+.PHONY: demo test test-full lint apps data train student android-tables clean
 
 demo: $(INSTALLED)
 	$(BIN)/mobile-diffusion demo --model $(MODEL) --build build
@@ -50,8 +51,23 @@ data: $(INSTALLED)
 	$(BIN)/mobile-diffusion data fetch --out data/emoji
 
 train: data
-	$(BIN)/mobile-diffusion train autoencoder $(MODEL)/training/autoencoder.toml --run runs/autoencoder
-	$(BIN)/mobile-diffusion train unet $(MODEL)/training/unet-2.toml --run runs/unet-2 --out runs/emoji
+	$(BIN)/mobile-diffusion train autoencoder $(TRAINING)/autoencoder.toml --run runs/autoencoder
+	$(BIN)/mobile-diffusion train unet $(TRAINING)/unet-2.toml --run runs/unet-2 --out runs/emoji
+
+# SnapFusion's method on what `make train` made: a wide teacher, a slim U-Net, 8 steps of one evaluation, a slim decoder.
+student:
+	$(BIN)/mobile-diffusion train robust $(TRAINING)/robust.toml --model runs/emoji --run runs/robust
+	[ -d runs/emoji-wide-0 ] || $(BIN)/mobile-diffusion train grow runs/emoji --average runs/robust --preset emoji-wide --out runs/emoji-wide-0
+	$(BIN)/mobile-diffusion train robust $(TRAINING)/wide.toml --model runs/emoji-wide-0 --run runs/wide --out runs/emoji-wide
+	$(BIN)/mobile-diffusion train evolve $(TRAINING)/wide.toml --table $(TRAINING)/blocks.json --target-ms 14.8 --batches 2 \
+		--model runs/emoji-wide --run runs/evolution --out runs/emoji-evolved
+	$(BIN)/mobile-diffusion train robust $(TRAINING)/teacher.toml --model runs/emoji-wide --run runs/teacher --out runs/emoji-teacher
+	$(BIN)/mobile-diffusion train robust $(TRAINING)/slim.toml --model runs/emoji-evolved --run runs/slim --out runs/emoji-slim
+	$(BIN)/mobile-diffusion train distil $(TRAINING)/student-16.toml --teacher runs/emoji-teacher --student runs/emoji-slim \
+		--run runs/student-16 --out runs/emoji-16
+	$(BIN)/mobile-diffusion train distil $(TRAINING)/student-8.toml --teacher runs/emoji-slim --student runs/emoji-16 \
+		--run runs/student-8 --out runs/emoji-8
+	$(BIN)/mobile-diffusion train decoder $(TRAINING)/decoder.toml --model runs/emoji-8 --run runs/decoder --out runs/emoji-phone
 
 # torch goes first: a resolver that sees it among the others takes a build with gigabytes of CUDA libraries.
 $(INSTALLED): pyproject.toml

@@ -118,9 +118,13 @@ def emoji(errors_file: Path | None, networks: Networks) -> dict[str, Any]:
             rows.append({"recipe": name, "bits": bits, "prediction_snr_db": prediction, **row})
             LOGGER.info("%s", json.dumps(rows[-1]))
     conditions = {
-        "pictures": PICTURES, "references": len(prompts.references), "steps": config.schedule.steps,
-        "guidance": config.schedule.guidance, "weights": sum(layer.count for layer in bench.layers.values()),
-        "activations": "float32, PyTorch", "sensitivity_states": len(states.steps),
+        "pictures": PICTURES,
+        "references": len(prompts.references),
+        "steps": config.schedule.steps,
+        "guidance": config.schedule.guidance,
+        "weights": sum(layer.count for layer in bench.layers.values()),
+        "activations": "float32, PyTorch",
+        "sensitivity_states": len(states.steps),
     }
     return {"conditions": conditions, "real_retrieval_at_1": judge.real, "rows": rows}
 
@@ -238,7 +242,8 @@ def plot() -> None:
     conditions = results["emoji"]["conditions"]
     figure.suptitle(
         f"Emoji U-Net, {conditions['weights'] / 1e6:.0f} M weights: {conditions['pictures']} pictures of "
-        f"{conditions['steps']} steps against bits a weight", fontsize=11,
+        f"{conditions['steps']} steps against bits a weight",
+        fontsize=11,
     )
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(PICTURE, dpi=110)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,17 @@ ROOT = Path(__file__).parents[1]
 BUNDLES = (ROOT / "build" / "android", ROOT / "build" / "ios")
 TRAINING = ROOT / "assets" / "emoji" / "training"
 STAGES = ("encode_text", "denoise", "decode_image")
+RUNS = {
+    "U-Net": ("unet", "unet-2"),
+    "blocks left out": ("robust", "robust"),
+    "wide, blocks left out": ("wide", "wide"),
+    "wide teacher": ("teacher", "teacher"),
+    "slim": ("slim", "slim"),
+    "16 steps": ("student-16", "student-16"),
+    "8 steps, guidance folded in": ("student-8", "student-8"),
+    "slim decoder": ("decoder", "decoder"),
+}
+"""Run -> its curve and its settings."""
 QUALITY = Path(__file__).with_name("results") / "quality.json"
 UNITS = {"snr_db": "dB SNR", "psnr_db": "dB PSNR", "ssim": "SSIM"}
 
@@ -63,21 +76,28 @@ def latency() -> str:
 
 
 def training() -> str:
-    """What the two training runs reached."""
-    rows = [json.loads(line) for line in (TRAINING / "unet-curve.jsonl").read_text().splitlines()]
-    batch = read(TRAINING / "unet-settings.json")["loop"]["batch"]
-    hours = sum(
-        (row["step"] - before) * batch / row["samples_per_second"] / 3600
-        for before, row in zip([0, *(row["step"] for row in rows)], rows, strict=False)
-    )
+    """What each training run took and reached."""
     autoencoder = read(TRAINING / "autoencoder.json")
-    last, samples = rows[-1], rows[-1]["step"] * batch
+    lines = [training_row(name, curve, settings) for name, (curve, settings) in RUNS.items()]
+    head = ["run", "steps", "samples", "minutes", "loss: first and last tenth"]
     return (
         f"The autoencoder reconstructs held-out pictures at {autoencoder['held_out_psnr_db']:.1f} dB PSNR. "
-        f"In the last of its two runs the U-Net saw {samples:,} samples in {60 * hours:.0f} minutes on two CPU cores; "
-        f"the loss went from {rows[0]['loss']:.2f} to {last['loss']:.2f}.\n\n"
-        "![Training loss of the U-Net](assets/emoji/training/curve.png)"
+        f"Times are those of two CPU cores.\n\n{table(head, lines)}"
     )
+
+
+def training_row(name: str, curve: str, settings: str) -> list[str]:
+    """A run by its curve; its loss in the mean over the first and the last tenth of its rows."""
+    rows = [json.loads(line) for line in (TRAINING / f"{curve}-curve.jsonl").read_text().splitlines()]
+    values = tomllib.loads((TRAINING / f"{settings}.toml").read_text())
+    batch = (values.get("training") or values)["loop"]["batch"]
+    seconds = sum(
+        (row["step"] - before) * batch / row["samples_per_second"]
+        for before, row in zip([0, *(row["step"] for row in rows)], rows, strict=False)
+    )
+    tenth, last = max(1, len(rows) // 10), rows[-1]["step"]
+    ends = [statistics.fmean(row["loss"] for row in part) for part in (rows[:tenth], rows[-tenth:])]
+    return [name, f"{last:,}", f"{last * batch:,}", f"{seconds / 60:.0f}", f"{ends[0]:.3g}, {ends[1]:.3g}"]
 
 
 def quality() -> str:

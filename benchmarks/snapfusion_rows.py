@@ -17,6 +17,7 @@ from mobile_diffusion.checkpoint import Checkpoint, open_source
 from mobile_diffusion.config_json import from_dict
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.formats.options import OpenOptions
+from mobile_diffusion.schedule import step_table
 
 LOGGER = logging.getLogger(__name__)
 ROWS = Path(__file__).with_name("snapfusion_rows.toml")
@@ -32,10 +33,12 @@ class RowPlan:
     steps: int
     guidance: float | None = None
     """The checkpoint's own by default."""
+    spacing: str | None = None
+    """Of the steps; the checkpoint's own by default."""
 
     def open(self) -> Checkpoint:
-        """The checkpoint at the row's steps and guidance."""
-        return open_source(self.checkpoint, OpenOptions(steps=self.steps, guidance=self.guidance))
+        """The checkpoint at the row's steps, spacing and guidance."""
+        return open_source(self.checkpoint, OpenOptions(steps=self.steps, guidance=self.guidance, spacing=self.spacing))
 
 
 @dataclass(frozen=True)
@@ -83,5 +86,5 @@ def bundle_of(name: str, plan: RowPlan, work: Path, threads: int) -> Bundle:
 def _describes(bundle: Bundle, source: Checkpoint) -> bool:
     """Whether a bundle is of this checkpoint and schedule."""
     made, schedule = bundle.manifest.schedule, source.config.schedule
-    found = (bundle.manifest.model.source_sha256, len(made.timesteps), made.guidance_default, made.guidance_kind)
-    return found == (source.source_hash, schedule.steps, schedule.guidance, schedule.guidance_kind)
+    found = (bundle.manifest.model.source_sha256, made.timesteps, made.guidance_default, made.guidance_kind)
+    return found == (source.source_hash, step_table(schedule).timesteps, schedule.guidance, schedule.guidance_kind)

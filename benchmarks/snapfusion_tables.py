@@ -28,7 +28,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "guidance": ("student-16", "student-8"),
     "decoder": ("student-8", "phone"),
     "consistency": ("student-8", "consistency"),
-    "undistilled": ("teacher-50", "teacher-8", "student-8"),
+    "undistilled": ("teacher-50", "teacher-8", "teacher-8-leading", "student-8"),
 }
 """Marker -> the rows beside it."""
 

@@ -87,7 +87,7 @@ def unet(
 @app.command()
 def distil(
     settings: Settings,
-    teacher: Annotated[Path, typer.Option(help="Checkpoint of the teacher, of v.")] = Path("runs/emoji-wide"),
+    teacher: Annotated[Path, typer.Option(help="Checkpoint of the teacher, of v.")] = Path("runs/emoji-teacher"),
     student: Annotated[
         Path | None, typer.Option(help="Checkpoint with the student's first weights; the teacher's by default.")
     ] = None,
@@ -187,7 +187,7 @@ def evolve(
 ) -> None:
     """Leave out the blocks that bring the least for their time, until a step is fast enough. Example:
 
-    mobile-diffusion train evolve assets/emoji/training/wide.toml --table blocks.json --target-ms 14 --out runs/slim
+    mobile-diffusion train evolve assets/emoji/training/wide.toml --table assets/emoji/training/blocks.json --target-ms 14.8
     """
     from mobile_diffusion.slimming.evolving import PLOT, evolve_checkpoint
     from mobile_diffusion.slimming.latency import read_table

@@ -11,12 +11,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from export.cli import main
 from mobile_diffusion.checkpoint import Model, save_checkpoint, source_hash, untrained_model
 from mobile_diffusion.config import ModelConfig
-from mobile_diffusion.training.latents import CACHE
 from mobile_diffusion.training.loop import SETTINGS, STATE
 from tests.mobile_diffusion.slimming.test_evolution import table_of
 
@@ -35,28 +33,11 @@ save_every = 1
 Command = Callable[..., tuple[int, str]]
 
 
-class Picture:
-    """What a run has to know of a picture whose latents are in the cache."""
-
-    group, family = "food", "apple"
-
-
 @pytest.fixture
-def folder(tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(encoded: Path) -> Path:
     """A checkpoint "teacher", settings, and a run "run" whose inputs are there already."""
-    save_checkpoint(tiny_model, tmp_path / "teacher")
-    monkeypatch.setattr("mobile_diffusion.training.checkpoints.choose_samples", lambda *given: [Picture()] * 3)
-    (tmp_path / "run").mkdir()
-    generator = torch.Generator().manual_seed(1)
-    tensors = {
-        "latents": torch.randn(3, *tiny_model.config.latent_shape[1:], generator=generator),
-        "contexts": torch.randn(4, *tiny_model.config.context_shape[1:], generator=generator).half(),
-        "first_caption": torch.tensor([1, 2, 3]),
-        "caption_count": torch.tensor([1, 1, 1]),
-    }
-    save_file(tensors, tmp_path / "run" / CACHE)
-    write_settings(tmp_path)
-    return tmp_path
+    write_settings(encoded)
+    return encoded
 
 
 def write_settings(folder: Path, steps: int = 2, rate: str = "1e-3") -> None:
