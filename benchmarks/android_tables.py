@@ -81,9 +81,9 @@ def delegation(found: Found) -> str:
         rows.append([model, *both, ", ".join(sorted(gpu))])
     note = (
         "Delegates + operations left outside of them: XNNPACK ours, in brackets ExecuTorch's own way where tried; "
-        "last the GPU, every stage in fp32 and fp16. `emoji` is the shipped model; the others have random weights and "
-        f"every width divided by {found['narrow']}, which changes no operation. What is outside, by name, is in "
-        "[android_delegation.json](../benchmarks/results/android_delegation.json)."
+        "last the GPU, every stage in fp32 and fp16. `emoji` is the preset of that name, trained; the others have "
+        f"random weights and every width divided by {found['narrow']}, which changes no operation. What is outside, by "
+        "name, is in [android_delegation.json](../benchmarks/results/android_delegation.json)."
     )
     return f"{table(['model', *stages, 'Vulkan, each'], rows)}\n\n{note}"
 

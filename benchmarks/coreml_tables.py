@@ -43,8 +43,8 @@ def variants(found: Found) -> str:
     note = (
         "Worst over all prompts and steps against PyTorch with its original weights: SNR of the text's context, of one "
         "step's network output (guidance included), of the decoder, of the free-running latents; PSNR of the picture. "
-        f"`emoji` is the shipped model; the others have random weights and every width divided by {narrow(found)}. "
-        "Interpreted as stored; no Apple hardware took part."
+        "`emoji` is the preset of that name, trained; the others have random weights and every width divided by "
+        f"{narrow(found)}. Interpreted as stored; no Apple hardware took part."
     )
     return f"{table(head, rows)}\n\n{note}"
 

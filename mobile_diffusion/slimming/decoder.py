@@ -18,18 +18,25 @@ from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.errors import ConfigError
 
+FEWEST = 2
+"""Channels of a group.  One alone loses its level to the norm: pictures get tinted backgrounds, and the decoder learns to
+move the norm by a bright spot at the edge of an object, as StyleGAN's does (Karras et al. 2020, section 2)."""
+
 
 def pruned_config(config: AutoencoderConfig, share: float = 0.5) -> AutoencoderConfig:
     """The configuration with a share of the decoder's channels; raises ConfigError when that is no whole number.
 
-    Norms have as many groups as before where every level still fills them, else the most that divide all levels.
+    Norms have as many groups as before where every level still has FEWEST channels for each, else the most that fit.
     """
     channels, groups = config.of_decoder
     kept = tuple(round(count * share) for count in channels)
     whole = all(abs(count * share - few) < 1e-9 and few >= 1 for count, few in zip(channels, kept, strict=True))
     if not 0 < share <= 1 or not whole:
         raise ConfigError(f"share: expected one that leaves whole channels of {channels}, got {share}; try 0.5")
-    fitting = [number for number in range(1, groups + 1) if all(few % number == 0 for few in kept)]
+    fewest = min(FEWEST, min(channels) // groups)
+    fitting = [
+        number for number in range(1, groups + 1) if all(few % number == 0 and few >= fewest * number for few in kept)
+    ]
     return dataclasses.replace(config, decoder_channels=kept, decoder_groups=max(fitting))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,11 @@ import pytest
 from numpy.typing import NDArray
 from safetensors import safe_open
 
+from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.checkpoint import open_checkpoint, open_source
+from mobile_diffusion.config import UNetConfig
+from mobile_diffusion.config_json import from_dict
+from mobile_diffusion.inspection import stage_costs
 from mobile_diffusion.pipeline import Pipeline
 from mobile_diffusion.presets import preset
 
@@ -31,10 +36,21 @@ def colour(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.asarray(drawn.mean(axis=0))
 
 
-def test_it_is_the_preset_with_its_own_scale_of_latents() -> None:
-    config, expected = open_source(EMOJI).config, preset("emoji")
-    autoencoder = dataclasses.replace(expected.autoencoder, scaling_factor=config.autoencoder.scaling_factor)
-    assert config == dataclasses.replace(expected, autoencoder=autoencoder)
+def test_it_is_what_the_method_ends_with() -> None:
+    """The U-Net of the committed evolution, one evaluation in each of 8 steps, and a decoder of half the channels."""
+    config, wide = open_source(EMOJI).config, preset("emoji-wide")
+    decisions = json.loads((EMOJI / "training" / "evolution.json").read_text())["decisions"]
+    assert config.unet == from_dict(UNetConfig, decisions[-1]["unet"])
+    assert config.schedule == dataclasses.replace(wide.schedule, steps=8, guidance_kind="distilled")
+    assert isinstance(config.autoencoder, AutoencoderConfig)
+    assert config.autoencoder.decoder_channels == tuple(count // 2 for count in config.autoencoder.channels)
+
+
+def test_an_evaluation_of_it_is_half_the_work_of_the_wide_ones() -> None:
+    config = open_source(EMOJI).config
+    wide = dataclasses.replace(preset("emoji-wide"), schedule=config.schedule)  # one evaluation a step, as ours
+    ours, theirs = ({stage.name: stage.macs for stage in stage_costs(each)} for each in (config, wide))
+    assert 0 < 2 * ours["denoise"] < theirs["denoise"]
 
 
 def test_its_weights_are_half_precision_and_small() -> None:

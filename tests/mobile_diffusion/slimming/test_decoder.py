@@ -36,12 +36,21 @@ def test_encoder_and_middle_convolutions_stay() -> None:
     torch.manual_seed(0)
     full = Autoencoder(CONFIG)
     slim = prune_decoder(full)
-    assert slim.config.decoder_channels == (8, 8, 16) and slim.config.decoder_groups == 8
+    assert slim.config.decoder_channels == (8, 8, 16) and slim.config.decoder_groups == 4
     images = torch.rand(1, 3, 16, 16)
     assert torch.equal(slim.encode(images)[0], full.encode(images)[0])
     assert slim.decode(torch.zeros(1, 4, 4, 4)).shape == (1, 3, 16, 16)
     with pytest.raises(ConfigError, match="share: expected one that leaves whole channels"):
         prune_decoder(full, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("channels", "groups", "kept"), [((16, 32), 8, 4), ((32, 64), 8, 8), ((16, 32), 16, 8), ((24, 48), 8, 6)]
+)
+def test_no_group_comes_down_to_one_channel(channels: tuple[int, ...], groups: int, kept: int) -> None:
+    """But where it had one before; the norm of a single channel forgets its level."""
+    config = dataclasses.replace(CONFIG, channels=channels, groups=groups)
+    assert pruned_config(config).decoder_groups == kept
 
 
 def test_with_all_channels_it_is_the_full_decoder() -> None:
