@@ -187,7 +187,7 @@ def evolve(
 ) -> None:
     """Leave out the blocks that bring the least for their time, until a step is fast enough. Example:
 
-    mobile-diffusion train evolve assets/emoji/training/wide.toml --table assets/emoji/training/blocks.json --target-ms 14.8
+    mobile-diffusion train evolve assets/emoji/training/wide.toml --table blocks.json --target-ms 14.8
     """
     from mobile_diffusion.slimming.evolving import PLOT, evolve_checkpoint
     from mobile_diffusion.slimming.latency import read_table

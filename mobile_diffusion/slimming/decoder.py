@@ -19,8 +19,8 @@ from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.errors import ConfigError
 
 FEWEST = 2
-"""Channels of a group.  One alone loses its level to the norm: pictures get tinted backgrounds, and the decoder learns to
-move the norm by a bright spot at the edge of an object, as StyleGAN's does (Karras et al. 2020, section 2)."""
+"""Channels of a group.  One alone loses its level to the norm: pictures get tinted backgrounds, and the decoder learns
+to move the norm by a bright spot at the edge of an object, as StyleGAN's does (Karras et al. 2020, section 2)."""
 
 
 def pruned_config(config: AutoencoderConfig, share: float = 0.5) -> AutoencoderConfig:
