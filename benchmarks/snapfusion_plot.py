@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -57,6 +58,9 @@ def panel(axes: Any, results: Results, title: str, measure: Callable[[Row], Inte
         if row.name == Models.teacher:
             axes.axhline(limit * found.value, color="0.5", ls="--", lw=1)
     axes.set(xlabel="time of a picture, ms", ylabel=title, xscale="log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(alpha=0.25, which="both")
 
 
