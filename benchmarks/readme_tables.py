@@ -111,8 +111,8 @@ def quality() -> str:
     head = ["prompts", "KID x 1000", "found among the first five of 1,644 captions, %", "real pictures, %"]
     note = (
         f"{conditions['settings']['count']} prompts of each kind, {conditions['steps']} steps, guidance "
-        f"{conditions['guidance']:g}, drawn by {conditions["drawn_by"]}; 95 % bootstrap intervals in brackets. The autoencoder: "
-        f"{decoder['psnr_db']['value']:.1f} dB PSNR and {decoder['lpips']['value']:.3f} LPIPS over "
+        f"{conditions['guidance']:g}, drawn by {conditions['drawn_by']}; 95 % bootstrap intervals in brackets. "
+        f"The autoencoder: {decoder['psnr_db']['value']:.1f} dB PSNR and {decoder['lpips']['value']:.3f} LPIPS over "
         f"{decoder['pictures']} held-out pictures."
     )
     return f"{table(head, rows)}\n\n{note}"
