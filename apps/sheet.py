@@ -27,9 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from export.bundle import open_bundle
-from export.demo import PROMPTS
-from export.draw import Artist, bundle_artist, model_artist
+from export.artists.artist import Artist, bundle_artist, model_artist
+from export.artists.demo import PROMPTS
+from export.bundle.bundle import open_bundle
 from export.parity.metrics import psnr_db
 from export.report.pictures import grid, save_picture
 from mobile_diffusion.atomic import replacing

@@ -26,7 +26,8 @@ from benchmarks.android_ways import make_naive
 from benchmarks.speed_models import EMOJI
 from benchmarks.support_table import NARROW, ROWS, opened
 from export.executorch.signature import PROGRAM, read_delegation
-from export.stages import IMAGE_STAGES, ExportStage, build_stage
+from export.signatures import IMAGE_STAGES
+from export.stages import ExportStage, build_stage
 from export.targets import RUNTIMES, lower
 from mobile_diffusion.checkpoint import open_source
 

@@ -21,14 +21,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from export.bundle import Bundle, open_bundle
-from export.calibration import CALIBRATION_CASES, collect
+from export.bundle.bundle import Bundle, open_bundle
+from export.job.calibration import CALIBRATION_CASES, collect
+from export.job.plan import plan_export
+from export.job.run import export_target
 from export.latency.measure import read_conditions
-from export.plan import plan_export
-from export.run import export_target
 from export.runners import Runner
 from export.runners.torch import TorchRunner
-from export.stages import STAGES
+from export.signatures import STAGES
 from export.targets import RUNTIMES, TARGETS, load_runner
 from mobile_diffusion.atomic import write_bytes
 from mobile_diffusion.checkpoint import Model, open_checkpoint

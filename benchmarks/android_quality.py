@@ -21,8 +21,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.android_precisions import CHOICES, EMOJI, ROOT, bundle_of
-from export.evaluate import evaluate_model
 from export.progress import silent
+from export.studies.evaluate import evaluate_model
 from mobile_diffusion.checkpoint import open_checkpoint
 from mobile_diffusion.formats.options import OpenOptions
 from mobile_diffusion.quality.evaluation import EvaluationSettings

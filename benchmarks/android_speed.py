@@ -39,7 +39,8 @@ from benchmarks.android_ways import WAYS, Arrays
 from benchmarks.speed_models import MODELS, load_stage
 from export.latency.measure import random_inputs, read_conditions
 from export.parity.metrics import snr_db
-from export.stages import ExportStage, TensorSpec
+from export.signatures import TensorSpec
+from export.stages import ExportStage
 from mobile_diffusion.inspection import stage_costs
 
 LOGGER = logging.getLogger(__name__)

@@ -29,15 +29,16 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from export.coreml.archive import Package
-from export.coreml.faults.observe import FaultObserver
-from export.coreml.faults.roundoff import operand_roundoffs
 from export.coreml.interpret import Program
 from export.coreml.lower import lower
 from export.coreml.options import CoreMLOptions
 from export.coreml.sources import read_sources
 from export.coreml.toolchain import import_coremltools, quiet_logs, without_bars
 from export.parity.metrics import compare_pictures
-from export.stages import DecodeImage, ExportStage, TensorSpec
+from export.signatures import TensorSpec
+from export.stages import DecodeImage, ExportStage
+from export.studies.faults.observe import FaultObserver
+from export.studies.faults.roundoff import operand_roundoffs
 from mobile_diffusion.atomic import replacing, write_bytes
 from mobile_diffusion.autoencoder import Autoencoder, PixelAttention
 from mobile_diffusion.blocks import ResnetBlock, Upsample

@@ -33,14 +33,14 @@ from benchmarks.full_size_stages import RandomModel
 from export.coreml.archive import Package
 from export.coreml.compress.layers import layers_of
 from export.coreml.compress.plan import bits_per_weight, uniform_recipes
-from export.coreml.compress.planning import Budget, planned
 from export.coreml.compress.recipes import NONE, RECIPES, Recipe
-from export.coreml.compress.sensitivity import Bench, States, predictions
 from export.coreml.lower import lower
 from export.parity.metrics import snr_db
 from export.parity.trajectories import CASES, record
 from export.runners.torch import TorchRunner
 from export.stages import Denoise, build_stage
+from export.studies.bits.planning import Budget, planned
+from export.studies.bits.sensitivity import Bench, States, predictions
 from mobile_diffusion.checkpoint import open_source
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.data import load_dataset

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.support_table import NARROW, opened
 from export.coreml.options import CoreMLOptions
 from export.parity.trajectories import CASES
-from export.variants import VariantRow, measure_variants
+from export.studies.variants import VariantRow, measure_variants
 from mobile_diffusion.checkpoint import open_source
 
 LOGGER = logging.getLogger(__name__)

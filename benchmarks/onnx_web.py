@@ -21,11 +21,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from export.bundle import open_bundle
+from export.bundle.bundle import open_bundle
 from export.latency.measure import read_conditions
 from export.parity.metrics import Metrics, PictureMetrics
 from export.parity.trajectories import measure
-from export.stages import Signature, TensorSpec, program_outputs
+from export.signatures import Signature, TensorSpec, program_outputs
 from export.verify import depth_of, read_trajectories, update_of
 from mobile_diffusion.errors import ExportError
 

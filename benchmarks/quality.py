@@ -12,8 +12,8 @@ import argparse
 from pathlib import Path
 
 from export.cli.display import progress_bar, results
-from export.evaluate import evaluate_model
 from export.report.quality import quality_screen
+from export.studies.evaluate import evaluate_model
 from mobile_diffusion.atomic import write_bytes
 from mobile_diffusion.formats.options import OpenOptions
 from mobile_diffusion.quality.evaluation import EvaluationSettings

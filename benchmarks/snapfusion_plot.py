@@ -20,9 +20,9 @@ from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.snapfusion_stages import RESULTS
-from export.snapfusion.gates import KID, RETRIEVAL, Models
-from export.snapfusion.means import mean_cosine, mean_kid
-from export.snapfusion.results import Results, Row, read_results
+from export.studies.snapfusion.gates import KID, RETRIEVAL, Models
+from export.studies.snapfusion.means import mean_cosine, mean_kid
+from export.studies.snapfusion.results import Results, Row, read_results
 from mobile_diffusion.atomic import replacing
 from mobile_diffusion.quality.bootstrap import Interval
 

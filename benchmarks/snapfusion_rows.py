@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.bundle import Bundle, open_bundle
-from export.entries import MANIFEST
-from export.plan import plan_export
-from export.run import export_target
+from export.bundle.bundle import Bundle, open_bundle
+from export.bundle.entries import MANIFEST
+from export.job.plan import plan_export
+from export.job.run import export_target
 from export.targets import TARGETS
 from mobile_diffusion.checkpoint import Checkpoint, open_source
 from mobile_diffusion.config_json import from_dict

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.snapfusion_rows import ROWS, RUNTIME, RowPlan, bundle_of, read_rows
-from export.draw import bundle_artist, check_picture_path
+from export.artists.artist import bundle_artist, check_picture_path
 from export.report.pictures import grid, save_picture
 from mobile_diffusion.drawing import draw
 from mobile_diffusion.errors import MobileDiffusionError

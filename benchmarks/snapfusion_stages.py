@@ -24,12 +24,12 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.snapfusion_rows import ROWS, RUNTIME, Plans, RowPlan, bundle_of, read_rows
-from export.bundle import Bundle
+from export.bundle.bundle import Bundle
 from export.cli.display import progress_bar
-from export.evaluate import evaluate_model
+from export.job.plan import parameter_count
 from export.latency.measure import Inputs, read_conditions, recorded_inputs, time_runner
-from export.plan import parameter_count
-from export.snapfusion.results import Results, Row, RowTimes, SetFigures, Timing, read_results, write_results
+from export.studies.evaluate import evaluate_model
+from export.studies.snapfusion.results import Results, Row, RowTimes, SetFigures, Timing, read_results, write_results
 from export.targets import open_runner
 from export.verify import read_trajectories
 from mobile_diffusion.config import ModelConfig

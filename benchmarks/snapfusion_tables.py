@@ -16,10 +16,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.readme_tables import ROOT, fill, table
 from benchmarks.snapfusion_stages import RESULTS
 from export.report.quality import shown
-from export.snapfusion.gates import gates
-from export.snapfusion.means import mean_kid, mean_recall
-from export.snapfusion.results import Results, Row, read_results
-from export.snapfusion.screen import COSTS, conditions_of, costs_of, gate_cells
+from export.studies.snapfusion.gates import gates
+from export.studies.snapfusion.means import mean_kid, mean_recall
+from export.studies.snapfusion.results import Results, Row, read_results
+from export.studies.snapfusion.screen import COSTS, conditions_of, costs_of, gate_cells
 
 PAGE = ROOT / "docs" / "snapfusion.md"
 STAGES: dict[str, tuple[str, ...]] = {

@@ -28,8 +28,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.against_diffusers import DDIM_INSTEAD, STEPS, compare
 from benchmarks.random_checkpoints import ARCHITECTURES, TAESD, write_checkpoint
-from export.plan import plan_export
-from export.run import export_target
+from export.job.plan import plan_export
+from export.job.run import export_target
 from export.targets import TARGETS
 from mobile_diffusion.checkpoint import open_checkpoint, open_source, save_checkpoint
 from mobile_diffusion.drawing import Start

@@ -14,21 +14,10 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from export.signatures import PARTS, STAGES, TensorSpec, signature
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.sampler import combine_guidance
 from mobile_diffusion.schedule import StepTable, step_table
-
-STAGES = ("encode_text", "denoise", "decode_image")
-"""What every bundle has, in the order in which an app runs them."""
-IMAGE_STAGES = (*STAGES, "encode_image")
-"""What a bundle that can begin with a picture has."""
-PARTS = {
-    "encode_text": "text_encoder",
-    "denoise": "unet",
-    "decode_image": "autoencoder",
-    "encode_image": "autoencoder",
-}
-"""The network that each stage holds."""
 
 
 class StageSource(Protocol):
@@ -40,23 +29,6 @@ class StageSource(Protocol):
 
     def load_part(self, part: str) -> nn.Module:
         """One network in float32, in evaluation mode."""
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """Name, dtype ("float32" or "int32") and static shape of one input or output."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Signature:
-    """Inputs and outputs of a stage, in order."""
-
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
 
 
 @dataclass(frozen=True)
@@ -76,12 +48,6 @@ class ExportStage:
     def example(self) -> dict[str, Tensor]:
         """Zeros of every input's dtype and shape, in order: the keyword arguments that a tracer is given."""
         return {spec.name: torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in self.inputs}
-
-
-def program_outputs(signature: Signature | ExportStage) -> tuple[str, ...]:
-    """Names of the outputs for formats in which every value has one: an output named as an input gets `_out`."""
-    taken = {spec.name for spec in signature.inputs}
-    return tuple(f"{spec.name}_out" if spec.name in taken else spec.name for spec in signature.outputs)
 
 
 class EncodeText(nn.Module):
@@ -230,40 +196,6 @@ def time_embeddings(config: ModelConfig, unet: nn.Module, table: StepTable) -> T
     if not config.unet.guidance_width:
         return unet.embed_time(timesteps)  # type: ignore[operator]
     return unet.embed_time(timesteps, torch.full_like(timesteps, config.schedule.guidance))  # type: ignore[operator]
-
-
-def denoise_signature(config: ModelConfig) -> Signature:
-    """What `denoise` takes and gives: memory, guidance and noise only where the schedule has them."""
-    latents = TensorSpec("latents", "float32", config.latent_shape)
-    context = TensorSpec("context", "float32", config.context_shape)
-    table, guided = step_table(config.schedule), config.schedule.guidance_kind == "cfg"
-    channels, *sides = config.latent_shape[1:]
-    memory = TensorSpec("memory", "float32", (1, table.memory * channels, *sides))
-    state = (latents, memory) if table.memory else (latents,)
-    inputs = [latents, TensorSpec("step", "int32", (1,)), context]
-    if guided:
-        inputs += [TensorSpec("null_context", "float32", config.context_shape), TensorSpec("guidance", "float32", (1,))]
-    if table.memory:
-        inputs.append(memory)
-    if table.stochastic:
-        inputs.append(TensorSpec("noise", "float32", config.latent_shape))
-    return Signature(tuple(inputs), state)
-
-
-def signature(config: ModelConfig, name: str) -> Signature:
-    """Inputs and outputs of a stage; nothing is built."""
-    latents = TensorSpec("latents", "float32", config.latent_shape)
-    image = TensorSpec("image", "float32", config.image_shape)
-    if name == "denoise":
-        return denoise_signature(config)
-    if name == "decode_image":
-        return Signature((latents,), (image,))
-    if name == "encode_image":
-        return Signature((image,), (latents,))
-    length = (1, config.text.max_tokens)
-    names = ("tokens", "mask") if config.text.uses_mask else ("tokens",)
-    context = TensorSpec("context", "float32", config.context_shape)
-    return Signature(tuple(TensorSpec(each, "int32", length) for each in names), (context,))
 
 
 def build_stage(source: StageSource, name: str) -> ExportStage:

@@ -13,15 +13,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from export.bundle import Bundle
+from export.bundle.bundle import Bundle
+from export.bundle.entries import RuntimeEntry
 from export.coreml.options import CoreMLOptions
-from export.entries import RuntimeEntry
 from export.executorch.options import QnnOptions, VulkanOptions, XnnpackOptions
 from export.onnx.options import OnnxOptions
 from export.runners import Runner
 from export.runners.protocol import check_stage
 from export.runners.sequential import SequentialRunner
-from export.stages import ExportStage, Signature, program_outputs
+from export.signatures import Signature, program_outputs
+from export.stages import ExportStage
 from mobile_diffusion.errors import ConfigError, ExportError
 
 LARGE_BUNDLE = 2 * 1024**3

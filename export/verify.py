@@ -12,15 +12,16 @@ from pathlib import Path
 
 import jsonschema
 
-from export.bundle import Bundle, open_bundle
-from export.entries import MANIFEST
-from export.manifest import schema
+from export.bundle.bundle import Bundle, open_bundle
+from export.bundle.entries import MANIFEST
+from export.bundle.manifest import schema
+from export.job.plan import plan_export
+from export.job.reference import open_reference
+from export.parity.compare import compare_runners
 from export.parity.golden import read_golden
 from export.parity.report import ParityReport, merge
 from export.parity.trajectories import Trajectory, Update
-from export.plan import plan_export
 from export.progress import Progress, part_of, silent
-from export.run import compare_runners, open_reference
 from export.targets import TORCH, find_target, open_runner
 from mobile_diffusion.checkpoint import open_source
 from mobile_diffusion.errors import BundleError, CheckpointError, ParityError

@@ -116,6 +116,10 @@ class Checkpoint:
         return Model(self.config, self.tokenizer, **parts, **origin)  # type: ignore[arg-type]
 
 
+AnyModel = Model | Checkpoint
+"""What can be exported: a model in memory, or a checkpoint whose networks are loaded one at a time."""
+
+
 def untrained_model(config: ModelConfig, tokenizer: Tokenizer) -> Model:
     """A model with fresh random weights, drawn from torch's global generator."""
     parts = {name: build().eval() for name, build in builders(config).items()}

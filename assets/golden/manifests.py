@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from assets.golden.sample import FILES, file_entries, sample_manifest
-from export.manifest import dump_manifest
+from export.bundle.manifest import dump_manifest
 
 Values = dict[str, Any]
 Change = Callable[[Values], object]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from export.preview import Preview
+from export.job.preview import Preview
 from export.stages import ExportStage, build_stages
 from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.config import (

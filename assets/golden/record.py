@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 
 from assets.golden.models import MODELS, GoldenModel
 from assets.golden.sample import file_entries
-from export.describe import describe_schedule
-from export.entries import ArtifactEntry, ModelEntry, RuntimeEntry, StageEntry, TokenizerEntry
-from export.manifest import FORMAT, SCHEMA_VERSION, Manifest, dump_manifest
-from export.preview import PREVIEW_FILE, Preview
-from export.stages import STAGES, ExportStage, program_outputs
+from export.bundle.entries import ArtifactEntry, ModelEntry, RuntimeEntry, StageEntry, TokenizerEntry
+from export.bundle.manifest import FORMAT, SCHEMA_VERSION, Manifest, dump_manifest
+from export.job.describe import describe_schedule
+from export.job.preview import PREVIEW_FILE, Preview
+from export.signatures import STAGES, program_outputs
+from export.stages import ExportStage
 from mobile_diffusion.checkpoint import TOKENIZER_FILE
 from mobile_diffusion.drawing import DrawSettings, draw
 from mobile_diffusion.tokenizer import open_tokenizer

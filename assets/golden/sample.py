@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from export.entries import (
+from export.bundle.entries import (
     ArtifactEntry,
     FileEntry,
     ModelEntry,
@@ -16,8 +16,8 @@ from export.entries import (
     TokenizerEntry,
     ToolEntry,
 )
-from export.manifest import FORMAT, SCHEMA_VERSION, Manifest
-from export.stages import STAGES, TensorSpec
+from export.bundle.manifest import FORMAT, SCHEMA_VERSION, Manifest
+from export.signatures import STAGES, TensorSpec
 
 FILES = {
     "encode_text.mlpackage/Manifest.json": b"{}",

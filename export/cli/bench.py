@@ -24,7 +24,7 @@ def bench(
     """
     import json
 
-    from export.bundle import open_bundle
+    from export.bundle.bundle import open_bundle
     from export.latency.measure import measure_latency
     from export.report.latency import latency_table
     from export.targets import open_runner

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from export.coreml.compress import Plan, Reconstruction
-    from export.coreml.compress.outputs import LayerOutput
+    from export.studies.bits.outputs import LayerOutput
 
 MEGA = 1_000_000
 ROWS = 12
@@ -42,10 +42,10 @@ def compress(
 
         mobile-diffusion coreml compress build/ios/denoise.mlpackage --recipe palettize-6 --out build/6.mlpackage
     """
-    from export.coreml.compress.outputs import compare_outputs, inputs_for
     from export.coreml.compress.stage import named_plan
     from export.coreml.compress.write import compress_package
     from export.progress import part_of
+    from export.studies.bits.outputs import compare_outputs, inputs_for
 
     with progress_bar() as progress:
         chosen = named_plan(package, recipe)
@@ -100,9 +100,9 @@ def plan(
 
         mobile-diffusion coreml plan assets/emoji --bits 4.5 --out build/plan.json
     """
-    from export.coreml.compress.planning import Budget
-    from export.coreml.compress.recording import plan_checkpoint
     from export.coreml.options import CoreMLOptions
+    from export.studies.bits.planning import Budget
+    from export.studies.bits.recording import plan_checkpoint
     from mobile_diffusion.checkpoint import open_source
 
     budget = Budget(bits, snr)

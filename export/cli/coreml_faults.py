@@ -40,11 +40,11 @@ def faults(
 
         mobile-diffusion coreml faults build/ios --checkpoint assets/emoji --out build/faults.json
     """
-    from export.coreml.faults.examine import examine
-    from export.coreml.faults.subjects import subjects
-    from export.coreml.faults.table import distance_table, fault_table, module_table
-    from export.coreml.faults.write import check_writable, write_reports
     from export.runners.torch import torch_threads
+    from export.studies.faults.examine import examine
+    from export.studies.faults.subjects import subjects
+    from export.studies.faults.table import distance_table, fault_table, module_table
+    from export.studies.faults.write import check_writable, write_reports
     from mobile_diffusion.checkpoint import open_checkpoint
 
     check_writable(out)

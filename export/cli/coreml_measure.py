@@ -27,11 +27,11 @@ def measure(
 
         mobile-diffusion coreml measure build/ios --out measured.json
     """
-    from export.bundle import open_bundle
-    from export.coreml.mac.measure import measure_bundle
-    from export.coreml.mac.record import write_measured
-    from export.coreml.mac.report import parity_table, read_host, times_table
+    from export.bundle.bundle import open_bundle
     from export.coreml.options import COMPUTE_UNITS
+    from export.studies.mac.measure import measure_bundle
+    from export.studies.mac.record import write_measured
+    from export.studies.mac.report import parity_table, read_host, times_table
 
     with progress_bar() as progress:
         measured = measure_bundle(bundle, compute_units or COMPUTE_UNITS, threads, progress)

@@ -20,9 +20,9 @@ def report(
 
         mobile-diffusion coreml report measured.json build/ios
     """
-    from export.bundle import open_bundle
-    from export.coreml.mac.record import read_measured
-    from export.coreml.mac.report import check_bundle, parity_table, read_host, times_table
+    from export.bundle.bundle import open_bundle
+    from export.studies.mac.record import read_measured
+    from export.studies.mac.report import check_bundle, parity_table, read_host, times_table
 
     found, opened = read_measured(measured), open_bundle(bundle)
     check_bundle(found, opened)

@@ -39,7 +39,7 @@ def table(
 
         mobile-diffusion coreml table assets/emoji --compress none --compress palettize-6
     """
-    from export.variants import measure_variants, variants_table
+    from export.studies.variants import measure_variants, variants_table
     from mobile_diffusion.checkpoint import open_source
 
     variants = [

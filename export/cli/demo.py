@@ -22,7 +22,7 @@ def demo(
 
         mobile-diffusion demo --build build
     """
-    from export.demo import run_demo
+    from export.artists.demo import run_demo
     from export.parity.report import parity_table
     from export.report.latency import latency_table
 

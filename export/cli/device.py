@@ -10,7 +10,7 @@ import typer
 from export.cli.display import progress_bar, results
 
 if TYPE_CHECKING:
-    from export.bundle import Bundle
+    from export.bundle.bundle import Bundle
     from export.device.phone import Phone
 
 app = typer.Typer(help="Put a bundle on a connected phone and measure it there.", no_args_is_help=True)
@@ -88,7 +88,7 @@ def pull(bundle: BundleFolder, name: Name = None, device: Device = None, out: Ou
 
 
 def _open(bundle: Path) -> Bundle:
-    from export.bundle import open_bundle
+    from export.bundle.bundle import open_bundle
 
     return open_bundle(bundle, verify=False)
 
@@ -103,9 +103,9 @@ def _find(bundle: Bundle, device: str | None) -> Phone:
 
 def _show(bundle: Bundle, text: str, out: Path | None) -> None:
     """Keep the phone's JSON where asked to, and print it as a table beside the bundle's own times."""
+    from export.job.page import LATENCY_FILE
     from export.latency.reading import parse_latency, read_latency
     from export.report.device import device_table
-    from export.report.page import LATENCY_FILE
     from mobile_diffusion.atomic import write_bytes
 
     phone = parse_latency(text, "the phone")

@@ -45,8 +45,8 @@ def evaluate(
 
         mobile-diffusion evaluate assets/emoji --data data/emoji --out build/evaluation
     """
-    from export.evaluate import evaluate_model
     from export.report.quality import quality_screen
+    from export.studies.evaluate import evaluate_model
     from mobile_diffusion.quality.evaluation import EvaluationSettings
 
     with progress_bar() as progress:

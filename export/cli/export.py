@@ -149,11 +149,11 @@ def export(
     calibration: Path | None = None,
 ) -> None:
     """Export a target and show its tables."""
-    from export.calibration import read_prompts
+    from export.job.calibration import read_prompts
+    from export.job.plan import plan_export
+    from export.job.run import check_output, export_target
     from export.parity.report import parity_table
-    from export.plan import plan_export
     from export.report.latency import latency_table
-    from export.run import check_output, export_target
     from export.targets import find_target
     from mobile_diffusion.checkpoint import open_source
 

@@ -43,9 +43,9 @@ def generate(
     """
     from PIL import Image
 
-    from export.draw import check_picture_path, open_artist
+    from export.artists.artist import check_picture_path, open_artist
+    from export.artists.start import open_start
     from export.report.pictures import save_picture
-    from export.start import open_start
     from mobile_diffusion.drawing import draw
     from mobile_diffusion.errors import PromptError
 

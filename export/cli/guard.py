@@ -13,8 +13,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
-from export.staging import is_filling, is_removing
 from mobile_diffusion.errors import MobileDiffusionError
+from mobile_diffusion.staging import is_filling, is_removing
 
 _STOPPED_BY_TYPER = 130
 _PATIENCE = 0.5

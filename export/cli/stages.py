@@ -27,9 +27,9 @@ def stages(
 
         mobile-diffusion stages benchmarks/results/snapfusion.json --student phone
     """
-    from export.snapfusion.gates import Models, gates
-    from export.snapfusion.results import read_results
-    from export.snapfusion.screen import stages_screen
+    from export.studies.snapfusion.gates import Models, gates
+    from export.studies.snapfusion.results import read_results
+    from export.studies.snapfusion.screen import stages_screen
 
     found = read_results(results)
     models = Models(student=student, teacher=teacher, undistilled=undistilled)

@@ -22,8 +22,8 @@ from export.coreml.repack import WEIGHTS_FILE, create_package
 from export.coreml.steps import read_steps
 from export.coreml.toolchain import import_coremltools
 from export.progress import Progress, silent
-from export.staging import staged_folder
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.staging import staged_folder
 
 SUFFIX = ".mlpackage"
 

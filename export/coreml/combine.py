@@ -24,8 +24,8 @@ from export.coreml.repack import WEIGHTS_FILE, SharedRecords, create_package, fi
 from export.coreml.steps import Place, main_function
 from export.coreml.toolchain import import_coremltools
 from export.progress import Progress, silent
-from export.staging import staged_folder
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.staging import staged_folder
 
 IOS18 = 9
 """The first specification version with several functions."""

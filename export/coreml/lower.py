@@ -38,7 +38,8 @@ from export.coreml.toolchain import import_coremltools, quiet_logs, without_bars
 from export.coreml.weights import check_constants, deferrable, deferred_weights
 from export.rewrites import fused_attention, neural_engine
 from export.rewrites.pixels import PICTURE, with_pixels
-from export.stages import ExportStage, TensorSpec
+from export.signatures import TensorSpec
+from export.stages import ExportStage
 
 UPDATED_STAGE = "denoise"
 """The stage whose operations behind the last convolution are computed in float32."""

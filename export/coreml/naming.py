@@ -11,7 +11,8 @@ import json
 from typing import Any
 
 from export.coreml import OUTPUTS_KEY
-from export.stages import ExportStage, TensorSpec
+from export.signatures import TensorSpec
+from export.stages import ExportStage
 from mobile_diffusion.errors import ExportError
 
 SUFFIX = "_out"

@@ -12,7 +12,8 @@ from typing import Any
 
 from export.coreml.naming import package_name
 from export.coreml.toolchain import import_coremltools
-from export.stages import ExportStage, TensorSpec
+from export.signatures import TensorSpec
+from export.stages import ExportStage
 from mobile_diffusion.errors import ExportError
 
 FORBIDDEN = frozenset({"sin", "cos"})

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.bundle import open_bundle
+from export.bundle.bundle import open_bundle
 from export.device.command import call
 from export.device.phone import Outcome
 from export.progress import Progress

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export.bundle import open_bundle
+from export.bundle.bundle import open_bundle
 from export.device.command import call
 from export.device.phone import Outcome
 from export.progress import Progress

@@ -21,7 +21,8 @@ import numpy as np
 from export.parity.trajectories import Trajectory, latents_of, step_inputs
 from export.runners import Runner
 from export.runners.sequential import release
-from export.stages import ExportStage, TensorSpec
+from export.signatures import TensorSpec
+from export.stages import ExportStage
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import ExportError
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from export.latency.measure import KINDS, LatencyReport, RunnerLatency
-from export.stages import STAGES
+from export.signatures import STAGES
 from mobile_diffusion.config_json import from_dict
 from mobile_diffusion.errors import BundleError, MobileDiffusionError
 

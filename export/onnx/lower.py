@@ -26,7 +26,8 @@ from export.onnx.options import OnnxOptions
 from export.onnx.weights import Weights, detach, save, save_whole
 from export.rewrites import attention_parts
 from export.rewrites.replacement import replaced
-from export.stages import ExportStage, program_outputs
+from export.signatures import program_outputs
+from export.stages import ExportStage
 from mobile_diffusion.errors import ExportError
 
 OPSET = 18

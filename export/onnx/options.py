@@ -20,9 +20,7 @@ class OnnxOptions:
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
-            raise ConfigError(
-                f"precision: expected one of {', '.join(PRECISIONS)} for onnx, got {self.precision!r}"
-            )
+            raise ConfigError(f"precision: expected one of {', '.join(PRECISIONS)} for onnx, got {self.precision!r}")
 
     @property
     def calibrated(self) -> bool:

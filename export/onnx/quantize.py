@@ -152,9 +152,7 @@ def _observed(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
                 helper.make_node("ReduceMean", [f"{outputs[2]}s"], outputs[2:], keepdims=0),
             ]
         )
-        result.graph.output.extend(
-            helper.make_tensor_value_info(output, FLOAT, []) for output in outputs
-        )
+        result.graph.output.extend(helper.make_tensor_value_info(output, FLOAT, []) for output in outputs)
     return result
 
 

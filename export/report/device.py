@@ -8,7 +8,7 @@ from rich.table import Table
 
 from export.latency.measure import KINDS, LatencyReport
 from export.report.latency import LATENCY_COLUMNS, latency_rows
-from export.stages import STAGES
+from export.signatures import STAGES
 
 
 def device_table(phone: LatencyReport, computer: LatencyReport, steps: int) -> Table:

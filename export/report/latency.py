@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from export.latency.measure import KINDS, LatencyReport, RunnerLatency
-from export.stages import STAGES
+from export.signatures import STAGES
 
 LATENCY_COLUMNS = ("runner", "threads", *(stage.replace("_", " ") for stage in STAGES), "picture")
 

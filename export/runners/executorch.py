@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from export.executorch.signature import read_signature
-from export.runners.protocol import check_arrays, check_stage, check_threads
-from export.stages import TensorSpec
+from export.runners.protocol import check_stage, check_threads
+from export.signatures import TensorSpec, check_arrays
 from mobile_diffusion.errors import ExportError
 
 DTYPE_CODES = {"float32": 6, "int32": 3}

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from export.onnx import OUTPUTS_KEY
-from export.runners.protocol import check_arrays, check_stage, check_threads
-from export.stages import TensorSpec
+from export.runners.protocol import check_stage, check_threads
+from export.signatures import TensorSpec, check_arrays
 from mobile_diffusion.errors import ExportError
 
 DTYPES = {"tensor(float)": "float32", "tensor(int32)": "int32"}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
 
-from export.stages import TensorSpec
 from mobile_diffusion.errors import ConfigError, ExportError
 
 MOST_THREADS = 256
@@ -25,18 +24,6 @@ class Runner(Protocol):
         """The outputs of one stage by name; raises `ExportError` unless `arrays` are exactly its inputs."""
 
 
-def check_arrays(stage: str, inputs: Sequence[TensorSpec], arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """The arrays in the order of `inputs`, contiguous; raises `ExportError` where one does not fit."""
-    names = [spec.name for spec in inputs]
-    if set(names) != set(arrays):
-        raise ExportError(f"{stage}: expected the inputs {', '.join(names)}, got {', '.join(arrays) or 'none'}")
-    for spec in inputs:
-        dtype, shape = _describe(arrays[spec.name])
-        if (dtype, shape) != (spec.dtype, tuple(spec.shape)):
-            raise ExportError(f"{stage}: expected {spec.name} as {spec.dtype} {tuple(spec.shape)}, got {dtype} {shape}")
-    return [np.ascontiguousarray(arrays[name]) for name in names]
-
-
 def check_threads(count: int) -> None:
     """Raise `ConfigError` unless `count` is a whole number that a pool of threads can have."""
     if type(count) is not int or not 1 <= count <= MOST_THREADS:
@@ -47,8 +34,3 @@ def check_stage(stage: str, known: Mapping[str, object]) -> None:
     """Raise `ExportError` unless the runner has the stage."""
     if stage not in known:
         raise ExportError(f"expected a stage of {', '.join(known)}, got {stage!r}")
-
-
-def _describe(value: object) -> tuple[str, tuple[int, ...]]:
-    array = value if isinstance(value, np.ndarray) else None
-    return (str(array.dtype), array.shape) if array is not None else (type(value).__name__, ())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from export.memory import give_back_freed
+from export.runners.memory import give_back_freed
 from export.runners.protocol import Runner
 
 

@@ -10,8 +10,9 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from export.runners.protocol import check_arrays, check_stage
-from export.stages import STAGES, ExportStage, StageSource, build_stages
+from export.runners.protocol import check_stage
+from export.signatures import STAGES, check_arrays
+from export.stages import ExportStage, StageSource, build_stages
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 import torch
 
-from export.bundle import open_bundle
-from export.draw import bundle_artist
+from export.artists.artist import bundle_artist
+from export.bundle.bundle import open_bundle
+from export.job.plan import plan_export
+from export.job.run import export_target
 from export.parity.trajectories import Case
-from export.plan import plan_export
-from export.run import export_target
 from export.targets import TARGETS
 from mobile_diffusion.checkpoint import Model, untrained_model
 from mobile_diffusion.clip_tokenizer import ClipTokenizer

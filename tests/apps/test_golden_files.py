@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from assets.golden.make import golden_files
-from export.bundle import open_bundle
-from export.manifest import read_manifest, schema
-from export.preview import read_preview
+from export.bundle.bundle import open_bundle
+from export.bundle.manifest import read_manifest, schema
+from export.job.preview import read_preview
 from mobile_diffusion.drawing import draw
 from mobile_diffusion.errors import BundleError, PromptError
 from mobile_diffusion.noise import gaussian, philox

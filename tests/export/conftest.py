@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from export.job.plan import plan_export
+from export.job.run import Exported, export_target
 from export.parity.trajectories import Case
-from export.plan import plan_export
-from export.run import Exported, export_target
 from export.runners.torch import TorchRunner
 from export.stages import ExportStage, build_stages
 from export.targets import TARGETS

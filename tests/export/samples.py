@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from assets.golden.sample import FILES, sample_manifest
-from export.bundle import write_bundle
+from export.bundle.bundle import write_bundle
 
 __all__ = ["FILES", "sample_manifest", "write_sample"]
 

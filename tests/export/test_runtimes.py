@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from export import run as run_module
-from export.bundle import open_bundle
+from export.bundle.bundle import open_bundle
 from export.cli.display import verdict
 from export.executorch import vulkan
 from export.executorch.options import VulkanOptions
-from export.plan import plan_export
-from export.run import Exported, export_target
+from export.job import run as run_module
+from export.job.plan import plan_export
+from export.job.run import Exported, export_target
 from export.stages import ExportStage
 from export.targets import TARGETS, load_runner
 from export.verify import verify_bundle
@@ -51,9 +51,7 @@ def test_a_precision_that_a_runtime_has_not_is_refused(
 ) -> None:
     words = [word for runtime in runtimes for word in ("--runtime", runtime)]
     out = tmp_path / "out"
-    result = command(
-        "export", "android", str(tiny_checkpoint), "--out", str(out), *words, "--precision", precision
-    )
+    result = command("export", "android", str(tiny_checkpoint), "--out", str(out), *words, "--precision", precision)
     assert_refused(result, refusal)
     assert not out.exists()
 
@@ -95,9 +93,7 @@ def test_nothing_is_drawn_timed_or_verified_with_it(command: Command, on_gpu: Ex
     assert_refused(command("verify", folder), "got vulkan alone: .* nothing was compared; give --checkpoint")
 
 
-def test_its_vectors_are_verified_with_a_checkpoint(
-    command: Command, on_gpu: Exported, tiny_checkpoint: Path
-) -> None:
+def test_its_vectors_are_verified_with_a_checkpoint(command: Command, on_gpu: Exported, tiny_checkpoint: Path) -> None:
     result = command("verify", str(on_gpu.bundle.path), "--checkpoint", str(tiny_checkpoint))
     assert result.status == 0, result.err
     assert "all gates passed; cannot run on this computer: vulkan" in _one_line(result.out)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from export.run import export_target
+from export.job.run import export_target
 from export.targets import TARGETS
 from export.verify import verify_bundle
 from mobile_diffusion.checkpoint import open_checkpoint

@@ -24,6 +24,10 @@ LARGEST = 2**24
 """Bytes of a plan; a file above it is something else."""
 
 
+STAGE = "denoise"
+"""The stage that plans are made for: the others are small, and run once a picture."""
+
+
 @dataclass(frozen=True)
 class LayerPlan:
     """One weight's recipe."""

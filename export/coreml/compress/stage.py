@@ -11,8 +11,7 @@ from pathlib import Path
 
 from export.coreml.archive import Package
 from export.coreml.compress.layers import layers_of, opset_of
-from export.coreml.compress.plan import Plan, load_plan, uniform_plan
-from export.coreml.compress.planning import STAGE
+from export.coreml.compress.plan import STAGE, Plan, load_plan, uniform_plan
 from export.coreml.compress.recipes import LINEAR, NONE, RECIPES, find_recipe
 from export.coreml.compress.verify import Reconstruction
 from export.coreml.compress.write import compress_package

@@ -111,9 +111,7 @@ def decode(operation: str, operands: dict[str, Any]) -> NDArray[np.float16]:
     return np.asarray(decoded)
 
 
-def held_to(
-    promise: Promise, weight: NDArray[np.float16], decoded: NDArray[np.float16], size: int
-) -> Reconstruction:
+def held_to(promise: Promise, weight: NDArray[np.float16], decoded: NDArray[np.float16], size: int) -> Reconstruction:
     """The reconstruction, if it is the promised one."""
     layer = promise.layer
     if decoded.shape != layer.shape or decoded.dtype != np.float16:

@@ -25,8 +25,8 @@ from export.coreml.compress.rewrite import Place, Rewriting
 from export.coreml.compress.verify import Promise, Reconstruction, verify
 from export.coreml.package import SPECIFICATION
 from export.progress import Progress, part_of, silent
-from export.staging import staged_folder
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.staging import staged_folder
 
 WORKERS = 2
 COMPRESSION_KEY = "mobile_diffusion.compression"

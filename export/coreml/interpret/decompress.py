@@ -62,9 +62,7 @@ def beside(groups: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(part for group in groups for part in (group, 1))
 
 
-def lut_to_dense(
-    indices: Array, lut: Array, shape: Array | None = None, vector_axis: Array | None = None
-) -> Array:
+def lut_to_dense(indices: Array, lut: Array, shape: Array | None = None, vector_axis: Array | None = None) -> Array:
     """Numbers of tables: iOS 16's packed indices (M,) of one table (N,), or iOS 18's indices of tables per group."""
     if shape is None:
         return grouped_lut(indices, lut, 0 if vector_axis is None else int(vector_axis))

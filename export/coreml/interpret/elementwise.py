@@ -90,9 +90,7 @@ def quantize(
     return value.clamp(*integer_range(output_dtype)).to(torch.int32)
 
 
-def dequantize(
-    input: Tensor, scale: Tensor, zero_point: Tensor | None = None, axis: Tensor | None = None
-) -> Tensor:
+def dequantize(input: Tensor, scale: Tensor, zero_point: Tensor | None = None, axis: Tensor | None = None) -> Tensor:
     """scale (x - zero_point)."""
     value = input if zero_point is None else input - along(zero_point, input, axis)
     return value * along(scale, input, axis)

@@ -17,7 +17,7 @@ from torch import Tensor
 from export.coreml.interpret.elementwise import DTYPES
 from export.coreml.structure import IMAGE
 from export.coreml.toolchain import import_coremltools
-from export.stages import TensorSpec
+from export.signatures import TensorSpec
 from mobile_diffusion.errors import ExportError
 
 ARRAY_DTYPES = {"FLOAT32": "float32", "FLOAT16": "float16", "INT32": "int32", "INT8": "int8", "DOUBLE": "float64"}

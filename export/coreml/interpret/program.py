@@ -26,8 +26,7 @@ from export.coreml.interpret.instruction import Block, Instruction, Observer, Sh
 from export.coreml.interpret.reader import Reader
 from export.coreml.interpret.weights import Value, Weight
 from export.coreml.naming import stage_outputs
-from export.runners.protocol import check_arrays
-from export.stages import TensorSpec
+from export.signatures import TensorSpec, check_arrays
 from mobile_diffusion.errors import ExportError
 
 MAIN = "main"

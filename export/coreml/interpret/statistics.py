@@ -13,7 +13,7 @@ from torch import Tensor
 
 from export.coreml.interpret.instruction import Instruction
 from export.coreml.structure import IMAGE
-from export.stages import TensorSpec
+from export.signatures import TensorSpec
 
 
 @dataclass(frozen=True)

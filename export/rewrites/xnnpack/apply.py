@@ -62,6 +62,7 @@ REWRITES: dict[str, Rewrite] = {
 }
 """Name to rewrite, in the order in which a module is offered to them; what is inside a module comes before it."""
 
+
 def rewrite(module: nn.Module, names: Iterable[str] = tuple(REWRITES)) -> nn.Module:
     """A copy of `module` that shares its weights, with the named rewrites applied.
 

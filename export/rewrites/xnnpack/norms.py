@@ -12,6 +12,7 @@ from torch.nn import functional as F
 LARGE, BAND = 32, 8
 """Rows from which a map's mean is taken in bands, and of how many rows each."""
 
+
 class GroupNormByConvolution(nn.Module):
     """Group means as global pooling and two 1x1 convolutions: channels to their group's mean, and back to channels.
 

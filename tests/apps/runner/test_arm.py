@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export.bundle import open_bundle
+from export.bundle.bundle import open_bundle
 from export.parity.metrics import psnr_db
 from mobile_diffusion.checkpoint import open_checkpoint
 from tests.apps.conftest import ROOT, export, reference

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export.bundle import open_bundle
-from export.draw import bundle_artist
+from export.artists.artist import bundle_artist
+from export.bundle.bundle import open_bundle
+from export.job.preview import read_preview
 from export.latency.reading import parse_latency
-from export.preview import read_preview
 from mobile_diffusion.drawing import draw
 from tests.apps.conftest import reference
 from tests.apps.runner.conftest import Ask, Run

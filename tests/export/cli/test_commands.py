@@ -22,11 +22,11 @@ import typer
 from PIL import Image
 
 from export import __main__ as export_main
-from export import demo as demo_module
-from export import resources
-from export import run as run_module
+from export.artists import demo as demo_module
 from export.cli import guard, main
-from export.run import Exported
+from export.job import resources
+from export.job import run as run_module
+from export.job.run import Exported
 from mobile_diffusion.errors import ExportError, MobileDiffusionError
 
 ROOT = Path(__file__).resolve().parents[3]

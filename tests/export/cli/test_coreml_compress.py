@@ -44,7 +44,7 @@ def test_mistakes_are_said_in_one_line(coreml_folder: Path, tmp_path: Path) -> N
 def test_a_checkpoint_is_planned_and_the_plan_used(
     tiny_checkpoint: Path, coreml_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("export.coreml.compress.planning.CANDIDATES", ("palettize-2", "palettize-4"))
+    monkeypatch.setattr("export.studies.bits.planning.CANDIDATES", ("palettize-2", "palettize-4"))
     plan, out = tmp_path / "plan.json", tmp_path / "out.mlpackage"
     few = ("--steps", "2", "--prompts", "1", "--threads", "1")
     said = run("plan", str(tiny_checkpoint), "--bits", "3.4", *few, "--out", str(plan))

@@ -201,9 +201,7 @@ def test_what_cannot_be_combined_is_refused(save: Save, tmp_path: Path) -> None:
         combine_packages({"a": a, "b": b}, out)
 
 
-def test_records_are_shared_only_if_all_their_bytes_are_equal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_records_are_shared_only_if_all_their_bytes_are_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also if their hashes were the same: the bytes decide."""
     with RecordWriter(tmp_path / "source.bin") as writer:
         numbers = np.arange(8, dtype=np.float16)

@@ -16,7 +16,8 @@ from export.coreml import OUTPUTS_KEY
 from export.coreml.interpret import Program
 from export.coreml.lower import lower
 from export.coreml.structure import check_operations, check_signature, check_update, nodes, update_nodes
-from export.stages import STAGES, ExportStage, TensorSpec
+from export.signatures import STAGES, TensorSpec
+from export.stages import ExportStage
 from mobile_diffusion.errors import ExportError
 
 Specs = dict[str, Any]

@@ -18,7 +18,8 @@ from export.coreml.options import DEPLOYMENT_TARGETS, GPU, NEURAL_ENGINE, CoreML
 from export.coreml.structure import IMAGE, nodes, signature, update_nodes
 from export.coreml.weights import deferrable
 from export.runners.coreml_interpreter import CoreMLInterpreterRunner
-from export.stages import ExportStage, TensorSpec, build_stage
+from export.signatures import TensorSpec
+from export.stages import ExportStage, build_stage
 from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.config import ModelConfig, ScheduleConfig, Stage, UNetConfig
 from mobile_diffusion.unet import SpatialTransformer
@@ -43,9 +44,7 @@ SMALL = dataclasses.replace(
     TINY,
     height=16,
     width=16,
-    unet=UNetConfig(
-        down=(Stage(32, 1, 1),), mid=None, up=(Stage(32, 2, 0),), context_width=48, heads=4, groups=16
-    ),
+    unet=UNetConfig(down=(Stage(32, 1, 1),), mid=None, up=(Stage(32, 2, 0),), context_width=48, heads=4, groups=16),
     autoencoder=AutoencoderConfig(channels=(16,), resnets=1, groups=8, scaling_factor=0.5),
     text=dataclasses.replace(TINY.text, layers=1),
 )

@@ -13,7 +13,8 @@ from torch import nn
 
 from export.coreml import OUTPUTS_KEY
 from export.coreml.naming import outputs_metadata, package_name, stage_outputs
-from export.stages import ExportStage, TensorSpec
+from export.signatures import TensorSpec
+from export.stages import ExportStage
 from mobile_diffusion.errors import ExportError
 
 

@@ -15,7 +15,8 @@ from export.coreml.interpret import Program
 from export.coreml.lower import lower
 from export.coreml.norms import group_norm, layer_norm
 from export.coreml.options import CoreMLOptions
-from export.stages import ExportStage, TensorSpec
+from export.signatures import TensorSpec
+from export.stages import ExportStage
 
 SHAPE = (1, 8, 16, 16)
 
@@ -83,9 +84,9 @@ def test_one_outlier_among_many_leaves_a_mean_that_is_no_subnormal(tmp_path: Pat
     x[:, 1::2, 0, 0] = 0.0
     means: list[float] = []
     got = program.run(
-        lambda instruction, operands, exact, stored: means.append(float(stored[0].abs().min()))
-        if instruction.name.startswith("mean_1")
-        else None,
+        lambda instruction, operands, exact, stored: (
+            means.append(float(stored[0].abs().min())) if instruction.name.startswith("mean_1") else None
+        ),
         input=x.numpy(),
     )["y"]
     assert means and min(means) >= 2.0**-14
@@ -120,9 +121,9 @@ def test_a_layer_norm_is_given_nothing_that_it_could_lose(tmp_path: Path) -> Non
     x[:, 0] *= 9000.0
     given: list[Tensor] = []
     program.run(
-        lambda instruction, operands, exact, stored: given.append(operands["x"])
-        if instruction.operation == "layer_norm"
-        else None,
+        lambda instruction, operands, exact, stored: (
+            given.append(operands["x"]) if instruction.operation == "layer_norm" else None
+        ),
         input=x.numpy(),
     )
     assert float((given[0] - given[0].mean(-1, keepdim=True)).square().max()) < 2**14

@@ -13,7 +13,8 @@ from torch import nn
 
 from export.coreml.lower import lower
 from export.coreml.package import CONTENT, WEIGHTS
-from export.stages import ExportStage, TensorSpec
+from export.signatures import TensorSpec
+from export.stages import ExportStage
 
 
 @pytest.fixture

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from export.bundle import open_bundle
+from export.bundle.bundle import open_bundle
 from export.coreml import produce
 from export.coreml.archive import Package
 from export.coreml.compress.write import COMPRESSION_KEY
 from export.coreml.options import CoreMLOptions
+from export.job.plan import plan_export
+from export.job.run import Exported, export_target
 from export.parity.trajectories import Case
-from export.plan import plan_export
-from export.run import Exported, export_target
 from export.targets import TARGETS, open_runner
 from export.verify import verify_bundle
 from mobile_diffusion.checkpoint import open_checkpoint

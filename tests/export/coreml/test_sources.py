@@ -12,15 +12,15 @@ import pytest
 import torch
 
 from export.coreml.archive import Package
-from export.coreml.faults.graph import step_count
-from export.coreml.faults.lockstep import against_float32
-from export.coreml.faults.modules import ModuleValues, against_modules
 from export.coreml.interpret import Program
 from export.coreml.lower import lower
 from export.coreml.options import CoreMLOptions
 from export.coreml.sources import LARGEST, SOURCES_KEY, read_sources, source_of, without_call
 from export.coreml.structure import nodes
 from export.stages import ExportStage, build_stage
+from export.studies.faults.graph import step_count
+from export.studies.faults.lockstep import against_float32
+from export.studies.faults.modules import ModuleValues, against_modules
 from mobile_diffusion.errors import ExportError
 from tests.export.coreml.test_lower_layouts import SMALL
 from tests.export.networks import SD1, RandomModel, arrays_of

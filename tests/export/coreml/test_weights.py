@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from export.coreml.interpret import Program
 from export.coreml.lower import exported, lower
 from export.coreml.weights import Deferred, beyond_half, check_constants, deferrable, overflows
-from export.stages import ExportStage, TensorSpec
+from export.signatures import TensorSpec
+from export.stages import ExportStage
 from mobile_diffusion.errors import ExportError
 
 WEIGHT = torch.arange(6.0).reshape(2, 3) / 7

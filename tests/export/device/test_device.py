@@ -10,7 +10,7 @@ import pytest
 
 from export.device.android import read_states
 from export.device.phone import Outcome, wait
-from export.run import Exported
+from export.job.run import Exported
 from mobile_diffusion.errors import DeviceError
 from tests.export.cli.test_commands import Command, assert_refused, command
 from tests.export.device import transcripts

@@ -16,7 +16,8 @@ from export.executorch.channels_last import ChannelsLast
 from export.executorch.lower import convert
 from export.executorch.quantize.recipe import dynamic
 from export.rewrites.xnnpack.upsampling import UpsampleByBroadcast
-from export.stages import ExportStage, TensorSpec
+from export.signatures import TensorSpec
+from export.stages import ExportStage
 
 
 class Upsampled(nn.Module):

@@ -15,7 +15,8 @@ from export.executorch.lower import lower
 from export.executorch.options import XnnpackOptions
 from export.runners.executorch import ExecuTorchRunner
 from export.runners.torch import TorchRunner
-from export.stages import STAGES, ExportStage, TensorSpec, build_stage
+from export.signatures import STAGES, TensorSpec
+from export.stages import ExportStage, build_stage
 from tests.export.networks import SD1, RandomModel, arrays_of, assert_close
 
 ROUNDED_DB = 60.0

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from export.stages import STAGES, ExportStage
+from export.signatures import STAGES
+from export.stages import ExportStage
 
 ALLOWED_OUTSIDE = {
     "encode_text": {"embedding", "select_copy", "unsqueeze_copy", "_to_dim_order_copy"},

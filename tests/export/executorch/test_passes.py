@@ -18,7 +18,8 @@ from torch.export import ExportedProgram
 from export.executorch.layout import FreePermutations, RequestLayouts
 from export.executorch.lower import convert
 from export.rewrites.xnnpack import REWRITES, rewrite
-from export.stages import IMAGE_STAGES, ExportStage, build_stage
+from export.signatures import IMAGE_STAGES
+from export.stages import ExportStage, build_stage
 from mobile_diffusion.config import ModelConfig
 from tests.export.networks import LCM, SD1, SD2, RandomModel
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from export.executorch import qnn
-from export.plan import plan_export
+from export.job.plan import plan_export
 from export.stages import ExportStage
 from export.targets import TARGETS
 from mobile_diffusion.checkpoint import Model

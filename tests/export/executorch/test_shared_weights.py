@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from export.executorch.lower import lower
 from export.executorch.options import XnnpackOptions
 from export.runners.executorch import ExecuTorchRunner
-from export.stages import ExportStage, TensorSpec
+from export.signatures import TensorSpec
+from export.stages import ExportStage
 from tests.export.networks import assert_runs_as_pytorch
 
 WIDTH = 256

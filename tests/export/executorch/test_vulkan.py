@@ -18,7 +18,8 @@ from export.executorch.options import VulkanOptions
 from export.executorch.signature import read_delegation, read_signature
 from export.executorch.vulkan import edge_program, lower, own_storage
 from export.rewrites import parts
-from export.stages import ExportStage, TensorSpec, build_stage
+from export.signatures import TensorSpec
+from export.stages import ExportStage, build_stage
 from mobile_diffusion.config import ModelConfig
 from tests.export.networks import BK_TINY, LCM, SD1, SD2, RandomModel, arrays_of, assert_close, outputs_of
 

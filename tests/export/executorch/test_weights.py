@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from export.executorch.lower import convert, lower
 from export.executorch.weights import TensorData
 from export.runners.executorch import ExecuTorchRunner
-from export.stages import ExportStage, TensorSpec, build_stage
+from export.signatures import TensorSpec
+from export.stages import ExportStage, build_stage
 from tests.export.networks import SD1, RandomModel, arrays_of
 
 WIDTH = 256

@@ -13,7 +13,8 @@ from export.latency import measure as module
 from export.latency.measure import StageLatency, measure, measure_latency, random_inputs
 from export.parity.trajectories import Case, record
 from export.runners.torch import TorchRunner
-from export.stages import STAGES, ExportStage
+from export.signatures import STAGES
+from export.stages import ExportStage
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import ExportError

@@ -8,7 +8,8 @@ import pytest
 
 from export.onnx.lower import lower
 from export.runners.onnxruntime import OnnxRuntimeRunner
-from export.stages import IMAGE_STAGES, build_stage
+from export.signatures import IMAGE_STAGES
+from export.stages import build_stage
 from mobile_diffusion.checkpoint import open_source
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.formats.options import OpenOptions

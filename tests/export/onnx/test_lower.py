@@ -12,7 +12,8 @@ from onnx import TensorProto, helper
 
 from export.onnx import OUTPUTS_KEY
 from export.onnx import lower as lowering
-from export.stages import STAGES, ExportStage, program_outputs
+from export.signatures import STAGES, program_outputs
+from export.stages import ExportStage
 from mobile_diffusion.errors import ExportError
 
 

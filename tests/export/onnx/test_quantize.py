@@ -19,7 +19,8 @@ from export.onnx.lower import lower
 from export.onnx.options import OnnxOptions
 from export.onnx.quantize import quantize, sensitive, store_weights
 from export.runners.onnxruntime import OnnxRuntimeRunner
-from export.stages import ExportStage, TensorSpec
+from export.signatures import TensorSpec
+from export.stages import ExportStage
 from mobile_diffusion.errors import ExportError
 from tests.export.networks import outputs_of, signal_to_noise
 

@@ -11,7 +11,8 @@ import pytest
 
 from benchmarks.onnx_web import WebRunner, why_not
 from export.runners.torch import TorchRunner
-from export.stages import STAGES, ExportStage, Signature
+from export.signatures import STAGES, Signature
+from export.stages import ExportStage
 from mobile_diffusion.errors import ExportError
 from tests.export.networks import assert_close
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from export.onnx import lower as lowering
 from export.onnx import weights
 from export.runners.onnxruntime import OnnxRuntimeRunner
-from export.stages import ExportStage, TensorSpec
+from export.signatures import TensorSpec
+from export.stages import ExportStage
 from mobile_diffusion.errors import ExportError
 
 WIDTH = 136  # 136 * 136 * 4 bytes are more than LARGE_TENSOR, and no multiple of PAGE

@@ -17,7 +17,8 @@ from export.rewrites.split_einsum import (
     positions_last,
     split_einsum_attention,
 )
-from export.stages import IMAGE_STAGES, build_stage
+from export.signatures import IMAGE_STAGES
+from export.stages import build_stage
 from mobile_diffusion.config import ModelConfig
 from tests.conftest import TINY
 from tests.export.networks import BK_TINY, LCM, SD1, SD2, RandomModel, arrays_of, assert_close, outputs_of

@@ -14,7 +14,7 @@ from export.runners import Runner
 from export.runners.coreml_interpreter import CoreMLInterpreterRunner
 from export.runners.coreml_native import CoreMLNativeRunner
 from export.runners.torch import TorchRunner
-from export.stages import STAGES
+from export.signatures import STAGES
 from mobile_diffusion.errors import ExportError
 
 Inputs = Callable[..., dict[str, np.ndarray]]

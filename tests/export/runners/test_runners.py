@@ -13,13 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from export.executorch.lower import lower as lower_executorch
+from export.job.plan import plan_export
 from export.onnx.lower import lower as lower_onnx
-from export.plan import plan_export
 from export.runners import Runner
 from export.runners.executorch import ExecuTorchRunner
 from export.runners.onnxruntime import OnnxRuntimeRunner
 from export.runners.torch import TorchRunner
-from export.stages import STAGES, ExportStage, TensorSpec
+from export.signatures import STAGES, TensorSpec
+from export.stages import ExportStage
 from export.targets import TARGETS
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.errors import ConfigError, ExportError

@@ -10,9 +10,9 @@ import pytest
 
 from export.coreml.archive import Package
 from export.coreml.compress import compress_package, find_recipe, layers_of, uniform_plan
-from export.coreml.compress.outputs import compare_outputs, inputs_for
 from export.coreml.compress.stage import compress_stage
 from export.coreml.interpret import Program
+from export.studies.bits.outputs import compare_outputs, inputs_for
 from mobile_diffusion.errors import ConfigError, ExportError
 
 

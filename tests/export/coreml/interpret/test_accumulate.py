@@ -106,9 +106,7 @@ def half_of(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("operation", ACCUMULATED)
-def test_it_is_near_what_is_summed_in_float32(
-    operation: str, cases: dict[str, dict[str, Any]], interpret: Run
-) -> None:
+def test_it_is_near_what_is_summed_in_float32(operation: str, cases: dict[str, dict[str, Any]], interpret: Run) -> None:
     opset = "iOS18" if operation.startswith("scaled") else "iOS17"
     got, wanted = (
         interpret(operation, opset, precision, **cases[operation])[0] for precision in ("fp16-accumulate", "float32")

@@ -13,7 +13,8 @@ import torch
 from export.coreml.interpret import OPS, Program
 from export.coreml.interpret.execute import rounded
 from export.coreml.interpret.weights import Weight
-from export.stages import STAGES, ExportStage
+from export.signatures import STAGES
+from export.stages import ExportStage
 from mobile_diffusion.errors import ExportError
 
 LIMIT_DB = 45.0

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from export.cli.coreml import app
 from export.coreml.interpret import Program
 from export.coreml.interpret.statistics import Row, Statistics, largest_first, random_arrays, row
-from export.stages import TensorSpec
+from export.signatures import TensorSpec
 from mobile_diffusion.errors import ExportError
 
 Save = Callable[..., Path]

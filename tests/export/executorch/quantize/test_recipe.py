@@ -13,14 +13,15 @@ import pytest
 import torch
 from torch import nn
 
-from export.calibration import Samples, collect
 from export.executorch.lower import lower
 from export.executorch.options import XnnpackOptions
 from export.executorch.quantize import PROGRAMS
+from export.job.calibration import Samples, collect
 from export.parity.trajectories import Case
 from export.runners.executorch import ExecuTorchRunner
 from export.runners.torch import TorchRunner
-from export.stages import ExportStage, TensorSpec
+from export.signatures import TensorSpec
+from export.stages import ExportStage
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import ExportError
@@ -134,9 +135,7 @@ def drawn(count: int, width: int = 32) -> tuple[dict[str, torch.Tensor], ...]:
     ],
     ids=["none", "one", "equal", "constant", "NaN", "infinity"],
 )
-def test_calibration_that_will_not_do_is_refused(
-    samples: tuple[Mapping[str, torch.Tensor], ...], message: str
-) -> None:
+def test_calibration_that_will_not_do_is_refused(samples: tuple[Mapping[str, torch.Tensor], ...], message: str) -> None:
     with pytest.raises(ExportError, match=message) as error:
         PROGRAMS["int8"](linear_stage(samples))
     assert "\n" not in str(error.value)

@@ -1,0 +1,91 @@
+"""The demonstration: both bundles from one checkpoint, and a sheet of prompts drawn by every runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.artists.artist import Artist, bundle_artist, model_artist
+from export.job.plan import plan_export
+from export.job.run import Exported, check_output, export_target
+from export.latency.measure import LatencyReport
+from export.parity.report import ParityReport
+from export.parity.report import merge as merge_parity
+from export.progress import Progress, part_of, silent
+from export.report.latency import merge as merge_latency
+from export.report.pictures import grid, save_picture
+from export.targets import TARGETS
+from mobile_diffusion.checkpoint import open_checkpoint
+from mobile_diffusion.drawing import draw
+
+PROMPTS = (
+    ("red apple, 3d", 3),
+    ("pizza, 3d", 4),
+    ("cat face, 3d", 5),
+    ("red heart, 3d", 2),
+    ("automobile, 3d", 3),
+    ("rocket, 3d", 5),
+    ("grinning face, 3d", 2),
+    ("mushroom, 3d", 0),
+)
+"""Prompt and seed of every row."""
+ORDER = ("android", "ios")
+_EXPORTED = 0.9
+"""Part of the whole that exporting takes."""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demonstration made."""
+
+    parity: ParityReport
+    latency: LatencyReport
+    steps: int
+    sheet: Path
+
+
+def run_demo(
+    checkpoint: Path,
+    build: Path,
+    prompts: Sequence[tuple[str, int]] = PROMPTS,
+    threads: int = 2,
+    progress: Progress = silent,
+) -> Demo:
+    """Export every target below `build`, replacing bundles that are there, and draw `demo.png`."""
+    for name in ORDER:
+        check_output(build / name, checkpoint, force=True)
+    model = open_checkpoint(checkpoint)
+    exported = []
+    for number, name in enumerate(ORDER):
+        part = part_of(progress, number * _EXPORTED / len(ORDER), _EXPORTED / len(ORDER))
+        plan = plan_export(model.config, TARGETS[name], threads=threads)
+        exported.append(export_target(model, TARGETS[name], build / name, force=True, plan=plan, progress=part))
+    artists = [model_artist(model), *_artists(exported, threads)]
+    rows = []
+    for number, (prompt, seed) in enumerate(prompts):
+        progress(f"drawing {prompt!r}", _EXPORTED + (1 - _EXPORTED) * number / len(prompts))
+        rows.append((f"{prompt}\nseed {seed}", _draw_row(artists, prompt, seed)))
+    sheet = build / "demo.png"
+    save_picture(grid([artist.title for artist in artists], rows), sheet)
+    progress(f"{sheet} written", 1.0)
+    parity = merge_parity([each.parity for each in exported])
+    latency = merge_latency([each.latency for each in exported])
+    return Demo(parity, latency, model.config.schedule.steps, sheet)
+
+
+def _artists(exported: Sequence[Exported], threads: int) -> list[Artist]:
+    """One for every runtime of every bundle."""
+    return [
+        bundle_artist(each.bundle, runtime.name, threads)
+        for each in exported
+        for runtime in each.bundle.manifest.runtimes
+        if runtime.verified
+    ]
+
+
+def _draw_row(artists: Sequence[Artist], prompt: str, seed: int) -> list[NDArray[np.uint8]]:
+    return [draw(artist.run_stage, artist.tokenizer, artist.settings, prompt, seed) for artist in artists]

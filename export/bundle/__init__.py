@@ -1,0 +1,1 @@
+"""The bundle: its manifest, and the folder that holds every file against it."""

@@ -1,0 +1,184 @@
+"""The bundle: a folder with everything an app needs, written atomically and verified when opened.
+
+`write_bundle` gives a folder to fill and seals it with the manifest, last of all; `open_bundle` reads the
+manifest and holds every file against its hash.  What the manifest says is in manifest.py, how a folder
+appears at once in staging.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from export.bundle.entries import MANIFEST, FileEntry, RuntimeEntry
+from export.bundle.manifest import Manifest, dump_manifest, read_manifest, read_paths
+from mobile_diffusion.drawing import DrawSettings
+from mobile_diffusion.errors import BundleError, ConfigError, ExportError
+from mobile_diffusion.staging import staged_folder
+from mobile_diffusion.tokenizer import TOKENIZERS, Tokenizer, open_tokenizer
+
+IGNORED = frozenset({".DS_Store"})
+"""Files that a desktop adds to any folder it shows."""
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle."""
+
+    path: Path
+    manifest: Manifest
+
+    def runtime(self, name: str | None = None) -> RuntimeEntry:
+        """The named runtime, or the primary one; raises `ConfigError` with the choices."""
+        runtimes = self.manifest.runtimes
+        for runtime in runtimes:
+            if runtime.name == name or (name is None and runtime.primary):
+                return runtime
+        choices = ", ".join(runtime.name for runtime in runtimes)
+        raise ConfigError(f"runtime: expected one that {self.path} contains ({choices}), got {name!r}")
+
+    def artifacts(self, runtime: RuntimeEntry) -> dict[str, str]:
+        """Relative path of the program of every stage."""
+        return {artifact.stage: artifact.path for artifact in runtime.artifacts}
+
+    def settings(self) -> DrawSettings:
+        """What has to be known to draw with the bundle; raises `BundleError` when the stages do not say it."""
+        tensors = {(stage.name, spec.name): spec.shape for stage in self.manifest.stages for spec in stage.inputs}
+        images = {spec.name: spec.shape for stage in self.manifest.stages for spec in stage.outputs}
+        schedule = self.manifest.schedule
+        if ("denoise", "latents") not in tensors or "image" not in images:
+            raise BundleError(f"{self.path}: expected stages that take latents and give an image; export it again")
+        return DrawSettings(
+            latent_shape=tensors["denoise", "latents"],
+            image_shape=images["image"],
+            guidance=schedule.guidance_default,
+            guidance_kind=schedule.guidance_kind,
+            uses_mask=("encode_text", "mask") in tensors,
+            memory=schedule.memory,
+            stochastic=schedule.stochastic,
+            alphas=schedule.alphas,
+            sigmas=schedule.sigmas,
+        )
+
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer in the bundle."""
+        entry = self.manifest.tokenizer
+        if entry.kind not in TOKENIZERS:
+            known = " or ".join(TOKENIZERS)
+            raise BundleError(f"{self.path}: expected a {known} tokenizer, got {entry.kind!r}; update the product")
+        return open_tokenizer(entry.kind, self.path / entry.files[0], entry.max_tokens)
+
+
+@contextmanager
+def write_bundle(
+    out: Path, manifest: Callable[[Path, tuple[FileEntry, ...]], Manifest], force: bool = False
+) -> Iterator[Path]:
+    """Give a folder to fill; when the block ends well, hash it, write the manifest, let it appear as `out`.
+
+    `manifest(folder, files)` is called at the end.  An existing `out` is refused, or with `force` replaced if
+    it is a bundle of ours.  Raises `ExportError`; on any exception nothing is left and an existing `out` is
+    untouched.
+    """
+    with staged_folder(out, replace=check_replaceable if force else None) as folder:
+        yield folder
+        text = dump_manifest(manifest(folder, list_files(folder)))
+        _write_synced(folder / MANIFEST, text)
+
+
+def open_bundle(path: Path, verify: bool = True) -> Bundle:
+    """Open a bundle; with `verify` hold every file against the manifest.
+
+    Raises `BundleError` in one line: not a bundle, newer schema, a missing, extra or changed file, a link.
+    """
+    manifest = read_manifest(path)
+    if verify:
+        check_files(path, manifest.files)
+    return Bundle(path, manifest)
+
+
+def list_files(folder: Path) -> tuple[FileEntry, ...]:
+    """Size and SHA-256 of every file below `folder` but the manifest, sorted; each is flushed to the disk."""
+    return tuple(_describe(folder, path, sync=True) for path in sorted(walk(folder)))
+
+
+def check_files(folder: Path, files: Sequence[FileEntry]) -> None:
+    """Raise `BundleError` naming the first file that is missing, not listed, or changed."""
+    present, listed = set(walk(folder)), {entry.path for entry in files}
+    for problem, paths in (("missing", listed - present), ("not in the manifest", present - listed)):
+        if paths:
+            raise BundleError(_damage(folder, sorted(paths)[0], "exactly the files of the manifest", problem))
+    for entry in files:
+        _check_file(folder, entry)
+
+
+def _check_file(folder: Path, entry: FileEntry) -> None:
+    size = (folder / entry.path).stat().st_size
+    if size != entry.size:
+        raise BundleError(_damage(folder, entry.path, f"{entry.size} bytes", f"{size}"))
+    digest = _describe(folder, entry.path).sha256
+    if digest != entry.sha256:
+        raise BundleError(_damage(folder, entry.path, f"SHA-256 {entry.sha256[:12]}...", f"{digest[:12]}..."))
+
+
+def _damage(folder: Path, path: str, expected: str, got: str) -> str:
+    return f"{folder}: {path}: expected {expected}, got {got}; the bundle is damaged: export it again"
+
+
+def walk(folder: Path) -> Iterator[str]:
+    """Relative POSIX path of every file below `folder` but the manifest; links are a `BundleError`."""
+    for root, folders, names in os.walk(folder, onerror=_raise_unreadable):
+        for name in (*folders, *names):
+            path = Path(root, name)
+            relative = path.relative_to(folder).as_posix()
+            if path.is_symlink() or not (path.is_file() or path.is_dir()):
+                raise BundleError(_damage(folder, relative, "a plain file", "a link or device"))
+        for name in names:
+            relative = Path(root, name).relative_to(folder).as_posix()
+            if relative != MANIFEST and name not in IGNORED:
+                yield relative
+
+
+def _raise_unreadable(error: OSError) -> None:
+    raise BundleError(f"{error.filename}: expected a folder that can be read, got {error.strerror}") from error
+
+
+def check_replaceable(out: Path) -> None:
+    """Raise `ExportError` unless `out` is a bundle of ours, of any version, and nothing else: nothing is lost."""
+    try:
+        strange = set(walk(out)) - read_paths(out)
+    except BundleError as error:
+        raise ExportError(f"--force replaces only a bundle of ours: {error}; choose another --out") from error
+    if strange:
+        raise ExportError(
+            f"{out}: --force replaces only a bundle of ours, got one with {sorted(strange)[0]} added; "
+            "move that file away or choose another --out"
+        )
+
+
+def _describe(folder: Path, path: str, sync: bool = False) -> FileEntry:
+    """Hash one file."""
+    digest, size = hashlib.sha256(), 0
+    try:
+        with (folder / path).open("rb") as stream:
+            while chunk := stream.read(_CHUNK):
+                digest.update(chunk)
+                size += len(chunk)
+            if sync:
+                os.fsync(stream.fileno())
+    except OSError as error:
+        if sync:
+            raise
+        raise BundleError(_damage(folder, path, "a file that can be read", str(error.strerror))) from error
+    return FileEntry(path, size, digest.hexdigest())
+
+
+def _write_synced(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())

@@ -1,0 +1,245 @@
+"""The parts of a bundle's manifest (manifest.py), each held to what it may contain when it is made."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from export.signatures import IMAGE_STAGES, STAGES, TensorSpec
+from mobile_diffusion.config import GUIDANCE_KINDS, PREDICTIONS, SOLVERS, SPACINGS
+from mobile_diffusion.errors import BundleError
+
+MANIFEST = "manifest.json"
+DTYPES = ("float32", "int32")
+PRECISIONS = ("fp32", "fp16", "int8", "int8-dynamic", "int4-dynamic")
+_HEX = frozenset("0123456789abcdef")
+
+
+def require(condition: bool, expected: str, got: object) -> None:
+    """Raise `BundleError` saying what was expected and got unless `condition` holds."""
+    if not condition:
+        raise BundleError(f"{MANIFEST}: expected {expected}, got {str(got)[:120]!r}; export the bundle again")
+
+
+def _is_sha256(text: str) -> bool:
+    return len(text) == 64 and set(text) <= _HEX
+
+
+def check_path(path: str) -> str:
+    """Return `path` if it is relative, in POSIX form and stays in the bundle; else raise `BundleError`."""
+    parts = PurePosixPath(path).parts
+    plain = bool(parts) and "/".join(parts) == path and not path.startswith("/")
+    inside = plain and not {"..", "."} & set(parts) and not set(path) & set("\\:\0")
+    require(inside, "a relative path that stays in the bundle", path)
+    return path
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One file of the bundle; a directory such as an .mlpackage is listed file by file."""
+
+    path: str
+    size: int
+    """Bytes."""
+    sha256: str
+
+    def __post_init__(self) -> None:
+        check_path(self.path)
+        require(self.path != MANIFEST, "files other than the manifest itself", self.path)
+        require(self.size >= 0, f"a size of zero or more for {self.path}", self.size)
+        require(_is_sha256(self.sha256), "a SHA-256 in lower case hex", self.sha256)
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """Where the bundle comes from."""
+
+    name: str
+    licence: str
+    height: int
+    """Pixels of a picture, along with `width`."""
+    width: int
+    changes: tuple[str, ...]
+    """What was changed when the checkpoint was opened: adapters merged, another decoder, layers left out."""
+    source_sha256: str
+    """Hash of the checkpoint, as checkpoint.py computes it; "" for a model built in memory."""
+
+    def __post_init__(self) -> None:
+        require(self.source_sha256 == "" or _is_sha256(self.source_sha256), "a SHA-256", self.source_sha256)
+        require(self.height > 0 and self.width > 0, "a positive height and width", (self.height, self.width))
+
+
+@dataclass(frozen=True)
+class StageEntry:
+    """Inputs and outputs of one stage, in order; the same for every runtime."""
+
+    name: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    def __post_init__(self) -> None:
+        require(self.name in IMAGE_STAGES, f"a stage of {IMAGE_STAGES}", self.name)
+        for tensor in (*self.inputs, *self.outputs):
+            require(tensor.dtype in DTYPES, f"a dtype of {DTYPES} for {tensor.name}", tensor.dtype)
+            require(all(size > 0 for size in tensor.shape), f"a static shape for {tensor.name}", tensor.shape)
+
+
+@dataclass(frozen=True)
+class OperationEntry:
+    """An operation of a program, and how often it occurs."""
+
+    name: str
+    count: int
+
+    def __post_init__(self) -> None:
+        require(self.count > 0, f"a count above zero for {self.name}", self.count)
+
+
+@dataclass(frozen=True)
+class ArtifactEntry:
+    """The program of one stage for one runtime."""
+
+    stage: str
+    path: str
+    """A file, or a directory whose files are listed under `files`."""
+    method: str
+    """The function to call inside the program."""
+    outputs: tuple[str, ...]
+    """The stage's outputs as the program calls them: some formats forbid an output the name of an input."""
+    precision: str
+    """Arithmetic inside; inputs and outputs are as the stage says."""
+    compression: str
+    """How the weights are stored: "none" as they are."""
+    delegates: int
+    """Subgraphs that the runtime hands to a backend whole; 0 for a runtime that has no such thing."""
+    undelegated: tuple[OperationEntry, ...]
+    """Operations outside of them, which portable kernels run."""
+
+    def __post_init__(self) -> None:
+        require(self.stage in IMAGE_STAGES, f"a stage of {IMAGE_STAGES}", self.stage)
+        require(len(self.outputs) > 0, "an output at least", self.outputs)
+        check_path(self.path)
+        require(self.precision in PRECISIONS, f"a precision of {PRECISIONS}", self.precision)
+        require(self.delegates >= 0, "a number of delegates", self.delegates)
+
+
+@dataclass(frozen=True)
+class SettingEntry:
+    """A choice that the export was made with and that an app has to know, such as Core ML's compute units."""
+
+    name: str
+    value: str
+
+    def __post_init__(self) -> None:
+        require(self.name != "", "a setting with a name", self)
+
+
+@dataclass(frozen=True)
+class RuntimeEntry:
+    """One way to run the model: a runtime and its programs."""
+
+    name: str
+    primary: bool
+    """True for the runtime that the app uses unless told otherwise."""
+    verified: bool
+    """Whether its programs were run and compared with PyTorch before the bundle appeared."""
+    settings: tuple[SettingEntry, ...]
+    artifacts: tuple[ArtifactEntry, ...]
+
+    def __post_init__(self) -> None:
+        stages = tuple(artifact.stage for artifact in self.artifacts)
+        require(stages in (STAGES, IMAGE_STAGES), f"one artifact for each stage {STAGES}", stages)
+        names = [setting.name for setting in self.settings]
+        require(len(set(names)) == len(names), "every setting once", names)
+        compressions = {artifact.compression for artifact in self.artifacts}
+        require(len(compressions) == 1, "programs of one compression", compressions)
+        precisions = {artifact.precision for artifact in self.artifacts}
+        require(len(precisions) == 1, "programs of one precision", precisions)
+
+    @property
+    def compression(self) -> str:
+        """How its programs store weights."""
+        return self.artifacts[0].compression
+
+    @property
+    def precision(self) -> str:
+        """Arithmetic inside its programs."""
+        return self.artifacts[0].precision
+
+
+@dataclass(frozen=True)
+class ScheduleEntry:
+    """The sampler that `denoise` carries inside, repeated for inspection (`mobile_diffusion.schedule.StepTable`)."""
+
+    solver: str
+    prediction: str
+    spacing: str
+    train_steps: int
+    timesteps: tuple[float, ...]
+    inputs: tuple[float, ...]
+    update: tuple[tuple[tuple[float, ...], ...], ...]
+    noise_factors: tuple[float, ...]
+    alphas: tuple[float, ...]
+    sigmas: tuple[float, ...]
+    guidance_kind: str
+    guidance_default: float
+    noise: str
+    """Generator of the first latents from a seed."""
+
+    def __post_init__(self) -> None:
+        lists = (self.timesteps, self.inputs, self.update, self.noise_factors, self.alphas, self.sigmas)
+        lengths = {len(values) for values in lists}
+        require(len(lengths) == 1 and 0 not in lengths, "an entry of every list for each step, one at least", lengths)
+        words = {"guidance_kind": GUIDANCE_KINDS, "solver": SOLVERS, "prediction": PREDICTIONS, "spacing": SPACINGS}
+        for name, choices in words.items():
+            require(getattr(self, name) in choices, f"a {name} of {choices}", getattr(self, name))
+        shapes = {(len(matrix), *(len(row) for row in matrix)) for matrix in self.update}
+        size = len(self.update[0])
+        require(shapes == {(size, *[size + 1] * size)}, "matrices of K rows and K + 1 columns", shapes)
+        numbers = [value for matrix in self.update for row in matrix for value in row]
+        numbers += [value for values in lists if values is not self.update for value in values]  # type: ignore[misc]
+        require(all(map(math.isfinite, (*numbers, self.guidance_default))), "finite coefficients", numbers)
+
+    @property
+    def memory(self) -> int:
+        """Tensors that the solver remembers."""
+        return len(self.update[0]) - 1
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether noise is added at the steps."""
+        return any(self.noise_factors)
+
+
+@dataclass(frozen=True)
+class TokenizerEntry:
+    """How a prompt becomes tokens."""
+
+    kind: str
+    max_tokens: int
+    files: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        require(len(self.files) > 0, "a tokenizer file", self.files)
+        for path in self.files:
+            check_path(path)
+
+
+@dataclass(frozen=True)
+class ParityEntry:
+    """Worst value of one check of one runtime against PyTorch; details are in parity.json."""
+
+    runtime: str
+    check: str
+    metric: str
+    worst: float
+    limit: float
+
+
+@dataclass(frozen=True)
+class ToolEntry:
+    """A package that took part in the export."""
+
+    name: str
+    version: str

@@ -1,0 +1,72 @@
+"""Lowers one stage in a process of its own, so that its memory goes back to the system before the next begins.
+
+The process opens the checkpoint again, from what this one was given, and loads one network.  It is killed when this
+process stops waiting for it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from export.job.calibration import StageSamples
+from export.stages import build_stage
+from export.targets import Runtime, lower
+from mobile_diffusion.checkpoint import Checkpoint, open_source
+from mobile_diffusion.errors import ExportError, MobileDiffusionError
+from mobile_diffusion.formats.options import OpenOptions
+
+
+def lower_isolated(
+    checkpoint: Checkpoint, runtime: Runtime, stage: str, bundle: Path, samples: StageSamples = ()
+) -> str:
+    """Write a stage's program into a bundle folder, as `targets.lower` does, in another process.
+
+    `samples` are `ExportStage.samples`.
+
+    Raises what the lowering raises, and `ExportError` when the process is killed (by a system without memory).
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    arguments = (theirs, checkpoint.request, checkpoint.options, runtime, stage, bundle, samples)
+    process = context.Process(target=_work, args=arguments, daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        answer = ours.recv()
+    except EOFError:
+        process.join()
+        raise ExportError(
+            f"{runtime.title}: expected a program for {stage}, got a process that ended with {process.exitcode}; "
+            "if that is -9, the system had no memory left: close other programs or choose a smaller size"
+        ) from None
+    finally:
+        process.kill()
+        process.join()
+        ours.close()
+    if isinstance(answer, BaseException):
+        raise answer
+    return str(answer)
+
+
+def _work(
+    answers: Connection,
+    request: Path | str,
+    options: OpenOptions,
+    runtime: Runtime,
+    stage: str,
+    bundle: Path,
+    samples: StageSamples,
+) -> None:
+    """What the other process does: it answers with the program's path, or with the error in one line."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent was interrupted too, and kills this process
+    try:
+        built = replace(build_stage(open_source(request, options), stage), samples=samples)
+        answers.send(lower(runtime, built, bundle))
+    except MobileDiffusionError as error:
+        answers.send(error)
+    finally:
+        answers.close()

@@ -1,0 +1,100 @@
+"""How an export is made: with which runtimes and stages, how deep it is checked, and how careful it is with memory.
+
+A model that draws in seconds here is held in memory whole and checked over whole trajectories.  A large one, at the
+size of Stable Diffusion, is taken a network at a time, each stage lowered in a process of its own, and checked over
+one step and one decoding, because a trajectory would take many minutes.  The choice is shown in every report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from export.parity.trajectories import DEPTHS, planned_checks
+from export.runners.protocol import check_threads
+from export.signatures import IMAGE_STAGES, STAGES
+from export.targets import Runtime, RuntimeOptions, Target, check_requirement
+from mobile_diffusion.config import ModelConfig
+from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.formats.source import builders
+
+LARGE = 150_000_000
+"""Parameters of a U-Net from which a model is large: a trajectory of 8 guided steps then takes minutes here."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Choices of one export."""
+
+    runtimes: tuple[Runtime, ...]
+    """The first is the primary one."""
+    stages: tuple[str, ...]
+    depth: str
+    """One of DEPTHS."""
+    large: bool
+    """Whether to hold one network in memory at a time, and lower each stage in a process of its own."""
+    threads: int
+
+    @property
+    def compared(self) -> tuple[Runtime, ...]:
+        """The runtimes whose programs are run here and compared with PyTorch."""
+        return tuple(runtime for runtime in self.runtimes if runtime.runs_here)
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether a runtime wants inputs that were recorded while PyTorch drew."""
+        return any(runtime.options is not None and runtime.options.calibrated for runtime in self.runtimes)
+
+    @property
+    def checks(self) -> tuple[str, ...]:
+        """The parity checks that are made."""
+        return planned_checks(self.depth, "encode_image" in self.stages)
+
+
+def plan_export(
+    config: ModelConfig,
+    target: Target,
+    runtimes: Sequence[str] = (),
+    images: bool = False,
+    depth: str | None = None,
+    threads: int = 2,
+    options: Mapping[str, RuntimeOptions] | None = None,
+    precision: str | None = None,
+) -> Plan:
+    """The plan for a model; the target's default runtimes, and the depth that suits the model's size, unless told.
+
+    `options` are choices by the name of the runtime they are for; `precision` is of every runtime.  Raises
+    `ConfigError` for a runtime that the target does not have, a precision that one does not have, or an unknown depth;
+    `ExportError` for a runtime that lacks something on this computer.
+    """
+    check_threads(threads)
+    if depth is not None and depth not in DEPTHS:
+        raise ConfigError(f"check: expected one of {', '.join(DEPTHS)}, got {depth!r}")
+    large = parameter_count(config) >= LARGE
+    chosen = depth or ("step" if large else "trajectory")
+    given = options or {}
+    found = tuple(
+        runtime.chosen(given[runtime.name]) if runtime.name in given else runtime
+        for runtime in _choose(target, runtimes)
+    )
+    if precision is not None:
+        found = tuple(runtime.at(precision) for runtime in found)
+    for runtime in found:
+        check_requirement(runtime)
+    return Plan(found, IMAGE_STAGES if images else STAGES, chosen, large, threads)
+
+
+def parameter_count(config: ModelConfig) -> int:
+    """Parameters of the U-Net, counted without allocating it."""
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in builders(config)["unet"]().parameters())
+
+
+def _choose(target: Target, names: Sequence[str]) -> tuple[Runtime, ...]:
+    known = {runtime.name: runtime for runtime in target.runtimes}
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"runtime: expected one of {', '.join(known)} for {target.name}, got {name!r}")
+    return tuple(known[name] for name in dict.fromkeys(names or target.defaults))

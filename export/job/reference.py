@@ -1,0 +1,50 @@
+"""What PyTorch draws and computes, for a plan: the reference of parity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from export.job.plan import Plan
+from export.parity.trajectories import (
+    REDRAWN_CASE,
+    Case,
+    Trajectory,
+    Update,
+    record,
+)
+from export.runners import Runner
+from export.runners.sequential import SequentialRunner, release
+from export.runners.torch import TorchRunner
+from mobile_diffusion.checkpoint import AnyModel
+from mobile_diffusion.drawing import DrawSettings
+from mobile_diffusion.schedule import step_table
+from mobile_diffusion.tokenizer import Tokenizer
+
+
+def open_reference(source: AnyModel, plan: Plan) -> Runner:
+    """PyTorch; for a large plan with one network in memory at a time."""
+    if not plan.large:
+        return TorchRunner.from_model(source, plan.threads, plan.stages)
+    return SequentialRunner("torch", plan.threads, lambda stage: TorchRunner.from_model(source, plan.threads, (stage,)))
+
+
+def record_cases(
+    reference: Runner, tokenizer: Tokenizer, settings: DrawSettings, cases: Sequence[Case], plan: Plan
+) -> list[Trajectory]:
+    """What PyTorch computes for every case, with the schedule's default guidance; one case at depth "step"."""
+    chosen = cases[:1] if plan.depth == "step" else cases
+    trajectories = [record(reference, tokenizer, settings, case, plan.depth) for case in chosen]
+    if "encode_image" in plan.stages:
+        begins_late = not settings.memory and settings.steps > 1
+        case = REDRAWN_CASE if begins_late else replace(REDRAWN_CASE, strength=1.0)
+        source = trajectories[0].image
+        trajectories.append(record(reference, tokenizer, settings, case, plan.depth, source))
+    release(reference)
+    return trajectories
+
+
+def update_of(source: AnyModel) -> Update:
+    """The solver's tables."""
+    table = step_table(source.config.schedule)
+    return Update(table.update, table.noise)

@@ -1,0 +1,177 @@
+"""Whether this computer has the memory and the disk for an export, asked before the work begins.
+
+An estimate is a line through measured peaks: a base (Python, torch and the backend), so much for each byte of the
+stage's float32 weights, and so much for each byte of its peak activations.  What an export holds at once is one network
+(large models) or all of them.  Memory is what can be had without swapping, within the limits of control groups.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from export.job.plan import Plan
+from export.targets import Runtime
+from mobile_diffusion.config import ModelConfig
+from mobile_diffusion.errors import ExportError
+from mobile_diffusion.inspection import StageCost, stage_costs
+from mobile_diffusion.units import GB, MB
+
+OTHER_FILES = 50 * MB
+"""Tokenizer, golden vectors and report of a bundle."""
+EXPORT = 350 * MB
+"""Memory of the export's own process beside the work: torch, modules of the backends, what it has recorded."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """Peak memory of one kind of work."""
+
+    base: int
+    """Bytes whatever the stage."""
+    weights: float
+    """Bytes for each byte of the stage's weights in float32."""
+    activations: float = 0.0
+    """Bytes for each byte of its peak activations in float32."""
+    scores: float = 0.0
+    """The same where the peak is an attention's scores, which some runtimes never hold whole."""
+
+    def at(self, cost: StageCost) -> int:
+        """Bytes for a stage."""
+        factor = self.scores if cost.peak.startswith("softmax") else self.activations
+        return EXPORT + self.base + int(self.weights * cost.weight_bytes["fp32"] + factor * cost.activation_bytes)
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a runtime needs on this computer."""
+
+    lowering: Line
+    running: Line | None
+    """While its program is held against PyTorch; None where it is not."""
+    disk: float
+    """Bytes in the bundle for each byte of weights in float32."""
+
+
+# Measured on the stages of Stable Diffusion 1.5 at 512 pixels, each in a process of its own, memory that is only mapped
+# from files left out (benchmarks/full_size_stages.py).  The figures are GB for lowering and for running denoise:
+NEEDS: dict[str, Needs] = {
+    # 4.1 and 2.8; weights are mapped from the package while it is interpreted
+    "coreml": Needs(Line(650 * MB, 1.0), Line(550 * MB, 0.0, 1.25, 1.0), 0.5),
+    # 4.1 and 4.0; XNNPACK packs weights when it loads them
+    "xnnpack": Needs(Line(650 * MB, 1.0), Line(500 * MB, 1.0, 1.1, 0.05), 1.0),
+    # as XNNPACK; run nowhere
+    "vulkan": Needs(Line(650 * MB, 1.0), None, 1.0),
+    "qnn": Needs(Line(650 * MB, 1.0), None, 0.5),
+    # 3.9 and 6.0; ONNX Runtime packs weights when it loads them, beside 1.1 GB that ExecuTorch's run before it has left
+    "onnx": Needs(Line(550 * MB, 1.0), Line(1500 * MB, 1.0, 1.7, 1.05), 1.0),
+}
+REFERENCE = Line(550 * MB, 1.0, 1.35, 0.05)
+"""PyTorch: 4.0 GB for denoise."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one stage needs for one runtime."""
+
+    work: str
+    """What needs the memory, in words: "lower denoise for Core ML"."""
+    memory_bytes: int
+    """Peak."""
+    disk_bytes: int
+    """Bytes that stay in the bundle."""
+
+
+def estimate(cost: StageCost, runtime: Runtime, held: int = 0) -> Estimate:
+    """The peak of lowering a stage and checking it against PyTorch, beside `held` bytes of other networks."""
+    needs = NEEDS[runtime.name]
+    title = runtime.title.partition(" (")[0]
+    works = {
+        f"lower {cost.name} for {title}": needs.lowering.at(cost),
+        f"run {cost.name} with PyTorch": REFERENCE.at(cost),
+    }
+    if needs.running is not None:
+        works[f"run {cost.name} with {title}"] = needs.running.at(cost)
+    work = max(works, key=lambda name: works[name])
+    return Estimate(work, works[work] + held, int(needs.disk * cost.weight_bytes["fp32"]))
+
+
+def estimate_export(config: ModelConfig, plan: Plan) -> tuple[Estimate, ...]:
+    """What every stage of a plan needs for each runtime; found in seconds, without loading the model."""
+    costs = [cost for cost in stage_costs(config) if cost.name in plan.stages]
+    weights = {cost.name: cost.weight_bytes["fp32"] for cost in costs}
+    return tuple(
+        estimate(cost, runtime, 0 if plan.large else sum(weights.values()) - weights[cost.name])
+        for runtime in plan.runtimes
+        for cost in costs
+    )
+
+
+def check_resources(estimates: Iterable[Estimate], out: Path) -> None:
+    """Raise `ExportError`, with the figures, unless there are memory and disk for an export to `out`."""
+    estimates = tuple(estimates)
+    largest, memory = max(estimates, key=lambda each: each.memory_bytes), available_memory()
+    if largest.memory_bytes > memory:
+        raise ExportError(
+            f"expected about {_gigabytes(largest.memory_bytes)} of free memory to {largest.work}, got "
+            f"{_gigabytes(memory)}; close other programs, or choose a slimmer model or a smaller picture"
+        )
+    needed, free = sum(each.disk_bytes for each in estimates) + OTHER_FILES, free_disk(out)
+    if needed > free:
+        raise ExportError(
+            f"{out}: expected about {_gigabytes(needed)} of free disk for the bundle, got {_gigabytes(free)}; "
+            "make room or choose another --out"
+        )
+
+
+def available_memory() -> int:
+    """Bytes that can be had without swapping: the system's, or what is left to the tightest control group."""
+    return min([psutil.virtual_memory().available, *headrooms(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))])
+
+
+def free_disk(out: Path) -> int:
+    """Bytes free on the file system on which `out` will be."""
+    resolved = out.resolve()
+    return shutil.disk_usage(next(each for each in (resolved, *resolved.parents) if each.exists())).free
+
+
+def headrooms(membership: Path, root: Path) -> Iterator[int]:
+    """Bytes left below the memory limit of this process's control group, and of every group around it.
+
+    `membership` is /proc/self/cgroup, `root` where the groups are mounted, of version 1 or 2; no limit gives nothing.
+    """
+    try:
+        lines = membership.read_text().splitlines()
+    except OSError:  # not Linux
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if "memory" in controllers.split(","):
+            mount, names = root / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
+        elif not controllers:
+            mount, names = root, ("memory.max", "memory.current", "")
+        else:
+            continue
+        group = mount / path.lstrip("/")
+        for folder in (group, *group.parents[: len(group.parents) - len(mount.parents)]):
+            yield from _headroom(folder, *names)
+
+
+def _headroom(group: Path, limit: str, usage: str, prefix: str) -> Iterator[int]:
+    """The group's limit less its use; pages of files are not counted as used, because they can be dropped."""
+    try:
+        maximum, used = (group / limit).read_text().strip(), int((group / usage).read_text())
+        entries = dict(line.split(" ", 1) for line in (group / "memory.stat").read_text().splitlines())
+    except OSError:  # a group that a container does not show, or without a limit on memory
+        return
+    if maximum != "max":
+        files = sum(int(entries.get(f"{prefix}{kind}_file", 0)) for kind in ("active", "inactive"))
+        yield max(0, int(maximum) - used + files)
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / GB:.1f} GB"

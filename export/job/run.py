@@ -1,0 +1,173 @@
+"""Export one target: lower, write, run what was written, compare with PyTorch, time it, then let it appear.
+
+The order is the promise: parity is measured on the saved programs, from the folder that becomes the bundle,
+and a gate that fails leaves no bundle behind.  Progress is told to a callback; nothing is printed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from export.bundle.bundle import Bundle, check_replaceable, open_bundle, write_bundle
+from export.job.calibration import CALIBRATION_CASES, LARGE_CASES, Samples, StageSamples, collect
+from export.job.describe import describe
+from export.job.isolation import lower_isolated
+from export.job.page import write_reports
+from export.job.plan import Plan, plan_export
+from export.job.preview import COLOURED_CASES, Preview, fit_preview, write_preview
+from export.job.reference import open_reference, record_cases, update_of
+from export.job.resources import check_resources, estimate_export
+from export.latency.measure import BUDGET_S, LatencyReport, measure_latency
+from export.parity.compare import compare_runners
+from export.parity.golden import write_golden
+from export.parity.report import ParityReport
+from export.parity.trajectories import (
+    CASES,
+    Case,
+    Trajectory,
+    record,
+)
+from export.progress import Progress, part_of, silent
+from export.runners import Runner
+from export.runners.sequential import release
+from export.stages import build_stage
+from export.targets import Runtime, Target, load_runner, lower
+from mobile_diffusion.checkpoint import TOKENIZER_FILE, AnyModel, Checkpoint
+from mobile_diffusion.drawing import DrawSettings
+from mobile_diffusion.errors import ExportError
+from mobile_diffusion.staging import check_free
+from mobile_diffusion.tokenizer import Tokenizer
+
+_LOWERED, _RECORDED, _COMPARED, _TIMED = 0.6, 0.65, 0.9, 0.97
+"""Progress at the end of each part; lowering is most of it."""
+
+LARGE_BUDGET_S = 8.0
+"""Seconds after which a stage of a large model is not run again: a denoise step is warmed up and timed once."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A finished export."""
+
+    bundle: Bundle
+    parity: ParityReport
+    latency: LatencyReport
+
+
+def export_target(
+    source: AnyModel,
+    target: Target,
+    out: Path,
+    force: bool = False,
+    cases: Sequence[Case] = CASES,
+    plan: Plan | None = None,
+    progress: Progress = silent,
+    calibration: Sequence[Case] = (),
+) -> Exported:
+    """Write the bundle of a target to `out`; `calibration` are pictures to calibrate on instead of ours.
+
+    Raises `ExportError` when `out` cannot be used or memory or disk will not do, `ParityError` when a gate fails;
+    either way nothing is written.
+    """
+    check_output(out, source.path, force)
+    chosen = plan or plan_export(source.config, target)
+    check_resources(estimate_export(source.config, chosen), out)
+    with write_bundle(
+        out, lambda folder, files: describe(source, target, chosen, folder, parts.artifacts, parts.parity, files), force
+    ) as folder:
+        parts = _fill(source, target, chosen, folder, cases, progress, calibration)
+    progress(f"{target.title}: written to {out}", 1.0)
+    return Exported(open_bundle(out, verify=False), parts.parity, parts.latency)
+
+
+def check_output(out: Path, checkpoint: Path | None, force: bool) -> None:
+    """Raise `ExportError` when `out` cannot be the output: it exists, or overlaps with the checkpoint."""
+    output = out.resolve()
+    if checkpoint is not None:
+        source = checkpoint.resolve()
+        if output == source or source in output.parents or output in source.parents:
+            raise ExportError(f"{out}: expected an output apart from the checkpoint {checkpoint}; choose another --out")
+    check_free(output, check_replaceable if force else None)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    artifacts: dict[str, dict[str, str]]
+    parity: ParityReport
+    latency: LatencyReport
+
+
+def _fill(
+    source: AnyModel,
+    target: Target,
+    plan: Plan,
+    folder: Path,
+    cases: Sequence[Case],
+    progress: Progress,
+    calibration: Sequence[Case],
+) -> _Parts:
+    """Everything of a bundle but the manifest."""
+    samples = calibrate(source, plan, target, progress, calibration) if plan.calibrated else {}
+    artifacts = _lower_all(source, target, plan, samples, folder, progress)
+    source.tokenizer.save(folder / TOKENIZER_FILE)
+    progress(f"{target.title}: drawing with PyTorch", _LOWERED)
+    reference = open_reference(source, plan)
+    settings, update = DrawSettings.of(source.config), update_of(source)
+    trajectories = record_cases(reference, source.tokenizer, settings, cases, plan)
+    write_golden(folder, trajectories)
+    runners = [
+        (runtime, load_runner(runtime, folder, artifacts[runtime.name], plan.threads, plan.large))
+        for runtime in plan.compared
+    ]
+    part = part_of(progress, _RECORDED, _COMPARED - _RECORDED)
+    parity, pictures = compare_runners(runners, trajectories, settings, update, plan.depth, part)
+    if plan.compared:
+        parity.require()
+    write_preview(folder, preview_of(reference, source.tokenizer, settings, trajectories, plan))
+    progress(f"{target.title}: timing", _COMPARED)
+    timed = [reference, *(runner for _, runner in runners)]
+    latency = measure_latency(timed, trajectories[0], settings, LARGE_BUDGET_S if plan.large else BUDGET_S)
+    progress(f"{target.title}: writing the report", _TIMED)
+    write_reports(folder, source.config, target, plan, parity, latency, trajectories, pictures)
+    return _Parts(artifacts, parity, latency)
+
+
+def calibrate(
+    source: AnyModel, plan: Plan, target: Target, progress: Progress = silent, cases: Sequence[Case] = ()
+) -> Samples:
+    """The inputs of every stage while PyTorch draws `cases`, or our own: fewer of a large model."""
+    progress(f"{target.title}: drawing with PyTorch to calibrate", 0.0)
+    reference = open_reference(source, plan)
+    chosen = cases or (LARGE_CASES if plan.large else CALIBRATION_CASES)
+    samples = collect(reference, source.tokenizer, DrawSettings.of(source.config), chosen)
+    release(reference)
+    return samples
+
+
+def _lower_all(
+    source: AnyModel, target: Target, plan: Plan, samples: Samples, folder: Path, progress: Progress
+) -> dict[str, dict[str, str]]:
+    """Lower every stage for every runtime into `folder`; gives the programs' paths for each runtime."""
+    artifacts: dict[str, dict[str, str]] = {runtime.name: {} for runtime in plan.runtimes}
+    pairs = [(runtime, stage) for runtime in plan.runtimes for stage in plan.stages]
+    for number, (runtime, stage) in enumerate(pairs):
+        progress(f"{target.title}: lowering {stage} for {runtime.title}", _LOWERED * number / len(pairs))
+        artifacts[runtime.name][stage] = _lower_one(source, plan, runtime, stage, folder, samples.get(stage, ()))
+    return artifacts
+
+
+def _lower_one(source: AnyModel, plan: Plan, runtime: Runtime, stage: str, folder: Path, samples: StageSamples) -> str:
+    if plan.large and isinstance(source, Checkpoint):
+        return lower_isolated(source, runtime, stage, folder, samples)
+    return lower(runtime, replace(build_stage(source, stage), samples=samples), folder)
+
+
+def preview_of(
+    reference: Runner, tokenizer: Tokenizer, settings: DrawSettings, trajectories: Sequence[Trajectory], plan: Plan
+) -> Preview:
+    """The map from latents to colours; of a large model it is fitted to the golden cases alone, which are drawn."""
+    cases = () if plan.large else COLOURED_CASES
+    coloured = [record(reference, tokenizer, settings, case) for case in cases]
+    return fit_preview([*trajectories, *coloured], settings.latent_shape[1])

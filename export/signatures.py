@@ -1,0 +1,115 @@
+"""Inputs and outputs of every stage: the contract of artifacts, runners and apps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from mobile_diffusion.config import ModelConfig
+from mobile_diffusion.errors import ExportError
+from mobile_diffusion.schedule import step_table
+
+STAGES = ("encode_text", "denoise", "decode_image")
+"""What every bundle has, in the order in which an app runs them."""
+
+
+IMAGE_STAGES = (*STAGES, "encode_image")
+"""What a bundle that can begin with a picture has."""
+
+
+PARTS = {
+    "encode_text": "text_encoder",
+    "denoise": "unet",
+    "decode_image": "autoencoder",
+    "encode_image": "autoencoder",
+}
+"""The network that each stage holds."""
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Name, dtype ("float32" or "int32") and static shape of one input or output."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Inputs and outputs of a stage, in order."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+class HasSignature(Protocol):
+    """A signature, or a stage that has one."""
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """In order."""
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """In order."""
+
+
+def program_outputs(signature: HasSignature) -> tuple[str, ...]:
+    """Names of the outputs for formats in which every value has one: an output named as an input gets `_out`."""
+    taken = {spec.name for spec in signature.inputs}
+    return tuple(f"{spec.name}_out" if spec.name in taken else spec.name for spec in signature.outputs)
+
+
+def denoise_signature(config: ModelConfig) -> Signature:
+    """What `denoise` takes and gives: memory, guidance and noise only where the schedule has them."""
+    latents = TensorSpec("latents", "float32", config.latent_shape)
+    context = TensorSpec("context", "float32", config.context_shape)
+    table, guided = step_table(config.schedule), config.schedule.guidance_kind == "cfg"
+    channels, *sides = config.latent_shape[1:]
+    memory = TensorSpec("memory", "float32", (1, table.memory * channels, *sides))
+    state = (latents, memory) if table.memory else (latents,)
+    inputs = [latents, TensorSpec("step", "int32", (1,)), context]
+    if guided:
+        inputs += [TensorSpec("null_context", "float32", config.context_shape), TensorSpec("guidance", "float32", (1,))]
+    if table.memory:
+        inputs.append(memory)
+    if table.stochastic:
+        inputs.append(TensorSpec("noise", "float32", config.latent_shape))
+    return Signature(tuple(inputs), state)
+
+
+def signature(config: ModelConfig, name: str) -> Signature:
+    """Inputs and outputs of a stage; nothing is built."""
+    latents = TensorSpec("latents", "float32", config.latent_shape)
+    image = TensorSpec("image", "float32", config.image_shape)
+    if name == "denoise":
+        return denoise_signature(config)
+    if name == "decode_image":
+        return Signature((latents,), (image,))
+    if name == "encode_image":
+        return Signature((image,), (latents,))
+    length = (1, config.text.max_tokens)
+    names = ("tokens", "mask") if config.text.uses_mask else ("tokens",)
+    context = TensorSpec("context", "float32", config.context_shape)
+    return Signature(tuple(TensorSpec(each, "int32", length) for each in names), (context,))
+
+
+def check_arrays(stage: str, inputs: Sequence[TensorSpec], arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """The arrays in the order of `inputs`, contiguous; raises `ExportError` where one does not fit."""
+    names = [spec.name for spec in inputs]
+    if set(names) != set(arrays):
+        raise ExportError(f"{stage}: expected the inputs {', '.join(names)}, got {', '.join(arrays) or 'none'}")
+    for spec in inputs:
+        dtype, shape = _describe(arrays[spec.name])
+        if (dtype, shape) != (spec.dtype, tuple(spec.shape)):
+            raise ExportError(f"{stage}: expected {spec.name} as {spec.dtype} {tuple(spec.shape)}, got {dtype} {shape}")
+    return [np.ascontiguousarray(arrays[name]) for name in names]
+
+
+def _describe(value: object) -> tuple[str, tuple[int, ...]]:
+    array = value if isinstance(value, np.ndarray) else None
+    return (str(array.dtype), array.shape) if array is not None else (type(value).__name__, ())

@@ -1,0 +1,118 @@
+"""Every layer's output with compressed weights against the output without, on one input.
+
+Both packages are interpreted from their files.  The second run goes its own way from the first layer on, so a row shows
+what has gathered up to there; a layer whose own weights are wrong stands out from the one before it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from export.bundle.bundle import open_bundle
+from export.bundle.entries import MANIFEST
+from export.coreml.archive import Package
+from export.coreml.compress.layers import layers_of
+from export.coreml.interpret import Instruction, Observer, Program
+from export.coreml.structure import signature
+from export.parity.golden import read_golden
+from export.parity.metrics import snr_db
+from export.parity.trajectories import Trajectory, latents_of, step_inputs
+from export.signatures import TensorSpec
+from mobile_diffusion.drawing import DrawSettings
+from mobile_diffusion.errors import ExportError
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class LayerOutput:
+    """How far one value is from what it was."""
+
+    layer: str
+    """The weight that it is computed with; "" for an output of the program."""
+    value: str
+    """Its name in the program."""
+    snr_db: float
+
+
+def compare_outputs(source: Path, compressed: Path, arrays: Arrays) -> tuple[LayerOutput, ...]:
+    """Run both packages on an input and compare what every compressible weight takes part in, and the outputs.
+
+    Raises:
+        ExportError: a value is not finite with compressed weights, or is missing.
+    """
+    layers = {value: layer.name for layer in layers_of(Package.open(source)) for value in layer.results}
+    found: list[LayerOutput] = []
+    with tempfile.TemporaryDirectory() as kept:
+        wanted = Program.open(source).run(_keeper(layers, Path(kept)), **arrays)
+        got = Program.open(compressed).run(_comparer(layers, Path(kept), found), **arrays)
+    if len({row.value for row in found}) != len(layers):
+        raise ExportError(f"{compressed}: expected {len(layers)} values of compressed layers, got {len(found)}")
+    return (*found, *(_compared("", name, wanted[name], got[name]) for name in wanted))
+
+
+def _keeper(layers: Mapping[str, str], folder: Path) -> Observer:
+    """Keeps the values of layers in files: those of a large model do not fit into memory."""
+
+    def keep(instruction: Instruction, _: Any, __: Any, stored: tuple[Tensor, ...]) -> None:
+        for name, value in zip(instruction.outputs, stored, strict=True):
+            if name in layers:
+                np.save(folder / f"{list(layers).index(name)}.npy", value.half().numpy())
+
+    return keep
+
+
+def _comparer(layers: Mapping[str, str], folder: Path, found: list[LayerOutput]) -> Observer:
+    """Compares the values of layers with the kept ones."""
+
+    def compare(instruction: Instruction, _: Any, __: Any, stored: tuple[Tensor, ...]) -> None:
+        for name, value in zip(instruction.outputs, stored, strict=True):
+            if name in layers:
+                wanted = np.load(folder / f"{list(layers).index(name)}.npy")
+                found.append(_compared(layers[name], name, wanted, value.numpy()))
+
+    return compare
+
+
+def _compared(layer: str, name: str, wanted: NDArray[Any], got: NDArray[Any]) -> LayerOutput:
+    if not np.isfinite(got).all():
+        raise ExportError(f"{layer or name}: expected finite values with compressed weights, got NaN or infinity")
+    return LayerOutput(layer, name, snr_db(wanted, got))
+
+
+def inputs_for(package: Path) -> tuple[dict[str, NDArray[Any]], str]:
+    """Inputs of a package and what they are: from the golden vectors of the bundle around it, or seeded numbers."""
+    if (package.parent / MANIFEST).is_file():
+        bundle = open_bundle(package.parent, verify=False)
+        trajectory = read_golden(bundle.path, bundle.manifest.golden)[0]
+        arrays = recorded_inputs(package.stem, trajectory, bundle.settings())
+        return arrays, f"golden vectors of {package.parent}: {trajectory.case}"
+    generator = np.random.default_rng(0)
+    inputs, _ = signature(Package.open(package).spec)
+    return {spec.name: _seeded(spec, generator) for spec in inputs}, "seeded normal numbers"
+
+
+def recorded_inputs(stage: str, drawn: Trajectory, settings: DrawSettings) -> dict[str, NDArray[Any]]:
+    """The inputs of a stage in a recorded drawing; of `denoise`, in the middle of it."""
+    if stage == "encode_text":
+        return dict(drawn.prompts["context"])
+    if stage == "decode_image":
+        return {"latents": latents_of(drawn.states[-1:], settings)}
+    if stage == "encode_image":
+        return {"image": drawn.image}
+    middle = drawn.steps // 2
+    return step_inputs(drawn, settings, drawn.contexts, drawn.states[middle : middle + 1], drawn.first + middle)
+
+
+def _seeded(spec: TensorSpec, generator: np.random.Generator) -> NDArray[Any]:
+    if spec.dtype == "int32":
+        return np.ones(spec.shape, np.int32)
+    return generator.standard_normal(spec.shape).astype(np.float32)

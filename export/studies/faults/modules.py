@@ -1,0 +1,164 @@
+"""A program held against the PyTorch module it was made from, submodule by submodule, by name.
+
+The package says which module each of its values came from (sources.py); the last value of a module is what the
+module returns, up to the layout.  The first module that departs is where to look.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from export.coreml.interpret import Instruction
+from export.coreml.sources import source_of
+from export.studies.faults.lockstep import Arrays, Operands, Tensors, signal_to_noise
+
+SAME_DB = 20.0
+"""From here on two tensors are the same, rounded; in another layout they would be 0 dB apart."""
+
+
+@dataclass(frozen=True)
+class ModuleDistance:
+    """How far a module's value in the program is from what PyTorch computes."""
+
+    module: str
+    kind: str
+    """Its class."""
+    operation: str
+    """Name of the module's last operation in the program."""
+    snr_db: float
+    """Of the program as stored."""
+    float32_db: float
+    """Of the same program computed in float32: low where a pass has merged the value into another form."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """The last value of a module in a run of the program."""
+
+    position: int
+    operation: str
+    tensor: Tensor
+
+
+@dataclass
+class ModuleValues:
+    """An observer that keeps the last float value of every module, and of the modules it lies in."""
+
+    sources: Mapping[str, str]
+    halved: bool
+    """Whether values that the program stores in float16 are kept so, which loses nothing unless it ran in float32."""
+    found: dict[str, Value] = field(default_factory=dict)
+    count: int = 0
+
+    def __call__(self, instruction: Instruction, operands: Operands, exact: Tensors, stored: Tensors) -> None:
+        """What the interpreter calls behind every instruction."""
+        self.count += 1
+        module = source_of(instruction.outputs, self.sources)
+        if module is None or not stored[-1].is_floating_point():
+            return
+        half = self.halved and instruction.dtypes[-1] == "fp16"
+        value = Value(self.count, instruction.name, stored[-1].half() if half else stored[-1].clone())
+        self.found |= dict.fromkeys(enclosing(module), value)
+
+
+def against_modules(
+    module: nn.Module, arrays: Arrays, stored: ModuleValues, exact: ModuleValues
+) -> list[ModuleDistance]:
+    """Run PyTorch and compare every module that the package knows and PyTorch calls, in the program's order.
+
+    Each output is compared as soon as it is there: kept are the program's values, not PyTorch's.
+    """
+    rows: dict[str, ModuleDistance] = {}
+
+    def compare(name: str, submodule: nn.Module, output: object) -> None:
+        ratios = [best_match(output, values.found[name].tensor) for values in (stored, exact)]
+        if ratios[0] is not None and ratios[1] is not None:
+            kind, operation = type(submodule).__name__, stored.found[name].operation
+            rows[name] = ModuleDistance(name, kind, operation, ratios[0], ratios[1])
+
+    with hooked(module, stored.found, compare), torch.inference_mode():
+        module(**{name: torch.from_numpy(array.copy()) for name, array in arrays.items()})
+    return sorted(rows.values(), key=lambda row: (stored.found[row.module].position, -len(row.module)))
+
+
+def enclosing(module: str) -> Iterator[str]:
+    """A module and all that it lies in: "a.b.c" gives "a.b.c", "a.b", "a" and ""."""
+    while module:
+        yield module
+        module = module.rpartition(".")[0]
+    yield ""
+
+
+@contextmanager
+def hooked(module: nn.Module, names: Mapping[str, object], compare: Any) -> Iterator[None]:
+    """While it is open, `compare(name, submodule, output)` is called behind every call of the named submodules."""
+
+    def hook_of(name: str) -> Any:
+        return lambda submodule, given, output: compare(name, submodule, output)
+
+    present = dict(module.named_modules())
+    hooks = [present[name].register_forward_hook(hook_of(name)) for name in names if name in present]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def best_match(output: object, value: Tensor) -> float | None:
+    """The best signal-to-noise ratio of a value to a tensor that a module returned; None where no shape fits.
+
+    Layouts are tried until one is found that is close enough to be no other's.
+    """
+    best: float | None = None
+    for reference, got in candidates(output, value):
+        ratio = signal_to_noise(reference, got)
+        best = ratio if best is None or ratio > best or best != best else best
+        if ratio > SAME_DB:
+            break
+    return best
+
+
+def candidates(output: object, value: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Pairs of one shape: what a module returned, its axes in some order and flattened, and the value."""
+    for tensor in output if isinstance(output, tuple | list) else [output]:
+        if not isinstance(tensor, Tensor) or tensor.numel() != value.numel():
+            continue
+        wanted, got = without_ones(tensor).float(), without_ones(value).float()
+        for order in itertools.permutations(range(wanted.dim())):
+            turned = wanted.permute(order)
+            if flattens_to(turned.shape, got.shape):
+                yield turned.reshape(-1), got.reshape(-1)
+
+
+def without_ones(tensor: Tensor) -> Tensor:
+    """A tensor without its axes of size one."""
+    return tensor.reshape([size for size in tensor.shape if size != 1])
+
+
+def flattens_to(long: tuple[int, ...], short: tuple[int, ...]) -> bool:
+    """Whether neighbouring axes of either shape make up the axes of the other."""
+    ends = [set(itertools.accumulate(shape, lambda a, b: a * b)) for shape in (long, short)]
+    return ends[0] <= ends[1] or ends[1] <= ends[0]
+
+
+def first_departure(rows: Sequence[ModuleDistance], bound_db: float) -> ModuleDistance | None:
+    """The first module that rounding takes further from PyTorch than the bound; NaN is further.
+
+    Modules whose value is far in float32, too, are held in another form (`first_wrong`) and say nothing of rounding.
+    """
+    return next((row for row in rows if row.float32_db >= bound_db and not row.snr_db >= bound_db), None)
+
+
+def first_wrong(rows: Sequence[ModuleDistance], bound_db: float) -> ModuleDistance | None:
+    """The first module from which on even the float32 program never comes back to PyTorch: the graph is wrong there."""
+    far = [not row.float32_db >= bound_db for row in rows]
+    recovered = next((number for number in range(len(rows), 0, -1) if not far[number - 1]), 0)
+    return rows[recovered] if recovered < len(rows) else None

@@ -1,0 +1,124 @@
+"""Inputs that bring out faults: what an app may hand to a stage on its worst day.
+
+A short list with names.  Each says how the stage's inputs are filled; numbers drawn at random are seeded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.signatures import TensorSpec
+
+Arrays = dict[str, NDArray[np.generic]]
+Contexts = Callable[[str], NDArray[np.float32]]
+"""A prompt to its context (1, L, D)."""
+Tokens = Callable[[str], Arrays]
+"""A prompt to the inputs of `encode_text`."""
+
+ORDINARY_PROMPT = "a red apple, 3d"
+LONG_PROMPT = "an extremely detailed oil painting of seven black cats and a golden clock beside the sea, " * 6
+"""More words than any encoder takes: every token is used."""
+SEED = 5
+LEVELS = 255
+"""Steps of a picture's 8 bits."""
+
+
+@dataclass(frozen=True)
+class Provocation:
+    """How the inputs of a stage are filled."""
+
+    name: str
+    reason: str
+    scale: float = 1.0
+    """Standard deviation of latents, contexts and other floats."""
+    constant: bool = False
+    """Whether latents and pictures are one value everywhere, `scale`."""
+    last: bool = False
+    """The last step of the schedule instead of the first."""
+    guidance: float = 7.5
+    prompt: str = ORDINARY_PROMPT
+
+
+PROVOCATIONS = (
+    Provocation("ordinary", "what an app asks for: noise, the first step, guidance 7.5"),
+    Provocation("last step", "the update divides by the smallest noise", last=True),
+    Provocation("long prompt", "no token is padding, so attention to the text is spread widest", prompt=LONG_PROMPT),
+    Provocation("empty prompt", "nearly all tokens are padding or masked", prompt=""),
+    Provocation("extreme guidance", "thirty times the difference of two predictions", guidance=30.0),
+    Provocation("large latents", "five times the magnitude of noise, as strong guidance leaves them", scale=5.0),
+    Provocation("faint latents", "a thousandth of it: small numbers underflow", scale=1e-3),
+    Provocation("constant", "no variance, by which norms divide", constant=True),
+    Provocation("zero", "not even a mean", scale=0.0, constant=True),
+)
+
+
+@dataclass(frozen=True)
+class Filling:
+    """What is known of the model whose stage is filled, besides its signature."""
+
+    steps: int = 1
+    tokens: Tokens | None = None
+    """None without a tokenizer: then the first ids are taken, as many as the prompt has words."""
+    contexts: Contexts | None = None
+    """None without a text encoder: then contexts are noise."""
+
+    def arrays(self, inputs: Sequence[TensorSpec], provocation: Provocation) -> Arrays:
+        """Arrays for a signature; what is neither a known name nor a float is zero."""
+        generator = np.random.default_rng(SEED)
+        return {spec.name: self.array(spec, provocation, generator) for spec in inputs}
+
+    def array(self, spec: TensorSpec, provocation: Provocation, generator: np.random.Generator) -> NDArray[np.generic]:
+        """One array."""
+        shape, dtype = spec.shape, np.dtype(spec.dtype)
+        noise = generator.standard_normal(shape)
+        match spec.name:
+            case "step":
+                return np.full(shape, self.steps - 1 if provocation.last else 0, dtype)
+            case "guidance":
+                return np.full(shape, provocation.guidance, dtype)
+            case "tokens" | "mask":
+                return self.prompt_inputs(provocation.prompt, shape)[spec.name].astype(dtype)
+            case "context" | "null_context" if self.contexts is not None:
+                return self.contexts(provocation.prompt if spec.name == "context" else "").astype(dtype)
+            case "image":
+                return picture(shape, provocation, noise).astype(dtype)
+        if dtype.kind != "f":
+            return np.zeros(shape, dtype)
+        if "context" in spec.name:
+            return noise.astype(dtype)
+        return (np.full(shape, provocation.scale) if provocation.constant else noise * provocation.scale).astype(dtype)
+
+    def prompt_inputs(self, prompt: str, shape: tuple[int, ...]) -> Arrays:
+        """Token ids and mask, each of `shape`."""
+        if self.tokens is not None:
+            return self.tokens(prompt)
+        used = min(len(prompt.split()) + 2, shape[-1])
+        ids, mask = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
+        ids[..., :used], mask[..., :used] = np.arange(used), 1
+        return {"tokens": ids, "mask": mask}
+
+
+def picture(shape: tuple[int, ...], provocation: Provocation, noise: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Pixels from 0 to 1 in steps of 1 / 255: of one value, or noise about grey of one level at least.
+
+    With a large scale nearly all are black or white.
+    """
+    if provocation.constant:
+        return np.full(shape, min(provocation.scale, 1.0))
+    deviation = max(0.25 * provocation.scale, 1 / LEVELS)
+    return np.rint(np.clip(0.5 + deviation * noise, 0.0, 1.0) * LEVELS) / LEVELS
+
+
+def cases(filling: Filling, inputs: Sequence[TensorSpec]) -> Iterator[tuple[str, Arrays]]:
+    """Name and arrays of every provocation; one that asks the same of this stage as an earlier one is left out."""
+    seen: set[bytes] = set()
+    for provocation in PROVOCATIONS:
+        arrays = filling.arrays(inputs, provocation)
+        content = b"".join(array.tobytes() for array in arrays.values())
+        if content not in seen:
+            seen.add(content)
+            yield provocation.name, arrays

@@ -1,0 +1,32 @@
+"""One figure a row: the quality of its pictures over all sets of prompts, with bootstrap intervals."""
+
+from __future__ import annotations
+
+import math
+
+from export.studies.snapfusion.gates import FIRST
+from export.studies.snapfusion.results import Row
+from mobile_diffusion.quality.bootstrap import Interval
+from mobile_diffusion.quality.pairing import Sets, ratio_of_means, ratio_of_resampled
+
+
+def mean_cosine(row: Row) -> Interval:
+    """Mean cosine between a picture and its caption."""
+    return _mean([each.cosines for each in row.sets])
+
+
+def mean_recall(row: Row) -> Interval:
+    """Share of pictures that find their caption among the first five."""
+    return _mean([[float(rank <= FIRST) for rank in each.ranks] for each in row.sets])
+
+
+def mean_kid(row: Row) -> Interval:
+    """KID in the mean over the sets."""
+    values = [each.kid.value for each in row.sets]
+    resamples = [[math.nan if value is None else value for value in each.kid_resamples] for each in row.sets]
+    return ratio_of_resampled(values, [1.0] * len(values), resamples, [[1.0] * len(each) for each in resamples])
+
+
+def _mean(values: Sets) -> Interval:
+    """A mean is a ratio to ones."""
+    return ratio_of_means(values, [[1.0] * len(each) for each in values])
