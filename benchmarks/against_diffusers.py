@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.random_checkpoints import ARCHITECTURES
 from mobile_diffusion.checkpoint import open_checkpoint
 from mobile_diffusion.drawing import Start
-from mobile_diffusion.formats.options import OpenOptions
+from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.noise import gaussian
 from mobile_diffusion.pipeline import Pipeline
 

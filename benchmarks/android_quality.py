@@ -24,7 +24,7 @@ from benchmarks.android_precisions import CHOICES, EMOJI, ROOT, bundle_of
 from export.progress import silent
 from export.studies.evaluate import evaluate_model
 from mobile_diffusion.checkpoint import open_checkpoint
-from mobile_diffusion.formats.options import OpenOptions
+from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.quality.evaluation import EvaluationSettings
 
 LOGGER = logging.getLogger(__name__)

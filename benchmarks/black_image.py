@@ -28,12 +28,12 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from export.coreml.archive import Package
 from export.coreml.interpret import Program
 from export.coreml.lower import lower
 from export.coreml.options import CoreMLOptions
-from export.coreml.sources import read_sources
+from export.coreml.package_archive import CoreMLPackage
 from export.coreml.toolchain import import_coremltools, quiet_logs, without_bars
+from export.coreml.torch_sources import read_sources
 from export.parity.metrics import compare_pictures
 from export.signatures import TensorSpec
 from export.stages import DecodeImage, ExportStage
@@ -133,7 +133,7 @@ def stage_of(autoencoder: Autoencoder, latents: Tensor, image: Floats) -> Export
 
 def drawn(path: Path, latents: Tensor) -> tuple[Floats, FaultObserver]:
     """The picture of a package, by the interpreter, and the faults on the way."""
-    package, program = Package.open(path), Program.open(path)
+    package, program = CoreMLPackage.open(path), Program.open(path)
     observer = FaultObserver(read_sources(package.spec), operand_roundoffs(package), "latents")
     outputs = program.run(observer, **{program.inputs[0].name: latents.numpy()})
     return next(iter(outputs.values())), observer

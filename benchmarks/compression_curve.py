@@ -30,11 +30,11 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.full_size_stages import RandomModel
-from export.coreml.archive import Package
 from export.coreml.compress.layers import layers_of
 from export.coreml.compress.plan import bits_per_weight, uniform_recipes
 from export.coreml.compress.recipes import NONE, RECIPES, Recipe
 from export.coreml.lower import lower
+from export.coreml.package_archive import CoreMLPackage
 from export.parity.metrics import snr_db
 from export.parity.trajectories import CASES, record
 from export.runners.torch import TorchRunner
@@ -101,7 +101,7 @@ def emoji(errors_file: Path | None, networks: Networks) -> dict[str, Any]:
     runner, config = TorchRunner.from_model(model, torch.get_num_threads()), model.config
     (prompts, *_) = prompt_sets(load_dataset(DATA), read_training(MODEL / "training" / "unet-settings.json"), PICTURES)
     with TemporaryDirectory() as folder:
-        package = Package.open(Path(folder) / lower(runner.stages["denoise"], Path(folder)))
+        package = CoreMLPackage.open(Path(folder) / lower(runner.stages["denoise"], Path(folder)))
         settings = DrawSettings.of(config)
         states = States.of([record(runner, model.tokenizer, settings, case) for case in CASES[:3]], settings)
         bench = Bench(cast(Denoise, runner.stages["denoise"].module), package, layers_of(package), states)
@@ -196,7 +196,7 @@ def sd15(package: Path) -> dict[str, Any]:
     shapes = (config.latent_shape, config.context_shape)
     latents, context = (torch.randn(shape, generator=generator) for shape in shapes)
     states = States(latents, torch.tensor([2], dtype=torch.int32), context, None, 1.0)
-    opened = Package.open(package)
+    opened = CoreMLPackage.open(package)
     bench = Bench(module, opened, layers_of(opened), states)
     layers, rows = list(bench.layers.values()), []
     for name in LARGE:

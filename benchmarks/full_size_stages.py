@@ -36,7 +36,7 @@ from export.parity.metrics import snr_db
 from export.stages import ExportStage, build_stage
 from export.targets import RUNTIMES, load_runner, lower
 from mobile_diffusion.config import ModelConfig
-from mobile_diffusion.formats.source import builders
+from mobile_diffusion.formats.checkpoint_files import builders
 from mobile_diffusion.presets import preset
 
 LOGGER = logging.getLogger(__name__)

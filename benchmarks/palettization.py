@@ -29,11 +29,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.full_size_stages import Clock
 from benchmarks.full_size_stages import ours as lower_denoise
 from benchmarks.peak_memory import measure_call
-from export.coreml.archive import Package
 from export.coreml.compress import compress_package, find_recipe, layers_of, uniform_plan
 from export.coreml.compress.constexpr import LUT, SUFFIXES
 from export.coreml.compress.rewrite import places
 from export.coreml.compress.verify import compressed, decode, operands_of, reconstruction_snr
+from export.coreml.package_archive import CoreMLPackage
 from export.coreml.toolchain import import_coremltools, quiet_logs, without_bars
 
 LOGGER = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def ours(package: Path, out: Path) -> dict[str, float]:
     """Our compression, with every weight read back and compared."""
     import_coremltools()
     clock = Clock()
-    plan = uniform_plan("denoise", layers_of(Package.open(package)), find_recipe(RECIPE))
+    plan = uniform_plan("denoise", layers_of(CoreMLPackage.open(package)), find_recipe(RECIPE))
     compress_package(package, out, plan)
     return clock.read()
 
@@ -69,7 +69,7 @@ WAYS = {"ours": ours, "coremltools": coremltools}
 
 def errors(package: Path, out: Path) -> dict[str, dict[str, float]]:
     """Weight -> numbers and SNR in dB of its reconstruction, of those that both ways compress."""
-    original, written = Package.open(package), Package.open(out)
+    original, written = CoreMLPackage.open(package), CoreMLPackage.open(out)
     values = places(original.spec)
     stored = {operation.outputs[0].name: operation for operation in compressed(written.spec)}
     found = {}

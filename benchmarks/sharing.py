@@ -31,8 +31,8 @@ from export.coreml.options import CoreMLOptions
 from export.latency.measure import read_conditions
 from export.stages import build_stage
 from mobile_diffusion.checkpoint import open_source
-from mobile_diffusion.formats.options import OpenOptions
-from mobile_diffusion.formats.source import builders
+from mobile_diffusion.formats.checkpoint_files import builders
+from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.presets import preset
 
 RESULTS = Path(__file__).with_name("results") / "sharing.json"

@@ -22,14 +22,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.snapfusion_stages import RESULTS
 from export.studies.snapfusion.gates import KID, RETRIEVAL, Models
 from export.studies.snapfusion.means import mean_cosine, mean_kid
-from export.studies.snapfusion.results import Results, Row, read_results
+from export.studies.snapfusion.milestones import Milestone, Results, read_results
 from mobile_diffusion.atomic import replacing
 from mobile_diffusion.quality.bootstrap import Interval
 
 PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "snapfusion-stages.png"
 
 
-PANELS: tuple[tuple[str, Callable[[Row], Interval], float], ...] = (
+PANELS: tuple[tuple[str, Callable[[Milestone], Interval], float], ...] = (
     ("cosine to the caption, higher is better", mean_cosine, RETRIEVAL),
     ("KID, lower is better", mean_kid, KID),
 )
@@ -45,7 +45,7 @@ def draw(results: Results, path: Path) -> None:
         figure.savefig(scratch, format="png")
 
 
-def panel(axes: Any, results: Results, title: str, measure: Callable[[Row], Interval], limit: float) -> None:
+def panel(axes: Any, results: Results, title: str, measure: Callable[[Milestone], Interval], limit: float) -> None:
     """One figure against time."""
     for number, row in enumerate(results.rows):
         times = results.times_of(row)

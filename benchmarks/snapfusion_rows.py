@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from export.bundle.bundle import Bundle, open_bundle
-from export.bundle.entries import MANIFEST
+from export.bundle.manifest_parts import MANIFEST
 from export.job.plan import plan_export
 from export.job.run import export_target
 from export.targets import TARGETS
 from mobile_diffusion.checkpoint import Checkpoint, open_source
 from mobile_diffusion.config_json import from_dict
 from mobile_diffusion.errors import ConfigError
-from mobile_diffusion.formats.options import OpenOptions
+from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.schedule import step_table
 
 LOGGER = logging.getLogger(__name__)

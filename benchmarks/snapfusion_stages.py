@@ -29,13 +29,21 @@ from export.cli.display import progress_bar
 from export.job.plan import parameter_count
 from export.latency.measure import Inputs, read_conditions, recorded_inputs, time_runner
 from export.studies.evaluate import evaluate_model
-from export.studies.snapfusion.results import Results, Row, RowTimes, SetFigures, Timing, read_results, write_results
+from export.studies.snapfusion.milestones import (
+    Milestone,
+    Results,
+    RowTimes,
+    SetFigures,
+    Timing,
+    read_results,
+    write_results,
+)
 from export.targets import open_runner
 from export.verify import read_trajectories
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.data import load_dataset
 from mobile_diffusion.errors import MobileDiffusionError
-from mobile_diffusion.formats.options import OpenOptions
+from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.inspection import stage_costs
 from mobile_diffusion.quality.evaluation import EvaluationSettings, SetReport
 from mobile_diffusion.quality.prompts import PromptSet, prompt_sets, read_training
@@ -62,7 +70,9 @@ class Places:
         return read_results(self.results) if self.results.exists() else Results()
 
 
-def measure_quality(name: str, plan: RowPlan, training: Path, settings: EvaluationSettings, places: Places) -> Row:
+def measure_quality(
+    name: str, plan: RowPlan, training: Path, settings: EvaluationSettings, places: Places
+) -> Milestone:
     """Export, draw and measure a row."""
     source = plan.open()
     bundle = bundle_of(name, plan, places.work / "bundles", places.threads)
@@ -80,7 +90,7 @@ def measure_quality(name: str, plan: RowPlan, training: Path, settings: Evaluati
             progress,
         )
     prompts = prompt_sets(load_dataset(places.data), read_training(training), settings.count, settings.seed)
-    return Row(
+    return Milestone(
         name=name,
         title=plan.title,
         checkpoint=plan.checkpoint,

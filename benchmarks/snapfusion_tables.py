@@ -18,7 +18,7 @@ from benchmarks.snapfusion_stages import RESULTS
 from export.report.quality import shown
 from export.studies.snapfusion.gates import gates
 from export.studies.snapfusion.means import mean_kid, mean_recall
-from export.studies.snapfusion.results import Results, Row, read_results
+from export.studies.snapfusion.milestones import Milestone, Results, read_results
 from export.studies.snapfusion.screen import COSTS, conditions_of, costs_of, gate_cells
 
 PAGE = ROOT / "docs" / "snapfusion.md"
@@ -39,7 +39,7 @@ def compared(results: Results, names: tuple[str, ...]) -> str:
     return table(["stage", *COSTS, "KID x 1000", "R@5, %"], [_cells(results, row) for row in rows]) if rows else ""
 
 
-def _cells(results: Results, row: Row) -> list[str]:
+def _cells(results: Results, row: Milestone) -> list[str]:
     quality = shown(mean_kid(row), 1000, 0), shown(mean_recall(row), 100, 0)
     return [row.title, *costs_of(results, row), *quality]
 
@@ -61,7 +61,7 @@ def whole(results: Results) -> str:
     return f"{costs}\n\n{quality}\n\n{note}"
 
 
-def _by_set(row: Row, sets: list[str]) -> list[str]:
+def _by_set(row: Milestone, sets: list[str]) -> list[str]:
     found = [row.find(name) for name in sets]
     return [cell for each in found for cell in (shown(each.kid, 1000, 0), shown(each.recall_5, 100, 0))]
 

@@ -14,15 +14,15 @@ from torch import nn
 
 from export.stages import ExportStage, build_stage
 from mobile_diffusion.checkpoint import open_checkpoint
-from mobile_diffusion.config import ModelConfig, Stage, UNetConfig
-from mobile_diffusion.formats.source import builders
+from mobile_diffusion.config import ModelConfig, UNetConfig, UNetLevel
+from mobile_diffusion.formats.checkpoint_files import builders
 from mobile_diffusion.presets import preset
 
 EMOJI = Path(__file__).parents[1] / "assets" / "emoji"
 MEDIUM_UNET = UNetConfig(
-    down=(Stage(64, 1, 0), Stage(128, 1, 1), Stage(256, 1, 1)),
-    mid=Stage(256, 2, 1),
-    up=(Stage(256, 2, 2), Stage(128, 2, 2), Stage(64, 2, 0)),
+    down=(UNetLevel(64, 1, 0), UNetLevel(128, 1, 1), UNetLevel(256, 1, 1)),
+    mid=UNetLevel(256, 2, 1),
+    up=(UNetLevel(256, 2, 2), UNetLevel(128, 2, 2), UNetLevel(64, 2, 0)),
     context_width=384,
     heads=4,
     groups=16,

@@ -34,7 +34,7 @@ from export.targets import TARGETS
 from mobile_diffusion.checkpoint import open_checkpoint, open_source, save_checkpoint
 from mobile_diffusion.drawing import Start
 from mobile_diffusion.errors import MobileDiffusionError
-from mobile_diffusion.formats.options import OpenOptions
+from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.pipeline import Pipeline
 from mobile_diffusion.presets import preset
 from mobile_diffusion.slim import slim_checkpoint, slim_unet

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from export.bundle.bundle import Bundle
-from export.bundle.entries import RuntimeEntry
+from export.bundle.manifest_parts import RuntimeEntry
 from export.coreml.options import CoreMLOptions
 from export.executorch.options import QnnOptions, VulkanOptions, XnnpackOptions
 from export.onnx.options import OnnxOptions
 from export.runners import Runner
-from export.runners.protocol import check_stage
+from export.runners.runner import check_stage
 from export.runners.sequential import SequentialRunner
 from export.signatures import Signature, program_outputs
 from export.stages import ExportStage

@@ -13,19 +13,19 @@ from pathlib import Path
 import jsonschema
 
 from export.bundle.bundle import Bundle, open_bundle
-from export.bundle.entries import MANIFEST
 from export.bundle.manifest import schema
+from export.bundle.manifest_parts import MANIFEST
 from export.job.plan import plan_export
 from export.job.reference import open_reference
 from export.parity.compare import compare_runners
 from export.parity.golden import read_golden
 from export.parity.report import ParityReport, merge
-from export.parity.trajectories import Trajectory, Update
+from export.parity.trajectories import SolverTables, Trajectory
 from export.progress import Progress, part_of, silent
 from export.targets import TORCH, find_target, open_runner
 from mobile_diffusion.checkpoint import open_source
 from mobile_diffusion.errors import BundleError, CheckpointError, ParityError
-from mobile_diffusion.formats.options import OpenOptions
+from mobile_diffusion.formats.open_options import OpenOptions
 
 _OPENED = 0.2
 """Progress when the files are checked and the checkpoint, if any, is compared."""
@@ -87,9 +87,9 @@ def read_trajectories(bundle: Bundle) -> list[Trajectory]:
     return trajectories
 
 
-def update_of(bundle: Bundle) -> Update:
+def update_of(bundle: Bundle) -> SolverTables:
     """The solver's tables, as the manifest repeats them."""
-    return Update(bundle.manifest.schedule.update, bundle.manifest.schedule.noise_factors)
+    return SolverTables(bundle.manifest.schedule.update, bundle.manifest.schedule.noise_factors)
 
 
 def depth_of(bundle: Bundle, trajectories: Sequence[Trajectory]) -> str:

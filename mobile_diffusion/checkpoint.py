@@ -26,15 +26,15 @@ from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.config_json import to_dict
 from mobile_diffusion.errors import CheckpointError
 from mobile_diffusion.formats.changes import apply
+from mobile_diffusion.formats.checkpoint_files import PARTS, CheckpointFiles, builders, check_source, hash_source
 from mobile_diffusion.formats.native import FILES, FORMAT, MODEL_FILE, read_config
 from mobile_diffusion.formats.native import TOKENIZER_FILE as TOKENIZER_FILE
-from mobile_diffusion.formats.opening import read_source
-from mobile_diffusion.formats.options import OpenOptions
-from mobile_diffusion.formats.source import PARTS, Source, builders, check_source, hash_source
-from mobile_diffusion.formats.stored import expected_shapes, load_layout
+from mobile_diffusion.formats.open_options import OpenOptions
+from mobile_diffusion.formats.read_any import read_source
+from mobile_diffusion.tensor_layout import expected_shapes, load_layout
 from mobile_diffusion.text_encoder import BertEncoder, ClipTextEncoder
 from mobile_diffusion.tiny_autoencoder import TinyAutoencoder
-from mobile_diffusion.tokenizer import Tokenizer
+from mobile_diffusion.tokenization.tokenizer import Tokenizer
 from mobile_diffusion.unet import UNet
 from mobile_diffusion.weights import save_weights
 
@@ -75,7 +75,7 @@ class Checkpoint:
     Exporting takes it or a `Model`; with a `Checkpoint` no more than one network is in memory.
     """
 
-    source: Source
+    source: CheckpointFiles
     tokenizer: Tokenizer
     request: Path | str
     """What `open_source` was given, with `options`: another process opens the same."""

@@ -1,6 +1,6 @@
 """Every architecture and schedule as plain data: frozen dataclasses (config_json.py reads and writes them).
 
-A `ModelConfig` says all that is needed to build a model and to export it.  The U-Net is a list of stages that
+A `ModelConfig` says all that is needed to build a model and to export it.  The U-Net is a list of levels that
 state their channels, ResNet blocks and spatial transformers, so Stable Diffusion 1.5, BK-SDM, SnapFusion's
 table and our emoji model are presets of one module.  No weights and no torch here.
 """
@@ -15,11 +15,11 @@ from mobile_diffusion.field_rules import require, require_positive
 
 
 @dataclass(frozen=True)
-class Stage:
+class UNetLevel:
     """One resolution level of the U-Net, on its way down or up, or the middle."""
 
     channels: int
-    """Channels of every ResNet block and transformer of the stage."""
+    """Channels of every ResNet block and transformer of the level."""
     resnets: int
     """ResNet blocks ("RN" in SnapFusion's table)."""
     transformers: int
@@ -33,7 +33,7 @@ class Stage:
         require(self.heads is None or self.heads > 0, self, "heads", "a positive number, or none")
 
     def transformers_after(self, resnet: int) -> int:
-        """Number of transformers that follow ResNet block `resnet` of this stage."""
+        """Number of transformers that follow ResNet block `resnet` of this level."""
         return (resnet + 1) * self.transformers // self.resnets - resnet * self.transformers // self.resnets
 
 
@@ -41,18 +41,18 @@ class Stage:
 class UNetConfig:
     """The noise-prediction network.  Defaults are those that all Stable Diffusion 1 relatives share."""
 
-    down: tuple[Stage, ...]
-    """Stages from full to lowest resolution; all but the last end in a downsampling."""
-    mid: Stage | None
+    down: tuple[UNetLevel, ...]
+    """Levels from full to lowest resolution; all but the last end in a downsampling."""
+    mid: UNetLevel | None
     """The middle; None leaves it out (BK-SDM-tiny). Its transformers follow ResNet block 0, 1, ..."""
-    up: tuple[Stage, ...]
-    """Stages from lowest to full resolution; each has one ResNet block more than its twin in `down`."""
+    up: tuple[UNetLevel, ...]
+    """Levels from lowest to full resolution; each has one ResNet block more than its twin in `down`."""
     context_width: int
     """Width D of the text encoder's output."""
     in_channels: int = 4
     out_channels: int = 4
     heads: int = 8
-    """Attention heads of every transformer whose stage does not say otherwise."""
+    """Attention heads of every transformer whose level does not say otherwise."""
     groups: int = 32
     """Groups of every group normalisation."""
     linear_projection: bool = False
@@ -62,29 +62,29 @@ class UNetConfig:
 
     def __post_init__(self) -> None:
         require_positive(self, "context_width", "in_channels", "out_channels", "heads", "groups")
-        require(len(self.down) > 0 and len(self.down) == len(self.up), self, "up", "as many stages as `down`")
-        for stage in (*self.down, *self.up, *([self.mid] if self.mid else [])):
-            divisor = f"a divisor of {stage.channels} channels"
-            require(stage.channels % self.groups == 0, self, "groups", divisor)
-            require(stage.channels % self.heads_of(stage) == 0, self, "heads", divisor)
+        require(len(self.down) > 0 and len(self.down) == len(self.up), self, "up", "as many levels as `down`")
+        for level in (*self.down, *self.up, *([self.mid] if self.mid else [])):
+            divisor = f"a divisor of {level.channels} channels"
+            require(level.channels % self.groups == 0, self, "groups", divisor)
+            require(level.channels % self.heads_of(level) == 0, self, "heads", divisor)
         even = self.guidance_width >= 0 and self.guidance_width % 2 == 0
         require(even, self, "guidance_width", "an even number, or 0")
         for down, up in zip(self.down, reversed(self.up), strict=True):
             fits = up.channels == down.channels and up.resnets == down.resnets + 1
-            require(fits, self, "up", "each stage the channels of its twin in `down` and one ResNet block more")
+            require(fits, self, "up", "each level the channels of its twin in `down` and one ResNet block more")
 
-    def heads_of(self, stage: Stage) -> int:
-        """Attention heads of a stage's transformers."""
-        return self.heads if stage.heads is None else stage.heads
+    def heads_of(self, level: UNetLevel) -> int:
+        """Attention heads of a level's transformers."""
+        return self.heads if level.heads is None else level.heads
 
     @property
     def time_width(self) -> int:
-        """Width of the time embedding: four times the first stage's channels."""
+        """Width of the time embedding: four times the first level's channels."""
         return 4 * self.down[0].channels
 
     @property
     def downscale(self) -> int:
-        """Factor between the resolution of the latents and that of the innermost stage."""
+        """Factor between the resolution of the latents and that of the innermost level."""
         return int(2 ** (len(self.down) - 1))
 
 

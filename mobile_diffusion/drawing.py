@@ -19,7 +19,7 @@ from mobile_diffusion.errors import MobileDiffusionError, PromptError
 from mobile_diffusion.noise import check_seed, gaussian
 from mobile_diffusion.sampler import sample
 from mobile_diffusion.schedule import step_table
-from mobile_diffusion.tokenizer import Tokenizer
+from mobile_diffusion.tokenization.tokenizer import Tokenizer
 
 NULL_PROMPT = ""
 MAX_GUIDANCE = 30.0

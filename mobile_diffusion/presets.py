@@ -13,8 +13,8 @@ from mobile_diffusion.config import (
     ClipTextConfig,
     ModelConfig,
     ScheduleConfig,
-    Stage,
     UNetConfig,
+    UNetLevel,
 )
 from mobile_diffusion.errors import ConfigError
 
@@ -28,16 +28,26 @@ SD2_TEXT = ClipTextConfig(width=1024, layers=23, heads=16, intermediate=4096, ac
 TAESD = TinyAutoencoderConfig()
 
 SD15_UNET = UNetConfig(
-    down=(Stage(320, 2, 2), Stage(640, 2, 2), Stage(1280, 2, 2), Stage(1280, 2, 0)),
-    mid=Stage(1280, 2, 1),
-    up=(Stage(1280, 3, 0), Stage(1280, 3, 3), Stage(640, 3, 3), Stage(320, 3, 3)),
+    down=(UNetLevel(320, 2, 2), UNetLevel(640, 2, 2), UNetLevel(1280, 2, 2), UNetLevel(1280, 2, 0)),
+    mid=UNetLevel(1280, 2, 1),
+    up=(UNetLevel(1280, 3, 0), UNetLevel(1280, 3, 3), UNetLevel(640, 3, 3), UNetLevel(320, 3, 3)),
     context_width=768,
 )
 
 SD21_UNET = UNetConfig(
-    down=(Stage(320, 2, 2, heads=5), Stage(640, 2, 2, heads=10), Stage(1280, 2, 2, heads=20), Stage(1280, 2, 0)),
-    mid=Stage(1280, 2, 1, heads=20),
-    up=(Stage(1280, 3, 0), Stage(1280, 3, 3, heads=20), Stage(640, 3, 3, heads=10), Stage(320, 3, 3, heads=5)),
+    down=(
+        UNetLevel(320, 2, 2, heads=5),
+        UNetLevel(640, 2, 2, heads=10),
+        UNetLevel(1280, 2, 2, heads=20),
+        UNetLevel(1280, 2, 0),
+    ),
+    mid=UNetLevel(1280, 2, 1, heads=20),
+    up=(
+        UNetLevel(1280, 3, 0),
+        UNetLevel(1280, 3, 3, heads=20),
+        UNetLevel(640, 3, 3, heads=10),
+        UNetLevel(320, 3, 3, heads=5),
+    ),
     context_width=1024,
     linear_projection=True,
 )
@@ -47,31 +57,31 @@ LCM_SCHEDULE = ScheduleConfig(solver="lcm", steps=4, guidance=8.5, guidance_kind
 
 # The paper counts the lowest level as part of the middle: its 4 ResNet blocks are 1 down, 1 mid and 2 up.
 SNAPFUSION_UNET = UNetConfig(
-    down=(Stage(320, 2, 0), Stage(640, 2, 2), Stage(1280, 1, 2), Stage(1280, 1, 0)),
-    mid=Stage(1280, 1, 1),
-    up=(Stage(1280, 2, 0), Stage(1280, 2, 6), Stage(640, 3, 3), Stage(320, 3, 0)),
+    down=(UNetLevel(320, 2, 0), UNetLevel(640, 2, 2), UNetLevel(1280, 1, 2), UNetLevel(1280, 1, 0)),
+    mid=UNetLevel(1280, 1, 1),
+    up=(UNetLevel(1280, 2, 0), UNetLevel(1280, 2, 6), UNetLevel(640, 3, 3), UNetLevel(320, 3, 0)),
     context_width=768,
 )
 
 BK_SDM_BASE_UNET = UNetConfig(
-    down=(Stage(320, 1, 1), Stage(640, 1, 1), Stage(1280, 1, 1), Stage(1280, 1, 0)),
-    mid=Stage(1280, 2, 1),
-    up=(Stage(1280, 2, 0), Stage(1280, 2, 2), Stage(640, 2, 2), Stage(320, 2, 2)),
+    down=(UNetLevel(320, 1, 1), UNetLevel(640, 1, 1), UNetLevel(1280, 1, 1), UNetLevel(1280, 1, 0)),
+    mid=UNetLevel(1280, 2, 1),
+    up=(UNetLevel(1280, 2, 0), UNetLevel(1280, 2, 2), UNetLevel(640, 2, 2), UNetLevel(320, 2, 2)),
     context_width=768,
 )
 BK_SDM_SMALL_UNET = dataclasses.replace(BK_SDM_BASE_UNET, mid=None)
 BK_SDM_TINY_UNET = UNetConfig(
-    down=(Stage(320, 1, 1), Stage(640, 1, 1), Stage(1280, 1, 1)),
+    down=(UNetLevel(320, 1, 1), UNetLevel(640, 1, 1), UNetLevel(1280, 1, 1)),
     mid=None,
-    up=(Stage(1280, 2, 2), Stage(640, 2, 2), Stage(320, 2, 2)),
+    up=(UNetLevel(1280, 2, 2), UNetLevel(640, 2, 2), UNetLevel(320, 2, 2)),
     context_width=768,
 )
 
 # No transformer at full resolution; one step from pure noise, without guidance.
 SDXS_512_UNET = UNetConfig(
-    down=(Stage(320, 1, 0), Stage(640, 1, 1), Stage(1280, 1, 1)),
+    down=(UNetLevel(320, 1, 0), UNetLevel(640, 1, 1), UNetLevel(1280, 1, 1)),
     mid=None,
-    up=(Stage(1280, 2, 2), Stage(640, 2, 2), Stage(320, 2, 0)),
+    up=(UNetLevel(1280, 2, 2), UNetLevel(640, 2, 2), UNetLevel(320, 2, 0)),
     context_width=768,
 )
 SDXS_SCHEDULE = ScheduleConfig(steps=1, guidance=1.0, guidance_kind="distilled", final="first")
@@ -79,9 +89,9 @@ SDXS_SCHEDULE = ScheduleConfig(steps=1, guidance=1.0, guidance_kind="distilled",
 MINILM = BertConfig(vocabulary=30522, width=384, layers=6, heads=12, intermediate=1536)
 
 EMOJI_UNET = UNetConfig(
-    down=(Stage(96, 1, 0), Stage(192, 1, 1), Stage(320, 1, 1)),
-    mid=Stage(320, 1, 1),
-    up=(Stage(320, 2, 2), Stage(192, 2, 2), Stage(96, 2, 1)),
+    down=(UNetLevel(96, 1, 0), UNetLevel(192, 1, 1), UNetLevel(320, 1, 1)),
+    mid=UNetLevel(320, 1, 1),
+    up=(UNetLevel(320, 2, 2), UNetLevel(192, 2, 2), UNetLevel(96, 2, 1)),
     context_width=384,
     in_channels=8,
     out_channels=8,
@@ -90,9 +100,9 @@ EMOJI_UNET = UNetConfig(
 )
 EMOJI_WIDE_UNET = dataclasses.replace(
     EMOJI_UNET,
-    down=(Stage(96, 2, 0), Stage(192, 2, 2), Stage(320, 2, 2)),
-    mid=Stage(320, 2, 2),
-    up=(Stage(320, 3, 3), Stage(192, 3, 3), Stage(96, 3, 2)),
+    down=(UNetLevel(96, 2, 0), UNetLevel(192, 2, 2), UNetLevel(320, 2, 2)),
+    mid=UNetLevel(320, 2, 2),
+    up=(UNetLevel(320, 3, 3), UNetLevel(192, 3, 3), UNetLevel(96, 3, 2)),
 )
 """The teacher that an evolution begins with."""
 EMOJI_AUTOENCODER = AutoencoderConfig(

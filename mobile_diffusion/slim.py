@@ -1,6 +1,6 @@
 """A slim U-Net initialised from a full one: some blocks are kept as they are, the others dropped, a few copied.
 
-The preset says how many blocks every stage has; all else is the full checkpoint's: channels, heads, width of the
+The preset says how many blocks every level has; all else is the full checkpoint's: channels, heads, width of the
 text, projections, guidance embedding.  The result runs at once and draws badly: it is where distillation begins.
 
 Which block of the full network a block of the slim one takes (`origins`):
@@ -8,7 +8,7 @@ Which block of the full network a block of the slim one takes (`origins`):
 - levels: the outer ones, from full resolution inwards; the inner ones are dropped (BK-SDM-tiny);
 - on the way down and in the middle: the first ResNet blocks and the first transformers (BK-SDM, section 4);
 - on the way up: evenly spread with the first and the last always among them, because the first takes the previous
-  stage's output and the last takes the skip of the next resolution, so that every convolution keeps its inputs;
+  level's output and the last takes the skip of the next resolution, so that every convolution keeps its inputs;
 - more blocks than the full network has (SnapFusion's 3 -> 6 transformers): each is repeated in place, but the first
   and the last ResNet block on the way up, whose inputs no other has.
 """
@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from mobile_diffusion.checkpoint import Checkpoint, Model, save_checkpoint
-from mobile_diffusion.config import Stage, UNetConfig
+from mobile_diffusion.config import UNetConfig, UNetLevel
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.presets import preset
 from mobile_diffusion.unet import UNet
@@ -82,7 +82,7 @@ def slim_checkpoint(checkpoint: Checkpoint, name: str, out: Path, overwrite: boo
 
 
 def slim_unet(full: UNet, counts: UNetConfig) -> tuple[UNet, SlimReport]:
-    """A U-Net with the stages of `counts` and the weights of `full`, which it shares where they are not copied.
+    """A U-Net with the levels of `counts` and the weights of `full`, which it shares where they are not copied.
 
     Raises ConfigError when `counts` is not a slimmer or equal table of the same channels.
     """
@@ -127,26 +127,26 @@ def origins(full: UNetConfig, slim: UNetConfig) -> dict[str, str]:
     """Block of the slim network -> block of the full network that it takes, by their names in a state dict."""
     outer = ("time_embedding", "conv_in", "conv_norm_out", "conv_out")
     taken = {name: name for name in outer}
-    for index, (stage, new) in enumerate(zip(full.down, slim.down, strict=False)):
+    for index, (level, new) in enumerate(zip(full.down, slim.down, strict=False)):
         name = f"down_blocks.{index}"
-        taken |= dict(_stage_origins(stage, new, name, name, spread=False))
+        taken |= dict(_level_origins(level, new, name, name, spread=False))
         if index < len(slim.down) - 1:
             taken[f"{name}.downsamplers.0"] = f"{name}.downsamplers.0"
     if full.mid and slim.mid:
-        taken |= dict(_stage_origins(full.mid, slim.mid, "mid_block", "mid_block", spread=False))
+        taken |= dict(_level_origins(full.mid, slim.mid, "mid_block", "mid_block", spread=False))
     skipped = len(full.up) - len(slim.up)
-    for index, (stage, new) in enumerate(zip(full.up[skipped:], slim.up, strict=True)):
+    for index, (level, new) in enumerate(zip(full.up[skipped:], slim.up, strict=True)):
         name, source = f"up_blocks.{index}", f"up_blocks.{index + skipped}"
-        taken |= dict(_stage_origins(stage, new, name, source, spread=True))
+        taken |= dict(_level_origins(level, new, name, source, spread=True))
         if index < len(slim.up) - 1:
             taken[f"{name}.upsamplers.0"] = f"{source}.upsamplers.0"
     return taken
 
 
 def chosen(have: int, want: int, spread: bool) -> list[int]:
-    """Which of `have` blocks the `want` blocks of a slim stage take, in order.
+    """Which of `have` blocks the `want` blocks of a slim level take, in order.
 
-    The first ones, or with `spread` evenly from the first to the last (the last one for one: a stage's only transformer
+    The first ones, or with `spread` evenly from the first to the last (the last one for one: a level's only transformer
     on the way up stands behind its last ResNet block); each repeated when `want` exceeds `have`.
     """
     if want > have:
@@ -158,22 +158,22 @@ def chosen(have: int, want: int, spread: bool) -> list[int]:
     return [(2 * index * (have - 1) + want - 1) // (2 * (want - 1)) for index in range(want)]  # rounded
 
 
-def _merge(stage: Stage, counts: Stage) -> Stage:
-    """The stage with the counts of another, which must be of the same channels."""
-    if counts.channels != stage.channels:
+def _merge(level: UNetLevel, counts: UNetLevel) -> UNetLevel:
+    """The level with the counts of another, which must be of the same channels."""
+    if counts.channels != level.channels:
         raise ConfigError(
-            f"preset: expected stages of {stage.channels} channels, as the checkpoint, got {counts.channels}; "
-            "dropping blocks cannot narrow a stage"
+            f"preset: expected levels of {level.channels} channels, as the checkpoint, got {counts.channels}; "
+            "dropping blocks cannot narrow a level"
         )
-    if counts.transformers and not stage.transformers:
+    if counts.transformers and not level.transformers:
         raise ConfigError(
-            f"preset: expected no transformers in a stage of {stage.channels} channels, as the checkpoint has none "
+            f"preset: expected no transformers in a level of {level.channels} channels, as the checkpoint has none "
             f"there, got {counts.transformers}"
         )
-    return dataclasses.replace(stage, resnets=counts.resnets, transformers=counts.transformers)
+    return dataclasses.replace(level, resnets=counts.resnets, transformers=counts.transformers)
 
 
-def _stage_origins(full: Stage, slim: Stage, name: str, source: str, spread: bool) -> Iterator[tuple[str, str]]:
+def _level_origins(full: UNetLevel, slim: UNetLevel, name: str, source: str, spread: bool) -> Iterator[tuple[str, str]]:
     resnets = (_between if spread and slim.resnets > full.resnets > 2 else chosen)(full.resnets, slim.resnets, spread)
     kinds = {"resnets": resnets, "attentions": chosen(full.transformers, slim.transformers, spread)}
     for kind, blocks in kinds.items():

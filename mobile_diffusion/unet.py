@@ -1,4 +1,4 @@
-"""The slim U-Net: each stage says its channels, ResNet blocks and transformers (`UNetConfig`).
+"""The slim U-Net: each level says its channels, ResNet blocks and transformers (`UNetConfig`).
 
 With Stable Diffusion 1's or 2's counts it is Stable Diffusion's U-Net, name for name; with fewer it is BK-SDM's,
 SDXS's or SnapFusion's; with an embedded guidance scale, a latent consistency model's.  The time embedding is apart
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mobile_diffusion.blocks import Downsample, ResnetBlock, Upsample, attention
-from mobile_diffusion.config import Stage, UNetConfig
+from mobile_diffusion.config import UNetConfig, UNetLevel
 from mobile_diffusion.errors import ConfigError
 
 EPSILON = 1e-5
@@ -127,10 +127,10 @@ class SpatialTransformer(nn.Module):
     Its projections are 1x1 convolutions of the map, or with `config.linear_projection` linear layers of the tokens.
     """
 
-    def __init__(self, config: UNetConfig, stage: Stage) -> None:
+    def __init__(self, config: UNetConfig, level: UNetLevel) -> None:
         super().__init__()
-        channels = stage.channels
-        block = TransformerBlock(channels, config.context_width, config.heads_of(stage))
+        channels = level.channels
+        block = TransformerBlock(channels, config.context_width, config.heads_of(level))
         self.linear = config.linear_projection
         self.norm = nn.GroupNorm(config.groups, channels, TRANSFORMER_EPSILON)
         self.proj_in = nn.Linear(channels, channels) if self.linear else nn.Conv2d(channels, channels, 1)
@@ -150,31 +150,31 @@ class SpatialTransformer(nn.Module):
 
 
 class UNetStage(nn.Module):
-    """The ResNet blocks and transformers of one stage; `inputs` are the channels each ResNet block is given."""
+    """The ResNet blocks and transformers of one level; `inputs` are the channels each ResNet block is given."""
 
-    def __init__(self, config: UNetConfig, stage: Stage, inputs: list[int]) -> None:
+    def __init__(self, config: UNetConfig, level: UNetLevel, inputs: list[int]) -> None:
         super().__init__()
-        self.stage = stage
+        self.level = level
         self.resnets = nn.ModuleList(
-            ResnetBlock(count, stage.channels, config.time_width, config.groups, EPSILON) for count in inputs
+            ResnetBlock(count, level.channels, config.time_width, config.groups, EPSILON) for count in inputs
         )
-        self.attentions = nn.ModuleList(SpatialTransformer(config, stage) for _ in range(stage.transformers))
+        self.attentions = nn.ModuleList(SpatialTransformer(config, level) for _ in range(level.transformers))
 
     def step(self, index: int, x: Tensor, time: Tensor, context: Tensor) -> Tensor:
         """ResNet block `index` and the transformers behind it: (B, C_in, h, w) -> (B, C, h, w)."""
         x = self.resnets[index](x, time)
-        first = sum(self.stage.transformers_after(i) for i in range(index))
-        for transformer in self.attentions[first : first + self.stage.transformers_after(index)]:
+        first = sum(self.level.transformers_after(i) for i in range(index))
+        for transformer in self.attentions[first : first + self.level.transformers_after(index)]:
             x = transformer(x, context)
         return x
 
 
-class DownStage(UNetStage):
-    """A stage on the way down; returns every feature map that the way up will want."""
+class DownLevel(UNetStage):
+    """A level on the way down; returns every feature map that the way up will want."""
 
-    def __init__(self, config: UNetConfig, stage: Stage, inputs: int, last: bool) -> None:
-        super().__init__(config, stage, [inputs] + [stage.channels] * (stage.resnets - 1))
-        self.downsamplers = nn.ModuleList([] if last else [Downsample(stage.channels)])
+    def __init__(self, config: UNetConfig, level: UNetLevel, inputs: int, last: bool) -> None:
+        super().__init__(config, level, [inputs] + [level.channels] * (level.resnets - 1))
+        self.downsamplers = nn.ModuleList([] if last else [Downsample(level.channels)])
 
     def forward(self, x: Tensor, time: Tensor, context: Tensor) -> list[Tensor]:
         """x (B, C_in, h, w) -> one (B, C, h, w) a ResNet block, then (B, C, h/2, w/2) unless it is the last."""
@@ -185,11 +185,11 @@ class DownStage(UNetStage):
         return outputs + [down(x) for down in self.downsamplers]
 
 
-class MidStage(UNetStage):
+class MidLevel(UNetStage):
     """The middle: a ResNet block, then transformer and ResNet block in turn."""
 
-    def __init__(self, config: UNetConfig, stage: Stage) -> None:
-        super().__init__(config, stage, [stage.channels] * stage.resnets)
+    def __init__(self, config: UNetConfig, level: UNetLevel) -> None:
+        super().__init__(config, level, [level.channels] * level.resnets)
 
     def forward(self, x: Tensor, time: Tensor, context: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, C, h, w)."""
@@ -200,13 +200,13 @@ class MidStage(UNetStage):
         return x
 
 
-class UpStage(UNetStage):
-    """A stage on the way up; every ResNet block also takes one feature map of the way down."""
+class UpLevel(UNetStage):
+    """A level on the way up; every ResNet block also takes one feature map of the way down."""
 
-    def __init__(self, config: UNetConfig, stage: Stage, inputs: int, skips: list[int], last: bool) -> None:
-        widths = [inputs] + [stage.channels] * (stage.resnets - 1)
-        super().__init__(config, stage, [width + skip for width, skip in zip(widths, skips, strict=True)])
-        self.upsamplers = nn.ModuleList([] if last else [Upsample(stage.channels)])
+    def __init__(self, config: UNetConfig, level: UNetLevel, inputs: int, skips: list[int], last: bool) -> None:
+        widths = [inputs] + [level.channels] * (level.resnets - 1)
+        super().__init__(config, level, [width + skip for width, skip in zip(widths, skips, strict=True)])
+        self.upsamplers = nn.ModuleList([] if last else [Upsample(level.channels)])
 
     def forward(self, x: Tensor, skips: list[Tensor], time: Tensor, context: Tensor) -> Tensor:
         """x (B, C_in, h, w) and a skip a ResNet block, nearest first -> (B, C, 2h, 2w), or (B, C, h, w) at last."""
@@ -228,16 +228,16 @@ class UNet(nn.Module):
         self.conv_in = nn.Conv2d(config.in_channels, first, 3, padding=1)
         self.down_blocks = nn.ModuleList()
         width, skips = first, [first]
-        for index, stage in enumerate(config.down):
-            self.down_blocks.append(DownStage(config, stage, width, index == last))
-            width = stage.channels
-            skips += [width] * (stage.resnets + (index != last))
-        self.mid_block = MidStage(config, config.mid) if config.mid else None
+        for index, level in enumerate(config.down):
+            self.down_blocks.append(DownLevel(config, level, width, index == last))
+            width = level.channels
+            skips += [width] * (level.resnets + (index != last))
+        self.mid_block = MidLevel(config, config.mid) if config.mid else None
         self.up_blocks = nn.ModuleList()
-        for index, stage in enumerate(config.up):
-            taken = [skips.pop() for _ in range(stage.resnets)]
-            self.up_blocks.append(UpStage(config, stage, width, taken, index == last))
-            width = stage.channels
+        for index, level in enumerate(config.up):
+            taken = [skips.pop() for _ in range(level.resnets)]
+            self.up_blocks.append(UpLevel(config, level, width, taken, index == last))
+            width = level.channels
         self.conv_norm_out = nn.GroupNorm(config.groups, width, EPSILON)
         self.conv_out = nn.Conv2d(width, config.out_channels, 3, padding=1)
 
@@ -264,8 +264,8 @@ class UNet(nn.Module):
         x = skips[-1]
         if self.mid_block is not None:
             x = self.mid_block(x, time, context)
-        for up, stage in zip(self.up_blocks, self.config.up, strict=True):
-            taken = [skips.pop() for _ in range(stage.resnets)]
+        for up, level in zip(self.up_blocks, self.config.up, strict=True):
+            taken = [skips.pop() for _ in range(level.resnets)]
             x = up(x, taken, time, context)
         return self.conv_out(F.silu(self.conv_norm_out(x)))
 

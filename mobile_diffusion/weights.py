@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mobile_diffusion.errors import CheckpointError
-from mobile_diffusion.formats.stored import Build, Layout, check_layout, load_layout, read_layout
+from mobile_diffusion.tensor_layout import Build, Layout, check_layout, load_layout, read_layout
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 

@@ -9,8 +9,8 @@ import torch
 
 from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.checkpoint import Model, untrained_model
-from mobile_diffusion.config import BertConfig, ModelConfig, ScheduleConfig, Stage, UNetConfig
-from mobile_diffusion.tokenizer import WordPieceTokenizer
+from mobile_diffusion.config import BertConfig, ModelConfig, ScheduleConfig, UNetConfig, UNetLevel
+from mobile_diffusion.tokenization.tokenizer import WordPieceTokenizer
 
 TOKENIZER = Path(__file__).parents[1] / "assets" / "emoji" / "tokenizer.json"
 
@@ -20,9 +20,9 @@ TINY = ModelConfig(
     height=32,
     width=32,
     unet=UNetConfig(
-        down=(Stage(32, 1, 1), Stage(64, 1, 1)),
-        mid=Stage(64, 1, 1),
-        up=(Stage(64, 2, 1), Stage(32, 2, 1)),
+        down=(UNetLevel(32, 1, 1), UNetLevel(64, 1, 1)),
+        mid=UNetLevel(64, 1, 1),
+        up=(UNetLevel(64, 2, 1), UNetLevel(32, 2, 1)),
         context_width=48,
         heads=4,
         groups=16,

@@ -20,10 +20,10 @@ from mobile_diffusion.config import (
     ClipTextConfig,
     ModelConfig,
     ScheduleConfig,
-    Stage,
     UNetConfig,
+    UNetLevel,
 )
-from mobile_diffusion.formats.source import builders
+from mobile_diffusion.formats.checkpoint_files import builders
 from mobile_diffusion.noise import gaussian
 
 SMALL = ModelConfig(
@@ -32,9 +32,9 @@ SMALL = ModelConfig(
     height=16,
     width=16,
     unet=UNetConfig(
-        down=(Stage(16, 1, 1), Stage(32, 1, 1)),
-        mid=Stage(32, 1, 1),
-        up=(Stage(32, 2, 1), Stage(16, 2, 1)),
+        down=(UNetLevel(16, 1, 1), UNetLevel(32, 1, 1)),
+        mid=UNetLevel(32, 1, 1),
+        up=(UNetLevel(32, 2, 1), UNetLevel(16, 2, 1)),
         context_width=32,
         heads=2,
         groups=8,

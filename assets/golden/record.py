@@ -20,15 +20,15 @@ from numpy.typing import NDArray
 
 from assets.golden.models import MODELS, GoldenModel
 from assets.golden.sample import file_entries
-from export.bundle.entries import ArtifactEntry, ModelEntry, RuntimeEntry, StageEntry, TokenizerEntry
 from export.bundle.manifest import FORMAT, SCHEMA_VERSION, Manifest, dump_manifest
-from export.job.describe import describe_schedule
+from export.bundle.manifest_parts import ArtifactEntry, ModelEntry, RuntimeEntry, StageEntry, TokenizerEntry
+from export.job.manifest_description import describe_schedule
 from export.job.preview import PREVIEW_FILE, Preview
 from export.signatures import STAGES, program_outputs
 from export.stages import ExportStage
 from mobile_diffusion.checkpoint import TOKENIZER_FILE
 from mobile_diffusion.drawing import DrawSettings, draw
-from mobile_diffusion.tokenizer import open_tokenizer
+from mobile_diffusion.tokenization.tokenizer import open_tokenizer
 
 FOLDER = Path(__file__).resolve().parent
 INDEX = "golden/index.json"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-from export.bundle.entries import (
+from export.bundle.manifest import FORMAT, SCHEMA_VERSION, Manifest
+from export.bundle.manifest_parts import (
     ArtifactEntry,
     FileEntry,
     ModelEntry,
@@ -16,7 +17,6 @@ from export.bundle.entries import (
     TokenizerEntry,
     ToolEntry,
 )
-from export.bundle.manifest import FORMAT, SCHEMA_VERSION, Manifest
 from export.signatures import STAGES, TensorSpec
 
 FILES = {

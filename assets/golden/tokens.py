@@ -16,8 +16,8 @@ from tokenizers import AddedToken, Tokenizer
 from transformers import CLIPTokenizer
 
 from assets.golden.prompts import golden_prompts
-from mobile_diffusion.clip_tokenizer import define
-from mobile_diffusion.formats.tokenizer_folder import read_tokenizer_folder
+from mobile_diffusion.tokenization.clip_tokenizer import define
+from mobile_diffusion.tokenization.tokenizer_folder import read_tokenizer_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIP = ROOT / "mobile_diffusion" / "clip_vocabulary"

@@ -11,9 +11,9 @@ from export.targets import TORCH, open_runner
 from mobile_diffusion.checkpoint import Model, open_checkpoint
 from mobile_diffusion.drawing import DrawSettings, RunStage
 from mobile_diffusion.errors import ConfigError, ExportError
-from mobile_diffusion.formats.options import OpenOptions
+from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.pipeline import Pipeline
-from mobile_diffusion.tokenizer import Tokenizer
+from mobile_diffusion.tokenization.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.bundle.entries import MANIFEST, FileEntry, RuntimeEntry
 from export.bundle.manifest import Manifest, dump_manifest, read_manifest, read_paths
+from export.bundle.manifest_parts import MANIFEST, FileEntry, RuntimeEntry
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import BundleError, ConfigError, ExportError
 from mobile_diffusion.staging import staged_folder
-from mobile_diffusion.tokenizer import TOKENIZERS, Tokenizer, open_tokenizer
+from mobile_diffusion.tokenization.tokenizer import TOKENIZERS, Tokenizer, open_tokenizer
 
 IGNORED = frozenset({".DS_Store"})
 """Files that a desktop adds to any folder it shows."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from export.bundle.entries import (
+from export.bundle.manifest_parts import (
     MANIFEST,
     FileEntry,
     ModelEntry,

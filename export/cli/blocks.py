@@ -22,7 +22,7 @@ def blocks(
 
         mobile-diffusion export blocks assets/emoji --out blocks.json
     """
-    from export.studies.blocks import measure_blocks, write_table
+    from export.studies.block_latency import measure_blocks, write_table
     from mobile_diffusion.checkpoint import open_source
 
     with progress_bar() as progress:

@@ -12,12 +12,12 @@ import typer
 from export.cli.display import progress_bar, results
 from export.cli.export import Checkpoint
 from export.cli.opening import opens_checkpoint
-from mobile_diffusion.formats.options import OpenOptions
+from mobile_diffusion.formats.open_options import OpenOptions
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from export.coreml.compress import Plan, Reconstruction
+    from export.coreml.compress import CompressionPlan, Reconstruction
     from export.studies.bits.outputs import LayerOutput
 
 MEGA = 1_000_000
@@ -119,7 +119,7 @@ def plan(
     console.print(f"{out}: {said}", soft_wrap=True)
 
 
-def plan_table(made: Plan) -> Table:
+def plan_table(made: CompressionPlan) -> Table:
     """How many layers and numbers have each recipe."""
     from math import prod
 

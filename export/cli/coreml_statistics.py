@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from export.coreml.interpret import Program
-    from export.coreml.interpret.statistics import Row
+    from export.coreml.interpret.statistics import ValueStatistics
 
 
 def statistics(
@@ -74,7 +74,7 @@ def given_arrays(program: Program, path: Path | None, seed: int) -> dict[str, An
         raise ExportError(f"{path}: expected arrays in a .npz file, got {error}; write them with numpy.savez") from None
 
 
-def table(rows: list[Row]) -> Table:
+def table(rows: list[ValueStatistics]) -> Table:
     """Rows as they are shown."""
     from rich.table import Table
 

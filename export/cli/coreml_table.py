@@ -12,7 +12,7 @@ from export.cli.display import progress_bar, results
 from export.cli.export import Checkpoint, DeploymentTarget, Threads
 from export.cli.opening import opens_checkpoint
 from export.coreml.options import CoreMLOptions
-from mobile_diffusion.formats.options import OpenOptions
+from mobile_diffusion.formats.open_options import OpenOptions
 
 RECIPES = ("none", "int8", "palettize-8", "palettize-6", "palettize-4")
 UNITS = ("CPU_AND_GPU", "CPU_AND_NE")

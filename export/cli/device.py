@@ -105,7 +105,7 @@ def _show(bundle: Bundle, text: str, out: Path | None) -> None:
     """Keep the phone's JSON where asked to, and print it as a table beside the bundle's own times."""
     from export.job.page import LATENCY_FILE
     from export.latency.reading import parse_latency, read_latency
-    from export.report.device import device_table
+    from export.report.device_report import device_table
     from mobile_diffusion.atomic import write_bytes
 
     phone = parse_latency(text, "the phone")

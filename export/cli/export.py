@@ -12,7 +12,7 @@ from export.cli.display import progress_bar, results, verdict
 from export.cli.opening import opens_checkpoint
 from export.coreml.options import COMPUTE_UNITS, DEPLOYMENT_TARGETS, CoreMLOptions
 from mobile_diffusion.errors import ConfigError
-from mobile_diffusion.formats.options import OpenOptions
+from mobile_diffusion.formats.open_options import OpenOptions
 
 if TYPE_CHECKING:
     from export.targets import RuntimeOptions

@@ -10,7 +10,7 @@ import typer
 from export.cli.display import progress_bar, results
 from export.cli.export import Threads
 from export.cli.opening import opens_checkpoint
-from mobile_diffusion.formats.options import OpenOptions
+from mobile_diffusion.formats.open_options import OpenOptions
 
 
 @opens_checkpoint
@@ -44,7 +44,7 @@ def generate(
     from PIL import Image
 
     from export.artists.artist import check_picture_path, open_artist
-    from export.artists.start import open_start
+    from export.artists.start_picture import open_start
     from export.report.pictures import save_picture
     from mobile_diffusion.drawing import draw
     from mobile_diffusion.errors import PromptError

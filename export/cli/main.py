@@ -18,7 +18,7 @@ from export.cli.demo import demo
 from export.cli.evaluate import evaluate
 from export.cli.export import android, ios
 from export.cli.generate import generate
-from export.cli.stages import stages
+from export.cli.milestones import stages
 from export.cli.verify import verify
 from mobile_diffusion.cli.inspect import inspect
 from mobile_diffusion.cli.slim import slim

@@ -18,7 +18,7 @@ import typer
 
 from mobile_diffusion.config import GUIDANCE_KINDS, PREDICTIONS, SOLVERS, SPACINGS
 from mobile_diffusion.errors import ConfigError
-from mobile_diffusion.formats.options import OpenOptions
+from mobile_diffusion.formats.open_options import OpenOptions
 
 PANEL = "Opening the checkpoint"
 

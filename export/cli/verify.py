@@ -10,7 +10,7 @@ import typer
 from export.cli.display import progress_bar, results, verdict
 from export.cli.export import Threads
 from export.cli.opening import opens_checkpoint
-from mobile_diffusion.formats.options import OpenOptions
+from mobile_diffusion.formats.open_options import OpenOptions
 
 
 @opens_checkpoint

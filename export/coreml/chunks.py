@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export.coreml.archive import Package
 from export.coreml.joints import choose_joints, crossings
 from export.coreml.package import save_specification
-from export.coreml.parts import Part, deal, part_model, write_weights
+from export.coreml.package_archive import CoreMLPackage
+from export.coreml.program_chunks import ProgramChunk, deal, part_model, write_weights
 from export.coreml.repack import WEIGHTS_FILE, create_package
 from export.coreml.steps import read_steps
 from export.coreml.toolchain import import_coremltools
@@ -63,7 +63,7 @@ def split_package(
     Raises:
         ExportError: no package that can be cut, an operation with more weights than the limit, or `out` exists.
     """
-    package = Package.open(source)
+    package = CoreMLPackage.open(source)
     program = read_steps(package)
     joints = choose_joints(program, limit_bytes)
     parts = deal(package, program, joints)
@@ -87,7 +87,9 @@ def check_name(out: Path, separate: bool) -> None:
         raise ExportError(f"{out}: expected a name that ends in {SUFFIX}, got {out.name!r}")
 
 
-def write_pipeline(package: Package, parts: Sequence[Part], folder: Path, progress: Progress) -> list[Chunk]:
+def write_pipeline(
+    package: CoreMLPackage, parts: Sequence[ProgramChunk], folder: Path, progress: Progress
+) -> list[Chunk]:
     """Fill a folder with one package, a pipeline of the parts, each with a file of weights of its own."""
     create_package(folder)
     spec = import_coremltools().proto.Model_pb2.Model(specificationVersion=package.spec.specificationVersion)
@@ -102,7 +104,9 @@ def write_pipeline(package: Package, parts: Sequence[Part], folder: Path, progre
     return chunks
 
 
-def write_packages(package: Package, parts: Sequence[Part], folder: Path, progress: Progress) -> list[Chunk]:
+def write_packages(
+    package: CoreMLPackage, parts: Sequence[ProgramChunk], folder: Path, progress: Progress
+) -> list[Chunk]:
     """Fill a folder with a package for each part."""
     chunks = []
     for number, part in enumerate(parts, 1):
@@ -119,7 +123,7 @@ def write_packages(package: Package, parts: Sequence[Part], folder: Path, progre
     return chunks
 
 
-def chunk(part: Part, model: Any, weight_bytes: int) -> Chunk:
+def chunk(part: ProgramChunk, model: Any, weight_bytes: int) -> Chunk:
     """What is told of a part."""
     names = [tuple(feature.name for feature in side) for side in (model.description.input, model.description.output)]
     return Chunk(len(part.steps), weight_bytes, *names)

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from export.coreml import OUTPUTS_KEY
-from export.coreml.archive import Package
 from export.coreml.blobs import RecordWriter
 from export.coreml.chunks import check_name
 from export.coreml.naming import stage_outputs
 from export.coreml.package import WEIGHTS, save_specification
+from export.coreml.package_archive import CoreMLPackage
 from export.coreml.repack import WEIGHTS_FILE, SharedRecords, create_package, file_name, file_values, stored_bytes
 from export.coreml.steps import Place, main_function
 from export.coreml.toolchain import import_coremltools
@@ -79,7 +79,7 @@ def combine_packages(
     """
     check_names(sources, default)
     check_name(out, False)
-    packages = {name: Package.open(path) for name, path in sources.items()}
+    packages = {name: CoreMLPackage.open(path) for name, path in sources.items()}
     for package in packages.values():
         check_package(package)
     spec = described(packages, default or next(iter(packages)))
@@ -111,7 +111,7 @@ def check_names(sources: Mapping[str, Path], default: str | None) -> None:
         raise ExportError(f"default: expected one of {', '.join(sources)}, got {default!r}")
 
 
-def check_package(package: Package) -> None:
+def check_package(package: CoreMLPackage) -> None:
     """Raise `ExportError` unless a package has one function and is for iOS 18 or later."""
     main_function(package)
     version = package.spec.specificationVersion
@@ -122,7 +122,7 @@ def check_package(package: Package) -> None:
         )
 
 
-def described(packages: Mapping[str, Package], default: str) -> Any:
+def described(packages: Mapping[str, CoreMLPackage], default: str) -> Any:
     """The specification of the whole, without its program: each function described as its package was."""
     proto = import_coremltools().proto.Model_pb2
     spec = proto.Model(specificationVersion=max(package.spec.specificationVersion for package in packages.values()))
@@ -138,7 +138,7 @@ def described(packages: Mapping[str, Package], default: str) -> Any:
     return spec
 
 
-def merged_outputs(packages: Mapping[str, Package]) -> dict[str, str]:
+def merged_outputs(packages: Mapping[str, CoreMLPackage]) -> dict[str, str]:
     """What the stages call the outputs of all packages; raises `ExportError` where two disagree."""
     merged: dict[str, str] = {}
     for package in packages.values():
@@ -151,7 +151,7 @@ def merged_outputs(packages: Mapping[str, Package]) -> dict[str, str]:
     return merged
 
 
-def share_weights(package: Package, name: str, function: Any, records: SharedRecords) -> FunctionShare:
+def share_weights(package: CoreMLPackage, name: str, function: Any, records: SharedRecords) -> FunctionShare:
     """Copy the records of a function that are new, and name in it where all of them are."""
     offsets: dict[Place, int] = {}
     total = shared = hits = 0

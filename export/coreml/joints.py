@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from export.coreml.repack import file_bytes
-from export.coreml.steps import Place, Step, Steps, crossing_bytes
+from export.coreml.steps import Place, ProgramStep, Steps, crossing_bytes
 from mobile_diffusion.errors import ExportError
 
 NEAR = 0.15
@@ -95,7 +95,7 @@ def crossings(program: Steps) -> list[int | None]:
     return found
 
 
-def reaches(steps: Sequence[Step], sizes: Mapping[Place, int], limit: int) -> list[int]:
+def reaches(steps: Sequence[ProgramStep], sizes: Mapping[Place, int], limit: int) -> list[int]:
     """For every step the end of the longest part that begins with it."""
     found: list[int] = []
     used: Counter[Place] = Counter()
@@ -129,7 +129,7 @@ def fewest_parts(crossing: Sequence[int | None], reach: Sequence[int]) -> list[i
     return fewest
 
 
-def running_bytes(steps: Sequence[Step], sizes: Mapping[Place, int]) -> list[int]:
+def running_bytes(steps: Sequence[ProgramStep], sizes: Mapping[Place, int]) -> list[int]:
     """Bytes of weights of the first step, of the first two, and so on: each record once."""
     seen: set[Place] = set()
     total, found = 0, []

@@ -32,9 +32,9 @@ from export.coreml.naming import outputs_metadata, package_name
 from export.coreml.norms import group_norm, layer_norm
 from export.coreml.options import NEURAL_ENGINE, CoreMLOptions
 from export.coreml.package import moved_weights, save_specification
-from export.coreml.sources import mark_sources, sources_metadata
 from export.coreml.structure import check_operations, check_signature, check_update, tensor_spec
 from export.coreml.toolchain import import_coremltools, quiet_logs, without_bars, without_validation
+from export.coreml.torch_sources import mark_sources, sources_metadata
 from export.coreml.weights import check_constants, deferrable, deferred_weights
 from export.rewrites import fused_attention, neural_engine
 from export.rewrites.pixels import PICTURE, with_pixels

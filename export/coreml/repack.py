@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from export.coreml.archive import MODEL_PATH
 from export.coreml.blobs import ALIGNMENT, DESCRIPTION, HEADER, Record, RecordWriter
 from export.coreml.package import CONTENT, SPECIFICATION, WEIGHTS
+from export.coreml.package_archive import MODEL_PATH
 
 AUTHOR = CONTENT.name
 ITEMS = {SPECIFICATION.name: "CoreML Model Specification", WEIGHTS.name: "CoreML Model Weights"}

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from export.coreml.archive import Package, dtype_of, shape_of
+from export.coreml.package_archive import CoreMLPackage, dtype_of, shape_of
 from export.coreml.repack import file_values, stored_bytes
 from mobile_diffusion.errors import ExportError
 
@@ -27,7 +27,7 @@ CAST = frozenset({"bool", "int8", "uint8", "int16", "uint16"})
 
 
 @dataclass(frozen=True)
-class Step:
+class ProgramStep:
     """One operation that computes something from the program's inputs."""
 
     number: int
@@ -47,7 +47,7 @@ class Steps:
 
     block: Any
     """The message `Block` of its main function."""
-    steps: tuple[Step, ...]
+    steps: tuple[ProgramStep, ...]
     constants: Mapping[str, frozenset[int]]
     """Values that depend on no input, with the operations that they need, their own included."""
     types: Mapping[str, Any]
@@ -56,7 +56,7 @@ class Steps:
     """Bytes that each record takes in a file."""
 
 
-def read_steps(package: Package) -> Steps:
+def read_steps(package: CoreMLPackage) -> Steps:
     """The steps of a package's main function, in order.
 
     Raises:
@@ -70,7 +70,7 @@ def read_steps(package: Package) -> Steps:
         for value in file_values(operation)
     }
     constants: dict[str, frozenset[int]] = {}
-    steps: list[Step] = []
+    steps: list[ProgramStep] = []
     for number, operation in enumerate(block.operations):
         names = frozenset(names_read(operation))
         needed = frozenset[int]().union(*(constants[name] for name in names if name in constants))
@@ -79,13 +79,13 @@ def read_steps(package: Package) -> Steps:
             continue
         weights = frozenset(place for one in (*needed, number) for place in places(block.operations[one]))
         writes = tuple(out.name for out in operation.outputs)
-        steps.append(Step(number, names - constants.keys(), writes, needed, weights))
+        steps.append(ProgramStep(number, names - constants.keys(), writes, needed, weights))
     types = {value.name: value.type for value in function.inputs}
     types |= {out.name: out.type for operation in block.operations for out in operation.outputs}
     return Steps(block, tuple(steps), constants, types, sizes)
 
 
-def main_function(package: Package) -> Any:
+def main_function(package: CoreMLPackage) -> Any:
     """The only function of a package's ML program; raises `ExportError` for another kind of model."""
     kind = package.spec.WhichOneof("Type")
     if kind != "mlProgram":

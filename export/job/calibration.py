@@ -18,7 +18,7 @@ from export.parity.trajectories import Case, Trajectory, latents_of, record, ste
 from export.runners import Runner
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import ConfigError
-from mobile_diffusion.tokenizer import Tokenizer
+from mobile_diffusion.tokenization.tokenizer import Tokenizer
 
 StageSamples = tuple[Mapping[str, Tensor], ...]
 """Inputs of one stage by name, a mapping a call."""

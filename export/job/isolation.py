@@ -17,7 +17,7 @@ from export.stages import build_stage
 from export.targets import Runtime, lower
 from mobile_diffusion.checkpoint import Checkpoint, open_source
 from mobile_diffusion.errors import ExportError, MobileDiffusionError
-from mobile_diffusion.formats.options import OpenOptions
+from mobile_diffusion.formats.open_options import OpenOptions
 
 
 def lower_isolated(

@@ -9,7 +9,7 @@ from typing import Any
 
 import jinja2
 
-from export.job.plan import Plan
+from export.job.plan import ExportPlan
 from export.latency.measure import LatencyReport
 from export.parity.compare import Pictures
 from export.parity.gates import limits
@@ -28,7 +28,7 @@ def write_reports(
     folder: Path,
     model: ModelConfig,
     target: Target,
-    plan: Plan,
+    plan: ExportPlan,
     parity: ParityReport,
     latency: LatencyReport,
     trajectories: Sequence[Trajectory],
@@ -49,7 +49,7 @@ def write_json(path: Path, values: Any) -> None:
 def render(
     model: ModelConfig,
     target: Target,
-    plan: Plan,
+    plan: ExportPlan,
     parity: ParityReport,
     latency: LatencyReport,
     trajectories: Sequence[Trajectory],
@@ -76,13 +76,13 @@ def render(
     )
 
 
-def _picture_row(plan: Plan, trajectory: Trajectory, pictures: Pictures) -> dict[str, Any]:
+def _picture_row(plan: ExportPlan, trajectory: Trajectory, pictures: Pictures) -> dict[str, Any]:
     images = [trajectory.image]
     images += [pictures[runtime.name, str(trajectory.case)] for runtime in plan.compared]
     return {"label": str(trajectory.case), "uris": [png_uri(image) for image in images]}
 
 
-def _limits(plan: Plan, guidance: float) -> list[tuple[str, Any]]:
+def _limits(plan: ExportPlan, guidance: float) -> list[tuple[str, Any]]:
     """The limits of every grade and check of the plan."""
     grades = dict.fromkeys(runtime.grade for runtime in plan.compared)
     return [(name, limit) for name in grades for check in plan.checks for limit in limits(name, check, guidance)]

@@ -13,19 +13,19 @@ from dataclasses import dataclass
 import torch
 
 from export.parity.trajectories import DEPTHS, planned_checks
-from export.runners.protocol import check_threads
+from export.runners.runner import check_threads
 from export.signatures import IMAGE_STAGES, STAGES
 from export.targets import Runtime, RuntimeOptions, Target, check_requirement
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.errors import ConfigError
-from mobile_diffusion.formats.source import builders
+from mobile_diffusion.formats.checkpoint_files import builders
 
 LARGE = 150_000_000
 """Parameters of a U-Net from which a model is large: a trajectory of 8 guided steps then takes minutes here."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class ExportPlan:
     """Choices of one export."""
 
     runtimes: tuple[Runtime, ...]
@@ -62,7 +62,7 @@ def plan_export(
     threads: int = 2,
     options: Mapping[str, RuntimeOptions] | None = None,
     precision: str | None = None,
-) -> Plan:
+) -> ExportPlan:
     """The plan for a model; the target's default runtimes, and the depth that suits the model's size, unless told.
 
     `options` are choices by the name of the runtime they are for; `precision` is of every runtime.  Raises
@@ -83,7 +83,7 @@ def plan_export(
         found = tuple(runtime.at(precision) for runtime in found)
     for runtime in found:
         check_requirement(runtime)
-    return Plan(found, IMAGE_STAGES if images else STAGES, chosen, large, threads)
+    return ExportPlan(found, IMAGE_STAGES if images else STAGES, chosen, large, threads)
 
 
 def parameter_count(config: ModelConfig) -> int:

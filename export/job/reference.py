@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from export.job.plan import Plan
+from export.job.plan import ExportPlan
 from export.parity.trajectories import (
     REDRAWN_CASE,
     Case,
+    SolverTables,
     Trajectory,
-    Update,
     record,
 )
 from export.runners import Runner
@@ -19,10 +19,10 @@ from export.runners.torch import TorchRunner
 from mobile_diffusion.checkpoint import AnyModel
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.schedule import step_table
-from mobile_diffusion.tokenizer import Tokenizer
+from mobile_diffusion.tokenization.tokenizer import Tokenizer
 
 
-def open_reference(source: AnyModel, plan: Plan) -> Runner:
+def open_reference(source: AnyModel, plan: ExportPlan) -> Runner:
     """PyTorch; for a large plan with one network in memory at a time."""
     if not plan.large:
         return TorchRunner.from_model(source, plan.threads, plan.stages)
@@ -30,7 +30,7 @@ def open_reference(source: AnyModel, plan: Plan) -> Runner:
 
 
 def record_cases(
-    reference: Runner, tokenizer: Tokenizer, settings: DrawSettings, cases: Sequence[Case], plan: Plan
+    reference: Runner, tokenizer: Tokenizer, settings: DrawSettings, cases: Sequence[Case], plan: ExportPlan
 ) -> list[Trajectory]:
     """What PyTorch computes for every case, with the schedule's default guidance; one case at depth "step"."""
     chosen = cases[:1] if plan.depth == "step" else cases
@@ -44,7 +44,7 @@ def record_cases(
     return trajectories
 
 
-def update_of(source: AnyModel) -> Update:
+def update_of(source: AnyModel) -> SolverTables:
     """The solver's tables."""
     table = step_table(source.config.schedule)
-    return Update(table.update, table.noise)
+    return SolverTables(table.update, table.noise)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from export.job.plan import Plan
+from export.job.plan import ExportPlan
 from export.targets import Runtime
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.errors import ExportError
@@ -100,7 +100,7 @@ def estimate(cost: StageCost, runtime: Runtime, held: int = 0) -> Estimate:
     return Estimate(work, works[work] + held, int(needs.disk * cost.weight_bytes["fp32"]))
 
 
-def estimate_export(config: ModelConfig, plan: Plan) -> tuple[Estimate, ...]:
+def estimate_export(config: ModelConfig, plan: ExportPlan) -> tuple[Estimate, ...]:
     """What every stage of a plan needs for each runtime; found in seconds, without loading the model."""
     costs = [cost for cost in stage_costs(config) if cost.name in plan.stages]
     weights = {cost.name: cost.weight_bytes["fp32"] for cost in costs}

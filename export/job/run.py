@@ -12,10 +12,10 @@ from pathlib import Path
 
 from export.bundle.bundle import Bundle, check_replaceable, open_bundle, write_bundle
 from export.job.calibration import CALIBRATION_CASES, LARGE_CASES, Samples, StageSamples, collect
-from export.job.describe import describe
 from export.job.isolation import lower_isolated
+from export.job.manifest_description import describe
 from export.job.page import write_reports
-from export.job.plan import Plan, plan_export
+from export.job.plan import ExportPlan, plan_export
 from export.job.preview import COLOURED_CASES, Preview, fit_preview, write_preview
 from export.job.reference import open_reference, record_cases, update_of
 from export.job.resources import check_resources, estimate_export
@@ -38,7 +38,7 @@ from mobile_diffusion.checkpoint import TOKENIZER_FILE, AnyModel, Checkpoint
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import ExportError
 from mobile_diffusion.staging import check_free
-from mobile_diffusion.tokenizer import Tokenizer
+from mobile_diffusion.tokenization.tokenizer import Tokenizer
 
 _LOWERED, _RECORDED, _COMPARED, _TIMED = 0.6, 0.65, 0.9, 0.97
 """Progress at the end of each part; lowering is most of it."""
@@ -62,7 +62,7 @@ def export_target(
     out: Path,
     force: bool = False,
     cases: Sequence[Case] = CASES,
-    plan: Plan | None = None,
+    plan: ExportPlan | None = None,
     progress: Progress = silent,
     calibration: Sequence[Case] = (),
 ) -> Exported:
@@ -102,7 +102,7 @@ class _Parts:
 def _fill(
     source: AnyModel,
     target: Target,
-    plan: Plan,
+    plan: ExportPlan,
     folder: Path,
     cases: Sequence[Case],
     progress: Progress,
@@ -135,7 +135,7 @@ def _fill(
 
 
 def calibrate(
-    source: AnyModel, plan: Plan, target: Target, progress: Progress = silent, cases: Sequence[Case] = ()
+    source: AnyModel, plan: ExportPlan, target: Target, progress: Progress = silent, cases: Sequence[Case] = ()
 ) -> Samples:
     """The inputs of every stage while PyTorch draws `cases`, or our own: fewer of a large model."""
     progress(f"{target.title}: drawing with PyTorch to calibrate", 0.0)
@@ -147,7 +147,7 @@ def calibrate(
 
 
 def _lower_all(
-    source: AnyModel, target: Target, plan: Plan, samples: Samples, folder: Path, progress: Progress
+    source: AnyModel, target: Target, plan: ExportPlan, samples: Samples, folder: Path, progress: Progress
 ) -> dict[str, dict[str, str]]:
     """Lower every stage for every runtime into `folder`; gives the programs' paths for each runtime."""
     artifacts: dict[str, dict[str, str]] = {runtime.name: {} for runtime in plan.runtimes}
@@ -158,14 +158,20 @@ def _lower_all(
     return artifacts
 
 
-def _lower_one(source: AnyModel, plan: Plan, runtime: Runtime, stage: str, folder: Path, samples: StageSamples) -> str:
+def _lower_one(
+    source: AnyModel, plan: ExportPlan, runtime: Runtime, stage: str, folder: Path, samples: StageSamples
+) -> str:
     if plan.large and isinstance(source, Checkpoint):
         return lower_isolated(source, runtime, stage, folder, samples)
     return lower(runtime, replace(build_stage(source, stage), samples=samples), folder)
 
 
 def preview_of(
-    reference: Runner, tokenizer: Tokenizer, settings: DrawSettings, trajectories: Sequence[Trajectory], plan: Plan
+    reference: Runner,
+    tokenizer: Tokenizer,
+    settings: DrawSettings,
+    trajectories: Sequence[Trajectory],
+    plan: ExportPlan,
 ) -> Preview:
     """The map from latents to colours; of a large model it is fitted to the golden cases alone, which are drawn."""
     cases = () if plan.large else COLOURED_CASES

@@ -24,7 +24,6 @@ from onnxscript import ir
 from export.onnx import OUTPUTS_KEY
 from export.onnx.options import OnnxOptions
 from export.onnx.weights import Weights, detach, save, save_whole
-from export.rewrites import attention_parts
 from export.rewrites.replacement import replaced
 from export.signatures import program_outputs
 from export.stages import ExportStage
@@ -70,7 +69,7 @@ def convert(stage: ExportStage) -> ir.Model:
     """The stage as a model, not yet simplified; its initializers are views of the stage's own tensors."""
     with _quiet():
         program = torch.onnx.export(
-            replaced(stage.module, attention_parts.replacement),
+            replaced(stage.module, parted_attention.replacement),
             kwargs=stage.example(),
             dynamo=True,
             opset_version=OPSET,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.parity.report import ParityReport, build_report
-from export.parity.trajectories import Measurement, Trajectory, Update, measure, planned_checks
+from export.parity.trajectories import Measurement, SolverTables, Trajectory, measure, planned_checks
 from export.progress import Progress, silent
 from export.runners import Runner
 from export.runners.sequential import release
@@ -23,7 +23,7 @@ def compare_runners(
     runners: Sequence[tuple[Runtime, Runner]],
     trajectories: Sequence[Trajectory],
     settings: DrawSettings,
-    update: Update,
+    update: SolverTables,
     depth: str,
     progress: Progress = silent,
 ) -> tuple[ParityReport, Pictures]:

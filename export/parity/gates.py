@@ -23,7 +23,7 @@ LEAST_DB = 1.0
 
 
 @dataclass(frozen=True)
-class Limit:
+class Gate:
     """The least value of one metric in one check."""
 
     check: str
@@ -34,40 +34,40 @@ class Limit:
     """Whether `at_least` is of an unguided output, and guidance lowers it (`error_gain`)."""
 
 
-def quantized(rounding: Rounding) -> tuple[Limit, ...]:
+def quantized(rounding: Rounding) -> tuple[Gate, ...]:
     """The limits of programs whose weights and activations are rounded (quantized.py)."""
     return (
-        Limit("encode_text", "snr_db", rounding.text, rounding.gave),
-        Limit("encode_image", "snr_db", rounding.decoder, "as the decoder, in the other direction"),
-        Limit("denoise", "snr_db", rounding.denoise, rounding.gave),
-        Limit("prediction", "snr_db", rounding.prediction, rounding.gave, True),
-        Limit("decode_image", "snr_db", rounding.decoder, rounding.gave),
-        Limit("free_running", "snr_db", rounding.free_running, rounding.gave),
-        Limit("picture", "psnr_db", rounding.picture, rounding.gave),
-        Limit("picture", "ssim", rounding.ssim, rounding.gave),
+        Gate("encode_text", "snr_db", rounding.text, rounding.gave),
+        Gate("encode_image", "snr_db", rounding.decoder, "as the decoder, in the other direction"),
+        Gate("denoise", "snr_db", rounding.denoise, rounding.gave),
+        Gate("prediction", "snr_db", rounding.prediction, rounding.gave, True),
+        Gate("decode_image", "snr_db", rounding.decoder, rounding.gave),
+        Gate("free_running", "snr_db", rounding.free_running, rounding.gave),
+        Gate("picture", "psnr_db", rounding.picture, rounding.gave),
+        Gate("picture", "ssim", rounding.ssim, rounding.gave),
     )
 
 
-THRESHOLDS: Mapping[str, tuple[Limit, ...]] = {
+THRESHOLDS: Mapping[str, tuple[Gate, ...]] = {
     "fp32": (
-        Limit("encode_text", "snr_db", 80, "other orders of summation gave 115; a wrong operation gives below 60"),
-        Limit("encode_image", "snr_db", 80, "as the decoder, in the other direction"),
-        Limit("denoise", "snr_db", 80, "other orders of summation gave 121; a wrong coefficient stands far below"),
-        Limit("prediction", "snr_db", 89, "gave 117; the update divided out, so rounding of x grows by 1 / b", True),
-        Limit("decode_image", "snr_db", 80, "other orders of summation gave 118; a wrong operation below 60"),
-        Limit("free_running", "snr_db", 70, "gave 110; guided steps may amplify rounding, with other weights more"),
-        Limit("picture", "psnr_db", 70, "gave 119; 70 dB is an error of a twelfth of a level of 8 bits"),
-        Limit("picture", "ssim", 0.9999, "gave 1.0000"),
+        Gate("encode_text", "snr_db", 80, "other orders of summation gave 115; a wrong operation gives below 60"),
+        Gate("encode_image", "snr_db", 80, "as the decoder, in the other direction"),
+        Gate("denoise", "snr_db", 80, "other orders of summation gave 121; a wrong coefficient stands far below"),
+        Gate("prediction", "snr_db", 89, "gave 117; the update divided out, so rounding of x grows by 1 / b", True),
+        Gate("decode_image", "snr_db", 80, "other orders of summation gave 118; a wrong operation below 60"),
+        Gate("free_running", "snr_db", 70, "gave 110; guided steps may amplify rounding, with other weights more"),
+        Gate("picture", "psnr_db", 70, "gave 119; 70 dB is an error of a twelfth of a level of 8 bits"),
+        Gate("picture", "ssim", 0.9999, "gave 1.0000"),
     ),
     "fp16": (
-        Limit("encode_text", "snr_db", 40, "rounding each result gave 57; devices also accumulate in half"),
-        Limit("encode_image", "snr_db", 40, "as the decoder, in the other direction"),
-        Limit("denoise", "snr_db", 40, "rounding each result gave 61; the update itself is in float32"),
-        Limit("prediction", "snr_db", 49, "gave 57; guidance multiplies the errors of its halves", True),
-        Limit("decode_image", "snr_db", 40, "rounding each result gave 60; devices also accumulate in half"),
-        Limit("free_running", "snr_db", 35, "gave 51; N guided steps accumulate the error of each"),
-        Limit("picture", "psnr_db", 35, "gave 60; at 35 dB the object is the same and edges differ faintly"),
-        Limit("picture", "ssim", 0.97, "gave 1.0000; structure may not change"),
+        Gate("encode_text", "snr_db", 40, "rounding each result gave 57; devices also accumulate in half"),
+        Gate("encode_image", "snr_db", 40, "as the decoder, in the other direction"),
+        Gate("denoise", "snr_db", 40, "rounding each result gave 61; the update itself is in float32"),
+        Gate("prediction", "snr_db", 49, "gave 57; guidance multiplies the errors of its halves", True),
+        Gate("decode_image", "snr_db", 40, "rounding each result gave 60; devices also accumulate in half"),
+        Gate("free_running", "snr_db", 35, "gave 51; N guided steps accumulate the error of each"),
+        Gate("picture", "psnr_db", 35, "gave 60; at 35 dB the object is the same and edges differ faintly"),
+        Gate("picture", "ssim", 0.97, "gave 1.0000; structure may not change"),
     ),
     **{precision: quantized(rounding) for precision, rounding in ROUNDINGS.items()},
 }
@@ -93,7 +93,7 @@ def error_gain(guidance: float) -> float:
     return max(1.0, 2 * guidance - 1)
 
 
-def limits(grade: str, check: str, guidance: float = 1.0) -> list[Limit]:
+def limits(grade: str, check: str, guidance: float = 1.0) -> list[Gate]:
     """The limits of one check for a guidance scale; none are missing for a known grade.
 
     A grade is a precision, or a precision and a compression: "fp16 palettize-6".
@@ -107,18 +107,18 @@ def limits(grade: str, check: str, guidance: float = 1.0) -> list[Limit]:
     ]
 
 
-def compressed(compression: str) -> tuple[Limit, ...]:
+def compressed(compression: str) -> tuple[Gate, ...]:
     """The limits of programs whose weights are compressed (compressed.py)."""
     loss, stage = LOSSES[bits_of(compression)], "this stage keeps 8 bits"
     return (
-        Limit("encode_text", "snr_db", TEXT, stage),
-        Limit("encode_image", "snr_db", DECODER, stage),
-        Limit("denoise", "snr_db", loss.denoise, loss.gave),
-        Limit("prediction", "snr_db", loss.prediction, loss.gave, True),
-        Limit("decode_image", "snr_db", DECODER, stage),
-        Limit("free_running", "snr_db", loss.free_running, loss.gave),
-        Limit("picture", "psnr_db", loss.picture, loss.gave),
-        Limit("picture", "ssim", loss.ssim, loss.gave),
+        Gate("encode_text", "snr_db", TEXT, stage),
+        Gate("encode_image", "snr_db", DECODER, stage),
+        Gate("denoise", "snr_db", loss.denoise, loss.gave),
+        Gate("prediction", "snr_db", loss.prediction, loss.gave, True),
+        Gate("decode_image", "snr_db", DECODER, stage),
+        Gate("free_running", "snr_db", loss.free_running, loss.gave),
+        Gate("picture", "psnr_db", loss.picture, loss.gave),
+        Gate("picture", "ssim", loss.ssim, loss.gave),
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.bundle.entries import check_path
+from export.bundle.manifest_parts import check_path
 from export.parity.trajectories import Case, Trajectory
 from mobile_diffusion.errors import BundleError
 

@@ -22,7 +22,7 @@ PARITY_COLUMNS = ("runtime", "check", "worst", "median", "limit", "max error", "
 
 
 @dataclass(frozen=True)
-class Row:
+class ParityRow:
     """All measurements of one check of one runtime."""
 
     runtime: str
@@ -72,7 +72,7 @@ class ParityReport:
         if self.missing:
             raise ParityError(f"expected every check to be made, got none of {', '.join(self.missing)}")
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[ParityRow]:
         """One row for each runtime and check, in the order in which an app computes."""
         return [_row(self, runtime, check) for runtime in self.precisions for check in self.checks]
 
@@ -123,7 +123,7 @@ def parity_table(report: ParityReport) -> Table:
     return table
 
 
-def cells(row: Row) -> tuple[str, ...]:
+def cells(row: ParityRow) -> tuple[str, ...]:
     """A row as text: runtime, check, worst, median, limit, largest error, SSIM, verdict."""
     return (
         f"{row.runtime} {row.precision}",
@@ -142,13 +142,13 @@ def decibel(value: float) -> str:
     return "equal" if value == math.inf else f"{value:.1f} dB"
 
 
-def _row(report: ParityReport, runtime: str, check: str) -> Row:
+def _row(report: ParityReport, runtime: str, check: str) -> ParityRow:
     found = [m for m in report.measurements if m.runtime == runtime and m.check == check]
     failed = any(f.measurement.runtime == runtime and f.measurement.check == check for f in report.failures)
     precision = report.precisions[runtime]
     metric = "psnr_db" if check == "picture" else "snr_db"
     values = [getattr(m.metrics, primary_metric(m), math.nan) for m in found] or [math.nan]
-    return Row(
+    return ParityRow(
         runtime=runtime,
         precision=precision,
         check=check,

@@ -20,7 +20,7 @@ from export.runners import Runner
 from mobile_diffusion.drawing import NULL_PROMPT, DrawSettings
 from mobile_diffusion.errors import ParityError
 from mobile_diffusion.noise import gaussian
-from mobile_diffusion.tokenizer import Tokenizer
+from mobile_diffusion.tokenization.tokenizer import Tokenizer
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int32]
@@ -59,7 +59,7 @@ REDRAWN_CASE = Case("a red apple, 3d", 11, 0.5)
 
 
 @dataclass(frozen=True)
-class Update:
+class SolverTables:
     """The solver's tables (`StepTable`), with which a network's output is recovered from latents."""
 
     update: tuple[tuple[tuple[float, ...], ...], ...]
@@ -151,7 +151,7 @@ def measure(
     runner: Runner,
     reference: Trajectory,
     settings: DrawSettings,
-    update: Update,
+    update: SolverTables,
     depth: str = "trajectory",
 ) -> tuple[list[Measurement], Floats]:
     """Hold a runner against a record; gives also its picture, drawn by itself or (depth "step") decoded."""
@@ -190,7 +190,7 @@ def latents_of(state: Floats, settings: DrawSettings) -> Floats:
     return np.ascontiguousarray(state[:, : settings.latent_shape[1]])
 
 
-def _steps(runner: Runner, reference: Trajectory, settings: DrawSettings, update: Update) -> Iterator[Pair]:
+def _steps(runner: Runner, reference: Trajectory, settings: DrawSettings, update: SolverTables) -> Iterator[Pair]:
     """Every step given the reference's state: the state it makes, the network's output inside its latents."""
     for number in range(reference.steps):
         step = reference.first + number
@@ -204,7 +204,7 @@ def _steps(runner: Runner, reference: Trajectory, settings: DrawSettings, update
 
 
 def _without_output(
-    state: Floats, step: int, reference: Trajectory, settings: DrawSettings, update: Update
+    state: Floats, step: int, reference: Trajectory, settings: DrawSettings, update: SolverTables
 ) -> tuple[NDArray[np.float64], float]:
     """The part of the next latents that does not come from the network, and the factor of its output."""
     *weights, factor = update.update[step][0]

@@ -12,7 +12,6 @@ import math
 import torch
 from torch import Tensor, nn
 
-from export.rewrites import attention_parts
 from export.rewrites.replacement import recast, replaced
 
 ERF_RATE = 0.3275911
@@ -62,4 +61,4 @@ def rewrite(module: nn.Module) -> nn.Module:
 def _replacement(module: nn.Module) -> nn.Module | None:
     if isinstance(module, nn.Conv2d):
         return recast(module, StackedConvolution)
-    return attention_parts.replacement(module)
+    return parted_attention.replacement(module)

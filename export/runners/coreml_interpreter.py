@@ -12,7 +12,7 @@ import numpy as np
 from export.coreml.interpret import Observer, Program
 from export.coreml.structure import IMAGE
 from export.rewrites.pixels import fractions
-from export.runners.protocol import check_stage
+from export.runners.runner import check_stage
 from export.runners.torch import torch_threads
 
 

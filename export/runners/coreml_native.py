@@ -16,7 +16,7 @@ from export.coreml.options import COMPUTE_UNITS
 from export.coreml.structure import signature
 from export.coreml.toolchain import import_coremltools
 from export.rewrites.pixels import fractions
-from export.runners.protocol import check_stage
+from export.runners.runner import check_stage
 from export.signatures import TensorSpec, check_arrays
 from mobile_diffusion.errors import ExportError
 

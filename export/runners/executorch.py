@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from export.executorch.signature import read_signature
-from export.runners.protocol import check_stage, check_threads
+from export.runners.runner import check_stage, check_threads
 from export.signatures import TensorSpec, check_arrays
 from mobile_diffusion.errors import ExportError
 

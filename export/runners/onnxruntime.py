@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from export.onnx import OUTPUTS_KEY
-from export.runners.protocol import check_stage, check_threads
+from export.runners.runner import check_stage, check_threads
 from export.signatures import TensorSpec, check_arrays
 from mobile_diffusion.errors import ExportError
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from export.runners.memory import give_back_freed
-from export.runners.protocol import Runner
+from export.runners.runner import Runner
 
 
 def release(runner: Runner) -> None:

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from export.runners.protocol import check_stage
+from export.runners.runner import check_stage
 from export.signatures import STAGES, check_arrays
 from export.stages import ExportStage, StageSource, build_stages
 

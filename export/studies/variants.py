@@ -14,12 +14,12 @@ from pathlib import Path
 from rich.table import Table
 
 from export.coreml import lower as lowering
-from export.coreml.archive import Package
 from export.coreml.compress.recipes import NONE
 from export.coreml.compress.stage import compress_stage
 from export.coreml.interpret import Program
 from export.coreml.options import CoreMLOptions
-from export.coreml.sources import read_sources
+from export.coreml.package_archive import CoreMLPackage
+from export.coreml.torch_sources import read_sources
 from export.job.plan import plan_export
 from export.job.reference import open_reference, record_cases, update_of
 from export.parity.report import decibel
@@ -98,7 +98,7 @@ def written(source: AnyModel, options: CoreMLOptions, work: Path) -> Path:
 def watched(folder: Path, threads: int) -> tuple[CoreMLInterpreterRunner, Mapping[str, FaultObserver]]:
     """A runner of a folder's packages, and what counts the faults of each stage while it runs."""
     paths = {stage: folder / f"{stage}.mlpackage" for stage in STAGES}
-    packages = {stage: Package.open(path) for stage, path in paths.items()}
+    packages = {stage: CoreMLPackage.open(path) for stage, path in paths.items()}
     observers = {
         stage: FaultObserver(read_sources(package.spec), operand_roundoffs(package))
         for stage, package in packages.items()

@@ -34,7 +34,7 @@ def inspect(
     mobile-diffusion inspect stable-diffusion-v1-5 --height 384 --width 384
     """
     from mobile_diffusion.checkpoint import open_source
-    from mobile_diffusion.formats.options import OpenOptions
+    from mobile_diffusion.formats.open_options import OpenOptions
     from mobile_diffusion.inspection import inspect_checkpoint
 
     options = OpenOptions(height=height, width=width, steps=steps)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from mobile_diffusion.data.dataset import Sample, captions, load_dataset, load_image
+from mobile_diffusion.data.emoji_packages import STYLES, choose_styles
 from mobile_diffusion.data.licences import LICENCES, licence_summary
 from mobile_diffusion.data.preparation import prepare
-from mobile_diffusion.data.sources import STYLES, choose_styles
 
 __all__ = [
     "LICENCES",

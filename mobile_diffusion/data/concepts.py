@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mobile_diffusion.data.archive import read_json
-from mobile_diffusion.data.families import Split, family_of, split_of
+from mobile_diffusion.data.concept_families import Split, family_of, split_of
+from mobile_diffusion.data.emoji_packages import EMOJIBASE, EMOJILIB, UNICODE_EMOJI
+from mobile_diffusion.data.package_archive import read_json
 from mobile_diffusion.data.pictures import concept_key
-from mobile_diffusion.data.sources import EMOJIBASE, EMOJILIB, UNICODE_EMOJI
 
 _LEFT_OUT_GROUPS = (None, 2, 9)
 """Emojibase's groups: none (regional indicators), 2 (skin tones and hair), 9 (flags)."""

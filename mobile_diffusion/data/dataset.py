@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mobile_diffusion.atomic import write_bytes
-from mobile_diffusion.data.families import Split
+from mobile_diffusion.data.concept_families import Split
 from mobile_diffusion.data.pictures import read_png
 from mobile_diffusion.errors import DataError
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mobile_diffusion.data.sources import CAPTION_PACKAGES, Style
+from mobile_diffusion.data.emoji_packages import CAPTION_PACKAGES, Style
 
 
 @dataclass(frozen=True)

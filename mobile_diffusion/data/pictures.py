@@ -18,8 +18,8 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from mobile_diffusion.atomic import write_bytes
-from mobile_diffusion.data.archive import read_json, read_members
-from mobile_diffusion.data.sources import CHANGED_MEANINGS, OLDER_NAMES, Style
+from mobile_diffusion.data.emoji_packages import CHANGED_MEANINGS, OLDER_NAMES, Style
+from mobile_diffusion.data.package_archive import read_json, read_members
 from mobile_diffusion.errors import DataError
 
 SIZE = 128

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Protocol
 
 from mobile_diffusion.atomic import write_bytes
-from mobile_diffusion.data.archive import fetch
 from mobile_diffusion.data.concepts import Concept, read_concepts
 from mobile_diffusion.data.dataset import DATASET, Sample, load_dataset, write_dataset
+from mobile_diffusion.data.emoji_packages import CAPTION_PACKAGES, STYLES, Style
 from mobile_diffusion.data.licences import LICENCES, licence_summary
+from mobile_diffusion.data.package_archive import fetch
 from mobile_diffusion.data.pictures import Artwork, concept_key, is_finished, read_artwork, render, write_png
-from mobile_diffusion.data.sources import CAPTION_PACKAGES, STYLES, Style
 from mobile_diffusion.errors import DataError
 
 _log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.schedule import add_noise
 from mobile_diffusion.schedule.levels import final_level, levels_at
 from mobile_diffusion.schedule.solvers import boundary_condition
-from mobile_diffusion.training.workers import WHOLE, Part
+from mobile_diffusion.training.workers import WHOLE, BatchShare
 
 HUBER = 0.001
 """c of the loss sqrt(d^2 + c^2) - c."""
@@ -45,7 +45,7 @@ class ConsistencyTask(DistillationPair):
         conditions = [(1.0, 0.0), *(boundary_condition(float(time)) for time in times)]
         self.conditions = Levels.of(conditions).to(self.device)
 
-    def loss(self, step: int, generator: torch.Generator, part: Part = WHOLE) -> Tensor:
+    def loss(self, step: int, generator: torch.Generator, part: BatchShare = WHOLE) -> Tensor:
         """The distance of f at t_n + 1 to f at t_n, on the teacher's trajectory."""
         picked, clean, noise = self.pictures(step, generator, part)
         index = part.of(1 + torch.randint(len(self.times) - 1, (self.loop.batch,), generator=generator))

@@ -10,9 +10,9 @@ from torch import Tensor
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.distillation.networks import student_of
 from mobile_diffusion.distillation.settings import DistillationRecord, DistillationSettings
-from mobile_diffusion.training.source import Picked, Source
+from mobile_diffusion.training.batches import Picked, SampleSource
 from mobile_diffusion.training.unet import choose_captions, draw_sheet
-from mobile_diffusion.training.workers import Part
+from mobile_diffusion.training.workers import BatchShare
 
 
 class DistillationPair:
@@ -23,7 +23,7 @@ class DistillationPair:
         settings: DistillationSettings,
         teacher: Model,
         initial: Model | None,
-        source: Source,
+        source: SampleSource,
     ) -> None:
         """`initial`: the student's first weights, else the teacher's.  Raises ConfigError when the two do not fit."""
         self.distillation, self.loop, self.source = settings, settings.loop, source
@@ -40,20 +40,20 @@ class DistillationPair:
         """Find the noise levels of the objective; ConfigError for settings that it does not have."""
         raise NotImplementedError
 
-    def pictures(self, step: int, generator: torch.Generator, part: Part) -> tuple[Picked, Tensor, Tensor]:
+    def pictures(self, step: int, generator: torch.Generator, part: BatchShare) -> tuple[Picked, Tensor, Tensor]:
         """The pictures of a part of a batch, their latents (B, C, h, w), and noise for them."""
         inputs, chosen = self.source.pick(step, self.loop.batch, generator, part)
         clean = inputs.latents[chosen]
         noise = torch.randn(self.loop.batch, *clean.shape[1:], generator=generator)
         return (inputs, chosen), clean, part.of(noise)
 
-    def contexts(self, picked: Picked, dropout: float, generator: torch.Generator, part: Part) -> Tensor:
+    def contexts(self, picked: Picked, dropout: float, generator: torch.Generator, part: BatchShare) -> Tensor:
         """Captions of the pictures of a part, a share `dropout` of them null: (B, L, D)."""
         inputs, chosen = picked
         rows = choose_captions(inputs, chosen, self.distillation.label_share, dropout, generator, part)
         return inputs.contexts[rows].float()
 
-    def scales(self, generator: torch.Generator, part: Part) -> Tensor:
+    def scales(self, generator: torch.Generator, part: BatchShare) -> Tensor:
         """Scales of guidance (B,): the schedule's own where it is fixed, else uniform in the range."""
         settings = self.distillation
         uniform = torch.rand(self.loop.batch, generator=generator)

@@ -20,7 +20,7 @@ from mobile_diffusion.distillation.targets import (
     two_steps,
 )
 from mobile_diffusion.schedule import add_noise, velocity
-from mobile_diffusion.training.workers import WHOLE, Part
+from mobile_diffusion.training.workers import WHOLE, BatchShare
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class StepTask(DistillationPair):
         self.times, self.middle_times = pairs.times.to(self.device), pairs.middle_times.to(self.device)
         self.levels = (pairs.start.to(self.device), pairs.middle.to(self.device), pairs.end.to(self.device))
 
-    def loss(self, step: int, generator: torch.Generator, part: Part = WHOLE) -> Tensor:
+    def loss(self, step: int, generator: torch.Generator, part: BatchShare = WHOLE) -> Tensor:
         """The mixed loss of a part of one batch; gradients reach the student alone."""
         batch = self.batch(step, generator, part)
         start, middle, end = (each.at(batch.index) for each in self.levels)
@@ -79,7 +79,7 @@ class StepTask(DistillationPair):
             return guided_velocity(self.module, latents, times, batch.context, self.null, batch.scale)
         return self.module(latents, times, batch.context, self.embedded(batch.scale)).float()
 
-    def batch(self, step: int, generator: torch.Generator, part: Part = WHOLE) -> Batch:
+    def batch(self, step: int, generator: torch.Generator, part: BatchShare = WHOLE) -> Batch:
         """A part of the pictures, captions, steps and scales that `generator` chooses."""
         settings = self.distillation
         picked, clean, noise = self.pictures(step, generator, part)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from mobile_diffusion.autoencoder_config import AutoencoderConfig, TinyAutoencoderConfig
 from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.json_options import Accepted, JsonOptions
-from mobile_diffusion.formats.stored import Layout, Stored
+from mobile_diffusion.tensor_layout import Layout, Stored
 
 UNSUPPORTED = "mobile-diffusion does not compute it; use the autoencoder of a Stable Diffusion 1 or 2 relative"
 KL_REQUIRED: dict[str, Accepted] = {

@@ -7,17 +7,17 @@ from typing import Any
 
 from mobile_diffusion.config import ClipTextConfig
 from mobile_diffusion.errors import CheckpointError, ConfigError
-from mobile_diffusion.formats.decoder import read_decoder
+from mobile_diffusion.formats.checkpoint_files import CheckpointFiles, builders
 from mobile_diffusion.formats.embeddings import add_embeddings
 from mobile_diffusion.formats.lora import lora_adapter
-from mobile_diffusion.formats.options import OpenOptions
-from mobile_diffusion.formats.source import Source, builders
-from mobile_diffusion.formats.stored import check_layout
+from mobile_diffusion.formats.open_options import OpenOptions
+from mobile_diffusion.formats.tiny_decoder import read_decoder
 from mobile_diffusion.schedule import step_table
+from mobile_diffusion.tensor_layout import check_layout
 from mobile_diffusion.text_encoder import skip_last_layers, without_skipped_layers
 
 
-def apply(options: OpenOptions, source: Source) -> Source:
+def apply(options: OpenOptions, source: CheckpointFiles) -> CheckpointFiles:
     """The source with the options applied, in the order of the steps below.
 
     Raises ConfigError or CheckpointError naming the first option that does not fit the checkpoint.
@@ -27,13 +27,13 @@ def apply(options: OpenOptions, source: Source) -> Source:
     return add_embeddings(source, options.embeddings)
 
 
-def _resize(options: OpenOptions, source: Source) -> Source:
+def _resize(options: OpenOptions, source: CheckpointFiles) -> CheckpointFiles:
     """Another size of picture; ModelConfig says which there are."""
     given = _given(height=options.height, width=options.width)
     return _with_config(source, **given)
 
 
-def _reschedule(options: OpenOptions, source: Source) -> Source:
+def _reschedule(options: OpenOptions, source: CheckpointFiles) -> CheckpointFiles:
     """Another schedule over the same noise levels."""
     own, wanted = source.config.schedule, options.guidance
     fixed = (options.guidance_kind or own.guidance_kind) == own.guidance_kind == "distilled"
@@ -51,7 +51,7 @@ def _reschedule(options: OpenOptions, source: Source) -> Source:
     return _with_config(source, schedule=schedule)
 
 
-def _replace_autoencoder(options: OpenOptions, source: Source) -> Source:
+def _replace_autoencoder(options: OpenOptions, source: CheckpointFiles) -> CheckpointFiles:
     """Another autoencoder, of the same latents."""
     if options.decoder is None:
         return source
@@ -70,7 +70,7 @@ def _replace_autoencoder(options: OpenOptions, source: Source) -> Source:
     )
 
 
-def _merge_loras(options: OpenOptions, source: Source) -> Source:
+def _merge_loras(options: OpenOptions, source: CheckpointFiles) -> CheckpointFiles:
     """LoRAs merged into the weights as they are read; each must fit the whole model, so none is skipped before."""
     adapters = [lora_adapter(path, scale, source) for path, scale in options.loras]
     return dataclasses.replace(
@@ -81,7 +81,7 @@ def _merge_loras(options: OpenOptions, source: Source) -> Source:
     )
 
 
-def _skip_layers(options: OpenOptions, source: Source) -> Source:
+def _skip_layers(options: OpenOptions, source: CheckpointFiles) -> CheckpointFiles:
     """A text encoder without its last layers ("clip skip")."""
     text = source.config.text
     if options.skip_layers == 0:
@@ -97,7 +97,7 @@ def _skip_layers(options: OpenOptions, source: Source) -> Source:
     )
 
 
-def _with_config(source: Source, **changes: Any) -> Source:
+def _with_config(source: CheckpointFiles, **changes: Any) -> CheckpointFiles:
     return dataclasses.replace(source, config=dataclasses.replace(source.config, **changes))
 
 

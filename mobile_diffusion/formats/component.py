@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from mobile_diffusion.errors import CheckpointError
-from mobile_diffusion.formats.stored import Layout, read_layout
-from mobile_diffusion.formats.strict_json import read_object
+from mobile_diffusion.strict_json import read_object
+from mobile_diffusion.tensor_layout import Layout, read_layout
 from mobile_diffusion.weights import PICKLES
 
 DIFFUSERS_STEM = "diffusion_pytorch_model"

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mobile_diffusion.autoencoder_config import AutoencoderConfig
-from mobile_diffusion.config import ClipTextConfig, Stage, UNetConfig
+from mobile_diffusion.config import ClipTextConfig, UNetConfig, UNetLevel
 from mobile_diffusion.errors import CheckpointError
-from mobile_diffusion.formats.stored import Shape
 from mobile_diffusion.formats.unet_json import IN_CHANNELS
+from mobile_diffusion.tensor_layout import Shape
 
 HEADS = 8
-"""Of every transformer in Stable Diffusion 1; in 2 each stage says its own."""
+"""Of every transformer in Stable Diffusion 1; in 2 each level says its own."""
 HEAD_WIDTH = 64
 OPEN_CLIP_LAYERS = 23
 """Stable Diffusion 2 conditions on the output of this many layers of OpenCLIP's; a whole tower has one more."""
@@ -72,8 +72,8 @@ def read_unet(shapes: Shapes, open_clip: bool) -> UNetConfig:
     if inputs in IN_CHANNELS:
         raise shapes.wrong(f"expected 4 channels, got {inputs}: this is {IN_CHANNELS[inputs]}")
     blocks = _blocks(shapes)
-    down, up = (_stages(shapes, blocks[way], open_clip) for way in ("input_blocks", "output_blocks"))
-    middle = _stages(shapes, blocks["middle_block"], open_clip) if blocks["middle_block"] else (None,)
+    down, up = (_levels(shapes, blocks[way], open_clip) for way in ("input_blocks", "output_blocks"))
+    middle = _levels(shapes, blocks["middle_block"], open_clip) if blocks["middle_block"] else (None,)
     keys = sorted(name for name in shapes.shapes if name.endswith("attn2.to_k.weight"))
     projections = sorted(name for name in shapes.shapes if name.endswith("proj_in.weight"))
     if not keys or not projections:
@@ -105,21 +105,21 @@ def _blocks(shapes: Shapes) -> dict[str, list[_Block]]:
     return ways
 
 
-def _stages(shapes: Shapes, blocks: list[_Block], open_clip: bool) -> tuple[Stage, ...]:
-    """The stages that resampling divides blocks into."""
-    stages: list[list[_Block]] = [[]]
+def _levels(shapes: Shapes, blocks: list[_Block], open_clip: bool) -> tuple[UNetLevel, ...]:
+    """The levels that resampling divides blocks into."""
+    levels: list[list[_Block]] = [[]]
     for block in blocks:
-        stages[-1].append(block)
+        levels[-1].append(block)
         if "resampling" in block.kinds:
-            stages.append([])
-    return tuple(_stage(shapes, stage, open_clip) for stage in stages if stage)
+            levels.append([])
+    return tuple(_level(shapes, level, open_clip) for level in levels if level)
 
 
-def _stage(shapes: Shapes, blocks: list[_Block], open_clip: bool) -> Stage:
+def _level(shapes: Shapes, blocks: list[_Block], open_clip: bool) -> UNetLevel:
     kinds = [kind for block in blocks for kind in block.kinds]
     channels, transformers = blocks[0].channels, kinds.count("transformer")
     heads = _heads(shapes, channels) if open_clip and transformers else None
-    return Stage(channels, kinds.count("resnet"), transformers, heads)
+    return UNetLevel(channels, kinds.count("resnet"), transformers, heads)
 
 
 def _heads(shapes: Shapes, width: int) -> int:

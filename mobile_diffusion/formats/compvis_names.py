@@ -12,7 +12,7 @@ import itertools
 from dataclasses import dataclass, field
 
 from mobile_diffusion.autoencoder_config import AutoencoderConfig
-from mobile_diffusion.config import ClipTextConfig, Stage, UNetConfig
+from mobile_diffusion.config import ClipTextConfig, UNetConfig, UNetLevel
 
 UNET_RESNET = {
     "norm1": "in_layers.0",
@@ -89,39 +89,39 @@ def unet_names(config: UNetConfig) -> NameTable:
         "conv_out": "out.2",
     }
     place = itertools.count(1)
-    for level, stage in enumerate(config.down):
-        blocks = [f"input_blocks.{next(place)}" for _ in range(stage.resnets)]
-        pairs |= _stage_pairs(stage, f"down_blocks.{level}", blocks)
-        if level < len(config.down) - 1:
-            pairs[f"down_blocks.{level}.downsamplers.0.conv"] = f"input_blocks.{next(place)}.0.op"
+    for index, level in enumerate(config.down):
+        blocks = [f"input_blocks.{next(place)}" for _ in range(level.resnets)]
+        pairs |= _level_pairs(level, f"down_blocks.{index}", blocks)
+        if index < len(config.down) - 1:
+            pairs[f"down_blocks.{index}.downsamplers.0.conv"] = f"input_blocks.{next(place)}.0.op"
     pairs |= _middle_pairs(config.mid) if config.mid else {}
     place = itertools.count()
-    for level, stage in enumerate(config.up):
-        blocks = [f"output_blocks.{next(place)}" for _ in range(stage.resnets)]
-        pairs |= _stage_pairs(stage, f"up_blocks.{level}", blocks)
-        if level < len(config.up) - 1:
-            behind = 1 + stage.transformers_after(stage.resnets - 1)
-            pairs[f"up_blocks.{level}.upsamplers.0.conv"] = f"{blocks[-1]}.{behind}.conv"
+    for index, level in enumerate(config.up):
+        blocks = [f"output_blocks.{next(place)}" for _ in range(level.resnets)]
+        pairs |= _level_pairs(level, f"up_blocks.{index}", blocks)
+        if index < len(config.up) - 1:
+            behind = 1 + level.transformers_after(level.resnets - 1)
+            pairs[f"up_blocks.{index}.upsamplers.0.conv"] = f"{blocks[-1]}.{behind}.conv"
     return NameTable(pairs)
 
 
-def _stage_pairs(stage: Stage, ours: str, blocks: list[str]) -> dict[str, str]:
-    """A stage: one of their blocks holds a ResNet block and the transformers behind it."""
+def _level_pairs(level: UNetLevel, ours: str, blocks: list[str]) -> dict[str, str]:
+    """A level: one of their blocks holds a ResNet block and the transformers behind it."""
     pairs: dict[str, str] = {}
     transformer = itertools.count()
     for resnet, block in enumerate(blocks):
         pairs |= _pairs_within(f"{ours}.resnets.{resnet}", f"{block}.0", UNET_RESNET)
-        for behind in range(stage.transformers_after(resnet)):
+        for behind in range(level.transformers_after(resnet)):
             pairs[f"{ours}.attentions.{next(transformer)}"] = f"{block}.{1 + behind}"
     return pairs
 
 
-def _middle_pairs(stage: Stage) -> dict[str, str]:
+def _middle_pairs(level: UNetLevel) -> dict[str, str]:
     """The middle: ResNet block and transformer in turn, numbered through."""
     order = ["resnets.0"]
-    for index in range(max(stage.transformers, stage.resnets - 1)):
-        order += [f"attentions.{index}"] if index < stage.transformers else []
-        order += [f"resnets.{index + 1}"] if index + 1 < stage.resnets else []
+    for index in range(max(level.transformers, level.resnets - 1)):
+        order += [f"attentions.{index}"] if index < level.transformers else []
+        order += [f"resnets.{index + 1}"] if index + 1 < level.resnets else []
     pairs: dict[str, str] = {}
     for number, module in enumerate(order):
         ours, theirs = f"mid_block.{module}", f"middle_block.{number}"
@@ -149,7 +149,7 @@ def autoencoder_names(config: AutoencoderConfig) -> NameTable:
         for layer, names in DIFFUSERS_ATTENTION.items():
             aliases |= {f"{theirs}.{name}": f"{ours}.{layer}" for name in names}
     for level in range(last + 1):
-        down = (f"encoder.down_blocks.{level}", f"encoder.down.{level}")
+        down = (f"encoder.down_blocks.{index}", f"encoder.down.{level}")
         up = (f"decoder.up_blocks.{last - level}", f"decoder.up.{level}")
         for (ours, theirs), resnets in ((down, config.resnets), (up, config.resnets + 1)):
             for index in range(resnets):

@@ -30,7 +30,7 @@ BETA_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
-class Settings:
+class CompVisSettings:
     """What stands beside the weights."""
 
     schedule: ScheduleConfig
@@ -42,7 +42,7 @@ class Settings:
     """Files that it was read from, beside the single file itself."""
 
 
-def read_settings(file: Path, names: set[str], open_clip: bool, prediction: str | None) -> Settings:
+def read_settings(file: Path, names: set[str], open_clip: bool, prediction: str | None) -> CompVisSettings:
     """The settings of a single file whose tensors are `names`; `prediction` is the user's word and comes first.
 
     Raises CheckpointError when sources contradict each other, an option is not supported or the betas are other
@@ -66,7 +66,7 @@ def read_settings(file: Path, names: set[str], open_clip: bool, prediction: str 
     )
     _check_betas(file, schedule, written)
     height, width = _size(notes, V_SIZE if open_clip and kind == "v" else SIZE)
-    return Settings(
+    return CompVisSettings(
         schedule=schedule,
         scaling_factor=values.get("scale_factor", AutoencoderConfig.scaling_factor),
         height=height,

@@ -11,20 +11,20 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from mobile_diffusion.clip_tokenizer import ClipTokenizer
 from mobile_diffusion.config import ClipTextConfig, ModelConfig, ScheduleConfig, TextConfig, UNetConfig
 from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.autoencoder_json import our_autoencoder_layout, read_autoencoder
+from mobile_diffusion.formats.checkpoint_files import CheckpointFiles
 from mobile_diffusion.formats.component import DIFFUSERS_STEM, TRANSFORMERS_STEM, read_component
 from mobile_diffusion.formats.json_options import JsonOptions
 from mobile_diffusion.formats.pipelines import check_classes
 from mobile_diffusion.formats.scheduler import read_schedule_file
-from mobile_diffusion.formats.source import Source
-from mobile_diffusion.formats.stored import Layout
-from mobile_diffusion.formats.strict_json import read_object
 from mobile_diffusion.formats.text_config import read_text_config
-from mobile_diffusion.formats.tokenizer_folder import stated_length
 from mobile_diffusion.formats.unet_json import read_unet
+from mobile_diffusion.strict_json import read_object
+from mobile_diffusion.tensor_layout import Layout
+from mobile_diffusion.tokenization.clip_tokenizer import ClipTokenizer
+from mobile_diffusion.tokenization.tokenizer_folder import stated_length
 
 INDEX_FILE = "model_index.json"
 CARD_FILE = "README.md"
@@ -44,7 +44,7 @@ def is_diffusers(path: Path) -> bool:
 
 def read_diffusers(
     path: Path, variant: str | None = None, solver: str | None = None, name: str | None = None
-) -> Source:
+) -> CheckpointFiles:
     """The source in a diffusers folder.
 
     `variant` chooses among its weights, `solver` stands for the scheduler's own, and `name` is what the model is
@@ -56,7 +56,7 @@ def read_diffusers(
     unet, unet_files = read_component(path / "unet", DIFFUSERS_STEM, variant)
     vae, vae_files = read_component(path / "vae", DIFFUSERS_STEM, variant)
     text, text_files = read_component(path / "text_encoder", TRANSFORMERS_STEM, variant)
-    return Source(
+    return CheckpointFiles(
         config=config,
         layouts={"unet": unet, "autoencoder": our_autoencoder_layout(vae), "text_encoder": our_text_layout(text)},
         open_tokenizer=lambda: open_clip_tokenizer(path / "tokenizer", config.text),

@@ -16,13 +16,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mobile_diffusion.clip_tokenizer import ClipTokenizer
 from mobile_diffusion.config import ClipTextConfig
 from mobile_diffusion.errors import CheckpointError, PromptError
-from mobile_diffusion.formats.source import Source
-from mobile_diffusion.formats.stored import FLOATS, read_headers
-from mobile_diffusion.tokenizer import Tokenizer
-from mobile_diffusion.tokens import check_prompt
+from mobile_diffusion.formats.checkpoint_files import CheckpointFiles
+from mobile_diffusion.tensor_layout import FLOATS, read_headers
+from mobile_diffusion.tokenization.clip_tokenizer import ClipTokenizer
+from mobile_diffusion.tokenization.tokenizer import Tokenizer
+from mobile_diffusion.tokenization.tokens import check_prompt
 
 TABLE = "text_model.embeddings.token_embedding.weight"
 UNNAMED = "emb_params"
@@ -71,7 +71,7 @@ def read_embedding(file: Path, width: int) -> Embedding:
     return Embedding(_token(file, name), vectors)
 
 
-def add_embeddings(source: Source, files: Sequence[Path]) -> Source:
+def add_embeddings(source: CheckpointFiles, files: Sequence[Path]) -> CheckpointFiles:
     """The source with the learned tokens of `files`, in their order: tokenizer, configuration and weights.
 
     Raises CheckpointError as `read_embedding` does, when the tokenizer has one of the tokens already, and when the

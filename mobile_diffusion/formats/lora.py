@@ -17,15 +17,15 @@ import torch
 from torch import Tensor
 
 from mobile_diffusion.errors import CheckpointError, ConfigError
+from mobile_diffusion.formats.checkpoint_files import CheckpointFiles
 from mobile_diffusion.formats.lora_file import LoraFile, LoraModule, opened, read_lora_file
 from mobile_diffusion.formats.lora_names import flatten, known_modules
 from mobile_diffusion.formats.lora_scales import read_rules
-from mobile_diffusion.formats.source import Source
-from mobile_diffusion.formats.stored import Shape
+from mobile_diffusion.tensor_layout import Shape
 
 
 @dataclass(frozen=True)
-class Update:
+class LoraUpdate:
     """What a LoRA adds to one weight: factor * (up @ down)."""
 
     weight: str
@@ -41,7 +41,7 @@ class LoraAdapter:
 
     files: tuple[Path, ...]
     """The file, and peft's configuration beside it where that was read."""
-    updates: Mapping[str, tuple[Update, ...]]
+    updates: Mapping[str, tuple[LoraUpdate, ...]]
     """By network."""
 
     def __call__(self, part: str, state: dict[str, Tensor]) -> None:
@@ -65,7 +65,7 @@ class LoraAdapter:
         return tensor
 
 
-def lora_adapter(path: Path, scale: float, source: Source) -> LoraAdapter:
+def lora_adapter(path: Path, scale: float, source: CheckpointFiles) -> LoraAdapter:
     """The adapter that merges a LoRA file, or the one in a folder of diffusers or peft, into a source's networks.
 
     Raises ConfigError when the scale is not finite; CheckpointError when the file is damaged, is of another kind, is
@@ -76,16 +76,16 @@ def lora_adapter(path: Path, scale: float, source: Source) -> LoraAdapter:
     lora = read_lora_file(path)
     places = _place(lora, source)
     rules, files = read_rules(lora)
-    updates: dict[str, list[Update]] = defaultdict(list)
+    updates: dict[str, list[LoraUpdate]] = defaultdict(list)
     for module, (part, name) in zip(lora.modules, places, strict=True):
         weight = f"{name}.weight"
         _check_shape(lora.file, module, source.layouts[part][weight].shape)
         own = rules[part].scale(module.name, module.rank) if module.alpha is None else module.alpha / module.rank
-        updates[part].append(Update(weight, module.up, module.down, scale * own))
+        updates[part].append(LoraUpdate(weight, module.up, module.down, scale * own))
     return LoraAdapter((lora.file, *files), {part: tuple(changes) for part, changes in updates.items()})
 
 
-def _place(lora: LoraFile, source: Source) -> list[tuple[str, str]]:
+def _place(lora: LoraFile, source: CheckpointFiles) -> list[tuple[str, str]]:
     """Network and name of each module; raises CheckpointError naming the first that the model has not, or has twice."""
     known = known_modules(source.config.unet, source.layouts)
     places: dict[tuple[str, str], LoraModule] = {}

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from mobile_diffusion.errors import CheckpointError
 from mobile_diffusion.formats.lora_names import Role, other_family, parse_name, unsupported_kind
-from mobile_diffusion.formats.stored import FLOATS, Shape, read_headers
+from mobile_diffusion.tensor_layout import FLOATS, Shape, read_headers
 from mobile_diffusion.weights import refuse_pickle
 
 FOLDER_FILES = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")

@@ -14,7 +14,7 @@ from typing import Literal
 
 from mobile_diffusion.config import UNetConfig
 from mobile_diffusion.formats.compvis_names import unet_names
-from mobile_diffusion.formats.stored import Layout
+from mobile_diffusion.tensor_layout import Layout
 
 Role = Literal["down", "up", "alpha"]
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from mobile_diffusion.errors import CheckpointError
 from mobile_diffusion.formats.lora_file import LoraFile
-from mobile_diffusion.formats.strict_json import parse_strictly, read_object
+from mobile_diffusion.strict_json import parse_strictly, read_object
 
 PARTS = ("unet", "text_encoder")
 PEFT_CONFIG = "adapter_config.json"

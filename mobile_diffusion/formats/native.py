@@ -10,9 +10,9 @@ from pathlib import Path
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.config_json import from_dict
 from mobile_diffusion.errors import CheckpointError, ConfigError
-from mobile_diffusion.formats.source import PARTS, Source
-from mobile_diffusion.formats.strict_json import parse_strictly
-from mobile_diffusion.tokenizer import open_tokenizer
+from mobile_diffusion.formats.checkpoint_files import PARTS, CheckpointFiles
+from mobile_diffusion.strict_json import parse_strictly
+from mobile_diffusion.tokenization.tokenizer import open_tokenizer
 from mobile_diffusion.weights import read_weights_layout, refuse_pickle
 
 FORMAT = 2
@@ -22,10 +22,10 @@ TOKENIZER_FILE = "tokenizer.json"
 FILES = (MODEL_FILE, TOKENIZER_FILE, *(f"{part}.safetensors" for part in PARTS))
 
 
-def read_native(path: Path) -> Source:
+def read_native(path: Path) -> CheckpointFiles:
     """The source in a folder of our own; raises CheckpointError when it is not one or a header is damaged."""
     config = read_config(path)
-    return Source(
+    return CheckpointFiles(
         config=config,
         layouts={part: read_weights_layout(path / f"{part}.safetensors") for part in PARTS},
         open_tokenizer=lambda: open_tokenizer(config.tokenizer, path / TOKENIZER_FILE, config.text.max_tokens),

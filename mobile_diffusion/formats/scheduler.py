@@ -27,8 +27,8 @@ from mobile_diffusion.formats.scheduler_classes import (
     WITHOUT_EFFECT,
     SchedulerClass,
 )
-from mobile_diffusion.formats.strict_json import read_object
 from mobile_diffusion.schedule import step_table
+from mobile_diffusion.strict_json import read_object
 
 logger = logging.getLogger(__name__)
 

@@ -58,7 +58,7 @@ SIGMA_SOLVERS = ("dpm-solver++", "euler")
 
 
 @dataclass(frozen=True)
-class Limit:
+class SupportedValues:
     """An option of which a table has some values only."""
 
     name: str
@@ -69,39 +69,55 @@ class Limit:
 
 
 _SET_FALSE = "set it to false or choose another solver with --solver"
-_THRESHOLDING = Limit("thresholding", False, (False,), "it is not linear, nor meant for latents; set it to false")
+_THRESHOLDING = SupportedValues(
+    "thresholding", False, (False,), "it is not linear, nor meant for latents; set it to false"
+)
 _CLIP_HINT = "clipping is not linear; set it to false, as StableDiffusionPipeline does"
 _RANGE = "only the range of the training steps is known; set it to null"
 
-LIMITS: dict[str, tuple[Limit, ...]] = {
-    "ddim": (Limit("clip_sample", True, (False,), _CLIP_HINT), _THRESHOLDING),
+LIMITS: dict[str, tuple[SupportedValues, ...]] = {
+    "ddim": (SupportedValues("clip_sample", True, (False,), _CLIP_HINT), _THRESHOLDING),
     "pndm": (
-        Limit("skip_prk_steps", False, (True,), "Runge-Kutta steps have no table; set it to true, or --solver ddim"),
+        SupportedValues(
+            "skip_prk_steps", False, (True,), "Runge-Kutta steps have no table; set it to true, or --solver ddim"
+        ),
     ),
     "dpm-solver++": (
-        Limit("solver_order", 2, (2,), "of order 1 it is nearly --solver euler; order 3 is for unconditional models"),
-        Limit("algorithm_type", "dpmsolver++", ("dpmsolver++", "deis"), "choose --solver dpm-solver++ all the same"),
-        Limit("solver_type", "midpoint", ("midpoint", "logrho", "bh1", "bh2"), "choose --solver dpm-solver++"),
-        Limit("use_exponential_sigmas", False, (False,), _SET_FALSE),
-        Limit("use_beta_sigmas", False, (False,), _SET_FALSE),
-        Limit("use_lu_lambdas", False, (False,), _SET_FALSE),
-        Limit("use_flow_sigmas", False, (False,), "it is for models of flow matching, which are not supported"),
-        Limit("use_dynamic_shifting", False, (False,), "it is for models of flow matching, which are not supported"),
-        Limit("lambda_min_clipped", -math.inf, (-math.inf,), "set it to -Infinity or choose --solver ddim"),
-        Limit("variance_type", None, (None,), "the variance is not read; set it to null"),
+        SupportedValues(
+            "solver_order", 2, (2,), "of order 1 it is nearly --solver euler; order 3 is for unconditional models"
+        ),
+        SupportedValues(
+            "algorithm_type", "dpmsolver++", ("dpmsolver++", "deis"), "choose --solver dpm-solver++ all the same"
+        ),
+        SupportedValues(
+            "solver_type", "midpoint", ("midpoint", "logrho", "bh1", "bh2"), "choose --solver dpm-solver++"
+        ),
+        SupportedValues("use_exponential_sigmas", False, (False,), _SET_FALSE),
+        SupportedValues("use_beta_sigmas", False, (False,), _SET_FALSE),
+        SupportedValues("use_lu_lambdas", False, (False,), _SET_FALSE),
+        SupportedValues(
+            "use_flow_sigmas", False, (False,), "it is for models of flow matching, which are not supported"
+        ),
+        SupportedValues(
+            "use_dynamic_shifting", False, (False,), "it is for models of flow matching, which are not supported"
+        ),
+        SupportedValues("lambda_min_clipped", -math.inf, (-math.inf,), "set it to -Infinity or choose --solver ddim"),
+        SupportedValues("variance_type", None, (None,), "the variance is not read; set it to null"),
         _THRESHOLDING,
     ),
     "euler": (
-        Limit("interpolation_type", "linear", ("linear",), "set it to 'linear'"),
-        Limit("timestep_type", "discrete", ("discrete",), "set it to 'discrete' if the model counts whole timesteps"),
-        Limit("use_exponential_sigmas", False, (False, None), _SET_FALSE),
-        Limit("use_beta_sigmas", False, (False, None), _SET_FALSE),
-        Limit("sigma_min", None, (None,), _RANGE),
-        Limit("sigma_max", None, (None,), _RANGE),
+        SupportedValues("interpolation_type", "linear", ("linear",), "set it to 'linear'"),
+        SupportedValues(
+            "timestep_type", "discrete", ("discrete",), "set it to 'discrete' if the model counts whole timesteps"
+        ),
+        SupportedValues("use_exponential_sigmas", False, (False, None), _SET_FALSE),
+        SupportedValues("use_beta_sigmas", False, (False, None), _SET_FALSE),
+        SupportedValues("sigma_min", None, (None,), _RANGE),
+        SupportedValues("sigma_max", None, (None,), _RANGE),
     ),
     "lcm": (
-        Limit("clip_sample", False, (False,), _CLIP_HINT),
-        Limit("timestep_scaling", 10.0, (10.0,), "set it to 10.0"),
+        SupportedValues("clip_sample", False, (False,), _CLIP_HINT),
+        SupportedValues("timestep_scaling", 10.0, (10.0,), "set it to 10.0"),
         _THRESHOLDING,
     ),
 }

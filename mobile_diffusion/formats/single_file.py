@@ -13,9 +13,9 @@ from pathlib import Path
 
 from tokenizers import AddedToken
 
-from mobile_diffusion.clip_tokenizer import ClipTokenizer, define
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.errors import CheckpointError, ConfigError
+from mobile_diffusion.formats.checkpoint_files import CheckpointFiles
 from mobile_diffusion.formats.compvis_config import (
     OPEN_CLIP_LAYERS,
     Shapes,
@@ -33,11 +33,11 @@ from mobile_diffusion.formats.compvis_names import (
     open_clip_names,
     unet_names,
 )
-from mobile_diffusion.formats.compvis_settings import Settings, read_settings
-from mobile_diffusion.formats.families import WHOLE, refuse_other_families
-from mobile_diffusion.formats.source import Source
-from mobile_diffusion.formats.stored import Layout, Shape, Stored, read_headers
-from mobile_diffusion.formats.tokenizer_folder import read_tokenizer_folder
+from mobile_diffusion.formats.compvis_settings import CompVisSettings, read_settings
+from mobile_diffusion.formats.refused_families import WHOLE, refuse_other_families
+from mobile_diffusion.tensor_layout import Layout, Shape, Stored, read_headers
+from mobile_diffusion.tokenization.clip_tokenizer import ClipTokenizer, define
+from mobile_diffusion.tokenization.tokenizer_folder import read_tokenizer_folder
 from mobile_diffusion.weights import refuse_pickle
 
 VOCABULARY = Path(__file__).parents[1] / "clip_vocabulary"
@@ -62,7 +62,7 @@ ROWS = ("q_proj", "k_proj", "v_proj")
 Headers = dict[str, tuple[Shape, str]]
 
 
-def read_single_file(file: Path, prediction: str | None = None, tokenizer: Path | None = None) -> Source:
+def read_single_file(file: Path, prediction: str | None = None, tokenizer: Path | None = None) -> CheckpointFiles:
     """The source in a single file.
 
     `prediction` ("v" or "epsilon") is needed by Stable Diffusion 2 files that do not say; `tokenizer` is a folder
@@ -80,7 +80,7 @@ def read_single_file(file: Path, prediction: str | None = None, tokenizer: Path 
         config, tables = _read_config(file, parts, settings, open_clip)
     except ConfigError as error:
         raise CheckpointError(f"{file}: {error}; {WHOLE}") from error
-    return Source(
+    return CheckpointFiles(
         config=config,
         layouts={part: _renamed(file, layout, tables[part]) for part, layout in parts.items()},
         open_tokenizer=lambda: _open_tokenizer(tokenizer, open_clip, config.text.max_tokens),
@@ -126,7 +126,7 @@ def _read_part(file: Path, headers: Headers, prefix: str) -> Layout:
 
 
 def _read_config(
-    file: Path, parts: dict[str, Layout], settings: Settings, open_clip: bool
+    file: Path, parts: dict[str, Layout], settings: CompVisSettings, open_clip: bool
 ) -> tuple[ModelConfig, dict[str, NameTable]]:
     """The configuration, and the names of its networks; raises CheckpointError or ConfigError when it is none."""
     shapes = {

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from mobile_diffusion.config import ClipTextConfig
 from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.json_options import Accepted, JsonOptions
-from mobile_diffusion.formats.strict_json import read_object
+from mobile_diffusion.strict_json import read_object
 
 ARCHITECTURE = "CLIPTextModel"
 OTHERS = {

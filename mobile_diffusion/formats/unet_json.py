@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mobile_diffusion.config import Stage, UNetConfig
+from mobile_diffusion.config import UNetConfig, UNetLevel
 from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.json_options import Accepted, JsonOptions
 
 DOWN = ("CrossAttnDownBlock2D", "DownBlock2D")
-"""Stages on the way down: with a transformer behind each ResNet block, and without."""
+"""Levels on the way down: with a transformer behind each ResNet block, and without."""
 UP = ("CrossAttnUpBlock2D", "UpBlock2D")
 MIDDLES: dict[object, tuple[int, int]] = {"UNetMidBlock2DCrossAttn": (2, 1), "UNetMidBlock2D": (1, 0)}
 """ResNet blocks and transformers of each kind of middle; there is none when the option is null."""
@@ -77,9 +77,9 @@ def read_unet(options: JsonOptions) -> tuple[UNetConfig, tuple[int, int]]:
     size = options.whole_list("sample_size", length=2)
     try:
         unet = UNetConfig(
-            down=_stages(options, "down_block_types", DOWN, channels, resnets, own),
+            down=_levels(options, "down_block_types", DOWN, channels, resnets, own),
             mid=_middle(options, widths[1], own[-1]),
-            up=_stages(options, "up_block_types", UP, channels[::-1], [n + 1 for n in resnets[::-1]], own[::-1]),
+            up=_levels(options, "up_block_types", UP, channels[::-1], [n + 1 for n in resnets[::-1]], own[::-1]),
             context_width=options.whole_list("cross_attention_dim", 1280, length=1)[0],
             in_channels=inputs,
             out_channels=options.whole("out_channels", 4),
@@ -116,15 +116,15 @@ def _require_plain(options: JsonOptions, levels: int, channels: int) -> None:
     options.ignore(*INACTIVE)
 
 
-def _stages(
+def _levels(
     options: JsonOptions,
     name: str,
     kinds: tuple[str, str],
     channels: list[int],
     resnets: list[int],
     heads: Sequence[int | None],
-) -> tuple[Stage, ...]:
-    """The stages of one way: as many as there are levels, each of one of two kinds, the first with transformers."""
+) -> tuple[UNetLevel, ...]:
+    """The levels of one way: each of one of two kinds, the first with transformers."""
     crossed, plain = kinds
     last_is_plain = name.startswith("down")
     default = [crossed] * 3 + [plain] if last_is_plain else [plain] + [crossed] * 3
@@ -135,14 +135,14 @@ def _stages(
         if kind not in kinds:
             raise options.wrong(name, f"each one of {crossed}, {plain}", kind, UNSUPPORTED)
     counts = [count if kind == crossed else 0 for kind, count in zip(names, resnets, strict=True)]
-    return tuple(Stage(*numbers) for numbers in zip(channels, resnets, counts, heads, strict=True))
+    return tuple(UNetLevel(*numbers) for numbers in zip(channels, resnets, counts, heads, strict=True))
 
 
-def _middle(options: JsonOptions, channels: int, heads: int | None) -> Stage | None:
+def _middle(options: JsonOptions, channels: int, heads: int | None) -> UNetLevel | None:
     kind = options.value("mid_block_type", "UNetMidBlock2DCrossAttn")
     if kind is None:
         return None
     if kind not in MIDDLES:
         raise options.wrong("mid_block_type", f"one of {', '.join(map(str, MIDDLES))}", kind, UNSUPPORTED)
     resnets, transformers = MIDDLES[kind]
-    return Stage(channels, resnets, transformers, heads)
+    return UNetLevel(channels, resnets, transformers, heads)

@@ -5,9 +5,9 @@ them, report.py puts it all together.  The display is cli/inspect.py.
 """
 
 from mobile_diffusion.inspection.cost import Cost, measure
-from mobile_diffusion.inspection.phones import PHONES, Phone, Verdict, judge
+from mobile_diffusion.inspection.phones import PHONES, PhonePlatform, Verdict, judge
 from mobile_diffusion.inspection.report import Component, Inspection, inspect_checkpoint
-from mobile_diffusion.inspection.stages import PRECISIONS, StageCost, stage_costs, stored_bytes
+from mobile_diffusion.inspection.stage_cost import PRECISIONS, StageCost, stage_costs, stored_bytes
 
 __all__ = [
     "PHONES",
@@ -15,7 +15,7 @@ __all__ = [
     "Component",
     "Cost",
     "Inspection",
-    "Phone",
+    "PhonePlatform",
     "StageCost",
     "Verdict",
     "inspect_checkpoint",

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mobile_diffusion.inspection.stages import PRECISIONS, StageCost
+from mobile_diffusion.inspection.stage_cost import PRECISIONS, StageCost
 from mobile_diffusion.units import GB, readable
 
 
 @dataclass(frozen=True)
-class Phone:
+class PhonePlatform:
     """A phone platform as we export for it."""
 
     name: str
@@ -29,8 +29,8 @@ class Phone:
 
 
 PHONES = (
-    Phone("ios", "an iPhone of 6 GB", 3 * GB, "fp16", 2),
-    Phone("android", "a phone of 8 GB", 4 * GB, "fp32", 4),
+    PhonePlatform("ios", "an iPhone of 6 GB", 3 * GB, "fp16", 2),
+    PhonePlatform("android", "a phone of 8 GB", 4 * GB, "fp32", 4),
 )
 
 
@@ -50,7 +50,7 @@ class Verdict:
     """One line: what needs how much, and what would help."""
 
 
-def judge(stages: Iterable[StageCost], phone: Phone) -> Verdict:
+def judge(stages: Iterable[StageCost], phone: PhonePlatform) -> Verdict:
     """Hold the stages that draw a picture against a phone."""
     needed = [stage for stage in stages if stage.runs]
     choices = list(PRECISIONS)[list(PRECISIONS).index(phone.precision) :]
@@ -67,15 +67,15 @@ def judge(stages: Iterable[StageCost], phone: Phone) -> Verdict:
     return Verdict(phone.name, fitting == first, fitting, needs[first], phone.limit, reason)
 
 
-def _need(stage: StageCost, phone: Phone, precision: str) -> int:
+def _need(stage: StageCost, phone: PhonePlatform, precision: str) -> int:
     return stage.weight_bytes[precision] + _activations(stage, phone)
 
 
-def _activations(stage: StageCost, phone: Phone) -> int:
+def _activations(stage: StageCost, phone: PhonePlatform) -> int:
     return stage.activation_bytes * phone.activation_bytes // 4
 
 
-def _sum(stage: StageCost, phone: Phone, precision: str) -> str:
+def _sum(stage: StageCost, phone: PhonePlatform, precision: str) -> str:
     weights, activations = stage.weight_bytes[precision], _activations(stage, phone)
     return (
         f"{stage.name}: {readable(weights)} of {precision} weights + {readable(activations)} of activations; "

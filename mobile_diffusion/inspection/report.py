@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from mobile_diffusion.checkpoint import Checkpoint
 from mobile_diffusion.config import ModelConfig, ScheduleConfig, UNetConfig
-from mobile_diffusion.formats.stored import FLOATS, Layout
 from mobile_diffusion.inspection.phones import PHONES, Verdict, judge
-from mobile_diffusion.inspection.stages import StageCost, stage_costs
+from mobile_diffusion.inspection.stage_cost import StageCost, stage_costs
 from mobile_diffusion.presets import PRESETS
+from mobile_diffusion.tensor_layout import FLOATS, Layout
 
 
 @dataclass(frozen=True)

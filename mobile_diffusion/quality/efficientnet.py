@@ -47,7 +47,7 @@ class SameConv2d(nn.Conv2d):
         return super().forward(F.pad(x, padding))
 
 
-class Block(nn.Module):
+class InvertedResidual(nn.Module):
     """Expand, convolve each channel, project; added to the input where the shapes agree (Sandler et al. 2018)."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
@@ -80,7 +80,7 @@ class EfficientNetLite0(nn.Module):
         inputs = 32
         for count, kernel, stride, expansion, outputs in GROUPS:
             for index in range(count):
-                self._blocks.append(Block(inputs, outputs, kernel, 1 if index else stride, expansion))
+                self._blocks.append(InvertedResidual(inputs, outputs, kernel, 1 if index else stride, expansion))
                 inputs = outputs
         self._conv_head = SameConv2d(inputs, WIDTH, 1)
         self._bn1 = nn.BatchNorm2d(WIDTH, EPSILON)

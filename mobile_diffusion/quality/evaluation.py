@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mobile_diffusion.data import Sample, load_image
 from mobile_diffusion.errors import ConfigError
-from mobile_diffusion.quality.decoder import DecoderQuality, Reconstruct, decoder_quality
+from mobile_diffusion.quality.decoder_quality import DecoderQuality, Reconstruct, decoder_quality
 from mobile_diffusion.quality.diversity import Diversity, diversity
 from mobile_diffusion.quality.drawer import Drawer, Progress, Tally, draw_all
 from mobile_diffusion.quality.images import stack_pictures

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from mobile_diffusion.presets import MINILM
 from mobile_diffusion.quality.packaged import sha256_of
 from mobile_diffusion.text_encoder import build_text_encoder
-from mobile_diffusion.tokenizer import WordPieceTokenizer
+from mobile_diffusion.tokenization.tokenizer import WordPieceTokenizer
 from mobile_diffusion.weights import check_weights, load_weights
 
 FOLDER = Path(__file__).parents[2] / "assets" / "emoji"

@@ -1,15 +1,15 @@
-"""The actions of architecture evolving: leave out a block of a stage, or repeat one (SnapFusion, section 3)."""
+"""The actions of architecture evolving: leave out a block of a level, or repeat one (SnapFusion, section 3)."""
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
 
-from mobile_diffusion.config import Stage, UNetConfig
+from mobile_diffusion.config import UNetConfig, UNetLevel
 from mobile_diffusion.slimming.blocks import RESNET, TRANSFORMER, BlockShape, block_shapes
 
 MOST_REPEATS = 2
-"""A stage may come to have so many times the blocks of the full network."""
+"""A level may come to have so many times the blocks of the full network."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Action:
     kind: str
     """RESNET or TRANSFORMER."""
     place: str
-    """ "down.0", "up.2", "mid"; or for ResNet blocks on the way "level.1": a stage on the way down and its twin up,
+    """ "down.0", "up.2", "mid"; or for ResNet blocks on the way "level.1": a level on the way down and its twin up,
     because each of the one hands a feature map to one of the other."""
     change: int
     """-1 or 1."""
@@ -30,9 +30,9 @@ class Action:
 
 def removals(config: UNetConfig) -> list[Action]:
     """Every block that can be left out: transformers anywhere, ResNet blocks where one remains."""
-    stages = _stages(config)
-    found = [Action(TRANSFORMER, place, -1) for place, stage in stages.items() if stage.transformers > 0]
-    found += [Action(RESNET, f"level.{n}", -1) for n, stage in enumerate(config.down) if stage.resnets > 1]
+    levels = _levels(config)
+    found = [Action(TRANSFORMER, place, -1) for place, level in levels.items() if level.transformers > 0]
+    found += [Action(RESNET, f"level.{n}", -1) for n, level in enumerate(config.down) if level.resnets > 1]
     if config.mid is not None and config.mid.resnets > 1:
         found.append(Action(RESNET, "mid", -1))
     return found
@@ -44,7 +44,7 @@ def additions(config: UNetConfig, full: UNetConfig) -> list[Action]:
     On the way up the first and the last ResNet block have inputs of their own, so that only one between them can.
     """
     limits, counts = _counts(full), _counts(config)
-    single = {f"level.{level}" for level, stage in enumerate(reversed(full.up)) if stage.resnets < 3}
+    single = {f"level.{index}" for index, level in enumerate(reversed(full.up)) if level.resnets < 3}
     return [
         Action(kind, place, 1)
         for (kind, place), limit in limits.items()
@@ -57,11 +57,11 @@ def apply(config: UNetConfig, action: Action) -> UNetConfig:
     where, _, number = action.place.partition(".")
     field = f"{action.kind}s"
 
-    def changed(stage: Stage) -> Stage:
-        return dataclasses.replace(stage, **{field: getattr(stage, field) + action.change})
+    def changed(level: UNetLevel) -> UNetLevel:
+        return dataclasses.replace(level, **{field: getattr(level, field) + action.change})
 
-    def replaced(stages: tuple[Stage, ...], index: int) -> tuple[Stage, ...]:
-        return tuple(changed(stage) if n == index else stage for n, stage in enumerate(stages))
+    def replaced(levels: tuple[UNetLevel, ...], index: int) -> tuple[UNetLevel, ...]:
+        return tuple(changed(level) if n == index else level for n, level in enumerate(levels))
 
     if where == "mid":
         assert config.mid is not None
@@ -78,7 +78,7 @@ def apply(config: UNetConfig, action: Action) -> UNetConfig:
 def reachable_shapes(full: UNetConfig, height: int, width: int) -> set[BlockShape]:
     """Every shape of block that actions can lead to: a table of them estimates every step of an evolution.
 
-    The shapes of a stage do not depend on the counts of others, so one block more of each and the least of all do.
+    The shapes of a level do not depend on the counts of others, so one block more of each and the least of all do.
     """
     least = full
     while ways := removals(least):
@@ -87,17 +87,17 @@ def reachable_shapes(full: UNetConfig, height: int, width: int) -> set[BlockShap
     return {shape for config in configs for shape in block_shapes(config, height, width)}
 
 
-def _stages(config: UNetConfig) -> dict[str, Stage]:
-    stages = {f"down.{index}": stage for index, stage in enumerate(config.down)}
+def _levels(config: UNetConfig) -> dict[str, UNetLevel]:
+    levels = {f"down.{index}": level for index, level in enumerate(config.down)}
     if config.mid is not None:
-        stages["mid"] = config.mid
-    return stages | {f"up.{index}": stage for index, stage in enumerate(config.up)}
+        levels["mid"] = config.mid
+    return levels | {f"up.{index}": level for index, level in enumerate(config.up)}
 
 
 def _counts(config: UNetConfig) -> dict[tuple[str, str], int]:
     """Blocks by kind and place."""
-    counts = {(TRANSFORMER, place): stage.transformers for place, stage in _stages(config).items()}
-    counts |= {(RESNET, f"level.{index}"): stage.resnets for index, stage in enumerate(config.down)}
+    counts = {(TRANSFORMER, place): level.transformers for place, level in _levels(config).items()}
+    counts |= {(RESNET, f"level.{index}"): level.resnets for index, level in enumerate(config.down)}
     if config.mid is not None:
         counts[RESNET, "mid"] = config.mid.resnets
     return counts

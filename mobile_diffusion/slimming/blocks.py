@@ -37,23 +37,23 @@ def block_shapes(config: UNetConfig, height: int, width: int) -> Counter[BlockSh
     """How often each shape of block occurs in a U-Net over latents of that height and width."""
     with torch.device("meta"):
         unet = UNet(config)
-    levels = len(config.down)
-    stages = [(stage, level) for level, stage in enumerate(unet.down_blocks)]
-    stages += [(unet.mid_block, levels - 1)] if unet.mid_block is not None else []
-    stages += [(stage, levels - 1 - index) for index, stage in enumerate(unet.up_blocks)]
+    depth = len(config.down)
+    levels = [(level, halvings) for halvings, level in enumerate(unet.down_blocks)]
+    levels += [(unet.mid_block, depth - 1)] if unet.mid_block is not None else []
+    levels += [(level, depth - 1 - index) for index, level in enumerate(unet.up_blocks)]
     return Counter(
-        BlockShape(kind, inputs, channels, height >> level, width >> level)
-        for stage, level in stages
-        for kind, inputs, channels in _kinds(stage)
+        BlockShape(kind, inputs, channels, height >> halvings, width >> halvings)
+        for level, halvings in levels
+        for kind, inputs, channels in _kinds(level)
     )
 
 
-def _kinds(stage: Any) -> Iterator[tuple[str, int, int]]:
-    """Kind, inputs and channels of the blocks of a stage."""
-    for resnet in stage.resnets:
+def _kinds(level: Any) -> Iterator[tuple[str, int, int]]:
+    """Kind, inputs and channels of the blocks of a level."""
+    for resnet in level.resnets:
         yield RESNET, resnet.conv1.in_channels, resnet.conv1.out_channels
-    for _ in stage.attentions:
-        yield TRANSFORMER, stage.stage.channels, stage.stage.channels
+    for _ in level.attentions:
+        yield TRANSFORMER, level.level.channels, level.level.channels
 
 
 def skippable(unet: UNet) -> list[str]:

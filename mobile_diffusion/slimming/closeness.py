@@ -23,9 +23,9 @@ from mobile_diffusion.schedule.levels import levels_at
 from mobile_diffusion.schedule.spacing import timesteps
 from mobile_diffusion.slim import slim_unet
 from mobile_diffusion.slimming.evolution import Quality
+from mobile_diffusion.training.batches import SampleSource
 from mobile_diffusion.training.loop import step_generator
 from mobile_diffusion.training.settings import UNetSettings
-from mobile_diffusion.training.source import Source
 from mobile_diffusion.training.unet import choose_captions
 from mobile_diffusion.training.workers import WHOLE
 from mobile_diffusion.unet import UNet
@@ -54,7 +54,7 @@ class Example:
         return guided_velocity(unet, self.latents, self.times, self.context, self.null, self.scale)
 
 
-def guided_closeness(model: Model, settings: UNetSettings, source: Source, batches: int) -> Quality:
+def guided_closeness(model: Model, settings: UNetSettings, source: SampleSource, batches: int) -> Quality:
     """The negative mean squared distance of a slimmer configuration's guided output to the full network's.
 
     It is 0 for the full one.  The blocks' weights are those of `model`; batches are the settings', the same for every
@@ -74,7 +74,7 @@ def guided_closeness(model: Model, settings: UNetSettings, source: Source, batch
     return quality
 
 
-def example_of(model: Model, settings: UNetSettings, source: Source, number: int) -> Example:
+def example_of(model: Model, settings: UNetSettings, source: SampleSource, number: int) -> Example:
     """Captioned pictures with the noise of the sampler's steps, each step as often as the others."""
     count, schedule, generator = settings.loop.batch, model.config.schedule, step_generator(settings.loop.seed, number)
     device = next(model.unet.parameters()).device

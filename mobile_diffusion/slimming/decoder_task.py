@@ -15,7 +15,7 @@ from mobile_diffusion.slimming.settings import DecoderSettings
 from mobile_diffusion.training.autoencoder import psnr, to_pictures
 from mobile_diffusion.training.settings import LoopSettings
 from mobile_diffusion.training.sheets import contact_sheet, write_png
-from mobile_diffusion.training.workers import WHOLE, Part
+from mobile_diffusion.training.workers import WHOLE, BatchShare
 
 SHEET_PICTURES = 8
 
@@ -41,7 +41,7 @@ class DecoderTask:
         self.slim.requires_grad_(False)
         self.module = DecodingHalf(self.slim).train().requires_grad_(True)
 
-    def loss(self, step: int, generator: torch.Generator, part: Part = WHOLE) -> Tensor:
+    def loss(self, step: int, generator: torch.Generator, part: BatchShare = WHOLE) -> Tensor:
         """Mean squared error between the two pictures of a batch, both in [-1, 1]."""
         chosen = torch.randint(len(self.latents), (self.loop.batch,), generator=generator)
         chosen = part.of(chosen)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mobile_diffusion.atomic import replacing
-from mobile_diffusion.config import Stage, UNetConfig
+from mobile_diffusion.config import UNetConfig, UNetLevel
 from mobile_diffusion.errors import TrainingError
 from mobile_diffusion.slimming.blocks import RESNET, TRANSFORMER
 from mobile_diffusion.slimming.evolution import Decision
@@ -100,5 +100,5 @@ def _draw_blocks(axes: Any, place: float, counts: tuple[int, int], colour: str) 
 
 def _counts(config: UNetConfig, kind: str) -> list[int]:
     """Blocks of a kind, stage by stage."""
-    stages: list[Stage | None] = [*config.down, config.mid, *config.up]
+    stages: list[UNetLevel | None] = [*config.down, config.mid, *config.up]
     return [0 if stage is None else int(getattr(stage, f"{kind}s")) for stage in stages]

@@ -21,7 +21,7 @@ Quality = Callable[[UNetConfig], float]
 
 
 @dataclass(frozen=True)
-class Value:
+class BlockValue:
     """What one block is worth."""
 
     action: Action
@@ -42,7 +42,7 @@ class Decision:
     """After it."""
     quality: float
     step_ms: float
-    values: tuple[Value, ...]
+    values: tuple[BlockValue, ...]
     """Of all removals that were looked at, cheapest first."""
 
 
@@ -71,18 +71,18 @@ def evolve(full: UNetConfig, table: LatencyTable, quality: Quality, target_ms: f
     return decisions
 
 
-def block_values(config: UNetConfig, kept: float, table: LatencyTable, quality: Quality) -> list[Value]:
+def block_values(config: UNetConfig, kept: float, table: LatencyTable, quality: Quality) -> list[BlockValue]:
     """The value of every block that can go, least first; `kept` is the quality with all of them."""
     now, values = table.step_ms(config), []
     for action in removals(config):
         without = apply(config, action)
         left, step_ms = _finite(quality(without)), table.step_ms(without)
-        values.append(Value(action, left, step_ms, (kept - left) / (now - step_ms)))
+        values.append(BlockValue(action, left, step_ms, (kept - left) / (now - step_ms)))
     return sorted(values, key=lambda each: each.value)
 
 
 def _repeated(
-    full: UNetConfig, config: UNetConfig, table: LatencyTable, target_ms: float, values: list[Value]
+    full: UNetConfig, config: UNetConfig, table: LatencyTable, target_ms: float, values: list[BlockValue]
 ) -> Action | None:
     """The repetition of the most valuable block, among those that fit."""
     possible = {

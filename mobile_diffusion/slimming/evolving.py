@@ -16,9 +16,9 @@ from mobile_diffusion.slimming.closeness import guided_closeness
 from mobile_diffusion.slimming.drawing import draw_evolution
 from mobile_diffusion.slimming.evolution import Decision, evolve
 from mobile_diffusion.slimming.latency import LatencyTable
+from mobile_diffusion.training.batches import Memory
 from mobile_diffusion.training.checkpoints import open_placed, training_inputs
 from mobile_diffusion.training.settings import UNetSettings
-from mobile_diffusion.training.source import Memory
 
 LOG, PLOT = "evolution.json", "evolution.png"
 

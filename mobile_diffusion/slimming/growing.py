@@ -15,7 +15,7 @@ from torch import nn
 
 from mobile_diffusion.blocks import ResnetBlock
 from mobile_diffusion.checkpoint import open_checkpoint, save_checkpoint
-from mobile_diffusion.config import Stage, UNetConfig
+from mobile_diffusion.config import UNetConfig, UNetLevel
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.presets import preset
 from mobile_diffusion.slim import slim_config
@@ -73,13 +73,13 @@ def kept_blocks(full: UNetConfig, grown: UNetConfig) -> dict[str, str]:
     """Block of the grown network -> block of the first one whose weights it has, by their names."""
     outer = ("time_embedding", "conv_in", "conv_norm_out", "conv_out")
     kept = {name: name for name in outer}
-    for side, stages, wider in (("down", full.down, grown.down), ("up", full.up, grown.up)):
-        for index, (stage, new) in enumerate(zip(stages, wider, strict=True)):
+    for side, levels, wider in (("down", full.down, grown.down), ("up", full.up, grown.up)):
+        for index, (level, new) in enumerate(zip(levels, wider, strict=True)):
             name = f"{side}_blocks.{index}"
-            places = _places(name, stage, new, up=side == "up")
+            places = _places(name, level, new, up=side == "up")
             kept |= {f"{name}.resnets.{place}": f"{name}.resnets.{old}" for old, place in enumerate(places)}
-            kept |= _kept_transformers(name, stage, new, places)
-            if index < len(stages) - 1:
+            kept |= _kept_transformers(name, level, new, places)
+            if index < len(levels) - 1:
                 kept[f"{name}.{side}samplers.0"] = f"{name}.{side}samplers.0"
     if full.mid and grown.mid:  # block by block in turn, so that their numbers stay
         places = _places("mid_block", full.mid, grown.mid, up=False)
@@ -88,18 +88,18 @@ def kept_blocks(full: UNetConfig, grown: UNetConfig) -> dict[str, str]:
     return kept
 
 
-def _places(name: str, stage: Stage, new: Stage, up: bool) -> list[int]:
-    """Where the ResNet blocks of a stage come to stand: on the way up new ones go before the last, which takes the skip
+def _places(name: str, level: UNetLevel, new: UNetLevel, up: bool) -> list[int]:
+    """Where the ResNet blocks of a level come to stand: on the way up new ones go before the last, which takes the skip
     of another level."""
-    if new.resnets < stage.resnets or (up and new.resnets > stage.resnets < 2):
-        raise ConfigError(f"{name}: expected {stage.resnets} ResNet blocks or more to grow to, got {new.resnets}")
-    return [*range(stage.resnets - 1), new.resnets - 1] if up else list(range(stage.resnets))
+    if new.resnets < level.resnets or (up and new.resnets > level.resnets < 2):
+        raise ConfigError(f"{name}: expected {level.resnets} ResNet blocks or more to grow to, got {new.resnets}")
+    return [*range(level.resnets - 1), new.resnets - 1] if up else list(range(level.resnets))
 
 
-def _kept_transformers(name: str, stage: Stage, new: Stage, places: list[int]) -> dict[str, str]:
+def _kept_transformers(name: str, level: UNetLevel, new: UNetLevel, places: list[int]) -> dict[str, str]:
     """Each stays behind the ResNet block that it stood behind."""
     kept, free = {}, list(enumerate(_owners(new)))
-    for index, owner in enumerate(_owners(stage)):
+    for index, owner in enumerate(_owners(level)):
         found = next((number for number, at in free if at == places[owner]), None)
         if found is None:
             raise ConfigError(f"{name}: expected a transformer behind ResNet block {places[owner]}, got none; add more")
@@ -108,7 +108,7 @@ def _kept_transformers(name: str, stage: Stage, new: Stage, places: list[int]) -
     return kept
 
 
-def _owners(stage: Stage) -> Iterator[int]:
-    """The ResNet block that stands before each transformer of a stage on the way down or up."""
-    for index in range(stage.resnets):
-        yield from [index] * stage.transformers_after(index)
+def _owners(level: UNetLevel) -> Iterator[int]:
+    """The ResNet block that stands before each transformer of a level on the way down or up."""
+    for index in range(level.resnets):
+        yield from [index] * level.transformers_after(index)

@@ -13,10 +13,10 @@ from torch import Tensor
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.slimming.blocks import skippable, skipping
+from mobile_diffusion.training.batches import SampleSource
 from mobile_diffusion.training.settings import UNetSettings
-from mobile_diffusion.training.source import Source
 from mobile_diffusion.training.unet import UNetTask
-from mobile_diffusion.training.workers import WHOLE, Part
+from mobile_diffusion.training.workers import WHOLE, BatchShare
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ class RobustSettings:
 class RobustTask(UNetTask):
     """The loop's task: the loss of U-Net training with blocks left out."""
 
-    def __init__(self, settings: RobustSettings, model: Model, source: Source) -> None:
+    def __init__(self, settings: RobustSettings, model: Model, source: SampleSource) -> None:
         super().__init__(settings.training, model, source)
         self.settings = self.robust = settings
         self.names = skippable(self.module)
 
-    def loss(self, step: int, generator: torch.Generator, part: Part = WHOLE) -> Tensor:
+    def loss(self, step: int, generator: torch.Generator, part: BatchShare = WHOLE) -> Tensor:
         """As `UNetTask`, without the blocks that the generator leaves out."""
         with skipping(self.module, self.left_out(generator)):
             return super().loss(step, generator, part)

@@ -16,7 +16,7 @@ from mobile_diffusion.errors import DataError
 from mobile_diffusion.training.lpips import load_lpips
 from mobile_diffusion.training.settings import AutoencoderSettings
 from mobile_diffusion.training.sheets import contact_sheet, write_png
-from mobile_diffusion.training.workers import WHOLE, Part
+from mobile_diffusion.training.workers import WHOLE, BatchShare
 
 LOGGER = logging.getLogger(__name__)
 SHEET_PICTURES = 16
@@ -83,7 +83,7 @@ class AutoencoderTask:
         self.held_out = stack_images(choose_samples(data, settings.styles, "held-out"))
         self.lpips = load_lpips(weights).to(device).to(memory_format=layout)  # type: ignore[call-overload]
 
-    def batch(self, step: int, generator: torch.Generator, part: Part = WHOLE) -> Tensor:
+    def batch(self, step: int, generator: torch.Generator, part: BatchShare = WHOLE) -> Tensor:
         """Random crops (B, 3, crop, crop), or fewer whole pictures in the last phase; in [-1, 1]."""
         side, crop, count = self.images.shape[-1], self.settings.crop, self.loop.batch
         if step >= self.loop.steps - self.settings.whole_steps:
@@ -96,7 +96,7 @@ class AutoencoderTask:
         ]
         return to_signed(torch.stack(crops)).to(self.device, memory_format=torch.channels_last)
 
-    def loss(self, step: int, generator: torch.Generator, part: Part = WHOLE) -> Tensor:
+    def loss(self, step: int, generator: torch.Generator, part: BatchShare = WHOLE) -> Tensor:
         """L1 + KL, in the last phase + LPIPS on a share of the batch, or of the part."""
         settings, images = self.settings, self.batch(step, generator, part)
         mean, log_variance = self.module.encode(images)

@@ -15,12 +15,12 @@ from mobile_diffusion.data import Sample
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.training import workers
 from mobile_diffusion.training.autoencoder import choose_groups, choose_samples
+from mobile_diffusion.training.batches import Memory, SampleSource
 from mobile_diffusion.training.latents import TrainingInputs, prepare_inputs
 from mobile_diffusion.training.loop import average_in
 from mobile_diffusion.training.settings import LoopSettings
 from mobile_diffusion.training.sharding import whole
 from mobile_diffusion.training.shards import INDEX
-from mobile_diffusion.training.source import Memory, Source
 from mobile_diffusion.training.state import TrainState
 from mobile_diffusion.training.stream import open_stream
 from mobile_diffusion.training.unet import family_weights
@@ -73,7 +73,7 @@ def training_inputs(
     return inputs, family_weights(samples, family_power)
 
 
-def training_source(model: Model, settings: Chosen, family_power: float, data: Path, run: Path) -> Source:
+def training_source(model: Model, settings: Chosen, family_power: float, data: Path, run: Path) -> SampleSource:
     """The pictures of a data set, encoded and held in memory, or those of a folder of shards.
 
     Pictures of shards come once an epoch each, without weights.  Raises ConfigError for shards of other networks.

@@ -20,7 +20,7 @@ from mobile_diffusion.atomic import replacing
 from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.data import Sample, captions
 from mobile_diffusion.text_encoder import BertEncoder, ClipTextEncoder
-from mobile_diffusion.tokenizer import Tokenizer
+from mobile_diffusion.tokenization.tokenizer import Tokenizer
 from mobile_diffusion.training import workers
 from mobile_diffusion.training.autoencoder import stack_images, to_signed
 

@@ -28,7 +28,7 @@ from mobile_diffusion.training.settings import LoopSettings
 from mobile_diffusion.training.sharded_state import load_sharded, newest_state, save_sharded
 from mobile_diffusion.training.sharding import checkpoint_blocks, gathered_root, is_sharded, shard
 from mobile_diffusion.training.state import TrainState, load_state, save_state
-from mobile_diffusion.training.workers import WHOLE, Part
+from mobile_diffusion.training.workers import WHOLE, BatchShare
 
 STATE, CURVE, SETTINGS = "state.safetensors", "curve.jsonl", "settings.json"
 LOGGER = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class Task(Protocol):
     def loop(self) -> LoopSettings:
         """The part of the settings that the loop itself needs."""
 
-    def loss(self, step: int, generator: torch.Generator, part: Part = WHOLE) -> Tensor:
+    def loss(self, step: int, generator: torch.Generator, part: BatchShare = WHOLE) -> Tensor:
         """The mean loss over a part of one batch; `generator` (on the CPU) chooses the whole batch."""
 
     def sheet(self, path: Path) -> None:

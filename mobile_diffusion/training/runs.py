@@ -16,10 +16,10 @@ from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.config import BertConfig, ScheduleConfig
 from mobile_diffusion.config_json import from_dict, to_dict
 from mobile_diffusion.errors import CheckpointError, ConfigError
-from mobile_diffusion.formats.stored import Build
 from mobile_diffusion.presets import MINILM, preset
+from mobile_diffusion.tensor_layout import Build
 from mobile_diffusion.text_encoder import build_text_encoder
-from mobile_diffusion.tokenizer import WordPieceTokenizer
+from mobile_diffusion.tokenization.tokenizer import WordPieceTokenizer
 from mobile_diffusion.training import workers
 from mobile_diffusion.training.autoencoder import AutoencoderTask, choose_groups, choose_samples
 from mobile_diffusion.training.checkpoints import open_placed, save_trained, training_source

@@ -20,10 +20,10 @@ from torch import Tensor
 
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.errors import ConfigError, DataError
+from mobile_diffusion.training.batches import Picked
 from mobile_diffusion.training.latents import TrainingInputs
 from mobile_diffusion.training.shards import ShardIndex, network_hashes, read_index
-from mobile_diffusion.training.source import Picked
-from mobile_diffusion.training.workers import Part
+from mobile_diffusion.training.workers import BatchShare
 
 WINDOW = 16
 """Shards whose pictures are mixed with one another."""
@@ -49,7 +49,7 @@ class ShardStream:
         self.ordered, self.mixed = lru_cache(2)(self._order), lru_cache(2)(self._mix)
         self.null = self._slice(0, "contexts", 0, 1)
 
-    def pick(self, step: int, count: int, generator: torch.Generator, part: Part) -> Picked:
+    def pick(self, step: int, count: int, generator: torch.Generator, part: BatchShare) -> Picked:
         """The part of a step's pictures with all their captions; DataError for a shard that cannot be read."""
         places = [self.place(number) for number in part.of(torch.arange(step * count, (step + 1) * count)).tolist()]
         latents = torch.cat([self._slice(shard, "latents", row, 1) for shard, row in places]).float()

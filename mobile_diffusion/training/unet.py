@@ -14,11 +14,11 @@ from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.data import Sample
 from mobile_diffusion.pipeline import Pipeline
 from mobile_diffusion.schedule import add_noise, alphas_sigmas, velocity
+from mobile_diffusion.training.batches import SampleSource
 from mobile_diffusion.training.latents import TrainingInputs
 from mobile_diffusion.training.settings import UNetSettings
 from mobile_diffusion.training.sheets import contact_sheet, write_png
-from mobile_diffusion.training.source import Source
-from mobile_diffusion.training.workers import WHOLE, Part
+from mobile_diffusion.training.workers import WHOLE, BatchShare
 
 SHEET_COLUMNS = 8
 SHEET_SEED = 7
@@ -48,7 +48,7 @@ def choose_captions(
     label_share: float,
     dropout: float,
     generator: torch.Generator,
-    part: Part = WHOLE,
+    part: BatchShare = WHOLE,
 ) -> Tensor:
     """Rows int64 (B,) of `inputs.contexts`: the label, another caption, or (a share `dropout`) the null condition.
 
@@ -64,14 +64,14 @@ def choose_captions(
 class UNetTask:
     """The loop's task: predict v (or epsilon) of noised latents from noise level and caption."""
 
-    def __init__(self, settings: UNetSettings, model: Model, source: Source) -> None:
+    def __init__(self, settings: UNetSettings, model: Model, source: SampleSource) -> None:
         self.settings: object = settings
         self.training, self.loop, self.model, self.source = settings, settings.loop, model, source
         self.module = model.unet.train()
         alphas, sigmas = alphas_sigmas(model.config.schedule)
         self.alphas, self.sigmas = torch.from_numpy(alphas).float(), torch.from_numpy(sigmas).float()
 
-    def loss(self, step: int, generator: torch.Generator, part: Part = WHOLE) -> Tensor:
+    def loss(self, step: int, generator: torch.Generator, part: BatchShare = WHOLE) -> Tensor:
         """Mean squared error of the prediction (Salimans and Ho 2022 for v; Ho et al. 2020 for epsilon)."""
         count, schedule = self.loop.batch, self.model.config.schedule
         inputs, chosen = self.source.pick(step, count, generator, part)

@@ -3,7 +3,7 @@
     torchrun --nproc-per-node 8 -m export.cli.main train unet settings.toml --run runs/unet
 
 A batch is the same whatever the number of processes: every one draws all of it from the step's seed and takes every
-n-th sample (`Part`), and gradients are averaged, here or by a divided network itself (sharding.py).  So a run gives
+n-th sample (`BatchShare`), and gradients are averaged, here or by a divided network (sharding.py).  So a run gives
 the same curve on one process as on many, up to the order of sums, and goes on with another number than it was begun
 with.  Only the first one writes files, but for the state of a divided network (sharded_state.py).
 """
@@ -28,7 +28,7 @@ TIMEOUT = timedelta(hours=12)
 
 
 @dataclass(frozen=True)
-class Part:
+class BatchShare:
     """Every `count`-th sample of a batch from sample `index` on."""
 
     index: int = 0
@@ -39,7 +39,7 @@ class Part:
         return batch[self.index :: self.count]
 
 
-WHOLE = Part()
+WHOLE = BatchShare()
 
 
 def join() -> None:
@@ -96,7 +96,7 @@ def wait() -> None:
         distributed.barrier()
 
 
-def own_parts(batch: int, accumulate: int) -> list[Part]:
+def own_parts(batch: int, accumulate: int) -> list[BatchShare]:
     """The parts of a batch that this process computes, one after the other.
 
     Raises ConfigError unless the batch divides into parts of one size: their mean would not be the batch's.
@@ -104,7 +104,7 @@ def own_parts(batch: int, accumulate: int) -> list[Part]:
     total = count() * accumulate
     if batch % total:
         raise ConfigError(f"batch: expected a multiple of {count()} processes x {accumulate} parts, got {batch}")
-    return [Part(rank() * accumulate + number, total) for number in range(accumulate)]
+    return [BatchShare(rank() * accumulate + number, total) for number in range(accumulate)]
 
 
 def mean(value: float) -> float:

@@ -24,8 +24,8 @@ from export.job.run import export_target
 from export.parity.trajectories import Case
 from export.targets import TARGETS
 from mobile_diffusion.checkpoint import Model, untrained_model
-from mobile_diffusion.clip_tokenizer import ClipTokenizer
 from mobile_diffusion.drawing import draw
+from mobile_diffusion.tokenization.clip_tokenizer import ClipTokenizer
 from tests.export.networks import LCM
 
 ROOT = Path(__file__).parents[2]

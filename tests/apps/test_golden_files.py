@@ -20,7 +20,7 @@ from export.job.preview import read_preview
 from mobile_diffusion.drawing import draw
 from mobile_diffusion.errors import BundleError, PromptError
 from mobile_diffusion.noise import gaussian, philox
-from mobile_diffusion.tokenizer import open_tokenizer
+from mobile_diffusion.tokenization.tokenizer import open_tokenizer
 from tests.apps.conftest import GOLDEN, TOKENS, TRAJECTORIES, golden
 
 

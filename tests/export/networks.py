@@ -17,10 +17,10 @@ from mobile_diffusion.config import (
     ClipTextConfig,
     ModelConfig,
     ScheduleConfig,
-    Stage,
     UNetConfig,
+    UNetLevel,
 )
-from mobile_diffusion.formats.source import builders
+from mobile_diffusion.formats.checkpoint_files import builders
 
 Arrays = dict[str, np.ndarray]
 
@@ -31,9 +31,9 @@ SD1 = ModelConfig(
     height=32,
     width=64,
     unet=UNetConfig(
-        down=(Stage(32, 1, 1), Stage(64, 1, 0)),
-        mid=Stage(64, 2, 1),
-        up=(Stage(64, 2, 0), Stage(32, 2, 2)),
+        down=(UNetLevel(32, 1, 1), UNetLevel(64, 1, 0)),
+        mid=UNetLevel(64, 2, 1),
+        up=(UNetLevel(64, 2, 0), UNetLevel(32, 2, 2)),
         context_width=48,
         groups=16,
     ),
@@ -46,9 +46,9 @@ SD1 = ModelConfig(
 SD2 = dataclasses.replace(
     SD1,
     unet=UNetConfig(
-        down=(Stage(32, 1, 1, heads=2), Stage(64, 1, 1, heads=4)),
-        mid=Stage(64, 2, 1, heads=4),
-        up=(Stage(64, 2, 2, heads=4), Stage(32, 2, 2, heads=2)),
+        down=(UNetLevel(32, 1, 1, heads=2), UNetLevel(64, 1, 1, heads=4)),
+        mid=UNetLevel(64, 2, 1, heads=4),
+        up=(UNetLevel(64, 2, 2, heads=4), UNetLevel(32, 2, 2, heads=2)),
         context_width=48,
         groups=16,
         linear_projection=True,

@@ -17,11 +17,11 @@ from mobile_diffusion.config import (
     BertConfig,
     ModelConfig,
     ScheduleConfig,
-    Stage,
     UNetConfig,
+    UNetLevel,
 )
 from mobile_diffusion.errors import CheckpointError
-from mobile_diffusion.tokenizer import WordPieceTokenizer
+from mobile_diffusion.tokenization.tokenizer import WordPieceTokenizer
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "red", "apple"]
 WEIGHTS = ["autoencoder.safetensors", "text_encoder.safetensors", "unet.safetensors"]
@@ -42,7 +42,9 @@ def tiny_config(**changes: Any) -> ModelConfig:
         licence="MIT",
         height=16,
         width=16,
-        unet=UNetConfig(down=(Stage(8, 1, 1),), mid=None, up=(Stage(8, 2, 0),), context_width=8, heads=2, groups=4),
+        unet=UNetConfig(
+            down=(UNetLevel(8, 1, 1),), mid=None, up=(UNetLevel(8, 2, 0),), context_width=8, heads=2, groups=4
+        ),
         autoencoder=AutoencoderConfig(channels=(8, 8), resnets=1, groups=4),
         text=BertConfig(vocabulary=7, width=8, layers=1, heads=2, intermediate=16, positions=6, max_tokens=6),
         schedule=ScheduleConfig(prediction="v"),

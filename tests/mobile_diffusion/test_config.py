@@ -12,8 +12,8 @@ from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.config import (
     ModelConfig,
     ScheduleConfig,
-    Stage,
     UNetConfig,
+    UNetLevel,
 )
 from mobile_diffusion.config_json import from_dict, to_dict
 from mobile_diffusion.errors import ConfigError
@@ -51,9 +51,9 @@ def test_missing_field_is_named() -> None:
 
 
 def test_rules() -> None:
-    stage = Stage(32, 1, 1)
-    for change in ({"up": (Stage(32, 1, 1),)}, {"heads": 5}, {"groups": 7}, {"in_channels": 0}):
-        values: dict[str, Any] = {"down": (stage,), "mid": None, "up": (Stage(32, 2, 1),), "context_width": 8}
+    stage = UNetLevel(32, 1, 1)
+    for change in ({"up": (UNetLevel(32, 1, 1),)}, {"heads": 5}, {"groups": 7}, {"in_channels": 0}):
+        values: dict[str, Any] = {"down": (stage,), "mid": None, "up": (UNetLevel(32, 2, 1),), "context_width": 8}
         with pytest.raises(ConfigError):
             UNetConfig(**{**values, **change})
     with pytest.raises(ConfigError, match="scaling_factor"):
@@ -64,6 +64,6 @@ def test_rules() -> None:
 
 
 def test_transformers_are_spread_evenly() -> None:
-    assert [Stage(8, 2, 6).transformers_after(i) for i in range(2)] == [3, 3]
-    assert [Stage(8, 3, 1).transformers_after(i) for i in range(3)] == [0, 0, 1]
-    assert sum(Stage(8, 3, 7).transformers_after(i) for i in range(3)) == 7
+    assert [UNetLevel(8, 2, 6).transformers_after(i) for i in range(2)] == [3, 3]
+    assert [UNetLevel(8, 3, 1).transformers_after(i) for i in range(3)] == [0, 0, 1]
+    assert sum(UNetLevel(8, 3, 7).transformers_after(i) for i in range(3)) == 7

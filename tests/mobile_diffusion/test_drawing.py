@@ -10,7 +10,7 @@ import pytest
 from mobile_diffusion.drawing import DrawSettings, Start, draw
 from mobile_diffusion.errors import PromptError
 from mobile_diffusion.noise import gaussian
-from mobile_diffusion.tokenizer import Tokens
+from mobile_diffusion.tokenization.tokenizer import Tokens
 
 SHAPE = (1, 2, 4, 6)
 SETTINGS = DrawSettings(

@@ -21,14 +21,14 @@ from mobile_diffusion.config import (
     ClipTextConfig,
     ModelConfig,
     ScheduleConfig,
-    Stage,
     UNetConfig,
+    UNetLevel,
 )
 from mobile_diffusion.drawing import DrawSettings, check_guidance, draw, image_to_uint8
 from mobile_diffusion.errors import ConfigError, MobileDiffusionError, PromptError
 from mobile_diffusion.noise import MAX_SEED, gaussian
 from mobile_diffusion.pipeline import Pipeline
-from mobile_diffusion.tokenizer import WordPieceTokenizer
+from mobile_diffusion.tokenization.tokenizer import WordPieceTokenizer
 
 PROMPT, SEED, GUIDANCE = "a red apple", 7, 3.0
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "red", "apple", "green"]
@@ -52,9 +52,9 @@ def tiny_model(text: BertConfig | ClipTextConfig = BERT, prediction: str = "v") 
         height=32,
         width=32,
         unet=UNetConfig(
-            down=(Stage(16, 1, 1), Stage(32, 1, 0)),
-            mid=Stage(32, 2, 1),
-            up=(Stage(32, 2, 0), Stage(16, 2, 2)),
+            down=(UNetLevel(16, 1, 1), UNetLevel(32, 1, 0)),
+            mid=UNetLevel(32, 2, 1),
+            up=(UNetLevel(32, 2, 0), UNetLevel(16, 2, 2)),
             context_width=16,
             heads=2,
             groups=8,

@@ -13,7 +13,7 @@ from torch import nn
 
 from mobile_diffusion.checkpoint import Model, open_checkpoint, open_source, save_checkpoint
 from mobile_diffusion.cli.slim import slim_table
-from mobile_diffusion.config import ModelConfig, Stage, UNetConfig
+from mobile_diffusion.config import ModelConfig, UNetConfig, UNetLevel
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.presets import PRESETS, preset
 from mobile_diffusion.slim import chosen, origins, slim_checkpoint, slim_config, slim_unet
@@ -26,7 +26,7 @@ SLIM = ("bk-sdm-base", "bk-sdm-small", "bk-sdm-tiny", "sdxs-512", "snapfusion")
 def narrow(config: UNetConfig) -> UNetConfig:
     """A preset's table at a twentieth of its width."""
 
-    def stage(full: Stage) -> Stage:
+    def stage(full: UNetLevel) -> UNetLevel:
         return dataclasses.replace(full, channels=NARROW[full.channels], heads=None)
 
     return dataclasses.replace(
@@ -163,7 +163,7 @@ def test_what_cannot_be_slimmed_is_refused(full: str, counts: str, message: str)
 
 def test_a_convolution_that_would_lose_inputs_is_refused() -> None:
     """Without its widest level, the first block of the way up would be given another number of channels."""
-    stages = [Stage(16, 1, 0), Stage(32, 1, 0), Stage(48, 1, 0)]
+    stages = [UNetLevel(16, 1, 0), UNetLevel(32, 1, 0), UNetLevel(48, 1, 0)]
     up = [dataclasses.replace(stage, resnets=2) for stage in reversed(stages)]
     full = UNetConfig(down=tuple(stages), mid=None, up=tuple(up), context_width=8, groups=8)
     counts = dataclasses.replace(full, down=tuple(stages[:2]), up=tuple(up[1:]))

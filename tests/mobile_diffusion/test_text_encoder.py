@@ -26,7 +26,7 @@ from mobile_diffusion.text_encoder import (
     without_position_ids,
     without_skipped_layers,
 )
-from mobile_diffusion.tokenizer import ClipTokenizer, WordPieceTokenizer
+from mobile_diffusion.tokenization.tokenizer import ClipTokenizer, WordPieceTokenizer
 
 ASSETS = Path(__file__).parents[2] / "assets"
 EMOJI = ASSETS / "emoji"

@@ -11,7 +11,7 @@ from diffusers import LatentConsistencyModelPipeline
 from torch import Tensor
 
 from mobile_diffusion.blocks import attention
-from mobile_diffusion.config import Stage, UNetConfig
+from mobile_diffusion.config import UNetConfig, UNetLevel
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.unet import UNet, guidance_waves
 
@@ -53,9 +53,11 @@ def our_config(shape: Shape) -> UNetConfig:
     rows = list(zip(shape.widths, shape.layers, shape.transformers, shape.heads[: len(shape.layers)], strict=True))
     last_heads = rows[-1][3]
     return UNetConfig(
-        down=tuple(Stage(width, layers, layers * has, heads) for width, layers, has, heads in rows),
-        mid=Stage(rows[-1][0], 2, 1, last_heads) if shape.mid else None,
-        up=tuple(Stage(width, layers + 1, (layers + 1) * has, heads) for width, layers, has, heads in reversed(rows)),
+        down=tuple(UNetLevel(width, layers, layers * has, heads) for width, layers, has, heads in rows),
+        mid=UNetLevel(rows[-1][0], 2, 1, last_heads) if shape.mid else None,
+        up=tuple(
+            UNetLevel(width, layers + 1, (layers + 1) * has, heads) for width, layers, has, heads in reversed(rows)
+        ),
         context_width=48,
         groups=16,
         linear_projection=shape.linear,
@@ -134,9 +136,9 @@ def test_guidance_is_given_where_it_is_embedded_only(name: str, guidance: Tensor
 def test_uneven_stages_run() -> None:
     """SnapFusion's table: more transformers than ResNet blocks, one ResNet block in the middle."""
     config = UNetConfig(
-        down=(Stage(32, 2, 0), Stage(32, 1, 2)),
-        mid=Stage(32, 1, 1),
-        up=(Stage(32, 2, 6), Stage(32, 3, 0)),
+        down=(UNetLevel(32, 2, 0), UNetLevel(32, 1, 2)),
+        mid=UNetLevel(32, 1, 1),
+        up=(UNetLevel(32, 2, 6), UNetLevel(32, 3, 0)),
         context_width=16,
         heads=4,
         groups=16,

@@ -1,17 +1,17 @@
 """Smaller weights: palettes, integers, a recipe for every layer, and the proof that the file holds what it should."""
 
-from export.coreml.compress.layers import Layer, layers_of
-from export.coreml.compress.plan import Plan, load_plan, uniform_plan
+from export.coreml.compress.layers import WeightLayer, layers_of
+from export.coreml.compress.plan import CompressionPlan, load_plan, uniform_plan
 from export.coreml.compress.recipes import RECIPES, Recipe, find_recipe
 from export.coreml.compress.verify import Reconstruction
 from export.coreml.compress.write import compress_package
 
 __all__ = [
     "RECIPES",
-    "Layer",
-    "Plan",
+    "CompressionPlan",
     "Recipe",
     "Reconstruction",
+    "WeightLayer",
     "compress_package",
     "find_recipe",
     "layers_of",

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.coreml.archive import DTYPES
 from export.coreml.blobs import BLOB_TYPES, pack
-from export.coreml.compress.layers import Layer
+from export.coreml.compress.layers import WeightLayer
 from export.coreml.compress.linear import Linear
 from export.coreml.compress.palettes import Palette
 from export.coreml.compress.recipes import LARGE_OPSET
+from export.coreml.package_archive import DTYPES
 from export.coreml.toolchain import import_coremltools
 
 LEAST_IN_FILE = 10
@@ -55,14 +55,14 @@ class Constexpr:
     """Whether they are inputs (iOS 18); attributes otherwise."""
 
 
-def constexpr(stored: Palette | Linear, layer: Layer, bits: int, opset: int) -> Constexpr:
+def constexpr(stored: Palette | Linear, layer: WeightLayer, bits: int, opset: int) -> Constexpr:
     """The operation of an operation set that decodes a weight."""
     if isinstance(stored, Palette):
         return (lut_of_groups if opset >= LARGE_OPSET else packed_lut)(stored, layer, bits)
     return (blockwise if opset >= LARGE_OPSET else affine)(stored, layer, bits)
 
 
-def packed_lut(stored: Palette, layer: Layer, bits: int) -> Constexpr:
+def packed_lut(stored: Palette, layer: WeightLayer, bits: int) -> Constexpr:
     """iOS 16: indices as a stream of bytes."""
     codes = stored.codes.reshape(-1) if bits == 8 else pack(stored.codes, bits)
     shape = np.array(layer.shape, np.uint32)
@@ -70,7 +70,7 @@ def packed_lut(stored: Palette, layer: Layer, bits: int) -> Constexpr:
     return Constexpr(LUT, (*fields, Field("shape", "uint32", shape)), False)
 
 
-def lut_of_groups(stored: Palette, layer: Layer, bits: int) -> Constexpr:
+def lut_of_groups(stored: Palette, layer: WeightLayer, bits: int) -> Constexpr:
     """iOS 18: indices of a small type, tables for groups, vectors along the output axis."""
     fields = [Field("indices", f"uint{bits}", stored.codes), Field("lut", "fp16", stored.table)]
     if stored.table.shape[-1] > 1:
@@ -78,7 +78,7 @@ def lut_of_groups(stored: Palette, layer: Layer, bits: int) -> Constexpr:
     return Constexpr(LUT, tuple(fields), True)
 
 
-def affine(stored: Linear, layer: Layer, bits: int) -> Constexpr:
+def affine(stored: Linear, layer: WeightLayer, bits: int) -> Constexpr:
     """iOS 16: int8 and a scale for each entry of an axis."""
     scale = stored.scale.reshape(-1)
     fields = (
@@ -90,7 +90,7 @@ def affine(stored: Linear, layer: Layer, bits: int) -> Constexpr:
     return Constexpr(AFFINE, fields, False)
 
 
-def blockwise(stored: Linear, layer: Layer, bits: int) -> Constexpr:
+def blockwise(stored: Linear, layer: WeightLayer, bits: int) -> Constexpr:
     """iOS 18: int8 or int4 and a scale for each block."""
     return Constexpr(BLOCKWISE, (Field("data", f"int{bits}", stored.codes), Field("scale", "fp16", stored.scale)), True)
 

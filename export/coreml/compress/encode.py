@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.coreml.compress.constexpr import Constexpr, constexpr
-from export.coreml.compress.layers import Layer
+from export.coreml.compress.layers import WeightLayer
 from export.coreml.compress.linear import quantize
 from export.coreml.compress.palettes import palettize
 from export.coreml.compress.recipes import LINEAR, NONE, Recipe, snr_db
@@ -22,14 +22,14 @@ PART = 2**20
 class Encoded:
     """A weight as it is written."""
 
-    layer: Layer
+    layer: WeightLayer
     recipe: Recipe
     made: Constexpr
     snr_db: float
     """Of the reconstruction, as the clustering or quantization computed it."""
 
 
-def encode(weight: NDArray[np.float16], layer: Layer, recipe: Recipe, opset: int) -> Encoded:
+def encode(weight: NDArray[np.float16], layer: WeightLayer, recipe: Recipe, opset: int) -> Encoded:
     """Compress a weight.
 
     Raises:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from export.coreml.archive import Package, dtype_of, shape_of
+from export.coreml.package_archive import CoreMLPackage, dtype_of, shape_of
 from mobile_diffusion.errors import ExportError
 
 LEAST_NUMBERS = 2048
@@ -26,7 +26,7 @@ COMPRESSED = "constexpr_"
 
 
 @dataclass(frozen=True)
-class Layer:
+class WeightLayer:
     """One weight."""
 
     name: str
@@ -55,7 +55,7 @@ class Use:
     parameter: str
 
 
-def layers_of(package: Package) -> tuple[Layer, ...]:
+def layers_of(package: CoreMLPackage) -> tuple[WeightLayer, ...]:
     """The compressible weights, in the program's order.
 
     Raises:
@@ -63,7 +63,7 @@ def layers_of(package: Package) -> tuple[Layer, ...]:
     """
     if package.kind == "pipeline":
         raise ExportError(f"{package.path}: expected one program, got a pipeline; compress it before it is cut")
-    found: dict[tuple[str, int], Layer] = {}
+    found: dict[tuple[str, int], WeightLayer] = {}
     for body in bodies(package.spec):
         known = Function(package, list(operations(body)))
         for constant in known.stored():
@@ -73,9 +73,9 @@ def layers_of(package: Package) -> tuple[Layer, ...]:
     return tuple(found.values())
 
 
-def merged(first: Layer, second: Layer) -> Layer:
+def merged(first: WeightLayer, second: WeightLayer) -> WeightLayer:
     """One weight of two functions."""
-    return Layer(**{**vars(first), "results": tuple(dict.fromkeys(first.results + second.results))})
+    return WeightLayer(**{**vars(first), "results": tuple(dict.fromkeys(first.results + second.results))})
 
 
 def bodies(spec: Any) -> list[Any]:
@@ -104,7 +104,7 @@ def opset_of(spec: Any) -> int:
 class Function:
     """Who reads what in one function."""
 
-    def __init__(self, package: Package, body: list[Any]) -> None:
+    def __init__(self, package: CoreMLPackage, body: list[Any]) -> None:
         self.package, self.body = package, body
         self.writers = {output.name: operation for operation in body for output in operation.outputs}
         self.uses: dict[str, list[Use]] = {}
@@ -123,7 +123,7 @@ class Function:
             if operation.type == "const" and operation.attributes["val"].WhichOneof("value") == "blobFileValue":
                 yield operation
 
-    def layer(self, constant: Any) -> Layer | None:
+    def layer(self, constant: Any) -> WeightLayer | None:
         """The weight that a constant is, if it is one that all who read it take in the same way."""
         (output,), value = constant.outputs, constant.attributes["val"]
         tensor = value.type.tensorType
@@ -138,7 +138,7 @@ class Function:
         results = tuple(result.name for use in uses for result in use.operation.outputs)
         grouped = any(int(self.number(use.operation, "groups", 1)) != 1 for use in uses)
         place = (value.blobFileValue.fileName, value.blobFileValue.offset)
-        return Layer(output.name, shape, *pair, place, results, grouped)
+        return WeightLayer(output.name, shape, *pair, place, results, grouped)
 
     def axes(self, use: Use, rank: int) -> tuple[int, int] | None:
         """Output and input axis of a weight where it is used; None where it is not multiplied by, or looked up."""
@@ -172,7 +172,7 @@ class Function:
         return name in self.writers and self.writers[name].type == "const"
 
 
-def require_layers(package: Package, layers: tuple[Layer, ...]) -> Mapping[str, Layer]:
+def require_layers(package: CoreMLPackage, layers: tuple[WeightLayer, ...]) -> Mapping[str, WeightLayer]:
     """The weights by name.
 
     Raises:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from export.coreml.compress.layers import Layer
+from export.coreml.compress.layers import WeightLayer
 from export.coreml.compress.recipes import Recipe
 
 LEAST_SCALE = np.float16(2.0**-24)
@@ -26,7 +26,7 @@ class Linear:
     """Sum of squared errors, the rounding of scale * code to float16 included."""
 
 
-def quantize(weight: NDArray[np.float16], layer: Layer, recipe: Recipe) -> Linear:
+def quantize(weight: NDArray[np.float16], layer: WeightLayer, recipe: Recipe) -> Linear:
     """Symmetric: code = round(w / scale) with scale = max |w| / (2^(bits - 1) - 1) over a channel or block."""
     largest = 2 ** (recipe.bits - 1) - 1
     split, scales = list(weight.shape), [1] * weight.ndim

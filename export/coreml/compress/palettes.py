@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.coreml.compress import kmeans, vectors
-from export.coreml.compress.layers import Layer
+from export.coreml.compress.layers import WeightLayer
 from export.coreml.compress.recipes import Recipe
 
 Halves = NDArray[np.float16]
@@ -27,7 +27,7 @@ class Palette:
     """The sum of squared errors that the clustering promises."""
 
 
-def palettize(weight: Halves, layer: Layer, recipe: Recipe) -> Palette:
+def palettize(weight: Halves, layer: WeightLayer, recipe: Recipe) -> Palette:
     """The tables with the least squared error and every number's nearest entry."""
     ones = [1] * weight.ndim
     if recipe.vector > 1:

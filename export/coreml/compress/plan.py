@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from export.coreml.compress.layers import Layer
+from export.coreml.compress.layers import WeightLayer
 from export.coreml.compress.recipes import Recipe, find_recipe, fitting
 from mobile_diffusion import atomic
 from mobile_diffusion.errors import ConfigError
@@ -40,7 +40,7 @@ class LayerPlan:
 
 
 @dataclass(frozen=True)
-class Plan:
+class CompressionPlan:
     """Recipes of all weights of one stage."""
 
     stage: str
@@ -54,7 +54,7 @@ class Plan:
     conditions: Mapping[str, Any] = field(default_factory=dict)
     """What it was measured on."""
 
-    def recipes(self, layers: Sequence[Layer], opset: int) -> dict[str, Recipe]:
+    def recipes(self, layers: Sequence[WeightLayer], opset: int) -> dict[str, Recipe]:
         """The recipe of every weight by name.
 
         Raises:
@@ -79,23 +79,25 @@ class Plan:
         atomic.write_bytes(json.dumps(content, indent=1, allow_nan=False).encode() + b"\n", path)
 
 
-def uniform_plan(stage: str, layers: Sequence[Layer], recipe: Recipe) -> Plan:
+def uniform_plan(stage: str, layers: Sequence[WeightLayer], recipe: Recipe) -> CompressionPlan:
     """One recipe for all weights, or its substitute where a shape does not take it."""
     chosen = uniform_recipes(layers, recipe)
-    return Plan(stage, tuple(LayerPlan(layer.name, layer.shape, chosen[layer.name].name) for layer in layers))
+    return CompressionPlan(
+        stage, tuple(LayerPlan(layer.name, layer.shape, chosen[layer.name].name) for layer in layers)
+    )
 
 
-def uniform_recipes(layers: Sequence[Layer], recipe: Recipe) -> dict[str, Recipe]:
+def uniform_recipes(layers: Sequence[WeightLayer], recipe: Recipe) -> dict[str, Recipe]:
     """One recipe for all weights by name, or its substitutes."""
     return {layer.name: fitting(recipe, layer) for layer in layers}
 
 
-def bits_per_weight(layers: Sequence[Layer], recipes: Mapping[str, Recipe]) -> float:
+def bits_per_weight(layers: Sequence[WeightLayer], recipes: Mapping[str, Recipe]) -> float:
     """Stored bits over numbers, of the compressible weights together."""
     return sum(recipes[layer.name].cost_bits(layer) for layer in layers) / sum(layer.count for layer in layers)
 
 
-def load_plan(path: Path) -> Plan:
+def load_plan(path: Path) -> CompressionPlan:
     """Read a plan.
 
     Raises:
@@ -108,7 +110,7 @@ def load_plan(path: Path) -> Plan:
         if (content.pop("format"), content.pop("version")) != (FORMAT, VERSION):
             raise ValueError("another format or version")
         layers = tuple(_layer(entry) for entry in content.pop("layers"))
-        return _checked(Plan(layers=layers, **content))
+        return _checked(CompressionPlan(layers=layers, **content))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ConfigError(f"{path}: expected a compression plan, got {reason}; make it with `coreml plan`") from None
@@ -121,7 +123,7 @@ def _layer(entry: dict[str, Any]) -> LayerPlan:
     return LayerPlan(str(entry["name"]), tuple(int(size) for size in entry["shape"]), str(entry["recipe"]), errors)
 
 
-def _checked(plan: Plan) -> Plan:
+def _checked(plan: CompressionPlan) -> CompressionPlan:
     texts = (plan.stage, plan.budget)
     numbers = (plan.predicted_snr_db, plan.measured_snr_db)
     if not all(isinstance(text, str) for text in texts) or not isinstance(plan.conditions, dict):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from export.coreml.compress.layers import Layer
+from export.coreml.compress.layers import WeightLayer
 from mobile_diffusion.errors import ConfigError
 
 HALF_BITS = 16
@@ -41,14 +41,14 @@ class Recipe:
     otherwise: str = NONE
     """The recipe of weights whose shape does not take this one."""
 
-    def takes(self, layer: Layer) -> bool:
+    def takes(self, layer: WeightLayer) -> bool:
         """Whether a weight's shape is one that it can store."""
         outputs, inputs = layer.shape[layer.output_axis], layer.shape[layer.input_axis]
         if self.vector > 1 and layer.grouped:
             return False
         return not (outputs % max(self.group, self.vector) or (self.block and inputs % self.block))
 
-    def cost_bits(self, layer: Layer) -> int:
+    def cost_bits(self, layer: WeightLayer) -> int:
         """Bits of a whole weight, tables and scales included."""
         if self.kind == NONE:
             return HALF_BITS * layer.count
@@ -95,7 +95,7 @@ def find_recipe(name: str, opset: int = LARGE_OPSET) -> Recipe:
     return recipe
 
 
-def fitting(recipe: Recipe, layer: Layer) -> Recipe:
+def fitting(recipe: Recipe, layer: WeightLayer) -> Recipe:
     """The recipe, or the first of its substitutes that a weight's shape takes."""
     while not recipe.takes(layer):
         recipe = RECIPES[recipe.otherwise]

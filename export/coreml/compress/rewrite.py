@@ -7,11 +7,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from export.coreml.archive import Package
 from export.coreml.blobs import RecordWriter
 from export.coreml.compress.constexpr import Replacement, replace_constant, replacement
 from export.coreml.compress.encode import Encoded
 from export.coreml.compress.layers import bodies, operations
+from export.coreml.package_archive import CoreMLPackage
 
 Place = tuple[str, int]
 """A record, as a program names it: file and offset."""
@@ -43,7 +43,7 @@ def places(spec: Any) -> dict[Place, Any]:
 class Rewriting:
     """The new weights files while they are written, and what the program will have to say of them."""
 
-    def __init__(self, package: Package, folder: Path) -> None:
+    def __init__(self, package: CoreMLPackage, folder: Path) -> None:
         self.package, self.folder = package, folder
         self.files = ExitStack()
         self.writers: dict[str, RecordWriter] = {}

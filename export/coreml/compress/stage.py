@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from export.coreml.archive import Package
 from export.coreml.compress.layers import layers_of, opset_of
-from export.coreml.compress.plan import STAGE, Plan, load_plan, uniform_plan
+from export.coreml.compress.plan import STAGE, CompressionPlan, load_plan, uniform_plan
 from export.coreml.compress.recipes import LINEAR, NONE, RECIPES, find_recipe
 from export.coreml.compress.verify import Reconstruction
 from export.coreml.compress.write import compress_package
+from export.coreml.package_archive import CoreMLPackage
 from export.progress import Progress, silent
 
 OTHER_STAGES = {LINEAR: "int8"}
@@ -34,7 +34,7 @@ def compress_stage(
         ConfigError: there is no such recipe, for this deployment target, or no such plan for this package.
         ExportError: a weight is not finite, or what was written does not decode to what was promised.
     """
-    opened = Package.open(package)
+    opened = CoreMLPackage.open(package)
     layers = layers_of(opened)
     plan = stage_plan(opened, stage, compression)
     if not layers or all(layer.recipe == NONE for layer in plan.layers):
@@ -42,7 +42,7 @@ def compress_stage(
     return compress_package(package, package, plan, progress, replace=True)
 
 
-def stage_plan(package: Package, stage: str, compression: str) -> Plan:
+def stage_plan(package: CoreMLPackage, stage: str, compression: str) -> CompressionPlan:
     """The plan of one stage for a recipe's name or a plan's path."""
     layers, opset = layers_of(package), opset_of(package.spec)
     if is_plan(compression):
@@ -54,11 +54,11 @@ def stage_plan(package: Package, stage: str, compression: str) -> Plan:
     return uniform_plan(stage, layers, recipe)
 
 
-def named_plan(package: Path, compression: str) -> Plan:
+def named_plan(package: Path, compression: str) -> CompressionPlan:
     """The plan of a package, whatever its stage, that a recipe's name or a plan's path names."""
     if is_plan(compression):
         return load_plan(Path(compression))
-    opened = Package.open(package)
+    opened = CoreMLPackage.open(package)
     layers = layers_of(opened)
     return uniform_plan(package.stem, layers, find_recipe(compression, opset_of(opened.spec)))
 

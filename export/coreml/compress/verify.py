@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.coreml.archive import Package
 from export.coreml.compress.constexpr import SUFFIXES
 from export.coreml.compress.encode import PART, squares
-from export.coreml.compress.layers import COMPRESSED, Layer, bodies, operations
+from export.coreml.compress.layers import COMPRESSED, WeightLayer, bodies, operations
 from export.coreml.compress.recipes import Recipe, snr_db
 from export.coreml.compress.rewrite import places
 from export.coreml.interpret.decompress import DECOMPRESSIONS
+from export.coreml.package_archive import CoreMLPackage
 from export.progress import Progress
 from mobile_diffusion.errors import ExportError
 
@@ -34,7 +34,7 @@ ADVICE = "compress it again, and report it if it happens twice"
 class Promise:
     """What the writer says that a weight became."""
 
-    layer: Layer
+    layer: WeightLayer
     recipe: Recipe
     operation: str
     snr_db: float
@@ -64,7 +64,7 @@ def verify(source: Path, folder: Path, promised: Sequence[Promise], progress: Pr
     Raises:
         ExportError: a weight is missing, or its reconstruction is not as good, or as bad, as was promised.
     """
-    original, written = Package.open(source), Package.open(folder)
+    original, written = CoreMLPackage.open(source), CoreMLPackage.open(folder)
     values = places(original.spec)
     stored = {operation.outputs[0].name: operation for operation in compressed(written.spec)}
     found = []
@@ -91,12 +91,12 @@ def stored_fields(operation: Any) -> dict[str, Any]:
     return fields | {name: argument.arguments[0].value for name, argument in operation.inputs.items()}
 
 
-def operands_of(package: Package, operation: Any) -> dict[str, Any]:
+def operands_of(package: CoreMLPackage, operation: Any) -> dict[str, Any]:
     """The operands of a decoding operation."""
     return {name: package.value(value) for name, value in stored_fields(operation).items()}
 
 
-def packed_bytes(package: Package, operation: Any) -> Iterator[int]:
+def packed_bytes(package: CoreMLPackage, operation: Any) -> Iterator[int]:
     """Bytes of each operand that lies in the file."""
     for value in stored_fields(operation).values():
         if value.WhichOneof("value") == "blobFileValue":

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from export.coreml.archive import Package
 from export.coreml.compress.encode import Encoded, encode
-from export.coreml.compress.layers import Layer, layers_of, opset_of, require_layers
-from export.coreml.compress.plan import Plan
+from export.coreml.compress.layers import WeightLayer, layers_of, opset_of, require_layers
+from export.coreml.compress.plan import CompressionPlan
 from export.coreml.compress.recipes import NONE, Recipe
 from export.coreml.compress.rewrite import Place, Rewriting
 from export.coreml.compress.verify import Promise, Reconstruction, verify
 from export.coreml.package import SPECIFICATION
+from export.coreml.package_archive import CoreMLPackage
 from export.progress import Progress, part_of, silent
 from mobile_diffusion.errors import ExportError
 from mobile_diffusion.staging import staged_folder
@@ -36,7 +36,7 @@ _WRITTEN = 0.8
 
 
 def compress_package(
-    source: Path, out: Path, plan: Plan, progress: Progress = silent, replace: bool = False
+    source: Path, out: Path, plan: CompressionPlan, progress: Progress = silent, replace: bool = False
 ) -> tuple[Reconstruction, ...]:
     """Write the package `source` with its weights stored as the plan says; `out` may be `source` when it is replaced.
 
@@ -47,7 +47,7 @@ def compress_package(
         ExportError: the package is no uncompressed program, a weight is not finite, `out` cannot be written, or a
             weight that was read back is not what was promised.
     """
-    package = Package.open(source)
+    package = CoreMLPackage.open(source)
     layers = layers_of(package)
     require_layers(package, layers)
     recipes = plan.recipes(layers, opset_of(package.spec))
@@ -79,7 +79,11 @@ def copy_other_files(source: Path, folder: Path) -> None:
 
 
 def write_weights(
-    package: Package, folder: Path, layers: tuple[Layer, ...], recipes: Mapping[str, Recipe], progress: Progress
+    package: CoreMLPackage,
+    folder: Path,
+    layers: tuple[WeightLayer, ...],
+    recipes: Mapping[str, Recipe],
+    progress: Progress,
 ) -> tuple[Promise, ...]:
     """Write the weights files, rewrite the specification in memory, and say what was promised of each weight."""
     chosen = {layer.place: layer for layer in layers if recipes[layer.name].kind != NONE}
@@ -99,12 +103,12 @@ def write_weights(
 
 
 def encoded_in_order(
-    package: Package, rewriting: Rewriting, chosen: Mapping[Place, Layer], recipes: Mapping[str, Recipe]
+    package: CoreMLPackage, rewriting: Rewriting, chosen: Mapping[Place, WeightLayer], recipes: Mapping[str, Recipe]
 ) -> Iterator[tuple[Place, Encoded | None]]:
     """Every record with its weight compressed (None for one that stays), compressed ahead of who takes them."""
     opset = opset_of(package.spec)
 
-    def work(layer: Layer) -> Encoded:
+    def work(layer: WeightLayer) -> Encoded:
         weight = package.value(rewriting.values[layer.place]).view(np.float16)
         return encode(weight, layer, recipes[layer.name], opset)
 

@@ -18,7 +18,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from export.coreml.archive import Package, dtype_of, shape_of
 from export.coreml.interpret.control import StateBag
 from export.coreml.interpret.execute import PRECISIONS, run_block, wide
 from export.coreml.interpret.features import Feature, array_of, feature, tensor_of
@@ -26,6 +25,7 @@ from export.coreml.interpret.instruction import Block, Instruction, Observer, Sh
 from export.coreml.interpret.reader import Reader
 from export.coreml.interpret.weights import Value, Weight
 from export.coreml.naming import stage_outputs
+from export.coreml.package_archive import CoreMLPackage, dtype_of, shape_of
 from export.signatures import TensorSpec, check_arrays
 from mobile_diffusion.errors import ExportError
 
@@ -105,10 +105,10 @@ class Program:
             ExportError: not a package of programs, a damaged one, or one with an operation, a parameter or a constant
                 that is not interpreted.  Infinite constants are refused unless they are allowed.
         """
-        package = Package.open(path)
+        package = CoreMLPackage.open(path)
         description = description_of(package, function)
         chosen = function or package.spec.description.defaultFunctionName or MAIN
-        parts = [Package(path, model, package.content) for model in models(package)]
+        parts = [CoreMLPackage(path, model, package.content) for model in models(package)]
         try:
             routines = tuple(read_routine(part, chosen, infinite_constants) for part in parts)
         except DAMAGED as error:
@@ -166,12 +166,12 @@ class Program:
         return {spec.name: features[spec.name] for spec in self.outputs}
 
 
-def models(package: Package) -> list[Any]:
+def models(package: CoreMLPackage) -> list[Any]:
     """The specifications of a package's programs, in the order in which they run."""
     return list(package.spec.pipeline.models) if package.kind == "pipeline" else [package.spec]
 
 
-def description_of(package: Package, function: str | None) -> Any:
+def description_of(package: CoreMLPackage, function: str | None) -> Any:
     """Inputs and outputs of the whole, or of one function.
 
     Raises:
@@ -193,7 +193,7 @@ def with_description(spec: Any, description: Any) -> Any:
     return small
 
 
-def read_routine(package: Package, function: str, infinite: bool) -> Routine:
+def read_routine(package: CoreMLPackage, function: str, infinite: bool) -> Routine:
     """A function of a program.
 
     Raises:
@@ -238,7 +238,7 @@ def static_dtype(tensor: Any) -> str:
     return dtype_of(tensor)
 
 
-def check_names(package: Package, described: set[str], found: list[str], kind: str) -> None:
+def check_names(package: CoreMLPackage, described: set[str], found: list[str], kind: str) -> None:
     """Hold a function's inputs or outputs to the package's description."""
     if described != set(found):
         expected, got = ", ".join(sorted(described)), ", ".join(found)

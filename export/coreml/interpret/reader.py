@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.coreml.archive import Package, dtype_of, shape_of
 from export.coreml.interpret.control import CONTROL
 from export.coreml.interpret.decompress import DECOMPRESSIONS
 from export.coreml.interpret.instruction import Block, Instruction, Shape, finished_block
 from export.coreml.interpret.operations import VARIADIC, check_attributes, interpreted
 from export.coreml.interpret.weights import Store, Value, Weight, check_finite, held
+from export.coreml.package_archive import CoreMLPackage, dtype_of, shape_of
 from mobile_diffusion.errors import ExportError
 
 LARGE = 2**16
@@ -31,7 +31,7 @@ Read = Callable[[], Any]
 class Reader:
     """Numbers the values of a function while it is read, and keeps its constants."""
 
-    def __init__(self, package: Package, opset: str, infinite: bool = False) -> None:
+    def __init__(self, package: CoreMLPackage, opset: str, infinite: bool = False) -> None:
         self.package = package
         self.opset = opset
         self.infinite = infinite

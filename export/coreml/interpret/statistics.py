@@ -17,7 +17,7 @@ from export.signatures import TensorSpec
 
 
 @dataclass(frozen=True)
-class Row:
+class ValueStatistics:
     """One result of one operation, as it is stored."""
 
     output: str
@@ -40,7 +40,7 @@ class Statistics:
     """An observer that keeps a row for every result; of a loop, for every time."""
 
     def __init__(self) -> None:
-        self.rows: list[Row] = []
+        self.rows: list[ValueStatistics] = []
 
     def __call__(
         self,
@@ -54,25 +54,27 @@ class Statistics:
             self.rows.append(row(name, instruction.operation, dtype, tensor))
 
 
-def row(output: str, operation: str, dtype: str, tensor: Tensor) -> Row:
+def row(output: str, operation: str, dtype: str, tensor: Tensor) -> ValueStatistics:
     """The statistics of a tensor."""
     numbers = tensor.reshape(-1).float()
     finite = numbers[numbers.isfinite()]
     lost = numbers.numel() - finite.numel()
     shape = tuple(tensor.shape)
     if not finite.numel():
-        return Row(output, operation, dtype, shape, None, None, None, None, lost)
+        return ValueStatistics(output, operation, dtype, shape, None, None, None, None, lost)
     sizes = finite.abs()
     present = sizes[sizes > 0]
     smallest = present.min().item() if present.numel() else None
     mean = sizes.mean(dtype=torch.float64).item()
-    return Row(output, operation, dtype, shape, finite.min().item(), finite.max().item(), mean, smallest, lost)
+    return ValueStatistics(
+        output, operation, dtype, shape, finite.min().item(), finite.max().item(), mean, smallest, lost
+    )
 
 
-def largest_first(rows: list[Row]) -> list[Row]:
+def largest_first(rows: list[ValueStatistics]) -> list[ValueStatistics]:
     """Those with numbers that are not finite, then those with the largest magnitudes."""
 
-    def size(found: Row) -> tuple[bool, float]:
+    def size(found: ValueStatistics) -> tuple[bool, float]:
         return found.not_finite > 0, max(abs(found.minimum or 0.0), abs(found.maximum or 0.0))
 
     return sorted(rows, key=size, reverse=True)

@@ -23,7 +23,7 @@ LEAST_SHARE = 0.0005
 
 
 @dataclass(frozen=True)
-class Layer:
+class QuantizedLayer:
     """A layer of an exported graph."""
 
     name: str
@@ -42,7 +42,7 @@ class Layer:
 class Found:
     """The layers of a stage."""
 
-    layers: tuple[Layer, ...]
+    layers: tuple[QuantizedLayer, ...]
     """Those to quantize."""
     left: dict[str, str]
     """Name of each other layer with weights of its own, and why it stays in float."""
@@ -53,7 +53,7 @@ def find_layers(graph_module: GraphModule) -> Found:
     every = {node: _layer(node) for node in graph_module.graph.nodes if node.target in KINDS and _has_weights(node)}
     products = sum(layer.products for layer in every.values())
     weights = sum(layer.weights for layer in every.values())
-    chosen: list[Layer] = []
+    chosen: list[QuantizedLayer] = []
     left: dict[str, str] = {}
     for node, layer in every.items():
         if _belongs_to_norm(node):
@@ -73,14 +73,16 @@ def _has_weights(node: Node) -> bool:
     return isinstance(node.args[1], Node) and node.args[1].op == "get_attr"
 
 
-def _layer(node: Node) -> Layer:
+def _layer(node: Node) -> QuantizedLayer:
     """Products: each output position takes every weight once."""
     weight = node.args[1]
     assert isinstance(weight, Node)
     shape, output = weight.meta["val"].shape, node.meta["val"].shape
     positions = math.prod(output) // shape[0]
     name = str(weight.target).removesuffix(".weight")
-    return Layer(name, node.name, KINDS[node.target], math.prod(shape), positions * math.prod(shape[1:]) * shape[0])
+    return QuantizedLayer(
+        name, node.name, KINDS[node.target], math.prod(shape), positions * math.prod(shape[1:]) * shape[0]
+    )
 
 
 def _belongs_to_norm(node: Node) -> bool:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Interpreter, Node
 from torchao.quantization.pt2e import HistogramObserver
 
-from export.executorch.quantize.layers import Layer
+from export.executorch.quantize.layers import QuantizedLayer
 from export.executorch.quantize.rounding import HIGH, LEAST_SCALE, LOW, Range
 from mobile_diffusion.errors import ExportError
 
@@ -29,7 +29,9 @@ class LayerRanges:
     output: Range
 
 
-def find_ranges(module: GraphModule, layers: Sequence[Layer], samples: Sequence[Sample]) -> dict[str, LayerRanges]:
+def find_ranges(
+    module: GraphModule, layers: Sequence[QuantizedLayer], samples: Sequence[Sample]
+) -> dict[str, LayerRanges]:
     """The ranges of each layer, by the name of its operation.
 
     Raises `ExportError` when a layer is given NaN or infinity, or one and the same value everywhere.
@@ -43,7 +45,7 @@ def find_ranges(module: GraphModule, layers: Sequence[Layer], samples: Sequence[
 class _Observed(Interpreter):
     """Runs a graph and watches what its layers are given and give; a tensor that many are given is watched once."""
 
-    def __init__(self, module: GraphModule, layers: Sequence[Layer]) -> None:
+    def __init__(self, module: GraphModule, layers: Sequence[QuantizedLayer]) -> None:
         super().__init__(module)
         nodes = {node.name: node for node in module.graph.nodes}
         self.layers = {layer.node: nodes[layer.node] for layer in layers}
@@ -63,11 +65,11 @@ class _Observed(Interpreter):
             self.observers[n](value)
         return value
 
-    def ranges(self, layer: Layer) -> LayerRanges:
+    def ranges(self, layer: QuantizedLayer) -> LayerRanges:
         node = self.layers[layer.node]
         return LayerRanges(self._range(node.args[0], layer), self._range(node, layer))
 
-    def _range(self, node: Any, layer: Layer) -> Range:
+    def _range(self, node: Any, layer: QuantizedLayer) -> Range:
         observer = self.observers[node]
         if not observer.max_val - observer.min_val > LEAST_SCALE:  # all would be rounded to one number
             raise ExportError(

@@ -26,7 +26,7 @@ from export.executorch.quantize.sensitivity import (
     FLOAT,
     STATIC,
     Choice,
-    Measured,
+    LayerErrors,
     activation_bytes,
     choose,
 )
@@ -69,7 +69,7 @@ def static(stage: ExportStage) -> Quantized:
     wanted = RANGE_SAMPLES if stage.name == "encode_text" else COST_SAMPLES
     held = min(wanted, COST_BYTES // activation_bytes(module))
     if held:
-        measured = Measured(module, ranges, _spread(samples, held))
+        measured = LayerErrors(module, ranges, _spread(samples, held))
         choices = choose(found.layers, measured.alone, TARGETS_DB.get(stage.name, TARGET_DB))
     else:
         choices = {layer.node: Choice(STATIC) for layer in found.layers}

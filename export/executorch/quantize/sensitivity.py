@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor
 from torch.fx import GraphModule, Interpreter, Node
 
-from export.executorch.quantize.layers import Layer
+from export.executorch.quantize.layers import QuantizedLayer
 from export.executorch.quantize.ranges import LayerRanges, Sample
 from export.executorch.quantize.rounding import rounded, rounded_at_run_time, rounded_weight
 from mobile_diffusion.errors import ExportError
@@ -40,7 +40,7 @@ class Choice:
 
 SMALL_DB = 15.0
 """A layer that costs so much less than the target allows for all is not what misses it."""
-Errors = Callable[[Layer, str], float]
+Errors = Callable[[QuantizedLayer, str], float]
 """The energy of the error that rounding one layer (STATIC, DYNAMIC) makes, as a share of the output's."""
 
 
@@ -49,7 +49,7 @@ def decibel(share: float) -> float:
     return -10 * math.log10(share) if share > 0 else math.inf
 
 
-def choose(layers: Sequence[Layer], errors: Errors, target_db: float) -> dict[str, Choice]:
+def choose(layers: Sequence[QuantizedLayer], errors: Errors, target_db: float) -> dict[str, Choice]:
     """How each layer is rounded, by the name of its operation: static but where the sum of all would miss the target.
 
     A costly layer takes the range of each input at run time where that helps by GAIN_DB, and else stays in float.
@@ -114,7 +114,7 @@ class Rerun(Interpreter):
         return compute(x, weight, lambda x, weight: operation(x, weight, *rest))
 
 
-class Measured:
+class LayerErrors:
     """Measures errors over some samples; holds every value of a run of each."""
 
     def __init__(self, module: GraphModule, ranges: Mapping[str, LayerRanges], samples: Sequence[Sample]) -> None:
@@ -125,11 +125,11 @@ class Measured:
         if not all(math.isfinite(energy) and energy > 0 for energy in self.energies):
             raise ExportError(f"calibration: expected finite outputs that are not zero, got energies {self.energies}")
 
-    def alone(self, layer: Layer, way: str) -> float:
+    def alone(self, layer: QuantizedLayer, way: str) -> float:
         """`Errors`."""
         return self.together({layer: way})
 
-    def together(self, ways: Mapping[Layer, str]) -> float:
+    def together(self, ways: Mapping[QuantizedLayer, str]) -> float:
         """The energy of the error with several layers rounded, as a share of the output's: the mean over samples.
 
         Each sample counts alike: the empty prompt's output is small, and takes part in every guided step.
@@ -141,7 +141,7 @@ class Measured:
             shares.append(error / energy)
         return sum(shares) / len(shares)
 
-    def _rounding(self, layer: Layer, way: str) -> Compute:
+    def _rounding(self, layer: QuantizedLayer, way: str) -> Compute:
         if way == DYNAMIC:
             return lambda x, weight, run: run(rounded_at_run_time(x, layer.kind), rounded_weight(weight))
         by = self.ranges[layer.node]

@@ -15,7 +15,7 @@ from export.rewrites.xnnpack.attention import (
     attention_by_parts,
     pixel_attention_by_parts,
 )
-from export.rewrites.xnnpack.guidance import DenoiseOnce, UpStageForBoth, shared_until_text, skip_for_both
+from export.rewrites.xnnpack.guidance import DenoiseOnce, UpLevelForBoth, shared_until_text, skip_for_both
 from export.rewrites.xnnpack.norms import (
     GroupNormByConvolution,
     LayerNormByLinear,
@@ -56,7 +56,7 @@ REWRITES: dict[str, Rewrite] = {
     "pixel attention by parts": Rewrite(pixel_attention_by_parts, PixelAttentionByParts),
     "positions in place": Rewrite(positions_in_place, TransformerInPlace),
     "gate by two layers": Rewrite(gated_by_two_layers, TwoLayerGelu),
-    "skip for both evaluations": Rewrite(skip_for_both, UpStageForBoth),
+    "skip for both evaluations": Rewrite(skip_for_both, UpLevelForBoth),
     "shared until text": Rewrite(shared_until_text, DenoiseOnce),
     "time by table": Rewrite(time_by_table, Columns),
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from export.rewrites.parts import attend_in_parts
+from export.rewrites.attention_in_parts import attend_in_parts
 from export.rewrites.replacement import recast
 from mobile_diffusion.autoencoder import PixelAttention
 from mobile_diffusion.unet import Attention

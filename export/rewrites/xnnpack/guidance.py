@@ -12,17 +12,17 @@ from torch import Tensor, nn
 from export.rewrites.replacement import recast
 from export.stages import Denoise
 from mobile_diffusion.sampler import combine_guidance
-from mobile_diffusion.unet import Attention, UpStage
+from mobile_diffusion.unet import Attention, UpLevel
 
 
-class UpStageForBoth(UpStage):
+class UpLevelForBoth(UpLevel):
     """A stage on the way up whose skips may be of one picture where its map is of two, or comes to be."""
 
     both: Tensor
     itself: Tensor
 
     def forward(self, x: Tensor, skips: list[Tensor], time: Tensor, context: Tensor) -> Tensor:
-        """x (B, C_in, h, w), skips of 1 or B pictures, nearest first -> as `UpStage`."""
+        """x (B, C_in, h, w), skips of 1 or B pictures, nearest first -> as `UpLevel`."""
         for index, skip in enumerate(skips):
             joined = x * self.itself if skip is x else skip  # no middle; XNNPACK does not join a tensor with itself
             joined = joined * self.both if len(joined) < len(x) else joined
@@ -42,9 +42,9 @@ class DenoiseOnce(Denoise):
 
 def skip_for_both(module: nn.Module) -> nn.Module | None:
     """For a stage on the way up."""
-    if type(module) is not UpStage:
+    if type(module) is not UpLevel:
         return None
-    result = recast(module, UpStageForBoth)
+    result = recast(module, UpLevelForBoth)
     result.register_buffer("both", torch.ones(2, 1, 1, 1))
     result.register_buffer("itself", torch.ones(1, 1, 1, 1))
     return result

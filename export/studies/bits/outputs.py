@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from export.bundle.bundle import open_bundle
-from export.bundle.entries import MANIFEST
-from export.coreml.archive import Package
+from export.bundle.manifest_parts import MANIFEST
 from export.coreml.compress.layers import layers_of
 from export.coreml.interpret import Instruction, Observer, Program
+from export.coreml.package_archive import CoreMLPackage
 from export.coreml.structure import signature
 from export.parity.golden import read_golden
 from export.parity.metrics import snr_db
@@ -49,7 +49,7 @@ def compare_outputs(source: Path, compressed: Path, arrays: Arrays) -> tuple[Lay
     Raises:
         ExportError: a value is not finite with compressed weights, or is missing.
     """
-    layers = {value: layer.name for layer in layers_of(Package.open(source)) for value in layer.results}
+    layers = {value: layer.name for layer in layers_of(CoreMLPackage.open(source)) for value in layer.results}
     found: list[LayerOutput] = []
     with tempfile.TemporaryDirectory() as kept:
         wanted = Program.open(source).run(_keeper(layers, Path(kept)), **arrays)
@@ -96,7 +96,7 @@ def inputs_for(package: Path) -> tuple[dict[str, NDArray[Any]], str]:
         arrays = recorded_inputs(package.stem, trajectory, bundle.settings())
         return arrays, f"golden vectors of {package.parent}: {trajectory.case}"
     generator = np.random.default_rng(0)
-    inputs, _ = signature(Package.open(package).spec)
+    inputs, _ = signature(CoreMLPackage.open(package).spec)
     return {spec.name: _seeded(spec, generator) for spec in inputs}, "seeded normal numbers"
 
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from export.coreml.archive import Package
-from export.coreml.compress.layers import Layer, layers_of, opset_of, require_layers
-from export.coreml.compress.plan import STAGE, LayerPlan, Plan, bits_per_weight
+from export.coreml.compress.layers import WeightLayer, layers_of, opset_of, require_layers
+from export.coreml.compress.plan import STAGE, CompressionPlan, LayerPlan, bits_per_weight
 from export.coreml.compress.recipes import HALF_BITS, NONE, RECIPES, Recipe, snr_db
+from export.coreml.package_archive import CoreMLPackage
 from export.progress import Progress, part_of, silent
 from export.stages import Denoise
 from export.studies.bits.search import Table, within_bits, within_error
@@ -46,12 +46,12 @@ class Budget:
 
 def make_plan(
     module: Denoise,
-    package: Package,
+    package: CoreMLPackage,
     states: States,
     budget: Budget,
     conditions: Mapping[str, Any],
     progress: Progress = silent,
-) -> Plan:
+) -> CompressionPlan:
     """Measure a package's weights on recorded states and choose their recipes.
 
     Raises:
@@ -68,8 +68,8 @@ def make_plan(
 
 
 def planned(
-    bench: Bench, layers: Sequence[Layer], errors: Table, budget: Budget, conditions: Mapping[str, Any]
-) -> Plan:
+    bench: Bench, layers: Sequence[WeightLayer], errors: Table, budget: Budget, conditions: Mapping[str, Any]
+) -> CompressionPlan:
     """The plan that a budget leads to, from measured errors."""
     costs = {
         layer.name: {name: float(RECIPES[name].cost_bits(layer)) for name in errors[layer.name]} for layer in layers
@@ -85,7 +85,7 @@ def planned(
     predicted = snr_db(1.0, sum(errors[layer][recipe] for layer, recipe in chosen.items()))
     entries = tuple(LayerPlan(layer.name, layer.shape, chosen[layer.name], errors[layer.name]) for layer in layers)
     more = {**conditions, "bits_per_weight": round(bits_per_weight(layers, named(chosen)), 4), "opset": bench.opset}
-    return Plan(STAGE, entries, str(budget), finite(predicted), finite(measured), more)
+    return CompressionPlan(STAGE, entries, str(budget), finite(predicted), finite(measured), more)
 
 
 def good_enough(bench: Bench, costs: Table, errors: Table, wanted: float) -> tuple[dict[str, str], float]:

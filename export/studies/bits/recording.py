@@ -7,10 +7,10 @@ from typing import cast
 
 import torch
 
-from export.coreml.archive import Package
-from export.coreml.compress.plan import STAGE, Plan
+from export.coreml.compress.plan import STAGE, CompressionPlan
 from export.coreml.lower import lower
 from export.coreml.options import CoreMLOptions
+from export.coreml.package_archive import CoreMLPackage
 from export.parity.trajectories import CASES, Trajectory, record
 from export.progress import Progress, part_of, silent
 from export.runners.torch import TorchRunner, torch_threads
@@ -32,7 +32,7 @@ def plan_checkpoint(
     per_step: int = 1,
     threads: int = 2,
     progress: Progress = silent,
-) -> Plan:
+) -> CompressionPlan:
     """Draw `prompts` pictures with PyTorch, lower `denoise` into `folder`, and plan within a budget.
 
     Raises:
@@ -46,7 +46,7 @@ def plan_checkpoint(
         drawn.append(record(runner, source.tokenizer, settings, case))
     progress("lowering denoise", _RECORDED)
     stage = runner.stages[STAGE]
-    package = Package.open(folder / lower(stage, folder, options))
+    package = CoreMLPackage.open(folder / lower(stage, folder, options))
     with torch_threads(threads):
         states = States.of(drawn, settings, per_step)
         conditions = described(drawn, states, options)

@@ -16,7 +16,7 @@ Table = Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True)
-class Step:
+class SearchStep:
     """A layer's change to the next recipe of its hull."""
 
     layer: str
@@ -50,11 +50,13 @@ def _bends(first: str, middle: str, last: str, costs: Mapping[str, float], error
     return before > (errors[middle] - errors[last]) * (costs[middle] - costs[first])
 
 
-def steps(costs: Table, errors: Table) -> tuple[dict[str, str], list[Step]]:
+def steps(costs: Table, errors: Table) -> tuple[dict[str, str], list[SearchStep]]:
     """The cheapest recipe of each layer, and all steps from there, the most worthy first."""
     hulls = {layer: hull(costs[layer], errors[layer]) for layer in costs}
     found = [
-        Step(layer, after, costs[layer][after] - costs[layer][before], errors[layer][before] - errors[layer][after])
+        SearchStep(
+            layer, after, costs[layer][after] - costs[layer][before], errors[layer][before] - errors[layer][after]
+        )
         for layer, names in hulls.items()
         for before, after in pairwise(names)
     ]
@@ -86,7 +88,7 @@ def within_error(costs: Table, errors: Table, limit: float) -> dict[str, str]:
     return chosen
 
 
-def _walked(ordered: list[Step], error: float) -> Iterator[tuple[Step, float]]:
+def _walked(ordered: list[SearchStep], error: float) -> Iterator[tuple[SearchStep, float]]:
     """Each step with the error before it."""
     for step in ordered:
         yield step, error

@@ -17,12 +17,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from export.coreml.archive import Package
 from export.coreml.compress.encode import encode
-from export.coreml.compress.layers import Layer, opset_of
+from export.coreml.compress.layers import WeightLayer, opset_of
 from export.coreml.compress.recipes import NONE, Recipe, fitting, snr_db
 from export.coreml.compress.rewrite import places
 from export.coreml.compress.verify import decode
+from export.coreml.package_archive import CoreMLPackage
 from export.parity.trajectories import Trajectory, latents_of
 from export.progress import Progress
 from export.stages import Denoise
@@ -103,7 +103,7 @@ def _predicted(module: Denoise, states: States) -> Tensor:
     return combine_guidance(without, with_prompt, torch.tensor([states.guidance]))
 
 
-def parameters_of(module: nn.Module, layers: Sequence[Layer], weights: Weights) -> dict[str, Tensor]:
+def parameters_of(module: nn.Module, layers: Sequence[WeightLayer], weights: Weights) -> dict[str, Tensor]:
     """The module's numbers that each weight of the package was made of, found by their content, as flat views.
 
     Raises:
@@ -139,7 +139,7 @@ def stored_so(parameter: Tensor, decoded: NDArray[np.float16]) -> Iterator[None]
 class Bench:
     """A module with the weights of its package, ready to try what compressing them does."""
 
-    def __init__(self, module: Denoise, package: Package, layers: Sequence[Layer], states: States) -> None:
+    def __init__(self, module: Denoise, package: CoreMLPackage, layers: Sequence[WeightLayer], states: States) -> None:
         values = places(package.spec)
         self.module, self.states, self.layers = module, states, {layer.name: layer for layer in layers}
         self.opset = opset_of(package.spec)

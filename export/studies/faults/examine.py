@@ -7,9 +7,9 @@ from pathlib import Path
 
 from torch import nn
 
-from export.coreml.archive import Package
 from export.coreml.interpret import Program
-from export.coreml.sources import read_sources
+from export.coreml.package_archive import CoreMLPackage
+from export.coreml.torch_sources import read_sources
 from export.progress import Progress, silent
 from export.studies.faults.graph import readers_of
 from export.studies.faults.lockstep import against_float32, handed_on
@@ -49,7 +49,7 @@ def examine(
     """
     if precision not in PRECISIONS:
         raise ExportError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
-    package, program = Package.open(subject.path), Program.open(subject.path, precision)
+    package, program = CoreMLPackage.open(subject.path), Program.open(subject.path, precision)
     exact = Program.open(subject.path, "float32")
     sources, readers = read_sources(package.spec), readers_of(package.spec)
     filled = dict(cases(subject.filling, program.inputs))

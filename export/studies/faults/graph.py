@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from export.coreml.archive import shape_of
+from export.coreml.package_archive import shape_of
 
 STEP = "step"
 """The input of `denoise` that indexes its tables."""

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from export.coreml.interpret import Instruction, Observer, Program
-from export.coreml.sources import source_of
+from export.coreml.torch_sources import source_of
 from export.studies.faults.counts import PIECE
 from mobile_diffusion.errors import ExportError
 
@@ -118,7 +118,7 @@ def signal_to_noise(reference: Tensor, candidate: Tensor) -> float:
         return float(10 * np.log10(np.float64(signal) / np.float64(noise)))
 
 
-class Stopped(Exception):
+class FollowerStopped(Exception):
     """Ends the run of a `Follower` that nobody follows any more."""
 
 
@@ -145,7 +145,7 @@ class Follower:
         torch.set_num_threads(self.threads)  # a thread begins with torch's default
         try:
             program.run(self.hand_over, **arrays)
-        except Stopped:
+        except FollowerStopped:
             return
         except Exception as error:
             self.put(error)
@@ -156,7 +156,7 @@ class Follower:
             watch(instruction, operands, exact, stored)
         self.put((instruction.name, stored))
         if self.ended.is_set():
-            raise Stopped
+            raise FollowerStopped
 
     def put(self, item: tuple[str, Tensors] | Exception) -> None:
         """Hand something over, unless nobody takes it any more."""

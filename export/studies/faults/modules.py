@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from export.coreml.interpret import Instruction
-from export.coreml.sources import source_of
+from export.coreml.torch_sources import source_of
 from export.studies.faults.lockstep import Arrays, Operands, Tensors, signal_to_noise
 
 SAME_DB = 20.0
@@ -39,7 +39,7 @@ class ModuleDistance:
 
 
 @dataclass(frozen=True)
-class Value:
+class ModuleValue:
     """The last value of a module in a run of the program."""
 
     position: int
@@ -54,7 +54,7 @@ class ModuleValues:
     sources: Mapping[str, str]
     halved: bool
     """Whether values that the program stores in float16 are kept so, which loses nothing unless it ran in float32."""
-    found: dict[str, Value] = field(default_factory=dict)
+    found: dict[str, ModuleValue] = field(default_factory=dict)
     count: int = 0
 
     def __call__(self, instruction: Instruction, operands: Operands, exact: Tensors, stored: Tensors) -> None:
@@ -64,7 +64,7 @@ class ModuleValues:
         if module is None or not stored[-1].is_floating_point():
             return
         half = self.halved and instruction.dtypes[-1] == "fp16"
-        value = Value(self.count, instruction.name, stored[-1].half() if half else stored[-1].clone())
+        value = ModuleValue(self.count, instruction.name, stored[-1].half() if half else stored[-1].clone())
         self.found |= dict.fromkeys(enclosing(module), value)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from export.coreml.interpret import Instruction
-from export.coreml.sources import source_of
+from export.coreml.torch_sources import source_of
 from export.studies.faults.counts import ROUNDOFFS, Counts, all_finite, count_cancelled, count_result
 from export.studies.faults.inside import INSIDE
 

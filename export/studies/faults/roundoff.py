@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from export.coreml.archive import Package, dtype_of, shape_of
+from export.coreml.package_archive import CoreMLPackage, dtype_of, shape_of
 from export.studies.faults.counts import ROUNDOFFS
 from export.studies.faults.graph import operations
 
 SUMS = ("add", "sub")
 
 
-def operand_roundoffs(package: Package, function: str = "main") -> dict[str, dict[str, float]]:
+def operand_roundoffs(package: CoreMLPackage, function: str = "main") -> dict[str, dict[str, float]]:
     """For every addition and subtraction, by the name of its result: operand to the roundoff that it carries.
 
     Whole numbers are exact: constants, and what is cast from integers.
@@ -39,7 +39,7 @@ def carried_by(bound: Any, carried: dict[str, float]) -> float:
     return max((carried.get(argument.name, 0.0) for argument in bound.arguments), default=0.0)
 
 
-def is_whole(operation: Any, package: Package) -> bool:
+def is_whole(operation: Any, package: CoreMLPackage) -> bool:
     """Whether an operation is a constant that is one whole number."""
     if operation.type != "const" or shape_of(operation.outputs[0].type.tensorType):
         return False

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from export.bundle.bundle import Bundle, open_bundle
-from export.bundle.entries import MANIFEST
-from export.coreml.archive import Package
+from export.bundle.manifest_parts import MANIFEST
 from export.coreml.interpret import Program
+from export.coreml.package_archive import CoreMLPackage
 from export.coreml.structure import signature
 from export.signatures import IMAGE_STAGES
 from export.stages import ExportStage, build_stage
@@ -23,7 +23,7 @@ from export.studies.faults.graph import step_count
 from export.studies.faults.provoke import Arrays, Contexts, Filling, Tokens
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.errors import ConfigError
-from mobile_diffusion.tokenizer import Tokenizer
+from mobile_diffusion.tokenization.tokenizer import Tokenizer
 
 RUNTIME = "coreml"
 """The bundle's runtime whose programs are examined."""
@@ -60,7 +60,7 @@ def subject(
     bundle: Bundle | None,
 ) -> Subject:
     """One package; held against PyTorch where the model has a stage of its name and inputs."""
-    package = Package.open(path)
+    package = CoreMLPackage.open(path)
     steps = len(bundle.manifest.schedule.timesteps) if bundle else step_count(package.spec)
     built = build_stage(model, stage) if model is not None and stage in IMAGE_STAGES else None
     if built is not None and built.inputs != signature(package.spec)[0]:

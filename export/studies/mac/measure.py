@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from export.bundle.bundle import Bundle, open_bundle
-from export.bundle.entries import MANIFEST
-from export.coreml.archive import Package
+from export.bundle.manifest_parts import MANIFEST
 from export.coreml.options import COMPUTE_UNITS
+from export.coreml.package_archive import CoreMLPackage
 from export.latency.measure import Inputs, recorded_inputs, time_runner
 from export.parity.compare import compare_runners
 from export.parity.metrics import snr_db
@@ -34,7 +34,7 @@ from export.studies.mac.record import (
     BundleIdentity,
     CheckMeasured,
     Compilation,
-    Measured,
+    MacMeasurements,
     StageMeasured,
     System,
     UnitMeasured,
@@ -60,7 +60,7 @@ def measure_bundle(
     progress: Progress = silent,
     core_ml: CoreML | None = None,
     system: System | None = None,
-) -> Measured:
+) -> MacMeasurements:
     """Measure an iOS bundle on this Mac; `core_ml` and `system` are this Mac's own if they are not given.
 
     Raises:
@@ -89,7 +89,9 @@ def measure_bundle(
             measured.append(on_unit.measure(inputs, expected, trajectories))
     progress("measured", 1.0)
     found = tuple(measured)
-    return Measured(FORMAT, SCHEMA_VERSION, is_verified(found), mac, identity(bundle), tuple(compilations), found)
+    return MacMeasurements(
+        FORMAT, SCHEMA_VERSION, is_verified(found), mac, identity(bundle), tuple(compilations), found
+    )
 
 
 def check_units(units: Sequence[str]) -> None:
@@ -158,7 +160,7 @@ class UnitMeasurement:
 
     def add(self, stage: str, model: Any) -> None:
         """Let the runner have a loaded stage."""
-        loaded = loaded_model(model, Package.open(self.packages[stage]).spec)
+        loaded = loaded_model(model, CoreMLPackage.open(self.packages[stage]).spec)
         self.runner = CoreMLNativeRunner({**self.runner.models, stage: loaded})
 
     def with_times(self, found: StageMeasured, arrays: Mapping[str, np.ndarray]) -> StageMeasured:

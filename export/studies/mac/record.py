@@ -126,7 +126,7 @@ class UnitMeasured:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MacMeasurements:
     """All of `measured.json`."""
 
     format: str
@@ -151,15 +151,15 @@ def is_verified(units: tuple[UnitMeasured, ...]) -> bool:
     return bool(units) and all(unit.passed for unit in units)
 
 
-def write_measured(measured: Measured, path: Path) -> None:
+def write_measured(measured: MacMeasurements, path: Path) -> None:
     """Write `measured.json` in one step."""
     write_bytes((json.dumps(to_dict(measured), indent=1, allow_nan=False) + "\n").encode(), path)
 
 
-def read_measured(path: Path) -> Measured:
+def read_measured(path: Path) -> MacMeasurements:
     """Read what `write_measured` wrote; raises `BundleError` for anything else."""
     try:
-        return from_dict(Measured, json.loads(path.read_text(encoding="utf-8")))
+        return from_dict(MacMeasurements, json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, RecursionError, ConfigError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise BundleError(f"{path}: expected the file that `coreml measure` wrote on a Mac, got {reason}") from None

@@ -11,7 +11,7 @@ from rich.table import Table
 from export.bundle.bundle import Bundle
 from export.studies.mac.measure import identity
 from export.studies.mac.plan import shares
-from export.studies.mac.record import Measured, StageMeasured, UnitMeasured
+from export.studies.mac.record import MacMeasurements, StageMeasured, UnitMeasured
 from export.targets import COREML
 from mobile_diffusion.errors import BundleError
 
@@ -45,7 +45,7 @@ def read_host(bundle: Bundle) -> HostFigures:
         raise BundleError(f"{bundle.path}: expected latency.json and parity.json, got {reason}; export again") from None
 
 
-def check_bundle(measured: Measured, bundle: Bundle) -> None:
+def check_bundle(measured: MacMeasurements, bundle: Bundle) -> None:
     """Raise `BundleError` unless the measurements are of this bundle."""
     wanted, found = measured.bundle, identity(bundle)
     if wanted != found:
@@ -55,7 +55,7 @@ def check_bundle(measured: Measured, bundle: Bundle) -> None:
         )
 
 
-def times_table(measured: Measured, host: HostFigures) -> Table:
+def times_table(measured: MacMeasurements, host: HostFigures) -> Table:
     """A row for every stage on every compute unit."""
     table = Table(title=f"Core ML on {measured.system.chip}, in ms", caption=conditions(measured, host))
     for column in TIME_COLUMNS:
@@ -89,7 +89,7 @@ def plan_text(stage: StageMeasured) -> str:
     return found or f"no plan: {stage.plan_problem}"[:60]
 
 
-def parity_table(measured: Measured, host: HostFigures) -> Table:
+def parity_table(measured: MacMeasurements, host: HostFigures) -> Table:
     """A row for every check, a column for every compute unit."""
     table = Table(title="Worst distance from the golden vectors, in dB")
     for column in ("check", "limit", "interpreter here", *(unit.compute_units for unit in measured.units)):
@@ -113,7 +113,7 @@ def verdict(unit: UnitMeasured, name: str) -> str:
     return f"{shown(found.worst, '') or 'NaN'} {'ok' if found.passed else 'FAILED'}"
 
 
-def conditions(measured: Measured, host: HostFigures) -> str:
+def conditions(measured: MacMeasurements, host: HostFigures) -> str:
     """Where the figures come from, and whether they count as verified."""
     mac = measured.system
     compiled = [f"{one.stage} {shown(one.milliseconds, ' ms') or one.problem}" for one in measured.compilations]

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from export.studies.snapfusion.results import Results, Row, SetFigures
+from export.studies.snapfusion.milestones import Milestone, Results, SetFigures
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.quality.bootstrap import Interval
 from mobile_diffusion.quality.pairing import median_ratio, ratio_of_means, ratio_of_resampled
@@ -102,7 +102,9 @@ def _numbers(values: Sequence[float | None]) -> list[float]:
     return [math.nan if value is None else value for value in values]
 
 
-def _by_set(what: str, limit: float, least: bool, compare: Compare, ours: Row | None, theirs: Row | None) -> list[Gate]:
+def _by_set(
+    what: str, limit: float, least: bool, compare: Compare, ours: Milestone | None, theirs: Milestone | None
+) -> list[Gate]:
     """A gate over all prompts, and one for each set."""
     found = [_over_all(what, limit, least, compare, ours, theirs)]
     if ours is not None and theirs is not None:
@@ -111,14 +113,16 @@ def _by_set(what: str, limit: float, least: bool, compare: Compare, ours: Row | 
     return found
 
 
-def _over_all(what: str, limit: float, least: bool, compare: Compare, ours: Row | None, theirs: Row | None) -> Gate:
+def _over_all(
+    what: str, limit: float, least: bool, compare: Compare, ours: Milestone | None, theirs: Milestone | None
+) -> Gate:
     if ours is None or theirs is None:
         return Gate(what, ALL, limit, least, None)
     pairs = _same_sets(ours, theirs)
     return Gate(what, ALL, limit, least, compare([left for left, _ in pairs], [right for _, right in pairs]))
 
 
-def _same_sets(ours: Row, theirs: Row) -> list[tuple[SetFigures, SetFigures]]:
+def _same_sets(ours: Milestone, theirs: Milestone) -> list[tuple[SetFigures, SetFigures]]:
     """The sets of both rows; raises ConfigError when they are of other prompts, seeds or real pictures."""
     pairs = [(each, theirs.find(each.name)) for each in ours.sets]
     same = ours.seed == theirs.seed and len(ours.sets) == len(theirs.sets)
@@ -131,7 +135,7 @@ def _same_sets(ours: Row, theirs: Row) -> list[tuple[SetFigures, SetFigures]]:
     return pairs
 
 
-def _times(results: Results, ours: Row | None, theirs: Row | None, what: str) -> Interval | None:
+def _times(results: Results, ours: Milestone | None, theirs: Milestone | None, what: str) -> Interval | None:
     """Our time over theirs, round by round."""
     found = [None if row is None else results.times_of(row) for row in (ours, theirs)]
     if found[0] is None or found[1] is None:

@@ -5,22 +5,22 @@ from __future__ import annotations
 import math
 
 from export.studies.snapfusion.gates import FIRST
-from export.studies.snapfusion.results import Row
+from export.studies.snapfusion.milestones import Milestone
 from mobile_diffusion.quality.bootstrap import Interval
 from mobile_diffusion.quality.pairing import Sets, ratio_of_means, ratio_of_resampled
 
 
-def mean_cosine(row: Row) -> Interval:
+def mean_cosine(row: Milestone) -> Interval:
     """Mean cosine between a picture and its caption."""
     return _mean([each.cosines for each in row.sets])
 
 
-def mean_recall(row: Row) -> Interval:
+def mean_recall(row: Milestone) -> Interval:
     """Share of pictures that find their caption among the first five."""
     return _mean([[float(rank <= FIRST) for rank in each.ranks] for each in row.sets])
 
 
-def mean_kid(row: Row) -> Interval:
+def mean_kid(row: Milestone) -> Interval:
     """KID in the mean over the sets."""
     values = [each.kid.value for each in row.sets]
     resamples = [[math.nan if value is None else value for value in each.kid_resamples] for each in row.sets]

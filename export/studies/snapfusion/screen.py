@@ -11,7 +11,7 @@ from rich.table import Table
 
 from export.report.quality import shown
 from export.studies.snapfusion.gates import Gate
-from export.studies.snapfusion.results import Results, Row
+from export.studies.snapfusion.milestones import Milestone, Results
 
 COSTS = ("U-Net, M", "GMACs", "decoder, M", "GMACs", "MB", "evaluations", "steps", "step, ms", "picture, ms")
 QUALITY = ("set", "KID x 1000", "R@5 %", "cosine")
@@ -22,7 +22,7 @@ def stages_screen(results: Results, checked: Sequence[Gate]) -> RenderableType:
     return Group(_costs(results), _quality(results), _gates(checked))
 
 
-def costs_of(results: Results, row: Row) -> list[str]:
+def costs_of(results: Results, row: Milestone) -> list[str]:
     """The cells of COSTS."""
     times = results.times_of(row)
     sizes = [row.unet_parameters / 1e6, row.unet_macs / 1e9, row.decoder_parameters / 1e6, row.decoder_macs / 1e9]

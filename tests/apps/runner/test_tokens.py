@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mobile_diffusion.tokenizer import MAX_CHARACTERS, open_tokenizer
+from mobile_diffusion.tokenization.tokenizer import MAX_CHARACTERS, open_tokenizer
 from tests.apps.conftest import GOLDEN, ROOT, TOKENS, golden
 from tests.apps.runner.conftest import SOURCE, Ask
 from tests.prompts import scripts

@@ -11,8 +11,8 @@ import jsonschema
 import pytest
 
 from assets.golden.manifests import BAD, BAD_FOR_READER, LEAVING, add_stage, at
-from export.bundle.entries import check_path
 from export.bundle.manifest import FORMAT, SCHEMA_VERSION, dump_manifest, read_manifest, schema
+from export.bundle.manifest_parts import check_path
 from mobile_diffusion.errors import BundleError
 from tests.export.samples import sample_manifest, write_sample
 

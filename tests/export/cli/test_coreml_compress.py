@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from export.cli.main import build_app
-from export.coreml.archive import Package
 from export.coreml.compress import layers_of, load_plan
+from export.coreml.package_archive import CoreMLPackage
 from mobile_diffusion.errors import ConfigError, ExportError
 
 
@@ -25,7 +25,7 @@ def run(*arguments: str) -> str:
 def test_a_package_is_compressed_and_its_layers_are_shown(coreml_folder: Path, tmp_path: Path) -> None:
     package, out = coreml_folder / "decode_image.mlpackage", tmp_path / "out.mlpackage"
     said = run("compress", str(package), "--recipe", "palettize-6", "--out", str(out))
-    count = len(layers_of(Package.open(package)))
+    count = len(layers_of(CoreMLPackage.open(package)))
     assert f"layers of {count} that lost most" in said and "input: seeded normal numbers" in said
     assert "output image:" in said and "dB from the uncompressed package" in said and "MB of weights became" in said
 

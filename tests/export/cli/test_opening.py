@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from export.cli.opening import FLAGS, open_options, opens_checkpoint, parse_lora, parse_size
 from mobile_diffusion.errors import ConfigError
-from mobile_diffusion.formats.options import OpenOptions
+from mobile_diffusion.formats.open_options import OpenOptions
 
 
 def run(*words: str) -> tuple[str, OpenOptions, int]:

@@ -19,8 +19,8 @@ from mobile_diffusion.config import (
     ClipTextConfig,
     ModelConfig,
     ScheduleConfig,
-    Stage,
     UNetConfig,
+    UNetLevel,
 )
 from tests.export.networks import RandomModel, assert_runs_as_pytorch
 
@@ -66,9 +66,9 @@ def test_every_solver(name: str, tiny_config: ModelConfig, tmp_path: Path, ct: A
 @pytest.mark.parametrize("mid", [True, False])
 def test_linear_projections_heads_by_stage_and_no_middle(mid: bool, tiny_config: ModelConfig, tmp_path: Path) -> None:
     unet = UNetConfig(
-        down=(Stage(32, 1, 1, heads=2), Stage(64, 1, 2, heads=4)),
-        mid=Stage(64, 1, 1, heads=4) if mid else None,
-        up=(Stage(64, 2, 2, heads=4), Stage(32, 2, 1, heads=2)),
+        down=(UNetLevel(32, 1, 1, heads=2), UNetLevel(64, 1, 2, heads=4)),
+        mid=UNetLevel(64, 1, 1, heads=4) if mid else None,
+        up=(UNetLevel(64, 2, 2, heads=4), UNetLevel(32, 2, 1, heads=2)),
         context_width=48,
         groups=16,
         linear_projection=True,

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.coreml.archive import Package
 from export.coreml.chunks import Chunks, split_package
 from export.coreml.interpret import Program
 from export.coreml.joints import choose_joints, crossings
 from export.coreml.package import SPECIFICATION, WEIGHTS
+from export.coreml.package_archive import CoreMLPackage
 from export.coreml.repack import file_bytes
 from export.coreml.steps import Steps, read_steps
 from export.coreml.toolchain import import_coremltools, quiet_logs, without_bars
@@ -132,7 +132,7 @@ def test_the_pipeline_is_as_coremltools_makes_it(save: Save, ct: Any, tmp_path: 
         made = ct.utils.make_pipeline(*models)
     theirs = tmp_path / "theirs.mlpackage"
     made.save(str(theirs))
-    specs = [Package.open(path).spec for path in (ours, theirs)]
+    specs = [CoreMLPackage.open(path).spec for path in (ours, theirs)]
     for spec in specs:
         for model in (spec, *spec.pipeline.models):
             model.description.ClearField("metadata")
@@ -171,11 +171,11 @@ def test_the_packages_manifest_is_one_that_coremltools_accepts(save: Save, tmp_p
 def test_metadata_and_descriptions_stay(coreml_folder: Path, tmp_path: Path) -> None:
     whole = coreml_folder / "denoise.mlpackage"
     found = split_package(whole, part_of(whole, 0.6), tmp_path / "denoise.mlpackage")
-    before, after = Package.open(whole).spec, Package.open(found.path).spec
+    before, after = CoreMLPackage.open(whole).spec, CoreMLPackage.open(found.path).spec
     assert after.description == before.description
     assert after.specificationVersion == before.specificationVersion
     parts = split_package(whole, part_of(whole, 0.6), tmp_path / "parts", separate=True).path
-    texts = [Package.open(path).spec.description.metadata.shortDescription for path in sorted(parts.iterdir())]
+    texts = [CoreMLPackage.open(path).spec.description.metadata.shortDescription for path in sorted(parts.iterdir())]
     said = before.description.metadata.shortDescription
     assert texts == [f"Part {number} of {len(texts)}. {said}" for number in range(1, len(texts) + 1)]
 
@@ -220,7 +220,7 @@ def best(program: Steps, limit: int) -> tuple[int, int]:
 
 def test_no_cut_of_all_has_fewer_parts(coreml_folder: Path) -> None:
     """On the last operations of a real program, where skip connections cross, against every cut there is."""
-    program = read_steps(Package.open(coreml_folder / "decode_image.mlpackage"))
+    program = read_steps(CoreMLPackage.open(coreml_folder / "decode_image.mlpackage"))
     few = Steps(program.block, program.steps[:40], program.constants, program.types, program.sizes)
     heaviest, whole = max(weight_of(few, one, one + 1) for one in range(40)), weight_of(few, 0, 40)
     for limit in (heaviest, (heaviest + whole) // 2, whole - 1):
@@ -348,12 +348,12 @@ def test_compressed_weights_go_with_what_reads_them(
 ) -> None:
     with quiet_logs(), without_bars():
         whole = save(layers(4), target, compress(ct), x=(1, 64))
-    before = Package.open(whole)
+    before = CoreMLPackage.open(whole)
     kinds = [operation.type for operation in read_steps(before).block.operations]
     compressed = sum(kind.startswith("constexpr") for kind in kinds)
     assert compressed >= 4
     found = split_package(whole, part_of(whole, 0.6), tmp_path / "parts", separate=True)
-    parts = [Package.open(path) for path in sorted(found.path.iterdir())]
+    parts = [CoreMLPackage.open(path) for path in sorted(found.path.iterdir())]
     after = [operation.type for part in parts for operation in read_steps(part).block.operations]
     assert sum(kind.startswith("constexpr") for kind in after) == compressed
     assert not any("weight" in name for chunk in found.chunks for name in (*chunk.inputs, *chunk.outputs))

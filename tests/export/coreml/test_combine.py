@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from export.coreml import OUTPUTS_KEY
-from export.coreml.archive import Package
 from export.coreml.blobs import RecordWriter, read_record
 from export.coreml.combine import combine_packages
 from export.coreml.interpret import Program
 from export.coreml.package import WEIGHTS, save_specification
+from export.coreml.package_archive import CoreMLPackage
 from export.coreml.repack import SharedRecords
 from export.coreml.toolchain import quiet_logs, without_bars
 from mobile_diffusion.errors import ExportError
@@ -123,7 +123,7 @@ def test_it_is_as_coremltools_makes_it(save: Save, ct: Any, tmp_path: Path) -> N
     theirs = tmp_path / "theirs.mlpackage"
     with quiet_logs(), without_bars():
         ct.utils.save_multifunction(descriptor, str(theirs))
-    specs = [Package.open(path).spec for path in (ours, theirs)]
+    specs = [CoreMLPackage.open(path).spec for path in (ours, theirs)]
     for spec in specs:
         spec.description.ClearField("metadata")
     assert specs[0].description == specs[1].description
@@ -163,7 +163,7 @@ def test_the_names_of_outputs_are_kept_and_may_not_contradict(save: Save, tmp_pa
     for path, meant in ((first, "latents"), (second, "latents")):
         rename(path, meant)
     found = combine_packages({"a": first, "b": second}, tmp_path / "all.mlpackage").path
-    assert json.loads(Package.open(found).spec.description.metadata.userDefined[OUTPUTS_KEY]) == {"y": "latents"}
+    assert json.loads(CoreMLPackage.open(found).spec.description.metadata.userDefined[OUTPUTS_KEY]) == {"y": "latents"}
     rename(second, "image")
     with pytest.raises(ExportError, match=r"expected the output 'y' to be 'latents'.*got 'image'; combine packages of"):
         combine_packages({"a": first, "b": second}, tmp_path / "other.mlpackage")
@@ -171,7 +171,7 @@ def test_the_names_of_outputs_are_kept_and_may_not_contradict(save: Save, tmp_pa
 
 def rename(path: Path, meant: str) -> None:
     """Say in a package's metadata what its stage calls its output."""
-    spec = Package.open(path).spec
+    spec = CoreMLPackage.open(path).spec
     spec.description.metadata.userDefined[OUTPUTS_KEY] = json.dumps({"y": meant})
     save_specification(spec, path)
 

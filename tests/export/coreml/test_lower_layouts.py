@@ -21,7 +21,7 @@ from export.runners.coreml_interpreter import CoreMLInterpreterRunner
 from export.signatures import TensorSpec
 from export.stages import ExportStage, build_stage
 from mobile_diffusion.autoencoder_config import AutoencoderConfig
-from mobile_diffusion.config import ModelConfig, ScheduleConfig, Stage, UNetConfig
+from mobile_diffusion.config import ModelConfig, ScheduleConfig, UNetConfig, UNetLevel
 from mobile_diffusion.unet import SpatialTransformer
 from tests.conftest import TINY
 from tests.export.coreml.test_lower import update_stage
@@ -44,7 +44,9 @@ SMALL = dataclasses.replace(
     TINY,
     height=16,
     width=16,
-    unet=UNetConfig(down=(Stage(32, 1, 1),), mid=None, up=(Stage(32, 2, 0),), context_width=48, heads=4, groups=16),
+    unet=UNetConfig(
+        down=(UNetLevel(32, 1, 1),), mid=None, up=(UNetLevel(32, 2, 0),), context_width=48, heads=4, groups=16
+    ),
     autoencoder=AutoencoderConfig(channels=(16,), resnets=1, groups=8, scaling_factor=0.5),
     text=dataclasses.replace(TINY.text, layers=1),
 )
@@ -202,7 +204,7 @@ def transformer_stage() -> ExportStage:
     """A spatial transformer on its own, wide enough that its weights are deferred; the text lies as it wants it."""
     config = dataclasses.replace(SMALL.unet, context_width=512, linear_projection=True)
     torch.manual_seed(1)
-    module = SpatialTransformer(config, Stage(256, 1, 1)).eval().requires_grad_(False)
+    module = SpatialTransformer(config, UNetLevel(256, 1, 1)).eval().requires_grad_(False)
     inputs = (TensorSpec("x", "float32", (1, 256, 4, 4)), TensorSpec("context", "float32", (1, 512, 1, 6)))
     return ExportStage("transformer", module, inputs, (TensorSpec("y", "float32", (1, 256, 4, 4)),))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from export.coreml.compress import Plan
+from export.coreml.compress import CompressionPlan
 from export.coreml.options import GPU, NEURAL_ENGINE, CoreMLOptions
 from mobile_diffusion.errors import ConfigError
 
@@ -33,7 +33,7 @@ def test_the_layout_follows_from_the_compute_units(units: str, layout: str) -> N
 
 
 def test_a_plan_is_named_by_its_bits(tmp_path: Path) -> None:
-    Plan("denoise", (), conditions={"bits_per_weight": 4.46}).save(tmp_path / "plan.json")
+    CompressionPlan("denoise", (), conditions={"bits_per_weight": 4.46}).save(tmp_path / "plan.json")
     assert CoreMLOptions(compression=str(tmp_path / "plan.json")).compression_name == "mixed-4.5"
     assert CoreMLOptions(compression="palettize-6").compression_name == "palettize-6"
     with pytest.raises(ConfigError, match="or the path of a plan, got 'zip'"):

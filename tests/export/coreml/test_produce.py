@@ -9,9 +9,9 @@ import pytest
 
 from export.bundle.bundle import open_bundle
 from export.coreml import produce
-from export.coreml.archive import Package
 from export.coreml.compress.write import COMPRESSION_KEY
 from export.coreml.options import CoreMLOptions
+from export.coreml.package_archive import CoreMLPackage
 from export.job.plan import plan_export
 from export.job.run import Exported, export_target
 from export.parity.trajectories import Case
@@ -34,7 +34,7 @@ def bundle(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 def test_every_choice_is_in_the_packages(bundle: Path) -> None:
-    denoise, decode = (Package.open(bundle / f"{stage}.mlpackage") for stage in ("denoise", "decode_image"))
+    denoise, decode = (CoreMLPackage.open(bundle / f"{stage}.mlpackage") for stage in ("denoise", "decode_image"))
     parts = [model.mlProgram for model in denoise.spec.pipeline.models]
     assert len(parts) > 1
     assert {part.functions["main"].opset for part in parts} == {"CoreML6"}

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import torch
 
-from export.coreml.archive import Package
 from export.coreml.interpret import Program
 from export.coreml.lower import lower
 from export.coreml.options import CoreMLOptions
-from export.coreml.sources import LARGEST, SOURCES_KEY, read_sources, source_of, without_call
+from export.coreml.package_archive import CoreMLPackage
 from export.coreml.structure import nodes
+from export.coreml.torch_sources import LARGEST, SOURCES_KEY, read_sources, source_of, without_call
 from export.stages import ExportStage, build_stage
 from export.studies.faults.graph import step_count
 from export.studies.faults.lockstep import against_float32
@@ -40,7 +40,7 @@ def stage_and_package(name: str, units: str, folder: Path) -> tuple[ExportStage,
 def test_every_module_holds_what_pytorch_computes(name: str, units: str, tmp_path: Path) -> None:
     """Nothing could be in the wrong module: every module's last value is compared with the module's output."""
     stage, path = stage_and_package(name, units, tmp_path)
-    spec = Package.open(path).spec
+    spec = CoreMLPackage.open(path).spec
     sources = read_sources(spec)
     found = [source_of(list(node.outputs), sources) for node in nodes(spec) if node.operation != "const"]
     assert sum(module is not None for module in found) >= 0.95 * len(found)
@@ -63,7 +63,7 @@ def test_every_module_holds_what_pytorch_computes(name: str, units: str, tmp_pat
 
 def test_names_would_have_lied(coreml_folder: Path) -> None:
     """coremltools gives its own operations names that belong to other nodes of the graph; we do not go by names."""
-    sources = read_sources(Package.open(coreml_folder / "denoise.mlpackage").spec)
+    sources = read_sources(CoreMLPackage.open(coreml_folder / "denoise.mlpackage").spec)
     assert sources["add_0"] == "", "guards the step's index; the graph's first `add` is in a norm"
     assert sources["conv2d_1_cast_fp16"] == "unet.down_blocks.0.resnets.0.conv1"
     assert sources["softmax_cast_fp16"] == "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1"
@@ -71,7 +71,7 @@ def test_names_would_have_lied(coreml_folder: Path) -> None:
 
 
 def test_it_takes_little_room(coreml_folder: Path) -> None:
-    spec = Package.open(coreml_folder / "denoise.mlpackage").spec
+    spec = CoreMLPackage.open(coreml_folder / "denoise.mlpackage").spec
     assert len(spec.description.metadata.userDefined[SOURCES_KEY]) < 10 * len(read_sources(spec))
 
 
@@ -79,7 +79,7 @@ def test_another_tools_package_has_none(save_program: Callable[..., Path]) -> No
     from coremltools.converters.mil import Builder
 
     path = save_program(lambda x: Builder.relu(x=x), x=(1, 2))
-    assert read_sources(Package.open(path).spec) == {}
+    assert read_sources(CoreMLPackage.open(path).spec) == {}
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from torch import nn
 from export.executorch.options import VulkanOptions
 from export.executorch.signature import read_delegation, read_signature
 from export.executorch.vulkan import edge_program, lower, own_storage
-from export.rewrites import parts
+from export.rewrites import attention_in_parts as parts
 from export.signatures import TensorSpec
 from export.stages import ExportStage, build_stage
 from mobile_diffusion.config import ModelConfig

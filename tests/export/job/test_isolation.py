@@ -14,7 +14,7 @@ from export.job.isolation import lower_isolated
 from export.targets import ONNX, load_runner
 from mobile_diffusion.checkpoint import open_source
 from mobile_diffusion.errors import ExportError
-from mobile_diffusion.formats.options import OpenOptions
+from mobile_diffusion.formats.open_options import OpenOptions
 
 
 def test_a_stage_is_lowered_with_the_options_of_the_checkpoint(tiny_checkpoint: Path, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from mobile_diffusion.errors import (
     ParityError,
     PromptError,
 )
-from mobile_diffusion.formats.options import OpenOptions
+from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.noise import gaussian
 from mobile_diffusion.pipeline import Pipeline
 from mobile_diffusion.staging import staged_folder

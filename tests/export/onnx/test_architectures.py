@@ -12,7 +12,7 @@ from export.signatures import IMAGE_STAGES
 from export.stages import build_stage
 from mobile_diffusion.checkpoint import open_source
 from mobile_diffusion.config import ModelConfig
-from mobile_diffusion.formats.options import OpenOptions
+from mobile_diffusion.formats.open_options import OpenOptions
 from tests.export.networks import BK_TINY, LCM, SD1, SD2, RandomModel, assert_runs_as_pytorch
 
 LIMIT_DB = 90.0

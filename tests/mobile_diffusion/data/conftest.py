@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mobile_diffusion.data import concepts, preparation, sources
-from mobile_diffusion.data.sources import Package, Style
+from mobile_diffusion.data import concepts, preparation
+from mobile_diffusion.data import emoji_packages as sources
+from mobile_diffusion.data.emoji_packages import EmojiPackage, Style
 
 CONCEPTS = {
     "1F34E": ("red apple", 4, 42, ["fruit", "Red"]),
@@ -55,7 +56,7 @@ class Registry:
 
     folder: Path
     styles: tuple[Style, ...]
-    captions: tuple[Package, ...]
+    captions: tuple[EmojiPackage, ...]
     log: Path
     """One line for each package that the stand-in was asked for."""
 
@@ -64,7 +65,7 @@ class Registry:
         return self.log.read_text().split() if self.log.exists() else []
 
 
-def _publish(folder: Path, package: Package, files: dict[str, bytes]) -> Package:
+def _publish(folder: Path, package: EmojiPackage, files: dict[str, bytes]) -> EmojiPackage:
     content = archive_bytes(files)
     (folder / package.archive).write_bytes(content)
     return replace(package, sha512=base64.b64encode(hashlib.sha512(content).digest()).decode())

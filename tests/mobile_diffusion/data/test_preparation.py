@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from mobile_diffusion.data import families, load_dataset, load_image, prepare
+from mobile_diffusion.data import concept_families as families
+from mobile_diffusion.data import load_dataset, load_image, prepare
 from mobile_diffusion.errors import DataError
 
 if TYPE_CHECKING:

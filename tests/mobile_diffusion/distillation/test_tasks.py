@@ -16,12 +16,12 @@ from mobile_diffusion.distillation.networks import guided_velocity, student_of
 from mobile_diffusion.distillation.settings import DistillationSettings
 from mobile_diffusion.distillation.steps import StepTask
 from mobile_diffusion.errors import ConfigError, TrainingError
+from mobile_diffusion.training.batches import Memory
 from mobile_diffusion.training.latents import TrainingInputs
 from mobile_diffusion.training.loop import STATE, average_in, step_generator, train
 from mobile_diffusion.training.settings import LoopSettings
-from mobile_diffusion.training.source import Memory
 from mobile_diffusion.training.state import load_average
-from mobile_diffusion.training.workers import Part
+from mobile_diffusion.training.workers import BatchShare
 
 LOOP = LoopSettings(steps=6, batch=4, learning_rate=1e-3, warmup=1, bfloat16=False, save_every=2, sheet_every=100)
 SETTINGS = DistillationSettings(student_steps=4, loop=LOOP, styles=("3d",), prompts=("a cat",))
@@ -143,7 +143,7 @@ def test_a_killed_run_goes_on_as_it_would_have(teacher: Model, inputs: TrainingI
     cut = task_of(teacher, inputs)
     calls = 0
 
-    def fail(step: int, generator: torch.Generator, part: Part) -> Tensor:
+    def fail(step: int, generator: torch.Generator, part: BatchShare) -> Tensor:
         nonlocal calls
         calls += 1
         if calls > 3:
@@ -162,7 +162,7 @@ def test_nan_stops_with_the_step_and_keeps_the_last_state(
 ) -> None:
     task = task_of(teacher, inputs)
 
-    def spoilt(step: int, generator: torch.Generator, part: Part) -> Tensor:
+    def spoilt(step: int, generator: torch.Generator, part: BatchShare) -> Tensor:
         loss = StepTask.loss(task, step, generator, part)
         return loss * float("nan") if step == 3 else loss
 

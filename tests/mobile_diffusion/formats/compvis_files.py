@@ -17,13 +17,13 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from mobile_diffusion.autoencoder_config import AutoencoderConfig
-from mobile_diffusion.config import ClipTextConfig, Stage, UNetConfig
+from mobile_diffusion.config import ClipTextConfig, UNetConfig, UNetLevel
+from mobile_diffusion.formats.checkpoint_files import CheckpointFiles, builders, check_source
 from mobile_diffusion.formats.compvis_names import autoencoder_names, clip_names, open_clip_names, unet_names
 from mobile_diffusion.formats.single_file import read_single_file
-from mobile_diffusion.formats.source import Source, builders, check_source
-from mobile_diffusion.formats.stored import load_layout
 from mobile_diffusion.presets import preset
 from mobile_diffusion.schedule import betas
+from mobile_diffusion.tensor_layout import load_layout
 
 State = dict[str, Tensor]
 
@@ -114,10 +114,10 @@ def compvis_state(written: Written, open_clip: bool) -> State:
 def unet_config(unet: UNet2DConditionModel) -> UNetConfig:
     """The stages of diffusers' U-Net, counted in its modules."""
     sides = [
-        tuple(Stage(b.resnets[0].out_channels, len(b.resnets), len(getattr(b, "attentions", []))) for b in blocks)
+        tuple(UNetLevel(b.resnets[0].out_channels, len(b.resnets), len(getattr(b, "attentions", []))) for b in blocks)
         for blocks in (unet.down_blocks, unet.up_blocks)
     ]
-    mid = Stage(sides[0][-1].channels, 2, 1) if unet.mid_block is not None else None
+    mid = UNetLevel(sides[0][-1].channels, 2, 1) if unet.mid_block is not None else None
     return UNetConfig(down=sides[0], mid=mid, up=sides[1], context_width=64)
 
 
@@ -160,13 +160,13 @@ def read_back(file: Path, written: Written) -> dict[str, State]:
     }
 
 
-def read(file: Path, **options: Any) -> Source:
+def read(file: Path, **options: Any) -> CheckpointFiles:
     source = read_single_file(file, **options)
     check_source(source)
     return source
 
 
-def load(source: Source, part: str) -> torch.nn.Module:
+def load(source: CheckpointFiles, part: str) -> torch.nn.Module:
     return load_layout(builders(source.config)[part], source.layouts[part])
 
 

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel
 
 from mobile_diffusion.checkpoint import open_source
+from mobile_diffusion.formats.checkpoint_files import CheckpointFiles, builders
 from mobile_diffusion.formats.lora import LoraAdapter
-from mobile_diffusion.formats.source import Source, builders
-from mobile_diffusion.formats.stored import load_layout
+from mobile_diffusion.tensor_layout import load_layout
 from tests.mobile_diffusion.formats.conftest import Publish
 
 State = dict[str, Tensor]
@@ -29,7 +29,7 @@ class Networks:
     """A published checkpoint: opened by us, and its folder for the libraries."""
 
     folder: Path
-    source: Source
+    source: CheckpointFiles
 
     def unet(self) -> UNet2DConditionModel:
         return UNet2DConditionModel.from_pretrained(self.folder / "unet")

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mobile_diffusion.errors import CheckpointError, ConfigError
-from mobile_diffusion.formats.source import hash_source
+from mobile_diffusion.formats.checkpoint_files import hash_source
 from tests.mobile_diffusion.formats.compvis_files import (
     read,
     rewritten,

@@ -17,9 +17,9 @@ from mobile_diffusion.autoencoder_config import TinyAutoencoderConfig
 from mobile_diffusion.checkpoint import open_checkpoint, open_source, save_checkpoint
 from mobile_diffusion.errors import CheckpointError
 from mobile_diffusion.formats.json_options import JsonOptions
-from mobile_diffusion.formats.options import OpenOptions
-from mobile_diffusion.formats.stored import expected_shapes
+from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.formats.unet_json import read_unet
+from mobile_diffusion.tensor_layout import expected_shapes
 from mobile_diffusion.unet import UNet
 from tests.mobile_diffusion.formats.conftest import Publish, copy_tree, edit_json, replace
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from mobile_diffusion.checkpoint import Checkpoint, open_checkpoint, open_source, save_checkpoint
 from mobile_diffusion.errors import CheckpointError
 from mobile_diffusion.formats.embeddings import read_embedding
-from mobile_diffusion.formats.options import OpenOptions
+from mobile_diffusion.formats.open_options import OpenOptions
 
 Publish = Callable[..., Path]
 PROMPTS = (

@@ -14,7 +14,7 @@ import pytest
 from mobile_diffusion.checkpoint import open_checkpoint, open_source
 from mobile_diffusion.errors import CheckpointError
 from mobile_diffusion.formats.hub import choose_files, is_identifier
-from mobile_diffusion.formats.options import OpenOptions
+from mobile_diffusion.formats.open_options import OpenOptions
 from tests.mobile_diffusion.formats.conftest import Publish
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

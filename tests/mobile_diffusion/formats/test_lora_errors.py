@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from mobile_diffusion.checkpoint import open_source
 from mobile_diffusion.errors import CheckpointError, MobileDiffusionError
+from mobile_diffusion.formats.checkpoint_files import CheckpointFiles
 from mobile_diffusion.formats.lora import lora_adapter
-from mobile_diffusion.formats.source import Source
 from tests.mobile_diffusion.formats.conftest import Publish
 from tests.mobile_diffusion.formats.lora_files import (
     Networks,
@@ -30,7 +30,7 @@ def sd15(published: Publish) -> Networks:
     return networks(published, "sd15")
 
 
-def refused(path: Path, source: Source, message: str, scale: float = 1.0) -> str:
+def refused(path: Path, source: CheckpointFiles, message: str, scale: float = 1.0) -> str:
     """Merging raises one line that matches."""
     with pytest.raises(MobileDiffusionError, match=message) as caught:
         lora_adapter(path, scale, source)

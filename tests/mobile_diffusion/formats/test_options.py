@@ -16,7 +16,7 @@ from benchmarks.random_checkpoints import rename_tensors
 from mobile_diffusion.autoencoder_config import TinyAutoencoderConfig
 from mobile_diffusion.checkpoint import Model, open_checkpoint, open_source, save_checkpoint
 from mobile_diffusion.errors import CheckpointError, ConfigError
-from mobile_diffusion.formats.options import OpenOptions
+from mobile_diffusion.formats.open_options import OpenOptions
 from tests.mobile_diffusion.formats.conftest import Publish, copy_tree, edit_json
 
 UNET = "diffusion_pytorch_model.safetensors"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from mobile_diffusion.inspection import Phone, StageCost, judge
+from mobile_diffusion.inspection import PhonePlatform, StageCost, judge
 from mobile_diffusion.units import GB
 
-PHONE = Phone("ios", "a phone of 6 GB", 3 * GB, "fp16", 2)
+PHONE = PhonePlatform("ios", "a phone of 6 GB", 3 * GB, "fp16", 2)
 
 
 def stage(name: str, weights: float, activations: float, runs: int = 1) -> StageCost:

@@ -17,14 +17,14 @@ from typer.testing import CliRunner
 import mobile_diffusion.checkpoint
 from mobile_diffusion.checkpoint import Model, open_source, save_checkpoint
 from mobile_diffusion.cli.inspect import inspect, screen
-from mobile_diffusion.clip_tokenizer import ClipTokenizer
-from mobile_diffusion.config import Stage
+from mobile_diffusion.config import UNetLevel
 from mobile_diffusion.config_json import to_dict
-from mobile_diffusion.formats.options import OpenOptions
-from mobile_diffusion.formats.source import builders
+from mobile_diffusion.formats.checkpoint_files import builders
+from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.inspection import inspect_checkpoint
 from mobile_diffusion.inspection.report import find_preset
 from mobile_diffusion.presets import preset
+from mobile_diffusion.tokenization.clip_tokenizer import ClipTokenizer
 
 VOCABULARY = Path(mobile_diffusion.checkpoint.__file__).parent / "clip_vocabulary"
 
@@ -63,7 +63,7 @@ def test_options_count(folder: Path) -> None:
 def test_a_preset_is_known_whichever_way_its_heads_are_stated() -> None:
     unet = preset("sd15").unet
 
-    def stated(stage: Stage) -> Stage:
+    def stated(stage: UNetLevel) -> UNetLevel:
         return dataclasses.replace(stage, heads=8)
 
     same = dataclasses.replace(unet, down=tuple(map(stated, unet.down)), up=tuple(map(stated, unet.up)))

@@ -23,7 +23,7 @@ from mobile_diffusion.presets import MINILM
 from mobile_diffusion.quality import open_retrieval, sentences, stack_pictures
 from mobile_diffusion.quality.retrieval import FOLDER, RECORD, WEIGHTS, Head, Retrieval, own_ranks, subject
 from mobile_diffusion.quality.sentences import Sentences
-from mobile_diffusion.tokenizer import WordPieceTokenizer
+from mobile_diffusion.tokenization.tokenizer import WordPieceTokenizer
 
 BANK = F.normalize(torch.randn(30, 384, generator=torch.Generator().manual_seed(1)), dim=1)
 LABELS = ("red apple", "green apple", "pizza", "lion", "koala", "house", "tree", "rocket")

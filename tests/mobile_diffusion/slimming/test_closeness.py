@@ -13,9 +13,9 @@ from mobile_diffusion.schedule.spacing import timesteps
 from mobile_diffusion.slim import slim_unet
 from mobile_diffusion.slimming.actions import apply, removals
 from mobile_diffusion.slimming.closeness import example_of, guided_closeness
+from mobile_diffusion.training.batches import Memory
 from mobile_diffusion.training.latents import TrainingInputs
 from mobile_diffusion.training.settings import LoopSettings, UNetSettings
-from mobile_diffusion.training.source import Memory
 
 SETTINGS = UNetSettings(LoopSettings(steps=1, batch=8, learning_rate=1e-3), ("3d",))
 

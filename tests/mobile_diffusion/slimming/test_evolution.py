@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from mobile_diffusion.checkpoint import Model
-from mobile_diffusion.config import Stage, UNetConfig
+from mobile_diffusion.config import UNetConfig, UNetLevel
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.presets import preset
 from mobile_diffusion.slim import slim_config, slim_unet
@@ -24,9 +24,9 @@ from mobile_diffusion.slimming.latency import BlockLatency, LatencyTable, read_t
 from mobile_diffusion.unet import UNet
 
 WIDE = UNetConfig(
-    down=(Stage(32, 2, 1), Stage(64, 2, 2)),
-    mid=Stage(64, 2, 1),
-    up=(Stage(64, 3, 3), Stage(32, 3, 2)),
+    down=(UNetLevel(32, 2, 1), UNetLevel(64, 2, 2)),
+    mid=UNetLevel(64, 2, 1),
+    up=(UNetLevel(64, 3, 3), UNetLevel(32, 3, 2)),
     context_width=48,
     heads=4,
     groups=16,
@@ -122,7 +122,7 @@ def test_the_table_adds_up() -> None:
 
 
 def test_a_table_of_another_architecture() -> None:
-    other = dataclasses.replace(WIDE, down=(Stage(48, 2, 1), WIDE.down[1]), up=(WIDE.up[0], Stage(48, 3, 2)))
+    other = dataclasses.replace(WIDE, down=(UNetLevel(48, 2, 1), WIDE.down[1]), up=(WIDE.up[0], UNetLevel(48, 3, 2)))
     with pytest.raises(ConfigError, match="expected a table of this architecture, got none for BlockShape"):
         table_of().step_ms(other)
     with pytest.raises(ConfigError, match="expected positive times, got nan"):

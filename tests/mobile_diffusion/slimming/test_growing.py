@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from mobile_diffusion.checkpoint import Model, open_checkpoint, save_checkpoint
 from mobile_diffusion.cli.train import app
-from mobile_diffusion.config import Stage, UNetConfig
+from mobile_diffusion.config import UNetConfig, UNetLevel
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.presets import PRESETS, preset
 from mobile_diffusion.slim import origins, slim_unet
@@ -20,15 +20,18 @@ from mobile_diffusion.slimming.growing import grow_checkpoint, grow_unet
 from mobile_diffusion.unet import UNet
 
 NARROW = UNetConfig(
-    down=(Stage(16, 1, 0), Stage(32, 1, 1)),
-    mid=Stage(32, 1, 1),
-    up=(Stage(32, 2, 2), Stage(16, 2, 1)),
+    down=(UNetLevel(16, 1, 0), UNetLevel(32, 1, 1)),
+    mid=UNetLevel(32, 1, 1),
+    up=(UNetLevel(32, 2, 2), UNetLevel(16, 2, 1)),
     context_width=24,
     heads=2,
     groups=8,
 )
 COUNTS = dataclasses.replace(
-    NARROW, down=(Stage(16, 2, 0), Stage(32, 2, 2)), mid=Stage(32, 2, 2), up=(Stage(32, 3, 3), Stage(16, 3, 2))
+    NARROW,
+    down=(UNetLevel(16, 2, 0), UNetLevel(32, 2, 2)),
+    mid=UNetLevel(32, 2, 2),
+    up=(UNetLevel(32, 3, 3), UNetLevel(16, 3, 2)),
 )
 
 
@@ -66,11 +69,11 @@ def test_new_blocks_learn(unet: UNet) -> None:
 def test_what_it_cannot_grow_to(unet: UNet) -> None:
     with pytest.raises(ConfigError, match=r"down_blocks\.0: expected 2 ResNet blocks or more to grow to, got 1"):
         grow_unet(UNet(COUNTS), NARROW, seed=0)
-    without = dataclasses.replace(COUNTS, down=(Stage(16, 2, 0), Stage(32, 2, 0)))
+    without = dataclasses.replace(COUNTS, down=(UNetLevel(16, 2, 0), UNetLevel(32, 2, 0)))
     with pytest.raises(ConfigError, match=r"down_blocks\.1: expected a transformer behind ResNet block 0, got none"):
         grow_unet(unet, without, seed=0)
     with pytest.raises(ConfigError, match="one ResNet block more"):
-        grow_unet(unet, dataclasses.replace(COUNTS, down=(Stage(24, 2, 0), Stage(32, 2, 2))), seed=0)
+        grow_unet(unet, dataclasses.replace(COUNTS, down=(UNetLevel(24, 2, 0), UNetLevel(32, 2, 2))), seed=0)
 
 
 def test_a_checkpoint_by_the_command(tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,10 +16,10 @@ from mobile_diffusion.pipeline import Pipeline
 from mobile_diffusion.slimming.evolving import LOG, evolve_checkpoint
 from mobile_diffusion.slimming.robust import RobustSettings, RobustTask
 from mobile_diffusion.slimming.robust_run import train_robust
+from mobile_diffusion.training.batches import Memory
 from mobile_diffusion.training.latents import CACHE, TrainingInputs
 from mobile_diffusion.training.loop import step_generator
 from mobile_diffusion.training.settings import LoopSettings, UNetSettings, read_settings
-from mobile_diffusion.training.source import Memory
 from tests.mobile_diffusion.slimming.test_evolution import table_of
 
 TRAINING = Path(__file__).parents[3] / "assets" / "emoji" / "training"

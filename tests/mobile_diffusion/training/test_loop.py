@@ -14,7 +14,7 @@ from mobile_diffusion.errors import TrainingError
 from mobile_diffusion.training.loop import CURVE, STATE, average_in, learning_rate, train
 from mobile_diffusion.training.settings import LoopSettings
 from mobile_diffusion.training.state import TrainState, load_average
-from mobile_diffusion.training.workers import WHOLE, Part
+from mobile_diffusion.training.workers import WHOLE, BatchShare
 
 LOOP = LoopSettings(
     steps=12, batch=4, learning_rate=0.01, warmup=3, bfloat16=False, save_every=4, sheet_every=6, log_every=2
@@ -36,7 +36,7 @@ class Regression:
         self.kill_at, self.broken = kill_at, broken
         self.sheets: list[str] = []
 
-    def loss(self, step: int, generator: torch.Generator, part: Part = WHOLE) -> Tensor:
+    def loss(self, step: int, generator: torch.Generator, part: BatchShare = WHOLE) -> Tensor:
         if step == self.kill_at:
             raise KeyboardInterrupt
         inputs = torch.randn(self.loop.batch, 3, generator=generator)

@@ -16,11 +16,11 @@ from mobile_diffusion.checkpoint import Model, open_checkpoint
 from mobile_diffusion.distillation.consistency import ConsistencyTask
 from mobile_diffusion.distillation.settings import DistillationSettings
 from mobile_diffusion.errors import ConfigError, TrainingError
+from mobile_diffusion.training.batches import Memory
 from mobile_diffusion.training.loop import STATE, average_in, optimise, train
 from mobile_diffusion.training.settings import LoopSettings
 from mobile_diffusion.training.sharded_state import load_sharded_average, newest_state
 from mobile_diffusion.training.sharding import checkpoint_blocks, shard, whole
-from mobile_diffusion.training.source import Memory
 from mobile_diffusion.training.state import TrainState
 from mobile_diffusion.unet import UNet
 from tests.mobile_diffusion.training.train_small import fail, inputs, losses, model_of, start, task_of

@@ -15,14 +15,14 @@ from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.data import Sample, captions
 from mobile_diffusion.errors import ConfigError, DataError
 from mobile_diffusion.training import shards, workers
+from mobile_diffusion.training.batches import Picked
 from mobile_diffusion.training.checkpoints import training_source
 from mobile_diffusion.training.latents import encode_captions, encode_images
 from mobile_diffusion.training.loop import step_generator, train
 from mobile_diffusion.training.sharded_state import newest_state
 from mobile_diffusion.training.shards import INDEX, network_hashes, read_index, write_shards
-from mobile_diffusion.training.source import Picked
 from mobile_diffusion.training.stream import ShardStream, open_stream
-from mobile_diffusion.training.workers import WHOLE, Part
+from mobile_diffusion.training.workers import WHOLE, BatchShare
 from tests.mobile_diffusion.training.train_small import fail, losses, start, task_of
 
 COUNT, SIZE = 11, 3
@@ -72,7 +72,7 @@ def copied(folder: Path, out: Path) -> Path:
     return out
 
 
-def pick(stream: ShardStream, step: int, count: int = 4, part: Part = WHOLE) -> Picked:
+def pick(stream: ShardStream, step: int, count: int = 4, part: BatchShare = WHOLE) -> Picked:
     return stream.pick(step, count, step_generator(0, step), part)
 
 
@@ -107,7 +107,7 @@ def test_every_epoch_has_every_picture_once_in_an_order_of_its_own(folder: Path)
 def test_parts_are_the_batch_and_any_step_can_be_asked_for(folder: Path) -> None:
     stream = ShardStream(folder, 0)
     whole = pick(stream, 8)[0].latents  # over the end of an epoch
-    parts = [pick(ShardStream(folder, 0), 8, part=Part(index, 2))[0].latents for index in range(2)]
+    parts = [pick(ShardStream(folder, 0), 8, part=BatchShare(index, 2))[0].latents for index in range(2)]
     assert torch.equal(torch.stack(parts, dim=1).flatten(0, 1), whole)
     assert not torch.equal(whole, pick(stream, 9)[0].latents)
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.checkpoint import open_checkpoint
-from mobile_diffusion.config import ScheduleConfig, Stage, UNetConfig
+from mobile_diffusion.config import ScheduleConfig, UNetConfig, UNetLevel
 from mobile_diffusion.data import Sample, captions
 from mobile_diffusion.errors import CheckpointError, DataError, TrainingError
 from mobile_diffusion.presets import preset
@@ -23,9 +23,9 @@ from mobile_diffusion.schedule import alphas_sigmas
 from mobile_diffusion.training import autoencoder as autoencoder_training
 from mobile_diffusion.training import runs
 from mobile_diffusion.training.autoencoder import kl_divergence, psnr, start_posterior_narrow
+from mobile_diffusion.training.batches import Memory
 from mobile_diffusion.training.latents import TrainingInputs, prepare_inputs
 from mobile_diffusion.training.settings import AutoencoderSettings, LoopSettings, UNetSettings
-from mobile_diffusion.training.source import Memory
 from mobile_diffusion.training.unet import UNetTask, choose_captions, family_weights, stratified_timesteps
 
 ASSETS = Path(__file__).parents[3] / "assets" / "emoji"
@@ -39,9 +39,9 @@ AUTOENCODER = AutoencoderSettings(
 )
 UNET = UNetSettings(
     unet=UNetConfig(
-        down=(Stage(16, 1, 1), Stage(16, 1, 0)),
+        down=(UNetLevel(16, 1, 1), UNetLevel(16, 1, 0)),
         mid=None,
-        up=(Stage(16, 2, 0), Stage(16, 2, 1)),
+        up=(UNetLevel(16, 2, 0), UNetLevel(16, 2, 1)),
         context_width=384,
         heads=2,
         groups=8,

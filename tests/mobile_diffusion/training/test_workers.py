@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.training import workers
 from mobile_diffusion.training.loop import STATE, train
-from mobile_diffusion.training.workers import WHOLE, Part, own_parts
+from mobile_diffusion.training.workers import WHOLE, BatchShare, own_parts
 from tests.mobile_diffusion.training.train_small import losses, start, task_of
 
 STEPS = 6
@@ -40,10 +40,10 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_parts_are_the_whole() -> None:
     batch = torch.arange(12)
-    parts = [Part(index, 3).of(batch) for index in range(3)]
+    parts = [BatchShare(index, 3).of(batch) for index in range(3)]
     assert torch.equal(torch.stack(parts, dim=1).flatten(), batch)
     assert torch.equal(WHOLE.of(batch), batch)
-    assert own_parts(6, 2) == [Part(0, 2), Part(1, 2)]
+    assert own_parts(6, 2) == [BatchShare(0, 2), BatchShare(1, 2)]
     with pytest.raises(ConfigError, match="batch: expected a multiple of 1 processes x 4 parts, got 6"):
         own_parts(6, 4)
 

@@ -18,16 +18,16 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from mobile_diffusion.checkpoint import Model, untrained_model
 from mobile_diffusion.slimming.robust import RobustSettings, RobustTask
-from mobile_diffusion.tokenizer import WordPieceTokenizer
+from mobile_diffusion.tokenization.tokenizer import WordPieceTokenizer
 from mobile_diffusion.training import workers
+from mobile_diffusion.training.batches import Memory
 from mobile_diffusion.training.checkpoints import save_trained
 from mobile_diffusion.training.latents import TrainingInputs
 from mobile_diffusion.training.loop import CURVE, train
 from mobile_diffusion.training.settings import LoopSettings, UNetSettings
-from mobile_diffusion.training.source import Memory
 from mobile_diffusion.training.stream import ShardStream
 from mobile_diffusion.training.unet import UNetTask
-from mobile_diffusion.training.workers import Part
+from mobile_diffusion.training.workers import BatchShare
 from tests.conftest import TINY, TOKENIZER
 
 BATCH = 4
@@ -64,7 +64,7 @@ def fail(task: Any, rank: int, step: int, fault: str) -> None:
     """Let one process die before a step ("kill"), be interrupted there, or have a loss that is no number ("nan")."""
     usual = task.loss
 
-    def loss(now: int, generator: torch.Generator, part: Part) -> Tensor:
+    def loss(now: int, generator: torch.Generator, part: BatchShare) -> Tensor:
         if now != step or workers.rank() != rank:
             return usual(now, generator, part)
         if fault == "interrupt":

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from export.coreml.archive import Package
-from export.coreml.compress.layers import Layer, layers_of, opset_of, require_layers
+from export.coreml.compress.layers import WeightLayer, layers_of, opset_of, require_layers
 from export.coreml.compress.recipes import RECIPES, fitting
+from export.coreml.package_archive import CoreMLPackage
 from mobile_diffusion.errors import ExportError
 
 
 def test_weights_and_their_axes(plain: Mapping[str, Path]) -> None:
-    package = Package.open(plain["iOS17"])
+    package = CoreMLPackage.open(plain["iOS17"])
     found = {
         layer.name: (layer.shape, layer.output_axis, layer.input_axis, layer.results) for layer in layers_of(package)
     }
@@ -29,7 +29,7 @@ def test_weights_and_their_axes(plain: Mapping[str, Path]) -> None:
 
 def test_of_the_stages_everything_large_that_multiplies(coreml_folder: Path) -> None:
     names = {
-        stage: [layer.name for layer in layers_of(Package.open(coreml_folder / f"{stage}.mlpackage"))]
+        stage: [layer.name for layer in layers_of(CoreMLPackage.open(coreml_folder / f"{stage}.mlpackage"))]
         for stage in ("encode_text", "denoise", "decode_image")
     }
     assert any("word_embeddings" in name for name in names["encode_text"])
@@ -40,7 +40,7 @@ def test_of_the_stages_everything_large_that_multiplies(coreml_folder: Path) -> 
 
 def test_a_package_without_large_weights_is_refused(plain: Mapping[str, Path]) -> None:
     with pytest.raises(ExportError, match=r"expected float16 weights of more than 2048 numbers, got none"):
-        require_layers(Package.open(plain["iOS17"]), ())
+        require_layers(CoreMLPackage.open(plain["iOS17"]), ())
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_package_without_large_weights_is_refused(plain: Mapping[str, Path]) -
 def test_a_shape_that_does_not_take_a_recipe_gets_its_substitute(
     shape: tuple[int, ...], recipe: str, expected: str
 ) -> None:
-    assert fitting(RECIPES[recipe], Layer("weight", shape, 0, 1, ("", 0), ())).name == expected
+    assert fitting(RECIPES[recipe], WeightLayer("weight", shape, 0, 1, ("", 0), ())).name == expected
 
 
 @pytest.mark.parametrize(
@@ -71,5 +71,5 @@ def test_a_shape_that_does_not_take_a_recipe_gets_its_substitute(
     ],
 )
 def test_the_cost_of_a_recipe_counts_tables_and_scales(recipe: str, bits: float) -> None:
-    layer = Layer("weight", (128, 64), 0, 1, ("", 0), ())
+    layer = WeightLayer("weight", (128, 64), 0, 1, ("", 0), ())
     assert RECIPES[recipe].cost_bits(layer) / layer.count == bits

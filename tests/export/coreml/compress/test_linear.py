@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.coreml.compress.layers import Layer
+from export.coreml.compress.layers import WeightLayer
 from export.coreml.compress.linear import quantize
 from export.coreml.compress.recipes import RECIPES
 
 GENERATOR = np.random.default_rng(2)
 
 
-def layer(shape: tuple[int, ...], axes: tuple[int, int] = (0, 1)) -> Layer:
-    return Layer("weight", shape, *axes, ("", 0), ())
+def layer(shape: tuple[int, ...], axes: tuple[int, int] = (0, 1)) -> WeightLayer:
+    return WeightLayer("weight", shape, *axes, ("", 0), ())
 
 
 @pytest.mark.parametrize("recipe", ["int8", "int8-block", "int4-block"])

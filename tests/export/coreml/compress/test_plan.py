@@ -10,27 +10,27 @@ from typing import Any
 
 import pytest
 
-from export.coreml.archive import Package
-from export.coreml.compress import Plan, compress_package, find_recipe, layers_of, load_plan, uniform_plan
+from export.coreml.compress import CompressionPlan, compress_package, find_recipe, layers_of, load_plan, uniform_plan
 from export.coreml.compress.plan import LayerPlan
+from export.coreml.package_archive import CoreMLPackage
 from mobile_diffusion.errors import ConfigError
 
 
 @pytest.fixture
-def made(plain: Mapping[str, Path]) -> Plan:
+def made(plain: Mapping[str, Path]) -> CompressionPlan:
     """A plan of the small program, with all that a plan has."""
-    plan = uniform_plan("denoise", layers_of(Package.open(plain["iOS17"])), find_recipe("palettize-4"))
+    plan = uniform_plan("denoise", layers_of(CoreMLPackage.open(plain["iOS17"])), find_recipe("palettize-4"))
     layers = tuple(replace(each, errors={"palettize-4": 1e-3, "none": 0.0}) for each in plan.layers)
     return replace(plan, layers=layers, budget="4 bits", predicted_snr_db=30.5, conditions={"states": 8})
 
 
-def test_a_plan_is_read_as_it_was_written(made: Plan, tmp_path: Path) -> None:
+def test_a_plan_is_read_as_it_was_written(made: CompressionPlan, tmp_path: Path) -> None:
     made.save(tmp_path / "plan.json")
     assert load_plan(tmp_path / "plan.json") == made
     assert [each.name for each in tmp_path.iterdir()] == ["plan.json"]
 
 
-def test_a_saved_plan_compresses(made: Plan, plain: Mapping[str, Path], tmp_path: Path) -> None:
+def test_a_saved_plan_compresses(made: CompressionPlan, plain: Mapping[str, Path], tmp_path: Path) -> None:
     recipes = ("none", "int8", "palettize-2", "palettize-6")
     layers = (replace(each, recipe=recipe) for each, recipe in zip(made.layers, recipes, strict=True))
     replace(made, layers=tuple(layers)).save(tmp_path / "plan.json")
@@ -49,7 +49,7 @@ def test_a_saved_plan_compresses(made: Plan, plain: Mapping[str, Path], tmp_path
     ],
 )
 def test_a_plan_of_another_package_is_refused(
-    change: Any, message: str, made: Plan, plain: Mapping[str, Path], tmp_path: Path
+    change: Any, message: str, made: CompressionPlan, plain: Mapping[str, Path], tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         compress_package(plain["iOS17"], tmp_path / "out.mlpackage", replace(made, layers=change(made.layers)))
@@ -57,7 +57,7 @@ def test_a_plan_of_another_package_is_refused(
 
 
 def test_a_recipe_that_does_not_fit_a_shape_is_refused(plain: Mapping[str, Path]) -> None:
-    layers = layers_of(Package.open(plain["iOS18"]))
+    layers = layers_of(CoreMLPackage.open(plain["iOS18"]))
     plan = uniform_plan("denoise", layers, find_recipe("palettize-4-grouped"))
     wrong = tuple(replace(each, recipe="int4-block") for each in plan.layers)
     odd = tuple(replace(each, shape=(64, 63)) if each.name == "linear_weight_0" else each for each in layers)
@@ -82,7 +82,7 @@ def test_a_recipe_that_does_not_fit_a_shape_is_refused(plain: Mapping[str, Path]
         lambda content: content.update(measured_snr_db=float("nan")),
     ],
 )
-def test_a_file_that_is_no_plan_is_refused(spoil: Any, made: Plan, tmp_path: Path) -> None:
+def test_a_file_that_is_no_plan_is_refused(spoil: Any, made: CompressionPlan, tmp_path: Path) -> None:
     made.save(tmp_path / "plan.json")
     content = json.loads((tmp_path / "plan.json").read_text())
     spoil(content)

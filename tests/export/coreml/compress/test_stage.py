@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.coreml.archive import Package
 from export.coreml.compress import compress_package, find_recipe, layers_of, uniform_plan
 from export.coreml.compress.stage import compress_stage
 from export.coreml.interpret import Program
+from export.coreml.package_archive import CoreMLPackage
 from export.studies.bits.outputs import compare_outputs, inputs_for
 from mobile_diffusion.errors import ConfigError, ExportError
 
@@ -47,14 +47,14 @@ def test_an_unknown_choice_changes_nothing(folder: Path) -> None:
     package = folder / "denoise.mlpackage"
     with pytest.raises(ConfigError, match=r"or the path of a plan, got 'plan\.json'"):
         compress_stage(package, "denoise", "plan.json")
-    assert layers_of(Package.open(package))
+    assert layers_of(CoreMLPackage.open(package))
 
 
 def test_every_layer_is_compared_and_gets_worse_with_fewer_bits(coreml_folder: Path, tmp_path: Path) -> None:
     source = coreml_folder / "denoise.mlpackage"
     arrays, said = inputs_for(source)
     assert said == "seeded normal numbers"
-    layers = layers_of(Package.open(source))
+    layers = layers_of(CoreMLPackage.open(source))
     worst = []
     for recipe in ("int8", "palettize-4"):
         out = tmp_path / f"{recipe}.mlpackage"

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.coreml.archive import Package, dtype_of, shape_of
 from export.coreml.blobs import RecordWriter
 from export.coreml.compress import compress_package, find_recipe, layers_of, uniform_plan
 from export.coreml.compress.layers import opset_of
 from export.coreml.compress.verify import compressed, decode, operands_of, stored_fields
 from export.coreml.package import SPECIFICATION, WEIGHTS
+from export.coreml.package_archive import CoreMLPackage, dtype_of, shape_of
 from mobile_diffusion.errors import ConfigError, ExportError
 
 Arrays = dict[str, np.ndarray]
@@ -58,7 +58,7 @@ CASES = [
 
 def compress(source: Path, out: Path, recipe: str) -> dict[str, Any]:
     """Compress all weights by one recipe; gives what they became by name."""
-    package = Package.open(source)
+    package = CoreMLPackage.open(source)
     plan = uniform_plan("small", layers_of(package), find_recipe(recipe, opset_of(package.spec)))
     return {found.name: found for found in compress_package(source, out, plan)}
 
@@ -66,7 +66,7 @@ def compress(source: Path, out: Path, recipe: str) -> dict[str, Any]:
 def form(path: Path) -> dict[str, Any]:
     """What a package says of each decoding operation, but for the numbers and their places."""
     found = {}
-    for operation in compressed(Package.open(path).spec):
+    for operation in compressed(CoreMLPackage.open(path).spec):
         fields = {
             name: (dtype_of(value.type.tensorType), shape_of(value.type.tensorType), value.WhichOneof("value"))
             for name, value in stored_fields(operation).items()
@@ -79,7 +79,7 @@ def form(path: Path) -> dict[str, Any]:
 
 def decoded(path: Path) -> Arrays:
     """Decoded weights by our reader."""
-    package = Package.open(path)
+    package = CoreMLPackage.open(path)
     coded = compressed(package.spec)
     return {each.outputs[0].name: decode(each.type, operands_of(package, each)) for each in coded}
 
@@ -125,15 +125,15 @@ def test_the_file_is_laid_out_as_coremltools_lays_it(
 ) -> None:
     way = by_coremltools("palettize", mode="kmeans", nbits=6, weight_threshold=6000)
     other = theirs(way, tmp_path / "t.mlpackage", "iOS18")
-    package = Package.open(plain["iOS18"])
+    package = CoreMLPackage.open(plain["iOS18"])
     only = {"conv_weight_0", "linear_weight_0"}
     plan = uniform_plan("small", layers_of(package), find_recipe("palettize-6"))
     rest = tuple(each if each.name in only else replace(each, recipe="none") for each in plan.layers)
     compress_package(plain["iOS18"], tmp_path / "o.mlpackage", replace(plan, layers=rest))
     sizes = [(path / WEIGHTS / "weight.bin").stat().st_size for path in (other, tmp_path / "o.mlpackage")]
     assert sizes[0] == sizes[1]
-    ours = {each.outputs[0].name: each for each in compressed(Package.open(tmp_path / "o.mlpackage").spec)}
-    for each in compressed(Package.open(other).spec):
+    ours = {each.outputs[0].name: each for each in compressed(CoreMLPackage.open(tmp_path / "o.mlpackage").spec)}
+    for each in compressed(CoreMLPackage.open(other).spec):
         if each.outputs[0].name in ours:
             wanted, got = (offsets(operation) for operation in (each, ours[each.outputs[0].name]))
             assert wanted == got
@@ -148,7 +148,7 @@ def test_everything_else_stays(plain: Mapping[str, Path], tmp_path: Path) -> Non
     source, out = plain["iOS17"], tmp_path / "out.mlpackage"
     compress(source, out, "palettize-4")
     assert (out / "Manifest.json").read_bytes() == (source / "Manifest.json").read_bytes()
-    before, after = Package.open(source), Package.open(out)
+    before, after = CoreMLPackage.open(source), CoreMLPackage.open(out)
     kept = {name: constants(before)[name] for name in constants(before) if name not in WEIGHT_NAMES}
     assert kept.keys() == constants(after).keys() and "time_x_0" in kept
     for name, value in kept.items():
@@ -158,7 +158,7 @@ def test_everything_else_stays(plain: Mapping[str, Path], tmp_path: Path) -> Non
     assert (out / WEIGHTS / "weight.bin").stat().st_size < 0.35 * (source / WEIGHTS / "weight.bin").stat().st_size
 
 
-def constants(package: Package) -> dict[str, Any]:
+def constants(package: CoreMLPackage) -> dict[str, Any]:
     (function,) = package.spec.mlProgram.functions.values()
     body = function.block_specializations[function.opset].operations
     return {each.outputs[0].name: package.value(each.attributes["val"]) for each in body if each.type == "const"}
@@ -166,7 +166,7 @@ def constants(package: Package) -> dict[str, Any]:
 
 def test_a_package_may_be_replaced_by_its_compressed_self(plain: Mapping[str, Path], tmp_path: Path) -> None:
     path = Path(shutil.copytree(plain["iOS17"], tmp_path / "package.mlpackage"))
-    plan = uniform_plan("small", layers_of(Package.open(path)), find_recipe("int8"))
+    plan = uniform_plan("small", layers_of(CoreMLPackage.open(path)), find_recipe("int8"))
     with pytest.raises(ExportError, match=r"expected a new folder, got one that exists"):
         compress_package(path, path, plan)
     compress_package(path, path, plan, replace=True)
@@ -178,7 +178,7 @@ def test_a_package_may_be_replaced_by_its_compressed_self(plain: Mapping[str, Pa
 def test_only_a_package_is_replaced(plain: Mapping[str, Path], tmp_path: Path) -> None:
     out = tmp_path / "notes"
     out.mkdir()
-    plan = uniform_plan("small", layers_of(Package.open(plain["iOS17"])), find_recipe("int8"))
+    plan = uniform_plan("small", layers_of(CoreMLPackage.open(plain["iOS17"])), find_recipe("int8"))
     with pytest.raises(ExportError, match=r"notes: expected a package to replace, got something else"):
         compress_package(plain["iOS17"], out, plan, replace=True)
 
@@ -189,7 +189,7 @@ def test_weights_that_are_not_finite_are_refused_by_name(
     bad: float, recipe: str, plain: Mapping[str, Path], tmp_path: Path
 ) -> None:
     path = Path(shutil.copytree(plain["iOS18"], tmp_path / "package.mlpackage"))
-    (layer,) = (each for each in layers_of(Package.open(path)) if each.name == "linear_weight_0")
+    (layer,) = (each for each in layers_of(CoreMLPackage.open(path)) if each.name == "linear_weight_0")
     with (path / WEIGHTS / "weight.bin").open("r+b") as file:
         file.seek(layer.place[1] + 64 + 2 * 17)
         file.write(np.float16(bad).tobytes())
@@ -246,7 +246,7 @@ def test_weights_that_functions_share_are_stored_once(ct: Any, plain: Mapping[st
     with quiet_logs(), without_bars():
         ct.utils.save_multifunction(joined, str(tmp_path / "joined.mlpackage"))
     rows = compress(tmp_path / "joined.mlpackage", tmp_path / "out.mlpackage", "palettize-4")
-    package = Package.open(tmp_path / "out.mlpackage")
+    package = CoreMLPackage.open(tmp_path / "out.mlpackage")
     names = [each.outputs[0].name for each in compressed(package.spec)]
     places = {offsets(each)["indices"] for each in compressed(package.spec)}
     assert len(rows) == len(places) == 4 and len(names) == 8

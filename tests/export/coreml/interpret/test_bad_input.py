@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.coreml.archive import MANIFEST
 from export.coreml.interpret import Program
 from export.coreml.package import SPECIFICATION, WEIGHTS
+from export.coreml.package_archive import MANIFEST
 from mobile_diffusion.errors import ExportError
 from tests.export.coreml.interpret.specification import SIZE, X, constants
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from export.cli.coreml import app
 from export.coreml.interpret import Program
-from export.coreml.interpret.statistics import Row, Statistics, largest_first, random_arrays, row
+from export.coreml.interpret.statistics import Statistics, ValueStatistics, largest_first, random_arrays, row
 from export.signatures import TensorSpec
 from mobile_diffusion.errors import ExportError
 
@@ -23,7 +23,7 @@ Save = Callable[..., Path]
 
 def test_numbers_that_are_not_finite_are_counted_and_left_out() -> None:
     found = row("y", "mul", "fp16", torch.tensor([[0.0, -4.0, 0.5], [torch.inf, torch.nan, 2.0]]))
-    assert found == Row("y", "mul", "fp16", (2, 3), -4.0, 2.0, 6.5 / 4, 0.5, 2)
+    assert found == ValueStatistics("y", "mul", "fp16", (2, 3), -4.0, 2.0, 6.5 / 4, 0.5, 2)
 
 
 @pytest.mark.parametrize("tensor", [torch.full((3,), torch.nan), torch.zeros(0)])

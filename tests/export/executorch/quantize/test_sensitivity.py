@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from export.executorch.quantize.layers import Layer, find_layers
+from export.executorch.quantize.layers import QuantizedLayer, find_layers
 from export.executorch.quantize.ranges import find_ranges
-from export.executorch.quantize.sensitivity import DYNAMIC, FLOAT, STATIC, Measured, choose, decibel
+from export.executorch.quantize.sensitivity import DYNAMIC, FLOAT, STATIC, LayerErrors, choose, decibel
 from mobile_diffusion.errors import ExportError
 
 
@@ -55,7 +55,7 @@ def test_the_cost_of_a_layer_is_that_of_rounding_it_by_hand(
     found = find_layers(module).layers
     assert [layer.name for layer in found] == ["first", "second", "beside"]
     ranges = find_ranges(module, found, samples)
-    measured = Measured(module, ranges, samples)
+    measured = LayerErrors(module, ranges, samples)
     shares = []
     for x in (sample["x"] for sample in samples):
         hidden = hand_rounded(branches.get_submodule("first"), x, ranges[found[0].node])  # type: ignore[arg-type]
@@ -67,8 +67,8 @@ def test_the_cost_of_a_layer_is_that_of_rounding_it_by_hand(
     assert measured.together(dict.fromkeys(found, FLOAT)) == 0
 
 
-def layer(name: str) -> Layer:
-    return Layer(name, name, "linear", 1024, 1024)
+def layer(name: str) -> QuantizedLayer:
+    return QuantizedLayer(name, name, "linear", 1024, 1024)
 
 
 @pytest.mark.parametrize(
@@ -104,4 +104,4 @@ def test_an_output_of_zeros_cannot_be_measured(samples: list[dict[str, torch.Ten
         module = torch.export.export(nn.Linear(32, 32, bias=False), (samples[0]["x"],)).module()
         next(module.parameters()).zero_()
         with pytest.raises(ExportError, match="finite outputs that are not zero"):
-            Measured(module, {}, [{"input": sample["x"]} for sample in samples])
+            LayerErrors(module, {}, [{"input": sample["x"]} for sample in samples])

@@ -14,20 +14,26 @@ from export.rewrites.xnnpack.norms import GroupNormByConvolution
 from export.rewrites.xnnpack.time import Columns
 from export.stages import ExportStage, build_stage
 from mobile_diffusion.blocks import Upsample
-from mobile_diffusion.config import ModelConfig, Stage
+from mobile_diffusion.config import ModelConfig, UNetLevel
 from tests.export.networks import BK_TINY, LCM, SD1, SD2, RandomModel
 
 LATE_TEXT = dataclasses.replace(
     SD1,
     unet=dataclasses.replace(
-        SD1.unet, down=(Stage(32, 1, 0), Stage(64, 1, 0)), mid=None, up=(Stage(64, 2, 1), Stage(32, 2, 0))
+        SD1.unet,
+        down=(UNetLevel(32, 1, 0), UNetLevel(64, 1, 0)),
+        mid=None,
+        up=(UNetLevel(64, 2, 1), UNetLevel(32, 2, 0)),
     ),
 )
 """The text comes in on the way up only: every skip is of one picture."""
 TEXT_WITHIN = dataclasses.replace(
     SD1,
     unet=dataclasses.replace(
-        SD1.unet, down=(Stage(32, 1, 0), Stage(64, 1, 0)), mid=Stage(64, 1, 0), up=(Stage(64, 2, 0), Stage(32, 2, 2))
+        SD1.unet,
+        down=(UNetLevel(32, 1, 0), UNetLevel(64, 1, 0)),
+        mid=UNetLevel(64, 1, 0),
+        up=(UNetLevel(64, 2, 0), UNetLevel(32, 2, 2)),
     ),
 )
 """The text comes in between two ResNet blocks on the way up, as evolved networks may have it."""

@@ -7,14 +7,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from export.rewrites import parts
+from export.rewrites import attention_in_parts as parts
 from export.rewrites.xnnpack import attention, rewrite
 from export.rewrites.xnnpack.positions import TransformerInPlace
 from mobile_diffusion.autoencoder import PixelAttention
-from mobile_diffusion.config import Stage, UNetConfig
+from mobile_diffusion.config import UNetConfig, UNetLevel
 from mobile_diffusion.unet import Attention, FeedForward, SpatialTransformer
 
-STAGE = Stage(16, 1, 1)
+STAGE = UNetLevel(16, 1, 1)
 
 
 @pytest.mark.parametrize("scores", [2 * 7 * 9 * 4, 3 * 9 * 4, 1], ids=["some heads", "some queries", "one query"])
@@ -39,7 +39,7 @@ def test_one_map_may_ask_two_contexts() -> None:
 @pytest.mark.parametrize("linear", [False, True])
 def test_a_transformer_in_place_is_the_transformer(linear: bool) -> None:
     torch.manual_seed(0)
-    config = UNetConfig((STAGE,), None, (Stage(16, 2, 0),), 8, heads=2, groups=4, linear_projection=linear)
+    config = UNetConfig((STAGE,), None, (UNetLevel(16, 2, 0),), 8, heads=2, groups=4, linear_projection=linear)
     layer = SpatialTransformer(config, STAGE).double()
     x, context = torch.randn(2, 16, 3, 5, dtype=torch.float64), torch.randn(2, 7, 8, dtype=torch.float64)
     changed = rewrite(layer).double()

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from export.coreml.archive import Package
 from export.coreml.compress import compress_package, find_recipe, layers_of, load_plan
 from export.coreml.compress.plan import bits_per_weight, uniform_plan, uniform_recipes
 from export.coreml.compress.recipes import RECIPES
 from export.coreml.compress.stage import compress_stage
 from export.coreml.interpret import Program
+from export.coreml.package_archive import CoreMLPackage
 from export.parity.golden import write_golden
 from export.parity.metrics import snr_db
 from export.parity.trajectories import Case, Trajectory, record
@@ -52,12 +52,12 @@ def module(torch_runner: TorchRunner) -> Denoise:
 
 
 @pytest.fixture(scope="module")
-def package(coreml_folder: Path) -> Package:
-    return Package.open(coreml_folder / "denoise.mlpackage")
+def package(coreml_folder: Path) -> CoreMLPackage:
+    return CoreMLPackage.open(coreml_folder / "denoise.mlpackage")
 
 
 @pytest.fixture(scope="module")
-def bench(module: Denoise, package: Package, drawn: Sequence[Trajectory], settings: DrawSettings) -> Bench:
+def bench(module: Denoise, package: CoreMLPackage, drawn: Sequence[Trajectory], settings: DrawSettings) -> Bench:
     return Bench(module, package, layers_of(package), States.of(drawn, settings))
 
 
@@ -132,7 +132,7 @@ def test_budgets_that_cannot_be(bench: Bench, errors: Errors) -> None:
 
 def test_a_plan_from_the_package_to_the_package(
     module: Denoise,
-    package: Package,
+    package: CoreMLPackage,
     drawn: Sequence[Trajectory],
     settings: DrawSettings,
     tmp_path: Path,
@@ -153,7 +153,7 @@ def test_a_plan_from_the_package_to_the_package(
 
 
 def test_the_interpreter_agrees_with_the_measurement(
-    bench: Bench, package: Package, drawn: Sequence[Trajectory], module: Denoise, tmp_path: Path
+    bench: Bench, package: CoreMLPackage, drawn: Sequence[Trajectory], module: Denoise, tmp_path: Path
 ) -> None:
     """The SNR of one step of the compressed package is that of the module with decoded weights."""
     layers = list(bench.layers.values())
@@ -174,7 +174,7 @@ def test_the_interpreter_agrees_with_the_measurement(
     assert error < 1e-3 * distance, "rounding of activations is far below the error of 2 bits"
 
 
-def test_weights_of_another_checkpoint_are_refused(bench: Bench, package: Package, tiny_model: Model) -> None:
+def test_weights_of_another_checkpoint_are_refused(bench: Bench, package: CoreMLPackage, tiny_model: Model) -> None:
     torch.manual_seed(1)
     other = torch.nn.Linear(64, 64)
     with pytest.raises(ExportError, match=r"expected weights of the checkpoint, got \w+ \([\d, ]+\), which is none"):

@@ -12,8 +12,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from export.bundle.bundle import write_bundle
-from export.bundle.entries import FileEntry, TokenizerEntry
 from export.bundle.manifest import Manifest
+from export.bundle.manifest_parts import FileEntry, TokenizerEntry
 from export.cli.main import build_app
 from export.stages import ExportStage
 from export.studies.faults.report import KINDS

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from export.coreml.archive import Package
 from export.coreml.interpret import Program
+from export.coreml.package_archive import CoreMLPackage
 from export.studies.faults.graph import readers_of
 from export.studies.faults.lockstep import against_float32, handed_on, signal_to_noise
 from mobile_diffusion.errors import ExportError
@@ -41,10 +41,10 @@ def test_the_first_operation_that_takes_the_output_along(lossy: Path, normal: Ca
     found = against_float32(*both(lossy), {"x": normal(1, 64)}, {"back_cast_fp16": "net.back"})
     ratios = {each.name: each.snr_db for each in found}
     assert ratios["kept_cast_fp16"] > 60 and ratios["tiny_cast_fp16"] < 40 and ratios["back_cast_fp16"] < 20
-    lost = handed_on(found, 40.0, readers_of(Package.open(lossy).spec))
+    lost = handed_on(found, 40.0, readers_of(CoreMLPackage.open(lossy).spec))
     assert (lost[0].name, lost[0].module) == ("back_cast_fp16", "net.back")
     assert "tiny_cast_fp16" not in {each.name for each in lost}, "its error is lost in the sum"
-    assert handed_on(found, -100.0, readers_of(Package.open(lossy).spec)) == []
+    assert handed_on(found, -100.0, readers_of(CoreMLPackage.open(lossy).spec)) == []
 
 
 def test_one_precision_beside_itself_is_equal(lossy: Path, normal: Callable[..., np.ndarray]) -> None:
@@ -55,7 +55,7 @@ def test_one_precision_beside_itself_is_equal(lossy: Path, normal: Callable[...,
 
 def test_nan_is_never_close(faulty: Path) -> None:
     found = against_float32(*both(faulty), {"x": np.full((1, 8), 300.0, np.float32)}, {})
-    lost = handed_on(found, -1e9, readers_of(Package.open(faulty).spec))
+    lost = handed_on(found, -1e9, readers_of(CoreMLPackage.open(faulty).spec))
     assert lost and not lost[-1].snr_db >= -1e9
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.coreml.archive import Package
 from export.coreml.interpret import Program
+from export.coreml.package_archive import CoreMLPackage
 from export.studies.faults.counts import HALF_ROUNDOFF, SINGLE_ROUNDOFF
 from export.studies.faults.graph import operations, readers_of, step_count
 from export.studies.faults.observe import FaultObserver, OperationFaults
@@ -21,7 +21,7 @@ X = np.array([[300.0, 1e-4, 1.0, -2.0, 0.5, 3.0, 0.0, 0.25]], np.float32)
 
 def observed(path: Path, *arrays: np.ndarray, precision: str = "as-stored") -> dict[str, OperationFaults]:
     program = Program.open(path, precision)
-    observer = FaultObserver({"square_cast_fp16": "net.square"}, operand_roundoffs(Package.open(path)))
+    observer = FaultObserver({"square_cast_fp16": "net.square"}, operand_roundoffs(CoreMLPackage.open(path)))
     for number, array in enumerate(arrays):
         observer.case = f"case {number}"
         program.run(observer, x=array)
@@ -63,7 +63,7 @@ def test_a_layer_norm_warns_of_what_it_squares(save_program: Callable[..., Path]
 
 def test_guidance_subtracts_numbers_of_half_precision(coreml_folder: Path) -> None:
     """The update is in float32; what it is given of the network has eleven bits all the same."""
-    package = Package.open(coreml_folder / "denoise.mlpackage")
+    package = CoreMLPackage.open(coreml_folder / "denoise.mlpackage")
     writers = {out.name: each for each in operations(package.spec) for out in each.outputs}
     assert step_count(package.spec) == 8
     found = operand_roundoffs(package)
@@ -74,6 +74,6 @@ def test_guidance_subtracts_numbers_of_half_precision(coreml_folder: Path) -> No
 
 
 def test_readers(faulty: Path) -> None:
-    spec: Any = Package.open(faulty).spec
+    spec: Any = CoreMLPackage.open(faulty).spec
     assert step_count(spec) == 1
     assert readers_of(spec)["square_cast_fp16"] == {"lost_cast_fp16"}

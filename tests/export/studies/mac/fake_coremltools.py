@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from export.coreml.archive import Package
 from export.coreml.interpret import Program
+from export.coreml.package_archive import CoreMLPackage
 from export.coreml.steps import read_steps
 from export.studies.mac.record import System
 from export.studies.mac.surface import CoreML, real_core_ml
@@ -128,7 +128,7 @@ def structure_of(path: Path) -> Any:
             [],
             None,  # type: ignore[arg-type]
         )
-        for one in read_steps(Package.open(path)).block.operations
+        for one in read_steps(CoreMLPackage.open(path)).block.operations
     ]
     block = plan.MLModelStructureProgramBlock([], operations, [])
     function = plan.MLModelStructureProgramFunction([], block)

@@ -24,7 +24,7 @@ from export.signatures import STAGES
 from export.studies.mac import measure as measuring
 from export.studies.mac.measure import check_units, measure_bundle
 from export.studies.mac.plan import operations, shares
-from export.studies.mac.record import Measured, UnitMeasured, number, read_measured, write_measured
+from export.studies.mac.record import MacMeasurements, UnitMeasured, number, read_measured, write_measured
 from export.studies.mac.report import check_bundle, parity_table, read_host, times_table
 from export.studies.mac.surface import open_core_ml, real_core_ml
 from mobile_diffusion.config_json import to_dict
@@ -40,7 +40,7 @@ def measure(exported: Mapping[str, Exported], monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(measuring, "WARMUP", 0)
     monkeypatch.setattr(measuring, "RUNS", 2)
 
-    def run(units: tuple[str, ...] = TWO, **options: Any) -> tuple[Measured, Any]:
+    def run(units: tuple[str, ...] = TWO, **options: Any) -> tuple[MacMeasurements, Any]:
         core_ml = FakeCoreML(**options)
         path = exported["ios"].bundle.path
         return measure_bundle(path, units, 1, core_ml=core_ml.surface(), system=SYSTEM), core_ml

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mobile_diffusion.data.sources import Package
+from mobile_diffusion.data.emoji_packages import EmojiPackage
 from mobile_diffusion.errors import DataError
 
 _log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ def file_sha512(path: Path) -> str:
         return base64.b64encode(hashlib.file_digest(file, "sha512").digest()).decode()
 
 
-def fetch(package: Package, folder: Path) -> Path:
+def fetch(package: EmojiPackage, folder: Path) -> Path:
     """Path of the package's archive in `folder`, fetched unless an intact one is there.
 
     Raises DataError when npm or its registry is missing, or when the archive is not the pinned one.
@@ -56,7 +56,7 @@ def fetch(package: Package, folder: Path) -> Path:
     return path
 
 
-def _pack(package: Package, folder: Path) -> Path:
+def _pack(package: EmojiPackage, folder: Path) -> Path:
     """Run `npm pack` into `folder`."""
     command = [
         "npm",
@@ -93,7 +93,7 @@ def _npm_reason(output: str) -> str:
     return (telling or errors or [""])[0][:200]
 
 
-def _check(package: Package, path: Path) -> None:
+def _check(package: EmojiPackage, path: Path) -> None:
     """Raise DataError unless the file is the pinned archive."""
     got = file_sha512(path)
     if got != package.sha512:

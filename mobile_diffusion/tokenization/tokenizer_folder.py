@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mobile_diffusion.errors import CheckpointError
-from mobile_diffusion.formats.special_tokens import SETTINGS, SpecialTokens, read_special_tokens
-from mobile_diffusion.formats.strict_json import read_object
+from mobile_diffusion.strict_json import read_object
+from mobile_diffusion.tokenization.special_tokens import SETTINGS, SpecialTokens, read_special_tokens
 
 WORD_END = "</w>"
 """Ends every symbol that ends a word."""

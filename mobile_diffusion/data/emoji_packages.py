@@ -15,7 +15,7 @@ from mobile_diffusion.errors import DataError
 
 
 @dataclass(frozen=True)
-class Package:
+class EmojiPackage:
     """One npm package at one exact version."""
 
     name: str
@@ -40,7 +40,7 @@ class Style:
 
     name: str
     """Short name used in prompts and as the image folder."""
-    package: Package
+    package: EmojiPackage
     licence: str
     """Key of `licences.LICENCES`."""
     kind: Literal["webp", "iconify"]
@@ -48,63 +48,63 @@ class Style:
     inset: int
     """White margin around the package's canvas, in pixels of 128: sets without a margin of their own get
     one, so that a drawing fills about 112 to 118 pixels in every style."""
-    names: Package
+    names: EmojiPackage
     """Package whose chars.json maps code points to icon names (iconify only): the two oldest sets and
     fluent-emoji ship an empty one, and share their names with a younger set (see also `OLDER_NAMES`)."""
 
     @property
-    def packages(self) -> tuple[Package, ...]:
+    def packages(self) -> tuple[EmojiPackage, ...]:
         """Every package that has to be present to draw this style."""
         return tuple(dict.fromkeys((self.package, self.names)))
 
 
-_FLUENT_3D = Package(
+_FLUENT_3D = EmojiPackage(
     "@lobehub/fluent-emoji-3d",
     "1.1.0",
     "Wlq2lVStTnr8BDpIJ0pEnTKO4LuDxxqTEhTvRtD1DLRF0me7ogeRQjKoehDHXuVJ2Qaecgl5wRBv60lUAG3h7g==",
 )
-_FLUENT = Package(
+_FLUENT = EmojiPackage(
     "@iconify-json/fluent-emoji",
     "1.2.7",
     "D8G6bKAyIsyxP1rzZtIWr/gg/fO4Rg1+DyCWlfqKK4h8W+4Em/Y0P6QYgJUQTlUcagzJvSyg+9OBv4hz4Hc/QA==",
 )
-_FLAT = Package(
+_FLAT = EmojiPackage(
     "@iconify-json/fluent-emoji-flat",
     "1.2.6",
     "RY47RgPb47fYUiyrA64sIOL0+UU02s29sXpNBbIQRBUlPlfNFTKUmZDERGuxDs/7yNGWqQYvuaSYM1M4fRXlUw==",
 )
-_NOTO = Package(
+_NOTO = EmojiPackage(
     "@iconify-json/noto",
     "1.2.9",
     "DQiuXENbun41ch+XPSV55H9FaWKpHTyz46YIKtSaKYD4fIDDzL1tR6H4np/T38jfrTAeI3rcKF0mqHYeZVAuaw==",
 )
-_NOTO_V1 = Package(
+_NOTO_V1 = EmojiPackage(
     "@iconify-json/noto-v1",
     "1.2.5",
     "/DsVMius69Q0fRS53z7QK1TROSuar606jiIx+laXtdsYGMXpf6LtHBx6CGfoo3UHHb/XpBsw+1L1x3eyPqMuVA==",
 )
-_TWEMOJI = Package(
+_TWEMOJI = EmojiPackage(
     "@iconify-json/twemoji",
     "1.2.5",
     "uKpuIEV0v6K5BW3Mjdyl+XKFVAbbcPxAgifKvEMtZoUZB5+YiY5zaMm2uNNCxyXzAWU9yNLlj41WU6/mvgALsw==",
 )
-_EMOJIONE = Package(
+_EMOJIONE = EmojiPackage(
     "@iconify-json/emojione",
     "1.2.3",
     "T9+T3HIbJNLKKsmxYKlaYhvnHYkz/HNYTV7SHCXVZPfeUi4FqskY70YeN8yYAZT8cCv7w5vJxS4Q1m8zb9CMMg==",
 )
 
-EMOJIBASE = Package(
+EMOJIBASE = EmojiPackage(
     "emojibase-data",
     "17.0.0",
     "Yvgb5AWoHViHV/gq1qr5ZAarcBip+B27/ZLRsUJkbgAEaLlZ/fof9g882LTpmEpyhBNEC0m2SEmItljHsTygjA==",
 )
-EMOJILIB = Package(
+EMOJILIB = EmojiPackage(
     "emojilib",
     "4.0.3",
     "KbWiYre9aRSaPbHrHZIz9zmoM+21LAsK1VFJtnTh1VCtWE/rNMDviGhQTmselFl95dhqtGlY22iH0leG5BuW0g==",
 )
-UNICODE_EMOJI = Package(
+UNICODE_EMOJI = EmojiPackage(
     "unicode-emoji-json",
     "0.9.0",
     "HdrQW/7SdbXUsTd8uTATv7LvQJkCSgbAgRCDCtOhQ6xn3EAx+xZHQtRniOXWJK3ywIqPegkNhP4U4EbuFsiQng==",

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from transformers import CLIPTokenizer
 
-from mobile_diffusion.clip_tokenizer import ClipTokenizer
 from mobile_diffusion.errors import CheckpointError, ConfigError, PromptError
+from mobile_diffusion.tokenization.clip_tokenizer import ClipTokenizer
 from tests.prompts import scripts
 
-CLIP = Path(__file__).parents[2] / "mobile_diffusion" / "clip_vocabulary"
+CLIP = Path(__file__).parents[3] / "mobile_diffusion" / "clip_vocabulary"
 START, END = 49406, 49407
 COLLECTED = [
     "",

@@ -16,8 +16,15 @@ from typing import Any
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from mobile_diffusion.errors import CheckpointError
-from mobile_diffusion.formats.tokenizer_folder import WORD_END, TokenizerFiles, read_tokenizer_folder
-from mobile_diffusion.tokens import Tokens, check_max_tokens, check_prompt, fit, parse_definition, read_definition
+from mobile_diffusion.tokenization.tokenizer_folder import WORD_END, TokenizerFiles, read_tokenizer_folder
+from mobile_diffusion.tokenization.tokens import (
+    Tokens,
+    check_max_tokens,
+    check_prompt,
+    fit,
+    parse_definition,
+    read_definition,
+)
 
 WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 """What is a word; what matches nothing, such as a space, is left out."""

@@ -28,7 +28,7 @@ def stages(
         mobile-diffusion stages benchmarks/results/snapfusion.json --student phone
     """
     from export.studies.snapfusion.gates import Models, gates
-    from export.studies.snapfusion.results import read_results
+    from export.studies.snapfusion.milestones import read_results
     from export.studies.snapfusion.screen import stages_screen
 
     found = read_results(results)

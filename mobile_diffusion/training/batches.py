@@ -9,20 +9,20 @@ import torch
 from torch import Tensor
 
 from mobile_diffusion.training.latents import TrainingInputs
-from mobile_diffusion.training.workers import Part
+from mobile_diffusion.training.workers import BatchShare
 
 Picked = tuple[TrainingInputs, Tensor]
 """Some inputs, and which of their pictures, int64 (B,), are a part of a batch."""
 
 
-class Source(Protocol):
+class SampleSource(Protocol):
     """Gives the pictures of any step, whenever it is asked."""
 
     @property
     def null(self) -> Tensor:
         """The null condition, float16 (1, L, D)."""
 
-    def pick(self, step: int, count: int, generator: torch.Generator, part: Part) -> Picked:
+    def pick(self, step: int, count: int, generator: torch.Generator, part: BatchShare) -> Picked:
         """The part of a step's batch of `count` pictures."""
 
 
@@ -39,6 +39,6 @@ class Memory:
         """The null condition, float16 (1, L, D)."""
         return self.inputs.contexts[:1]
 
-    def pick(self, step: int, count: int, generator: torch.Generator, part: Part) -> Picked:
+    def pick(self, step: int, count: int, generator: torch.Generator, part: BatchShare) -> Picked:
         """All inputs and a part of the rows that `generator` chooses, the same whatever the parts are."""
         return self.inputs, part.of(torch.multinomial(self.weights, count, replacement=True, generator=generator))

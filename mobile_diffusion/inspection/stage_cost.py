@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.config import ModelConfig
-from mobile_diffusion.formats.source import builders
+from mobile_diffusion.formats.checkpoint_files import builders
 from mobile_diffusion.inspection.cost import measure
 from mobile_diffusion.schedule import step_table
 from mobile_diffusion.unet import UNet

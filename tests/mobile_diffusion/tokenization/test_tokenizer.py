@@ -12,10 +12,10 @@ import pytest
 from transformers.models.bert.tokenization_bert_legacy import BertTokenizerLegacy
 
 from mobile_diffusion.errors import CheckpointError, ConfigError, PromptError
-from mobile_diffusion.tokenizer import MAX_CHARACTERS, ClipTokenizer, WordPieceTokenizer, open_tokenizer
+from mobile_diffusion.tokenization.tokenizer import MAX_CHARACTERS, ClipTokenizer, WordPieceTokenizer, open_tokenizer
 
-ASSETS = Path(__file__).parents[2] / "assets"
-VOCABULARY = Path(__file__).parents[2] / "mobile_diffusion" / "clip_vocabulary"
+ASSETS = Path(__file__).parents[3] / "assets"
+VOCABULARY = Path(__file__).parents[3] / "mobile_diffusion" / "clip_vocabulary"
 DEFINITION = ASSETS / "emoji" / "tokenizer.json"
 START, END = 101, 102
 PROMPTS = [

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export.artists.start import open_start
+from export.artists.start_picture import open_start
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import PromptError

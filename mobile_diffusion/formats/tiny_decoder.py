@@ -14,8 +14,8 @@ from mobile_diffusion.errors import CheckpointError
 from mobile_diffusion.formats.autoencoder_json import our_autoencoder_layout, read_autoencoder
 from mobile_diffusion.formats.component import DIFFUSERS_STEM, read_component
 from mobile_diffusion.formats.json_options import JsonOptions
-from mobile_diffusion.formats.stored import Layout, read_layout
-from mobile_diffusion.formats.strict_json import read_object
+from mobile_diffusion.strict_json import read_object
+from mobile_diffusion.tensor_layout import Layout, read_layout
 from mobile_diffusion.weights import refuse_pickle
 
 CONFIG_FILE = "config.json"
@@ -26,7 +26,7 @@ NUMBERED = re.compile(r"(encoder|decoder)\.(\d+)\.(.+)")
 
 
 @dataclasses.dataclass(frozen=True)
-class Decoder:
+class TinyDecoder:
     """An autoencoder on disk whose weights have not been read."""
 
     config: AutoencoderConfig | TinyAutoencoderConfig
@@ -34,7 +34,7 @@ class Decoder:
     files: tuple[Path, ...]
 
 
-def read_decoder(path: Path) -> Decoder:
+def read_decoder(path: Path) -> TinyDecoder:
     """The autoencoder in a diffusers folder or in a safetensors file.
 
     Raises CheckpointError when it is none that we compute, is damaged or is a pickle.
@@ -49,14 +49,14 @@ def read_decoder(path: Path) -> Decoder:
         found = next(iter(sorted(layout)), "nothing")
         raise CheckpointError(f"{path}: expected a tiny autoencoder, encoder and decoder, got {found!r} and others")
     channels, latents, *_ = layout[FIRST].shape
-    return Decoder(TinyAutoencoderConfig(channels=channels, latent_channels=latents), layout, (path,))
+    return TinyDecoder(TinyAutoencoderConfig(channels=channels, latent_channels=latents), layout, (path,))
 
 
-def _read_folder(folder: Path) -> Decoder:
+def _read_folder(folder: Path) -> TinyDecoder:
     values = read_object(folder / CONFIG_FILE)
     config = read_autoencoder(JsonOptions(folder / CONFIG_FILE, values), str(values.get("_class_name")))
     layout, files = read_component(folder, DIFFUSERS_STEM, None)
-    return Decoder(config, our_autoencoder_layout(layout), (folder / CONFIG_FILE, *files))
+    return TinyDecoder(config, our_autoencoder_layout(layout), (folder / CONFIG_FILE, *files))
 
 
 def _our_name(name: str) -> str:

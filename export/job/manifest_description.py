@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from export.bundle.entries import (
+from export.bundle.manifest import FORMAT, SCHEMA_VERSION, Manifest
+from export.bundle.manifest_parts import (
     ArtifactEntry,
     FileEntry,
     ModelEntry,
@@ -20,9 +21,8 @@ from export.bundle.entries import (
     TokenizerEntry,
     ToolEntry,
 )
-from export.bundle.manifest import FORMAT, SCHEMA_VERSION, Manifest
 from export.executorch.signature import PROGRAM, Delegation, read_delegation
-from export.job.plan import Plan
+from export.job.plan import ExportPlan
 from export.parity.golden import INDEX
 from export.parity.report import MAX_DB, ParityReport
 from export.signatures import signature
@@ -38,7 +38,7 @@ COMMON_TOOLS = ("torch", "numpy", "tokenizers")
 def describe(
     model: Model | Checkpoint,
     target: Target,
-    plan: Plan,
+    plan: ExportPlan,
     folder: Path,
     artifacts: Mapping[str, Mapping[str, str]],
     parity: ParityReport,

@@ -42,7 +42,7 @@ class SetFigures:
 
 
 @dataclass(frozen=True)
-class Row:
+class Milestone:
     """One model at one number of steps."""
 
     name: str
@@ -118,20 +118,20 @@ class Timing:
 class Results:
     """All that was measured."""
 
-    rows: tuple[Row, ...] = ()
+    rows: tuple[Milestone, ...] = ()
     timing: Timing | None = None
 
-    def find(self, name: str) -> Row | None:
+    def find(self, name: str) -> Milestone | None:
         """A row by its name."""
         return next((row for row in self.rows if row.name == name), None)
 
-    def times_of(self, row: Row) -> RowTimes | None:
+    def times_of(self, row: Milestone) -> RowTimes | None:
         """The times of a row's artifact; None where none were taken, or those of another checkpoint or schedule."""
         rows = self.timing.rows if self.timing else ()
         wanted = (row.name, row.source_sha256, row.steps)
         return next((each for each in rows if (each.name, each.source_sha256, each.steps) == wanted), None)
 
-    def with_row(self, row: Row, order: Sequence[str]) -> Results:
+    def with_row(self, row: Milestone, order: Sequence[str]) -> Results:
         """With a row in the place of the one of the same name; rows in an order of names, unknown ones behind."""
         rows = [*(each for each in self.rows if each.name != row.name), row]
         places = {name: place for place, name in enumerate(order)}

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from mobile_diffusion.clip_tokenizer import ClipTokenizer
 from mobile_diffusion.errors import CheckpointError
-from mobile_diffusion.formats.tokenizer_folder import read_tokenizer_folder, stated_length
+from mobile_diffusion.tokenization.clip_tokenizer import ClipTokenizer
+from mobile_diffusion.tokenization.tokenizer_folder import read_tokenizer_folder, stated_length
 
 VOCABULARY = Path(__file__).parents[3] / "mobile_diffusion" / "clip_vocabulary"
 SETTINGS, MAP = "tokenizer_config.json", "special_tokens_map.json"

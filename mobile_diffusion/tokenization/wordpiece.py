@@ -7,7 +7,14 @@ from pathlib import Path
 import tokenizers
 
 from mobile_diffusion.errors import CheckpointError
-from mobile_diffusion.tokens import Tokens, check_max_tokens, check_prompt, fit, parse_definition, read_definition
+from mobile_diffusion.tokenization.tokens import (
+    Tokens,
+    check_max_tokens,
+    check_prompt,
+    fit,
+    parse_definition,
+    read_definition,
+)
 
 
 class WordPieceTokenizer:

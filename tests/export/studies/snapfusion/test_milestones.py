@@ -13,7 +13,15 @@ from export.cli import main
 from export.latency.measure import Conditions
 from export.studies.snapfusion.gates import ALL, Gate, Models, gates
 from export.studies.snapfusion.means import mean_kid, mean_recall
-from export.studies.snapfusion.results import Results, Row, RowTimes, SetFigures, Timing, read_results, write_results
+from export.studies.snapfusion.milestones import (
+    Milestone,
+    Results,
+    RowTimes,
+    SetFigures,
+    Timing,
+    read_results,
+    write_results,
+)
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.quality.bootstrap import Interval
 
@@ -32,9 +40,9 @@ def figures(name: str, kid: float, cosine: float, found: int) -> SetFigures:
     )
 
 
-def row(name: str, kid: float = 0.1, cosine: float = 0.5, found: int = 4, steps: int = 8) -> Row:
+def row(name: str, kid: float = 0.1, cosine: float = 0.5, found: int = 4, steps: int = 8) -> Milestone:
     sets = tuple(figures(each, kid, cosine, found) for each in PROMPTS)
-    return Row(
+    return Milestone(
         name, f"the {name}", "runs/x", f"hash of {name}", steps, 3.0, 2, 27_300_000, 10**9, 10**6, 10**8, 5 * 10**7,
         "ExecuTorch", 4, 0, sets,
     )  # fmt: skip
@@ -44,7 +52,7 @@ def times(name: str, step: float, steps: int = 8) -> RowTimes:
     return RowTimes(name, f"hash of {name}", steps, (1.0,) * 3, (step, step + 1, step - 1), (9.0,) * 3)
 
 
-def results(**changes: Row) -> Results:
+def results(**changes: Milestone) -> Results:
     rows = {
         "teacher-50": row("teacher-50", steps=50),
         "teacher-8": row("teacher-8", kid=0.2, cosine=0.3),

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from export.rewrites import parts
-from export.rewrites.attention_parts import parted_attention, replacement
+from export.rewrites import attention_in_parts as parts
+from export.rewrites.parted_attention import parted_attention, replacement
 from export.rewrites.replacement import replaced
 from mobile_diffusion.autoencoder import PixelAttention
 from mobile_diffusion.unet import Attention

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mobile_diffusion.errors import CheckpointError
-from mobile_diffusion.formats.stored import (
+from mobile_diffusion.tensor_layout import (
     Layout,
     Stored,
     check_layout,
@@ -116,7 +116,7 @@ MEASURE = """
 import sys
 from pathlib import Path
 from torch import nn
-from mobile_diffusion.formats.stored import load_layout, read_layout
+from mobile_diffusion.tensor_layout import load_layout, read_layout
 
 def peak():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
@@ -135,6 +135,6 @@ def test_loading_holds_float32_and_one_tensor(tmp_path: Path) -> None:
     weights = {f"{index}.weight": torch.full((1024, 1024), 0.5).half() for index in range(64)}
     save_file(weights, tmp_path / "a.safetensors")
     command = [sys.executable, "-c", MEASURE, str(tmp_path / "a.safetensors")]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[3])
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
     megabytes = int(done.stdout) / 1024
     assert 200 < megabytes < 300, megabytes

@@ -15,9 +15,9 @@ from torch import Tensor
 from mobile_diffusion.autoencoder import build_autoencoder
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.errors import CheckpointError
-from mobile_diffusion.formats.stored import Build, Layout, check_layout, expected_shapes
+from mobile_diffusion.tensor_layout import Build, Layout, check_layout, expected_shapes
 from mobile_diffusion.text_encoder import build_text_encoder
-from mobile_diffusion.tokenizer import Tokenizer
+from mobile_diffusion.tokenization.tokenizer import Tokenizer
 from mobile_diffusion.unet import UNet
 
 PARTS = ("unet", "autoencoder", "text_encoder")
@@ -28,7 +28,7 @@ Adapter = Callable[[str, dict[str, Tensor]], None]
 
 
 @dataclass(frozen=True)
-class Source:
+class CheckpointFiles:
     """A checkpoint on disk whose configuration is known and whose weights have not been read."""
 
     config: ModelConfig
@@ -55,7 +55,7 @@ def builders(config: ModelConfig) -> dict[str, Build]:
     }
 
 
-def check_source(source: Source) -> None:
+def check_source(source: CheckpointFiles) -> None:
     """Hold every layout against its network; raises CheckpointError naming the first bad tensor."""
     builds = builders(source.config)
     for part, build in builds.items():
@@ -70,7 +70,7 @@ def check_source(source: Source) -> None:
             raise
 
 
-def _other_part(part: str, source: Source) -> str | None:
+def _other_part(part: str, source: CheckpointFiles) -> str | None:
     """Another part of the model whose tensors these are, by their names."""
     names = set(source.layouts[part])
     expected = {name: expected_shapes(build, source.path) for name, build in builders(source.config).items()}
@@ -79,7 +79,7 @@ def _other_part(part: str, source: Source) -> str | None:
     return best if best != part and 2 * shared[best] > len(names) else None
 
 
-def hash_source(source: Source) -> str:
+def hash_source(source: CheckpointFiles) -> str:
     """SHA-256 over the names, sizes and bytes of a source's files, and over what options did to its weights."""
     digest = hashlib.sha256()
     for file in source.files:

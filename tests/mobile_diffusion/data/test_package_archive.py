@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mobile_diffusion.data.archive import fetch, read_json, read_members
-from mobile_diffusion.data.sources import STYLES, Package
+from mobile_diffusion.data.emoji_packages import STYLES, EmojiPackage
+from mobile_diffusion.data.package_archive import fetch, read_json, read_members
 from mobile_diffusion.errors import DataError
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def test_missing_npm_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_missing_registry_is_one_line(registry: Registry, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"network request to registry failed.*check the network") as caught:
-        fetch(Package("absent", "1.0.0", "A" * 88), tmp_path)
+        fetch(EmojiPackage("absent", "1.0.0", "A" * 88), tmp_path)
     assert "\n" not in str(caught.value)
 
 
@@ -72,5 +72,5 @@ def test_absent_member_is_one_line(registry: Registry, tmp_path: Path) -> None:
 
 
 def test_archive_names_are_npms() -> None:
-    assert Package("@lobehub/fluent-emoji-3d", "1.1.0", "").archive == "lobehub-fluent-emoji-3d-1.1.0.tgz"
-    assert Package("emojilib", "4.0.3", "").archive == "emojilib-4.0.3.tgz"
+    assert EmojiPackage("@lobehub/fluent-emoji-3d", "1.1.0", "").archive == "lobehub-fluent-emoji-3d-1.1.0.tgz"
+    assert EmojiPackage("emojilib", "4.0.3", "").archive == "emojilib-4.0.3.tgz"

@@ -21,7 +21,7 @@ from export.stages import ExportStage
 from export.targets import XNNPACK, Runtime, load_runner, lower
 from mobile_diffusion.atomic import write_bytes
 from mobile_diffusion.blocks import ResnetBlock
-from mobile_diffusion.config import ModelConfig, Stage
+from mobile_diffusion.config import ModelConfig, UNetLevel
 from mobile_diffusion.slimming.actions import reachable_shapes
 from mobile_diffusion.slimming.blocks import RESNET, BlockShape
 from mobile_diffusion.slimming.latency import BlockLatency, LatencyTable
@@ -89,7 +89,7 @@ def block_stage(config: ModelConfig, shape: BlockShape) -> ExportStage:
     return ExportStage("block", block.eval().requires_grad_(False), inputs, outputs)
 
 
-def _stage_of(config: ModelConfig, shape: BlockShape) -> Stage:
+def _stage_of(config: ModelConfig, shape: BlockShape) -> UNetLevel:
     """A stage with the transformer's channels, for its heads."""
     unet = config.unet
     stages = (*unet.down, *unet.up, *([unet.mid] if unet.mid else []))

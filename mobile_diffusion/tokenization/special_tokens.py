@@ -15,7 +15,7 @@ from typing import Any
 from tokenizers import AddedToken
 
 from mobile_diffusion.errors import CheckpointError
-from mobile_diffusion.formats.strict_json import read_object
+from mobile_diffusion.strict_json import read_object
 
 NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 """In the order in which transformers adds them."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from export.studies.blocks import block_stage, measure_blocks, whole_stage, write_table
+from export.studies.block_latency import block_stage, measure_blocks, whole_stage, write_table
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.slimming.actions import reachable_shapes

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from mobile_diffusion.data.families import ALWAYS_TRAIN, HELD_OUT_SHARE, family_of, split_of
+from mobile_diffusion.data.concept_families import ALWAYS_TRAIN, HELD_OUT_SHARE, family_of, split_of
 
 NEAR_DUPLICATES = [
     (1, 25, ["farmer", "man farmer", "woman farmer"]),

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from mobile_diffusion.clip_tokenizer import ClipTokenizer
 from mobile_diffusion.errors import ConfigError
-from mobile_diffusion.tokens import MAX_CHARACTERS, Tokens, check_prompt
-from mobile_diffusion.wordpiece import WordPieceTokenizer
+from mobile_diffusion.tokenization.clip_tokenizer import ClipTokenizer
+from mobile_diffusion.tokenization.tokens import MAX_CHARACTERS, Tokens, check_prompt
+from mobile_diffusion.tokenization.wordpiece import WordPieceTokenizer
 
 __all__ = [
     "MAX_CHARACTERS",

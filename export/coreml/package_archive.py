@@ -69,7 +69,7 @@ CONVERT = "convert the source again with convert_to='mlprogram'"
 
 
 @dataclass(frozen=True)
-class Package:
+class CoreMLPackage:
     """A package on disk."""
 
     path: Path
@@ -79,7 +79,7 @@ class Package:
     """The folder of the model, relative to the package."""
 
     @classmethod
-    def open(cls, path: Path) -> Package:
+    def open(cls, path: Path) -> CoreMLPackage:
         """Read a `.mlpackage`'s specification; weights are read when they are asked for.
 
         Raises:

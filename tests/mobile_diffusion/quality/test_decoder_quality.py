@@ -9,7 +9,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from torch import Tensor, nn
 
 from mobile_diffusion.errors import DataError
-from mobile_diffusion.quality.decoder import compare_images, decoder_quality
+from mobile_diffusion.quality.decoder_quality import compare_images, decoder_quality
 
 
 class MeanDifference(nn.Module):

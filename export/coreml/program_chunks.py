@@ -11,11 +11,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from export.coreml.archive import Package, dtype_of, shape_of
 from export.coreml.blobs import RecordWriter
 from export.coreml.package import WEIGHTS
+from export.coreml.package_archive import CoreMLPackage, dtype_of, shape_of
 from export.coreml.repack import file_name, file_values
-from export.coreml.steps import BETWEEN, CAST, MAIN, Place, Step, Steps, main_function
+from export.coreml.steps import BETWEEN, CAST, MAIN, Place, ProgramStep, Steps, main_function
 from export.coreml.toolchain import import_coremltools
 
 FEATURES = {"fp16": "FLOAT16", "fp32": "FLOAT32", "int32": "INT32"}
@@ -23,11 +23,11 @@ FEATURES = {"fp16": "FLOAT16", "fp32": "FLOAT32", "int32": "INT32"}
 
 
 @dataclass(frozen=True)
-class Part:
+class ProgramChunk:
     """A range of a program's steps."""
 
     program: Steps
-    steps: tuple[Step, ...]
+    steps: tuple[ProgramStep, ...]
     given: tuple[str, ...]
     """Inputs of the program that it reads."""
     taken: tuple[str, ...]
@@ -45,7 +45,7 @@ class Part:
         return sorted(wanted)
 
 
-def deal(package: Package, program: Steps, joints: Sequence[int]) -> list[Part]:
+def deal(package: CoreMLPackage, program: Steps, joints: Sequence[int]) -> list[ProgramChunk]:
     """The parts of a program between joints."""
     inputs = [value.name for value in main_function(package).inputs]
     edges = [0, *joints, len(program.steps)]
@@ -56,7 +56,7 @@ def deal(package: Package, program: Steps, joints: Sequence[int]) -> list[Part]:
             readers.setdefault(name, set()).add(number)
     last = len(edges) - 2
     return [
-        Part(
+        ProgramChunk(
             program,
             tuple(part),
             tuple(name for name in inputs if number in readers.get(name, ())),
@@ -68,12 +68,12 @@ def deal(package: Package, program: Steps, joints: Sequence[int]) -> list[Part]:
     ]
 
 
-def cut(program: Steps, edges: Sequence[int]) -> list[tuple[Step, ...]]:
+def cut(program: Steps, edges: Sequence[int]) -> list[tuple[ProgramStep, ...]]:
     """The steps between each edge and the next."""
     return [program.steps[start:end] for start, end in pairwise(edges)]
 
 
-def part_model(package: Package, part: Part) -> Any:
+def part_model(package: CoreMLPackage, part: ProgramChunk) -> Any:
     """The specification of a part, its weights still named as in the whole package."""
     whole, source = package.spec, main_function(package)
     model = import_coremltools().proto.Model_pb2.Model(specificationVersion=whole.specificationVersion)
@@ -95,7 +95,7 @@ def part_model(package: Package, part: Part) -> Any:
     return model
 
 
-def fill_function(part: Part, source: Any, function: Any) -> None:
+def fill_function(part: ProgramChunk, source: Any, function: Any) -> None:
     """Write the part's inputs, operations and outputs into a message `Function`."""
     program = part.program
     function.opset = source.opset
@@ -122,7 +122,7 @@ def is_cast(kind: Any) -> bool:
     return dtype_of(kind.tensorType) in CAST
 
 
-def crossing_name(part: Part, name: str) -> str:
+def crossing_name(part: ProgramChunk, name: str) -> str:
     """What a value that crosses is called as an input or output."""
     return f"{name}_as_{BETWEEN}" if is_cast(part.program.types[name]) else name
 
@@ -171,7 +171,7 @@ def copy_map(source: Any, target: Any) -> None:
         target[key].CopyFrom(source[key])
 
 
-def write_weights(package: Package, model: Any, folder: Path, name: str) -> int:
+def write_weights(package: CoreMLPackage, model: Any, folder: Path, name: str) -> int:
     """Copy a part's records into a file of a package at `folder` and name them there; returns the file's bytes.
 
     A part without weights gets no file.

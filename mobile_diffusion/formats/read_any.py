@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.formats.checkpoint_files import CheckpointFiles
 from mobile_diffusion.formats.diffusers import is_diffusers, read_diffusers
 from mobile_diffusion.formats.hub import fetch, is_identifier
 from mobile_diffusion.formats.native import read_native
-from mobile_diffusion.formats.options import OpenOptions
+from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.formats.single_file import read_single_file
-from mobile_diffusion.formats.source import Source
 
 SAFETENSORS = ".safetensors"
 
 
-def read_source(path: Path | str, options: OpenOptions) -> Source:
+def read_source(path: Path | str, options: OpenOptions) -> CheckpointFiles:
     """The source at a path or hub id, options not yet applied; raises CheckpointError when there is none."""
     if is_identifier(path):
         _refuse(options, "a model on the hub", "prediction", "tokenizer")
