@@ -24,6 +24,7 @@ from onnxscript import ir
 from export.onnx import OUTPUTS_KEY
 from export.onnx.options import OnnxOptions
 from export.onnx.weights import Weights, detach, save, save_whole
+from export.rewrites import parted_attention
 from export.rewrites.replacement import replaced
 from export.signatures import program_outputs
 from export.stages import ExportStage

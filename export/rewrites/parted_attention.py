@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from export.rewrites import attention_in_parts as parts
 from export.rewrites.attention_in_parts import attend_in_parts
 from export.rewrites.replacement import recast
 from mobile_diffusion.autoencoder import PixelAttention
@@ -35,12 +36,12 @@ class PartedPixelAttention(PixelAttention):
 
 
 def parted_attention(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
-    """`mobile_diffusion.blocks.attention` without a mask, by parts where its scores would exceed `attention_in_parts.SCORES` bytes.
+    """`mobile_diffusion.blocks.attention` without a mask, by parts where its scores would exceed `parts.SCORES` bytes.
 
     query (B, Q, W), key and value (B, K, W) -> (B, Q, W).
     """
     (batch, queries, width), keys = query.shape, key.shape[1]
-    if batch * heads * queries * keys * attention_in_parts.FLOAT_BYTES <= attention_in_parts.SCORES:
+    if batch * heads * queries * keys * parts.FLOAT_BYTES <= parts.SCORES:
         return attention(query, key, value, heads)
     query, key, value = (_rows(x, heads) for x in (query * (width // heads) ** -0.5, key, value))
     return attend_in_parts(_attend, query, key, value).unflatten(0, (batch, heads)).transpose(1, 2).flatten(2)

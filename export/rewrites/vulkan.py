@@ -12,6 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from export.rewrites import parted_attention
 from export.rewrites.replacement import recast, replaced
 
 ERF_RATE = 0.3275911
