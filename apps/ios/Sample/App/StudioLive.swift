@@ -8,7 +8,7 @@ extension Studio {
     let documents = FileManager.default.urls(for: .documentDirectory, in: .userDomainMask)[0]
     return Studio(
       folders: AppFolders(documents: documents),
-      builtIn: Bundle.main.url(forResource: "models", withExtension: nil),
+      builtIn: Bundle.main.url(forResource: "BundledModels", withExtension: nil),
       open: { try await Runtimes.pipeline(for: $0) },
       measure: { try await Runtimes.measure($0, $1, next: $2) },
       encode: { $0.png })
