@@ -39,13 +39,13 @@ apps: $(INSTALLED)
 # Every table of docs/android.md, measured anew: on a quiet machine, about two hours; OpenVINO is only compared with.
 android-tables: $(INSTALLED)
 	$(BIN)/python -m pip install --disable-pip-version-check -q openvino==2026.4.1
-	$(BIN)/python benchmarks/android_speed.py
-	$(BIN)/python benchmarks/android_delegation.py --work build/delegation --naive
-	$(BIN)/python benchmarks/android_precisions.py --work build/precisions
-	$(BIN)/python benchmarks/android_quality.py --work build/precisions
+	$(BIN)/python -m benchmarks.android.speed
+	$(BIN)/python -m benchmarks.android.delegation --work build/delegation --naive
+	$(BIN)/python -m benchmarks.android.precisions --work build/precisions
+	$(BIN)/python -m benchmarks.android.quality --work build/precisions
 	$(MAKE) -C apps/runner
-	$(BIN)/python benchmarks/android_memory.py --work build/memory emoji:fp32 emoji:fp16 emoji:int8
-	$(BIN)/python benchmarks/android_tables.py
+	$(BIN)/python -m benchmarks.android.memory --work build/memory emoji:fp32 emoji:fp16 emoji:int8
+	$(BIN)/python -m benchmarks.documents.android
 
 data: $(INSTALLED)
 	$(BIN)/mobile-diffusion data fetch --out data/emoji

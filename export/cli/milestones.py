@@ -11,7 +11,7 @@ from export.cli.display import results as console
 
 
 def stages(
-    results: Annotated[Path, typer.Argument(help="Results of benchmarks/snapfusion_stages.py.")] = Path(
+    results: Annotated[Path, typer.Argument(help="Results of benchmarks/snapfusion/milestones.py.")] = Path(
         "benchmarks/results/snapfusion.json"
     ),
     student: Annotated[str, typer.Option(help="Row that has to reach the figures.")] = "student-8",

@@ -58,7 +58,8 @@ class Needs:
 
 
 # Measured on the stages of Stable Diffusion 1.5 at 512 pixels, each in a process of its own, memory that is only mapped
-# from files left out (benchmarks/full_size_stages.py).  The figures are GB for lowering and for running denoise:
+# from files left out (benchmarks/checkpoints/full_size_stages.py).  The figures are GB for lowering and for running
+# denoise:
 NEEDS: dict[str, Needs] = {
     # 4.1 and 2.8; weights are mapped from the package while it is interpreted
     "coreml": Needs(Line(650 * MB, 1.0), Line(550 * MB, 0.0, 1.25, 1.0), 0.5),

@@ -25,7 +25,7 @@ class Loss:
     picture: float
     ssim: float
     gave: str
-    """What was measured: benchmarks/coreml_variants.py."""
+    """What was measured: benchmarks/coreml/variants.py."""
 
 
 LOSSES: Mapping[int, Loss] = {

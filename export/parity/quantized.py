@@ -1,7 +1,7 @@
 """How far rounded weights and activations may take a program on XNNPACK from PyTorch in float32.
 
 As in compressed.py the limits are about loss: they stand about 10 dB below the worst that the emoji model gave
-(benchmarks/android_precisions.py), and far above what a wrong scale, layout or weight leaves (at most 5 dB).
+(benchmarks/android/precisions.py), and far above what a wrong scale, layout or weight leaves (at most 5 dB).
 """
 
 from __future__ import annotations

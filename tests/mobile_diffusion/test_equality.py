@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.against_diffusers import Comparison, compare
-from benchmarks.random_checkpoints import ARCHITECTURES, write_checkpoint
+from benchmarks.checkpoints.against_diffusers import Comparison, compare
+from benchmarks.checkpoints.random_weights import ARCHITECTURES, write_checkpoint
 from mobile_diffusion.drawing import Start
 
 NARROW = 10

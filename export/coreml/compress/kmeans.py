@@ -5,7 +5,7 @@ line clusters are intervals, and the error of an interval follows from sums over
 are found by dynamic programming (Wang and Song 2011, "Ckmeans.1d.dp"), first on some thousand places, spaced as the
 best quantizer of a density would space its levels (Panter and Dite 1951), then moved on ever finer places until no
 joint move of all boundaries helps; the best of a few such starts is taken.  It was optimal wherever it was compared
-with an exhaustive search (tests, benchmarks/palettization.py).
+with an exhaustive search (tests, benchmarks/coreml/palettization.py).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What benchmarks/snapfusion_stages.py measured, as one JSON: a row a model, and times that were taken in turns.
+"""What benchmarks/snapfusion/milestones.py measured, as one JSON: a row a model, and times that were taken in turns.
 
 A row keeps what a paired comparison needs: for every prompt its rank and cosine, for every resample its KID.  A row is
 replaced when it is measured again; times belong to a row only while both are of the same checkpoint and steps.
@@ -144,7 +144,7 @@ def read_results(path: Path) -> Results:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"{path}: expected results of benchmarks/snapfusion_stages.py, got {type(error).__name__}; measure first"
+            f"{path}: expected results of benchmarks/snapfusion/milestones.py, got {type(error).__name__}; measure"
         ) from None
     try:
         return from_dict(Results, values)

@@ -42,7 +42,7 @@ def test_a_stage_is_pytorchs(name: str, config: ModelConfig, stage: str, tmp_pat
 @pytest.mark.full
 @pytest.mark.parametrize("name", ["sd15", "sd21-v", "bk-sdm-tiny", "lcm-dreamshaper", "sdxs-512"])
 def test_a_narrow_checkpoint_is_pytorchs(name: str, tmp_path: Path) -> None:
-    from benchmarks.random_checkpoints import write_checkpoint
+    from benchmarks.checkpoints.random_weights import write_checkpoint
 
     folder = write_checkpoint(name, tmp_path / "checkpoint", narrow=10)
     solver = {"sdxs-512": "ddim"}.get(name)  # its own scheduler cannot be a table

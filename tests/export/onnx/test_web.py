@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
-from benchmarks.onnx_web import WebRunner, why_not
+from benchmarks.onnx.web import WebRunner, why_not
 from export.runners.torch import TorchRunner
 from export.signatures import STAGES, Signature
 from export.stages import ExportStage

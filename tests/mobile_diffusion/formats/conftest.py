@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.random_checkpoints import write_checkpoint
+from benchmarks.checkpoints.random_weights import write_checkpoint
 
 NARROW = 16
 """Every width is a sixteenth: a Stable Diffusion 1.5 of 6 million parameters, half of them its vocabulary's."""

@@ -12,7 +12,7 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from benchmarks.random_checkpoints import rename_tensors
+from benchmarks.checkpoints.random_weights import rename_tensors
 from mobile_diffusion.autoencoder_config import TinyAutoencoderConfig
 from mobile_diffusion.checkpoint import Model, open_checkpoint, open_source, save_checkpoint
 from mobile_diffusion.errors import CheckpointError, ConfigError

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.black_image import DiffusersDecoder, amplified, convert_naively, drawn, judged, stage_of
+from benchmarks.coreml.black_image import DiffusersDecoder, amplified, convert_naively, drawn, judged, stage_of
 from export.coreml.lower import lower
 from export.coreml.options import CoreMLOptions
 from export.stages import DecodeImage

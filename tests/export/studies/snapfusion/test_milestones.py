@@ -179,4 +179,4 @@ def test_the_command_refuses_in_one_line(
 ) -> None:
     assert command(monkeypatch, str(tmp_path / "absent.json")) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1 and "expected results of benchmarks/snapfusion_stages.py" in lines[0]
+    assert len(lines) == 1 and "expected results of benchmarks/snapfusion/milestones.py" in lines[0]

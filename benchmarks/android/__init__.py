@@ -1,0 +1,1 @@
+"""Android: speed, delegation, precisions, quality and memory."""

@@ -1,0 +1,1 @@
+"""Checkpoints as published: support, exports at full size."""

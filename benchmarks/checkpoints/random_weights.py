@@ -1,0 +1,274 @@
+"""Write checkpoints of random weights, by diffusers and transformers themselves, in real configurations and layouts.
+
+    python -m benchmarks.checkpoints.random_weights sd15 /tmp/sd15 --half --variant fp16   # 2.1 GB, as published
+    python -m benchmarks.checkpoints.random_weights sd21-v /tmp/sd21 --narrow 16           # every width a sixteenth
+    python -m benchmarks.checkpoints.random_weights bk-sdm-tiny /tmp/bk --shards 500MB     # under an index
+
+Weights of Stable Diffusion cannot be shipped here; these files take the same path through our code.  Norms and
+biases are random too, so that a lost one shows.  What transformers 5 writes differently from published files is
+put back: names of the text encoder begin with `text_model.`, and the tokenizer is vocab.json and merges.txt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from benchmarks.paths import ROOT
+
+LOGGER = logging.getLogger(__name__)
+TOKENIZER = ROOT / "mobile_diffusion" / "clip_vocabulary"
+Settings = dict[str, Any]
+
+CROSS_DOWN, CROSS_UP = "CrossAttnDownBlock2D", "CrossAttnUpBlock2D"
+SD1: Settings = {"cross_attention_dim": 768, "attention_head_dim": 8, "sample_size": 64}
+SD2: Settings = {
+    "cross_attention_dim": 1024,
+    "attention_head_dim": [5, 10, 20, 20],
+    "sample_size": 64,
+    "use_linear_projection": True,
+}
+BK_BASE: Settings = {**SD1, "layers_per_block": 1}
+BK_SMALL: Settings = {**BK_BASE, "mid_block_type": None}
+BK_TINY: Settings = {
+    **BK_SMALL,
+    "block_out_channels": [320, 640, 1280],
+    "down_block_types": [CROSS_DOWN] * 3,
+    "up_block_types": [CROSS_UP] * 3,
+}
+SDXS: Settings = {
+    **BK_TINY,
+    "down_block_types": ["DownBlock2D", CROSS_DOWN, CROSS_DOWN],
+    "up_block_types": [CROSS_UP, CROSS_UP, "UpBlock2D"],
+}
+KL: Settings = {
+    "block_out_channels": [128, 256, 512, 512],
+    "down_block_types": ["DownEncoderBlock2D"] * 4,
+    "up_block_types": ["UpDecoderBlock2D"] * 4,
+    "layers_per_block": 2,
+    "sample_size": 512,
+}
+CLIP_L: Settings = {
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "hidden_act": "quick_gelu",
+    "projection_dim": 768,
+    "bos_token_id": 0,
+    "eos_token_id": 2,
+    "pad_token_id": 1,
+}
+OPENCLIP_H: Settings = {
+    **CLIP_L,
+    "hidden_size": 1024,
+    "intermediate_size": 4096,
+    "num_hidden_layers": 23,
+    "num_attention_heads": 16,
+    "hidden_act": "gelu",
+    "projection_dim": 512,
+}
+BETAS: Settings = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
+PNDM: Settings = {**BETAS, "skip_prk_steps": True, "set_alpha_to_one": False}
+DDIM_V: Settings = {
+    **BETAS,
+    "clip_sample": False,
+    "set_alpha_to_one": False,
+    "prediction_type": "v_prediction",
+}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One published checkpoint's configuration, in diffusers' and transformers' words."""
+
+    unet: Settings
+    text: Settings = field(default_factory=lambda: CLIP_L)
+    vae: Settings | None = field(default_factory=lambda: KL)
+    """None for a tiny autoencoder."""
+    scheduler: tuple[str, Settings] = ("PNDMScheduler", PNDM)
+    pipeline: str = "StableDiffusionPipeline"
+    padding: str = "<|endoftext|>"
+
+
+ARCHITECTURES = {
+    "sd15": Architecture(SD1),
+    "sd21-base": Architecture(SD2, OPENCLIP_H, padding="!"),
+    "sd21-v": Architecture({**SD2, "sample_size": 96}, OPENCLIP_H, scheduler=("DDIMScheduler", DDIM_V), padding="!"),
+    "bk-sdm-base": Architecture(BK_BASE),
+    "bk-sdm-small": Architecture(BK_SMALL),
+    "bk-sdm-tiny": Architecture(BK_TINY),
+    "small-sd": Architecture(BK_SMALL, scheduler=("DPMSolverMultistepScheduler", BETAS)),
+    "tiny-sd": Architecture(BK_TINY, scheduler=("DPMSolverMultistepScheduler", BETAS)),
+    "lcm-dreamshaper": Architecture(
+        {**SD1, "time_cond_proj_dim": 256},
+        scheduler=("LCMScheduler", {**BETAS, "steps_offset": 0}),
+        pipeline="LatentConsistencyModelPipeline",
+    ),
+    "sdxs-512": Architecture(SDXS, vae=None, scheduler=("DEISMultistepScheduler", BETAS)),
+}
+TAESD = "taesd"
+"""A folder with a tiny autoencoder alone."""
+
+
+def write_checkpoint(
+    name: str,
+    folder: Path,
+    narrow: int = 1,
+    half: bool = False,
+    variant: str | None = None,
+    shards: str = "10GB",
+    seed: int = 0,
+) -> Path:
+    """Write the named architecture with random weights into `folder`, and return it.
+
+    `narrow` divides every width, `half` writes float16, `shards` is the largest size of one file.
+    """
+    import diffusers
+
+    torch.manual_seed(seed)
+    dtype = torch.float16 if half else torch.float32
+    save: Settings = {"variant": variant, "max_shard_size": shards}
+    if name == TAESD:
+        tiny = random_weights(lambda: diffusers.AutoencoderTiny(**tiny_settings(narrow)), dtype)
+        tiny.save_pretrained(folder, **save)
+        return folder
+    architecture = ARCHITECTURES[name]
+    pipeline = build_pipeline(architecture, narrow, dtype)
+    pipeline.save_pretrained(folder, **save)
+    publish_text_names(folder / "text_encoder")
+    write_tokenizer(folder / "tokenizer", architecture.padding)
+    return folder
+
+
+def build_pipeline(architecture: Architecture, narrow: int = 1, dtype: torch.dtype = torch.float32) -> Any:
+    """The pipeline in memory, all of its weights random."""
+    import diffusers
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+    unet, text = narrow_unet(architecture.unet, narrow), narrow_text(architecture.text, narrow)
+    scheduler, settings = architecture.scheduler
+    if architecture.vae is None:
+        vae = random_weights(lambda: diffusers.AutoencoderTiny(**tiny_settings(narrow)), dtype)
+    else:
+        kl = narrow_kl(architecture.vae, narrow)
+        vae = random_weights(lambda: diffusers.AutoencoderKL(**kl), dtype)
+    extra: Settings = {"image_encoder": None} if architecture.pipeline == "StableDiffusionPipeline" else {}
+    return getattr(diffusers, architecture.pipeline)(
+        vae=vae,
+        text_encoder=random_weights(lambda: CLIPTextModel(CLIPTextConfig(**text)), dtype),
+        tokenizer=CLIPTokenizer.from_pretrained(TOKENIZER, pad_token=architecture.padding),
+        unet=random_weights(lambda: diffusers.UNet2DConditionModel(**unet), dtype),
+        scheduler=getattr(diffusers, scheduler)(**settings),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+        **extra,
+    )
+
+
+def random_weights(build: Callable[[], Any], dtype: torch.dtype) -> Any:
+    """A module in evaluation mode, made in `dtype` from the start, with random norms and biases too."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        module: nn.Module = build().eval().requires_grad_(False)
+        for parameter in module.parameters():
+            if parameter.ndim == 1:
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+    finally:
+        torch.set_default_dtype(before)
+    return module
+
+
+def narrow_unet(settings: Settings, divisor: int) -> Settings:
+    """A U-Net with every width divided, and as many groups and heads as then fit; pictures of 64 pixels."""
+    channels = [width // divisor for width in settings.get("block_out_channels", [320, 640, 1280, 1280])]
+    heads = settings["attention_head_dim"]
+    several = heads if isinstance(heads, list) else [heads] * len(channels)
+    several = [math.gcd(count, width) for count, width in zip(several, channels, strict=True)]
+    smaller = {} if divisor == 1 else {"sample_size": 8, "norm_num_groups": math.gcd(32, *channels)}
+    return {
+        **settings,
+        "block_out_channels": channels,
+        "cross_attention_dim": settings["cross_attention_dim"] // divisor,
+        "attention_head_dim": several if isinstance(heads, list) else min(several),
+        **smaller,
+    }
+
+
+def narrow_text(settings: Settings, divisor: int) -> Settings:
+    """A text encoder with every width divided."""
+    width = settings["hidden_size"] // divisor
+    heads = math.gcd(settings["num_attention_heads"], width)
+    inner = settings["intermediate_size"] // divisor
+    return {**settings, "hidden_size": width, "intermediate_size": inner, "num_attention_heads": heads}
+
+
+def narrow_kl(settings: Settings, divisor: int) -> Settings:
+    """A KL autoencoder with every width divided."""
+    channels = [width // divisor for width in settings["block_out_channels"]]
+    return {**settings, "block_out_channels": channels, "norm_num_groups": math.gcd(32, *channels)}
+
+
+def tiny_settings(divisor: int) -> Settings:
+    """A tiny autoencoder with every width divided."""
+    width = [64 // divisor] * 4
+    return {"encoder_block_out_channels": width, "decoder_block_out_channels": width}
+
+
+def rename_tensors(folder: Path, rename: Callable[[str], str]) -> None:
+    """Rename the tensors of every safetensors file in a folder, and in the indices of shards."""
+    for file in sorted(folder.glob("*.safetensors")):
+        save_file({rename(name): tensor for name, tensor in load_file(file).items()}, file, metadata={"format": "pt"})
+    for file in sorted(folder.glob("*.index*.json")):
+        index = json.loads(file.read_text())
+        index["weight_map"] = {rename(name): shard for name, shard in index["weight_map"].items()}
+        file.write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
+
+
+def publish_text_names(folder: Path) -> None:
+    """Name a text encoder's tensors as every published file does."""
+    rename_tensors(folder, lambda name: name if name.startswith("text_model.") else f"text_model.{name}")
+
+
+def write_tokenizer(folder: Path, padding: str) -> None:
+    """Put the files that published checkpoints have in the place of those that transformers 5 writes."""
+    shutil.rmtree(folder)
+    folder.mkdir()
+    for name in ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"):
+        shutil.copyfile(TOKENIZER / name, folder / name)
+    file = folder / "special_tokens_map.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "pad_token": padding}, indent=2) + "\n")
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=[*ARCHITECTURES, TAESD])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--narrow", type=int, default=1, help="divide every width by this")
+    parser.add_argument("--half", action="store_true", help="write float16")
+    parser.add_argument("--variant", help="variant in the names of the files, such as fp16")
+    parser.add_argument("--shards", default="10GB", help="largest size of one file, such as 500MB")
+    parser.add_argument("--seed", type=int, default=0)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    values = vars(parser.parse_args())
+    folder = write_checkpoint(**values)
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    LOGGER.info("%s: %.2f GB", folder, size / 1e9)
+
+
+if __name__ == "__main__":
+    main()

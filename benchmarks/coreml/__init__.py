@@ -1,0 +1,1 @@
+"""Core ML: packages, compression, faults of 16 bits."""

@@ -1,0 +1,183 @@
+"""Writes the tables of docs/android.md from benchmarks/results/*.json; each marker there names its script.
+
+    python -m benchmarks.documents.android
+
+A table whose results are not there stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.documents.markers import fill, read, table
+from benchmarks.paths import RESULTS, ROOT
+
+PAGE = ROOT / "docs" / "android.md"
+Found = dict[str, Any]
+MEGA = 1e6
+WORST = (
+    "encode_text snr_db",
+    "prediction snr_db",
+    "decode_image snr_db",
+    "free_running snr_db",
+    "picture psnr_db",
+)
+
+
+def speed(found: Found) -> str:
+    """Six ways to run a stage."""
+    rows = [
+        [
+            row["model"],
+            row["stage"],
+            row["title"],
+            f"{row['median_ms']:.1f}",
+            f"{row['relative']:.2f}",
+            f"{100 * row['of_peak']:.0f} %",
+            f"{row['load_s'] * 1000:.0f}",
+            f"{row['first_ms']:.0f}",
+            f"{row['peak_mb']:.0f}",
+            f"{row['file_mb']:.0f}" if row["file_mb"] else "",
+            f"{row['snr_db']:.0f}" if row["snr_db"] < 300 else "reference",
+        ]
+        for row in sorted(found["rows"], key=_place)
+        if row["model"]
+    ]
+    peaks = ", ".join(f"{row['gflops']:.0f} by {row['title']}" for row in found["rows"] if not row["model"])
+    conditions = found["rows"][-1]["conditions"]
+    rounds = " or ".join(sorted({str(row["conditions"]["rounds"]) for row in found["rows"]}))
+    note = (
+        f"{conditions['processor']}, {conditions['cores']} cores, {conditions['threads']} threads, float32, "
+        f"{conditions['system']}; {rounds} rounds in turns. **time / ours**: median over the rounds. "
+        "**of peak**: operations a second, two for each multiply-accumulate of the stage as PyTorch computes it, over "
+        f"those of products of 2048 x 2048 matrices (billions a second: {peaks}; the larger counts). **memory**: the "
+        "peak above what the process held before it loaded. Not times of a phone."
+    )
+    head = ["model", "stage", "way", "ms", "time / ours", "of peak", "load, ms", "first call, ms", "memory, MB"]
+    return f"{table([*head, 'file, MB', 'SNR, dB'], rows)}\n\n{note}"
+
+
+def _place(row: Found) -> tuple[bool, str, bool]:
+    """The shipped model first, the U-Net before the decoder; ways keep their order."""
+    return row["model"] != "emoji", row["model"], row["stage"] != "denoise"
+
+
+def delegation(found: Found) -> str:
+    """What each backend takes of each architecture, a row each."""
+    cells = {(row["model"], row["stage"], row["runtime"], row["precision"]): _taken(row) for row in found["rows"]}
+    models = list(dict.fromkeys(row["model"] for row in found["rows"]))
+    stages = list(dict.fromkeys(row["stage"] for row in found["rows"]))
+    rows = []
+    for model in models:
+        ours = [cells[model, stage, "xnnpack", "fp32"] for stage in stages]
+        naive = [cells.get((model, stage, "xnnpack, naive", "fp32")) for stage in stages]
+        both = [each if other is None else f"{each} ({other})" for each, other in zip(ours, naive, strict=True)]
+        gpu = {cells[model, stage, "vulkan", precision] for stage in stages for precision in ("fp32", "fp16")}
+        rows.append([model, *both, ", ".join(sorted(gpu))])
+    note = (
+        "Delegates + operations left outside of them: XNNPACK ours, in brackets ExecuTorch's own way where tried; "
+        "last the GPU, every stage in fp32 and fp16. `emoji` is the preset of that name, trained; the others have "
+        f"random weights and every width divided by {found['narrow']}, which changes no operation. What is outside, by "
+        "name, is in [android_delegation.json](../benchmarks/results/android_delegation.json)."
+    )
+    return f"{table(['model', *stages, 'Vulkan, each'], rows)}\n\n{note}"
+
+
+def _taken(row: Found) -> str:
+    return f"{row['delegates']} + {sum(row['undelegated'].values())}"
+
+
+def precisions(found: Found) -> str:
+    """Sizes, times and distances of every precision of the emoji model."""
+    reference = found["precisions"]["xnnpack-fp32"]
+    rows = []
+    for name, row in found["precisions"].items():
+        sizes = [sum(row["bytes"].values()) / MEGA, row["bytes"]["denoise"] / MEGA]
+        times = [row["latency"][stage] for stage in ("denoise", "decode_image", "encode_text")]
+        gain = reference["latency"]["denoise"]["median_ms"] / times[0]["median_ms"]
+        rows.append(
+            [name.replace("-", " ", 1), *(f"{size:.1f}" for size in sizes)]
+            + [f"{each['median_ms']:.1f}" for each in times]
+            + [f"{gain:.2f}"]
+            + [f"{row['worst'][check]:.1f}" for check in WORST]
+        )
+    conditions = found["conditions"]
+    note = (
+        f"The emoji model; {conditions['processor']}, {conditions['threads']} threads, {conditions['runs']} runs in "
+        "turns; not times of a phone. Worst over all prompts and steps against PyTorch in float32: SNR of the text's "
+        "context, of one step's network output (guidance included), of the decoder, of the free-running latents; PSNR "
+        "of the picture."
+    )
+    head = ["runtime, precision", "all, MB", "denoise, MB", "denoise, ms", "decoder, ms", "text, ms", "denoise, x fp32"]
+    names = ("text", "prediction", "decoder", "trajectory", "picture")
+    return f"{table([*head, *(f'{name}, dB' for name in names)], rows)}\n\n{note}"
+
+
+def quality(found: Found) -> str:
+    """KID and retrieval of every precision of the emoji model."""
+    names = list(found["rows"]["torch"]["sets"])
+    rows = []
+    for name, row in found["rows"].items():
+        cells = [name.replace("-", " ", 1)]
+        for each in names:
+            kid, recall = row["sets"][each]["kid"], row["sets"][each]["recall_5"]
+            cells += [_interval(kid, 1000, 0), _interval(recall, 100, 0)]
+        rows.append(cells)
+    head = [part for each in names for part in (f"{each}: KID x 1000", f"{each}: R@5, %")]
+    note = (
+        f"The emoji model, {found['count']} prompts a set, the same prompts and seeds in every row, `mobile-diffusion "
+        "evaluate`; in brackets the 95 % bootstrap interval. KID: lower is better; R@5: how often the caption is among "
+        "the five that a picture finds, higher is better."
+    )
+    return f"{table(['runtime, precision', *head], rows)}\n\n{note}"
+
+
+def _interval(values: Found, scale: float, digits: int) -> str:
+    shown = [f"{values[part] * scale:.{digits}f}" for part in ("value", "low", "high")]
+    return f"{shown[0]} [{shown[1]}, {shown[2]}]"
+
+
+def memory(found: list[Found]) -> str:
+    """Resident memory of the C++ runner."""
+    ways = list(dict.fromkeys(stage["way"] for row in found for stage in row["stages"]))
+    rows = [
+        [row["name"], row["precision"], f"{sum(row['files'].values()):.0f}", *(_held(row, way) for way in ways)]
+        for row in found
+    ]
+    note = (
+        "The C++ runner on this computer (x86-64, one thread): the most that was resident, in brackets what no file "
+        "backs, which is what a phone must have. **packed**: with `--packed`, XNNPACK's packed weights lie in files "
+        "that are mapped; cold: made, warm: found."
+    )
+    return f"{table(['model', 'precision', 'programs, MB', *(f'{way}, MB' for way in ways)], rows)}\n\n{note}"
+
+
+def _held(row: Found, way: str) -> str:
+    stages = [stage for stage in row["stages"] if stage["way"] == way]
+    peak = max(max(stage["load_peak"], stage["run_peak"]) for stage in stages)
+    return f"{peak:.0f} ({max(stage['private'] for stage in stages):.0f})"
+
+
+TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "speed": ("android_speed", speed),
+    "delegation": ("android_delegation", delegation),
+    "precisions": ("android_precisions", precisions),
+    "quality": ("android_quality", quality),
+    "memory": ("android_memory", memory),
+}
+"""Marker -> the results' name, and what makes a table of them."""
+
+
+def main() -> None:
+    """Fill every table whose results are there."""
+    page = PAGE.read_text(encoding="utf-8")
+    for marker, (name, render) in TABLES.items():
+        path = RESULTS / f"{name}.json"
+        if path.exists():
+            page = fill(page, marker, render(read(path)))
+    PAGE.write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""Writes the tables about real checkpoints into README.md and docs/checkpoints.md, from benchmarks/results/*.json.
+
+    python -m benchmarks.documents.checkpoints
+
+support.json comes from checkpoints/support.py, full_size.json from checkpoints/full_size_export.py,
+full_size_stages.json from checkpoints/full_size_stages.py, options.json from checkpoints/option_costs.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.documents.markers import fill, read, table
+from benchmarks.paths import RESULTS, ROOT
+
+Cell = dict[str, Any]
+
+
+def support() -> str:
+    """A row for each architecture; each cell says what was checked."""
+    rows = []
+    for name, cells in read(RESULTS / "support.json").items():
+        rows.append([name, *(WORDS[column](cells[column]) for column in WORDS)])
+    notes = (
+        "**load**: real widths, random float16 weights in the published layout, every network read. The others: the "
+        "same architecture, every width divided by 10. **draw** and **img2img** (strength 0.5): all steps against "
+        "diffusers' own pipeline, largest error of the latents relative to their largest value, and of a pixel in "
+        "levels of 255; sdxs-512 with `--solver ddim`, because its own DEIS scheduler is refused. "
+        "**ios** and **android**: exported with the stage `encode_image`, every program held against "
+        "PyTorch over whole trajectories, one of them a redrawn picture; worst SNR of the free-running latents and "
+        "PSNR of the picture. ios is the saved Core ML program interpreted, android ExecuTorch / ONNX Runtime."
+    )
+    return f"{table(['checkpoint', *WORDS], rows)}\n\n{notes}"
+
+
+def _failed(cell: Cell) -> str | None:
+    if "error" in cell:
+        return f"no: {cell['error']}"
+    return "by ios and android" if "compared" in cell else None
+
+
+def _load(cell: Cell) -> str:
+    millions = sum(cell.get("parameters", {}).values()) / 1e6
+    return _failed(cell) or f"{millions:,.0f} M in {cell['load_s']:.0f} s"
+
+
+def _drawn(cell: Cell) -> str:
+    failed, steps = _failed(cell), "steps" if cell.get("steps") != 1 else "step"
+    return failed or f"{cell['steps']} {steps}, {cell['latents']:.0e}, {cell['level']:.1f}"
+
+
+def _exported(cell: Cell) -> str:
+    if (failed := _failed(cell)) is not None:
+        return failed
+    worst = cell["parity_db"]
+    runtimes = dict.fromkeys(key.split()[0] for key in worst)
+    return " / ".join(f"{worst[f'{name} free_running']:.0f}, {worst[f'{name} picture']:.0f} dB" for name in runtimes)
+
+
+WORDS = {"load": _load, "draw": _drawn, "ios": _exported, "android": _exported, "img2img": _drawn}
+"""How each column is told."""
+
+
+def full_size() -> str:
+    """Whole exports at real size."""
+    rows, found = [], read(RESULTS / "full_size.json")
+    for row in found:
+        parity = ", ".join(f"{check} {value:.0f}" for check, value in row["parity_db"].items())
+        figures = [f"{row['seconds']:.0f} s", f"{row['peak_gb']:.1f} GB", f"{row['private_gb']:.1f} GB"]
+        rows.append([row["checkpoint"], row["target"], row["size"], *figures, f"{row['bundle_gb']:.2f} GB", parity])
+    head = ["checkpoint", "target", "pixels", "time", "peak memory", "of it private", "bundle", "worst SNR, dB"]
+    places = " and ".join(sorted({f"{row['processor']}, {row['cores']} cores" for row in found}))
+    return f"{table(head, rows)}\n\nOn {places}."
+
+
+def stages() -> str:
+    """One stage of Stable Diffusion 1.5, by the libraries' own way and by ours."""
+    found: dict[tuple[str, str], dict[str, Cell]] = {}
+    for row in read(RESULTS / "full_size_stages.json"):
+        found.setdefault((row["runtime"], row["stage"]), {})[row["way"]] = row
+    rows = []
+    for (runtime, stage), ways in found.items():
+        lowered = [_lowered(ways[way]) for way in ("naive", "ours")]
+        ran = f"{ways['run']['seconds']:.1f} s, {ways['run']['snr_db']:.0f} dB"
+        rows.append([runtime, stage, *lowered, ran, f"{ways['torch']['seconds']:.1f} s"])
+    return table(["runtime", "stage", "naive lowering", "our lowering", "our program runs", "PyTorch runs"], rows)
+
+
+def _lowered(row: Cell) -> str:
+    return f"{row['seconds']:.0f} s, {row['peak_gb']:.1f} GB, file {row['size_gb']:.2f} GB"
+
+
+def options() -> str:
+    """What each option costs."""
+    rows = [
+        [f"`{name}`" if name.startswith("--") else name, *(f"{cost[key]:g}" for key in UNITS)]
+        for name, cost in read(RESULTS / "options.json").items()
+    ]
+    return table(["option", *UNITS.values()], rows)
+
+
+UNITS = {
+    "denoise_runs": "denoise runs",
+    "tera_macs": "tera MACs a picture",
+    "weights_gb": "fp16 weights, GB",
+    "memory_gb": "largest stage, GB",
+}
+
+
+def main() -> None:
+    """Write both documents anew."""
+    readme, page = ROOT / "README.md", ROOT / "docs" / "checkpoints.md"
+    readme.write_text(fill(readme.read_text(encoding="utf-8"), "support", support()), encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
+    for name, content in (("full-size", full_size()), ("stages", stages()), ("options", options())):
+        text = fill(text, name, content)
+    page.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""Writes the tables of docs/coreml.md from benchmarks/results/*.json; each marker there names the script it comes from.
+
+    python -m benchmarks.documents.coreml
+
+A table whose results are not there stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.documents.markers import fill, read, table
+from benchmarks.paths import RESULTS, ROOT
+
+PAGE = ROOT / "docs" / "coreml.md"
+MEGA = 1e6
+FIGURES = ("seconds", "cpu_seconds", "peak_gb")
+Found = dict[str, Any]
+
+
+def decibels(value: Any) -> str:
+    """A ratio; what JSON cannot hold is infinite."""
+    return f"{value:.1f}" if isinstance(value, int | float) and value < 300 else "equal"
+
+
+def variants(found: Found) -> str:
+    """Model x weights x layout."""
+    checks = ("encode_text", "prediction", "decode_image", "free_running", "picture")
+    rows = [
+        [model, row["compression"], row["layout"], f"{row['size_bytes'] / MEGA:.1f}"]
+        + [decibels(row["worst_db"][check]) for check in checks]
+        + [str(row["overflows"])]
+        for model, rows in found["models"].items()
+        for row in rows
+    ]
+    names = ("text", "prediction", "decoder", "trajectory", "picture")
+    head = ["model", "weights", "layout", "MB", *(f"{name}, dB" for name in names), "overflows"]
+    note = (
+        "Worst over all prompts and steps against PyTorch with its original weights: SNR of the text's context, of one "
+        "step's network output (guidance included), of the decoder, of the free-running latents; PSNR of the picture. "
+        "`emoji` is the preset of that name, trained; the others have random weights and every width divided by "
+        f"{narrow(found)}. Interpreted as stored; no Apple hardware took part."
+    )
+    return f"{table(head, rows)}\n\n{note}"
+
+
+def narrow(found: Found) -> int:
+    """By how much the random models are narrower than their names say."""
+    return int(found["conditions"]["narrow"])
+
+
+def black(found: Found) -> str:
+    """The amplified decoder, converted in several ways."""
+    rows = [
+        [name, f"{way['psnr_db']:.1f} dB", str(way["operations_that_overflow"]), f"{way['elements_that_overflow']:,}"]
+        for name, way in found.items()
+        if isinstance(way, dict) and "psnr_db" in way
+    ]
+    return table(["conversion", "picture, PSNR to PyTorch", "operations that overflow", "numbers"], rows)
+
+
+def layouts(found: Found) -> str:
+    """Operations and parity of both layouts."""
+    rows = []
+    for row in found["rows"]:
+        counts = row["counts"]
+        shown = [str(counts.get(name, 0)) for name in ("transpose", "reshape", "gather")]
+        snr = "" if row["snr_db"] is None else f"{row['snr_db']:.1f}"
+        lowered = [f"{row['cpu_seconds']:.0f}", f"{row['peak_gb']:.1f}"]
+        rows.append(
+            [row["model"], row["stage"], row["layout"], row["system"], str(row["operations"]), *shown, *lowered, snr]
+        )
+    head = ["model", "stage", "layout", "system", "operations", "transposes", "reshapes", "gathers"]
+    return table([*head, "lowering, CPU s", "peak, GB", "SNR, dB"], rows)
+
+
+def chunks(found: Found) -> str:
+    """Stable Diffusion's U-Net in parts."""
+    rows = []
+    for row in found["rows"]:
+        parts = ", ".join(f"{part['weights_mb']:.0f}" for part in row["parts"])
+        crossing = ", ".join(f"{size:.1f}" for size in row["crossing_mb"])
+        equal = {True: "bit-equal", False: "not equal", None: "not run"}[row["equal"]]
+        rows.append(
+            [f"{row['limit_mb']} MB", parts, crossing, f"{row['cpu_seconds']:.0f}", f"{row['peak_gb']:.1f}", equal]
+        )
+    head = ["limit", "parts, MB", "crossing each joint, MB", "CPU s", "peak, GB", "run by the interpreter"]
+    return f"{found['conditions']['model']}:\n\n{table(head, rows)}"
+
+
+def sharing(found: Found) -> str:
+    """The emoji model's functions in one package."""
+    combined = found["rows"][0]
+    rows = [
+        [each["name"], f"{each['record_bytes'] / MEGA:.1f}", f"{100 * each['shared']:.1f} %"]
+        for each in combined["functions"]
+    ]
+    sizes = f"{combined['source_mb']:.1f} MB in three packages, {combined['combined_mb']:.1f} MB in one"
+    return f"{table(['function', 'weights, MB', 'shared'], rows)}\n\n`denoise` of the emoji model: {sizes}."
+
+
+def palettization(found: Found) -> str:
+    """Six bits at 860 million weights, by coremltools and by us."""
+    rows = [
+        [name, *(f"{found[name][key]:.1f}" for key in FIGURES), str(found[name]["size_gb"])]
+        for name in ("ours", "coremltools")
+        if name in found
+    ]
+    ratio = found["compared"]
+    note = (
+        f"{found['conditions']['model']}; {found['conditions']['recipe']}. Energy of the reconstruction's error, ours "
+        f"over coremltools', over {ratio['weights']} weights: {ratio['error_ratio_mean']:.4f} in the mean, "
+        f"{ratio['error_ratio_worst']:.4f} at worst."
+    )
+    return f"{table(['way', 'seconds', 'CPU s', 'peak, GB', 'package, GB'], rows)}\n\n{note}"
+
+
+def curve(found: Found) -> str:
+    """Quality against bits."""
+    rows = []
+    for row in found["emoji"]["rows"]:
+        kid, recall = row["kid"], row["recall_at_5"]
+        rows.append(
+            [row["recipe"], f"{row['bits']:.2f}"]
+            + [decibels(row[key]) for key in ("prediction_snr_db", "latents_snr_db", "picture_psnr_db")]
+            + [f"{1000 * kid['value']:.0f} ({1000 * kid['low']:.0f} to {1000 * kid['high']:.0f})"]
+            + [f"{100 * recall['value']:.0f} ({100 * recall['low']:.0f} to {100 * recall['high']:.0f})"]
+        )
+    conditions = found["emoji"]["conditions"]
+    head = ["weights", "bits", "prediction, dB", "final latents, dB", "picture PSNR, dB", "KID x 1000", "R@5, %"]
+    note = (
+        f"The emoji model, {conditions['pictures']} prompts of the training set, drawn by PyTorch with the weights as "
+        "stored; 95 % bootstrap intervals in brackets. Grey in the picture: one step of Stable Diffusion 1.5's U-Net "
+        "with random weights."
+    )
+    return f"{table(head, rows)}\n\n{note}"
+
+
+def speed(found: list[Found]) -> str:
+    """How fast the interpreter is."""
+    rows = [
+        [row["model"], row["precision"], str(row["steps"])]
+        + [f"{row[key]:.1f}" for key in ("open_seconds", "seconds", "cpu_seconds", "peak_gb")]
+        for row in found
+    ]
+    head = ["model", "mode", "steps", "opening, s", "run, s", "CPU s", "peak, GB"]
+    note = (
+        f"`denoise` with guidance, {found[0]['threads']} threads. sd15: the whole U-Net at 512 pixels, 1.7 GB, random "
+        "weights."
+    )
+    return f"{table(head, rows)}\n\n{note}"
+
+
+TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "variants": ("coreml_variants", variants),
+    "black": ("black_image", black),
+    "layouts": ("coreml_layouts", layouts),
+    "chunks": ("chunking", chunks),
+    "sharing": ("sharing", sharing),
+    "palettization": ("palettization", palettization),
+    "curve": ("compression_curve", curve),
+    "speed": ("interpreter_speed", speed),
+}
+"""Marker to the file of its results and its writer."""
+
+
+def main() -> None:
+    """Write the page anew."""
+    text = PAGE.read_text(encoding="utf-8")
+    for marker, (name, write) in TABLES.items():
+        file = RESULTS / f"{name}.json"
+        if file.exists():
+            text = fill(text, marker, write(read(file)))
+    PAGE.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""Tables in Markdown, written between two markers of a document: `<!-- NAME: script -->` and `<!-- /NAME -->`."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+
+def read(path: Path) -> Any:
+    """A JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def fill(text: str, name: str, content: str) -> str:
+    """Replace what stands between the markers `name`."""
+    pattern = re.compile(rf"(<!-- {name}:[^>]*-->\n).*?(<!-- /{name} -->)", re.DOTALL)
+    if not pattern.search(text):
+        raise SystemExit(f"expected the markers <!-- {name}: ... --> and <!-- /{name} -->, got none")
+    return pattern.sub(lambda match: f"{match[1]}\n{content}\n\n{match[2]}", text)

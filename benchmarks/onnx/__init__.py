@@ -1,0 +1,1 @@
+"""ONNX models outside of this computer's ONNX Runtime."""

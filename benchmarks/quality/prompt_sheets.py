@@ -1,0 +1,44 @@
+"""Draws what the shipped model makes of prompts it was trained on, and of concepts it has never seen.
+
+    .venv/bin/python -m benchmarks.quality.prompt_sheets --data data/emoji
+
+Writes assets/emoji/training/prompts-train.png and prompts-held-out.png: evenly spaced concepts of each split in the
+data set's order, one seed, the model's own 8 steps and guidance.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.progress import track
+
+from benchmarks.paths import EMOJI
+from mobile_diffusion.checkpoint import open_checkpoint
+from mobile_diffusion.data import captions
+from mobile_diffusion.pipeline import Pipeline
+from mobile_diffusion.training.autoencoder import choose_samples
+from mobile_diffusion.training.runs import choose_groups
+from mobile_diffusion.training.settings import UNetSettings, read_settings
+from mobile_diffusion.training.sheets import contact_sheet, write_png
+
+MODEL = EMOJI
+COUNT, COLUMNS, SEED = 32, 8, 7
+
+
+def main() -> None:
+    """Draw both sheets."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("data/emoji"))
+    arguments = parser.parse_args()
+    pipeline = Pipeline.from_model(open_checkpoint(MODEL))
+    settings = read_settings(MODEL / "training" / "unet-2.toml", UNetSettings)
+    for split in ("train", "held-out"):
+        chosen = choose_groups(choose_samples(arguments.data, settings.styles, split), settings.groups)
+        prompts = [captions(sample)[0] for sample in chosen[:: len(chosen) // COUNT]][:COUNT]
+        pictures = [pipeline.generate(prompt, seed=SEED) for prompt in track(prompts, split)]
+        write_png(contact_sheet(pictures, prompts, COLUMNS), MODEL / "training" / f"prompts-{split}.png")
+
+
+if __name__ == "__main__":
+    main()
