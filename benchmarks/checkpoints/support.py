@@ -1,4 +1,4 @@
-"""Makes the README's support table: opens, draws and exports every architecture, and says what was checked.
+"""Makes the support table of docs/measurements.md: opens, draws and exports every architecture, and checks each.
 
     python -m benchmarks.checkpoints.support --work /tmp/support             # all, about half an hour
     python -m benchmarks.checkpoints.support --work /tmp/support sd15 taesd

@@ -1,4 +1,4 @@
-"""Writes the tables about real checkpoints into README.md and docs/checkpoints.md, from benchmarks/results/*.json.
+"""Writes the tables about real checkpoints into three documents, from benchmarks/results/*.json.
 
     python -m benchmarks.documents.checkpoints
 
@@ -26,7 +26,7 @@ def support() -> str:
         "same architecture, every width divided by 10. **draw** and **img2img** (strength 0.5): all steps against "
         "diffusers' own pipeline, largest error of the latents relative to their largest value, and of a pixel in "
         "levels of 255; sdxs-512 with `--solver ddim`, because its own DEIS scheduler is refused. "
-        "**ios** and **android**: exported with the stage `encode_image`, every program held against "
+        "**ios** and **android**: exported with the stage `encode_image`, every program compared with "
         "PyTorch over whole trajectories, one of them a redrawn picture; worst SNR of the free-running latents and "
         "PSNR of the picture. ios is the saved Core ML program interpreted, android ExecuTorch / ONNX Runtime."
     )
@@ -73,6 +73,17 @@ def full_size() -> str:
     return f"{table(head, rows)}\n\nOn {places}."
 
 
+def figures() -> str:
+    """What a reader of the README decides by: size, time and closeness of whole exports at real size."""
+    rows, found = [], read(RESULTS / "full_size.json")
+    for row in found:
+        check, worst = min(row["parity_db"].items(), key=lambda each: each[1])
+        needs = [f"{row['bundle_gb']:.1f} GB", f"{row['seconds'] / 60:.0f} min", f"{row['private_gb']:.1f} GB"]
+        rows.append([row["checkpoint"], row["target"], *needs, f"{worst:.0f} dB ({check})"])
+    head = ["checkpoint", "target", "bundle", "export takes", "memory it needs", "worst SNR against PyTorch"]
+    return table(head, rows)
+
+
 def stages() -> str:
     """One stage of Stable Diffusion 1.5, by the libraries' own way and by ours."""
     found: dict[tuple[str, str], dict[str, Cell]] = {}
@@ -108,13 +119,17 @@ UNITS = {
 
 
 def main() -> None:
-    """Write both documents anew."""
-    readme, page = ROOT / "README.md", ROOT / "docs" / "checkpoints.md"
-    readme.write_text(fill(readme.read_text(encoding="utf-8"), "support", support()), encoding="utf-8")
-    text = page.read_text(encoding="utf-8")
-    for name, content in (("full-size", full_size()), ("stages", stages()), ("options", options())):
-        text = fill(text, name, content)
-    page.write_text(text, encoding="utf-8")
+    """Write the documents anew."""
+    blocks = {
+        "README.md": {"figures": figures()},
+        "docs/measurements.md": {"support": support()},
+        "docs/checkpoints.md": {"full-size": full_size(), "stages": stages(), "options": options()},
+    }
+    for page, contents in blocks.items():
+        text = (ROOT / page).read_text(encoding="utf-8")
+        for name, content in contents.items():
+            text = fill(text, name, content)
+        (ROOT / page).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

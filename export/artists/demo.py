@@ -32,7 +32,7 @@ PROMPTS = (
     ("grinning face, 3d", 2),
     ("mushroom, 3d", 0),
 )
-"""Prompt and seed of every row."""
+"""Prompt and seed of every column."""
 ORDER = ("android", "ios")
 _EXPORTED = 0.9
 """Part of the whole that exporting takes."""
@@ -65,12 +65,13 @@ def run_demo(
         plan = plan_export(model.config, TARGETS[name], threads=threads)
         exported.append(export_target(model, TARGETS[name], build / name, force=True, plan=plan, progress=part))
     artists = [model_artist(model), *_artists(exported, threads)]
-    rows = []
+    columns = []
     for number, (prompt, seed) in enumerate(prompts):
         progress(f"drawing {prompt!r}", _EXPORTED + (1 - _EXPORTED) * number / len(prompts))
-        rows.append((f"{prompt}\nseed {seed}", _draw_row(artists, prompt, seed)))
+        columns.append(_draw_column(artists, prompt, seed))
     sheet = build / "demo.png"
-    save_picture(grid([artist.title for artist in artists], rows), sheet)
+    rows = list(zip([artist.title for artist in artists], zip(*columns, strict=True), strict=True))
+    save_picture(grid([f"{prompt}\nseed {seed}" for prompt, seed in prompts], rows), sheet)
     progress(f"{sheet} written", 1.0)
     parity = merge_parity([each.parity for each in exported])
     latency = merge_latency([each.latency for each in exported])
@@ -87,5 +88,5 @@ def _artists(exported: Sequence[Exported], threads: int) -> list[Artist]:
     ]
 
 
-def _draw_row(artists: Sequence[Artist], prompt: str, seed: int) -> list[NDArray[np.uint8]]:
+def _draw_column(artists: Sequence[Artist], prompt: str, seed: int) -> list[NDArray[np.uint8]]:
     return [draw(artist.run_stage, artist.tokenizer, artist.settings, prompt, seed) for artist in artists]

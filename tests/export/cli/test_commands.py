@@ -205,7 +205,7 @@ def test_demo(
     assert result.out.count("Parity with PyTorch") == 1
     assert result.out.count("Latency on this computer") == 1
     with Image.open(tmp_path / "demo.png") as sheet:
-        assert sheet.width > 4 * 32 and sheet.height > 8 * 32
+        assert sheet.width > 8 * 32 and sheet.height > 4 * 32
 
 
 def help_texts() -> dict[str, str]:

@@ -1,6 +1,6 @@
-"""Writes the README's tables from what `make demo` and the training runs measured.
+"""Writes the tables of docs/measurements.md from what `make demo` and the training runs measured.
 
-    make demo && .venv/bin/python -m benchmarks.documents.readme
+    make demo && .venv/bin/python -m benchmarks.documents.measurements
 
 Between the markers `<!-- tables: ... -->` and `<!-- /tables -->` stand parity and latency out of
 build/*/parity.json and build/*/latency.json; between the training markers, what assets/emoji/training/*.json(l) hold.
@@ -15,6 +15,7 @@ import tomllib
 from benchmarks.documents.markers import fill, read, table
 from benchmarks.paths import EMOJI, RESULTS, ROOT
 
+PAGE = ROOT / "docs" / "measurements.md"
 BUNDLES = (ROOT / "build" / "android", ROOT / "build" / "ios")
 TRAINING = EMOJI / "training"
 STAGES = ("encode_text", "denoise", "decode_image")
@@ -89,7 +90,7 @@ def training_row(name: str, curve: str, settings: str) -> list[str]:
 
 
 def quality() -> str:
-    """What the shipped model draws, by networks that never saw it."""
+    """What the emoji model draws, by networks that never saw it."""
     found, rows = read(QUALITY), []
     for each in found["sets"]:
         score, real = each["quality"]["retrieval"], each["real"]
@@ -111,11 +112,10 @@ def _interval(found: dict[str, float], scale: float) -> str:
 
 
 def main() -> None:
-    """Write README.md anew."""
-    readme = ROOT / "README.md"
-    text = fill(readme.read_text(encoding="utf-8"), "tables", f"{parity()}\n\n{latency()}")
+    """Write docs/measurements.md anew."""
+    text = fill(PAGE.read_text(encoding="utf-8"), "tables", f"{parity()}\n\n{latency()}")
     text = fill(fill(text, "training", training()), "quality", quality())
-    readme.write_text(text, encoding="utf-8")
+    PAGE.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
