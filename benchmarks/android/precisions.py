@@ -125,6 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             LOGGER.warning("%s: %s", name, error)
     runners = {name: runner_of(bundle, given.threads) for name, bundle in bundles.items()}
     conditions = {**asdict(read_conditions()), "threads": given.threads, "runs": given.runs, "torch": torch.__version__}
+    conditions["model"] = model.config.name
     for name, times in timed(runners, inputs_of(model, given.threads), given.runs).items():
         rows[name]["latency"] = times
     text = json.dumps({"conditions": conditions, "precisions": rows}, indent=1) + "\n"

@@ -82,23 +82,25 @@ def scale_bias(layer: nn.Module, factor: float) -> None:
 
 
 class DiffusersDecoder(nn.Module):
-    """diffusers' decoder with the weights of ours, from latents to a picture in [0, 1]."""
+    """diffusers' decoder with the weights of ours, slim or full, from latents to a picture in [0, 1]."""
 
     def __init__(self, autoencoder: Autoencoder) -> None:
         super().__init__()
         from diffusers import AutoencoderKL
 
         config = autoencoder.config
+        channels, groups = config.of_decoder
         self.scaling = config.scaling_factor
         self.vae = AutoencoderKL(
             latent_channels=config.latent_channels,
-            block_out_channels=config.channels,
+            block_out_channels=channels,
             layers_per_block=config.resnets,
-            norm_num_groups=config.groups,
-            down_block_types=["DownEncoderBlock2D"] * len(config.channels),
-            up_block_types=["UpDecoderBlock2D"] * len(config.channels),
+            norm_num_groups=groups,
+            down_block_types=["DownEncoderBlock2D"] * len(channels),
+            up_block_types=["UpDecoderBlock2D"] * len(channels),
         )
-        self.vae.load_state_dict(autoencoder.state_dict())
+        self.vae.decoder.load_state_dict(autoencoder.decoder.state_dict())
+        self.vae.post_quant_conv.load_state_dict(autoencoder.post_quant_conv.state_dict())
 
     def forward(self, latents: Tensor) -> Tensor:
         """latents (1, C, h, w) -> image (1, 3, H, W)."""

@@ -116,6 +116,7 @@ def emoji(errors_file: Path | None, networks: Networks) -> dict[str, Any]:
             rows.append({"recipe": name, "bits": bits, "prediction_snr_db": prediction, **row})
             LOGGER.info("%s", json.dumps(rows[-1]))
     conditions = {
+        "model": config.name,
         "pictures": PICTURES,
         "references": len(prompts.references),
         "steps": config.schedule.steps,

@@ -16,6 +16,7 @@ from benchmarks.paths import RESULTS, ROOT
 PAGE = ROOT / "docs" / "android.md"
 Found = dict[str, Any]
 MEGA = 1e6
+NOT_A_PHONE = "measured on a computer, not on a phone"
 WORST = (
     "encode_text snr_db",
     "prediction snr_db",
@@ -48,19 +49,20 @@ def speed(found: Found) -> str:
     conditions = found["rows"][-1]["conditions"]
     rounds = " or ".join(sorted({str(row["conditions"]["rounds"]) for row in found["rows"]}))
     note = (
-        f"{conditions['processor']}, {conditions['cores']} cores, {conditions['threads']} threads, float32, "
-        f"{conditions['system']}; {rounds} rounds in turns. **time / ours**: median over the rounds. "
-        "**of peak**: operations a second, two for each multiply-accumulate of the stage as PyTorch computes it, over "
-        f"those of products of 2048 x 2048 matrices (billions a second: {peaks}; the larger counts). **memory**: the "
-        "peak above what the process held before it loaded. Not times of a phone."
+        f"float32 on {conditions['processor']}, {conditions['cores']} cores, {conditions['threads']} threads, "
+        f"{conditions['system']}; {NOT_A_PHONE}; {rounds} interleaved rounds. `emoji-27M` is trained; `medium` (17 M "
+        "parameters, one evaluation per step) and `snapfusion` (a preset) have random weights. **time / ours**: the "
+        "median over the rounds. **of peak**: operations per second, two per multiply-accumulate of the stage in "
+        "PyTorch, divided by those of a 2048 x 2048 matrix product "
+        f"(GFLOPS: {peaks}; the larger one counts). **memory**: the peak above what the process used before loading."
     )
-    head = ["model", "stage", "way", "ms", "time / ours", "of peak", "load, ms", "first call, ms", "memory, MB"]
+    head = ["model", "stage", "runtime", "ms", "time / ours", "of peak", "load, ms", "first call, ms", "memory, MB"]
     return f"{table([*head, 'file, MB', 'SNR, dB'], rows)}\n\n{note}"
 
 
 def _place(row: Found) -> tuple[bool, str, bool]:
-    """The shipped model first, the U-Net before the decoder; ways keep their order."""
-    return row["model"] != "emoji", row["model"], row["stage"] != "denoise"
+    """The emoji models first, the U-Net before the decoder; ways keep their order."""
+    return not row["model"].startswith("emoji"), row["model"], row["stage"] != "denoise"
 
 
 def delegation(found: Found) -> str:
@@ -76,12 +78,13 @@ def delegation(found: Found) -> str:
         gpu = {cells[model, stage, "vulkan", precision] for stage in stages for precision in ("fp32", "fp16")}
         rows.append([model, *both, ", ".join(sorted(gpu))])
     note = (
-        "Delegates + operations left outside of them: XNNPACK ours, in brackets ExecuTorch's own way where tried; "
-        "last the GPU, every stage in fp32 and fp16. `emoji` is the preset of that name, trained; the others have "
-        f"random weights and every width divided by {found['narrow']}, which changes no operation. What is outside, by "
-        "name, is in [android_delegation.json](../benchmarks/results/android_delegation.json)."
+        "Each cell: delegates + operations outside of them, for XNNPACK with our rewrites; in brackets the naive "
+        "lowering, where it was tried. Last column: Vulkan, the same for every stage in fp32 and fp16. `emoji-27M` is "
+        f"trained; the other models have random weights and every width divided by {found['narrow']}, which changes "
+        "no operation. [android_delegation.json](../benchmarks/results/android_delegation.json) names every operation "
+        "outside."
     )
-    return f"{table(['model', *stages, 'Vulkan, each'], rows)}\n\n{note}"
+    return f"{table(['model', *stages, 'Vulkan, per stage'], rows)}\n\n{note}"
 
 
 def _taken(row: Found) -> str:
@@ -89,7 +92,7 @@ def _taken(row: Found) -> str:
 
 
 def precisions(found: Found) -> str:
-    """Sizes, times and distances of every precision of the emoji model."""
+    """Sizes, times and distances of every precision of an emoji model."""
     reference = found["precisions"]["xnnpack-fp32"]
     rows = []
     for name, row in found["precisions"].items():
@@ -104,10 +107,10 @@ def precisions(found: Found) -> str:
         )
     conditions = found["conditions"]
     note = (
-        f"The emoji model; {conditions['processor']}, {conditions['threads']} threads, {conditions['runs']} runs in "
-        "turns; not times of a phone. Worst over all prompts and steps against PyTorch in float32: SNR of the text's "
-        "context, of one step's network output (guidance included), of the decoder, of the free-running latents; PSNR "
-        "of the picture."
+        f"`{conditions['model']}`; {conditions['processor']}, {conditions['threads']} threads, {conditions['runs']} "
+        f"interleaved runs; {NOT_A_PHONE}. **text** to **picture**: the worst over all prompts and steps, compared "
+        "with PyTorch in float32; SNR of the text embedding, of one step's network output with guidance, of the "
+        "decoder and of the latents over the whole trajectory; PSNR of the picture."
     )
     head = ["runtime, precision", "all, MB", "denoise, MB", "denoise, ms", "decoder, ms", "text, ms", "denoise, x fp32"]
     names = ("text", "prediction", "decoder", "trajectory", "picture")
@@ -115,7 +118,7 @@ def precisions(found: Found) -> str:
 
 
 def quality(found: Found) -> str:
-    """KID and retrieval of every precision of the emoji model."""
+    """KID and retrieval of every precision of an emoji model."""
     names = list(found["rows"]["torch"]["sets"])
     rows = []
     for name, row in found["rows"].items():
@@ -126,9 +129,9 @@ def quality(found: Found) -> str:
         rows.append(cells)
     head = [part for each in names for part in (f"{each}: KID x 1000", f"{each}: R@5, %")]
     note = (
-        f"The emoji model, {found['count']} prompts a set, the same prompts and seeds in every row, `mobile-diffusion "
-        "evaluate`; in brackets the 95 % bootstrap interval. KID: lower is better; R@5: how often the caption is among "
-        "the five that a picture finds, higher is better."
+        f"`{found['model']}`; {found['count']} prompts per set, the same prompts and seeds in every row; measured by "
+        "`mobile-diffusion evaluate`; 95 % bootstrap intervals in brackets. KID: lower is better. R@5: how often the "
+        "caption is among the first five that a picture retrieves; higher is better."
     )
     return f"{table(['runtime, precision', *head], rows)}\n\n{note}"
 
@@ -146,9 +149,10 @@ def memory(found: list[Found]) -> str:
         for row in found
     ]
     note = (
-        "The C++ runner on this computer (x86-64, one thread): the most that was resident, in brackets what no file "
-        "backs, which is what a phone must have. **packed**: with `--packed`, XNNPACK's packed weights lie in files "
-        "that are mapped; cold: made, warm: found."
+        "Peak resident memory of the C++ runner on x86-64 with one thread; in brackets the part that no file backs, "
+        "which a phone cannot reclaim. **together**: all stages loaded. **sequential**: one stage at a time. "
+        "**packed**: with `--packed`, XNNPACK's packed weights are mapped files; cold: the run that makes them, "
+        "warm: a later run. `emoji-27M` is trained; the others have random weights."
     )
     return f"{table(['model', 'precision', 'programs, MB', *(f'{way}, MB' for way in ways)], rows)}\n\n{note}"
 

@@ -37,10 +37,10 @@ def variants(found: Found) -> str:
     names = ("text", "prediction", "decoder", "trajectory", "picture")
     head = ["model", "weights", "layout", "MB", *(f"{name}, dB" for name in names), "overflows"]
     note = (
-        "Worst over all prompts and steps against PyTorch with its original weights: SNR of the text's context, of one "
-        "step's network output (guidance included), of the decoder, of the free-running latents; PSNR of the picture. "
-        "`emoji` is the preset of that name, trained; the others have random weights and every width divided by "
-        f"{narrow(found)}. Interpreted as stored; no Apple hardware took part."
+        "The worst over all prompts and steps, compared with PyTorch and the original weights: SNR of the text "
+        "embedding, of one step's network output with guidance, of the decoder and of the latents over the whole "
+        "trajectory; PSNR of the picture. `emoji-27M` is trained; the other models have random weights and every width "
+        f"divided by {narrow(found)}. Run by the interpreter on Linux, as stored, not on Apple hardware."
     )
     return f"{table(head, rows)}\n\n{note}"
 
@@ -57,7 +57,9 @@ def black(found: Found) -> str:
         for name, way in found.items()
         if isinstance(way, dict) and "psnr_db" in way
     ]
-    return table(["conversion", "picture, PSNR to PyTorch", "operations that overflow", "numbers"], rows)
+    shown = table(["conversion", "picture, PSNR to PyTorch", "operations that overflow", "numbers that overflow"], rows)
+    factor = found["conditions"]["factor"]
+    return f"{shown}\n\nDecoder of the emoji model, amplified {factor:g} times; run by the interpreter on Linux."
 
 
 def layouts(found: Found) -> str:
@@ -86,18 +88,18 @@ def chunks(found: Found) -> str:
             [f"{row['limit_mb']} MB", parts, crossing, f"{row['cpu_seconds']:.0f}", f"{row['peak_gb']:.1f}", equal]
         )
     head = ["limit", "parts, MB", "crossing each joint, MB", "CPU s", "peak, GB", "run by the interpreter"]
-    return f"{found['conditions']['model']}:\n\n{table(head, rows)}"
+    return f"{table(head, rows)}\n\nStable Diffusion 1.5's `denoise` at 512 pixels, random weights."
 
 
 def sharing(found: Found) -> str:
-    """The emoji model's functions in one package."""
+    """An emoji model's functions in one package."""
     combined = found["rows"][0]
     rows = [
         [each["name"], f"{each['record_bytes'] / MEGA:.1f}", f"{100 * each['shared']:.1f} %"]
         for each in combined["functions"]
     ]
     sizes = f"{combined['source_mb']:.1f} MB in three packages, {combined['combined_mb']:.1f} MB in one"
-    return f"{table(['function', 'weights, MB', 'shared'], rows)}\n\n`denoise` of the emoji model: {sizes}."
+    return f"{table(['function', 'weights, MB', 'shared'], rows)}\n\n`denoise` of `{combined['model']}`: {sizes}."
 
 
 def palettization(found: Found) -> str:
@@ -130,8 +132,8 @@ def curve(found: Found) -> str:
     conditions = found["emoji"]["conditions"]
     head = ["weights", "bits", "prediction, dB", "final latents, dB", "picture PSNR, dB", "KID x 1000", "R@5, %"]
     note = (
-        f"The emoji model, {conditions['pictures']} prompts of the training set, drawn by PyTorch with the weights as "
-        "stored; 95 % bootstrap intervals in brackets. Grey in the picture: one step of Stable Diffusion 1.5's U-Net "
+        f"`{conditions['model']}`; {conditions['pictures']} training captions, drawn by PyTorch with the weights as "
+        "stored; 95 % bootstrap intervals in brackets. Grey in the figure: one step of Stable Diffusion 1.5's U-Net "
         "with random weights."
     )
     return f"{table(head, rows)}\n\n{note}"
@@ -140,14 +142,14 @@ def curve(found: Found) -> str:
 def speed(found: list[Found]) -> str:
     """How fast the interpreter is."""
     rows = [
-        [row["model"], row["precision"], str(row["steps"])]
+        [row["model"], row["precision"], str(row["threads"]), str(row["steps"])]
         + [f"{row[key]:.1f}" for key in ("open_seconds", "seconds", "cpu_seconds", "peak_gb")]
         for row in found
     ]
-    head = ["model", "mode", "steps", "opening, s", "run, s", "CPU s", "peak, GB"]
+    head = ["model", "mode", "threads", "steps", "opening, s", "run, s", "CPU s", "peak, GB"]
     note = (
-        f"`denoise` with guidance, {found[0]['threads']} threads. sd15: the whole U-Net at 512 pixels, 1.7 GB, random "
-        "weights."
+        "`denoise`, second run; the first one reads the weights. sd15: Stable Diffusion 1.5's U-Net at 512 pixels, "
+        "1.7 GB, random weights."
     )
     return f"{table(head, rows)}\n\n{note}"
 

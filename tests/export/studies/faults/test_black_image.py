@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,15 @@ def test_amplifying_changes_the_numbers_inside_and_not_the_picture(
         images((network,), latents)
         hook.remove()
     assert inside[1] == pytest.approx(FACTOR * inside[0], rel=1e-3) and 256 < inside[1] < 65504
+
+
+@pytest.mark.parametrize("decoder", [{}, {"decoder_channels": (4, 8), "decoder_groups": 2}], ids=["full", "slim"])
+def test_diffusers_decoder_draws_what_ours_draws(decoder: dict[str, Any], latents: torch.Tensor) -> None:
+    with torch.random.fork_rng(devices=[]), torch.inference_mode():
+        torch.manual_seed(3)
+        network = Autoencoder(dataclasses.replace(CONFIG, **decoder)).eval()
+        found = DiffusersDecoder(network).eval()(latents)
+        torch.testing.assert_close(found, DecodeImage(network)(latents), atol=1e-5, rtol=0)
 
 
 def test_the_naive_conversion_loses_the_picture(
