@@ -71,11 +71,7 @@ def main() -> None:
         bundle = bundle_of(model, runtime, precision, given.work, given.threads)
         rows[name] = row_of(name, bundle.path, given.count, given.threads, given.work)
         LOGGER.info("%s: %s", name, rows[name]["sets"])
-<<<<<<< HEAD:benchmarks/android/quality.py
-        RESULT.write_text(json.dumps({"count": given.count, "rows": rows}, indent=1) + "\n")
-=======
-        RESULTS.write_text(json.dumps({"model": model.config.name, "count": given.count, "rows": rows}, indent=1) + "\n")
->>>>>>> aadd9e9 (docs/android.md tells a reader what to choose; tables name emoji-27M where they were measured with it):benchmarks/android_quality.py
+        RESULT.write_text(json.dumps({"model": model.config.name, "count": given.count, "rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
