@@ -141,7 +141,13 @@ def open_source(path: Path | str, options: OpenOptions | None = None) -> Checkpo
 
 
 def open_checkpoint(path: Path | str, options: OpenOptions | None = None) -> Model:
-    """Open a checkpoint and read its weights; raises CheckpointError as `open_source` does."""
+    """Open a checkpoint and read its weights; raises CheckpointError as `open_source` does.
+
+    >>> from mobile_diffusion import OpenOptions, open_checkpoint, shipped_model
+    >>> model = open_checkpoint(shipped_model(), OpenOptions(steps=4))
+    >>> model.config.name, model.config.schedule.steps
+    ('emoji', 4)
+    """
     return open_source(path, options).load()
 
 
@@ -156,6 +162,11 @@ def save_checkpoint(model: Model | Checkpoint, path: Path | str, overwrite: bool
     With `overwrite` an existing checkpoint is replaced; files in it that are not ours are kept.  Raises
     CheckpointError when `path` exists otherwise, cannot be written or has too little room, or a weight does not
     fit float16.
+
+    >>> from mobile_diffusion import open_checkpoint, save_checkpoint, shipped_model
+    >>> save_checkpoint(open_checkpoint(shipped_model()), "copy")
+    >>> open_checkpoint("copy").config == open_checkpoint(shipped_model()).config
+    True
     """
     path = Path(path).resolve()
     _check_target(path, overwrite)

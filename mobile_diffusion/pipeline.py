@@ -21,7 +21,14 @@ from mobile_diffusion.schedule import step_table
 
 
 class Pipeline:
-    """The stages as methods over tensors, and `run` over numpy arrays."""
+    """Draws with PyTorch; the stages are methods over tensors, and `run` takes and returns numpy arrays.
+
+    >>> from mobile_diffusion import Pipeline, open_checkpoint, shipped_model
+    >>> pipeline = Pipeline(open_checkpoint(shipped_model()))
+    >>> pixels = pipeline.generate("red apple, 3d", seed=3)
+    >>> pixels.shape, pixels.dtype
+    ((128, 128, 3), dtype('uint8'))
+    """
 
     def __init__(self, model: Model, steps: int | None = None) -> None:
         """`steps` defaults to the model's own; ConfigError when its schedule does not have so many."""

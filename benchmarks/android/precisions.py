@@ -25,7 +25,7 @@ from benchmarks.paths import EMOJI, RESULTS
 from export.bundle.bundle import Bundle, open_bundle
 from export.job.calibration import CALIBRATION_CASES, collect
 from export.job.plan import plan_export
-from export.job.run import export_target
+from export.job.run import run_export
 from export.latency.measure import read_conditions
 from export.runners import Runner
 from export.runners.torch import TorchRunner
@@ -59,7 +59,7 @@ def bundle_of(model: Model, runtime: str, precision: str, work: Path, threads: i
     if not out.exists():
         LOGGER.info("exporting %s", out)
         plan = plan_export(model.config, TARGETS["android"], (runtime,), threads=threads, precision=precision)
-        export_target(model, TARGETS["android"], out, plan=plan)
+        run_export(model, TARGETS["android"], out, plan=plan)
     return open_bundle(out)
 
 

@@ -27,7 +27,7 @@ from benchmarks.checkpoints.against_diffusers import DDIM_INSTEAD, STEPS, compar
 from benchmarks.checkpoints.random_weights import ARCHITECTURES, TAESD, write_checkpoint
 from benchmarks.paths import RESULTS
 from export.job.plan import plan_export
-from export.job.run import export_target
+from export.job.run import run_export
 from export.targets import TARGETS
 from mobile_diffusion.checkpoint import open_checkpoint, open_source, save_checkpoint
 from mobile_diffusion.drawing import Start
@@ -120,7 +120,7 @@ def exported(name: str, work: Path, target: str) -> Cell:
     source, out = open_source(folder, options), work / f"{name.replace(' ', '-')}-{target}"
     shutil.rmtree(out, ignore_errors=True)
     plan = plan_export(source.config, TARGETS[target], images=True, threads=1)
-    report = export_target(source, TARGETS[target], out, plan=plan).parity
+    report = run_export(source, TARGETS[target], out, plan=plan).parity
     shutil.rmtree(out)
     worst = {f"{row.runtime} {row.check}": round(row.worst, 1) for row in report.rows()}
     return {"parity_db": worst, "measurements": len(report.measurements)}

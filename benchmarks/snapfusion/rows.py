@@ -11,7 +11,7 @@ from pathlib import Path
 from export.bundle.bundle import Bundle, open_bundle
 from export.bundle.manifest_parts import MANIFEST
 from export.job.plan import plan_export
-from export.job.run import export_target
+from export.job.run import run_export
 from export.targets import TARGETS
 from mobile_diffusion.checkpoint import Checkpoint, open_source
 from mobile_diffusion.config_json import from_dict
@@ -80,7 +80,7 @@ def bundle_of(name: str, plan: RowPlan, work: Path, threads: int) -> Bundle:
     work.mkdir(parents=True, exist_ok=True)
     target = TARGETS["android"]
     chosen = plan_export(source.config, target, (RUNTIME,), depth="step", threads=threads)
-    return export_target(source, target, out, force=out.exists(), plan=chosen).bundle
+    return run_export(source, target, out, force=out.exists(), plan=chosen).bundle
 
 
 def _describes(bundle: Bundle, source: Checkpoint) -> bool:

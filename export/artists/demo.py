@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from export.artists.artist import Artist, bundle_artist, model_artist
 from export.job.plan import plan_export
-from export.job.run import Exported, check_output, export_target
+from export.job.run import Exported, check_output, run_export
 from export.latency.measure import LatencyReport
 from export.parity.report import ParityReport
 from export.parity.report import merge as merge_parity
@@ -63,7 +63,7 @@ def run_demo(
     for number, name in enumerate(ORDER):
         part = part_of(progress, number * _EXPORTED / len(ORDER), _EXPORTED / len(ORDER))
         plan = plan_export(model.config, TARGETS[name], threads=threads)
-        exported.append(export_target(model, TARGETS[name], build / name, force=True, plan=plan, progress=part))
+        exported.append(run_export(model, TARGETS[name], build / name, force=True, plan=plan, progress=part))
     artists = [model_artist(model), *_artists(exported, threads)]
     columns = []
     for number, (prompt, seed) in enumerate(prompts):

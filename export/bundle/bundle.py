@@ -90,11 +90,18 @@ def write_bundle(
         _write_synced(folder / MANIFEST, text)
 
 
-def open_bundle(path: Path, verify: bool = True) -> Bundle:
-    """Open a bundle; with `verify` hold every file against the manifest.
+def open_bundle(path: Path | str, verify: bool = True) -> Bundle:
+    """Open the bundle in a folder; with `verify`, check that every file has the size and hash of the manifest.
 
-    Raises `BundleError` in one line: not a bundle, newer schema, a missing, extra or changed file, a link.
+    Raises `BundleError` when the folder is not a bundle, has a newer schema, or a file is missing, added or changed,
+    or is a link.
+
+    >>> from export import open_bundle
+    >>> bundle = open_bundle("build/android")
+    >>> bundle.manifest.target, [runtime.name for runtime in bundle.manifest.runtimes]
+    ('android', ['xnnpack'])
     """
+    path = Path(path)
     manifest = read_manifest(path)
     if verify:
         check_files(path, manifest.files)

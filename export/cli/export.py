@@ -151,7 +151,7 @@ def export(
     """Export a target and show its tables."""
     from export.job.calibration import read_prompts
     from export.job.plan import plan_export
-    from export.job.run import check_output, export_target
+    from export.job.run import check_output, run_export
     from export.parity.report import parity_table
     from export.report.latency import latency_table
     from export.targets import find_target
@@ -165,7 +165,7 @@ def export(
         plan = plan_export(source.config, find_target(target), runtimes, images, depth, threads, choices, precision)
         if prompts and not plan.calibrated:
             raise ConfigError("calibration: expected --precision int8 with it, as nothing else is calibrated")
-        exported = export_target(
+        exported = run_export(
             source, find_target(target), out, force, plan=plan, progress=progress, calibration=prompts
         )
     console = results()

@@ -52,11 +52,12 @@ class Exported:
     """A finished export."""
 
     bundle: Bundle
+    plan: ExportPlan
     parity: ParityReport
     latency: LatencyReport
 
 
-def export_target(
+def run_export(
     source: AnyModel,
     target: Target,
     out: Path,
@@ -79,7 +80,7 @@ def export_target(
     ) as folder:
         parts = _fill(source, target, chosen, folder, cases, progress, calibration)
     progress(f"{target.title}: written to {out}", 1.0)
-    return Exported(open_bundle(out, verify=False), parts.parity, parts.latency)
+    return Exported(open_bundle(out, verify=False), chosen, parts.parity, parts.latency)
 
 
 def check_output(out: Path, checkpoint: Path | None, force: bool) -> None:

@@ -30,9 +30,9 @@ from mobile_diffusion.quality.output import write_evaluation
 from mobile_diffusion.quality.packaged import sha256_of
 from mobile_diffusion.quality.prompts import prompt_sets, read_training
 from mobile_diffusion.quality.report import Networks
+from mobile_diffusion.shipped import shipped_model
 from mobile_diffusion.training.lpips import load_lpips
 
-SHIPPED = Path("assets/emoji")
 TRAINING = Path("training/unet-settings.json")
 """Below a checkpoint: the settings its U-Net was trained with."""
 
@@ -106,15 +106,15 @@ def source_of(model: str) -> str:
 
 
 def find_training(model: str) -> Path:
-    """What the model was trained with: in its folder, or for a bundle of the shipped model in that one's.
+    """Return the training settings: those in the model's folder, or for a bundle of the emoji model, that model's.
 
-    Raises ConfigError when there is none.
+    Raises ConfigError when there are none.
     """
     own = Path(model) / TRAINING
     if own.is_file():
         return own
-    shipped = SHIPPED / TRAINING
-    if is_bundle(model) and shipped.is_file() and source_of(model) == source_hash(SHIPPED):
+    shipped = shipped_model() / TRAINING
+    if is_bundle(model) and shipped.is_file() and source_of(model) == source_hash(shipped_model()):
         return shipped
     raise ConfigError(f"{model}: expected the settings of its training in it, got none; name them by --training")
 

@@ -40,7 +40,6 @@ from mobile_diffusion.quality.packaged import EFFICIENTNET, sha256_of
 from mobile_diffusion.quality.retrieval import (
     BANK,
     CANDIDATES,
-    FOLDER,
     HIDDEN,
     RECORD,
     WEIGHTS,
@@ -283,7 +282,7 @@ def main() -> None:
     """Train, write, and log the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data/emoji"))
-    parser.add_argument("--out", type=Path, default=FOLDER)
+    parser.add_argument("--out", type=Path, required=True, help="for the head of the package: assets/quality")
     parser.add_argument("--run", type=Path, default=Path("runs/retrieval"))
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()

@@ -36,8 +36,8 @@ from mobile_diffusion.quality.bootstrap import Interval, mean_interval
 from mobile_diffusion.quality.inception import Features
 from mobile_diffusion.quality.packaged import EFFICIENTNET
 from mobile_diffusion.quality.sentences import Sentences
+from mobile_diffusion.shipped import retrieval_model
 
-FOLDER = Path(__file__).parents[2] / "assets" / "quality"
 WEIGHTS = "retrieval.safetensors"
 RECORD = "retrieval.json"
 HIDDEN = 384
@@ -165,13 +165,15 @@ def subject(caption: str) -> str:
 
 
 def open_retrieval(
-    folder: Path = FOLDER, text: Path = sentences.FOLDER, device: torch.device | str = "cpu"
+    folder: Path | None = None, text: Path | None = None, device: torch.device | str = "cpu"
 ) -> Retrieval:
-    """The shipped head with the networks around it.
+    """Open the retrieval head with the networks around it.
 
+    `folder` holds the head and `text` the text encoder; by default those that come with the package.
     Raises ConfigError without the extra `quality`, CheckpointError when a file is damaged or was made for another
     text encoder or image network.
     """
+    folder = folder or retrieval_model()
     record, tensors = _read(folder)
     embedder = Sentences(text)
     for name, expected, found in (

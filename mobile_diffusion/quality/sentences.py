@@ -1,6 +1,6 @@
 """Sentences as unit vectors: MiniLM (Wang et al. 2020) as sentence-transformers trained it on a billion pairs.
 
-It is the shipped model's own text encoder, with the mean over tokens that all-MiniLM-L6-v2 was trained with.
+It is the emoji model's own text encoder, with the mean over tokens that all-MiniLM-L6-v2 was trained with.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from torch.nn import functional as F
 
 from mobile_diffusion.presets import MINILM
 from mobile_diffusion.quality.packaged import sha256_of
+from mobile_diffusion.shipped import shipped_model
 from mobile_diffusion.text_encoder import build_text_encoder
 from mobile_diffusion.tokenization.tokenizer import WordPieceTokenizer
 from mobile_diffusion.weights import check_weights, load_weights
 
-FOLDER = Path(__file__).parents[2] / "assets" / "emoji"
 WIDTH = 384
 BATCH = 128
 
@@ -27,8 +27,12 @@ BATCH = 128
 class Sentences:
     """MiniLM in memory."""
 
-    def __init__(self, folder: Path = FOLDER) -> None:
-        """Open `text_encoder.safetensors` and `tokenizer.json`; raises CheckpointError when they are not MiniLM's."""
+    def __init__(self, folder: Path | None = None) -> None:
+        """Open `text_encoder.safetensors` and `tokenizer.json` of a folder, by default the emoji model's.
+
+        Raises CheckpointError when they are not MiniLM's.
+        """
+        folder = folder or shipped_model()
         file = folder / "text_encoder.safetensors"
         check_weights(_build, file)
         self.sha256 = sha256_of(file)

@@ -20,7 +20,7 @@ import torch
 from export.artists.artist import bundle_artist
 from export.bundle.bundle import open_bundle
 from export.job.plan import plan_export
-from export.job.run import export_target
+from export.job.run import run_export
 from export.parity.trajectories import Case
 from export.targets import TARGETS
 from mobile_diffusion.checkpoint import Model, untrained_model
@@ -63,7 +63,7 @@ def export(model: Model, out: Path, images: bool = False, precision: str = "fp32
     """The bundle of a model with ExecuTorch alone."""
     target = TARGETS["android"]
     plan = plan_export(model.config, target, ("xnnpack",), images=images, threads=1, precision=precision)
-    return export_target(model, target, out, cases=(Case("a red apple, 3d", 7),), plan=plan).bundle.path
+    return run_export(model, target, out, cases=(Case("a red apple, 3d", 7),), plan=plan).bundle.path
 
 
 def refused(done: subprocess.CompletedProcess[str]) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from export.job.plan import plan_export
-from export.job.run import Exported, export_target
+from export.job.run import Exported, run_export
 from export.parity.trajectories import Case
 from export.runners.torch import TorchRunner
 from export.stages import ExportStage, build_stages
@@ -40,7 +40,7 @@ def exported(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) ->
     folder, model = tmp_path_factory.mktemp("bundles"), open_checkpoint(tiny_checkpoint)
     plans = {name: plan_export(model.config, target, threads=1) for name, target in TARGETS.items()}
     return {
-        name: export_target(model, target, folder / name, cases=CASES, plan=plans[name])
+        name: run_export(model, target, folder / name, cases=CASES, plan=plans[name])
         for name, target in TARGETS.items()
     }
 

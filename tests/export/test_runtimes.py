@@ -15,7 +15,7 @@ from export.executorch import vulkan
 from export.executorch.options import VulkanOptions
 from export.job import run as run_module
 from export.job.plan import plan_export
-from export.job.run import Exported, export_target
+from export.job.run import Exported, run_export
 from export.stages import ExportStage
 from export.targets import TARGETS, load_runner
 from export.verify import verify_bundle
@@ -32,7 +32,7 @@ def on_gpu(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> E
     """A bundle of Vulkan alone."""
     model, target = open_checkpoint(tiny_checkpoint), TARGETS["android"]
     plan = plan_export(model.config, target, ["vulkan"], threads=1, precision="fp16")
-    return export_target(model, target, tmp_path_factory.mktemp("gpu") / "bundle", cases=CASES[:1], plan=plan)
+    return run_export(model, target, tmp_path_factory.mktemp("gpu") / "bundle", cases=CASES[:1], plan=plan)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_mixed_bundle_is_timed_and_verified_without_it(
 def test_the_command_line_does_not_claim_what_was_not_done(
     command: Command, on_gpu: Exported, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_module, "export_target", lambda *_, **__: on_gpu)
+    monkeypatch.setattr(run_module, "run_export", lambda *_, **__: on_gpu)
     words = ("export", "android", str(tiny_checkpoint), "--out", str(tmp_path / "gpu"), "--runtime", "vulkan")
     result = command(*words)
     assert result.status == 0, result.err

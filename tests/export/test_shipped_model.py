@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from export.job.run import export_target
+from export.job.run import run_export
 from export.targets import TARGETS
 from export.verify import verify_bundle
 from mobile_diffusion.checkpoint import open_checkpoint
@@ -17,7 +17,7 @@ EMOJI = Path(__file__).parents[2] / "assets" / "emoji"
 @pytest.mark.full
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_shipped_model_passes_every_gate(target: str, tmp_path: Path) -> None:
-    exported = export_target(open_checkpoint(EMOJI), TARGETS[target], tmp_path / target)
+    exported = run_export(open_checkpoint(EMOJI), TARGETS[target], tmp_path / target)
     exported.parity.require()
     assert {row.runtime for row in exported.parity.rows()} == set(TARGETS[target].defaults)
     verify_bundle(tmp_path / target, checkpoint=EMOJI).require()

@@ -145,7 +145,7 @@ def test_export_verify_and_bench(
 ) -> None:
     calls = []
     monkeypatch.setattr(
-        run_module, "export_target", lambda model, target, *rest, **more: calls.append(target) or exported[target.name]
+        run_module, "run_export", lambda model, target, *rest, **more: calls.append(target) or exported[target.name]
     )
     for target, each in exported.items():
         result = command("export", target, str(tiny_checkpoint), "--out", str(tmp_path / target))
@@ -199,7 +199,7 @@ def test_demo(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(demo_module, "export_target", lambda model, target, *rest, **more: exported[target.name])
+    monkeypatch.setattr(demo_module, "run_export", lambda model, target, *rest, **more: exported[target.name])
     result = command("demo", "--model", str(tiny_checkpoint), "--build", str(tmp_path), "--threads", "1")
     assert result.status == 0, result.err
     assert result.out.count("Parity with PyTorch") == 1

@@ -13,7 +13,7 @@ from export.coreml.compress.write import COMPRESSION_KEY
 from export.coreml.options import CoreMLOptions
 from export.coreml.package_archive import CoreMLPackage
 from export.job.plan import plan_export
-from export.job.run import Exported, export_target
+from export.job.run import Exported, run_export
 from export.parity.trajectories import Case
 from export.targets import TARGETS, open_runner
 from export.verify import verify_bundle
@@ -29,7 +29,7 @@ def bundle(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     plan = plan_export(model.config, TARGETS["ios"], threads=1, options={"coreml": OPTIONS})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(produce, "MEGA", 100_000)
-        export_target(model, TARGETS["ios"], out, cases=(Case("a red apple, 3d", 7),), plan=plan)
+        run_export(model, TARGETS["ios"], out, cases=(Case("a red apple, 3d", 7),), plan=plan)
     return out
 
 

@@ -11,7 +11,7 @@ from export.artists.artist import bundle_artist
 from export.bundle.bundle import Bundle
 from export.job.plan import plan_export
 from export.job.reference import record_cases
-from export.job.run import export_target
+from export.job.run import run_export
 from export.runners.torch import TorchRunner
 from export.signatures import IMAGE_STAGES
 from export.targets import TARGETS
@@ -46,7 +46,7 @@ def redrawing(request: pytest.FixtureRequest, tiny_model: Model, tmp_path_factor
     target = TARGETS[request.param]
     plan = plan_export(tiny_model.config, target, images=True, threads=1)
     out = tmp_path_factory.mktemp("redrawing") / target.name
-    return export_target(tiny_model, target, out, cases=CASES[:1], plan=plan).bundle
+    return run_export(tiny_model, target, out, cases=CASES[:1], plan=plan).bundle
 
 
 @pytest.mark.parametrize("masked", [False, True], ids=["redrawn", "inpainted"])

@@ -20,7 +20,7 @@ from export.bundle.bundle import open_bundle
 from export.bundle.manifest import schema
 from export.job import run as run_module
 from export.job.plan import plan_export
-from export.job.run import Exported, export_target
+from export.job.run import Exported, run_export
 from export.parity.golden import read_golden
 from export.signatures import STAGES
 from export.stages import ExportStage, build_stage, build_stages
@@ -204,7 +204,7 @@ def test_failed_gate_leaves_no_bundle(
     monkeypatch.setattr(run_module, "lower", fake_lower)
     monkeypatch.setattr(run_module, "load_runner", lambda *arguments: runner)
     with pytest.raises(ParityError, match=stage):
-        export_target(model, TARGETS["ios"], tmp_path / "ios", plan=plan)
+        run_export(model, TARGETS["ios"], tmp_path / "ios", plan=plan)
     assert os.listdir(tmp_path) == []
 
 
@@ -218,7 +218,7 @@ def test_output_in_or_around_the_checkpoint_is_refused(tiny_checkpoint: Path) ->
     before = sorted(os.listdir(tiny_checkpoint))
     for out in (tiny_checkpoint, tiny_checkpoint / "ios", tiny_checkpoint.parent, tiny_checkpoint / "a/../ios"):
         with pytest.raises(ExportError, match="apart from the checkpoint"):
-            export_target(model, TARGETS["ios"], out, force=True)
+            run_export(model, TARGETS["ios"], out, force=True)
     assert sorted(os.listdir(tiny_checkpoint)) == before
 
 

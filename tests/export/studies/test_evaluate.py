@@ -25,10 +25,9 @@ from mobile_diffusion.pipeline import Pipeline
 from mobile_diffusion.quality import Networks, open_inception
 from mobile_diffusion.quality.retrieval import Head, Retrieval
 from mobile_diffusion.quality.sentences import Sentences
+from mobile_diffusion.shipped import shipped_model
 from tests.mobile_diffusion.quality.shapes import write_shapes
 
-ROOT = Path(__file__).parents[3]
-SHIPPED = ROOT / "assets" / "emoji"
 LABELS = ("red apple", "pizza", "lion", "koala", "melon", "onion", "house")
 
 Evaluate = Callable[..., tuple[int, str, str]]
@@ -62,7 +61,7 @@ def trained_checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathF
     folder = tmp_path_factory.mktemp("trained") / "tiny"
     shutil.copytree(tiny_checkpoint, folder)
     (folder / TRAINING).parent.mkdir()
-    shutil.copy(SHIPPED / TRAINING, folder / TRAINING)
+    shutil.copy(shipped_model() / TRAINING, folder / TRAINING)
     return folder
 
 
@@ -155,9 +154,9 @@ def test_training_of_a_bundle_is_that_of_the_checkpoint_it_came_from(
     exported: Mapping[str, Exported], trained_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle = str(exported["android"].bundle.path)
-    monkeypatch.setattr(evaluate_module, "SHIPPED", trained_checkpoint)
+    monkeypatch.setattr(evaluate_module, "shipped_model", lambda: trained_checkpoint)
     assert find_training(bundle) == trained_checkpoint / TRAINING
-    monkeypatch.setattr(evaluate_module, "SHIPPED", SHIPPED)  # another model's
+    monkeypatch.setattr(evaluate_module, "shipped_model", shipped_model)  # another model's
     with pytest.raises(ConfigError, match="name them by --training"):
         find_training(bundle)
 

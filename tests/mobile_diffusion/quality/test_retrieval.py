@@ -20,9 +20,10 @@ from mobile_diffusion.checkpoint import open_checkpoint
 from mobile_diffusion.errors import CheckpointError, DataError
 from mobile_diffusion.pipeline import Pipeline
 from mobile_diffusion.presets import MINILM
-from mobile_diffusion.quality import open_retrieval, sentences, stack_pictures
-from mobile_diffusion.quality.retrieval import FOLDER, RECORD, WEIGHTS, Head, Retrieval, own_ranks, subject
+from mobile_diffusion.quality import open_retrieval, stack_pictures
+from mobile_diffusion.quality.retrieval import RECORD, WEIGHTS, Head, Retrieval, own_ranks, subject
 from mobile_diffusion.quality.sentences import Sentences
+from mobile_diffusion.shipped import retrieval_model, shipped_model
 from mobile_diffusion.tokenization.tokenizer import WordPieceTokenizer
 
 BANK = F.normalize(torch.randn(30, 384, generator=torch.Generator().manual_seed(1)), dim=1)
@@ -54,10 +55,10 @@ def test_sentences_against_transformers(embedder: Sentences) -> None:
     sizes = {"vocab_size": 30522, "hidden_size": 384, "num_hidden_layers": 6, "intermediate_size": 1536}
     theirs = BertModel(TheirConfig(**sizes, num_attention_heads=12), add_pooling_layer=False).eval()
     theirs.load_state_dict(
-        {name: tensor.float() for name, tensor in load_file(sentences.FOLDER / "text_encoder.safetensors").items()},
+        {name: tensor.float() for name, tensor in load_file(shipped_model() / "text_encoder.safetensors").items()},
         strict=False,
     )
-    tokenizer = WordPieceTokenizer.from_file(sentences.FOLDER / "tokenizer.json", MINILM.max_tokens)
+    tokenizer = WordPieceTokenizer.from_file(shipped_model() / "tokenizer.json", MINILM.max_tokens)
     texts = ["red apple", "a very long name of a thing that nobody has drawn", "x"]
     for text, vector in zip(texts, embedder.embed(texts), strict=True):
         encoded = tokenizer.encode(text)
@@ -117,7 +118,7 @@ def test_one_caption_for_every_picture(untrained: Retrieval) -> None:
 def test_shipped_head_knows_what_the_shipped_model_draws() -> None:
     """All four captions among the first quarter of the candidates: by chance once in 256 times."""
     prompts = ("red apple, 3d", "pizza, 3d", "orange book, 3d", "grinning face, 3d")
-    pipeline, retrieval = Pipeline.from_model(open_checkpoint(sentences.FOLDER)), open_retrieval()
+    pipeline, retrieval = Pipeline.from_model(open_checkpoint(shipped_model())), open_retrieval()
     drawn = stack_pictures([pipeline.generate(prompt, seed=7) for prompt in prompts])
     score = retrieval.score(drawn, prompts)
     assert max(score.ranks) <= score.candidates / 4, score.ranks
@@ -127,8 +128,9 @@ def test_shipped_head_knows_what_the_shipped_model_draws() -> None:
 
 def test_record_of_the_shipped_head() -> None:
     """Small, in half precision, and measured on families that training did not see."""
-    record, weights = json.loads((FOLDER / RECORD).read_text(encoding="utf-8")), load_file(FOLDER / WEIGHTS)
-    assert (FOLDER / WEIGHTS).stat().st_size < 4_000_000
+    folder = retrieval_model()
+    record, weights = json.loads((folder / RECORD).read_text(encoding="utf-8")), load_file(folder / WEIGHTS)
+    assert (folder / WEIGHTS).stat().st_size < 4_000_000
     assert {tensor.dtype for tensor in weights.values()} == {torch.float16}
     assert len(record["candidates"]) == len(set(record["candidates"])) == len(weights["candidates"])
     assert record["parts"]["held-out"]["concepts"] > 100
@@ -146,7 +148,7 @@ def test_record_of_the_shipped_head() -> None:
     ],
 )
 def test_damaged_head_is_refused(tmp_path: Path, damage: str, message: str) -> None:
-    folder = shutil.copytree(FOLDER, tmp_path / "quality")
+    folder = shutil.copytree(retrieval_model(), tmp_path / "quality")
     weights = folder / WEIGHTS
     tensors = load_file(weights)
     if damage == "cut":
