@@ -112,7 +112,7 @@ def options() -> str:
 
 UNITS = {
     "denoise_runs": "denoise runs",
-    "tera_macs": "tera MACs a picture",
+    "tera_macs": "tera MACs per picture",
     "weights_gb": "fp16 weights, GB",
     "memory_gb": "largest stage, GB",
 }
