@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 
-import torch
-from torch import nn
-
+from benchmarks.measuring.random_model import RandomModel
 from benchmarks.paths import EMOJI
 from export.stages import ExportStage, build_stage
 from mobile_diffusion.checkpoint import open_checkpoint
 from mobile_diffusion.config import ModelConfig, UNetConfig, UNetLevel
-from mobile_diffusion.formats.checkpoint_files import builders
 from mobile_diffusion.presets import preset
 
 MEDIUM_UNET = UNetConfig(
@@ -43,18 +40,6 @@ def _medium() -> ModelConfig:
 
 
 MODELS: dict[str, ModelConfig] = {"emoji": preset("emoji"), "medium": _medium(), "snapfusion": preset("snapfusion")}
-
-
-@dataclasses.dataclass(frozen=True)
-class RandomModel:
-    """A model's networks with random weights, made one at a time."""
-
-    config: ModelConfig
-
-    def load_part(self, part: str) -> nn.Module:
-        """One network in float32, in evaluation mode: PyTorch's initialisation with seed 0."""
-        torch.manual_seed(0)
-        return builders(self.config)[part]().eval().requires_grad_(False)
 
 
 def load_stage(model: str, stage: str) -> ExportStage:

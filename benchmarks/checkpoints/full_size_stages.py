@@ -29,12 +29,12 @@ import torch
 from torch import nn
 
 from benchmarks.measuring.peak_memory import measure_call
+from benchmarks.measuring.random_model import RandomModel
 from benchmarks.paths import RESULTS
 from export.parity.metrics import snr_db
 from export.stages import ExportStage, build_stage
 from export.targets import RUNTIMES, load_runner, lower
 from mobile_diffusion.config import ModelConfig
-from mobile_diffusion.formats.checkpoint_files import builders
 from mobile_diffusion.presets import preset
 
 LOGGER = logging.getLogger(__name__)
@@ -66,23 +66,6 @@ class Row:
     """Of the program."""
     snr_db: float | None = None
     """Of what was run against PyTorch; of `denoise`, of the network's part of the latents."""
-
-
-@dataclass(frozen=True)
-class RandomModel:
-    """A preset's networks with random weights, made one at a time."""
-
-    config: ModelConfig
-
-    def load_part(self, part: str) -> nn.Module:
-        """One network in float32, in evaluation mode."""
-        torch.manual_seed(0)
-        network = builders(self.config)[part]()
-        with torch.no_grad():
-            for tensor in network.parameters():
-                if tensor.ndim == 1:  # biases and norms that show when they are lost
-                    tensor.add_(torch.randn_like(tensor) * 0.1)
-        return network.eval().requires_grad_(False)
 
 
 def stage_of(name: str) -> ExportStage:

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.checkpoints.full_size_stages import RandomModel
+from benchmarks.measuring.random_model import RandomModel
 from benchmarks.paths import RESULTS, ROOT
 from export.coreml.compress.layers import layers_of
 from export.coreml.compress.plan import bits_per_weight, uniform_recipes

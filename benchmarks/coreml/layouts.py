@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.checkpoints.full_size_stages import STEP, Clock, RandomModel
+from benchmarks.checkpoints.full_size_stages import STEP, Clock
 from benchmarks.measuring.peak_memory import measure_call
+from benchmarks.measuring.random_model import RandomModel
 from benchmarks.paths import EMOJI, RESULTS
 from export.coreml.interpret import Program
 from export.coreml.layout import layout_of

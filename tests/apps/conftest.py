@@ -26,7 +26,7 @@ from export.targets import TARGETS
 from mobile_diffusion.checkpoint import Model, untrained_model
 from mobile_diffusion.drawing import draw
 from mobile_diffusion.tokenization.clip_tokenizer import ClipTokenizer
-from tests.export.networks import LCM
+from tests.tiny_models import LCM
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "assets" / "golden"

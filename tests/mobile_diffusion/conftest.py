@@ -12,7 +12,8 @@ from mobile_diffusion.checkpoint import (
     save_checkpoint,
     untrained_model,
 )
-from tests.mobile_diffusion.checkpoints import tiny_config, word_pieces
+from tests.mobile_diffusion.checkpoints import tiny_config
+from tests.tiny_models import word_pieces
 
 
 @pytest.fixture

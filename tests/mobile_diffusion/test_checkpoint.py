@@ -23,7 +23,8 @@ from mobile_diffusion.checkpoint import (
 from mobile_diffusion.config import (
     ClipTextConfig,
 )
-from tests.mobile_diffusion.checkpoints import FILES, one_line, rewrite, snapshot, tiny_config, word_pieces
+from tests.mobile_diffusion.checkpoints import FILES, one_line, rewrite, snapshot, tiny_config
+from tests.tiny_models import word_pieces
 
 
 def test_what_is_saved_comes_back_rounded_to_half(model: Model, folder: Path) -> None:

@@ -22,7 +22,8 @@ from mobile_diffusion.config import (
     UNetConfig,
     UNetLevel,
 )
-from tests.export.networks import RandomModel, assert_runs_as_pytorch
+from tests.export.comparing import assert_runs_as_pytorch
+from tests.tiny_models import RandomModel
 
 LIMIT_DB = 40.0
 CLIP = ClipTextConfig(vocabulary=99, width=48, layers=2, heads=4, intermediate=96, positions=12, max_tokens=12)

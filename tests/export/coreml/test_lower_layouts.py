@@ -20,41 +20,16 @@ from export.coreml.weights import deferrable
 from export.runners.coreml_interpreter import CoreMLInterpreterRunner
 from export.signatures import TensorSpec
 from export.stages import ExportStage, build_stage
-from mobile_diffusion.autoencoder_config import AutoencoderConfig
-from mobile_diffusion.config import ModelConfig, ScheduleConfig, UNetConfig, UNetLevel
+from mobile_diffusion.config import ModelConfig, UNetLevel
 from mobile_diffusion.unet import SpatialTransformer
-from tests.conftest import TINY
+from tests.export.comparing import Arrays, arrays_of, assert_close, assert_runs_as_pytorch, outputs_of
 from tests.export.coreml.test_lower import update_stage
-from tests.export.networks import (
-    BK_TINY,
-    SD1,
-    Arrays,
-    RandomModel,
-    arrays_of,
-    assert_close,
-    assert_runs_as_pytorch,
-    outputs_of,
-)
+from tests.tiny_models import BK_TINY, LINEAR, SD1, SMALL, RandomModel
 
 HALF_DB, FLOAT32_DB = 45.0, 100.0
 """As stored; and in float32 against the same rounded weights."""
 UNITS = {GPU: "CPU_AND_GPU", NEURAL_ENGINE: "CPU_AND_NE"}
 VERSIONS = {"iOS16": 7, "iOS17": 8, "iOS18": 9}
-SMALL = dataclasses.replace(
-    TINY,
-    height=16,
-    width=16,
-    unet=UNetConfig(
-        down=(UNetLevel(32, 1, 1),), mid=None, up=(UNetLevel(32, 2, 0),), context_width=48, heads=4, groups=16
-    ),
-    autoencoder=AutoencoderConfig(channels=(16,), resnets=1, groups=8, scaling_factor=0.5),
-    text=dataclasses.replace(TINY.text, layers=1),
-)
-"""One transformer with two attentions of four heads; every other block once or twice."""
-LINEAR = dataclasses.replace(
-    SMALL, unet=dataclasses.replace(SMALL.unet, linear_projection=True), schedule=ScheduleConfig(solver="dpm-solver++")
-)
-"""As Stable Diffusion 2, with a solver that remembers."""
 HEADS, ATTENTIONS = 4, {"denoise": 2, "decode_image": 1, "encode_text": 1}
 TARGETED = ("denoise", "encode_text")
 """Stages that are lowered for every system."""

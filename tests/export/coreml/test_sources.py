@@ -22,8 +22,8 @@ from export.studies.faults.graph import step_count
 from export.studies.faults.lockstep import against_float32
 from export.studies.faults.modules import ModuleValues, against_modules
 from mobile_diffusion.errors import ExportError
-from tests.export.coreml.test_lower_layouts import SMALL
-from tests.export.networks import SD1, RandomModel, arrays_of
+from tests.export.comparing import arrays_of
+from tests.tiny_models import SD1, SMALL, RandomModel
 
 UNITS = ("CPU_AND_GPU", "CPU_AND_NE")
 EQUAL_DB = 45.0

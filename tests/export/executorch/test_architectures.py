@@ -10,7 +10,8 @@ from export.executorch.lower import lower
 from export.runners.executorch import ExecuTorchRunner
 from export.stages import build_stage
 from mobile_diffusion.config import ModelConfig
-from tests.export.networks import BK_TINY, LCM, SD1, SD2, RandomModel, assert_runs_as_pytorch
+from tests.export.comparing import assert_runs_as_pytorch
+from tests.tiny_models import BK_TINY, LCM, SD1, SD2, RandomModel
 
 LIMIT_DB = 90.0
 CASES = [

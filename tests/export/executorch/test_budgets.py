@@ -14,7 +14,7 @@ from export.stages import ExportStage, build_stage
 from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.config import ClipTextConfig, ModelConfig, UNetConfig
 from mobile_diffusion.presets import PRESETS, preset
-from tests.export.networks import RandomModel
+from tests.tiny_models import RandomModel
 
 NARROW = 10
 SIDE = 64

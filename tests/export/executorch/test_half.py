@@ -17,7 +17,8 @@ from export.runners.executorch import ExecuTorchRunner
 from export.runners.torch import TorchRunner
 from export.signatures import STAGES, TensorSpec
 from export.stages import ExportStage, build_stage
-from tests.export.networks import SD1, RandomModel, arrays_of, assert_close
+from tests.export.comparing import arrays_of, assert_close
+from tests.tiny_models import SD1, RandomModel
 
 ROUNDED_DB = 60.0
 """A weight rounded to 11 bits is off by 77 dB at worst; layers add up."""

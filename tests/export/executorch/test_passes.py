@@ -21,7 +21,7 @@ from export.rewrites.xnnpack import REWRITES, rewrite
 from export.signatures import IMAGE_STAGES
 from export.stages import ExportStage, build_stage
 from mobile_diffusion.config import ModelConfig
-from tests.export.networks import LCM, SD1, SD2, RandomModel
+from tests.tiny_models import LCM, SD1, SD2, RandomModel
 
 CASES = [(SD1, stage) for stage in IMAGE_STAGES] + [(SD2, "denoise"), (LCM, "denoise")]
 

@@ -12,7 +12,7 @@ from export.executorch.options import XnnpackOptions
 from export.runners.executorch import ExecuTorchRunner
 from export.signatures import TensorSpec
 from export.stages import ExportStage
-from tests.export.networks import assert_runs_as_pytorch
+from tests.export.comparing import assert_runs_as_pytorch
 
 WIDTH = 256
 

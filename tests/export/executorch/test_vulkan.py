@@ -21,7 +21,8 @@ from export.rewrites import attention_in_parts as parts
 from export.signatures import TensorSpec
 from export.stages import ExportStage, build_stage
 from mobile_diffusion.config import ModelConfig
-from tests.export.networks import BK_TINY, LCM, SD1, SD2, RandomModel, arrays_of, assert_close, outputs_of
+from tests.export.comparing import arrays_of, assert_close, outputs_of
+from tests.tiny_models import BK_TINY, LCM, SD1, SD2, RandomModel
 
 LIMIT_DB = {"fp32": 100.0, "fp16": 40.0}
 CASES = [

@@ -14,7 +14,8 @@ from export.executorch.weights import TensorData
 from export.runners.executorch import ExecuTorchRunner
 from export.signatures import TensorSpec
 from export.stages import ExportStage, build_stage
-from tests.export.networks import SD1, RandomModel, arrays_of
+from tests.export.comparing import arrays_of
+from tests.tiny_models import SD1, RandomModel
 
 WIDTH = 256
 

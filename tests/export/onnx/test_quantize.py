@@ -22,7 +22,7 @@ from export.runners.onnxruntime import OnnxRuntimeRunner
 from export.signatures import TensorSpec
 from export.stages import ExportStage
 from mobile_diffusion.errors import ExportError
-from tests.export.networks import outputs_of, signal_to_noise
+from tests.export.comparing import outputs_of, signal_to_noise
 
 INT8 = OnnxOptions("int8")
 LATENTS = TensorSpec("latents", "float32", (1, 8, 8, 8))

@@ -14,7 +14,7 @@ from export.runners.torch import TorchRunner
 from export.signatures import STAGES, Signature
 from export.stages import ExportStage
 from mobile_diffusion.errors import ExportError
-from tests.export.networks import assert_close
+from tests.export.comparing import assert_close
 
 OPERATORS = {
     *("Add", "Cast", "Clip", "Concat", "Conv", "Div", "Erf", "Gather", "Gemm", "InstanceNormalization"),

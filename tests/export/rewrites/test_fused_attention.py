@@ -10,8 +10,8 @@ import torch
 from export.rewrites.fused_attention import rewrite
 from export.stages import build_stage
 from mobile_diffusion.config import ModelConfig
-from tests.conftest import TINY
-from tests.export.networks import SD1, RandomModel, arrays_of, assert_close, outputs_of
+from tests.export.comparing import arrays_of, assert_close, outputs_of
+from tests.tiny_models import SD1, TINY, RandomModel
 
 FUSED = torch.ops.aten.scaled_dot_product_attention.default
 

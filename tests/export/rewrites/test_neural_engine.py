@@ -20,8 +20,8 @@ from export.rewrites.split_einsum import (
 from export.signatures import IMAGE_STAGES
 from export.stages import build_stage
 from mobile_diffusion.config import ModelConfig
-from tests.conftest import TINY
-from tests.export.networks import BK_TINY, LCM, SD1, SD2, RandomModel, arrays_of, assert_close, outputs_of
+from tests.export.comparing import arrays_of, assert_close, outputs_of
+from tests.tiny_models import BK_TINY, LCM, SD1, SD2, TINY, RandomModel
 
 ARCHITECTURES = {"bert": TINY, "sd1": SD1, "sd2": SD2, "bk-sdm-tiny": BK_TINY, "lcm": LCM}
 FLOAT32_DB = 110.0

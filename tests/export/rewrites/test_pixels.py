@@ -11,7 +11,7 @@ from export.rewrites.pixels import fractions, with_pixels
 from export.stages import build_stage
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.errors import ExportError
-from tests.export.networks import RandomModel
+from tests.tiny_models import RandomModel
 
 
 def test_it_is_the_picture_rounded_to_bytes(tiny_config: ModelConfig) -> None:

@@ -24,7 +24,8 @@ from export.stages import ExportStage
 from export.targets import TARGETS
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.errors import ConfigError, ExportError
-from tests.export.networks import SD1, assert_close, assert_runs_as_pytorch
+from tests.export.comparing import assert_close, assert_runs_as_pytorch
+from tests.tiny_models import SD1
 
 LIMIT_DB = 80.0
 Inputs = Callable[..., dict[str, np.ndarray]]

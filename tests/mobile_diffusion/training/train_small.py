@@ -28,7 +28,7 @@ from mobile_diffusion.training.settings import LoopSettings, UNetSettings
 from mobile_diffusion.training.stream import ShardStream
 from mobile_diffusion.training.unet import UNetTask
 from mobile_diffusion.training.workers import BatchShare
-from tests.conftest import TINY, TOKENIZER
+from tests.tiny_models import TINY, TOKENIZER
 
 BATCH = 4
 

@@ -10,8 +10,7 @@ from export.executorch.quantize.layers import find_layers
 from export.rewrites.xnnpack import rewrite
 from export.stages import build_stage
 from mobile_diffusion.config import ModelConfig
-from tests.conftest import TINY
-from tests.export.networks import SD1, SD2, RandomModel
+from tests.tiny_models import SD1, SD2, TINY, RandomModel
 
 
 @pytest.mark.parametrize(

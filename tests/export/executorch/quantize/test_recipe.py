@@ -25,7 +25,7 @@ from export.stages import ExportStage
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import ExportError
-from tests.export.networks import outputs_of, signal_to_noise
+from tests.export.comparing import outputs_of, signal_to_noise
 
 Arrays = dict[str, np.ndarray]
 

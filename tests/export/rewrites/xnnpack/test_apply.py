@@ -15,7 +15,7 @@ from export.rewrites.xnnpack.time import Columns
 from export.stages import ExportStage, build_stage
 from mobile_diffusion.blocks import Upsample
 from mobile_diffusion.config import ModelConfig, UNetLevel
-from tests.export.networks import BK_TINY, LCM, SD1, SD2, RandomModel
+from tests.tiny_models import BK_TINY, LCM, SD1, SD2, RandomModel
 
 LATE_TEXT = dataclasses.replace(
     SD1,

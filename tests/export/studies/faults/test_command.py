@@ -20,8 +20,8 @@ from export.studies.faults.report import KINDS
 from export.studies.faults.subjects import subjects
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.errors import ConfigError, ExportError
-from tests.conftest import TOKENIZER
 from tests.export.samples import sample_manifest
+from tests.tiny_models import TOKENIZER
 
 RUN = CliRunner()
 
