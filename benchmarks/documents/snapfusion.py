@@ -2,7 +2,7 @@
 
     python -m benchmarks.documents.snapfusion
 
-Each stage's marker has the rows before and after it; a table whose rows were not measured stays empty.
+Each marker has the milestones before and after a section; a table whose milestones were not measured stays empty.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from export.studies.snapfusion.milestones import Milestone, Results, read_result
 from export.studies.snapfusion.screen import COSTS, conditions_of, costs_of, gate_cells
 
 PAGE = ROOT / "docs" / "snapfusion.md"
-STAGES: dict[str, tuple[str, ...]] = {
+COMPARED: dict[str, tuple[str, ...]] = {
     "evolution": ("teacher-50", "slim"),
     "halving": ("slim", "student-16"),
     "guidance": ("student-16", "student-8"),
@@ -32,9 +32,9 @@ STAGES: dict[str, tuple[str, ...]] = {
 
 
 def compared(results: Results, names: tuple[str, ...]) -> str:
-    """What some rows cost, and their quality over all prompts."""
+    """What some milestones cost, and their quality over all prompts."""
     rows = [row for row in results.rows if row.name in names]
-    return table(["stage", *COSTS, "KID x 1000", "R@5, %"], [_cells(results, row) for row in rows]) if rows else ""
+    return table(["milestone", *COSTS, "KID x 1000", "R@5, %"], [_cells(results, row) for row in rows]) if rows else ""
 
 
 def _cells(results: Results, row: Milestone) -> list[str]:
@@ -49,12 +49,12 @@ def whole(results: Results) -> str:
     sets = [each.name for each in results.rows[0].sets]
     rows = [[row.title, str(row.steps), *_by_set(row, sets)] for row in results.rows]
     quality = table(
-        ["stage", "steps", *(f"{name}: {what}" for name in sets for what in ("KID x 1000", "R@5, %"))], rows
+        ["milestone", "steps", *(f"{name}: {what}" for name in sets for what in ("KID x 1000", "R@5, %"))], rows
     )
     costs = compared(results, tuple(row.name for row in results.rows))
     note = (
-        "GMACs: of one evaluation, and of the decoder. MB: all programs in float32. **picture**: the prompt, all steps "
-        f"and the decoder. KID and R@5 above: over all prompts. {conditions_of(results)}"
+        "GMACs: per evaluation, and of the decoder. MB: all programs in float32. **picture**: text encoder, all steps and "
+        f"decoder. KID and R@5 in the first table are over all prompts. {conditions_of(results)}"
     )
     return f"{costs}\n\n{quality}\n\n{note}"
 
@@ -81,7 +81,7 @@ def main() -> None:
     results = read_results(given.results) if given.results.exists() else Results()
     text = fill(given.page.read_text(encoding="utf-8"), "stages", whole(results))
     text = fill(text, "gates", checked(results))
-    for marker, names in STAGES.items():
+    for marker, names in COMPARED.items():
         text = fill(text, marker, compared(results, names))
     given.page.write_text(text, encoding="utf-8")
 
