@@ -2,7 +2,7 @@
 
     python -m benchmarks.documents.snapfusion
 
-Each marker has the milestones before and after a section; a table whose milestones were not measured stays empty.
+Each marker has the milestones before and after a section; a table of milestones that were not measured stays empty.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def whole(results: Results) -> str:
     )
     costs = compared(results, tuple(row.name for row in results.rows))
     note = (
-        "GMACs: per evaluation, and of the decoder. MB: all programs in float32. **picture**: text encoder, all steps and "
-        f"decoder. KID and R@5 in the first table are over all prompts. {conditions_of(results)}"
+        "GMACs: per evaluation, and of the decoder. MB: all programs in float32. **picture**: text encoder, all steps "
+        f"and decoder. KID and R@5 in the first table are over all prompts. {conditions_of(results)}"
     )
     return f"{costs}\n\n{quality}\n\n{note}"
 

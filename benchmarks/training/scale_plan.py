@@ -117,7 +117,7 @@ def stages() -> list[Stage]:
     million = 1e6
     return [
         Stage("robust training, v-prediction", 50 * million, 3 * full.forward, full),
-        Stage("training on after the evolution", 50 * million, 3 * slim.forward, slim, 0, "snapfusion"),
+        Stage("further training after the evolution", 50 * million, 3 * slim.forward, slim, 0, "snapfusion"),
         Stage("teacher to 16 steps", 10 * million, distilling(full, full), full, full.parameters),
         Stage("student to 16 steps", 10 * million, distilling(full, slim), slim, full.parameters, "snapfusion"),
         Stage("student to 8 steps", 20 * million, distilling(full, slim), slim, full.parameters, "snapfusion"),
@@ -162,37 +162,38 @@ def plan() -> str:
             cells += [f"{seconds:.2f} ({exchange:.2f})", memory(stage, fleet, counted)]
             rows.append([str(fleet.gpus), stage.name, *cells, f"{steps * seconds / 3600:.1f}"])
         rows.append([str(fleet.gpus), "**all**", "", "", "", "", "", "", f"**{hours:.0f}**"])
-    head = ["GPUs", "stage", "samples", "batch = GPUs x part x parts", "learning rate", "steps"]
+    head = ["GPUs", "training", "samples", "batch = GPUs x part x parts", "learning rate", "steps"]
     judged = DECISIONS * CANDIDATES * JUDGED * network_of(preset("sd15")).forward / (PEAK * UTILISATION) / 3600
     note = (
-        f"The evolution, on one GPU in both cases, is not in the sums: {DECISIONS} decisions of about {CANDIDATES} "
-        f"candidates, each judged on {JUDGED:,} samples, take at most {judged:.1f} hours."
+        f"The sums leave out the evolution, which runs on one GPU in both cases: {DECISIONS} decisions with about "
+        f"{CANDIDATES} candidates, each judged on {JUDGED:,} samples, take at most {judged:.1f} hours."
     )
-    return f"{table([*head, 's a step (exchange)', 'GB a GPU', 'hours'], rows)}\n\n{note}"
+    return f"{table([*head, 's per step (exchange)', 'GB per GPU', 'hours'], rows)}\n\n{note}"
 
 
 def counts() -> str:
     """What the plan counts with."""
     rows = []
-    for name in ("sd15", "snapfusion", "emoji"):
+    for title, name in (("sd15", "sd15"), ("snapfusion", "snapfusion"), ("emoji-27M", "emoji")):
         found = network_of(preset(name))
-        rows.append([f"U-Net {name}", f"{found.parameters / 1e6:.1f}", f"{found.forward / 2e9:.1f}"])
+        rows.append([f"U-Net {title}", f"{found.parameters / 1e6:.1f}", f"{found.forward / 2e9:.1f}"])
     for name, slim in (("full", False), ("slim", True)):
         found = decoder_of(preset("sd15"), slim)
         rows.append([f"decoder sd15, {name}", f"{found.parameters / 1e6:.1f}", f"{found.forward / 2e9:.1f}"])
-    return table(["network", "parameters, M", "multiply-accumulates of a sample, G"], rows)
+    return table(["network", "parameters, M", "multiply-accumulates per sample, G"], rows)
 
 
 def anchor() -> str:
-    """What was measured: the emoji U-Net on two processor cores."""
+    """What was measured: the U-Net of emoji-27M on two processor cores."""
     rows = [json.loads(line) for line in CURVE.read_text().splitlines()]
     speed = median(row["samples_per_second"] for row in rows)
     done = 3 * network_of(preset("emoji")).forward * speed
     return (
-        f"Measured: the emoji U-Net trained at {speed:.1f} samples/s (median of {len(rows)} rows of "
-        f"`assets/emoji/training/unet-curve.jsonl`) in bfloat16 on two processor cores, {done / 1e12:.2f} x 10^12 "
-        f"operations a second. The plan takes {UTILISATION:.0%} of {PEAK / 1e12:.0f} x 10^12 a second and GPU, "
-        f"{PEAK * UTILISATION / done:.0f} times as much; that share is an assumption, and hours go as its inverse."
+        f"Measured: the U-Net of emoji-27M trained at {speed:.1f} samples/s (median of {len(rows)} rows of "
+        f"`assets/emoji/training/unet-curve.jsonl`) in bfloat16 on two processor cores: {done / 1e12:.2f} x 10^12 "
+        f"operations per second. Assumed: a GPU reaches {UTILISATION:.0%} of {PEAK / 1e12:.0f} x 10^12 operations per "
+        f"second (an H100's data sheet), {PEAK * UTILISATION / done:.0f} times as much. The hours are inversely "
+        "proportional to this share."
     )
 
 
