@@ -6,7 +6,14 @@ import pytest
 
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.config import ModelConfig
+from tests.expected_skips import SkipCheck
 from tests.tiny_models import TINY, emoji_words, untrained
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compare the skips of the run with those that are expected; with xdist, in the process that hears of all tests."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(SkipCheck())
 
 
 @pytest.fixture(scope="session")

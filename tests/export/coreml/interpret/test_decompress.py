@@ -201,8 +201,7 @@ def test_packages_that_coremltools_compressed(recipe: str, save_program: Save, t
 
 
 def test_vectors_of_coremltools(save_program: Save, tmp_path: Path, ct: Any) -> None:
-    """`cluster_dim`, which needs k-means."""
-    pytest.importorskip("sklearn")
+    """`cluster_dim`, which needs k-means: coremltools takes scikit-learn's, which executorch installs."""
 
     def vectors(cto: Any) -> Any:
         return cto.palettize_weights, cto.OpPalettizerConfig(nbits=4, cluster_dim=2, weight_threshold=64)
