@@ -8,7 +8,7 @@ TRAINING := $(MODEL)/training
 # The tests run in a process a core; their networks are small, so one thread each is enough.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=logical --dist=loadfile
 
-.PHONY: demo test test-full lint apps data train student android-tables clean
+.PHONY: demo test test-full lint docs apps data train student android-tables clean
 
 demo: $(INSTALLED)
 	$(BIN)/mobile-diffusion demo --model $(MODEL) --build build
@@ -22,6 +22,10 @@ test-full: $(INSTALLED) lint
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# The documentation as a site, in build/docs; no warning is let through and no network is used.
+docs: $(INSTALLED)
+	$(BIN)/python -m sphinx -q -W --keep-going -E -b html -d build/docs-trees docs build/docs
 
 # The sample apps, all of it: installs the compilers (as root on Debian; 4 GB), runs the suites in four languages, and draws
 # the same pictures by each into build/apps.png.
@@ -73,7 +77,7 @@ student:
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check -q torch==2.13.0
-	$(BIN)/python -m pip install --disable-pip-version-check -q -e ".[export,train,quality,test]"
+	$(BIN)/python -m pip install --disable-pip-version-check -q -e ".[export,train,quality,test,docs]"
 	touch $@
 
 clean:

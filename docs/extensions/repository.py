@@ -30,7 +30,7 @@ def pages() -> dict[Path, Path]:
 
 
 def on_site(text: str, origin: Path, page: Path, shown: dict[Path, Path]) -> str:
-    """`text` of the file `origin` as the site's `page` has it: every link outside of code leads somewhere on the site."""
+    """`text` of the file `origin` as the site's `page` has it; links in blocks of code stay as they are."""
 
     def turned(link: re.Match[str]) -> str:
         mark, label, path, anchor = link[1], link[2], link[3], link[4] or ""
