@@ -32,10 +32,10 @@ from export.artists.demo import PROMPTS
 from export.bundle.bundle import open_bundle
 from export.parity.metrics import psnr_db
 from export.report.pictures import grid, save_picture
-from mobile_diffusion.atomic import replacing
 from mobile_diffusion.checkpoint import open_checkpoint
 from mobile_diffusion.drawing import draw
 from mobile_diffusion.errors import MobileDiffusionError
+from mobile_diffusion.staging import staged_file
 
 LOGGER = logging.getLogger(__name__)
 APPS = Path(__file__).resolve().parent
@@ -161,7 +161,7 @@ def main() -> int:
         sheet, rows = draw_sheet(columns, size, PROMPTS[: options.count])
         missing = {title: " ".join(each.split()) for title, each in columns.items() if isinstance(each, str)}
         save_picture(sheet, options.out)
-        with replacing(options.out.with_suffix(".json")) as scratch:
+        with staged_file(options.out.with_suffix(".json")) as scratch:
             values = {"runtime": RUNTIME, "threads": options.threads, "missing": missing, "rows": rows}
             scratch.write_text(json.dumps(values, indent=1) + "\n")
     except MobileDiffusionError as error:

@@ -7,14 +7,10 @@ whole or not at all.  The formats themselves are read in formats/.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import math
-import os
 import shutil
-import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +27,7 @@ from mobile_diffusion.formats.native import FILES, FORMAT, MODEL_FILE, read_conf
 from mobile_diffusion.formats.native import TOKENIZER_FILE as TOKENIZER_FILE
 from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.formats.read_any import read_source
+from mobile_diffusion.staging import staged_folder
 from mobile_diffusion.tensor_layout import expected_shapes, load_layout
 from mobile_diffusion.text_encoder import BertEncoder, ClipTextEncoder
 from mobile_diffusion.tiny_autoencoder import TinyAutoencoder
@@ -169,27 +166,24 @@ def save_checkpoint(model: Model | Checkpoint, path: Path | str, overwrite: bool
     True
     """
     path = Path(path).resolve()
-    _check_target(path, overwrite)
     try:
-        with _staged(path) as folder:
+        with staged_folder(path, _check_checkpoint if overwrite else None, CheckpointError) as folder:
             _check_room(model.config, folder)
             for part in PARTS:
                 save_weights(model.load_part(part), folder / f"{part}.safetensors")
             model.tokenizer.save(folder / TOKENIZER_FILE)
             text = json.dumps({"format": FORMAT, **to_dict(model.config)}, indent=2, allow_nan=False)
             (folder / MODEL_FILE).write_text(text + "\n", encoding="utf-8")
+            if path.exists():
+                _keep_foreign_files(path, folder)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
             f"{path}: expected to write the checkpoint, got: {error}; make room or choose another folder"
         ) from error
 
 
-def _check_target(path: Path, overwrite: bool) -> None:
-    """Raise CheckpointError unless a checkpoint may be written at `path`."""
-    if not os.path.lexists(path):
-        return
-    if not overwrite:
-        raise CheckpointError(f"{path}: expected a new folder, got one that exists; choose another")
+def _check_checkpoint(path: Path) -> None:
+    """Raise CheckpointError unless there is a checkpoint at `path`."""
     try:
         read_config(path)
     except CheckpointError as error:
@@ -204,35 +198,6 @@ def _check_room(config: ModelConfig, folder: Path) -> None:
     if needed > free:
         wanted, got = f"{needed / 1e9:.2f} GB", f"{free / 1e9:.2f} GB"
         raise CheckpointError(f"{folder.parent}: expected {wanted} of free disk, got {got}; make room")
-
-
-@contextlib.contextmanager
-def _staged(path: Path) -> Iterator[Path]:
-    """A hidden sibling of `path` that takes its place when the block ends, and is removed when it fails."""
-    folder = path.with_name(f".{path.name}.partial-{uuid.uuid4().hex[:8]}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder.mkdir()
-    try:
-        yield folder
-        _install(folder, path)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _install(folder: Path, path: Path) -> None:
-    """Rename `folder` to `path`; a checkpoint there goes last, and comes back when the rename fails."""
-    if not path.exists():
-        os.replace(folder, path)
-        return
-    _keep_foreign_files(path, folder)
-    old = folder.with_suffix(".replaced")
-    os.replace(path, old)
-    try:
-        os.replace(folder, path)
-    except BaseException:
-        os.replace(old, path)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _keep_foreign_files(source: Path, target: Path) -> None:

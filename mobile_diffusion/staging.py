@@ -1,9 +1,9 @@
-"""A folder that appears whole or not at all.
+"""Files and folders that appear whole or not at all.
 
-Work goes into a hidden sibling of the output; when it succeeds the sibling takes the output's name in one
-rename (or, with `force`, swaps places with the bundle that was there).  When anything fails, is interrupted
-or runs out of space, the sibling is removed and whatever stood at the output is untouched.  What a bundle
-contains is not known here.
+Work goes into a hidden sibling of the output. When it succeeds, the sibling takes the output's name in one rename, or
+swaps names with the output that is replaced. When it fails, is interrupted or runs out of space, the sibling is removed
+and the old output is untouched. A process that is killed leaves at most a sibling, which the next one removes: a lock
+on every sibling tells whether somebody still writes it.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import logging
 import os
 import shutil
 import sys
-import tempfile
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mobile_diffusion.errors import ExportError, MobileDiffusionError
@@ -36,29 +36,36 @@ _AT_FDCWD = -100
 
 
 @contextmanager
-def staged_folder(out: Path, replace: Callable[[Path], None] | None = None) -> Iterator[Path]:
-    """Give an empty folder beside `out` that becomes `out` when the block ends without an exception.
+def staged_folder(
+    out: Path,
+    replace: Callable[[Path], None] | None = None,
+    error: type[MobileDiffusionError] = ExportError,
+) -> Iterator[Path]:
+    """Yield an empty folder beside `out` that becomes `out` when the block ends without an exception.
 
-    `replace`, when given, is asked whether an existing `out` may be replaced and raises when it may not;
-    without it an existing `out` is refused.  Raises `ExportError` when `out` exists, cannot be written, or
-    space runs out.
+    `replace` is called with an existing `out` and raises when that may not be replaced; without it an existing `out` is
+    refused. Raises `error` when `out` exists, cannot be written, or space runs out.
     """
     out = out.resolve()
-    check_free(out, replace)
-    _remove_leftovers(out)
+    _recover(out)
+    check_free(out, replace, error)
     created = [parent for parent in out.parents if not parent.exists()]
-    folder = _create_sibling(out)
-    lock = os.open(folder, os.O_RDONLY)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        folder, lock = _create_sibling(out, Path.mkdir)
+    except OSError as problem:
+        raise error(
+            f"{out.parent}: expected a folder that can be written, got {problem.strerror}; choose another output"
+        ) from problem
     _filling.add(folder)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # says to a later export that this folder is not a leftover
         yield folder
-        _publish(folder, out, replace)
-    except Exception as error:
-        if is_full(error, folder):
-            raise ExportError(
+        _publish(folder, out, replace, error)
+    except Exception as problem:
+        if is_full(problem, folder):
+            raise error(
                 f"{out}: expected room for it, got a full disk ({_free(folder)} bytes free); make room"
-            ) from error
+            ) from problem
         raise
     finally:
         _removing.add(folder)
@@ -67,6 +74,28 @@ def staged_folder(out: Path, replace: Callable[[Path], None] | None = None) -> I
         _removing.discard(folder)
         os.close(lock)
         _remove_empty(created)
+
+
+@contextmanager
+def staged_file(path: Path) -> Iterator[Path]:
+    """Yield an empty file beside `path` that takes its place when the block ends without an exception.
+
+    Raises OSError as writing does; nothing is left of the file then.
+    """
+    _recover(path)
+    scratch, lock = _create_sibling(path, lambda new: new.touch(exist_ok=False))
+    try:
+        yield scratch
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+        os.close(lock)
+
+
+def write_bytes(content: bytes, path: Path) -> None:
+    """Replace `path` by `content`; afterwards it holds all of it, or what it held before."""
+    with staged_file(path) as scratch:
+        scratch.write_bytes(content)
 
 
 def is_filling() -> bool:
@@ -99,12 +128,14 @@ def _free(folder: Path) -> int:
         return sys.maxsize
 
 
-def check_free(out: Path, replace: Callable[[Path], None] | None) -> None:
-    """Raise `ExportError` unless there is nothing at `out`, or `replace` lets it be replaced."""
+def check_free(
+    out: Path, replace: Callable[[Path], None] | None, error: type[MobileDiffusionError] = ExportError
+) -> None:
+    """Raise `error` unless there is nothing at `out`, or `replace` lets it be replaced."""
     if not os.path.lexists(out):
         return
     if replace is None:
-        raise ExportError(f"{out}: expected a new folder, got one that exists; choose another, or give --force")
+        raise error(f"{out}: expected a new folder, got one that exists; choose another, or give --force")
     replace(out)
 
 
@@ -112,17 +143,20 @@ def _prefix(out: Path) -> str:
     return f".{out.name}.partial-"
 
 
-def _create_sibling(out: Path) -> Path:
-    """An empty folder on the file system of `out`, so that the last rename is atomic."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=_prefix(out), dir=out.parent))
-        folder.chmod(0o755)
-        return folder
-    except OSError as error:
-        raise ExportError(
-            f"{out.parent}: expected a folder that can be written, got {error.strerror}; choose another --out"
-        ) from error
+def _create_sibling(out: Path, create: Callable[[Path], None]) -> tuple[Path, int]:
+    """A new hidden file or folder beside `out` and the descriptor that holds its lock; permissions follow the umask.
+
+    It is on the file system of `out`, so that the last rename is atomic, and has its suffix, which writers go by.
+    """
+    while True:
+        sibling = out.with_name(f"{_prefix(out)}{uuid.uuid4().hex[:8]}{out.suffix}")
+        create(sibling)
+        with suppress(FileNotFoundError):  # another process may have taken it for a leftover until it was locked
+            lock = os.open(sibling, os.O_RDONLY)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if sibling.exists():
+                return sibling, lock
+            os.close(lock)
 
 
 def _remove_empty(folders: list[Path]) -> None:
@@ -134,26 +168,51 @@ def _remove_empty(folders: list[Path]) -> None:
             return
 
 
-def _remove_leftovers(out: Path) -> None:
-    """Remove folders of exports that were killed: nobody holds their lock any more."""
-    for folder in out.parent.glob(f"{_prefix(out)}*"):
+def _recover(out: Path) -> None:
+    """Undo what killed processes left beside `out`: bring back a replaced output, remove unfinished ones."""
+    for aside in _leftovers(out, f".{out.name}.replaced"):
+        if not os.path.lexists(out):
+            aside.rename(out)
+            logger.info("brought back %s, which a killed process had moved aside", out)
+        else:
+            _remove(aside)
+    for leftover in _leftovers(out, _prefix(out)):
+        _remove(leftover)
+        logger.info("removed %s, left by a process that was killed", leftover)
+
+
+def _leftovers(out: Path, prefix: str) -> Iterator[Path]:
+    """Siblings of `out` whose name begins so and that no process has locked; each is locked while it is yielded."""
+    names = os.listdir(out.parent) if out.parent.is_dir() else []
+    for path in (out.with_name(name) for name in sorted(names) if name.startswith(prefix)):
         try:
-            lock = os.open(folder, os.O_RDONLY)
+            lock = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         except OSError:
             continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
-            logger.info("removed %s, left by an export that was killed", folder)
         except OSError:
-            logger.debug("%s belongs to an export that is running", folder)
+            logger.debug("%s belongs to a process that is running", path)
+        else:
+            yield path
         finally:
             os.close(lock)
 
 
-def _publish(folder: Path, out: Path, replace: Callable[[Path], None] | None) -> None:
+def _remove(path: Path) -> None:
+    """Remove a file or a folder, as far as that is possible."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+
+
+def _publish(
+    folder: Path, out: Path, replace: Callable[[Path], None] | None, error: type[MobileDiffusionError]
+) -> None:
     """Give `folder` the name `out`; an output that is replaced ends under the name of `folder`."""
-    check_free(out, replace)  # it may have appeared, or changed, while we worked
+    check_free(out, replace, error)  # it may have appeared, or changed, while we worked
     if not out.exists():
         folder.rename(out)
     elif not _exchange(folder, out):
@@ -173,15 +232,20 @@ def _exchange(first: Path, second: Path) -> bool:
 
 
 def _replace_in_two_steps(folder: Path, out: Path) -> None:
-    """Move the old output aside, the new one in; put the old one back when that fails."""
-    aside = out.with_name(f".{out.name}.replaced-{os.getpid()}")
-    out.rename(aside)
+    """Move the old output aside and the new one in; a kill between the two is undone by the next run (`_recover`)."""
+    aside = out.with_name(f".{out.name}.replaced-{uuid.uuid4().hex[:8]}")
+    lock = os.open(out, os.O_RDONLY)
     try:
-        folder.rename(out)
-    except BaseException:
-        aside.rename(out)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        out.rename(aside)
+        try:
+            folder.rename(out)
+        except BaseException:
+            aside.rename(out)
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
+    finally:
+        os.close(lock)
 
 
 def _sync(folder: Path) -> None:

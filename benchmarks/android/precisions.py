@@ -31,10 +31,10 @@ from export.runners import Runner
 from export.runners.torch import TorchRunner
 from export.signatures import STAGES
 from export.targets import RUNTIMES, TARGETS, load_runner
-from mobile_diffusion.atomic import write_bytes
 from mobile_diffusion.checkpoint import Model, open_checkpoint
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import MobileDiffusionError
+from mobile_diffusion.staging import write_bytes
 
 LOGGER = logging.getLogger(__name__)
 PAUSE_S = 0.05

@@ -37,11 +37,11 @@ from export.signatures import TensorSpec
 from export.stages import DecodeImage, ExportStage
 from export.studies.faults.observe import FaultObserver
 from export.studies.faults.roundoff import operand_roundoffs
-from mobile_diffusion.atomic import replacing, write_bytes
 from mobile_diffusion.autoencoder import Autoencoder, PixelAttention
 from mobile_diffusion.blocks import ResnetBlock, Upsample
 from mobile_diffusion.checkpoint import open_checkpoint
 from mobile_diffusion.pipeline import Pipeline
+from mobile_diffusion.staging import staged_file, write_bytes
 
 FACTOR = 256.0
 PROMPT, SEED = "a red apple, 3d", 7
@@ -172,7 +172,7 @@ def save_side_by_side(images: list[Floats], path: Path) -> None:
     row = [part for image in images for part in (np.nan_to_num(image[0]).clip(0, 1), line)][:-1]
     pixels = np.rint(np.concatenate(row, axis=2).transpose(1, 2, 0) * 255).astype(np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as scratch:
+    with staged_file(path) as scratch:
         Image.fromarray(pixels).save(scratch, format="png", optimize=True)
 
 

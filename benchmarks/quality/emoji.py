@@ -15,9 +15,9 @@ from benchmarks.paths import RESULTS
 from export.cli.display import progress_bar, results
 from export.report.quality import quality_screen
 from export.studies.evaluate import evaluate_model
-from mobile_diffusion.atomic import write_bytes
 from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.quality.evaluation import EvaluationSettings
+from mobile_diffusion.staging import write_bytes
 
 RESULT = RESULTS / "quality.json"
 

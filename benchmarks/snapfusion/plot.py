@@ -21,8 +21,8 @@ from benchmarks.snapfusion.milestones import RESULT
 from export.studies.snapfusion.gates import KID, RETRIEVAL, Models
 from export.studies.snapfusion.means import mean_cosine, mean_kid
 from export.studies.snapfusion.milestones import Milestone, Results, read_results
-from mobile_diffusion.atomic import replacing
 from mobile_diffusion.quality.bootstrap import Interval
+from mobile_diffusion.staging import staged_file
 
 PICTURE = ROOT / "docs" / "pictures" / "snapfusion-stages.png"
 
@@ -39,7 +39,7 @@ def draw(results: Results, path: Path) -> None:
     for axes, (title, measure, limit) in zip(figure.subplots(1, 2), PANELS, strict=True):
         panel(axes, results, title, measure, limit)
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
-    with replacing(path) as scratch:
+    with staged_file(path) as scratch:
         figure.savefig(scratch, format="png")
 
 

@@ -36,7 +36,7 @@ def statistics(
 
     from export.coreml.interpret import Program
     from export.coreml.interpret.statistics import Statistics, largest_first
-    from mobile_diffusion.atomic import write_bytes
+    from mobile_diffusion.staging import write_bytes
 
     with progress_bar() as progress:
         progress(f"opening {package}", 0.0)

@@ -106,7 +106,7 @@ def _show(bundle: Bundle, text: str, out: Path | None) -> None:
     from export.job.page import LATENCY_FILE
     from export.latency.reading import parse_latency, read_latency
     from export.report.device_report import device_table
-    from mobile_diffusion.atomic import write_bytes
+    from mobile_diffusion.staging import write_bytes
 
     phone = parse_latency(text, "the phone")
     if out is not None:

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from mobile_diffusion.atomic import replacing
 from mobile_diffusion.drawing import image_to_uint8
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.staging import staged_file
 
 _LABEL_WIDTH, _HEADER, _GAP, _FONT_SIZE = 150, 40, 8, 13
 _LABEL_CHARACTERS = 20
@@ -37,7 +37,7 @@ def png_uri(image: NDArray[np.float32]) -> str:
 def save_picture(picture: Image.Image, path: Path) -> None:
     """Write a PNG, whole or not at all; raises `ExportError` when the place cannot be written."""
     try:
-        with replacing(path) as scratch:
+        with staged_file(path) as scratch:
             picture.save(scratch, "PNG")
     except OSError as error:
         reason = error.strerror or str(error)

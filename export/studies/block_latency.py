@@ -19,12 +19,12 @@ from export.progress import Progress, silent
 from export.signatures import TensorSpec
 from export.stages import ExportStage
 from export.targets import XNNPACK, Runtime, load_runner, lower
-from mobile_diffusion.atomic import write_bytes
 from mobile_diffusion.blocks import ResnetBlock
 from mobile_diffusion.config import ModelConfig, UNetLevel
 from mobile_diffusion.slimming.actions import reachable_shapes
 from mobile_diffusion.slimming.blocks import RESNET, BlockShape
 from mobile_diffusion.slimming.latency import BlockLatency, LatencyTable
+from mobile_diffusion.staging import write_bytes
 from mobile_diffusion.unet import EPSILON, SpatialTransformer, UNet
 
 RUNS = 20

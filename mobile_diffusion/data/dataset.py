@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from mobile_diffusion.atomic import write_bytes
 from mobile_diffusion.data.concept_families import Split
 from mobile_diffusion.data.pictures import read_png
 from mobile_diffusion.errors import DataError
+from mobile_diffusion.staging import write_bytes
 
 DATASET = "dataset.jsonl"
 

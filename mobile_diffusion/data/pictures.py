@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from mobile_diffusion.atomic import write_bytes
 from mobile_diffusion.data.emoji_packages import CHANGED_MEANINGS, OLDER_NAMES, Style
 from mobile_diffusion.data.package_archive import read_json, read_members
 from mobile_diffusion.errors import DataError
+from mobile_diffusion.staging import write_bytes
 
 SIZE = 128
 """Width and height of every picture, in pixels."""

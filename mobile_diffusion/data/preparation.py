@@ -13,7 +13,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Protocol
 
-from mobile_diffusion.atomic import write_bytes
 from mobile_diffusion.data.concepts import Concept, read_concepts
 from mobile_diffusion.data.dataset import DATASET, Sample, load_dataset, write_dataset
 from mobile_diffusion.data.emoji_packages import CAPTION_PACKAGES, STYLES, Style
@@ -21,6 +20,7 @@ from mobile_diffusion.data.licences import LICENCES, licence_summary
 from mobile_diffusion.data.package_archive import fetch
 from mobile_diffusion.data.pictures import Artwork, concept_key, is_finished, read_artwork, render, write_png
 from mobile_diffusion.errors import DataError
+from mobile_diffusion.staging import write_bytes
 
 _log = logging.getLogger(__name__)
 

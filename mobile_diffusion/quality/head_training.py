@@ -28,7 +28,6 @@ from safetensors.torch import save, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from mobile_diffusion.atomic import replacing, write_bytes
 from mobile_diffusion.data import Sample, load_dataset, load_image
 from mobile_diffusion.data.dataset import DATASET
 from mobile_diffusion.errors import TrainingError
@@ -48,6 +47,7 @@ from mobile_diffusion.quality.retrieval import (
     own_ranks,
 )
 from mobile_diffusion.quality.sentences import Sentences
+from mobile_diffusion.staging import staged_file, write_bytes
 
 LOGGER = logging.getLogger(__name__)
 CACHE = "features.safetensors"
@@ -100,7 +100,7 @@ def picture_features(samples: Sequence[Sample], network: Features, cache: Path, 
         batches = [samples[start : start + 32] for start in range(0, len(samples), 32)]
         parts = [network(stack_pictures([load_image(each) for each in batch])) for batch in track(batches, "features")]
         cache.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(cache) as scratch:
+        with staged_file(cache) as scratch:
             save_file({"features": torch.cat(parts)}, scratch, metadata={"source": source})
     with safe_open(cache, framework="pt") as stored:
         found = (stored.metadata() or {}).get("source")

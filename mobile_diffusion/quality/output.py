@@ -15,10 +15,10 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from mobile_diffusion.atomic import write_bytes
 from mobile_diffusion.errors import DataError
 from mobile_diffusion.quality.bootstrap import LEVEL, RESAMPLES
 from mobile_diffusion.quality.evaluation import DrawnSet, Evaluation
+from mobile_diffusion.staging import write_bytes
 from mobile_diffusion.training.sheets import contact_sheet, write_png
 
 FIGURES = "evaluation.json"

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mobile_diffusion.atomic import replacing
 from mobile_diffusion.config import UNetConfig, UNetLevel
 from mobile_diffusion.errors import TrainingError
 from mobile_diffusion.slimming.blocks import RESNET, TRANSFORMER
 from mobile_diffusion.slimming.evolution import Decision
 from mobile_diffusion.slimming.latency import LatencyTable
+from mobile_diffusion.staging import staged_file
 
 COLOURS = {RESNET: "tab:blue", TRANSFORMER: "tab:orange"}
 MARKS = {-1: "v", 1: "^"}
@@ -35,7 +35,7 @@ def draw_evolution(decisions: Sequence[Decision], before: float, table: LatencyT
     _draw_curve(panels["curve"], decisions, before, table)
     _draw_list(panels["list"], decisions, table)
     _draw_map(panels["map"], table.unet, decisions[-1].unet if decisions else table.unet)
-    with replacing(path) as scratch:
+    with staged_file(path) as scratch:
         figure.savefig(scratch, format="png", dpi=110)
 
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from mobile_diffusion.atomic import write_bytes
 from mobile_diffusion.checkpoint import save_checkpoint
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.slim import slim_unet
@@ -16,6 +15,7 @@ from mobile_diffusion.slimming.closeness import guided_closeness
 from mobile_diffusion.slimming.drawing import draw_evolution
 from mobile_diffusion.slimming.evolution import Decision, evolve
 from mobile_diffusion.slimming.latency import LatencyTable
+from mobile_diffusion.staging import write_bytes
 from mobile_diffusion.training.batches import Memory
 from mobile_diffusion.training.checkpoints import open_placed, training_inputs
 from mobile_diffusion.training.settings import UNetSettings

@@ -13,11 +13,11 @@ from rich.progress import track
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mobile_diffusion.atomic import replacing
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.sampler import advance, combine_guidance
 from mobile_diffusion.schedule import step_table
+from mobile_diffusion.staging import staged_file
 from mobile_diffusion.training import workers
 from mobile_diffusion.training.latents import encode_captions
 
@@ -59,7 +59,7 @@ def prepare_latents(model: Model, texts: Sequence[str], count: int, batch: int, 
             generator = torch.Generator().manual_seed((seed << 32) + start)
             parts.append(sample_latents(model, contexts[rows].float(), contexts[:1].float(), generator))
         run.mkdir(parents=True, exist_ok=True)
-        with replacing(cache) as scratch:
+        with staged_file(cache) as scratch:
             save_file({"latents": torch.cat(parts)}, scratch)
     workers.wait()
     return load_file(cache)["latents"]

@@ -16,9 +16,9 @@ from rich.progress import track
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mobile_diffusion.atomic import replacing
 from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.data import Sample, captions
+from mobile_diffusion.staging import staged_file
 from mobile_diffusion.text_encoder import BertEncoder, ClipTextEncoder
 from mobile_diffusion.tokenization.tokenizer import Tokenizer
 from mobile_diffusion.training import workers
@@ -81,7 +81,7 @@ def prepare_inputs(
         first = 1 + torch.cumsum(counts, 0) - counts
         run.mkdir(parents=True, exist_ok=True)
         tensors = {"latents": latents, "contexts": contexts, "first_caption": first, "caption_count": counts}
-        with replacing(cache) as scratch:
+        with staged_file(cache) as scratch:
             save_file(tensors, scratch)
         LOGGER.info("%d latents with standard deviation %.3f, %d captions", len(latents), latents.std(), len(contexts))
     workers.wait()

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 
-from mobile_diffusion.atomic import write_bytes
 from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.checkpoint import Model
@@ -17,6 +16,7 @@ from mobile_diffusion.config import BertConfig, ScheduleConfig
 from mobile_diffusion.config_json import from_dict, to_dict
 from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.presets import MINILM, preset
+from mobile_diffusion.staging import write_bytes
 from mobile_diffusion.tensor_layout import Build
 from mobile_diffusion.text_encoder import build_text_encoder
 from mobile_diffusion.tokenization.tokenizer import WordPieceTokenizer
@@ -100,7 +100,7 @@ def train_unet(
     out: Path | None = None,
     start: Path | None = None,
 ) -> None:
-    """Train, then write the whole model as a checkpoint to `out` (when given), replacing one that is there.
+    """Train, then write the whole model as a checkpoint to `out` (when given), staged_file one that is there.
 
     The first weights are random, or with `start` the averaged weights that another run has reached.
     """

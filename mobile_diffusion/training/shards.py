@@ -23,12 +23,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from mobile_diffusion.atomic import replacing, write_bytes
 from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.config_json import from_dict, to_dict
 from mobile_diffusion.data import Sample, captions
 from mobile_diffusion.errors import ConfigError, DataError
+from mobile_diffusion.staging import staged_file, write_bytes
 from mobile_diffusion.training import workers
 from mobile_diffusion.training.autoencoder import stack_images
 from mobile_diffusion.training.latents import encode_captions, encode_images
@@ -165,5 +165,5 @@ def _write_shard(model: Model, samples: Sequence[Sample], plan: str, path: Path)
         "first_caption": 1 + torch.cumsum(counts, 0) - counts,
         "caption_count": counts,
     }
-    with replacing(path) as scratch:
+    with staged_file(path) as scratch:
         save_file(tensors, scratch, metadata={"plan": plan, "captions": json.dumps(texts)})

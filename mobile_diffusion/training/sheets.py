@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from mobile_diffusion.atomic import replacing
+from mobile_diffusion.staging import staged_file
 from mobile_diffusion.training import workers
 
 CAPTION_HEIGHT = 16
@@ -38,5 +38,5 @@ def write_png(sheet: Image.Image, path: Path) -> None:
     """Save atomically: a reader never sees half a picture.  Of several processes the first writes."""
     if not workers.is_first():
         return
-    with replacing(path) as scratch:
+    with staged_file(path) as scratch:
         sheet.save(scratch, format="PNG")

@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from mobile_diffusion.atomic import replacing
 from mobile_diffusion.errors import TrainingError
+from mobile_diffusion.staging import staged_file
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
@@ -62,7 +62,7 @@ def named_tensors(state: TrainState) -> dict[str, Tensor]:
 def save_state(state: TrainState, path: Path) -> None:
     """Write the state atomically."""
     contiguous = {name: value.cpu().contiguous() for name, value in named_tensors(state).items()}
-    with replacing(path) as scratch:
+    with staged_file(path) as scratch:
         save_file(contiguous, scratch, metadata={"step": str(state.step)})
 
 

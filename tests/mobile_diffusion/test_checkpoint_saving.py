@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from pathlib import Path
 
 import pytest
 import torch
 
-from mobile_diffusion import checkpoint
+from mobile_diffusion import checkpoint, staging
 from mobile_diffusion.checkpoint import (
     Model,
     open_checkpoint,
@@ -70,15 +69,16 @@ def test_a_failed_swap_brings_the_old_checkpoint_back(
     model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = snapshot(folder.parent)
-    replace, calls = os.replace, []
+    rename, calls = Path.rename, []
 
-    def fail_second(source: Path, target: Path) -> None:
+    def fail_second(source: Path, target: Path) -> Path:
         calls.append(source)
         if len(calls) == 2:
             raise OSError(5, "Input/output error")
-        replace(source, target)
+        return rename(source, target)
 
-    monkeypatch.setattr(os, "replace", fail_second)
+    monkeypatch.setattr(staging, "_exchange", lambda first, second: False)
+    monkeypatch.setattr(Path, "rename", fail_second)
     assert "Input/output error" in one_line(lambda: save_checkpoint(model, folder, overwrite=True))
     assert snapshot(folder.parent) == before
 
@@ -86,7 +86,7 @@ def test_a_failed_swap_brings_the_old_checkpoint_back(
 def test_a_file_in_the_way_of_the_parent(model: Model, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     message = one_line(lambda: save_checkpoint(model, tmp_path / "file" / "out"))
-    assert "expected to write the checkpoint" in message
+    assert "expected a folder that can be written" in message
 
 
 @pytest.mark.parametrize("value", [float("nan"), 1e6])

@@ -16,7 +16,7 @@ from typing import Any
 
 from export.coreml.compress.layers import WeightLayer
 from export.coreml.compress.recipes import Recipe, find_recipe, fitting
-from mobile_diffusion import atomic
+from mobile_diffusion import staging
 from mobile_diffusion.errors import ConfigError
 
 FORMAT, VERSION = "mobile-diffusion compression plan", 1
@@ -76,7 +76,7 @@ class CompressionPlan:
     def save(self, path: Path) -> None:
         """Write the plan as JSON, in one step."""
         content = {"format": FORMAT, "version": VERSION, **dataclasses.asdict(self)}
-        atomic.write_bytes(json.dumps(content, indent=1, allow_nan=False).encode() + b"\n", path)
+        staging.write_bytes(json.dumps(content, indent=1, allow_nan=False).encode() + b"\n", path)
 
 
 def uniform_plan(stage: str, layers: Sequence[WeightLayer], recipe: Recipe) -> CompressionPlan:

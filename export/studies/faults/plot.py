@@ -7,8 +7,8 @@ from pathlib import Path
 
 from export.studies.faults.counts import HALF_MAX, HALF_NORMAL
 from export.studies.faults.report import FaultReport
-from mobile_diffusion.atomic import replacing
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.staging import staged_file
 
 SMALLEST = 2.0**-24
 """float16's smallest number but zero."""
@@ -48,5 +48,5 @@ def plot_ranges(report: FaultReport, path: Path) -> None:
     axes.set(xlabel="operation, in the order of the program", ylabel="magnitude but zero, before rounding")
     axes.set_title(f"{report.package}, {report.precision}: the widest range over {len(report.cases)} inputs")
     axes.legend(loc="lower right", fontsize="small", ncols=2)
-    with replacing(path) as scratch:
+    with staged_file(path) as scratch:
         figure.savefig(scratch, format="png")

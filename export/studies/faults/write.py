@@ -8,8 +8,8 @@ from pathlib import Path
 
 from export.studies.faults.plot import plot_ranges
 from export.studies.faults.report import FaultReport
-from mobile_diffusion.atomic import write_bytes
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.staging import write_bytes
 
 
 def check_writable(out: Path | None) -> None:

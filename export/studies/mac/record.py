@@ -13,9 +13,9 @@ from pathlib import Path
 
 from export.coreml.options import COMPUTE_UNITS
 from export.parity.report import MAX_DB
-from mobile_diffusion.atomic import write_bytes
 from mobile_diffusion.config_json import from_dict, to_dict
 from mobile_diffusion.errors import BundleError, ConfigError
+from mobile_diffusion.staging import write_bytes
 
 FORMAT = "mobile-diffusion-measured"
 SCHEMA_VERSION = 1

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from export.latency.measure import Conditions
-from mobile_diffusion.atomic import write_bytes
 from mobile_diffusion.config_json import from_dict
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.quality.bootstrap import Interval
+from mobile_diffusion.staging import write_bytes
 
 
 @dataclass(frozen=True)

@@ -253,7 +253,7 @@ def test_full_file_system(small_disk: Path) -> None:
 SLEEPER = """
 import sys, time
 from pathlib import Path
-from export.staging import staged_folder
+from mobile_diffusion.staging import staged_folder
 from export.cli import guard
 def work():
     with staged_folder(Path(sys.argv[1])) as folder:
