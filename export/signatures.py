@@ -65,7 +65,7 @@ def program_outputs(signature: HasSignature) -> tuple[str, ...]:
 
 
 def denoise_signature(config: ModelConfig) -> Signature:
-    """What `denoise` takes and gives: memory, guidance and noise only where the schedule has them."""
+    """Inputs and outputs of `denoise`: memory, guidance and noise only where the schedule has them."""
     latents = TensorSpec("latents", "float32", config.latent_shape)
     context = TensorSpec("context", "float32", config.context_shape)
     table, guided = step_table(config.schedule), config.schedule.guidance_kind == "cfg"

@@ -46,7 +46,7 @@ class ExportStage:
     """Inputs that PyTorch was given while it drew, for lowerings that find scales on them (calibration.py)."""
 
     def example(self) -> dict[str, Tensor]:
-        """Zeros of every input's dtype and shape, in order: the keyword arguments that a tracer is given."""
+        """Zeros of every input's dtype and shape, in order: the keyword arguments for a tracer."""
         return {spec.name: torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in self.inputs}
 
 

@@ -30,7 +30,7 @@ LARGE_BUNDLE = 2 * 1024**3
 
 
 class RuntimeOptions(Protocol):
-    """What a user chooses for one runtime; its lowering is given it."""
+    """What a user chooses for one runtime; its lowering receives it."""
 
     @property
     def precision(self) -> str:
@@ -232,7 +232,7 @@ def find_target(name: str) -> Target:
 
 
 def lower(runtime: Runtime, stage: ExportStage, bundle: Path) -> str:
-    """Write a stage's program for a runtime into a bundle folder; gives its path relative to the folder.
+    """Write a stage's program for a runtime into a bundle folder; returns its path relative to the folder.
 
     Raises `ExportError` when the runtime's packages are not installed or no program was written.
     """

@@ -1,6 +1,6 @@
 """The KL autoencoder between pixels and latents (Rombach et al. 2022), in diffusers' names and layout.
 
-`encode` gives the posterior's mean and log variance, `decode` the picture; both in unscaled latents.  What the
+`encode` returns the posterior's mean and log variance, `decode` the picture; both use unscaled latents.  What the
 U-Net sees is the mean times `config.scaling_factor`: `to_latents` and `to_images`, which every kind of autoencoder
 has (`build_autoencoder`).
 """

@@ -23,7 +23,7 @@ class UNetLevel:
     resnets: int
     """ResNet blocks ("RN" in SnapFusion's table)."""
     transformers: int
-    """Spatial transformers ("CA"), spread evenly behind the ResNet blocks; may exceed `resnets`."""
+    """Spatial transformers ("CA"), spread evenly, each after a ResNet block; may exceed `resnets`."""
     heads: int | None = None
     """Attention heads of its transformers; None for the network's `heads`."""
 

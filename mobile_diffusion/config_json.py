@@ -35,7 +35,7 @@ def from_dict(kind: type[Config], values: object) -> Config:
 
 
 def _convert(hint: Any, value: object, name: str) -> object:
-    """`value` as JSON gives it, in the type `hint` asks for."""
+    """`value` as read from JSON, converted to the type `hint` asks for."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is types.UnionType or origin is typing.Union:
         return _convert_union(arguments, value, name)

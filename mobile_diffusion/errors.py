@@ -1,7 +1,7 @@
 """The errors a user can meet.
 
-Each message is one line: what was expected, what was got, how to mend it.  The command line prints it
-without a traceback and exits with status 2; anything that is not one of these is a defect of ours.
+Each message is one line: what was expected, what was found, how to fix it.  The command line prints it
+without a traceback and exits with status 2; any other exception is a bug in this package.
 """
 
 from __future__ import annotations

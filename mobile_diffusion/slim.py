@@ -147,7 +147,7 @@ def chosen(have: int, want: int, spread: bool) -> list[int]:
     """Which of `have` blocks the `want` blocks of a slim level take, in order.
 
     The first ones, or with `spread` evenly from the first to the last (the last one for one: a level's only transformer
-    on the way up stands behind its last ResNet block); each repeated when `want` exceeds `have`.
+    on the way up follows its last ResNet block); each repeated when `want` exceeds `have`.
     """
     if want > have:
         return [index * have // want for index in range(want)]

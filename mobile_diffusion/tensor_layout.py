@@ -1,7 +1,7 @@
 """Where one of our tensors lies on disk, and how a network gets its weights from there.
 
 A reader of a format makes a `Layout` (our state-dict name -> `Stored`) from the headers of safetensors files
-alone; it is held against the network before a weight is read, so a wrong file costs nothing and the message
+alone; it is checked against the network before a weight is read, so a wrong file costs nothing and the message
 names its first bad tensor.  Weights are read one tensor at a time into float32: no more than one is held twice.
 """
 
@@ -39,7 +39,7 @@ class Stored:
     name: str
     """The tensor's name in it."""
     shape: Shape
-    """The shape it is given once read; it has as many elements as are read."""
+    """The shape it gets once it is read; it has as many elements as are read."""
     dtype: str
     """Its type as the file's header spells it."""
     rows: tuple[int, int] | None = None
@@ -67,7 +67,7 @@ def read_layout(file: Path) -> Layout:
 
 
 def check_layout(build: Build, layout: Layout, where: Path) -> None:
-    """Hold a layout against the network that it is for, before any weight is read.
+    """Check a layout against its network before any weight is read.
 
     Raises CheckpointError naming the first tensor that holds no floats, is missing, misshaped or extra, and the
     number of others.

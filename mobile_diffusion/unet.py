@@ -102,7 +102,7 @@ class FeedForward(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Self-attention, cross-attention and feed-forward, each behind a layer norm and beside a residual."""
+    """Self-attention, cross-attention and feed-forward, each after a layer norm and with a residual connection."""
 
     def __init__(self, width: int, context_width: int, heads: int) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ class SpatialTransformer(nn.Module):
 
 
 class UNetStage(nn.Module):
-    """The ResNet blocks and transformers of one level; `inputs` are the channels each ResNet block is given."""
+    """The ResNet blocks and transformers of one level; `inputs` are the input channels of each ResNet block."""
 
     def __init__(self, config: UNetConfig, level: UNetLevel, inputs: list[int]) -> None:
         super().__init__()
@@ -161,7 +161,7 @@ class UNetStage(nn.Module):
         self.attentions = nn.ModuleList(SpatialTransformer(config, level) for _ in range(level.transformers))
 
     def step(self, index: int, x: Tensor, time: Tensor, context: Tensor) -> Tensor:
-        """ResNet block `index` and the transformers behind it: (B, C_in, h, w) -> (B, C, h, w)."""
+        """ResNet block `index` and the transformers after it: (B, C_in, h, w) -> (B, C, h, w)."""
         x = self.resnets[index](x, time)
         first = sum(self.level.transformers_after(i) for i in range(index))
         for transformer in self.attentions[first : first + self.level.transformers_after(index)]:

@@ -186,7 +186,7 @@ class RecordWriter:
         self.stream.close()
 
     def append(self, dtype: str, numbers: NDArray[np.generic]) -> int:
-        """Write numbers as a type of BLOB_TYPES; gives the offset of the record."""
+        """Write numbers as a type of BLOB_TYPES; returns the offset of the record."""
         kind = BLOB_TYPES[dtype]
         if kind in PACKED_BITS:
             stream = pack(numbers, PACKED_BITS[kind])
@@ -195,7 +195,7 @@ class RecordWriter:
         return self._append(kind, values.reshape(-1).view(np.uint8), 0)
 
     def copy(self, record: Record) -> int:
-        """Write a record of another file as it is; gives its offset here."""
+        """Write a record of another file as it is; returns its offset here."""
         return self._append(record.kind, record.bytes(), record.padding_bits)
 
     def _append(self, kind: int, data: NDArray[np.uint8], padding_bits: int) -> int:

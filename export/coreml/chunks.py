@@ -124,7 +124,7 @@ def write_packages(
 
 
 def chunk(part: ProgramChunk, model: Any, weight_bytes: int) -> Chunk:
-    """What is told of a part."""
+    """What is reported about a part."""
     names = [tuple(feature.name for feature in side) for side in (model.description.input, model.description.output)]
     return Chunk(len(part.steps), weight_bytes, *names)
 

@@ -1,6 +1,6 @@
 """Where to cut a program: as few consecutive parts as stay below a limit, joined where little has to cross.
 
-Parts are half-open ranges of steps; a joint is the number of the first step behind it.  Each part counts every
+Parts are half-open ranges of steps; a joint is the number of the first step after it.  Each part counts every
 record that it reads once, so a weight that two parts read counts in both.
 """
 
@@ -63,7 +63,7 @@ def next_joint(
 
 
 def fits(parts: int | None, left: int) -> bool:
-    """Whether a rest that needs so many parts (0 behind the last step) can be made of `left`."""
+    """Whether a rest that needs so many parts (0 after the last step) can be made of `left`."""
     return parts is not None and 0 < parts <= left
 
 
@@ -86,7 +86,7 @@ def crossings(program: Steps) -> list[int | None]:
     writer = {name: number for number, step in enumerate(program.steps) for name in step.writes}
     last = {name: number for number, step in enumerate(program.steps) for name in step.reads}
     for name, until in last.items():
-        if name not in writer:  # an input of the program is given to every part
+        if name not in writer:  # every part receives an input of the program
             continue
         size = crossing_bytes(program.types[name])
         for joint in range(writer[name] + 1, until + 1):
@@ -115,9 +115,9 @@ def reaches(steps: Sequence[ProgramStep], sizes: Mapping[Place, int], limit: int
 
 
 def fewest_parts(crossing: Sequence[int | None], reach: Sequence[int]) -> list[int | None]:
-    """For every joint the fewest parts of what is behind it; None where nothing may be cut, or the rest cannot be.
+    """For every joint the fewest parts of what follows it; None where nothing may be cut, or the rest cannot be.
 
-    The longest part first is best: what fits behind an earlier joint fits behind a later one.
+    The longest part first is best: what fits after an earlier joint fits after a later one.
     """
     fewest: list[int | None] = [None] * len(crossing)
     fewest[-1] = 0

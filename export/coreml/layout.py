@@ -1,4 +1,4 @@
-"""How a program is laid out: its operations counted, and held to the layout that was asked for.
+"""How a program is laid out: its operations counted, and checked against the layout that was asked for.
 
 Read from the specification alone (structure.py).
 """

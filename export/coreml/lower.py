@@ -1,8 +1,8 @@
 """Stages to Core ML: ML Programs that compute in half precision but for the update.
 
 torch.export, then coremltools.  Everything up to the U-Net's last convolution is float16; the guidance and
-the solver's update behind it stay in float32, because their errors would add up over the steps and their
-coefficients would be rounded.  Each program is held to that before it is kept (structure.py, layout.py).
+the solver's update after it stay in float32, because their errors would add up over the steps and their
+coefficients would be rounded.  Each program is checked for that before it is kept (structure.py, layout.py).
 Large weights are read once, while they are written (weights.py).  Compression and chunks are not here.
 
 What `CoreMLOptions` changes:
@@ -14,7 +14,7 @@ What `CoreMLOptions` changes:
 | iOS16 | version 7; a gather takes its index as it is; one table a tensor, or one scale a channel, where compressed |
 | iOS17 | version 8; the index of a gather is cast to int16 and guarded (`greater_equal`, `add`, `select`) |
 | iOS18 | version 9; in the GPU's layout attention is one operation, `scaled_dot_product_attention`; tables by blocks |
-| pixel buffer | `decode_image` gives whole numbers from 0 to 255 as an RGB image, for the app a CVPixelBuffer |
+| pixel buffer | `decode_image` returns whole numbers from 0 to 255 as an RGB image, for the app a CVPixelBuffer |
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ from export.signatures import TensorSpec
 from export.stages import ExportStage
 
 UPDATED_STAGE = "denoise"
-"""The stage whose operations behind the last convolution are computed in float32."""
+"""The stage whose operations after the last convolution are computed in float32."""
 
 FUSED_FROM = "iOS18"
 """The first system with attention as one operation."""
 DESCRIPTIONS = {
     "encode_text": "Token ids of a prompt (and their mask, where it is an input) to the text context of denoise.",
     "denoise": "One sampling step: latents to the latents of the next step; call it for step 0, 1, 2, ...",
-    "decode_image": "Latents behind the last step to a picture with values from 0 to 1.",
+    "decode_image": "Latents after the last step to a picture with values from 0 to 1.",
     "encode_image": "A picture with values from 0 to 1 to latents.",
 }
 SKIPPED_PASSES = frozenset({"common::const_deduplication"})
@@ -57,7 +57,7 @@ SKIPPED_PASSES = frozenset({"common::const_deduplication"})
 
 
 class HalfUnlessUpdate:
-    """Says of each operation whether it is to compute in float16: all but those behind the last convolution.
+    """Says of each operation whether it is to compute in float16: all but those after the last convolution.
 
     They are found by walking from the program's outputs back to the first convolution of each path, once,
     before the first operation is converted: later the graph is in the middle of being rewritten.
@@ -138,7 +138,7 @@ def convert(stage: ExportStage, path: Path, options: CoreMLOptions) -> Any:
 
 
 def output_type(stage: ExportStage, spec: TensorSpec, options: CoreMLOptions, ct: Any) -> Any:
-    """What coremltools is told of an output: a tensor, or an image of the same shape."""
+    """How coremltools describes an output: a tensor, or an image of the same shape."""
     name = package_name(stage, spec)
     if is_image(stage, options):
         return ct.ImageType(name=name, color_layout=ct.colorlayout.RGB)
@@ -213,7 +213,7 @@ def shape_text(spec: TensorSpec) -> str:
 
 
 def check(stage: ExportStage, spec: Any, options: CoreMLOptions) -> None:
-    """Hold a package's specification to what the stage and the options promise."""
+    """Check a package's specification against what the stage and the options promise."""
     check_signature(spec, stage, image=is_image(stage, options))
     check_operations(spec)
     check_layout(spec, options.layout, stage.name)

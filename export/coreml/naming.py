@@ -1,6 +1,6 @@
 """What a tensor of a stage is called inside its Core ML package.
 
-Core ML refuses a function whose output has the name of an input, and `denoise` takes latents and gives
+Core ML refuses a function whose output has the name of an input, and `denoise` takes latents and returns
 latents (and memory, where its solver has one).  So there, and only there, the output is called `latents_out`.
 Each package says so itself: its metadata maps every output to the stage's name, which is how runners and apps find it.
 """

@@ -4,7 +4,7 @@ coremltools writes a group norm as the mean of (x - mean)^2, which is infinite i
 the mean of its group; the whole group then becomes zero.  Autoencoders of Stable Diffusion go that far, and draw black
 pictures.  Here the differences are first divided by a sixteenth of the largest of their group, so that no square
 exceeds 256, and the mean of up to four million squares is no subnormal number either.
-Core ML's own `layer_norm` does not say how it squares: its input is held to a magnitude at which every way is safe.
+Core ML's own `layer_norm` does not say how it squares: its input is kept at a magnitude at which every way is safe.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class CoreMLOptions:
     chunk_mb: int = 0
     """Megabytes of weights from which `denoise` is cut into chunks; 0 leaves it whole."""
     pixel_buffer: bool = False
-    """Whether `decode_image` gives the picture as an image that an app shows as it is."""
+    """Whether `decode_image` returns the picture as an image that an app shows as it is."""
     precision = "fp16"
     calibrated = False
 

@@ -35,7 +35,7 @@ class ProgramChunk:
     handed: tuple[str, ...]
     """Its values that later parts read."""
     results: tuple[str, ...]
-    """Outputs of the program that it gives."""
+    """Outputs of the program that it computes."""
 
     @property
     def operations(self) -> list[int]:
@@ -118,7 +118,7 @@ def fill_function(part: ProgramChunk, source: Any, function: Any) -> None:
 
 
 def is_cast(kind: Any) -> bool:
-    """Whether a value's type is one that Core ML neither takes nor gives."""
+    """Whether a value's type is one that Core ML neither takes nor returns."""
     return dtype_of(kind.tensorType) in CAST
 
 

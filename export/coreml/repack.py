@@ -21,7 +21,7 @@ from export.coreml.package_archive import MODEL_PATH
 
 AUTHOR = CONTENT.name
 ITEMS = {SPECIFICATION.name: "CoreML Model Specification", WEIGHTS.name: "CoreML Model Weights"}
-"""What a package's manifest lists, with the descriptions that coremltools gives."""
+"""What a package's manifest lists, with the descriptions that coremltools writes."""
 WEIGHTS_FILE = "weight.bin"
 """The name of a package's only file of weights."""
 
@@ -75,7 +75,7 @@ def in_files(value: Any) -> Iterator[Any]:
 
 
 def stored_bytes(record: Record) -> int:
-    """Bytes that a record takes in a file, its description and the padding behind it included."""
+    """Bytes that a record takes in a file, its description and the padding after it included."""
     return DESCRIPTION.size + -(-record.size // ALIGNMENT) * ALIGNMENT
 
 

@@ -99,7 +99,7 @@ def main_function(package: CoreMLPackage) -> Any:
 
 
 def is_constant(operation: Any, computed: frozenset[str]) -> bool:
-    """Whether an operation gives the same for all inputs; `computed` are the inputs and step values that it reads."""
+    """Whether an operation returns the same for all inputs; `computed` are the inputs and step values that it reads."""
     kind = str(operation.type)
     return kind.startswith("const") or (not computed and not kind.startswith("random"))
 

@@ -21,7 +21,7 @@ FORBIDDEN = frozenset({"sin", "cos"})
 
 
 IMAGE = "image"
-"""Instead of a dtype: red, green and blue from 0 to 255, which an app is given as a CVPixelBuffer."""
+"""Instead of a dtype: red, green and blue from 0 to 255, which an app receives as a CVPixelBuffer."""
 
 
 @dataclass(frozen=True)
@@ -114,4 +114,4 @@ def check_update(spec: Any, output: str) -> None:
             raise ExportError(f"expected the update in float32, got {node.operation} {names!r} in float16")
     convolutions = {name for node in nodes(spec) if node.operation == "conv" for name in node.outputs}
     if not any(name in convolutions for node in update for name in node.inputs):
-        raise ExportError(f"expected {output!r} to be computed from a convolution, found none behind it")
+        raise ExportError(f"expected {output!r} to be computed from a convolution, found none before it")

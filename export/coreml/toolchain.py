@@ -58,7 +58,7 @@ def without_bars() -> Iterator[None]:
 
 @contextmanager
 def without_validation() -> Iterator[None]:
-    """Leave out coremltools' check of its own program behind each of its hundred passes.
+    """Leave out coremltools' check of its own program after each of its hundred passes.
 
     It walks the whole graph every time, a third of what is left of a conversion.  The finished program is checked
     in the same way when it is written out.

@@ -2,7 +2,7 @@
 
 Names do not tell it: coremltools' passes give their own operations names such as `transpose_31` or `add_0`, which
 in the exported graph belong to other nodes.  So every node is numbered before the conversion in the field that
-coremltools hands on, through all of its passes, to the operations it makes of a node ("debug_handle").
+coremltools passes on, through all of its passes, to the operations it makes of a node ("debug_handle").
 A package keeps the result in its metadata, compressed: some kilobytes at Stable Diffusion's size.
 """
 

@@ -2,7 +2,7 @@
 
 coremltools holds every constant as a numpy array and, for a half-precision program, scans each for values that
 float16 cannot hold and casts it: at 860 million weights that is half of a conversion's time and a second and a
-third copy of the weights.  No pass needs to know the weights of a convolution, though.  So it is given arrays of
+third copy of the weights.  No pass needs to know the weights of a convolution, though.  So it receives arrays of
 the same shape that take no memory (`Deferred`) and that become the weights when they are written to the file.
 """
 
@@ -30,7 +30,7 @@ INFINITY = 1e38
 class Deferred(np.ndarray[Any, Any]):
     """An array of nothing but NaN that stands for a parameter, in the parameter's shape and without its memory.
 
-    `astype` keeps the parameter and `flatten` gives its numbers, as coremltools asks for them when it writes them.
+    `astype` keeps the parameter and `flatten` returns its numbers, as coremltools asks for them when it writes them.
     All else that numpy does to it loses the parameter, so nothing can be computed with it unnoticed: `flatten`
     refuses what is left, and numbers computed from it are NaN (`check_constants`).
     """

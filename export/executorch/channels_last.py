@@ -2,7 +2,7 @@
 
 A convolution wants its input channels last.  Where the input is quantized at run time, upstream follows the first
 argument of every operation back to the first input of the graph and transposes that one; all between is then read in
-the wrong order: `upsample, convolution` gives -3 dB, and `x * sigmoid(x), convolution` is refused when it runs
+the wrong order: `upsample, convolution` reaches -3 dB, and `x * sigmoid(x), convolution` is refused when it runs
 (tests/export/executorch/test_channels_last.py).  Here it is the tensor that is quantized which is transposed.
 """
 

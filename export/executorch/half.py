@@ -6,10 +6,10 @@ error that comes from the rounding of the weights alone (71 to 75 dB a layer).
 
 Arithmetic in half is not offered.  Lowered as it is, a network in half breaks into dozens of delegates (PyTorch writes
 SiLU in half as a detour over float32, and XNNPACK's partitioner takes neither a cast nor a GELU in half), and filters
-of convolutions are stored in float32 all the same.  With those mended it is one delegate, but what it computes depends
+of convolutions are stored in float32 all the same.  With those fixed it is one delegate, but what it computes depends
 on the processor: where the instructions are missing (Cortex-A53, every x86-64 before AVX512-FP16) XNNPACK computes it
 in float32 without a word, and where they are there (Cortex-A76) sums are rounded to half at every term, which leaves
-43 dB of a 3x3 convolution over 256 channels, and behind the first mean of squares it goes on in float32 all the same.
+43 dB of a 3x3 convolution over 256 channels, and after the first mean of squares it continues in float32 all the same.
 In a norm |x - mean| > 256 is infinite in half, and an epsilon of 1e-12 is zero.
 """
 

@@ -1,4 +1,4 @@
-"""What XNNPACK is given: the nodes of its graphs by kind, noted while programs are lowered."""
+"""What XNNPACK receives: the nodes of its graphs by kind, noted while programs are lowered."""
 
 from __future__ import annotations
 

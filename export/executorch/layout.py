@@ -31,7 +31,7 @@ class RequestLayouts(XNNPACKPass):  # type: ignore[misc]
     """States what the two permutations take and give in memory: the pass that tags layouts keeps to it."""
 
     def call(self, module: GraphModule) -> PassResult:
-        """Before upstream's pass: channels first before `TO_POSITIONS`, channels last behind `TO_MAP`."""
+        """Before upstream's pass: channels first before `TO_POSITIONS`, channels last after `TO_MAP`."""
         for node in _nodes(module):
             if permutes(node, TO_POSITIONS):
                 source = node.args[0]
@@ -51,7 +51,7 @@ class FreePermutations(XNNPACKPass):  # type: ignore[misc]
     """Makes a reshape of what moves nothing in memory, and stores constants in the layout that is wanted."""
 
     def call(self, module: GraphModule) -> PassResult:
-        """Behind upstream's passes of the layout."""
+        """After upstream's layout passes."""
         for node in _nodes(module):
             self._free(module, node)
         for node in _nodes(module):

@@ -29,7 +29,7 @@ from mobile_diffusion.errors import ExportError
 
 
 def lower(stage: ExportStage, folder: Path, options: XnnpackOptions | None = None) -> str:
-    """Write `<stage>.pte` and `<stage>.json` into `folder`; gives the former's relative path.
+    """Write `<stage>.pte` and `<stage>.json` into `folder`; returns the former's relative path.
 
     The stage's weights are referred to until they are written: they must not change meanwhile.
     Raises `ExportError` when the stage cannot be lowered, or XNNPACK takes nothing of it.

@@ -1,8 +1,8 @@
-"""ExecuTorch's way from an exported program to a .pte, without what our graphs do not need of it.
+"""ExecuTorch's passes from an exported program to a .pte, without those that our graphs do not need.
 
-A U-Net is some three thousand operations, and upstream goes through all of them about forty times, mostly to trace
-the graph anew after a pass that has changed nothing.  Within `quick_passes` the same program comes out, byte for byte
-(tests/export/executorch/test_passes.py), in a third of the time.
+A U-Net has about three thousand operations, and upstream visits all of them about forty times, mostly to retrace the
+graph after a pass that changed nothing.  `quick_passes` writes the same program, byte for byte, in a third of the time
+(tests/export/executorch/test_passes.py).
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class ViewsToCopies(ExportPass):  # type: ignore[misc]
     """torch's `ReplaceViewOpsWithViewCopyOpsPass`, as a pass that can be joined with others."""
 
     def call_operator(self, op: Any, args: Any, kwargs: Any, meta: Any) -> Any:
-        """The operation, or the one that copies where it gives a view."""
+        """The operation, or the one that copies where it returns a view."""
         if op == torch.ops.aten._unsafe_view.default:
             op = torch.ops.aten.view_copy.default
         return super().call_operator(get_view_copy_of_view_op(op._schema) or op, args, kwargs, meta)

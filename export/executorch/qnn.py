@@ -53,7 +53,7 @@ def _has_bindings() -> bool:
 
 @torch.no_grad()
 def lower(stage: ExportStage, folder: Path, options: QnnOptions | None = None) -> str:
-    """Write `<stage>.pte` and `<stage>.json` into `folder`; gives the former's relative path.
+    """Write `<stage>.pte` and `<stage>.json` into `folder`; returns the former's relative path.
 
     Raises `ExportError` when the SDK is missing, or cannot compile the stage.
     """
@@ -87,7 +87,7 @@ def lower(stage: ExportStage, folder: Path, options: QnnOptions | None = None) -
 
 
 class Positional(nn.Module):
-    """A stage's module whose inputs have no names: upstream gives them in order."""
+    """A stage's module whose inputs have no names: upstream passes them in order."""
 
     def __init__(self, module: nn.Module, names: tuple[str, ...]) -> None:
         super().__init__()

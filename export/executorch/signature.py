@@ -32,7 +32,7 @@ class Delegation:
 
 
 def write_signature(path: Path, stage: ExportStage, delegation: Delegation, **notes: Any) -> None:
-    """Write the file that lies beside the program `path`; `notes` are what else a backend tells of it."""
+    """Write the file that lies beside the program `path`; `notes` are what else a backend says about it."""
     values = {
         "stage": stage.name,
         "inputs": [asdict(spec) for spec in stage.inputs],

@@ -1,6 +1,6 @@
 """A stage as an ExecuTorch program for a phone's GPU, `<stage>.pte`: one method of the stage's name, on Vulkan.
 
-The partitioner takes nearly all that a stage contains; rewrites/vulkan.py mends the rest, so that a stage is one
+The partitioner takes nearly all that a stage contains; rewrites/vulkan.py replaces the rest, so that a stage is one
 delegate.  There is no Vulkan runtime of ExecuTorch for this computer: what is checked is the program up to the
 delegate (`edge_program`, which torch can run) and what is in the file, not what a GPU computes.
 
@@ -36,7 +36,7 @@ GELU = torch.ops.aten.gelu.default
 
 
 def lower(stage: ExportStage, folder: Path, options: VulkanOptions | None = None) -> str:
-    """Write `<stage>.pte` and `<stage>.json` into `folder`; gives the former's relative path.
+    """Write `<stage>.pte` and `<stage>.json` into `folder`; returns the former's relative path.
 
     Raises `ExportError` when Vulkan takes nothing of the stage.
     """
@@ -67,7 +67,7 @@ def convert(stage: ExportStage, half: bool = False) -> EdgeProgramManager:
 
 @torch.no_grad()
 def edge_program(stage: ExportStage, half: bool = False) -> ExportedProgram:
-    """The rewritten stage in the operations that the partitioner is given; torch can run it."""
+    """The rewritten stage in the operations that the partitioner sees; torch can run it."""
     from executorch.backends.vulkan.partitioner.vulkan_partitioner import ops_not_to_decompose
 
     program = torch.export.export(own_storage(rewrite(stage.module)), (), stage.example())

@@ -1,6 +1,6 @@
 """Weights that go from the model's own memory into the .pte, one at a time, while it is written.
 
-Left to itself, XNNPACK's lowering makes three copies of every weight: with the program that it is given, in the bytes
+Left to itself, XNNPACK's lowering makes three copies of every weight: with its input program, in the bytes
 that it keeps for the file, and in passing for the key.  At the size of Stable Diffusion each is 3.4 GB.  Here none is
 made: the file's segments refer to the tensors, which may themselves be mapped from a checkpoint.
 """

@@ -1,7 +1,7 @@
 """A stage as an ONNX model, simplified by onnxsim: in float32, or in int8 by ONNX Runtime's quantizer (quantize.py).
 
 A stage's output that has the name of one of its inputs (`latents`) is called `latents_out` in the model, because ONNX
-names every value once; the model's metadata maps it back, and a runner gives it under the stage's name.  The weights
+names every value once; the model's metadata maps it back, and a runner returns it under the stage's name.  The weights
 never pass through a protobuf (weights.py), so that Stable Diffusion's U-Net needs no more memory than its weights.
 """
 
@@ -38,7 +38,7 @@ FORBIDDEN = frozenset({"Sin", "Cos"})
 
 
 def lower(stage: ExportStage, folder: Path, options: OnnxOptions | None = None) -> str:
-    """Write `<stage>.onnx` into `folder`, and `<stage>.onnx.data` if it is large; gives the former's relative path.
+    """Write `<stage>.onnx` into `folder`, and `<stage>.onnx.data` if it is large; returns the former's relative path.
 
     Raises `ExportError` when the stage cannot be converted, or the model that was written is not a valid one.
     """
@@ -91,7 +91,7 @@ def simplify(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     found = sorted(FORBIDDEN & {node.op_type for node in simplified.graph.node})
     if found:
         raise ExportError(f"{name}: expected a graph without sinusoids, got {', '.join(found)}")
-    del simplified.metadata_props[:]  # what onnxsim tells of itself
+    del simplified.metadata_props[:]  # what onnxsim says about itself
     simplified.metadata_props.extend(model.metadata_props)
     return simplified
 

@@ -35,7 +35,7 @@ FLOAT_STAGES = frozenset({"encode_text"})
 """A few values inside a text encoder are a hundred times the others: MiniLM had 8 dB with every product in int8, and 15
 without the sensitive ones.  It runs once a picture."""
 LAST_STAGE = "Resize"
-"""Behind the last of these the U-Net's layers keep float arithmetic: the emoji model's worst step had 25 dB with them
+"""After the last of these, the U-Net's layers keep float arithmetic: the emoji model's worst step had 25 dB with them
 in int8 and 35 without, for a fifth of the speed."""
 LARGEST = 2 * GB
 """Bytes of weights that a protobuf holds, and so the quantizer."""
@@ -117,7 +117,7 @@ def sensitive(model: onnx.ModelProto, samples: Samples) -> list[str]:
 
 
 def _last_stage(model: onnx.ModelProto, name: str) -> list[str]:
-    """Names of the U-Net's nodes behind its last upsampling."""
+    """Names of the U-Net's nodes after its last upsampling."""
     kinds = [node.op_type for node in model.graph.node]
     if name != "denoise" or LAST_STAGE not in kinds:
         return []
@@ -230,7 +230,7 @@ def _axis(node: onnx.NodeProto) -> int:
 
 
 def _multiplied(node: onnx.NodeProto, name: str, first: bool) -> list[onnx.NodeProto]:
-    """The node, behind two that turn its weights into float, which ONNX Runtime does once, when it loads them.
+    """The node, after two that turn its weights into float, which ONNX Runtime does once, when it loads them.
 
     From a DequantizeLinear in their place ONNX Runtime would make a product of 8-bit inputs, whatever the inputs.
     """
@@ -282,7 +282,7 @@ def _options() -> onnxruntime.SessionOptions:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the quantizer's advice to preprocess the model, which it is given simplified, from the user's terminal."""
+    """Keep the quantizer's advice to preprocess the model, which is already simplified, from the user's terminal."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

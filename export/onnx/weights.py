@@ -29,7 +29,7 @@ DATA_SUFFIX = ".data"
 
 
 def detach(model: ir.Model) -> dict[str, ir.TensorProtocol]:
-    """Turn the large initializers into inputs, behind the model's own; gives their values by name."""
+    """Turn the large initializers into inputs, after the model's own; returns their values by name."""
     graph = model.graph
     weights = {
         name: value.const_value

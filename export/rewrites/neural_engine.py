@@ -99,7 +99,7 @@ def on_one_row(x: Tensor) -> Tensor:
 
 
 def rewrite(module: nn.Module) -> nn.Module:
-    """A copy of a stage's module in this layout, which shares its weights; takes and gives what the stage does."""
+    """A copy of a stage's module in this layout, which shares its weights; inputs and outputs are the stage's."""
     return replaced(module, _replacement)
 
 

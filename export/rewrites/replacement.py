@@ -16,7 +16,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def replaced(module: nn.Module, replacement: Callable[[nn.Module], nn.Module | None]) -> nn.Module:
-    """A copy of `module` in which `replacement` has taken the place of every module for which it gives one.
+    """A copy of `module` in which every module that `replacement` returns a substitute for is replaced.
 
     It is asked for what is inside a module before it is asked for that module, and for `module` itself last.
     Parameters and buffers are not copied.

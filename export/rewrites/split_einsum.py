@@ -57,7 +57,7 @@ def split_einsum_attention(query: Tensor, key: Tensor, value: Tensor, heads: int
     """Multi-head attention, a head at a time, as `mobile_diffusion.blocks.attention` computes it.
 
     query (B, W, 1, Q), key and value (B, W, 1, K) -> (B, W, 1, Q).  `mask` broadcasts to (B, K, 1, Q) and is added to
-    the scores.  The keys are scaled, not the queries: a factor behind a convolution would be merged into its weights.
+    the scores.  The keys are scaled, not the queries: a factor after a convolution would be merged into its weights.
     """
     size = query.shape[1] // heads
     keys = key.transpose(1, 3) * size**-0.5  # (B, K, 1, W)

@@ -1,7 +1,7 @@
 """What the Vulkan partitioner does not take, in operations that it does.
 
 It has group norm, layer norm, upsampling, softmax and the look-up of a step or token as operations of its own, so that
-little is left: its convolution is given one picture at a time, and guidance makes two of them.  They are laid one
+little is left: its convolution takes one picture at a time, and guidance makes two of them.  They are laid one
 below the other, because two convolutions would hold the weights twice.  Large attention is taken by parts.
 """
 

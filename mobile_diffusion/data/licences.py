@@ -14,7 +14,7 @@ from mobile_diffusion.data.emoji_packages import CAPTION_PACKAGES, Style
 
 @dataclass(frozen=True)
 class Licence:
-    """Terms under which a set of pictures is given."""
+    """Terms under which a set of pictures is published."""
 
     spdx: str
     attribution: str

@@ -1,7 +1,7 @@
 """Package archives: fetched through npm, checked against a pinned SHA-512, read without unpacking.
 
 An archive becomes visible under its name only after its hash matched, so an interrupted download leaves
-nothing behind.  Archives are read in memory, so no path inside one ever reaches the file system.
+nothing.  Archives are read in memory, so no path inside one ever reaches the file system.
 """
 
 from __future__ import annotations

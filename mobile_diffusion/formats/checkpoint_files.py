@@ -1,4 +1,4 @@
-"""What every reader of a format gives: the configuration, and where the weights and the tokenizer lie.
+"""What every format reader returns: the configuration, and where the weights and the tokenizer lie.
 
 Readers are native.py, diffusers.py and single_file.py; options.py alters a source; checkpoint.py loads from it.
 """
@@ -24,7 +24,7 @@ PARTS = ("unet", "autoencoder", "text_encoder")
 """The networks of a model, by the name of their file in our own format."""
 
 Adapter = Callable[[str, dict[str, Tensor]], None]
-"""Alters the float32 weights of the part that it is given, in place, by our names: a LoRA, for one."""
+"""Changes the float32 weights of a part in place, addressed by our names: a LoRA, for example."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def builders(config: ModelConfig) -> dict[str, Build]:
 
 
 def check_source(source: CheckpointFiles) -> None:
-    """Hold every layout against its network; raises CheckpointError naming the first bad tensor."""
+    """Check every layout against its network; raises CheckpointError naming the first bad tensor."""
     builds = builders(source.config)
     for part, build in builds.items():
         files = {stored.file for stored in source.layouts[part].values()}

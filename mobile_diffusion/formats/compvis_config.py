@@ -31,7 +31,7 @@ KINDS = {
     "op.weight": "resampling",
     "conv.weight": "resampling",
 }
-"""The tensor that tells a module's kind; each has as many rows as its module has channels."""
+"""The tensor by which a module's kind is known; each has as many rows as its module has channels."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def _heads(shapes: Shapes, width: int) -> int:
 
 
 def read_autoencoder(shapes: Shapes, scaling_factor: float) -> AutoencoderConfig:
-    """The KL autoencoder; raises CheckpointError when a tensor that tells its sizes is missing."""
+    """The KL autoencoder; raises CheckpointError when a tensor that shows its sizes is missing."""
     levels = shapes.count(r"encoder\.down")
     channels = tuple(shapes.size(f"encoder.down.{level}.block.0.conv2.weight") for level in range(levels))
     return AutoencoderConfig(
@@ -142,7 +142,7 @@ def read_autoencoder(shapes: Shapes, scaling_factor: float) -> AutoencoderConfig
 
 
 def read_clip(shapes: Shapes) -> ClipTextConfig:
-    """CLIP's text tower under our names; raises CheckpointError when a tensor that tells its sizes is missing."""
+    """CLIP's text tower under our names; raises CheckpointError when a tensor that shows its sizes is missing."""
     embeddings, first = "text_model.embeddings", "text_model.encoder.layers.0"
     return _text(
         shapes,

@@ -2,7 +2,7 @@
 
 One table a network, made from its configuration, translates both ways: single_file.py reads checkpoints with it
 and lora_names.py finds the modules of LoRA files that use the older names.  Only names that differ are listed; what
-stands behind them in a tensor's name stays.
+follows them in a tensor's name stays.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _translate(name: str, table: dict[str, str]) -> str | None:
 
 
 def unet_names(config: UNetConfig) -> NameTable:
-    """Names of the U-Net, behind `model.diffusion_model.`."""
+    """Names of the U-Net, after `model.diffusion_model.`."""
     pairs = {
         "conv_in": "input_blocks.0.0",
         "time_embedding.linear_1": "time_embed.0",
@@ -106,7 +106,7 @@ def unet_names(config: UNetConfig) -> NameTable:
 
 
 def _level_pairs(level: UNetLevel, ours: str, blocks: list[str]) -> dict[str, str]:
-    """A level: one of their blocks holds a ResNet block and the transformers behind it."""
+    """A level: one of their blocks holds a ResNet block and the transformers after it."""
     pairs: dict[str, str] = {}
     transformer = itertools.count()
     for resnet, block in enumerate(blocks):
@@ -135,7 +135,7 @@ def _pairs_within(ours: str, theirs: str, layers: dict[str, str]) -> dict[str, s
 
 
 def autoencoder_names(config: AutoencoderConfig) -> NameTable:
-    """Names of the KL autoencoder, behind `first_stage_model.`."""
+    """Names of the KL autoencoder, after `first_stage_model.`."""
     pairs = {"quant_conv": "quant_conv", "post_quant_conv": "post_quant_conv"}
     aliases: dict[str, str] = {}
     last = len(config.channels) - 1
@@ -166,14 +166,14 @@ def _autoencoder_resnet(ours: str, theirs: str) -> dict[str, str]:
 
 
 def clip_names() -> NameTable:
-    """Names of CLIP as transformers writes it, behind `cond_stage_model.transformer.`."""
+    """Names of CLIP as transformers writes it, after `cond_stage_model.transformer.`."""
     pairs = {"text_model": "text_model"}
     older = ("embeddings", "encoder", "final_layer_norm")
     return NameTable(pairs, {module: f"text_model.{module}" for module in older})
 
 
 def open_clip_names(config: ClipTextConfig) -> NameTable:
-    """Names of OpenCLIP's text tower, behind `cond_stage_model.model.`; attention is fused (`FUSED`)."""
+    """Names of OpenCLIP's text tower, after `cond_stage_model.model.`; attention is fused (`FUSED`)."""
     pairs = {
         "text_model.embeddings.token_embedding": "token_embedding",
         "text_model.embeddings.position_embedding.weight": "positional_embedding",

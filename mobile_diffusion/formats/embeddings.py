@@ -96,7 +96,7 @@ def add_embeddings(source: CheckpointFiles, files: Sequence[Path]) -> Checkpoint
 
 
 def extend_tokenizer(tokenizer: Tokenizer, embeddings: Sequence[Embedding], vocabulary: int) -> ClipTokenizer:
-    """The tokenizer with the learned tokens, whose ids go on from the last row of the encoder's table.
+    """The tokenizer with the learned tokens, whose ids continue after the last row of the encoder's table.
 
     Raises CheckpointError when it has one of them already, or has another number of ids than `vocabulary`.
     """

@@ -1,6 +1,6 @@
 """A model on the hub, by its id "owner/name", as a local folder: fetched once, kept in huggingface_hub's cache.
 
-Only what a diffusers checkpoint needs is fetched, in one variant; a fetch that was cut off goes on where it
+Only what a diffusers checkpoint needs is fetched, in one variant; an interrupted download resumes where it
 stopped.  Without a network the cached folder is used.
 """
 

@@ -1,7 +1,7 @@
 """LoRA files, merged into the weights as these are read: W + scale * alpha / rank * (up @ down) (Hu et al. 2021).
 
 Linear layers and convolutions (LoCon), in the names of kohya, diffusers and peft (lora_names.py).  Everything is
-held against the model before a weight is read: each module of the file must be in it and fit, and none is skipped.
+checked against the model before a weight is read: each module of the file must be in it and fit, and none is skipped.
 """
 
 from __future__ import annotations
@@ -111,8 +111,8 @@ def _not_there(lora: LoraFile, missing: list[LoraModule]) -> CheckpointError:
         reason = f"expected a LoRA for this model, got one of which none of {total} modules is in it, such as {first!r}"
         return CheckpointError(f"{lora.file}: {reason}; use another")
     names = ", ".join(module.name for module in missing[:3]) + (", ..." if count > 3 else "")
-    mend = "use one that was trained for this model, or merge it before blocks are removed"
-    return CheckpointError(f"{lora.file}: {count} of {total} modules are not in this model ({names}); {mend}")
+    fix = "use one that was trained for this model, or merge it before blocks are removed"
+    return CheckpointError(f"{lora.file}: {count} of {total} modules are not in this model ({names}); {fix}")
 
 
 def _check_shape(file: Path, module: LoraModule, expected: Shape) -> None:
@@ -121,8 +121,8 @@ def _check_shape(file: Path, module: LoraModule, expected: Shape) -> None:
     if module.rank and _without_ones(got) == _without_ones(expected):
         return
     halves = f"{list(module.up_shape)} @ {list(module.down_shape)}"
-    mend = "the LoRA is for another model, such as Stable Diffusion 2 in place of 1"
-    raise CheckpointError(f"{file}: {module.name!r}: expected a product of {list(expected)}, got {halves}; {mend}")
+    fix = "the LoRA is for another model, such as Stable Diffusion 2 in place of 1"
+    raise CheckpointError(f"{file}: {module.name!r}: expected a product of {list(expected)}, got {halves}; {fix}")
 
 
 def _without_ones(shape: Shape) -> Shape:

@@ -70,8 +70,8 @@ def check_classes(file: Path, index: Mapping[str, Any]) -> dict[str, str]:
         kind = entry[1] if isinstance(entry, list) and len(entry) == 2 else None
         if kind not in accepted:
             wanted = " or ".join(accepted)
-            mend = "use a Stable Diffusion 1 or 2 relative"
-            raise CheckpointError(f"{file}: {part}: expected {wanted}, got {kind}; {mend}")
+            fix = "use a Stable Diffusion 1 or 2 relative"
+            raise CheckpointError(f"{file}: {part}: expected {wanted}, got {kind}; {fix}")
         kinds[part] = str(kind)
     return kinds
 

@@ -33,7 +33,7 @@ def read_source(path: Path | str, options: OpenOptions) -> CheckpointFiles:
 
 
 def _refuse(options: OpenOptions, what: str, *names: str) -> None:
-    """Raise ConfigError when an option is given that the format has no use for."""
+    """Raise ConfigError for an option that does not apply to the format."""
     for name in names:
         if getattr(options, name) is not None:
             raise ConfigError(f"option {name}: expected none for {what}, got {getattr(options, name)}; leave it out")

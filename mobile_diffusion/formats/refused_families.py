@@ -1,6 +1,6 @@
 """Files that are no whole model of Stable Diffusion 1 or 2, recognised by the names of their tensors.
 
-Only for the message: a user who opens another family's checkpoint, or a part of one, is told what it is.
+Only for the message: a user who opens another family's checkpoint, or a part of one, learns what it is.
 """
 
 from __future__ import annotations
@@ -37,6 +37,6 @@ FAMILIES: tuple[tuple[str, str, str], ...] = (
 def refuse_other_families(file: Path, names: Iterable[str]) -> None:
     """Raise CheckpointError when a tensor's name says that the file is of another family, or a part."""
     names = list(names)
-    for pattern, family, mend in FAMILIES:
+    for pattern, family, fix in FAMILIES:
         if any(re.match(pattern, name) for name in names):
-            raise CheckpointError(f"{file}: expected a model of Stable Diffusion 1 or 2, got {family}; {mend}")
+            raise CheckpointError(f"{file}: expected a model of Stable Diffusion 1 or 2, got {family}; {fix}")

@@ -116,7 +116,7 @@ def _is_open_clip(file: Path, headers: Headers) -> bool:
 
 
 def _read_part(file: Path, headers: Headers, prefix: str) -> Layout:
-    """The tensors of one network by the names that stand behind its prefix, without those of no use."""
+    """The tensors of one network by their names without its prefix; unused ones are left out."""
     layout: Layout = {}
     for name, (shape, dtype) in headers.items():
         rest = name.removeprefix(prefix)

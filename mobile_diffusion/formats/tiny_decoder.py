@@ -22,7 +22,7 @@ CONFIG_FILE = "config.json"
 FIRST = "decoder.layers.0.weight"
 """The tensor whose shape says the channels of a tiny autoencoder and of its latents."""
 NUMBERED = re.compile(r"(encoder|decoder)\.(\d+)\.(.+)")
-"""TAESD's own names: one sequence each, the decoder's behind a clamp that has no weights."""
+"""TAESD's own names: one sequence each; in front of the decoder's stands a clamp without weights."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.json_options import Accepted, JsonOptions
 
 DOWN = ("CrossAttnDownBlock2D", "DownBlock2D")
-"""Levels on the way down: with a transformer behind each ResNet block, and without."""
+"""Levels on the way down: with a transformer after each ResNet block, and without."""
 UP = ("CrossAttnUpBlock2D", "UpBlock2D")
 MIDDLES: dict[object, tuple[int, int]] = {"UNetMidBlock2DCrossAttn": (2, 1), "UNetMidBlock2D": (1, 0)}
 """ResNet blocks and transformers of each kind of middle; there is none when the option is null."""

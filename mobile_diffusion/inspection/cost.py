@@ -27,7 +27,7 @@ class Cost:
     activation_bytes: int
     """Most bytes of activations that are alive at once, in float32."""
     peak: str
-    """The operation at which they are, with the shape of what it gives."""
+    """The operation where they occur, with the shape of its output."""
 
 
 def measure(network: nn.Module, run: Callable[[], object]) -> Cost:

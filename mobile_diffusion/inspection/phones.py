@@ -1,4 +1,4 @@
-"""Whether a phone can hold a model: its largest stage against the memory that an app may use.
+"""Whether a phone can hold a model: its largest stage compared with the memory that an app may use.
 
 Stages are loaded one at a time, so what counts is the largest sum of weights and activations.  The limits are
 assumptions, not measurements: half the memory of a common phone.  Speed is not judged here.
@@ -51,7 +51,7 @@ class Verdict:
 
 
 def judge(stages: Iterable[StageCost], phone: PhonePlatform) -> Verdict:
-    """Hold the stages that draw a picture against a phone."""
+    """Compare the stages that draw a picture with a phone's memory."""
     needed = [stage for stage in stages if stage.runs]
     choices = list(PRECISIONS)[list(PRECISIONS).index(phone.precision) :]
     largest = {precision: max(needed, key=lambda stage: _need(stage, phone, precision)) for precision in choices}

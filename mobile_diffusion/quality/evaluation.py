@@ -127,7 +127,7 @@ def _measure(chosen: PromptSet, drawn: Tensor, networks: Networks, seed: int) ->
 def _diversity(
     draw: Drawer, training: PromptSet, drawn: Tensor, networks: Networks, settings: EvaluationSettings, tally: Tally
 ) -> Diversity:
-    """Of the first prompts: the pictures that are drawn already, and others with seeds behind theirs."""
+    """For the first prompts: the pictures that are already drawn, and others with the seeds that follow theirs."""
     count = settings.prompts_of(training)
     prompts, rounds = training.captions[:count], [drawn[:count]]
     for extra in range(1, settings.seeds):

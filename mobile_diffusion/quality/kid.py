@@ -2,7 +2,7 @@
 
 KID is the unbiased estimate of the squared maximum mean discrepancy (Gretton et al. 2012, lemma 6) between features,
 with the kernel (x . y / d + 1)^3.  Unlike FID it is unbiased at any number of pictures, so some hundred suffice, and
-it can come out slightly below zero.  All in float64.
+it can be slightly below zero.  All in float64.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def resampled_kid(real_features: Tensor, fake_features: Tensor, seed: int = 0) -
     can be compared resample by resample (pairing.py).
 
     A resample counts each picture w_i times.  A picture that was drawn twice is no pair of pictures: taken as one it
-    would add k(x, x), and every resample would come out too high.  So pairs of one picture with itself are left out,
+    would add k(x, x), and every resample would be too high.  So pairs of one picture with itself are left out,
     and the sum is divided by the weight of the pairs that stay.  Resamples in which one picture is all that was drawn
     have no such pair, are NaN and are left out of the interval.  Of fewer than some twenty pictures the interval comes
     out too narrow.

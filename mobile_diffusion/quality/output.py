@@ -43,7 +43,7 @@ def write_evaluation(
 
 
 def to_json(evaluation: Evaluation, conditions: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain values: conditions first, then the figures, without the resamples behind the intervals."""
+    """Plain values: conditions first, then the figures, without the resamples of the intervals."""
     intervals = {"level": LEVEL, "resamples": RESAMPLES, "kind": "bootstrap percentiles"}
     figures = asdict(evaluation)
     for each in figures["sets"]:

@@ -1,4 +1,4 @@
-"""The three sets of prompts that a model is evaluated on, and the real pictures each is held against.
+"""The three sets of prompts that a model is evaluated on, and the real pictures each is compared with.
 
 What a model has seen is said by the settings it was trained with: styles and groups of concepts, of the training
 split.  From them and from the data set alone:

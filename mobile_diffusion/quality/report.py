@@ -22,7 +22,7 @@ class QualityReport:
     pictures: int
     """Drawn pictures."""
     references: int
-    """Real pictures that they are held against."""
+    """Real pictures that they are compared with."""
     kid: Interval
     """Kernel Inception distance to the real pictures; lower is better, 0 for pictures of the same distribution."""
     retrieval: RetrievalScore

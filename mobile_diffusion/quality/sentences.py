@@ -50,7 +50,7 @@ class Sentences:
         tokens = [self._tokenizer.encode(text) for text in texts]
         ids = torch.from_numpy(np.stack([token.ids for token in tokens]))  # (B, L)
         mask = torch.from_numpy(np.stack([token.mask for token in tokens]))
-        longest = int(mask.sum(dim=1).max())  # what is behind is padding in every row
+        longest = int(mask.sum(dim=1).max())  # the rest is padding in every row
         ids, mask = ids[:, :longest], mask[:, :longest]
         states = self._encoder(ids, mask) * mask[:, :, None]  # (B, L, D)
         return F.normalize(states.sum(dim=1) / mask.sum(dim=1, keepdim=True), dim=1)

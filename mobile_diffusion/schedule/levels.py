@@ -33,7 +33,7 @@ def final_level(config: ScheduleConfig) -> Level:
 
 
 def levels_behind(config: ScheduleConfig, times: Iterable[int], stride: int) -> list[Level]:
-    """Levels `stride` timesteps closer to the picture than each of `times`; the final level behind the first."""
+    """Levels `stride` timesteps closer to the picture than each of `times`; the final level after the first."""
     nearer, final = [t - stride for t in times], final_level(config)
     levels = levels_at(config, [max(t, 0) for t in nearer])
     return [level if t >= 0 else final for t, level in zip(nearer, levels, strict=True)]

@@ -26,7 +26,7 @@ class StepTable:
     """
 
     timesteps: tuple[float, ...]
-    """Training timestep that the network is given; not always a whole number."""
+    """Training timestep that the network sees; not always a whole number."""
     inputs: tuple[float, ...]
     """Factor of the latents as the network sees them; 1 but where a solver starts from scaled noise."""
     update: tuple[Matrix, ...]

@@ -1,4 +1,4 @@
-"""Compressed weights as MIL's `constexpr` operations, in the form that coremltools gives them.
+"""Compressed weights as MIL's `constexpr` operations, in the form that coremltools writes them.
 
 iOS 16 and 17 keep everything in attributes: packed indices with a table and a shape, or int8 with a scale for each
 entry of an axis.  iOS 18 keeps operands, of types of 1 to 8 bits, and tables and scales of the weight's rank.
@@ -26,7 +26,7 @@ LEAST_IN_FILE = 10
 NUMBERS = {name: number for number, name in DTYPES.items()}
 LUT, AFFINE, BLOCKWISE = "constexpr_lut_to_dense", "constexpr_affine_dequantize", "constexpr_blockwise_shift_scale"
 SUFFIXES = {LUT: "_palettized", AFFINE: "_quantized", BLOCKWISE: "_quantized"}
-"""What a decoded weight's name has behind that of the constant."""
+"""Suffix of a decoded weight's name, after that of the constant."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +106,7 @@ class Replacement:
 
 
 def replacement(made: Constexpr, file: str, append: Callable[[str, NDArray[Any]], int]) -> Replacement:
-    """Write a weight's numbers with `append`, which gives their offset in the file."""
+    """Write a weight's numbers with `append`, which returns their offset in the file."""
     values = {}
     for field in made.fields:
         if field.in_file:
@@ -117,7 +117,7 @@ def replacement(made: Constexpr, file: str, append: Callable[[str, NDArray[Any]]
 
 
 def replace_constant(operation: Any, by: Replacement) -> str:
-    """Turn a `const` operation of a program into a `constexpr` one; gives the new name of its value."""
+    """Turn a `const` operation of a program into a `constexpr` one; returns the new name of its value."""
     (output,) = operation.outputs
     name = output.name + SUFFIXES[by.operation]
     fresh = type(operation)(type=by.operation, outputs=[type(output)(name=name, type=output.type)])

@@ -48,7 +48,7 @@ def energy(weight: NDArray[np.float16], name: str) -> float:
     total = sum(squares(flat[start : start + PART].astype(np.float32)) for start in range(0, flat.size, PART))
     if not np.isfinite(total):
         count = int(np.count_nonzero(~np.isfinite(weight)))
-        raise ExportError(f"{name}: expected finite weights, got {count} NaN or infinities; mend the checkpoint")
+        raise ExportError(f"{name}: expected finite weights, got {count} NaN or infinities; fix the checkpoint")
     return total
 
 

@@ -1,4 +1,4 @@
-"""What was written, read back: every compressed weight decoded from the file and held against the original.
+"""What was written, read back: every compressed weight decoded from the file and compared with the original.
 
 The decoding is the interpreter's, which shares nothing with the writer but the reading of records.  A weight whose
 error is not the one that its clustering promised has a wrong table, a wrong index or a wrong place: the package is
@@ -104,7 +104,7 @@ def packed_bytes(package: CoreMLPackage, operation: Any) -> Iterator[int]:
 
 
 def decode(operation: str, operands: dict[str, Any]) -> NDArray[np.float16]:
-    """The weight that a decoding operation gives; raises `ExportError` for one that is not known."""
+    """The weight that a decoding operation returns; raises `ExportError` for one that is not known."""
     if operation not in DECOMPRESSIONS:
         raise ExportError(f"expected one of {', '.join(DECOMPRESSIONS)}, got {operation}")
     decoded = DECOMPRESSIONS[operation](**operands)

@@ -1,6 +1,6 @@
 """Branches, loops and states: MIL operations that are more than functions of numbers.
 
-A branch or a loop is given its blocks as functions of their inputs; a state is a cell that outlives a run when the
+A branch or a loop receives its blocks as functions of their inputs; a state is a cell that outlives a run when the
 caller keeps it.
 """
 
@@ -20,12 +20,12 @@ Run = Callable[..., tuple[Tensor, ...]]
 
 
 def cond(blocks: tuple[Run, ...], pred: Tensor) -> tuple[Tensor, ...]:
-    """What the first block gives if `pred`, else the second."""
+    """What the first block returns if `pred`, else the second."""
     return blocks[0 if bool(pred) else 1]()
 
 
 def while_loop(blocks: tuple[Run, ...], loop_vars: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """The second block on its own results for as long as the first gives True."""
+    """The second block on its own results for as long as the first returns True."""
     while bool(blocks[0](*loop_vars)[0]):
         loop_vars = blocks[1](*loop_vars)
     return loop_vars

@@ -25,7 +25,7 @@ Pairs = list[tuple[int, int]]
 
 
 def same(sizes: list[int], kernel: list[int], strides: list[int], lower: bool) -> Pairs:
-    """Padding with which an output has size ceil(size / stride); an odd one is put behind, or before if `lower`."""
+    """Padding for outputs of size ceil(size / stride); an odd one goes to the end, or to the beginning if `lower`."""
     pairs = []
     for size, width, stride in zip(sizes, kernel, strides, strict=True):
         total = max((-(-size // stride) - 1) * stride + width - size, 0)
@@ -54,7 +54,7 @@ def pad_by(x: Tensor, pairs: Pairs, value: float = 0.0) -> Tensor:
 
 
 def even(pairs: Pairs) -> bool:
-    """Whether there is as much before as behind."""
+    """Whether there is as much at the beginning as at the end."""
     return all(before == after for before, after in pairs)
 
 

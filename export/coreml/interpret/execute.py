@@ -17,7 +17,7 @@ from mobile_diffusion.errors import ExportError
 
 PRECISIONS = ("as-stored", "fp16-accumulate", "float32")
 """Round where the program says float16; round the running sums inside of operations too; or compute all in float32,
-which tells rounding from a wrong graph."""
+which distinguishes rounding from a wrong graph."""
 CHUNK = 2**18
 """Numbers that are rounded at a time."""
 WRONG = (RuntimeError, IndexError, ValueError, TypeError, ZeroDivisionError)
@@ -25,7 +25,7 @@ WRONG = (RuntimeError, IndexError, ValueError, TypeError, ZeroDivisionError)
 
 
 def run_block(block: Block, values: dict[int, Value], precision: str, observer: Observer | None) -> tuple[Value, ...]:
-    """What a block gives, for values of its inputs and of the slots that it reads from around it."""
+    """What a block returns, for values of its inputs and of the slots that it reads from around it."""
     for instruction in block.instructions:
         execute(instruction, values, precision, observer)
     return tuple(values[slot] for slot in block.outputs)
@@ -88,7 +88,7 @@ def compute(instruction: Instruction, operands: dict[str, Any], precision: str) 
 
 
 def check_results(instruction: Instruction, where: str, results: tuple[Tensor, ...]) -> None:
-    """Hold results to the number, types and shapes that the program declares."""
+    """Check results against the number, types and shapes that the program declares."""
     if len(results) != len(instruction.dtypes):
         raise ExportError(f"{where}: expected {len(instruction.dtypes)} results, got {len(results)}; export it again")
     for place, (dtype, result) in enumerate(zip(instruction.dtypes, results, strict=True)):

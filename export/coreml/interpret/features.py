@@ -36,7 +36,7 @@ class Feature:
 
     @property
     def array_spec(self) -> TensorSpec:
-        """What an array for it is held to."""
+        """What an array for it must satisfy."""
         return replace(self.spec, dtype="uint8") if self.color else self.spec
 
 

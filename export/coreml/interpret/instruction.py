@@ -51,11 +51,11 @@ class Block:
     outer: tuple[int, ...] = ()
     """Slots that it reads and does not write."""
     left: tuple[int, ...] = ()
-    """Its own slots that hold a value behind its last instruction."""
+    """Its own slots that hold a value after its last instruction."""
 
 
 Observer = Callable[[Instruction, Mapping[str, Any], tuple[Tensor, ...], tuple[Tensor, ...]], None]
-"""Called behind every instruction with its operands as they were computed with (float32 views), the exact results in
+"""Called after every instruction with its operands as they were computed with (float32 views), the exact results in
 float32, and the results as they are stored.  It must change none of them."""
 
 

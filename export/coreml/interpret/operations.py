@@ -106,7 +106,7 @@ CHECKS: dict[str, Callable[[Constants], None]] = {
     "resize": plain_nearest,
     "upsample_nearest_neighbor": whole_factors,
 }
-"""What else attributes are held to."""
+"""What else attributes must satisfy."""
 
 
 def interpreted(operation: str, name: str, opset: str) -> Operation:
@@ -123,7 +123,7 @@ def parameters_of(function: Operation) -> inspect.Signature:
 
 
 def check_attributes(operation: str, name: str, function: Operation, operands: Mapping[str, Any]) -> None:
-    """Hold an operation's parameters to what is interpreted; `operands` has the values of those that are constant.
+    """Check that an operation's parameters are interpreted; `operands` has the values of the constant ones.
 
     Raises:
         ExportError: there is one too many or too few, or one has a value that is not honoured.

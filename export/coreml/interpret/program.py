@@ -1,7 +1,7 @@
 """A package, opened: what its programs compute, for arrays by the names of its inputs.
 
 A package holds one program, or a pipeline of several that hand arrays on; a program holds one function or several, of
-which one is chosen.  "As stored" means that every float16 value is rounded to float16 behind the operation that made
+which one is chosen.  "As stored" means that every float16 value is rounded to float16 after the operation that made
 it, so the overflow and the rounding that the program itself asks for are seen here; how a device accumulates inside
 an operation is not, but for the mode "fp16-accumulate" (accumulate.py).
 """
@@ -87,7 +87,7 @@ class Program:
     routines: tuple[Routine, ...]
     """In the order in which they run."""
     array_specs: tuple[TensorSpec, ...]
-    """What arrays for the inputs are held to."""
+    """What arrays for the inputs must satisfy."""
     precision: str = "as-stored"
     """One of `PRECISIONS`."""
 
@@ -239,7 +239,7 @@ def static_dtype(tensor: Any) -> str:
 
 
 def check_names(package: CoreMLPackage, described: set[str], found: list[str], kind: str) -> None:
-    """Hold a function's inputs or outputs to the package's description."""
+    """Check a function's inputs or outputs against the package's description."""
     if described != set(found):
         expected, got = ", ".join(sorted(described)), ", ".join(found)
         raise ExportError(f"{package.path}: expected the {kind} {expected}, got {got}; export it again")

@@ -46,7 +46,7 @@ class Reader:
         return len(self.names) - 1
 
     def define(self, names: Sequence[str], scope: Scope) -> tuple[int, ...]:
-        """Slots for values that a block has, or is given."""
+        """Slots for values that a block has or receives."""
         slots = tuple(map(self.new_slot, names))
         scope.update(zip(names, slots, strict=True))
         return slots
@@ -190,7 +190,7 @@ def decompressed(
 
 
 def check_parts(operation: str, name: str, parts: Mapping[str, Read]) -> None:
-    """Hold the parameters of a compressed constant to what is interpreted."""
+    """Check that the parameters of a compressed constant are ones that are interpreted."""
     check_attributes(operation, name, DECOMPRESSIONS[operation], dict.fromkeys(parts))
 
 

@@ -1,6 +1,6 @@
 """MIL's operations that change the size of pictures: by factors, to sizes, by pixels that become channels.
 
-Linear interpolation is done axis by axis at the places that MIL's documentation of `resize_bilinear` gives for each
+Linear interpolation is done axis by axis at the places that MIL's documentation of `resize_bilinear` states for each
 of its sampling modes.  Parameters are named as in MIL.
 """
 

@@ -1,4 +1,4 @@
-"""MIL operations that rearrange numbers without changing them, so nothing has to be rounded behind them.
+"""MIL operations that rearrange numbers without changing them, so nothing has to be rounded after them.
 
 Parameters are named as in MIL; semantics are those of its iOS 17 operation set.
 """
@@ -73,7 +73,7 @@ def squeeze(x: Tensor, axes: Tensor | None = None) -> Tensor:
 
 
 def concat(values: tuple[Tensor, ...], axis: Tensor, interleave: Tensor | None = None) -> Tensor:
-    """Tensors one behind the other; interleaved, their slices in turn."""
+    """Tensors one after the other; interleaved, their slices in turn."""
     place = int(axis) % values[0].dim()
     if is_set(interleave):
         return torch.stack(values, dim=place + 1).flatten(place, place + 1)
@@ -141,7 +141,7 @@ def flatten2d(x: Tensor, axis: Tensor | None = None) -> Tensor:
 
 
 def sliding_windows(x: Tensor, axis: Tensor, size: Tensor, stride: Tensor | None = None) -> Tensor:
-    """All windows of an axis, each an axis behind it: (..., n, ...) -> (..., windows, size, ...)."""
+    """All windows of an axis, as an axis after it: (..., n, ...) -> (..., windows, size, ...)."""
     place = int(axis) % x.dim()
     return x.unfold(place, int(size), 1 if stride is None else int(stride)).movedim(-1, place + 1)
 

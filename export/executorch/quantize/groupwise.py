@@ -18,7 +18,7 @@ GROUP = 32
 
 
 def group_weights(module: nn.Module, names: Collection[str]) -> list[str]:
-    """Give the named linear layers of `module`, in place, weights in 4 bits; gives the names of those that took them.
+    """Give the named linear layers of `module`, in place, weights in 4 bits; returns the names of those that took them.
 
     A layer whose width is no multiple of GROUP does not.
     """

@@ -34,7 +34,7 @@ def find_ranges(
 ) -> dict[str, LayerRanges]:
     """The ranges of each layer, by the name of its operation.
 
-    Raises `ExportError` when a layer is given NaN or infinity, or one and the same value everywhere.
+    Raises `ExportError` when a layer's input is NaN or infinite, or the same value everywhere.
     """
     observed = _Observed(module, layers)
     for sample in samples:

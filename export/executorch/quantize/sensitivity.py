@@ -1,6 +1,6 @@
 """How much of a stage's output each layer costs when it is rounded, and which layers are therefore rounded how.
 
-One layer at a time is rounded, the rest of the graph behind it is run again, and the energy of what changes at the
+One layer at a time is rounded, the rest of the graph after it is run again, and the energy of what changes at the
 stage's output is compared with the output's own: the signal-to-noise ratio of that layer alone.  Errors of different
 layers are nearly uncorrelated, so that their energies add up (for the emoji model's U-Net to 31 dB where all together
 gave 32): layers are taken out of static rounding from the most costly on, until the sum keeps a target.
@@ -80,11 +80,11 @@ def cost(choice: Choice) -> float:
 
 
 Compute = Callable[[Tensor, Tensor, Callable[[Tensor, Tensor], Tensor]], Tensor]
-"""Takes a layer's input, its weight, and the layer as a function of both; gives its output."""
+"""Takes a layer's input, its weight, and the layer as a function of both; returns its output."""
 
 
 class Rerun(Interpreter):
-    """One run of a graph whose every value is kept, so that what is behind a changed layer can be run again."""
+    """One run of a graph whose every value is kept, so that what follows a changed layer can be run again."""
 
     def __init__(self, module: GraphModule, sample: Sample) -> None:
         super().__init__(module, garbage_collect_values=False)

@@ -39,7 +39,7 @@ class Rewrite:
     """One of the rewrites."""
 
     replace: Callable[[nn.Module], nn.Module | None]
-    """Gives the module that takes the place of another, or None where it does not apply."""
+    """Returns the module that replaces another, or None where it does not apply."""
     kind: type[nn.Module]
     """The class by which its work is known in an exported program."""
 

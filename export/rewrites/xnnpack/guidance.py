@@ -33,7 +33,7 @@ class UpLevelForBoth(UpLevel):
 
 
 class DenoiseOnce(Denoise):
-    """A step of the sampler that gives the network one picture and two contexts."""
+    """A step of the sampler that runs the network on one picture and two contexts."""
 
     def _guided(self, latents: Tensor, time: Tensor, both: Tensor, guidance: Tensor) -> Tensor:
         predicted = self.unet.predict(latents, time, both)  # type: ignore[operator]

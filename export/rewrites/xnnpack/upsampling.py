@@ -1,4 +1,4 @@
-"""Nearest upsampling by two, and the convolution behind it.
+"""Nearest upsampling by two, and the convolution after it.
 
 A 3x3 convolution of a map in which every pixel stands four times sees, at each of the four positions over a pixel, only
 2x2 different pixels: it is four 2x2 convolutions of the small map, whose weights are sums of the 3x3 weights.  That is
@@ -23,7 +23,7 @@ class UpsampledConvolution(nn.Module):
     """Nearest upsampling by two and a 3x3 convolution with padding 1, as one 2x2 convolution of the small map.
 
     Its channels are (row phase, column phase, output).  With the phases in reverse, reading them one after another
-    gives the rows and columns of the large map with one line too many on every side.
+    computes the rows and columns of the large map with one line too many on every side.
     """
 
     weight: Tensor
