@@ -149,7 +149,7 @@ def autoencoder_names(config: AutoencoderConfig) -> NameTable:
         for layer, names in DIFFUSERS_ATTENTION.items():
             aliases |= {f"{theirs}.{name}": f"{ours}.{layer}" for name in names}
     for level in range(last + 1):
-        down = (f"encoder.down_blocks.{index}", f"encoder.down.{level}")
+        down = (f"encoder.down_blocks.{level}", f"encoder.down.{level}")
         up = (f"decoder.up_blocks.{last - level}", f"decoder.up.{level}")
         for (ours, theirs), resnets in ((down, config.resnets), (up, config.resnets + 1)):
             for index in range(resnets):
