@@ -92,8 +92,8 @@ def rows_of(model: str, work: Path, naive: bool) -> list[dict[str, Any]]:
 def keep(model: str, rows: Sequence[dict[str, Any]]) -> None:
     """Put a model's rows into the file, in the order of MODELS."""
     found = json.loads(RESULT.read_text())["rows"] if RESULT.exists() else []
-    together = [*(row for row in found if row["model"] != model), *rows]
-    together.sort(key=lambda row: MODELS.index(row["model"]))
+    others = [row for row in found if row["model"] in MODELS and row["model"] != model]
+    together = sorted([*others, *rows], key=lambda row: MODELS.index(row["model"]))
     RESULT.write_text(json.dumps({"narrow": NARROW, "rows": together}, indent=1) + "\n")
 
 

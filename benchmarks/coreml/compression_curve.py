@@ -240,8 +240,8 @@ def plot() -> None:
     axes[0, 0].legend(frameon=False)
     conditions = results["emoji"]["conditions"]
     figure.suptitle(
-        f"Emoji U-Net, {conditions['weights'] / 1e6:.0f} M weights: {conditions['pictures']} pictures of "
-        f"{conditions['steps']} steps against bits a weight",
+        f"U-Net of {conditions['model']}, {conditions['weights'] / 1e6:.0f} M weights: "
+        f"{conditions['pictures']} pictures of {conditions['steps']} steps",
         fontsize=11,
     )
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
@@ -277,7 +277,7 @@ def panel(axis: Any, rows: list[Row], key: str, title: str) -> None:
         axis.axhline(plain[key]["value"] * scale, color="0.5", ls=":", lw=1)
         place = (7, plain[key]["value"] * scale)
         axis.annotate("uncompressed", place, va="bottom", ha="center", fontsize=8, color="0.4")
-    axis.set(xlabel="bits a weight", ylabel=title, xlim=(1.7, 8.5))
+    axis.set(xlabel="bits per weight", ylabel=title, xlim=(1.7, 8.5))
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(alpha=0.25)
 

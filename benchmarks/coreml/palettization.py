@@ -127,7 +127,7 @@ def main() -> None:
         measure_call(lower_denoise, "coreml", "denoise", given.work)
     conditions = {
         "model": "Stable Diffusion 1.5 U-Net, 512 pixels, random weights (PyTorch's initialisation, seed 0)",
-        "recipe": f"{BITS} bits, k-means, one table a weight",
+        "recipe": f"{BITS} bits, k-means, one table per weight tensor",
         "processors": os.cpu_count(),
         "machine": platform.machine(),
         "coremltools": import_coremltools().__version__,

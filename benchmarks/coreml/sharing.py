@@ -2,7 +2,7 @@
 
     python -m benchmarks.coreml.sharing --work /tmp/sharing
 
-The shipped model's `denoise` is lowered for iOS 18 three times: as it is, with random matrices of rank 4 added to its
+The emoji model's `denoise` is lowered for iOS 18 three times: as it is, with random matrices of rank 4 added to its
 attention projections (what a merged LoRA file does to them), and for pictures of twice the size; the three packages
 are combined, and sizes and hits are as `combine_packages` reports them.  For Stable Diffusion 1.5 the same is counted
 from the parameters' names and shapes alone: a record is a parameter, and one that an adapter changes is not shared.
@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.paths import RESULTS
+from benchmarks.paths import EMOJI, RESULTS
 from export.coreml.combine import combine_packages
 from export.coreml.lower import lower
 from export.coreml.options import CoreMLOptions
@@ -34,7 +34,7 @@ from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.presets import preset
 
 RESULT = RESULTS / "sharing.json"
-CHECKPOINT, STAGE, COUNTED = "assets/emoji", "denoise", "sd15"
+STAGE, COUNTED = "denoise", "sd15"
 PROJECTIONS = ("to_q.weight", "to_k.weight", "to_v.weight", "to_out.0.weight")
 """What LoRA files of Stable Diffusion usually adapt."""
 RANK, SCALE = 4, 0.01
@@ -66,19 +66,19 @@ def lowered(source: Any, folder: Path) -> Path:
 
 
 def combined(work: Path) -> dict[str, Any]:
-    """The shipped model, adapted, and in twice the size."""
-    source = open_source(CHECKPOINT)
+    """The emoji model, adapted, and in twice the size."""
+    source = open_source(EMOJI)
     size = 2 * source.config.height
     packages = {
         "base": lowered(source, work / "base"),
-        "adapted": lowered(Adapted(open_source(CHECKPOINT)), work / "adapted"),
-        f"size_{size}": lowered(open_source(CHECKPOINT, OpenOptions(height=size, width=size)), work / "size"),
+        "adapted": lowered(Adapted(open_source(EMOJI)), work / "adapted"),
+        f"size_{size}": lowered(open_source(EMOJI, OpenOptions(height=size, width=size)), work / "size"),
     }
     start = time.perf_counter()
     found = combine_packages(packages, work / "all.mlpackage")
     functions = [asdict(share) | {"shared": round(share.shared, 4)} for share in found.functions]
     return {
-        "model": CHECKPOINT,
+        "model": source.config.name,
         "how": "combined",
         "seconds": round(time.perf_counter() - start, 2),
         "source_mb": round(found.source_bytes / MEGA, 1),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.documents.markers import fill, read, table
+from benchmarks.documents.markers import fill, measured_model, read, table, trained
 from benchmarks.paths import RESULTS, ROOT
 
 PAGE = ROOT / "docs" / "android.md"
@@ -47,10 +47,11 @@ def speed(found: Found) -> str:
     ]
     peaks = ", ".join(f"{row['gflops']:.0f} by {row['title']}" for row in found["rows"] if not row["model"])
     conditions = found["rows"][-1]["conditions"]
+    models = [row["model"] for row in found["rows"]]
     rounds = " or ".join(sorted({str(row["conditions"]["rounds"]) for row in found["rows"]}))
     note = (
         f"float32 on {conditions['processor']}, {conditions['cores']} cores, {conditions['threads']} threads, "
-        f"{conditions['system']}; {NOT_A_PHONE}; {rounds} interleaved rounds. `emoji-27M` is trained; `medium` (17 M "
+        f"{conditions['system']}; {NOT_A_PHONE}; {rounds} interleaved rounds. {trained(models)}; `medium` (17 M "
         "parameters, one evaluation per step) and `snapfusion` (a preset) have random weights. **time / ours**: the "
         "median over the rounds. **of peak**: operations per second, two per multiply-accumulate of the stage in "
         "PyTorch, divided by those of a 2048 x 2048 matrix product "
@@ -79,10 +80,10 @@ def delegation(found: Found) -> str:
         rows.append([model, *both, ", ".join(sorted(gpu))])
     note = (
         "Each cell: delegates + operations outside of them, for XNNPACK with our rewrites; in brackets the naive "
-        "lowering, where it was tried. Last column: Vulkan, the same for every stage in fp32 and fp16. `emoji-27M` is "
-        f"trained; the other models have random weights and every width divided by {found['narrow']}, which changes "
-        "no operation. [android_delegation.json](../benchmarks/results/android_delegation.json) names every operation "
-        "outside."
+        "lowering, where it was tried. Last column: Vulkan, for every stage in fp32 and fp16. "
+        f"{trained(models)}; the other models have random weights and every width divided by {found['narrow']}, which "
+        "changes no operation. [android_delegation.json](../benchmarks/results/android_delegation.json) names every "
+        "operation outside."
     )
     return f"{table(['model', *stages, 'Vulkan, per stage'], rows)}\n\n{note}"
 
@@ -107,7 +108,8 @@ def precisions(found: Found) -> str:
         )
     conditions = found["conditions"]
     note = (
-        f"`{conditions['model']}`; {conditions['processor']}, {conditions['threads']} threads, {conditions['runs']} "
+        f"{measured_model(conditions['model'])}; "
+        f"{conditions['processor']}, {conditions['threads']} threads, {conditions['runs']} "
         f"interleaved runs; {NOT_A_PHONE}. **text** to **picture**: the worst over all prompts and steps, compared "
         "with PyTorch in float32; SNR of the text embedding, of one step's network output with guidance, of the "
         "decoder and of the latents over the whole trajectory; PSNR of the picture."
@@ -129,7 +131,8 @@ def quality(found: Found) -> str:
         rows.append(cells)
     head = [part for each in names for part in (f"{each}: KID x 1000", f"{each}: R@5, %")]
     note = (
-        f"`{found['model']}`; {found['count']} prompts per set, the same prompts and seeds in every row; measured by "
+        f"{measured_model(found['model'])}; "
+        f"{found['count']} prompts per set, the same prompts and seeds in every row; measured by "
         "`mobile-diffusion evaluate`; 95 % bootstrap intervals in brackets. KID: lower is better. R@5: how often the "
         "caption is among the first five that a picture retrieves; higher is better."
     )
@@ -152,7 +155,7 @@ def memory(found: list[Found]) -> str:
         "Peak resident memory of the C++ runner on x86-64 with one thread; in brackets the part that no file backs, "
         "which a phone cannot reclaim. **together**: all stages loaded. **sequential**: one stage at a time. "
         "**packed**: with `--packed`, XNNPACK's packed weights are mapped files; cold: the run that makes them, "
-        "warm: a later run. `emoji-27M` is trained; the others have random weights."
+        f"warm: a later run. {trained(row['name'] for row in found)}; the others have random weights."
     )
     return f"{table(['model', 'precision', 'programs, MB', *(f'{way}, MB' for way in ways)], rows)}\n\n{note}"
 

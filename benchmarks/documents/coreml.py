@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.documents.markers import fill, read, table
+from benchmarks.documents.markers import fill, measured_model, read, table, trained
 from benchmarks.paths import RESULTS, ROOT
 
 PAGE = ROOT / "docs" / "coreml.md"
@@ -39,8 +39,8 @@ def variants(found: Found) -> str:
     note = (
         "The worst over all prompts and steps, compared with PyTorch and the original weights: SNR of the text "
         "embedding, of one step's network output with guidance, of the decoder and of the latents over the whole "
-        "trajectory; PSNR of the picture. `emoji-27M` is trained; the other models have random weights and every width "
-        f"divided by {narrow(found)}. Run by the interpreter on Linux, as stored, not on Apple hardware."
+        f"trajectory; PSNR of the picture. {trained(found['models'])}; the other models have random weights and every "
+        f"width divided by {narrow(found)}. Run by the interpreter on Linux, as stored, not on Apple hardware."
     )
     return f"{table(head, rows)}\n\n{note}"
 
@@ -99,7 +99,8 @@ def sharing(found: Found) -> str:
         for each in combined["functions"]
     ]
     sizes = f"{combined['source_mb']:.1f} MB in three packages, {combined['combined_mb']:.1f} MB in one"
-    return f"{table(['function', 'weights, MB', 'shared'], rows)}\n\n`denoise` of `{combined['model']}`: {sizes}."
+    note = f"{measured_model(combined['model'])}'s `denoise`: {sizes}."
+    return f"{table(['function', 'weights, MB', 'shared'], rows)}\n\n{note}"
 
 
 def palettization(found: Found) -> str:
@@ -111,9 +112,9 @@ def palettization(found: Found) -> str:
     ]
     ratio = found["compared"]
     note = (
-        f"{found['conditions']['model']}; {found['conditions']['recipe']}. Energy of the reconstruction's error, ours "
-        f"over coremltools', over {ratio['weights']} weights: {ratio['error_ratio_mean']:.4f} in the mean, "
-        f"{ratio['error_ratio_worst']:.4f} at worst."
+        f"{found['conditions']['model']}; {found['conditions']['recipe']}. Squared reconstruction error, ours divided "
+        f"by coremltools', over {ratio['weights']} weight tensors: mean {ratio['error_ratio_mean']:.4f}, worst "
+        f"{ratio['error_ratio_worst']:.4f}."
     )
     return f"{table(['way', 'seconds', 'CPU s', 'peak, GB', 'package, GB'], rows)}\n\n{note}"
 
@@ -132,7 +133,8 @@ def curve(found: Found) -> str:
     conditions = found["emoji"]["conditions"]
     head = ["weights", "bits", "prediction, dB", "final latents, dB", "picture PSNR, dB", "KID x 1000", "R@5, %"]
     note = (
-        f"`{conditions['model']}`; {conditions['pictures']} training captions, drawn by PyTorch with the weights as "
+        f"{measured_model(conditions['model'])}; "
+        f"{conditions['pictures']} training captions, drawn by PyTorch with the weights as "
         "stored; 95 % bootstrap intervals in brackets. Grey in the figure: one step of Stable Diffusion 1.5's U-Net "
         "with random weights."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,17 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     """A Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def measured_model(name: str) -> str:
+    """How a caption calls a model: "emoji" is the emoji model, an earlier one has a name of its own (emoji-27M)."""
+    return "The emoji model" if name == "emoji" else f"`{name}`"
+
+
+def trained(models: Iterable[str]) -> str:
+    """Which rows of a table have trained weights; all other models have random ones."""
+    names = [f"`{name}`" for name in dict.fromkeys(models) if name.startswith("emoji")]
+    return f"{' and '.join(names)} {'are' if len(names) > 1 else 'is'} trained"
 
 
 def fill(text: str, name: str, content: str) -> str:
