@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +14,8 @@ from mobile_diffusion.checkpoint import Model, save_checkpoint
 from tests.docs.command_line import root
 from tests.docs.documents import ROOT
 
-NARROW = 40
-"""What every width of Stable Diffusion 1.5 is divided by."""
+NARROW, SIDE = 40, 8
+"""What every width of Stable Diffusion 1.5 is divided by, and the side of its latents: pictures of 64 pixels."""
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +25,8 @@ def prepared(tiny_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Pat
     (folder / "assets").mkdir(parents=True)
     (folder / "benchmarks").symlink_to(ROOT / "benchmarks")
     save_checkpoint(tiny_model, folder / "assets" / "emoji")
-    write_checkpoint("sd15", folder / "stable-diffusion-v1-5", narrow=NARROW)
+    unet = write_checkpoint("sd15", folder / "stable-diffusion-v1-5", narrow=NARROW) / "unet" / "config.json"
+    unet.write_text(json.dumps({**json.loads(unet.read_text()), "sample_size": SIDE}))
     before = Path.cwd()
     os.chdir(folder)
     try:
