@@ -20,7 +20,7 @@ from export.job.reference import open_reference
 from export.parity.compare import compare_runners
 from export.parity.golden import read_golden
 from export.parity.report import ParityReport, merge
-from export.parity.trajectories import SolverTables, Trajectory
+from export.parity.trajectories import Trajectory
 from export.progress import Progress, part_of, silent
 from export.targets import TORCH, find_target, open_runner
 from mobile_diffusion.checkpoint import open_source
@@ -66,7 +66,7 @@ def verify_bundle(
     runners = [open_runner(bundle, entry.name, threads) for entry in bundle.manifest.runtimes if entry.verified]
     part = part_of(progress, _OPENED, 1 - _OPENED)
     report, _ = compare_runners(
-        runners, trajectories, bundle.settings(), update_of(bundle), depth_of(bundle, trajectories), part
+        runners, trajectories, bundle.settings(), bundle.step_table(), depth_of(bundle, trajectories), part
     )
     reports.append(report)
     progress("compared", 1.0)
@@ -95,11 +95,6 @@ def read_trajectories(bundle: Bundle) -> list[Trajectory]:
     return trajectories
 
 
-def update_of(bundle: Bundle) -> SolverTables:
-    """The solver's tables, as the manifest repeats them."""
-    return SolverTables(bundle.manifest.schedule.update, bundle.manifest.schedule.noise_factors)
-
-
 def depth_of(bundle: Bundle, trajectories: Sequence[Trajectory]) -> str:
     """How deep the golden vectors allow a comparison to go."""
     steps = len(bundle.manifest.schedule.timesteps)
@@ -125,5 +120,5 @@ def _verify_checkpoint(
     plan = plan_export(model.config, find_target(bundle.manifest.target), images=images, threads=threads)
     runners = [(TORCH, open_reference(model, plan))]
     depth = depth_of(bundle, trajectories)
-    report, _ = compare_runners(runners, trajectories, bundle.settings(), update_of(bundle), depth)
+    report, _ = compare_runners(runners, trajectories, bundle.settings(), bundle.step_table(), depth)
     return report

@@ -1,14 +1,15 @@
 """From a prompt to a picture: the loop that every app runs.
 
-It knows the stages by name, a tokenizer and a few numbers, so the PyTorch reference (pipeline.py) and every exported
-artifact draw through the same lines.  A drawing begins with noise; or with a picture that is noised part of the way
-(SDEdit, Meng et al. 2022), of which a mask may keep what it does not cover.
+The loop knows the stages by name, a tokenizer and a few numbers, so the PyTorch reference (pipeline.py) and every
+exported artifact draw with the same code.  `conditions`, `first_state`, `step_inputs` and `walk` are its parts; the
+apps have the same functions, and the parity checks (export/parity) use them, too.  A drawing starts from noise, or
+from a picture that is partly noised (SDEdit, Meng et al. 2022); a mask then says which part is drawn anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +18,6 @@ from numpy.typing import NDArray
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.errors import MobileDiffusionError, PromptError
 from mobile_diffusion.noise import check_seed, gaussian
-from mobile_diffusion.sampler import sample
 from mobile_diffusion.schedule import step_table
 from mobile_diffusion.tokenization.tokenizer import Tokenizer
 
@@ -25,25 +25,29 @@ NULL_PROMPT = ""
 MAX_GUIDANCE = 30.0
 
 Arrays = Mapping[str, np.ndarray]
+"""Inputs or outputs of a stage by name."""
 OnStep = Callable[[int, np.ndarray], None]
+"""Called after each step with its number and the latents (1, C, h, w) that it made."""
+Keep = Callable[[np.ndarray, int], np.ndarray]
+"""Latents (1, C, h, w) in front of a step -> the same with the masked part of a picture put back."""
 
 
 class RunStage(Protocol):
-    """Runs one stage; the names, dtypes and shapes of its arrays are those of DrawSettings' model."""
+    """Runs one stage: input arrays by name -> output arrays by name, both as the stage's signature says."""
 
     def __call__(self, stage: str, /, **arrays: np.ndarray) -> Arrays: ...
 
 
 @dataclass(frozen=True)
 class DrawSettings:
-    """What has to be known of a model, or of a bundle, to draw with it."""
+    """What the loop has to know of a model, or of a bundle, to draw with it."""
 
     latent_shape: tuple[int, ...]
     """Shape (1, C, h, w) of the latents."""
     image_shape: tuple[int, ...]
     """Shape (1, 3, H, W) of a picture."""
     guidance: float
-    """Scale of guidance when none is asked for; of a distilled model, the scale that it has."""
+    """Default guidance scale; for a distilled model, the scale that is in its weights."""
     guidance_kind: str
     """ "cfg" or "distilled"."""
     uses_mask: bool
@@ -58,12 +62,12 @@ class DrawSettings:
 
     @property
     def steps(self) -> int:
-        """Calls of `denoise` for a picture."""
+        """Calls of `denoise` per picture."""
         return len(self.alphas)
 
     @classmethod
     def of(cls, config: ModelConfig, steps: int | None = None) -> DrawSettings:
-        """The settings of a model; ConfigError for a number of steps that its schedule does not have."""
+        """The settings of a model; raises ConfigError if its schedule cannot have this number of steps."""
         schedule, table = config.schedule, step_table(config.schedule, steps)
         return cls(
             config.latent_shape,
@@ -79,30 +83,25 @@ class DrawSettings:
 
 
 @dataclass(frozen=True, eq=False)
+class LatentState:
+    """What changes from step to step."""
+
+    latents: NDArray[np.float32]
+    """(1, C, h, w)."""
+    memory: NDArray[np.float32]
+    """(1, M * C, h, w): the M tensors that the solver remembers; M is 0 for most solvers."""
+
+
+@dataclass(frozen=True, eq=False)
 class Start:
-    """A picture to begin with."""
+    """A picture to start from."""
 
     image: NDArray[np.float32]
     """(1, 3, H, W) in [0, 1]."""
     strength: float = 0.8
-    """How much of the way from noise is walked, above 0 to 1; at 1 only a mask still shows the picture."""
+    """Share of the steps that are made, above 0 to 1; at 1 nothing of the picture is left but what a mask keeps."""
     mask: NDArray[np.float32] | None = None
     """(1, 1, h, w): 1 where it is drawn anew, 0 where it is kept."""
-
-    def first_step(self, settings: DrawSettings) -> int:
-        """The step to begin with; PromptError for a strength without steps, or a solver that cannot begin late."""
-        if not 0.0 < self.strength <= 1.0:
-            raise PromptError(f"strength: expected a number above 0 and up to 1, got {self.strength!r}")
-        first = settings.steps - min(int(settings.steps * self.strength), settings.steps)
-        if first == settings.steps:
-            least = 1 / settings.steps
-            raise PromptError(f"strength: expected {least:.3g} or more for {settings.steps} steps, got {self.strength}")
-        if first and settings.memory:
-            raise PromptError(
-                f"strength: expected 1, as the solver remembers earlier steps, got {self.strength}; "
-                "open the model with --solver ddim, euler or lcm"
-            )
-        return first
 
 
 def draw(
@@ -116,67 +115,126 @@ def draw(
     negative: str = NULL_PROMPT,
     start: Start | None = None,
 ) -> NDArray[np.uint8]:
-    """Draw a prompt as (H, W, 3) uint8; the same seed starts from the same noise with every runner.
+    """Draw a prompt as (H, W, 3) uint8; the same seed gives the same starting noise with every runner.
 
-    `negative` says what guidance leads away from; `on_step(i, latents)` is called after each step.  Raises PromptError
-    for a prompt, seed, guidance scale or start that cannot be used, MobileDiffusionError when the stages give NaN or
+    `negative` is what guidance leads away from; `on_step(i, latents)` is called after each step.  Raises PromptError
+    for a prompt, seed, guidance scale or start that cannot be used, MobileDiffusionError when the stages return NaN or
     infinity.
     """
-    noise = gaussian(check_seed(seed), settings.latent_shape)
-    first = start.first_step(settings) if start is not None else 0
-    contexts = _conditions(run_stage, tokenizer, settings, prompt, negative, guidance)
-    clean = _encode_start(run_stage, settings, start) if start is not None else None
-    memory = np.zeros((1, settings.memory * noise.shape[1], *noise.shape[2:]), np.float32)
-
-    def denoise(latents: np.ndarray, step: int) -> np.ndarray:
-        nonlocal memory
-        arrays = dict(contexts, latents=latents, step=np.array([step], dtype=np.int32))
-        if settings.memory:
-            arrays["memory"] = memory
-        if settings.stochastic:
-            arrays["noise"] = gaussian(seed, settings.latent_shape, tensor=step + 1)
-        outputs = run_stage("denoise", **arrays)
-        memory = outputs.get("memory", memory)
-        return _keep(outputs["latents"], start, clean, noise, settings, step + 1)
-
-    begin = noise if clean is None or not first else _noised(clean, noise, settings, first)
-    latents = sample(denoise, begin, settings.steps, on_step, first)
+    check_seed(seed)
+    first = 0 if start is None else first_step(settings, start.strength)
+    scale = choose_guidance(settings, guidance, negative)
+    constant = conditions(run_stage, settings, text_inputs(tokenizer, settings, prompt, negative), scale)
+    clean = None if start is None else _encode_start(run_stage, settings, start)
+    state = first_state(settings, seed, first, clean)
+    keep = _keeper(settings, start, clean, seed)
+    latents = state.latents
+    for step, after in walk(run_stage, settings, constant, state, range(first, settings.steps), seed, keep):
+        latents = after.latents
+        if on_step is not None:
+            on_step(step, latents)
     _check_finite("latents", latents)
     return image_to_uint8(run_stage("decode_image", latents=latents)["image"])
 
 
-def _conditions(
-    run_stage: RunStage,
-    tokenizer: Tokenizer,
-    settings: DrawSettings,
-    prompt: str,
-    negative: str,
-    guidance: float | None,
-) -> dict[str, np.ndarray]:
-    """The arrays of `denoise` that stay the same at every step."""
-    scale = check_guidance(settings.guidance if guidance is None else guidance)
-    if settings.guidance_kind == "cfg":
-        return {
-            "context": encode(run_stage, tokenizer, settings, prompt),
-            "null_context": encode(run_stage, tokenizer, settings, negative),
-            "guidance": np.array([scale], dtype=np.float32),
-        }
-    if negative != NULL_PROMPT:
-        raise PromptError(f"negative prompt: expected none, as guidance is in this model's weights, got {negative!r}")
-    if scale != settings.guidance:
-        raise PromptError(f"guidance: expected {settings.guidance:g}, which it was distilled with, got {scale:g}")
-    return {"context": encode(run_stage, tokenizer, settings, prompt)}
+def text_inputs(
+    tokenizer: Tokenizer, settings: DrawSettings, prompt: str, negative: str = NULL_PROMPT
+) -> dict[str, dict[str, NDArray[np.int32]]]:
+    """Per context that `denoise` takes ("context", and "null_context" with cfg) the inputs of `encode_text`, (1, L)."""
+    prompts = {"context": prompt} | ({"null_context": negative} if settings.guidance_kind == "cfg" else {})
+    return {context: _token_inputs(tokenizer, settings, text) for context, text in prompts.items()}
+
+
+def _token_inputs(tokenizer: Tokenizer, settings: DrawSettings, prompt: str) -> dict[str, NDArray[np.int32]]:
+    tokens = tokenizer.encode(prompt)
+    return {"tokens": tokens.ids[None]} | ({"mask": tokens.mask[None]} if settings.uses_mask else {})
 
 
 def encode(run_stage: RunStage, tokenizer: Tokenizer, settings: DrawSettings, prompt: str) -> np.ndarray:
     """Prompt to context (1, L, D)."""
-    tokens = tokenizer.encode(prompt)
-    mask = {"mask": tokens.mask[None]} if settings.uses_mask else {}
-    return run_stage("encode_text", tokens=tokens.ids[None], **mask)["context"]
+    return run_stage("encode_text", **_token_inputs(tokenizer, settings, prompt))["context"]
+
+
+def conditions(
+    run_stage: RunStage, settings: DrawSettings, texts: Mapping[str, Arrays], guidance: float
+) -> dict[str, np.ndarray]:
+    """The inputs of `denoise` that stay the same: a context (1, L, D) per text, and with cfg the scale (1,)."""
+    arrays = {context: run_stage("encode_text", **inputs)["context"] for context, inputs in texts.items()}
+    return arrays | guidance_input(settings, guidance)
+
+
+def guidance_input(settings: DrawSettings, guidance: float) -> dict[str, np.ndarray]:
+    """The input "guidance" (1,) of `denoise`, which only cfg has."""
+    return {"guidance": np.array([guidance], np.float32)} if settings.guidance_kind == "cfg" else {}
+
+
+def first_step(settings: DrawSettings, strength: float) -> int:
+    """The step to start with; raises PromptError for a strength without steps, or a solver that cannot start late."""
+    if not 0.0 < strength <= 1.0:
+        raise PromptError(f"strength: expected a number above 0 and up to 1, got {strength!r}")
+    first = settings.steps - min(int(settings.steps * strength), settings.steps)
+    if first == settings.steps:
+        least = 1 / settings.steps
+        raise PromptError(f"strength: expected {least:.3g} or more for {settings.steps} steps, got {strength}")
+    if first and settings.memory:
+        raise PromptError(
+            f"strength: expected 1, as the solver remembers earlier steps, got {strength}; "
+            "open the model with --solver ddim, euler or lcm"
+        )
+    return first
+
+
+def first_state(settings: DrawSettings, seed: int, first: int = 0, clean: np.ndarray | None = None) -> LatentState:
+    """The seed's noise, or in front of a later step clean latents (1, C, h, w) noised to its level; an empty memory."""
+    noise = gaussian(seed, settings.latent_shape)
+    latents = noise if clean is None or not first else _noised(clean, noise, settings, first)
+    return LatentState(latents, np.zeros((1, settings.memory * noise.shape[1], *noise.shape[2:]), np.float32))
+
+
+def step_inputs(
+    settings: DrawSettings, constant: Arrays, state: LatentState, step: int, seed: int
+) -> dict[str, np.ndarray]:
+    """All inputs of `denoise` at a step; `constant` are the `conditions`."""
+    arrays = dict(constant, latents=state.latents, step=np.array([step], np.int32))
+    if settings.memory:
+        arrays["memory"] = state.memory
+    if settings.stochastic:
+        arrays["noise"] = fresh_noise(settings, step, seed)
+    return arrays
+
+
+def fresh_noise(settings: DrawSettings, step: int, seed: int) -> NDArray[np.float32]:
+    """The noise (1, C, h, w) that a stochastic solver adds at a step; tensor 0 of a seed is the first latents."""
+    return gaussian(seed, settings.latent_shape, tensor=step + 1)
+
+
+def denoise(
+    run_stage: RunStage, settings: DrawSettings, constant: Arrays, state: LatentState, step: int, seed: int
+) -> LatentState:
+    """The state after one step."""
+    outputs = run_stage("denoise", **step_inputs(settings, constant, state, step, seed))
+    return LatentState(outputs["latents"], outputs["memory"] if settings.memory else state.memory)
+
+
+def walk(
+    run_stage: RunStage,
+    settings: DrawSettings,
+    constant: Arrays,
+    state: LatentState,
+    steps: Sequence[int],
+    seed: int,
+    keep: Keep | None = None,
+) -> Iterator[tuple[int, LatentState]]:
+    """Each of `steps` with the state after it, starting from `state`."""
+    for step in steps:
+        state = denoise(run_stage, settings, constant, state, step, seed)
+        if keep is not None:
+            state = replace(state, latents=keep(state.latents, step + 1))
+        yield step, state
 
 
 def _encode_start(run_stage: RunStage, settings: DrawSettings, start: Start) -> np.ndarray:
-    """The picture as clean latents (1, C, h, w); PromptError when picture or mask do not fit."""
+    """The picture as clean latents (1, C, h, w); raises PromptError when picture or mask have the wrong size."""
     for name, array, shape in (
         ("picture", start.image, settings.image_shape),
         ("mask", start.mask, (1, 1, *settings.latent_shape[2:])),
@@ -187,29 +245,34 @@ def _encode_start(run_stage: RunStage, settings: DrawSettings, start: Start) -> 
 
 
 def _noised(clean: np.ndarray, noise: np.ndarray, settings: DrawSettings, step: int) -> np.ndarray:
-    """Clean latents at the noise level before `step`; behind the last step they stay clean."""
+    """Clean latents at the noise level in front of `step`; after the last step they stay clean."""
     if step == settings.steps:
         return clean
     return np.float32(settings.alphas[step]) * clean + np.float32(settings.sigmas[step]) * noise
 
 
-def _keep(
-    latents: np.ndarray,
-    start: Start | None,
-    clean: np.ndarray | None,
-    noise: np.ndarray,
-    settings: DrawSettings,
-    step: int,
-) -> np.ndarray:
-    """Put the start's picture back, noised as before `step`, where the mask keeps it."""
+def _keeper(settings: DrawSettings, start: Start | None, clean: np.ndarray | None, seed: int) -> Keep | None:
+    """Puts the start's picture back where the mask keeps it; None without a mask."""
     if start is None or start.mask is None or clean is None:
-        return latents
-    kept = _noised(clean, noise, settings, step)
-    return start.mask * latents + (1 - start.mask) * kept
+        return None
+    mask, picture, noise = start.mask, clean, gaussian(seed, settings.latent_shape)
+    return lambda latents, step: mask * latents + (1 - mask) * _noised(picture, noise, settings, step)
+
+
+def choose_guidance(settings: DrawSettings, guidance: float | None = None, negative: str = NULL_PROMPT) -> float:
+    """The guidance scale, the model's own for None; raises PromptError for what the model cannot do."""
+    scale = check_guidance(settings.guidance if guidance is None else guidance)
+    if settings.guidance_kind == "cfg":
+        return scale
+    if negative != NULL_PROMPT:
+        raise PromptError(f"negative prompt: expected none, as guidance is in this model's weights, got {negative!r}")
+    if scale != settings.guidance:
+        raise PromptError(f"guidance: expected {settings.guidance:g}, which it was distilled with, got {scale:g}")
+    return scale
 
 
 def check_guidance(guidance: float) -> float:
-    """Return the guidance scale, or raise PromptError unless it is a number in 0..30."""
+    """Return the guidance scale, or raise PromptError unless it is a number from 0 to 30."""
     number = isinstance(guidance, int | float | np.number) and not isinstance(guidance, bool)
     if not number or not 0 <= float(guidance) <= MAX_GUIDANCE:
         raise PromptError(f"guidance: expected a number from 0 to {MAX_GUIDANCE:g}, got {guidance!r}")
@@ -228,5 +291,5 @@ def _check_finite(name: str, values: np.ndarray) -> None:
     if wrong:
         raise MobileDiffusionError(
             f"{name}: expected finite values, got {wrong} NaN or infinite of {np.size(values)}; "
-            "the weights, or the precision of the artifact, are at fault"
+            "check the weights and the precision of the artifact"
         )

@@ -1,7 +1,7 @@
-"""The PyTorch reference that every artifact is held against: the stages computed by the networks themselves.
+"""The PyTorch reference that every artifact is compared with: the networks themselves compute the stages.
 
-Float32, with any number of steps.  The loop from prompt to picture is drawing.py, the same as for an artifact; the
-exported graphs (export/stages.py) state the same update as tables, and a test holds the two together.
+Float32, with any number of steps.  The loop from prompt to picture is drawing.py, the same as for an artifact.  The
+exported graphs (export/stages.py) contain the same update as constants; a test compares the two.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Pipeline:
     """
 
     def __init__(self, model: Model, steps: int | None = None) -> None:
-        """`steps` defaults to the model's own; ConfigError when its schedule does not have so many."""
+        """`steps` defaults to the model's own; raises ConfigError if its schedule cannot have so many."""
         self.model = model
         self.settings = DrawSettings.of(model.config, steps)
         self.table = step_table(model.config.schedule, steps)
@@ -46,12 +46,12 @@ class Pipeline:
 
     @classmethod
     def from_model(cls, model: Model, steps: int | None = None) -> Pipeline:
-        """The reference of a model."""
+        """A pipeline that draws with a model."""
         return cls(model, steps)
 
     @torch.inference_mode()
     def _embed_times(self) -> Tensor:
-        """The embedding of every step's time, with that of the guidance scale where the network has one."""
+        """The time embedding of every step, plus that of the guidance scale if the network takes one."""
         config, unet = self.model.config, self.model.unet
         timesteps = torch.tensor(self.table.timesteps, device=self.device)
         if not config.unet.guidance_width:
@@ -60,7 +60,7 @@ class Pipeline:
 
     @torch.inference_mode()
     def encode_text(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
-        """tokens, mask (1, L) int -> context (1, L, D) float32, zero at padding if the encoder has a mask."""
+        """tokens, mask (1, L) int -> context (1, L, D) float32; with a mask it is zero at padded positions."""
         if mask is None:
             return self.model.text_encoder(tokens)
         return self.model.text_encoder(tokens, mask) * mask[:, :, None].float()
@@ -76,7 +76,7 @@ class Pipeline:
         memory: Tensor | None = None,
         noise: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """One step further: latents (1, C, h, w), step 0..N-1, contexts (1, L, D) -> "latents" and any "memory"."""
+        """One step: latents (1, C, h, w), step 0..N-1, contexts (1, L, D) -> "latents" and, if any, "memory"."""
         if not 0 <= step < len(self.table):
             raise ConfigError(f"step: expected an integer from 0 to {len(self.table) - 1}, got {step}")
         output = self._predict(self.table.inputs[step] * latents, step, context, null_context, guidance)
@@ -105,7 +105,7 @@ class Pipeline:
         return self.model.autoencoder.to_latents(image * 2 - 1)
 
     def run(self, stage: str, /, **arrays: np.ndarray) -> dict[str, np.ndarray]:
-        """Run one stage over numpy arrays, as an artifact's runner does; ConfigError for an unknown stage."""
+        """Run one stage over numpy arrays, as a runner of artifacts does; raises ConfigError for an unknown stage."""
         if stage not in self._stages:
             raise ConfigError(f"stage: expected one of {', '.join(self._stages)}, got {stage!r}")
         tensors = {name: torch.tensor(array, device=self.device) for name, array in arrays.items()}
@@ -125,7 +125,7 @@ class Pipeline:
         negative: str = NULL_PROMPT,
         start: Start | None = None,
     ) -> NDArray[np.uint8]:
-        """Draw a prompt as (H, W, 3) uint8, as `draw` does, in any number of `steps`."""
+        """Draw a prompt as (H, W, 3) uint8 in any number of `steps`; arguments and errors as in `draw`."""
         if steps is not None and steps != self.settings.steps:
             return Pipeline(self.model, steps).generate(prompt, seed, guidance, None, on_step, negative, start)
         return draw(self.run, self.model.tokenizer, self.settings, prompt, seed, guidance, on_step, negative, start)

@@ -1,12 +1,12 @@
-"""The sampling loop, one step of a solver, and classifier-free guidance.
+"""One step of a solver, and classifier-free guidance, for torch tensors and numpy arrays.
 
-Because every schedule is a table of linear updates (schedule.py), sampling is nothing but repeated
-denoising: this loop is what the apps run, over torch tensors or numpy arrays alike.
+Every schedule is a table of linear updates (schedule/table.py), so one function makes the step of every solver.  The
+loop over the steps is drawing.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -26,7 +26,7 @@ def combine_guidance(null: Latents, conditional: Latents, scale: Latents | float
 def advance(
     table: StepTable, step: int, state: Sequence[Latents], output: Latents, noise: Latents | None = None
 ) -> list[Latents]:
-    """s' = M_i (s, m) + n_i z: the state (latents, then memory), the network's output, fresh noise -> the next one."""
+    """The next state s' = M_i (s, m) + n_i z, of the state s (latents, then memory), the output m and fresh noise z."""
     tensors = list(state) + [output]  # noqa: RUF005 (keeps the type)
     result: list[Latents] = [_weighted(row, tensors) for row in table.update[step]]
     if noise is not None:
@@ -35,22 +35,7 @@ def advance(
 
 
 def _weighted(weights: Sequence[float], tensors: Sequence[Latents]) -> Latents:
-    """The sum of w_i x_i; a tensor of weight zero is not touched, whatever it holds."""
+    """The sum of w_i x_i; a tensor of weight zero is left out, so that NaN in it has no effect."""
     terms = [weight * tensor for weight, tensor in zip(weights, tensors, strict=True) if weight]
     total: Latents = sum(terms[1:], terms[0]) if terms else 0.0 * tensors[0]
     return total
-
-
-def sample(
-    denoise: Callable[[Latents, int], Latents],
-    latents: Latents,
-    steps: int,
-    on_step: Callable[[int, Latents], None] | None = None,
-    first: int = 0,
-) -> Latents:
-    """Apply `denoise(latents, i)` for i = first..steps-1; `on_step(i, latents)` sees the result of each."""
-    for step in range(first, steps):
-        latents = denoise(latents, step)
-        if on_step is not None:
-            on_step(step, latents)
-    return latents

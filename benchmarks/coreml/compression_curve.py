@@ -34,7 +34,8 @@ from export.coreml.compress.recipes import NONE, RECIPES, Recipe
 from export.coreml.lower import lower
 from export.coreml.package_archive import CoreMLPackage
 from export.parity.metrics import snr_db
-from export.parity.trajectories import CASES, record
+from export.parity.record import record
+from export.parity.trajectories import CASES
 from export.runners.torch import TorchRunner
 from export.stages import Denoise, build_stage
 from export.studies.bits.planning import Budget, planned

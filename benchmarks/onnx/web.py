@@ -24,10 +24,10 @@ import numpy as np
 from benchmarks.paths import RESULTS
 from export.bundle.bundle import open_bundle
 from export.latency.measure import read_conditions
+from export.parity.measure import measure
 from export.parity.metrics import Metrics, PictureMetrics
-from export.parity.trajectories import measure
 from export.signatures import Signature, TensorSpec, program_outputs
-from export.verify import depth_of, read_trajectories, update_of
+from export.verify import depth_of, read_trajectories
 from mobile_diffusion.errors import ExportError
 
 PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
@@ -106,7 +106,7 @@ def compare(path: Path, work: Path) -> dict[str, Any]:
     runner, worst = WebRunner(models, signatures, work), dict[str, float]()
     settings, depth, count = bundle.settings(), depth_of(bundle, trajectories), 0
     for trajectory in trajectories:
-        found, _ = measure("onnx", runner, trajectory, settings, update_of(bundle), depth)
+        found, _ = measure("onnx", runner, trajectory, settings, bundle.step_table(), depth)
         count += len(found)
         for each in found:
             metrics = each.metrics

@@ -18,6 +18,7 @@ from export.bundle.manifest import Manifest, dump_manifest, read_manifest, read_
 from export.bundle.manifest_parts import MANIFEST, FileEntry, RuntimeEntry
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import BundleError, ConfigError, ExportError
+from mobile_diffusion.schedule import StepTable
 from mobile_diffusion.staging import staged_folder
 from mobile_diffusion.tokenization.tokenizer import TOKENIZERS, Tokenizer, open_tokenizer
 
@@ -64,6 +65,11 @@ class Bundle:
             alphas=schedule.alphas,
             sigmas=schedule.sigmas,
         )
+
+    def step_table(self) -> StepTable:
+        """The solver's table, as the manifest repeats it."""
+        found = self.manifest.schedule
+        return StepTable(found.timesteps, found.inputs, found.update, found.noise_factors, found.alphas, found.sigmas)
 
     def tokenizer(self) -> Tokenizer:
         """The tokenizer in the bundle."""

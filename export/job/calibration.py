@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from export.parity.trajectories import Case, Trajectory, latents_of, record, step_inputs
+from export.parity.record import record
+from export.parity.trajectories import Case, Trajectory, latents_of
 from export.runners import Runner
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import ConfigError
@@ -65,7 +66,9 @@ def collect(
     drawn = [record(reference, tokenizer, settings, case) for case in cases]
     return {
         "encode_text": tuple(_tensors(inputs) for inputs in _texts(drawn)),
-        "denoise": tuple(_tensors(inputs) for each in drawn for inputs in _steps(each, settings)),
+        "denoise": tuple(
+            _tensors(each.step_inputs(number, settings)) for each in drawn for number in range(each.steps)
+        ),
         "decode_image": tuple(_tensors({"latents": latents_of(each.states[-1:], settings)}) for each in drawn),
         "encode_image": tuple(_tensors({"image": each.image}) for each in drawn),
     }
@@ -76,12 +79,6 @@ def _texts(drawn: Sequence[Trajectory]) -> Iterator[Mapping[str, np.ndarray]]:
     for each in drawn:
         yield each.prompts["context"]
     yield from (inputs for name, inputs in drawn[0].prompts.items() if name != "context")
-
-
-def _steps(drawn: Trajectory, settings: DrawSettings) -> Iterator[Mapping[str, np.ndarray]]:
-    for step in range(drawn.steps):
-        state = drawn.states[step : step + 1]
-        yield step_inputs(drawn, settings, drawn.contexts, state, drawn.first + step)
 
 
 def _tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:

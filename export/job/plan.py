@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from export.parity.trajectories import DEPTHS, planned_checks
+from export.parity.measure import DEPTHS, planned_checks
 from export.runners.runner import check_threads
 from export.signatures import IMAGE_STAGES, STAGES
 from export.targets import Runtime, RuntimeOptions, Target, check_requirement

@@ -6,19 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from export.job.plan import ExportPlan
-from export.parity.trajectories import (
-    REDRAWN_CASE,
-    Case,
-    SolverTables,
-    Trajectory,
-    record,
-)
+from export.parity.record import record
+from export.parity.trajectories import REDRAWN_CASE, Case, Trajectory
 from export.runners import Runner
 from export.runners.sequential import SequentialRunner, release
 from export.runners.torch import TorchRunner
 from mobile_diffusion.checkpoint import AnyModel
 from mobile_diffusion.drawing import DrawSettings
-from mobile_diffusion.schedule import step_table
 from mobile_diffusion.tokenization.tokenizer import Tokenizer
 
 
@@ -42,9 +36,3 @@ def record_cases(
         trajectories.append(record(reference, tokenizer, settings, case, plan.depth, source))
     release(reference)
     return trajectories
-
-
-def update_of(source: AnyModel) -> SolverTables:
-    """The solver's tables."""
-    table = step_table(source.config.schedule)
-    return SolverTables(table.update, table.noise)

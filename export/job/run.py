@@ -17,18 +17,14 @@ from export.job.manifest_description import describe
 from export.job.page import write_reports
 from export.job.plan import ExportPlan, plan_export
 from export.job.preview import COLOURED_CASES, Preview, fit_preview, write_preview
-from export.job.reference import open_reference, record_cases, update_of
+from export.job.reference import open_reference, record_cases
 from export.job.resources import check_resources, estimate_export
 from export.latency.measure import BUDGET_S, LatencyReport, measure_latency
 from export.parity.compare import compare_runners
 from export.parity.golden import write_golden
+from export.parity.record import record
 from export.parity.report import ParityReport
-from export.parity.trajectories import (
-    CASES,
-    Case,
-    Trajectory,
-    record,
-)
+from export.parity.trajectories import CASES, Case, Trajectory
 from export.progress import Progress, part_of, silent
 from export.runners import Runner
 from export.runners.sequential import release
@@ -37,6 +33,7 @@ from export.targets import Runtime, Target, load_runner, lower
 from mobile_diffusion.checkpoint import TOKENIZER_FILE, AnyModel, Checkpoint
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.schedule import step_table
 from mobile_diffusion.staging import check_free
 from mobile_diffusion.tokenization.tokenizer import Tokenizer
 
@@ -115,7 +112,7 @@ def _fill(
     source.tokenizer.save(folder / TOKENIZER_FILE)
     progress(f"{target.title}: drawing with PyTorch", _LOWERED)
     reference = open_reference(source, plan)
-    settings, update = DrawSettings.of(source.config), update_of(source)
+    settings, table = DrawSettings.of(source.config), step_table(source.config.schedule)
     trajectories = record_cases(reference, source.tokenizer, settings, cases, plan)
     write_golden(folder, trajectories)
     runners = [
@@ -123,7 +120,7 @@ def _fill(
         for runtime in plan.compared
     ]
     part = part_of(progress, _RECORDED, _COMPARED - _RECORDED)
-    parity, pictures = compare_runners(runners, trajectories, settings, update, plan.depth, part)
+    parity, pictures = compare_runners(runners, trajectories, settings, table, plan.depth, part)
     if plan.compared:
         parity.require()
     write_preview(folder, preview_of(reference, source.tokenizer, settings, trajectories, plan))

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from export.parity.trajectories import Trajectory, latents_of, step_inputs
+from export.parity.trajectories import Trajectory, latents_of
 from export.runners import Runner
 from export.runners.sequential import release
 from export.signatures import TensorSpec
@@ -153,7 +153,7 @@ def recorded_inputs(reference: Trajectory, settings: DrawSettings) -> dict[str, 
     """Inputs of every stage when a recorded picture is drawn: its prompt, its first step, its last latents."""
     return {
         "encode_text": dict(reference.prompts["context"]),
-        "denoise": step_inputs(reference, settings, reference.contexts, reference.states[:1], reference.first),
+        "denoise": reference.step_inputs(0, settings),
         "decode_image": {"latents": latents_of(reference.states[-1:], settings)},
     }
 

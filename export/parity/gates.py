@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from export.parity.compressed import DECODER, LOSSES, TEXT, bits_of
+from export.parity.measure import Measurement
 from export.parity.metrics import PictureMetrics
 from export.parity.quantized import ROUNDINGS, Rounding
-from export.parity.trajectories import Measurement
 from mobile_diffusion.errors import ParityError
 
 _SHOWN = 3

@@ -11,7 +11,7 @@ import numpy as np
 from rich.table import Table
 
 from export.parity.gates import Failure, judge, limits, primary_metric, require
-from export.parity.trajectories import CHECKS, Measurement
+from export.parity.measure import CHECKS, Measurement
 from mobile_diffusion.errors import ParityError
 
 MAX_DB = 300.0

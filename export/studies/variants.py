@@ -21,9 +21,10 @@ from export.coreml.options import CoreMLOptions
 from export.coreml.package_archive import CoreMLPackage
 from export.coreml.torch_sources import read_sources
 from export.job.plan import plan_export
-from export.job.reference import open_reference, record_cases, update_of
+from export.job.reference import open_reference, record_cases
+from export.parity.measure import measure
 from export.parity.report import decibel
-from export.parity.trajectories import CASES, Case, Trajectory, measure
+from export.parity.trajectories import CASES, Case, Trajectory
 from export.progress import Progress, silent
 from export.runners.coreml_interpreter import CoreMLInterpreterRunner
 from export.signatures import STAGES
@@ -33,6 +34,7 @@ from export.studies.faults.roundoff import operand_roundoffs
 from export.targets import find_target
 from mobile_diffusion.checkpoint import AnyModel
 from mobile_diffusion.drawing import DrawSettings
+from mobile_diffusion.schedule import step_table
 from mobile_diffusion.units import MB
 
 CHECKS = ("encode_text", "prediction", "decode_image", "free_running", "picture")
@@ -113,7 +115,7 @@ def worst_of(
     """The worst ratio of every check of CHECKS in dB; NaN where an output was wrong in shape or not finite."""
     found: dict[str, list[float]] = {check: [] for check in CHECKS}
     for trajectory in trajectories:
-        measurements, _ = measure(runner.name, runner, trajectory, settings, update_of(source))
+        measurements, _ = measure(runner.name, runner, trajectory, settings, step_table(source.config.schedule))
         for each in measurements:
             metric = "psnr_db" if each.check == "picture" else "snr_db"
             if each.check in found:

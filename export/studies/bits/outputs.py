@@ -24,7 +24,7 @@ from export.coreml.package_archive import CoreMLPackage
 from export.coreml.structure import signature
 from export.parity.golden import read_golden
 from export.parity.metrics import snr_db
-from export.parity.trajectories import Trajectory, latents_of, step_inputs
+from export.parity.trajectories import Trajectory, latents_of
 from export.signatures import TensorSpec
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import ExportError
@@ -108,8 +108,7 @@ def recorded_inputs(stage: str, drawn: Trajectory, settings: DrawSettings) -> di
         return {"latents": latents_of(drawn.states[-1:], settings)}
     if stage == "encode_image":
         return {"image": drawn.image}
-    middle = drawn.steps // 2
-    return step_inputs(drawn, settings, drawn.contexts, drawn.states[middle : middle + 1], drawn.first + middle)
+    return drawn.step_inputs(drawn.steps // 2, settings)
 
 
 def _seeded(spec: TensorSpec, generator: np.random.Generator) -> NDArray[Any]:

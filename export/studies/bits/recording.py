@@ -11,7 +11,8 @@ from export.coreml.compress.plan import STAGE, CompressionPlan
 from export.coreml.lower import lower
 from export.coreml.options import CoreMLOptions
 from export.coreml.package_archive import CoreMLPackage
-from export.parity.trajectories import CASES, Trajectory, record
+from export.parity.record import record
+from export.parity.trajectories import CASES, Trajectory
 from export.progress import Progress, part_of, silent
 from export.runners.torch import TorchRunner, torch_threads
 from export.stages import Denoise

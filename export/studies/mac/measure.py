@@ -43,7 +43,7 @@ from export.studies.mac.record import (
 )
 from export.studies.mac.surface import CoreML, open_core_ml, read_system
 from export.targets import COREML, Runtime, open_runner
-from export.verify import depth_of, read_trajectories, update_of
+from export.verify import depth_of, read_trajectories
 from mobile_diffusion.errors import ConfigError
 
 Outputs = Mapping[str, Mapping[str, np.ndarray]]
@@ -185,7 +185,7 @@ class UnitMeasurement:
         """The bundle's golden vectors, teacher-forced and free-running, down to the picture."""
         settings, depth = self.bundle.settings(), depth_of(self.bundle, trajectories)
         pair: tuple[Runtime, Runner] = (self.runtime, self.runner)
-        report, _ = compare_runners([pair], trajectories, settings, update_of(self.bundle), depth)
+        report, _ = compare_runners([pair], trajectories, settings, self.bundle.step_table(), depth)
         return tuple(
             CheckMeasured(row.check, row.metric, number(row.worst), row.limit, row.passed) for row in report.rows()
         )

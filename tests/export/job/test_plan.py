@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from export.job.plan import parameter_count, plan_export
-from export.parity.trajectories import CHECKS
+from export.parity.measure import CHECKS
 from export.signatures import IMAGE_STAGES, STAGES
 from export.targets import TARGETS
 from mobile_diffusion.config import ModelConfig

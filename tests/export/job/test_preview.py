@@ -11,7 +11,8 @@ from skimage.metrics import peak_signal_noise_ratio
 from export.job.plan import plan_export
 from export.job.preview import Preview, fit_preview, read_preview, shrink, write_preview
 from export.job.run import preview_of
-from export.parity.trajectories import Case, Trajectory, record
+from export.parity.record import record
+from export.parity.trajectories import Case, Trajectory
 from export.runners.torch import TorchRunner
 from export.targets import TARGETS
 from mobile_diffusion.checkpoint import open_checkpoint

@@ -11,7 +11,8 @@ import pytest
 
 from export.latency import measure as module
 from export.latency.measure import StageLatency, measure, measure_latency, random_inputs
-from export.parity.trajectories import Case, record
+from export.parity.record import record
+from export.parity.trajectories import Case
 from export.runners.torch import TorchRunner
 from export.signatures import STAGES
 from export.stages import ExportStage

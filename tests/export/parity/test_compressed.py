@@ -9,7 +9,7 @@ import pytest
 from export.coreml.compress import RECIPES
 from export.parity.compressed import LOSSES, bits_of
 from export.parity.gates import LEAST_DB, limits
-from export.parity.trajectories import CHECKS
+from export.parity.measure import CHECKS
 from mobile_diffusion.errors import ExportError
 
 

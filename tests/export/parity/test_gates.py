@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from export.parity.gates import THRESHOLDS, judge, limits, require
+from export.parity.measure import CHECKS, Measurement, planned_checks
 from export.parity.metrics import compare, compare_pictures
 from export.parity.report import build_report, parity_table
-from export.parity.trajectories import CHECKS, Measurement, planned_checks
 from mobile_diffusion.errors import ParityError
 
 GRADES = (*THRESHOLDS, *(f"fp16 {name}" for name in ("int8", "palettize-6", "int4-block", "mixed-3.5", "palettize-2")))

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from export.parity.gates import LEAST_DB, THRESHOLDS, judge
+from export.parity.measure import CHECKS, Measurement
 from export.parity.metrics import compare, compare_pictures
 from export.parity.quantized import ROUNDINGS
-from export.parity.trajectories import CHECKS, Measurement
 
 GUIDANCE = 3.0
 

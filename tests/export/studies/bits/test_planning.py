@@ -20,7 +20,8 @@ from export.coreml.interpret import Program
 from export.coreml.package_archive import CoreMLPackage
 from export.parity.golden import write_golden
 from export.parity.metrics import snr_db
-from export.parity.trajectories import Case, Trajectory, record
+from export.parity.record import record
+from export.parity.trajectories import Case, Trajectory
 from export.progress import silent
 from export.runners.torch import TorchRunner
 from export.stages import Denoise

@@ -1,0 +1,133 @@
+"""How far a runner is from a recorded trajectory.
+
+A runner is compared in two ways.  Teacher-forced: each stage and step gets the reference's input and shows its own
+error.  Free-running: errors accumulate as on the phone, down to the picture.  Each stage is finished before the next
+one starts, so a runner may hold one at a time.  Whether a distance is small enough is decided in gates.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.parity.metrics import Metrics, PictureMetrics, compare, compare_pictures
+from export.parity.record import checked, record_states
+from export.parity.trajectories import Floats, Trajectory, joined, latents_of
+from export.runners import Runner
+from mobile_diffusion.drawing import DrawSettings, RunStage, conditions, denoise, first_state, fresh_noise
+from mobile_diffusion.errors import ParityError
+from mobile_diffusion.schedule import StepTable
+
+CHECKS = ("encode_text", "encode_image", "denoise", "prediction", "decode_image", "free_running", "picture")
+FREE_CHECKS = ("free_running", "picture")
+DEPTHS = ("trajectory", "step")
+"""All steps, teacher-forced and free-running; or the first step and a decoding, for models that take minutes here."""
+
+Pair = tuple[str, int | None, NDArray[np.floating], NDArray[np.floating]]
+"""Check, step, reference, candidate."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One comparison."""
+
+    runtime: str
+    check: str
+    """One of CHECKS."""
+    case: str
+    step: int | None
+    metrics: Metrics | PictureMetrics | None
+    problem: str = ""
+    """Why there are no metrics: an output of the wrong shape."""
+
+
+def planned_checks(depth: str, images: bool) -> tuple[str, ...]:
+    """The checks of a comparison of this depth, in order; `images`: whether the stage `encode_image` is there."""
+    left_out = (() if images else ("encode_image",)) + (FREE_CHECKS if depth == "step" else ())
+    return tuple(check for check in CHECKS if check not in left_out)
+
+
+def measure(
+    runtime: str,
+    runner: Runner,
+    reference: Trajectory,
+    settings: DrawSettings,
+    table: StepTable,
+    depth: str = "trajectory",
+) -> tuple[list[Measurement], Floats]:
+    """Compare a runner with a record; also returns its picture, drawn by itself or (depth "step") only decoded."""
+    run_stage = checked(runner, settings)
+    own = conditions(run_stage, settings, reference.prompts, reference.guidance)
+    pairs: list[Pair] = [("encode_text", None, wanted, own[name]) for name, wanted in reference.contexts.items()]
+    encoded = None
+    if reference.source is not None and reference.encoded is not None:
+        encoded = run_stage("encode_image", image=reference.source)["latents"]
+        pairs.append(("encode_image", None, reference.encoded, encoded))
+    pairs += _teacher_forced(run_stage, reference, settings, table)
+    states = _free_running(runner, reference, settings, own, encoded) if depth == "trajectory" else None
+    picture = run_stage("decode_image", latents=latents_of(reference.states[-1:], settings))["image"]
+    pairs.append(("decode_image", None, reference.image, picture))
+    if states is not None:
+        numbered = enumerate(zip(reference.states[1:], states[1:], strict=True), reference.first)
+        pairs += [("free_running", step, wanted, found) for step, (wanted, found) in numbered]
+        picture = run_stage("decode_image", latents=latents_of(states[-1:], settings))["image"]
+        pairs.append(("picture", None, reference.image, picture))
+    return [_measurement(runtime, str(reference.case), *pair) for pair in pairs], np.asarray(picture, np.float32)
+
+
+def _teacher_forced(
+    run_stage: RunStage, reference: Trajectory, settings: DrawSettings, table: StepTable
+) -> Iterator[Pair]:
+    """Every step from the reference's state: the state after it, and the network's output inside its latents."""
+    constant, seed = reference.conditions(settings), reference.case.seed
+    for number in range(reference.steps):
+        step, state = reference.first + number, reference.state(number, settings)
+        wanted = reference.states[number + 1][None]
+        found = joined(denoise(run_stage, settings, constant, state, step, seed))
+        yield "denoise", step, wanted, found
+        if found.shape == wanted.shape:
+            noise = fresh_noise(settings, step, seed) if settings.stochastic else 0.0
+            rest, factor = _without_output(joined(state), noise, step, table)
+            output, found_output = ((latents_of(each, settings) - rest) / factor for each in (wanted, found))
+            yield "prediction", step, output, found_output
+
+
+def _without_output(
+    state: Floats, noise: Floats | float, step: int, table: StepTable
+) -> tuple[NDArray[np.float64], float]:
+    """The part of the next latents that does not come from the network, and the factor of its output."""
+    *weights, factor = table.update[step][0]
+    tensors = np.split(state.astype(np.float64), len(weights), axis=1)
+    rest = sum(weight * tensor for weight, tensor in zip(weights, tensors, strict=True))
+    return rest + table.noise[step] * np.asarray(noise, np.float64), factor
+
+
+def _free_running(
+    runner: Runner,
+    reference: Trajectory,
+    settings: DrawSettings,
+    own: Mapping[str, np.ndarray],
+    encoded: Floats | None,
+) -> Floats:
+    """All states (n + 1, ...) of the runner's own way, from its own contexts and encoded picture."""
+    seed, first = reference.case.seed, reference.first
+    begin = first_state(settings, seed, first, encoded)
+    return record_states(runner, settings, own, begin, range(first, first + reference.steps), seed)
+
+
+def _measurement(
+    runtime: str,
+    case: str,
+    check: str,
+    step: int | None,
+    reference: NDArray[np.floating],
+    candidate: NDArray[np.floating],
+) -> Measurement:
+    distance: Callable[..., Metrics | PictureMetrics] = compare_pictures if check == "picture" else compare
+    try:
+        return Measurement(runtime, check, case, step, distance(reference, candidate))
+    except ParityError as error:
+        return Measurement(runtime, check, case, step, None, str(error))

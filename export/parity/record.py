@@ -1,0 +1,82 @@
+"""Records what a runner computes while it draws one picture, with the drawing loop of every app (drawing.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from export.parity.trajectories import Case, Floats, Trajectory, joined, latents_of
+from export.runners import Runner
+from mobile_diffusion.drawing import (
+    DrawSettings,
+    LatentState,
+    RunStage,
+    conditions,
+    first_state,
+    first_step,
+    text_inputs,
+    walk,
+)
+from mobile_diffusion.errors import ParityError
+from mobile_diffusion.tokenization.tokenizer import Tokenizer
+
+
+def record(
+    runner: Runner,
+    tokenizer: Tokenizer,
+    settings: DrawSettings,
+    case: Case,
+    depth: str = "trajectory",
+    source: Floats | None = None,
+) -> Trajectory:
+    """Draw one picture with `runner` (PyTorch, for a reference) and keep every tensor.
+
+    `source` is the picture that a case of strength below 1 redraws.  At depth "step" only the first step is made.
+    """
+    run_stage = checked(runner, settings)
+    texts = text_inputs(tokenizer, settings, case.prompt)
+    constant = conditions(run_stage, settings, texts, settings.guidance)
+    encoded = None if source is None else run_stage("encode_image", image=source)["latents"]
+    first = first_step(settings, case.strength)
+    last = first + 1 if depth == "step" else settings.steps
+    begin = first_state(settings, case.seed, first, encoded)
+    states = record_states(runner, settings, constant, begin, range(first, last), case.seed)
+    image = run_stage("decode_image", latents=latents_of(states[-1:], settings))["image"]
+    contexts = {name: constant[name] for name in texts}
+    return Trajectory(case, settings.guidance, texts, contexts, first, states, image, source, encoded)
+
+
+def record_states(
+    runner: Runner,
+    settings: DrawSettings,
+    constant: Mapping[str, np.ndarray],
+    begin: LatentState,
+    steps: range,
+    seed: int,
+) -> Floats:
+    """`begin` and the state after each of n steps, (n + 1, (1 + M) * C, h, w); ParityError for another shape."""
+    states = [joined(begin)]
+    for _, state in walk(checked(runner, settings), settings, constant, begin, steps, seed):
+        states.append(joined(state))
+        if states[-1].shape != states[0].shape:
+            raise ParityError(f"{runner.name}: denoise: expected {states[0].shape}, got {states[-1].shape}")
+    return np.concatenate(states)
+
+
+def checked(runner: Runner, settings: DrawSettings) -> RunStage:
+    """Runs the stages of a runner; raises `ParityError` unless each returns exactly the outputs that it should."""
+    expected = {
+        "encode_text": ["context"],
+        "encode_image": ["latents"],
+        "denoise": ["latents", "memory"] if settings.memory else ["latents"],
+        "decode_image": ["image"],
+    }
+
+    def run_stage(stage: str, /, **arrays: np.ndarray) -> dict[str, np.ndarray]:
+        outputs = runner.run(stage, **arrays)
+        if list(outputs) != expected[stage]:
+            raise ParityError(f"{runner.name}: {stage}: expected the outputs {expected[stage]}, got {list(outputs)}")
+        return outputs
+
+    return run_stage
