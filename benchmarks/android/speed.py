@@ -37,9 +37,9 @@ from benchmarks.android.models import MODELS, load_stage
 from benchmarks.android.ways import WAYS, Arrays
 from benchmarks.paths import RESULTS
 from export.latency.measure import random_inputs, read_conditions
-from export.parity.metrics import snr_db
 from export.signatures import TensorSpec
 from export.stages import ExportStage
+from mobile_diffusion.decibels import snr_db
 from mobile_diffusion.inspection import stage_costs
 
 LOGGER = logging.getLogger(__name__)

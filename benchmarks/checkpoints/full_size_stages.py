@@ -31,10 +31,10 @@ from torch import nn
 from benchmarks.measuring.peak_memory import measure_call
 from benchmarks.measuring.random_model import RandomModel
 from benchmarks.paths import RESULTS
-from export.parity.metrics import snr_db
 from export.stages import ExportStage, build_stage
 from export.targets import RUNTIMES, load_runner, lower
 from mobile_diffusion.config import ModelConfig
+from mobile_diffusion.decibels import snr_db
 from mobile_diffusion.presets import preset
 
 LOGGER = logging.getLogger(__name__)

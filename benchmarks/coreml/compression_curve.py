@@ -33,7 +33,6 @@ from export.coreml.compress.plan import bits_per_weight, uniform_recipes
 from export.coreml.compress.recipes import NONE, RECIPES, Recipe
 from export.coreml.lower import lower
 from export.coreml.package_archive import CoreMLPackage
-from export.parity.metrics import snr_db
 from export.parity.record import record
 from export.parity.trajectories import CASES
 from export.runners.torch import TorchRunner
@@ -43,6 +42,7 @@ from export.studies.bits.sensitivity import Bench, States, predictions
 from mobile_diffusion.checkpoint import open_source
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.data import load_dataset
+from mobile_diffusion.decibels import psnr_each, share_db, snr_db
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.noise import gaussian
 from mobile_diffusion.presets import preset
@@ -112,7 +112,7 @@ def emoji(errors_file: Path | None, networks: Networks) -> dict[str, Any]:
         for name, each in recipes.items():
             with bench.compressed(each):
                 row = judge.row(*drawn(runner, config, contexts, null))
-                prediction = rounded(decibels(bench.error()))
+                prediction = rounded(share_db(bench.error()))
             bits = round(bits_per_weight(list(bench.layers.values()), each), 3)
             rows.append({"recipe": name, "bits": bits, "prediction_snr_db": prediction, **row})
             LOGGER.info("%s", json.dumps(rows[-1]))
@@ -158,8 +158,7 @@ class Judge:
     def row(self, latents: Tensor, pictures: Tensor) -> Row:
         """The figures of drawn pictures."""
         wanted, wanted_pictures = self.reference
-        errors = (pictures - wanted_pictures).double().square().mean((1, 2, 3))
-        psnr = [10 * np.log10(1 / float(error)) for error in errors if error > 0]
+        psnr = [ratio for ratio in psnr_each(pictures, wanted_pictures).tolist() if np.isfinite(ratio)]
         distance = kid_interval(self.features, self.networks.inception(pictures))
         score = self.networks.retrieval.score(pictures, self.prompts.captions)
         return {
@@ -175,11 +174,6 @@ class Judge:
 def interval(found: Any) -> dict[str, float]:
     """Value and 95 % interval."""
     return {name: round(float(getattr(found, name)), 5) for name in ("value", "low", "high")}
-
-
-def decibels(error: float) -> float:
-    """SNR of an error relative to its signal."""
-    return float(-10 * np.log10(error)) if error else np.inf
 
 
 def rounded(snr: float) -> float | None:
@@ -204,7 +198,7 @@ def sd15(package: Path) -> dict[str, Any]:
         bits = round(bits_per_weight(layers, recipes), 3)
         for layer, parameter in bench.parameters.items():
             parameter.copy_(torch.from_numpy(bench.decoded(layer, recipes[layer]).reshape(-1)))
-        rows.append({"recipe": name, "bits": bits, "prediction_snr_db": rounded(decibels(bench.error()))})
+        rows.append({"recipe": name, "bits": bits, "prediction_snr_db": rounded(share_db(bench.error()))})
         LOGGER.info("%s", json.dumps(rows[-1]))
     weights = sum(layer.count for layer in layers)
     return {"conditions": {"weights": weights, "states": 1, "guided": False, "step": 2}, "rows": rows}

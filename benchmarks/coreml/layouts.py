@@ -32,10 +32,10 @@ from export.coreml.layout import layout_of
 from export.coreml.lower import lower
 from export.coreml.options import CoreMLOptions
 from export.coreml.toolchain import import_coremltools
-from export.parity.metrics import snr_db
 from export.runners.coreml_interpreter import CoreMLInterpreterRunner
 from export.stages import ExportStage, build_stage
 from mobile_diffusion.checkpoint import open_checkpoint
+from mobile_diffusion.decibels import snr_db
 from mobile_diffusion.presets import preset
 
 LOGGER = logging.getLogger(__name__)

@@ -23,6 +23,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from torch import Tensor
 
 from export.onnx.weights import LARGE_TENSOR
+from mobile_diffusion.decibels import ratio_db, snr_db, worst
 from mobile_diffusion.errors import ExportError
 from mobile_diffusion.units import GB
 
@@ -126,15 +127,20 @@ def _last_stage(model: onnx.ModelProto, name: str) -> list[str]:
 
 
 def signal_to_rounding(model: onnx.ModelProto, values: set[str], samples: Samples) -> dict[str, float]:
-    """dB of each value over the rounding of 8 bits that span all it has been, in the call in which it was smallest."""
+    """dB of each value over its rounding to 8 bits that span its whole range, in the call in which it was smallest.
+
+    NaN for a value that was always zero: it is not quantised.
+    """
     names = sorted(values)
     session = onnxruntime.InferenceSession(_observed(model, names).SerializeToString(), _options())
     found = np.array([session.run(None, call) for call in _arrays(samples)], np.float64)  # (calls, 3 * values)
     least, most, square = found.reshape(len(found), len(names), 3).transpose(2, 1, 0)  # (values, calls) each
     step = (np.maximum(most.max(1), 0) - np.minimum(least.min(1), 0)) / LEVELS
-    with np.errstate(divide="ignore", invalid="ignore"):
-        level = 10 * np.log10(square.min(1) / (np.square(step) / 12))
-    return dict(zip(names, level.tolist(), strict=True))
+    rounding = np.square(step) / 12  # the energy of errors that are uniform over a step
+    levels = [
+        ratio_db(least, error) if error else math.nan for least, error in zip(square.min(1), rounding, strict=True)
+    ]
+    return dict(zip(names, levels, strict=True))
 
 
 def _observed(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
@@ -179,14 +185,9 @@ def delicate(model: onnx.ModelProto, samples: Samples) -> set[str]:
         rounded, scale = (numpy_helper.to_array(each) for each in _in_int8(weight, axes[name]))
         changed = values | {name: (rounded * scale).astype(np.float32)}
         found = [session.run(None, call | changed)[0] for call in calls]
-        if not min(map(_decibel, exact, found)) >= DELICATE_DB:
+        if not worst(map(snr_db, exact, found)) >= DELICATE_DB:
             result.add(name)
     return result
-
-
-def _decibel(exact: np.ndarray, found: np.ndarray) -> float:
-    error = float(np.square(exact.astype(np.float64) - found).sum())
-    return 10 * math.log10(float(np.square(exact.astype(np.float64)).sum()) / max(error, np.finfo(np.float64).tiny))
 
 
 def store_weights(model: onnx.ModelProto, in_half: Collection[str] = ()) -> None:

@@ -7,7 +7,6 @@ is written `not value >= limit`, so NaN fails, and so do infinite outputs and ou
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from export.parity.compressed import DECODER, LOSSES, TEXT, bits_of
 from export.parity.measure import Measurement
 from export.parity.metrics import PictureMetrics
 from export.parity.quantized import ROUNDINGS, Rounding
+from mobile_diffusion.decibels import gain_db
 from mobile_diffusion.errors import ParityError
 
 _SHOWN = 3
@@ -98,7 +98,7 @@ def limits(grade: str, check: str, guidance: float = 1.0) -> list[Gate]:
 
     A grade is a precision, or a precision and a compression: "fp16 palettize-6".
     """
-    lower = 20 * math.log10(error_gain(guidance))
+    lower = gain_db(error_gain(guidance))
     precision, _, compression = grade.partition(" ")
     return [
         dataclasses.replace(limit, at_least=max(round(limit.at_least - lower, 1), LEAST_DB)) if limit.guided else limit

@@ -1,7 +1,7 @@
 """How far an array is from its reference, in float64.
 
 Everything is normalised by the reference, never by the candidate: a candidate that explodes cannot flatter
-itself. NaN and infinity in a candidate give NaN or minus infinity here, which no limit accepts (gates.py).
+itself.  NaN or infinity in a candidate gives NaN or minus infinity, which no limit accepts (gates.py).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mobile_diffusion.errors import ParityError
+from mobile_diffusion.decibels import float64_pair, psnr_db, snr_db
 
 _SSIM_WINDOW = 7
 _SSIM_K1, _SSIM_K2 = 0.01, 0.03
@@ -40,42 +40,28 @@ class PictureMetrics:
 
 def compare(reference: ArrayLike, candidate: ArrayLike) -> Metrics:
     """All metrics of two arrays of one shape; raises `ParityError` when the shapes differ."""
-    left, right = _pair(reference, candidate)
+    left, right = float64_pair(reference, candidate)
     finite = bool(np.isfinite(left).all() and np.isfinite(right).all())
     return Metrics(snr_db(left, right), max_abs(left, right), cosine(left, right), finite)
 
 
 def compare_pictures(reference: ArrayLike, candidate: ArrayLike) -> PictureMetrics:
     """PSNR and SSIM of two pictures (1, C, H, W) in [0, 1]; raises `ParityError` when the shapes differ."""
-    left, right = _pair(reference, candidate)
+    left, right = float64_pair(reference, candidate)
     finite = bool(np.isfinite(left).all() and np.isfinite(right).all())
     return PictureMetrics(psnr_db(left, right), ssim(left, right), finite)
 
 
-def snr_db(reference: ArrayLike, candidate: ArrayLike) -> float:
-    """10 log10(sum reference^2 / sum (reference - candidate)^2); infinity when equal."""
-    left, right = _pair(reference, candidate)
-    with np.errstate(all="ignore"):
-        return _decibel(np.sum(left**2), np.sum((left - right) ** 2))
-
-
-def psnr_db(reference: ArrayLike, candidate: ArrayLike) -> float:
-    """10 log10(1 / mean (reference - candidate)^2), for pictures in [0, 1]; infinity when equal."""
-    left, right = _pair(reference, candidate)
-    with np.errstate(all="ignore"):
-        return _decibel(np.float64(1.0), np.mean((left - right) ** 2))
-
-
 def max_abs(reference: ArrayLike, candidate: ArrayLike) -> float:
     """Largest absolute difference; NaN when there is a NaN."""
-    left, right = _pair(reference, candidate)
+    left, right = float64_pair(reference, candidate)
     with np.errstate(all="ignore"):
         return float(np.max(np.abs(left - right)))
 
 
 def cosine(reference: ArrayLike, candidate: ArrayLike) -> float:
     """Cosine of the angle between two arrays; NaN when one of them is zero or not finite."""
-    left, right = _pair(reference, candidate)
+    left, right = float64_pair(reference, candidate)
     with np.errstate(all="ignore"):
         return float(np.sum(left * right) / np.sqrt(np.sum(left**2) * np.sum(right**2)))
 
@@ -85,7 +71,7 @@ def ssim(reference: ArrayLike, candidate: ArrayLike) -> float:
 
     Uniform windows of 7 x 7 that lie in the picture, unbiased variances; a smaller picture is one window.
     """
-    left, right = _pair(reference, candidate)
+    left, right = float64_pair(reference, candidate)
     count = min(_SSIM_WINDOW, *left.shape[-2:]) ** 2
     unbiased = count / (count - 1)
     with np.errstate(all="ignore"):
@@ -104,19 +90,3 @@ def _window_mean(images: NDArray[np.float64]) -> NDArray[np.float64]:
     height, width = (min(_SSIM_WINDOW, size) for size in images.shape[-2:])
     windows = np.lib.stride_tricks.sliding_window_view(images, (height, width), axis=(-2, -1))
     return np.asarray(windows.mean(axis=(-2, -1)))
-
-
-def _decibel(signal: np.floating, error: np.floating) -> float:
-    if error == 0:
-        return float("inf")
-    with np.errstate(all="ignore"):
-        return float(10 * np.log10(signal / error))
-
-
-def _pair(reference: ArrayLike, candidate: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    left, right = np.asarray(reference, dtype=np.float64), np.asarray(candidate, dtype=np.float64)
-    if left.shape != right.shape:
-        raise ParityError(f"expected an output of shape {left.shape}, as PyTorch gives, got {right.shape}")
-    if left.size == 0:
-        raise ParityError("expected an output with values, got an empty array")
-    return left, right

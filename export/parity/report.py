@@ -12,6 +12,7 @@ from rich.table import Table
 
 from export.parity.gates import Failure, judge, limits, primary_metric, require
 from export.parity.measure import CHECKS, Measurement
+from mobile_diffusion.decibels import db_text, worst
 from mobile_diffusion.errors import ParityError
 
 MAX_DB = 300.0
@@ -128,18 +129,13 @@ def cells(row: ParityRow) -> tuple[str, ...]:
     return (
         f"{row.runtime} {row.precision}",
         row.check.replace("_", " "),
-        decibel(row.worst),
-        decibel(row.median),
+        db_text(row.worst),
+        db_text(row.median),
         f"{row.limit:g} dB",
         "" if row.max_abs is None else f"{row.max_abs:.1e}",
         "" if row.ssim is None else f"{row.ssim:.4f}",
         "ok" if row.passed else "FAILED",
     )
-
-
-def decibel(value: float) -> str:
-    """80.3 dB; `equal` for infinity."""
-    return "equal" if value == math.inf else f"{value:.1f} dB"
 
 
 def _row(report: ParityReport, runtime: str, check: str) -> ParityRow:
@@ -154,17 +150,13 @@ def _row(report: ParityReport, runtime: str, check: str) -> ParityRow:
         check=check,
         metric=metric,
         count=len(found),
-        worst=_worst(values),
+        worst=worst(values),
         median=_median(values),
         max_abs=_extreme(found, "max_abs", max),
         ssim=_extreme(found, "ssim", min),
         limit=next(limit.at_least for limit in limits(precision, check, report.guidance) if limit.metric == metric),
         passed=bool(found) and not failed,
     )
-
-
-def _worst(values: Sequence[float]) -> float:
-    return math.nan if any(map(math.isnan, values)) else min(values)
 
 
 def _median(values: Sequence[float]) -> float:

@@ -23,7 +23,6 @@ from export.coreml.torch_sources import read_sources
 from export.job.plan import plan_export
 from export.job.reference import open_reference, record_cases
 from export.parity.measure import measure
-from export.parity.report import decibel
 from export.parity.trajectories import CASES, Case, Trajectory
 from export.progress import Progress, silent
 from export.runners.coreml_interpreter import CoreMLInterpreterRunner
@@ -33,6 +32,7 @@ from export.studies.faults.observe import FaultObserver
 from export.studies.faults.roundoff import operand_roundoffs
 from export.targets import find_target
 from mobile_diffusion.checkpoint import AnyModel
+from mobile_diffusion.decibels import db_text, worst
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.schedule import step_table
 from mobile_diffusion.units import MB
@@ -120,7 +120,7 @@ def worst_of(
             metric = "psnr_db" if each.check == "picture" else "snr_db"
             if each.check in found:
                 found[each.check].append(float(getattr(each.metrics, metric, float("nan"))))
-    return {check: min(values, key=lambda value: (value == value, value)) for check, values in found.items()}
+    return {check: worst(values) for check, values in found.items()}
 
 
 def variants_table(rows: Sequence[VariantRow]) -> Table:
@@ -135,5 +135,5 @@ def variants_table(rows: Sequence[VariantRow]) -> Table:
 
 def cells(row: VariantRow) -> tuple[str, ...]:
     """A row as text."""
-    ratios = (decibel(row.worst_db[check]) for check in CHECKS)
+    ratios = (db_text(row.worst_db[check]) for check in CHECKS)
     return (row.model, row.compression, row.layout, f"{row.size_bytes / MB:.1f} MB", *ratios, str(row.overflows))

@@ -39,7 +39,7 @@ def compare_images(images: Tensor, others: Tensor, lpips: Lpips, seed: int = 0) 
         (check_images(left) * 2 - 1, check_images(right) * 2 - 1)
         for left, right in zip(images.split(BATCH), others.split(BATCH), strict=True)
     ]
-    ratios = torch.cat([psnr(right, left) for left, right in pairs]).double().numpy()
+    ratios = torch.cat([psnr(right, left) for left, right in pairs]).numpy()
     distances = torch.cat([lpips(left, right) for left, right in pairs]).double().numpy()
     return DecoderQuality(len(images), mean_interval(ratios, seed), mean_interval(distances, seed))
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.data import Sample, load_dataset, load_image
+from mobile_diffusion.decibels import psnr_each
 from mobile_diffusion.errors import DataError
 from mobile_diffusion.training.lpips import load_lpips
 from mobile_diffusion.training.settings import AutoencoderSettings
@@ -57,8 +58,7 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 def psnr(images: Tensor, others: Tensor) -> Tensor:
     """Peak signal-to-noise ratio in dB of pictures (B, 3, H, W) in [-1, 1], one value a picture."""
-    error = (images.clamp(-1, 1) - others).square().mean(dim=(1, 2, 3))
-    return 10 * torch.log10(4.0 / error)
+    return psnr_each(images.clamp(-1, 1), others, span=2.0)
 
 
 @torch.no_grad()

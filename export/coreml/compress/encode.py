@@ -11,7 +11,8 @@ from export.coreml.compress.constexpr import Constexpr, constexpr
 from export.coreml.compress.layers import WeightLayer
 from export.coreml.compress.linear import quantize
 from export.coreml.compress.palettes import palettize
-from export.coreml.compress.recipes import LINEAR, NONE, Recipe, snr_db
+from export.coreml.compress.recipes import LINEAR, NONE, Recipe
+from mobile_diffusion.decibels import ratio_db
 from mobile_diffusion.errors import ExportError
 
 PART = 2**20
@@ -39,7 +40,7 @@ def encode(weight: NDArray[np.float16], layer: WeightLayer, recipe: Recipe, opse
         raise ExportError(f"{layer.name}: expected a recipe that stores fewer bits, got {recipe.name}")
     signal = energy(weight, layer.name)
     stored = quantize(weight, layer, recipe) if recipe.kind == LINEAR else palettize(weight, layer, recipe)
-    return Encoded(layer, recipe, constexpr(stored, layer, recipe.bits, opset), snr_db(signal, stored.noise))
+    return Encoded(layer, recipe, constexpr(stored, layer, recipe.bits, opset), ratio_db(signal, stored.noise))
 
 
 def energy(weight: NDArray[np.float16], name: str) -> float:

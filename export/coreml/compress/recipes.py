@@ -6,7 +6,6 @@ does not take a recipe (channels that are no multiple of the group), its `otherw
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from export.coreml.compress.layers import WeightLayer
@@ -100,10 +99,3 @@ def fitting(recipe: Recipe, layer: WeightLayer) -> Recipe:
     while not recipe.takes(layer):
         recipe = RECIPES[recipe.otherwise]
     return recipe
-
-
-def snr_db(signal: float, noise: float) -> float:
-    """10 log10(signal / noise): infinite without noise."""
-    if noise == 0.0:
-        return math.inf
-    return 10 * math.log10(signal / noise) if signal > 0.0 else -math.inf

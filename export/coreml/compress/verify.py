@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from export.coreml.compress.constexpr import SUFFIXES
 from export.coreml.compress.encode import PART, squares
 from export.coreml.compress.layers import COMPRESSED, WeightLayer, bodies, operations
-from export.coreml.compress.recipes import Recipe, snr_db
+from export.coreml.compress.recipes import Recipe
 from export.coreml.compress.rewrite import places
 from export.coreml.interpret.decompress import DECOMPRESSIONS
 from export.coreml.package_archive import CoreMLPackage
 from export.progress import Progress
+from mobile_diffusion.decibels import ratio_db
 from mobile_diffusion.errors import ExportError
 
 TOLERANCE_DB = 1e-3
@@ -133,4 +134,4 @@ def reconstruction_snr(weight: NDArray[np.float16], decoded: NDArray[np.float16]
         numbers = left[start : start + PART].astype(np.float32)
         signal += squares(numbers)
         noise += squares(numbers - right[start : start + PART].astype(np.float32))
-    return snr_db(signal, noise)
+    return ratio_db(signal, noise)

@@ -19,6 +19,7 @@ from torch.fx import GraphModule, Interpreter, Node
 from export.executorch.quantize.layers import QuantizedLayer
 from export.executorch.quantize.ranges import LayerRanges, Sample
 from export.executorch.quantize.rounding import rounded, rounded_at_run_time, rounded_weight
+from mobile_diffusion.decibels import share_db, share_of
 from mobile_diffusion.errors import ExportError
 
 STATIC, DYNAMIC, FLOAT = "static", "dynamic", "float"
@@ -44,11 +45,6 @@ Errors = Callable[[QuantizedLayer, str], float]
 """The energy of the error that rounding one layer (STATIC, DYNAMIC) makes, as a share of the output's."""
 
 
-def decibel(share: float) -> float:
-    """Of an error's share of the energy; infinity for none."""
-    return -10 * math.log10(share) if share > 0 else math.inf
-
-
 def choose(layers: Sequence[QuantizedLayer], errors: Errors, target_db: float) -> dict[str, Choice]:
     """How each layer is rounded, by the name of its operation: static but where the sum of all would miss the target.
 
@@ -56,18 +52,18 @@ def choose(layers: Sequence[QuantizedLayer], errors: Errors, target_db: float) -
     Where that is not enough, those that still cost most stay in float, too.
     """
     static = {layer.node: errors(layer, STATIC) for layer in layers}
-    chosen = {node: Choice(STATIC, decibel(share)) for node, share in static.items()}
+    chosen = {node: Choice(STATIC, share_db(share)) for node, share in static.items()}
     total = sum(static.values())
     for layer in sorted(layers, key=lambda layer: static[layer.node], reverse=True):
-        if decibel(total) >= target_db or decibel(static[layer.node]) >= target_db + SMALL_DB:
+        if share_db(total) >= target_db or share_db(static[layer.node]) >= target_db + SMALL_DB:
             break
         share, dynamic = static[layer.node], errors(layer, DYNAMIC)
-        helps = decibel(dynamic) >= decibel(share) + GAIN_DB
-        chosen[layer.node] = Choice(DYNAMIC if helps else FLOAT, decibel(share), decibel(dynamic))
+        helps = share_db(dynamic) >= share_db(share) + GAIN_DB
+        chosen[layer.node] = Choice(DYNAMIC if helps else FLOAT, share_db(share), share_db(dynamic))
         total -= share - (dynamic if helps else 0.0)
     costs = {node: cost(choice) for node, choice in chosen.items()}
     for node in sorted(costs, key=lambda node: costs[node], reverse=True):
-        if decibel(sum(costs.values())) >= target_db:
+        if share_db(sum(costs.values())) >= target_db:
             break
         chosen[node], costs[node] = replace(chosen[node], way=FLOAT), 0.0
     return chosen
@@ -76,7 +72,7 @@ def choose(layers: Sequence[QuantizedLayer], errors: Errors, target_db: float) -
 def cost(choice: Choice) -> float:
     """The energy of the error that a choice leaves, as a share of the output's."""
     left = {STATIC: choice.static_db, DYNAMIC: choice.dynamic_db, FLOAT: None}[choice.way]
-    return 0.0 if left is None else 10 ** (-left / 10)
+    return 0.0 if left is None else share_of(left)
 
 
 Compute = Callable[[Tensor, Tensor, Callable[[Tensor, Tensor], Tensor]], Tensor]
@@ -138,6 +134,9 @@ class LayerErrors:
         shares = []
         for run, energy in zip(self.runs, self.energies, strict=True):
             error = _energy([a - b for a, b in zip(run.results_with(rounding), run.results, strict=True)])
+            if not math.isfinite(error):
+                names = ", ".join(layer.name for layer in ways)
+                raise ExportError(f"{names}: expected finite outputs when it is rounded, got an error of {error}")
             shares.append(error / energy)
         return sum(shares) / len(shares)
 

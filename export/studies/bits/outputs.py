@@ -23,9 +23,9 @@ from export.coreml.interpret import Instruction, Observer, Program
 from export.coreml.package_archive import CoreMLPackage
 from export.coreml.structure import signature
 from export.parity.golden import read_golden
-from export.parity.metrics import snr_db
 from export.parity.trajectories import Trajectory, latents_of
 from export.signatures import TensorSpec
+from mobile_diffusion.decibels import snr_db
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import ExportError
 

@@ -8,12 +8,13 @@ from typing import Any
 
 from export.coreml.compress.layers import WeightLayer, layers_of, opset_of, require_layers
 from export.coreml.compress.plan import STAGE, CompressionPlan, LayerPlan, bits_per_weight
-from export.coreml.compress.recipes import HALF_BITS, NONE, RECIPES, Recipe, snr_db
+from export.coreml.compress.recipes import HALF_BITS, NONE, RECIPES, Recipe
 from export.coreml.package_archive import CoreMLPackage
 from export.progress import Progress, part_of, silent
 from export.stages import Denoise
 from export.studies.bits.search import Table, within_bits, within_error
 from export.studies.bits.sensitivity import Bench, States
+from mobile_diffusion.decibels import share_db, share_of
 from mobile_diffusion.errors import ConfigError
 
 CANDIDATES = ("palettize-2", "palettize-3", "palettize-4", "palettize-6", "palettize-8", NONE)
@@ -82,7 +83,7 @@ def planned(
             raise ConfigError(f"plan: expected recipes of {budget}, got {found:.2f} at the least; give more bits")
     else:
         chosen, measured = good_enough(bench, costs, errors, float(budget.snr_db or 0.0))
-    predicted = snr_db(1.0, sum(errors[layer][recipe] for layer, recipe in chosen.items()))
+    predicted = share_db(sum(errors[layer][recipe] for layer, recipe in chosen.items()))
     entries = tuple(LayerPlan(layer.name, layer.shape, chosen[layer.name], errors[layer.name]) for layer in layers)
     more = {**conditions, "bits_per_weight": round(bits_per_weight(layers, named(chosen)), 4), "opset": bench.opset}
     return CompressionPlan(STAGE, entries, str(budget), finite(predicted), finite(measured), more)
@@ -92,7 +93,7 @@ def good_enough(bench: Bench, costs: Table, errors: Table, wanted: float) -> tup
     """The cheapest recipes found whose measured SNR reaches what is wanted; errors do not add up quite."""
     asked, measured = wanted, 0.0
     for _ in range(ATTEMPTS):
-        chosen = within_error(costs, errors, 10 ** (-asked / 10))
+        chosen = within_error(costs, errors, share_of(asked))
         measured = bench.together(named(chosen))
         if measured >= wanted:
             return chosen, measured

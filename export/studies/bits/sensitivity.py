@@ -19,13 +19,14 @@ from torch import Tensor, nn
 
 from export.coreml.compress.encode import encode
 from export.coreml.compress.layers import WeightLayer, opset_of
-from export.coreml.compress.recipes import NONE, Recipe, fitting, snr_db
+from export.coreml.compress.recipes import NONE, Recipe, fitting
 from export.coreml.compress.rewrite import places
 from export.coreml.compress.verify import decode
 from export.coreml.package_archive import CoreMLPackage
 from export.parity.trajectories import Trajectory, latents_of
 from export.progress import Progress
 from export.stages import Denoise
+from mobile_diffusion.decibels import share_db
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import ConfigError, ExportError
 from mobile_diffusion.sampler import combine_guidance
@@ -183,7 +184,7 @@ class Bench:
     def together(self, recipes: Mapping[str, Recipe]) -> float:
         """SNR of the predictions in dB with every weight stored as its recipe says."""
         with self.compressed(recipes):
-            return snr_db(1.0, self.error())
+            return share_db(self.error())
 
     @contextmanager
     def compressed(self, recipes: Mapping[str, Recipe]) -> Iterator[None]:

@@ -13,13 +13,13 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from export.coreml.interpret import Instruction, Observer, Program
 from export.coreml.torch_sources import source_of
 from export.studies.faults.counts import PIECE
+from mobile_diffusion.decibels import ratio_db
 from mobile_diffusion.errors import ExportError
 
 Arrays = Mapping[str, Any]
@@ -112,10 +112,7 @@ def signal_to_noise(reference: Tensor, candidate: Tensor) -> float:
         double = wanted.double()
         signal += float(double.square().sum())
         noise += float((double - got).square().sum())
-    if noise == 0:
-        return float("inf")
-    with np.errstate(all="ignore"):
-        return float(10 * np.log10(np.float64(signal) / np.float64(noise)))
+    return ratio_db(signal, noise)
 
 
 class FollowerStopped(Exception):

@@ -22,7 +22,6 @@ from export.coreml.options import COMPUTE_UNITS
 from export.coreml.package_archive import CoreMLPackage
 from export.latency.measure import Inputs, recorded_inputs, time_runner
 from export.parity.compare import compare_runners
-from export.parity.metrics import snr_db
 from export.parity.trajectories import Trajectory
 from export.progress import Progress, silent
 from export.runners import Runner
@@ -44,6 +43,7 @@ from export.studies.mac.record import (
 from export.studies.mac.surface import CoreML, open_core_ml, read_system
 from export.targets import COREML, Runtime, open_runner
 from export.verify import depth_of, read_trajectories
+from mobile_diffusion.decibels import snr_db, worst
 from mobile_diffusion.errors import ConfigError
 
 Outputs = Mapping[str, Mapping[str, np.ndarray]]
@@ -193,7 +193,7 @@ class UnitMeasurement:
 
 def worst_snr(expected: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]) -> float:
     """The least signal to noise ratio of a stage's outputs; NaN if one is."""
-    return float(np.min([snr_db(value, outputs[name]) for name, value in expected.items()]))
+    return worst(snr_db(value, outputs[name]) for name, value in expected.items())
 
 
 def timed(function: Callable[[], Result]) -> tuple[Result, float]:

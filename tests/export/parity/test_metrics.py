@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from export.parity.metrics import compare, compare_pictures, cosine, max_abs, psnr_db, snr_db, ssim
+from export.parity.metrics import compare, compare_pictures, cosine, max_abs, ssim
+from mobile_diffusion.decibels import psnr_db, snr_db
 from mobile_diffusion.errors import ParityError
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 from torch import nn
 
+from export.executorch.quantize import sensitivity
 from export.executorch.quantize.layers import QuantizedLayer, find_layers
 from export.executorch.quantize.ranges import find_ranges
-from export.executorch.quantize.sensitivity import DYNAMIC, FLOAT, STATIC, LayerErrors, choose, decibel
+from export.executorch.quantize.sensitivity import DYNAMIC, FLOAT, STATIC, LayerErrors, choose
+from mobile_diffusion.decibels import share_db
 from mobile_diffusion.errors import ExportError
 
 
@@ -63,7 +63,7 @@ def test_the_cost_of_a_layer_is_that_of_rounding_it_by_hand(
         shares.append(float((wanted - got).square().sum() / wanted.square().sum()))
     assert measured.alone(found[0], STATIC) == pytest.approx(sum(shares) / len(shares), rel=1e-3)
     together = measured.together(dict.fromkeys(found, STATIC))
-    assert decibel(together) == pytest.approx(decibel(sum(measured.alone(layer, STATIC) for layer in found)), abs=2)
+    assert share_db(together) == pytest.approx(share_db(sum(measured.alone(layer, STATIC) for layer in found)), abs=2)
     assert measured.together(dict.fromkeys(found, FLOAT)) == 0
 
 
@@ -95,13 +95,20 @@ def test_a_target_out_of_reach_does_not_touch_layers_that_cost_nothing() -> None
     assert (choices["a"].way, choices["b"].way) == (FLOAT, STATIC)
 
 
-def test_decibels_of_nothing_are_infinite() -> None:
-    assert decibel(0.0) == math.inf
-
-
 def test_an_output_of_zeros_cannot_be_measured(samples: list[dict[str, torch.Tensor]]) -> None:
     with torch.no_grad():
         module = torch.export.export(nn.Linear(32, 32, bias=False), (samples[0]["x"],)).module()
         next(module.parameters()).zero_()
         with pytest.raises(ExportError, match="finite outputs that are not zero"):
             LayerErrors(module, {}, [{"input": sample["x"]} for sample in samples])
+
+
+def test_a_layer_that_is_not_finite_when_it_is_rounded_is_named(
+    branches: nn.Module, samples: list[dict[str, torch.Tensor]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = torch.export.export(branches, (samples[0]["x"],)).module()
+    found = find_layers(module).layers
+    measured = LayerErrors(module, find_ranges(module, found, samples), samples)
+    monkeypatch.setattr(sensitivity, "rounded", lambda x, by: x * torch.nan)
+    with pytest.raises(ExportError, match="second: expected finite outputs when it is rounded, got an error of nan"):
+        measured.together({found[1]: STATIC})
