@@ -30,9 +30,9 @@ from PIL import Image, ImageDraw, ImageFont
 from export.artists.artist import Artist, bundle_artist, model_artist
 from export.artists.demo import PROMPTS
 from export.bundle.bundle import open_bundle
-from export.parity.metrics import psnr_db
 from export.report.pictures import grid, save_picture
 from mobile_diffusion.checkpoint import open_checkpoint
+from mobile_diffusion.decibels import psnr_db
 from mobile_diffusion.drawing import draw
 from mobile_diffusion.errors import MobileDiffusionError
 from mobile_diffusion.staging import staged_file

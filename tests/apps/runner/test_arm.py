@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from export.bundle.bundle import open_bundle
-from export.parity.metrics import psnr_db
 from mobile_diffusion.checkpoint import open_checkpoint
+from mobile_diffusion.decibels import psnr_db
 from tests.apps.conftest import ROOT, export, reference
 from tests.apps.runner.conftest import SYSROOT
 

@@ -19,7 +19,6 @@ from export.coreml.compress.stage import compress_stage
 from export.coreml.interpret import Program
 from export.coreml.package_archive import CoreMLPackage
 from export.parity.golden import write_golden
-from export.parity.metrics import snr_db
 from export.parity.record import record
 from export.parity.trajectories import Case, Trajectory
 from export.progress import silent
@@ -29,6 +28,7 @@ from export.studies.bits.outputs import inputs_for
 from export.studies.bits.planning import Budget, make_plan, named, planned
 from export.studies.bits.sensitivity import Bench, States, predictions
 from mobile_diffusion.checkpoint import Model
+from mobile_diffusion.decibels import snr_db
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import ConfigError, ExportError
 
