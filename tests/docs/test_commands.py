@@ -102,8 +102,8 @@ def understand(words: list[str]) -> None:
     if program in (OURS, f".venv/bin/{OURS}"):
         parse(words[1:])
     elif program == "torchrun":
-        place = words.index("-m")
-        assert words[place + 1] == "export.cli.main", words[place + 1]
+        place = words.index("--no-python")  # not -m: that would run a file export.py of the user's
+        assert words[place + 1] == OURS, words[place + 1]
         parse(words[place + 2 :])
     elif program == "make":
         known_target(words[1:])
