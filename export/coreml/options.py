@@ -20,7 +20,12 @@ NEURAL_ENGINE, GPU = "neural-engine", "gpu"
 
 @dataclass(frozen=True)
 class CoreMLOptions:
-    """Choices of one iOS export."""
+    """Choices of one iOS export.
+
+    >>> from export import CoreMLOptions
+    >>> CoreMLOptions(compute_units="CPU_AND_NE", compression="palettize-6").layout
+    'neural-engine'
+    """
 
     compute_units: str = "CPU_AND_GPU"
     """What the app asks Core ML to use: one of COMPUTE_UNITS.  It decides the programs' layout."""

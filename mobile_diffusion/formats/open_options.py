@@ -8,7 +8,13 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class OpenOptions:
-    """Changes to a checkpoint; with none given it is opened as it is."""
+    """Changes to a checkpoint; with none given it is opened as it is.
+
+    >>> from mobile_diffusion import OpenOptions
+    >>> options = OpenOptions(width=768, height=512, steps=20, solver="dpm-solver++")
+    >>> options.guidance is None  # the checkpoint's own
+    True
+    """
 
     height: int | None = None
     """Pixels of a picture, a multiple of 64 for Stable Diffusion; also `width`."""
