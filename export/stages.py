@@ -71,7 +71,7 @@ class EncodeMaskedText(EncodeText):
 
 
 class LinearUpdate(nn.Module):
-    """The solver as tables: s' = M_i (s, m) + n_i z for the state s = (latents, memory) (DESIGN: the schedule).
+    """The solver as tables: s' = M_i (s, m) + n_i z for the state s = (latents, memory) (schedule/table.py).
 
     A coefficient that is zero at every step is left out of the graph.
     """

@@ -1,7 +1,7 @@
-"""Verifies a bundle that exists: its files, its schema, and what its programs compute.
+"""Checks a finished bundle: its files, its schema, and what its programs compute.
 
-The reference is in the bundle (golden vectors), so no checkpoint is needed; with one, PyTorch draws again and
-is held against the golden vectors as another runtime.
+The reference is in the bundle (golden vectors), so no checkpoint is needed.  With a checkpoint, PyTorch draws again and
+is compared with the golden vectors like another runtime.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from mobile_diffusion.errors import BundleError, CheckpointError, ParityError
 from mobile_diffusion.formats.open_options import OpenOptions
 
 _OPENED = 0.2
-"""Progress when the files are checked and the checkpoint, if any, is compared."""
+"""Progress after the files, and the checkpoint if there is one, were checked."""
 
 
 def verify_bundle(
@@ -58,7 +58,7 @@ def verify_bundle(
     if checkpoint is None and not any(entry.verified for entry in bundle.manifest.runtimes):
         raise ParityError(
             f"{path}: expected a runtime that can run here, got {', '.join(unverified_runtimes(path))} alone: every "
-            "file is as the manifest says, but nothing was compared; give --checkpoint to hold PyTorch against it"
+            "file is as the manifest says, but nothing was compared; give --checkpoint to compare PyTorch with it"
         )
     reports = []
     if checkpoint is not None:
@@ -74,12 +74,12 @@ def verify_bundle(
 
 
 def unverified_runtimes(path: Path) -> list[str]:
-    """Names of a bundle's runtimes that were lowered and compared with nothing."""
+    """Names of the bundle's runtimes that were never compared with PyTorch."""
     return [entry.name for entry in open_bundle(path, verify=False).manifest.runtimes if not entry.verified]
 
 
 def check_schema(path: Path) -> None:
-    """Raise `BundleError` naming the first field of the manifest that the JSON schema refuses."""
+    """Raise `BundleError` with the first field of the manifest that the JSON schema refuses."""
     values = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
     error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema()).iter_errors(values))
     if error is not None:
@@ -96,7 +96,7 @@ def read_trajectories(bundle: Bundle) -> list[Trajectory]:
 
 
 def depth_of(bundle: Bundle, trajectories: Sequence[Trajectory]) -> str:
-    """How deep the golden vectors allow a comparison to go."""
+    """The depth of comparison that the golden vectors allow."""
     steps = len(bundle.manifest.schedule.timesteps)
     return "trajectory" if all(each.first + each.steps == steps for each in trajectories) else "step"
 
@@ -108,7 +108,7 @@ def _verify_checkpoint(
     trajectories: Sequence[Trajectory],
     threads: int,
 ) -> ParityReport:
-    """Hold PyTorch against the golden vectors that it once made."""
+    """Compare PyTorch with the golden vectors that it once made."""
     model = open_source(checkpoint, options)
     wanted = bundle.manifest.model.source_sha256
     if model.source_hash != wanted:

@@ -1,7 +1,7 @@
 """What a bundle says of itself: `manifest.json` as frozen dataclasses, read strictly.
 
-The one schema that all languages follow is manifest.schema.json beside this file; `Manifest` and the parts in
-entries.py are its Python reading, field by field.  Unknown, missing and wrongly typed fields are refused, and so is a
+The one schema that all languages follow is manifest.schema.json in this folder; `Manifest` and the parts in
+manifest_parts.py have the same fields in Python.  Unknown, missing and wrongly typed fields are refused, and so is a
 newer schema version.  Hashing and the files themselves are in bundle.py.
 """
 

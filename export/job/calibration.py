@@ -1,8 +1,7 @@
-"""Inputs of every stage, recorded while PyTorch draws: what static quantization finds its scales on.
+"""Inputs of every stage, recorded while PyTorch draws; static quantization chooses its scales from them.
 
-The prompts and seeds are others than those of the parity checks, so that a program is not judged on what it was
-calibrated with.  Every step of the schedule takes part, because the sizes of activations change from the first to the
-last.
+Prompts and seeds differ from those of the parity checks, so that a program is not judged on its calibration data.  All
+steps of the schedule are recorded, because activations change in size from the first to the last.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.tokenization.tokenizer import Tokenizer
 
 StageSamples = tuple[Mapping[str, Tensor], ...]
-"""Inputs of one stage by name, a mapping a call."""
+"""Inputs of one stage by name, one mapping per call."""
 Samples = Mapping[str, StageSamples]
-"""Those of every stage."""
+"""Stage -> its samples."""
 
 CALIBRATION_CASES = (
     Case("a grinning face", 101),
@@ -35,16 +34,16 @@ CALIBRATION_CASES = (
     Case("a dog playing with a ball in the park at sunset", 106),
 )
 LARGE_CASES = CALIBRATION_CASES[:2]
-"""For a model whose trajectory takes many minutes."""
+"""For a model that needs many minutes per trajectory."""
 LEAST_PROMPTS = 3
 MOST_PROMPTS = 64
 FIRST_SEED = 101
 
 
 def read_prompts(path: Path) -> tuple[Case, ...]:
-    """A user's prompts to calibrate with, one a line; empty lines and repetitions are left out.
+    """A user's calibration prompts, one per line; empty lines and repetitions are skipped.
 
-    Raises `ConfigError` when the file cannot be read, or has fewer than LEAST_PROMPTS or more than MOST_PROMPTS.
+    Raises `ConfigError` if the file cannot be read or has fewer than LEAST_PROMPTS or more than MOST_PROMPTS.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -62,7 +61,7 @@ def read_prompts(path: Path) -> tuple[Case, ...]:
 def collect(
     reference: Runner, tokenizer: Tokenizer, settings: DrawSettings, cases: Sequence[Case] = CALIBRATION_CASES
 ) -> Samples:
-    """What each stage is given while `reference` draws `cases`, at all steps with the default guidance."""
+    """The inputs of each stage while `reference` draws `cases`, at all steps with the default guidance."""
     drawn = [record(reference, tokenizer, settings, case) for case in cases]
     return {
         "encode_text": tuple(_tensors(inputs) for inputs in _texts(drawn)),
@@ -75,7 +74,7 @@ def collect(
 
 
 def _texts(drawn: Sequence[Trajectory]) -> Iterator[Mapping[str, np.ndarray]]:
-    """Every prompt, and the null prompt once: it is the same for all."""
+    """Every prompt, and once the null prompt, which is the same for all."""
     for each in drawn:
         yield each.prompts["context"]
     yield from (inputs for name, inputs in drawn[0].prompts.items() if name != "context")

@@ -1,7 +1,7 @@
-"""Lowers one stage in a process of its own, so that its memory goes back to the system before the next begins.
+"""Lowers one stage in its own process, so that its memory is returned to the system before the next stage.
 
-The process opens the checkpoint again, from what this one was given, and loads one network.  It is killed when this
-process stops waiting for it.
+The process opens the checkpoint again, with the same request, and loads one network.  It is killed if this process
+stops waiting for it.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def _work(
     bundle: Path,
     samples: StageSamples,
 ) -> None:
-    """What the other process does: it answers with the program's path, or with the error in one line."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent was interrupted too, and kills this process
+    """Runs in the other process: sends the path of the program, or the error."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted, too, and kills this process
     try:
         built = replace(build_stage(open_source(request, options), stage), samples=samples)
         answers.send(lower(runtime, built, bundle))

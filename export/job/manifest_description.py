@@ -1,4 +1,4 @@
-"""Writes down what was exported: model, target and evidence as a `Manifest`."""
+"""Describes an export, that is model, target and evidence, as a `Manifest`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def describe(
     parity: ParityReport,
     files: tuple[FileEntry, ...],
 ) -> Manifest:
-    """The manifest of an export into `folder`; `artifacts` gives for each runtime the program's path of each stage."""
+    """The manifest of an export into `folder`; `artifacts` maps runtime -> stage -> path of the program."""
     config = model.config
     return Manifest(
         format=FORMAT,
@@ -124,7 +124,7 @@ def _summarise(parity: ParityReport) -> tuple[ParityEntry, ...]:
 
 
 def _tools(names: Iterable[str]) -> tuple[ToolEntry, ...]:
-    """Versions of the packages that took part and of Python."""
+    """Versions of Python and of the packages that were used."""
     tools = [ToolEntry("python", platform.python_version())]
     for name in (*COMMON_TOOLS, *names):
         try:

@@ -1,4 +1,4 @@
-"""The evidence beside the programs: parity.json, latency.json and report.html, a page with all inside it."""
+"""The evidence in a bundle: parity.json, latency.json and report.html, one page that contains everything."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def write_reports(
     trajectories: Sequence[Trajectory],
     pictures: Pictures,
 ) -> None:
-    """Write the three files into a bundle folder."""
+    """Write the three files into the folder of a bundle."""
     write_json(folder / PARITY_FILE, parity.to_json())
     write_json(folder / LATENCY_FILE, latency.to_dict())
     page = render(model, target, plan, parity, latency, trajectories, pictures)
@@ -55,7 +55,7 @@ def render(
     trajectories: Sequence[Trajectory],
     pictures: Pictures,
 ) -> str:
-    """The page; prompts and everything else are escaped."""
+    """The page as HTML; prompts and all other text are escaped."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     return template.render(

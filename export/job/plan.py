@@ -1,8 +1,8 @@
-"""How an export is made: with which runtimes and stages, how deep it is checked, and how careful it is with memory.
+"""How an export is made: its runtimes and stages, the depth of its checks, and how it saves memory.
 
-A model that draws in seconds here is held in memory whole and checked over whole trajectories.  A large one, at the
-size of Stable Diffusion, is taken a network at a time, each stage lowered in a process of its own, and checked over
-one step and one decoding, because a trajectory would take many minutes.  The choice is shown in every report.
+A small model is held in memory whole and checked over whole trajectories.  A large one, like Stable Diffusion, is
+loaded one network at a time, each stage is lowered in its own process, and one step and one decoding are checked,
+because a trajectory would take many minutes.  Every report shows the choice.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.formats.checkpoint_files import builders
 
 LARGE = 150_000_000
-"""Parameters of a U-Net from which a model is large: a trajectory of 8 guided steps then takes minutes here."""
+"""A model is large if its U-Net has at least so many parameters: 8 guided steps then take minutes on a computer."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class ExportPlan:
     depth: str
     """One of DEPTHS."""
     large: bool
-    """Whether to hold one network in memory at a time, and lower each stage in a process of its own."""
+    """Whether to hold one network in memory at a time, and lower each stage in its own process."""
     threads: int
 
     @property
@@ -44,12 +44,12 @@ class ExportPlan:
 
     @property
     def calibrated(self) -> bool:
-        """Whether a runtime wants inputs that were recorded while PyTorch drew."""
+        """Whether a runtime needs inputs recorded while PyTorch draws."""
         return any(runtime.options is not None and runtime.options.calibrated for runtime in self.runtimes)
 
     @property
     def checks(self) -> tuple[str, ...]:
-        """The parity checks that are made."""
+        """The planned parity checks."""
         return planned_checks(self.depth, "encode_image" in self.stages)
 
 

@@ -1,9 +1,9 @@
-"""A cheap look at latents while they clear: an affine map from their channels to red, green and blue.
+"""A cheap preview of latents after each step: an affine map from their channels to red, green and blue.
 
-Decoding the latents at every step would cost as much as a step on some phones.  A decoder's coarse colours are close
-to linear in its latents, so a map is fitted to the reference's last latents and their pictures by least squares, and
-the apps show one pixel for each latent pixel: rgb = bias + sum over channels of weight * latent, in float64 in the
-order of the channels, clamped to [0, 1] and rounded as a picture is.  It lies in the bundle as `preview.json`.
+Decoding at every step would cost as much as a step on some phones.  The coarse colours of a decoder are almost linear
+in its latents.  So a map is fitted by least squares to the reference's last latents and their pictures, and the apps
+show one pixel per latent pixel: rgb = bias + sum over channels of weight * latent, in float64 in the order of the
+channels, clamped to [0, 1] and rounded like a picture.  The bundle holds it as `preview.json`.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ COLOURED_CASES = tuple(
     Case(prompt, 3)
     for prompt in ("a green leaf", "a blue bird", "a yellow star", "a violet flower", "a brown bear", "a black cat")
 )
-"""Drawn for the fit beside the golden cases, whose pictures have few colours."""
+"""Drawn for the fit in addition to the golden cases, whose pictures have few colours."""
 
 
 @dataclass(frozen=True)
 class Preview:
-    """What `preview.json` holds."""
+    """The content of `preview.json`."""
 
     weights: tuple[tuple[float, ...], ...]
-    """For red, green and blue, one number for each of the C latent channels."""
+    """For red, green and blue, one number per latent channel."""
     bias: tuple[float, float, float]
 
     def __call__(self, latents: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -46,14 +46,14 @@ class Preview:
 
 
 def shrink(image: NDArray[np.float32], height: int, width: int) -> NDArray[np.float64]:
-    """A picture (3, H, W) -> the means (3, height, width) over the part of it that belongs to each latent pixel."""
+    """A picture (3, H, W) -> the means (3, height, width) of the pixels that belong to each latent pixel."""
     rows, columns = image.shape[1] // height, image.shape[2] // width
     parts = image[:, : rows * height, : columns * width].astype(np.float64)
     return parts.reshape(3, height, rows, width, columns).mean(axis=(2, 4))  # 3 dimensions -> 5 -> 3
 
 
 def fit_preview(trajectories: Sequence[Trajectory], channels: int) -> Preview:
-    """The affine map that comes nearest to the pictures of the trajectories' last latents, of C `channels`."""
+    """The affine map that best fits the trajectories' last latents, of C `channels`, to their pictures."""
     inputs, targets = [], []
     for trajectory in trajectories:
         latents = trajectory.states[-1][:channels].astype(np.float64)  # (C, h, w)
@@ -74,7 +74,7 @@ def write_preview(folder: Path, preview: Preview) -> None:
 
 
 def read_preview(folder: Path) -> Preview:
-    """Read it back."""
+    """Read `preview.json` from the folder of a bundle."""
     values = json.loads((folder / PREVIEW_FILE).read_text(encoding="utf-8"))
     red, green, blue = values["bias"]
     return Preview(tuple(map(tuple, values["weights"])), (red, green, blue))

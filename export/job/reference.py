@@ -1,4 +1,4 @@
-"""What PyTorch draws and computes, for a plan: the reference of parity."""
+"""The reference of parity: what PyTorch computes while it draws the cases of a plan."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mobile_diffusion.tokenization.tokenizer import Tokenizer
 
 
 def open_reference(source: AnyModel, plan: ExportPlan) -> Runner:
-    """PyTorch; for a large plan with one network in memory at a time."""
+    """A runner of PyTorch; for a large model it holds one network at a time."""
     if not plan.large:
         return TorchRunner.from_model(source, plan.threads, plan.stages)
     return SequentialRunner("torch", plan.threads, lambda stage: TorchRunner.from_model(source, plan.threads, (stage,)))
@@ -26,7 +26,7 @@ def open_reference(source: AnyModel, plan: ExportPlan) -> Runner:
 def record_cases(
     reference: Runner, tokenizer: Tokenizer, settings: DrawSettings, cases: Sequence[Case], plan: ExportPlan
 ) -> list[Trajectory]:
-    """What PyTorch computes for every case, with the schedule's default guidance; one case at depth "step"."""
+    """Record every case with the schedule's default guidance; at depth "step" only one."""
     chosen = cases[:1] if plan.depth == "step" else cases
     trajectories = [record(reference, tokenizer, settings, case, plan.depth) for case in chosen]
     if "encode_image" in plan.stages:

@@ -1,8 +1,8 @@
-"""Whether this computer has the memory and the disk for an export, asked before the work begins.
+"""Checks, before the work starts, that this computer has enough memory and disk for an export.
 
-An estimate is a line through measured peaks: a base (Python, torch and the backend), so much for each byte of the
-stage's float32 weights, and so much for each byte of its peak activations.  What an export holds at once is one network
-(large models) or all of them.  Memory is what can be had without swapping, within the limits of control groups.
+An estimate is a linear fit to measured peaks: a base (Python, torch and the backend), plus factors for the stage's
+float32 weights and for its peak activations.  An export holds one network at once (large models) or all of them.
+Available memory is what can be used without swapping, within the limits of control groups.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mobile_diffusion.units import GB, MB
 OTHER_FILES = 50 * MB
 """Tokenizer, golden vectors and report of a bundle."""
 EXPORT = 350 * MB
-"""Memory of the export's own process beside the work: torch, modules of the backends, what it has recorded."""
+"""Memory of the export's process besides the work: torch, modules of the backends, recorded tensors."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class Line:
     """Peak memory of one kind of work."""
 
     base: int
-    """Bytes whatever the stage."""
+    """Bytes for any stage."""
     weights: float
-    """Bytes for each byte of the stage's weights in float32."""
+    """Bytes per byte of the stage's float32 weights."""
     activations: float = 0.0
-    """Bytes for each byte of its peak activations in float32."""
+    """Bytes per byte of its peak float32 activations."""
     scores: float = 0.0
-    """The same where the peak is an attention's scores, which some runtimes never hold whole."""
+    """The same if the peak is the scores of an attention, which some runtimes never hold whole."""
 
     def at(self, cost: StageCost) -> int:
         """Bytes for a stage."""
@@ -52,9 +52,9 @@ class Needs:
 
     lowering: Line
     running: Line | None
-    """While its program is held against PyTorch; None where it is not."""
+    """While its program is compared with PyTorch; None if it is not."""
     disk: float
-    """Bytes in the bundle for each byte of weights in float32."""
+    """Bytes in the bundle per byte of float32 weights."""
 
 
 # Measured on the stages of Stable Diffusion 1.5 at 512 pixels, each in a process of its own, memory that is only mapped
@@ -77,7 +77,7 @@ REFERENCE = Line(550 * MB, 1.0, 1.35, 0.05)
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one stage needs for one runtime."""
+    """What one stage needs with one runtime."""
 
     work: str
     """What needs the memory, in words: "lower denoise for Core ML"."""
@@ -102,7 +102,7 @@ def estimate(cost: StageCost, runtime: Runtime, held: int = 0) -> Estimate:
 
 
 def estimate_export(config: ModelConfig, plan: ExportPlan) -> tuple[Estimate, ...]:
-    """What every stage of a plan needs for each runtime; found in seconds, without loading the model."""
+    """What every stage of a plan needs with each runtime; takes seconds and does not load the model."""
     costs = [cost for cost in stage_costs(config) if cost.name in plan.stages]
     weights = {cost.name: cost.weight_bytes["fp32"] for cost in costs}
     return tuple(
@@ -113,7 +113,7 @@ def estimate_export(config: ModelConfig, plan: ExportPlan) -> tuple[Estimate, ..
 
 
 def check_resources(estimates: Iterable[Estimate], out: Path) -> None:
-    """Raise `ExportError`, with the figures, unless there are memory and disk for an export to `out`."""
+    """Raise `ExportError`, with figures, unless there is enough memory and disk for an export to `out`."""
     estimates = tuple(estimates)
     largest, memory = max(estimates, key=lambda each: each.memory_bytes), available_memory()
     if largest.memory_bytes > memory:
@@ -130,20 +130,20 @@ def check_resources(estimates: Iterable[Estimate], out: Path) -> None:
 
 
 def available_memory() -> int:
-    """Bytes that can be had without swapping: the system's, or what is left to the tightest control group."""
+    """Bytes that can be used without swapping: the system's, or what the tightest control group has left."""
     return min([psutil.virtual_memory().available, *headrooms(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))])
 
 
 def free_disk(out: Path) -> int:
-    """Bytes free on the file system on which `out` will be."""
+    """Free bytes on the file system of `out`."""
     resolved = out.resolve()
     return shutil.disk_usage(next(each for each in (resolved, *resolved.parents) if each.exists())).free
 
 
 def headrooms(membership: Path, root: Path) -> Iterator[int]:
-    """Bytes left below the memory limit of this process's control group, and of every group around it.
+    """Bytes left below the memory limit of this process's control group, and of each of its parents.
 
-    `membership` is /proc/self/cgroup, `root` where the groups are mounted, of version 1 or 2; no limit gives nothing.
+    `membership` is /proc/self/cgroup, `root` the mount point of the groups (version 1 or 2).  No limit, no value.
     """
     try:
         lines = membership.read_text().splitlines()
@@ -163,7 +163,7 @@ def headrooms(membership: Path, root: Path) -> Iterator[int]:
 
 
 def _headroom(group: Path, limit: str, usage: str, prefix: str) -> Iterator[int]:
-    """The group's limit less its use; pages of files are not counted as used, because they can be dropped."""
+    """The group's limit minus its use; cached pages of files do not count as used, because they can be dropped."""
     try:
         maximum, used = (group / limit).read_text().strip(), int((group / usage).read_text())
         entries = dict(line.split(" ", 1) for line in (group / "memory.stat").read_text().splitlines())

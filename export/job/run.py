@@ -1,7 +1,7 @@
-"""Export one target: lower, write, run what was written, compare with PyTorch, time it, then let it appear.
+"""Exports one target, in this order: lower, save, run the saved programs, compare with PyTorch, time, publish.
 
-The order is the promise: parity is measured on the saved programs, from the folder that becomes the bundle,
-and a gate that fails leaves no bundle behind.  Progress is told to a callback; nothing is printed here.
+Parity is measured on the saved programs, in the folder that becomes the bundle; if a gate fails, no bundle appears.
+Progress goes to a callback; nothing is printed here.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from mobile_diffusion.staging import check_free
 from mobile_diffusion.tokenization.tokenizer import Tokenizer
 
 _LOWERED, _RECORDED, _COMPARED, _TIMED = 0.6, 0.65, 0.9, 0.97
-"""Progress at the end of each part; lowering is most of it."""
+"""Progress at the end of each part; lowering takes longest."""
 
 LARGE_BUDGET_S = 8.0
-"""Seconds after which a stage of a large model is not run again: a denoise step is warmed up and timed once."""
+"""Seconds after which a stage of a large model is not called again: a denoise step is warmed up and timed once."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def run_export(
 
 
 def check_output(out: Path, checkpoint: Path | None, force: bool) -> None:
-    """Raise `ExportError` when `out` cannot be the output: it exists, or overlaps with the checkpoint."""
+    """Raise `ExportError` if `out` cannot be the output: it exists, or overlaps with the checkpoint."""
     output = out.resolve()
     if checkpoint is not None:
         source = checkpoint.resolve()
@@ -106,7 +106,7 @@ def _fill(
     progress: Progress,
     calibration: Sequence[Case],
 ) -> _Parts:
-    """Everything of a bundle but the manifest."""
+    """Write everything of a bundle except the manifest."""
     samples = calibrate(source, plan, target, progress, calibration) if plan.calibrated else {}
     artifacts = _lower_all(source, target, plan, samples, folder, progress)
     source.tokenizer.save(folder / TOKENIZER_FILE)
@@ -147,7 +147,7 @@ def calibrate(
 def _lower_all(
     source: AnyModel, target: Target, plan: ExportPlan, samples: Samples, folder: Path, progress: Progress
 ) -> dict[str, dict[str, str]]:
-    """Lower every stage for every runtime into `folder`; gives the programs' paths for each runtime."""
+    """Lower every stage for every runtime into `folder`; returns runtime -> stage -> path of the program."""
     artifacts: dict[str, dict[str, str]] = {runtime.name: {} for runtime in plan.runtimes}
     pairs = [(runtime, stage) for runtime in plan.runtimes for stage in plan.stages]
     for number, (runtime, stage) in enumerate(pairs):
@@ -171,7 +171,7 @@ def preview_of(
     trajectories: Sequence[Trajectory],
     plan: ExportPlan,
 ) -> Preview:
-    """The map from latents to colours; of a large model it is fitted to the golden cases alone, which are drawn."""
+    """The map from latents to colours; for a large model it is fitted to the golden cases alone."""
     cases = () if plan.large else COLOURED_CASES
     coloured = [record(reference, tokenizer, settings, case) for case in cases]
     return fit_preview([*trajectories, *coloured], settings.latent_shape[1])

@@ -1,7 +1,7 @@
-"""Times stages on a runner: warm-up dropped, median and quartiles, and the conditions they were taken under.
+"""Times stages on a runner: median and quartiles after a warm-up, and the conditions of the measurement.
 
-A figure is only of the machine that it names.  Times of an interpreter are marked as such: they say how long a check
-takes here and nothing of a phone.
+A figure is valid only for the machine that it names.  Times of an interpreter are marked: they say how long a check
+takes here, and nothing about a phone.
 """
 
 from __future__ import annotations
@@ -30,32 +30,32 @@ Inputs = Mapping[str, Mapping[str, np.ndarray]]
 """stage -> input name -> array."""
 
 KINDS = {"runtime": "runtime", "interpreter": "interpreted: not a device time"}
-"""`RunnerLatency.kind`, and what a table says of it."""
+"""`RunnerLatency.kind` -> its text in a table."""
 PACKAGES = {
     "xnnpack": "executorch",
     "onnx": "onnxruntime",
     "coreml-interpreter": "coremltools",
     "coreml-native": "coremltools",
 }
-"""Package whose version is recorded for a runner, where it has not the runner's name."""
+"""Runner -> the package whose version is recorded, if its name is another."""
 WARMUP, RUNS = 2, 10
 BUDGET_S = 30.0
-"""Seconds after which a stage is not run again, warm-up and runs each: one call of a large model may take that long."""
+"""Seconds after which a stage is not called again, for warm-up and runs each; one call may take longer."""
 LARGEST_TOKEN = 1000
-"""Random token ids stay below it; every vocabulary is larger."""
+"""Random token ids are below it; every vocabulary is larger."""
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """The machine, at the start of a measurement."""
+    """The machine at the start of a measurement."""
 
     processor: str
     cores: int
     """Logical processors."""
     system: str
     load: float | None
-    """Load average of the last minute, this process included; above zero at the start means that the machine was
-    shared. None where the system has none."""
+    """Load average of the last minute, this process included; None if the system has none.  Above zero at the start,
+    the machine was shared."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class StageLatency:
     first_quartile_ms: float
     third_quartile_ms: float
     runs: int
-    """Timed calls; the warm-up is not among them."""
+    """Timed calls, without the warm-up."""
 
     def __post_init__(self) -> None:
         ordered = 0 <= self.first_quartile_ms <= self.median_ms <= self.third_quartile_ms < math.inf
@@ -88,9 +88,9 @@ class RunnerLatency:
     kind: str
     """One of KINDS."""
     version: str
-    """Of the runtime's package; "" if it is not installed as one."""
+    """Version of the runtime's package; "" if it is not installed as a package."""
     threads: int | None
-    """As given to the runtime; None where it chooses by itself."""
+    """As set for the runtime; None if it chooses itself."""
     stages: tuple[StageLatency, ...]
 
 
@@ -102,7 +102,7 @@ class LatencyReport:
     runners: tuple[RunnerLatency, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """What latency.json holds."""
+        """The content of latency.json."""
         values = asdict(self)
         for runner in values["runners"]:
             runner["stages"] = [stage | {"spread_ms": _spread(stage)} for stage in runner["stages"]]
@@ -133,7 +133,7 @@ def measure_latency(
 def time_runner(
     runner: Runner, inputs: Inputs, warmup: int = WARMUP, runs: int = RUNS, budget_s: float = BUDGET_S
 ) -> RunnerLatency:
-    """Time every stage of `inputs` on a runner; raises `ExportError` if there is nothing to time."""
+    """Time every stage of `inputs` on a runner; raises `ExportError` for fewer than one run."""
     if runs < 1 or warmup < 0:
         raise ExportError(f"expected at least one run and no negative warm-up, got runs={runs}, warmup={warmup}")
     kind = "interpreter" if runner.name.endswith("interpreter") else "runtime"
@@ -144,13 +144,13 @@ def time_runner(
 
 
 def random_inputs(stages: Mapping[str, ExportStage], seed: int) -> dict[str, dict[str, np.ndarray]]:
-    """Inputs of every stage that depend on `seed` alone: the size of numbers matters to no kernel, their type does."""
+    """Inputs of every stage from `seed` alone: the time of a kernel depends on types and shapes, not on values."""
     generator = np.random.default_rng(seed)
     return {name: {spec.name: _random(spec, generator) for spec in stage.inputs} for name, stage in stages.items()}
 
 
 def recorded_inputs(reference: Trajectory, settings: DrawSettings) -> dict[str, dict[str, np.ndarray]]:
-    """Inputs of every stage when a recorded picture is drawn: its prompt, its first step, its last latents."""
+    """Inputs of every stage from a recorded picture: its prompt, its first step, its last latents."""
     return {
         "encode_text": dict(reference.prompts["context"]),
         "denoise": reference.step_inputs(0, settings),
@@ -174,7 +174,7 @@ def _time_stage(
 
 
 def _timed(runner: Runner, stage: str, arrays: Mapping[str, np.ndarray], runs: int, budget_s: float) -> list[float]:
-    """Milliseconds of up to `runs` calls, fewer when they exceed the budget, but one at least of those asked for."""
+    """Milliseconds of up to `runs` calls; fewer if they exceed the budget, but at least one if any was asked for."""
     times: list[float] = []
     while len(times) < runs and sum(times) < budget_s * 1000:
         start = time.perf_counter()
@@ -184,7 +184,7 @@ def _timed(runner: Runner, stage: str, arrays: Mapping[str, np.ndarray], runs: i
 
 
 def _random(spec: TensorSpec, generator: np.random.Generator) -> np.ndarray:
-    """Small integers that are valid as token, mask or step; normal floats."""
+    """Small integers that are valid as token, mask or step; normally distributed floats."""
     if spec.dtype == "float32":
         return generator.standard_normal(spec.shape, np.float32)
     above = {"tokens": LARGEST_TOKEN, "mask": 2}.get(spec.name, 1)
@@ -203,7 +203,7 @@ def _version(runner: str) -> str:
 
 
 def _processor() -> str:
-    """The processor's own name where Linux tells it, else what Python knows."""
+    """The processor's name from Linux, or else from Python."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "Hardware"))]

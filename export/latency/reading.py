@@ -1,4 +1,4 @@
-"""Reads latency.json again, also one that a phone wrote."""
+"""Reads latency.json, from an export or from a phone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mobile_diffusion.errors import BundleError, MobileDiffusionError
 
 
 def read_latency(path: Path) -> LatencyReport:
-    """The report in a file; raises `BundleError` when it cannot be read or has another form."""
+    """The report in a file; raises `BundleError` if it cannot be read or is malformed."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -22,7 +22,7 @@ def read_latency(path: Path) -> LatencyReport:
 
 
 def parse_latency(text: str, source: str) -> LatencyReport:
-    """The report in a text; `source` is what an error names.  The derived `spread_ms` is not read."""
+    """The report in a text; errors name `source`.  The derived `spread_ms` is not read."""
     try:
         values = json.loads(text)
         for stage in (stage for runner in values["runners"] for stage in runner["stages"]):

@@ -1,8 +1,8 @@
 """How far compressed weights may take a program from PyTorch with its original weights.
 
-These limits are about loss, not about faults: that every compressed weight decodes to what it should is checked weight
-by weight before a package exists.  They stand about 10 dB below what the emoji model gave in both layouts, so that they
-refuse a model that the bits have ruined, or one whose weights ended up in the wrong place.
+These limits are about loss, not about faults: each compressed weight is checked by itself before a package exists
+(export/coreml/compress/verify.py).  The limits are about 10 dB below what the emoji model reached in both layouts.
+They refuse a model that has too few bits, or one whose weights are in the wrong place.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from mobile_diffusion.errors import ExportError
 
 @dataclass(frozen=True)
 class Loss:
-    """Least decibels of the checks that the U-Net's weights decide."""
+    """Least dB per check, for the checks that depend on the U-Net's weights."""
 
     denoise: float
     prediction: float
-    """Of an unguided output."""
+    """For an unguided output."""
     free_running: float
     picture: float
     ssim: float
@@ -35,13 +35,13 @@ LOSSES: Mapping[int, Loss] = {
     3: Loss(9, 9, 2, 10, 0.3, "between the figures of 4 and 2 bits"),
     2: Loss(5, 6, 1, 8, 0.2, "2 bits gave 1 (with guidance), 4 free running, pictures 14: recognisable at most"),
 }
-"""Bits a weight of the U-Net to what is allowed."""
+"""Bits per weight of the U-Net -> the limits."""
 TEXT, DECODER = 12.0, 30.0
-"""Of the stages that keep 8 bits: 22 and 59 were measured."""
+"""For the stages that keep 8 bits; 22 and 59 dB were measured."""
 
 
 def bits_of(compression: str) -> int:
-    """The entry of LOSSES for a recipe's or plan's name, such as "palettize-6" or "mixed-4.5".
+    """The key in LOSSES for the name of a recipe or plan, such as "palettize-6" or "mixed-4.5".
 
     Raises:
         ExportError: the name has no number of bits, or fewer than 2.

@@ -1,7 +1,7 @@
 """How close is close enough: one table of limits by precision, each with its reason.
 
-A gate looks at every measurement and collects every failure; `require` raises once, at the end.  A comparison
-is written `not value >= limit`, so NaN fails, and so do infinite outputs and outputs of the wrong shape.
+A gate checks every measurement and collects every failure; `require` raises once, at the end.  A comparison is written
+`not value >= limit`, so NaN fails; infinite outputs and outputs of the wrong shape fail, too.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from mobile_diffusion.errors import ParityError
 
 _SHOWN = 3
 LEAST_DB = 1.0
-"""No limit is lowered below this: an output of zeros has 0 dB."""
+"""No limit is below this: an output of zeros has 0 dB."""
 
 
 @dataclass(frozen=True)
 class Gate:
-    """The least value of one metric in one check."""
+    """The least allowed value of one metric in one check."""
 
     check: str
     metric: str
     at_least: float
     reason: str
     guided: bool = False
-    """Whether `at_least` is of an unguided output, and guidance lowers it (`error_gain`)."""
+    """Whether `at_least` is for an unguided output, so that guidance lowers it (`error_gain`)."""
 
 
 def quantized(rounding: Rounding) -> tuple[Gate, ...]:
-    """The limits of programs whose weights and activations are rounded (quantized.py)."""
+    """The limits for programs with rounded weights and activations (quantized.py)."""
     return (
         Gate("encode_text", "snr_db", rounding.text, rounding.gave),
         Gate("encode_image", "snr_db", rounding.decoder, "as the decoder, in the other direction"),
@@ -71,13 +71,13 @@ THRESHOLDS: Mapping[str, tuple[Gate, ...]] = {
     ),
     **{precision: quantized(rounding) for precision, rounding in ROUNDINGS.items()},
 }
-"""What was measured ("gave") is the worst over all prompts, steps and runtimes of the emoji model,
-untrained and as it is shipped, on this toolchain; of a guided limit, with the 14 dB of its guidance scale 3 added."""
+"""Limits per precision.  "gave" is the worst that was measured over all prompts, steps and runtimes of the emoji model,
+untrained and trained, with this toolchain; guided limits add the 14 dB that its guidance scale of 3 costs."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """One measurement that a gate refused."""
+    """A measurement that did not pass its gate."""
 
     measurement: Measurement
     reason: str
@@ -89,12 +89,12 @@ class Failure:
 
 
 def error_gain(guidance: float) -> float:
-    """How much an error e of each half may grow in u + w (c - u): (w - 1) e + w e; 1 without guidance (w = 1)."""
+    """Largest growth of an error e of both predictions in u + w (c - u): (w - 1) e + w e; 1 without guidance, w = 1."""
     return max(1.0, 2 * guidance - 1)
 
 
 def limits(grade: str, check: str, guidance: float = 1.0) -> list[Gate]:
-    """The limits of one check for a guidance scale; none are missing for a known grade.
+    """The limits of one check at a guidance scale.
 
     A grade is a precision, or a precision and a compression: "fp16 palettize-6".
     """
@@ -108,7 +108,7 @@ def limits(grade: str, check: str, guidance: float = 1.0) -> list[Gate]:
 
 
 def compressed(compression: str) -> tuple[Gate, ...]:
-    """The limits of programs whose weights are compressed (compressed.py)."""
+    """The limits for programs with compressed weights (compressed.py)."""
     loss, stage = LOSSES[bits_of(compression)], "this stage keeps 8 bits"
     return (
         Gate("encode_text", "snr_db", TEXT, stage),
@@ -123,7 +123,7 @@ def compressed(compression: str) -> tuple[Gate, ...]:
 
 
 def judge(measurements: Iterable[Measurement], grade: str, guidance: float = 1.0) -> list[Failure]:
-    """Every failure among the measurements of artifacts of one grade, drawn with one guidance scale."""
+    """The measurements that do not pass, for artifacts of one grade at one guidance scale."""
     return [failure for measurement in measurements for failure in _judge_one(measurement, grade, guidance)]
 
 
@@ -141,7 +141,7 @@ def _judge_one(measurement: Measurement, grade: str, guidance: float) -> list[Fa
 
 
 def require(failures: Sequence[Failure], compared: int) -> None:
-    """Raise one `ParityError` that names the first failures and counts all, if there are any."""
+    """Raise one `ParityError` that names the first failures and counts all of them, if there are any."""
     if not compared:
         raise ParityError("expected measurements, got none: nothing was compared")
     if failures:
@@ -154,5 +154,5 @@ def require(failures: Sequence[Failure], compared: int) -> None:
 
 
 def primary_metric(measurement: Measurement) -> str:
-    """The metric by which measurements of a check are ranked."""
+    """The metric that ranks the measurements of a check."""
     return "psnr_db" if isinstance(measurement.metrics, PictureMetrics) else "snr_db"

@@ -1,8 +1,7 @@
 """Golden vectors: the reference's trajectories as plain files that any language reads.
 
-`golden/index.json` names, for each case, prompt, seed (a string: JSON numbers are doubles), guidance and
-tensors; a tensor is a little-endian file in C order.  Written at export, read by `verify` and by the tests of
-the apps.
+`golden/index.json` lists, per case, prompt, seed (a string, because JSON numbers are doubles), guidance and tensors.  A
+tensor is a little-endian file in C order.  The export writes them; `verify` and the tests of the apps read them.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ from mobile_diffusion.errors import BundleError
 INDEX = "golden/index.json"
 _DTYPES = {"float32": "<f4", "int32": "<i4"}
 PREFIXES = {"context": "", "null_context": "null_"}
-"""What the names of `encode_text`'s inputs begin with, for each context."""
+"""Context -> prefix of the names of its inputs of `encode_text`."""
 FLOATS = ("states", "image", "source", "encoded")
-"""Tensors of a trajectory beside the contexts; the last two where a picture is redrawn."""
+"""Tensors of a trajectory besides the contexts; the last two only if a picture is redrawn."""
 
 
 def write_golden(folder: Path, trajectories: Sequence[Trajectory]) -> str:
-    """Write all trajectories below `folder`/golden; gives the relative path of the index."""
+    """Write all trajectories into `folder`/golden; returns the relative path of the index."""
     cases = [_write_case(folder, number, trajectory) for number, trajectory in enumerate(trajectories)]
     index = {"schema_version": 2, "byte_order": "little", "cases": cases}
     (folder / INDEX).write_text(json.dumps(index, indent=1, allow_nan=False) + "\n", encoding="utf-8")
@@ -37,7 +36,7 @@ def write_golden(folder: Path, trajectories: Sequence[Trajectory]) -> str:
 
 
 def read_golden(folder: Path, index: str = INDEX) -> list[Trajectory]:
-    """Read all trajectories of a bundle; raises `BundleError` when the index or a tensor is malformed."""
+    """Read all trajectories of a bundle; raises `BundleError` if the index or a tensor is malformed."""
     path = folder / check_path(index)
     try:
         cases = json.loads(path.read_text(encoding="utf-8"))["cases"]

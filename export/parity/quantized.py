@@ -1,6 +1,6 @@
 """How far rounded weights and activations may take a program on XNNPACK from PyTorch in float32.
 
-As in compressed.py the limits are about loss: they stand about 10 dB below the worst that the emoji model gave
+As in compressed.py the limits are about loss: they are about 10 dB below the worst that the emoji model reached
 (benchmarks/android/precisions.py), and far above what a wrong scale, layout or weight leaves (at most 5 dB).
 """
 
@@ -12,19 +12,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Rounding:
-    """Least decibels of the checks, by precision."""
+    """Least dB per check, for one precision."""
 
     text: float
     denoise: float
     prediction: float
-    """Of an unguided output."""
+    """For an unguided output."""
     decoder: float
     """Further below what was measured: with random weights it gave 34 to 41."""
     free_running: float
     picture: float
     ssim: float
     gave: str
-    """What was measured, with the guidance scale 3 of the model."""
+    """What was measured, with the model's guidance scale of 3."""
 
 
 ROUNDINGS: Mapping[str, Rounding] = {

@@ -16,7 +16,7 @@ from mobile_diffusion.decibels import db_text, worst
 from mobile_diffusion.errors import ParityError
 
 MAX_DB = 300.0
-"""Stands for infinity in JSON: the arrays are equal."""
+"""Stands for infinity in JSON: equal arrays."""
 
 
 PARITY_COLUMNS = ("runtime", "check", "worst", "median", "limit", "max error", "SSIM", "")
@@ -24,7 +24,7 @@ PARITY_COLUMNS = ("runtime", "check", "worst", "median", "limit", "max error", "
 
 @dataclass(frozen=True)
 class ParityRow:
-    """All measurements of one check of one runtime."""
+    """All measurements of one check with one runtime."""
 
     runtime: str
     precision: str
@@ -44,25 +44,25 @@ class ParityRow:
 
 @dataclass(frozen=True)
 class ParityReport:
-    """Every measurement of some runtimes against PyTorch, and what the gates say."""
+    """Every comparison of some runtimes with PyTorch, and the verdict of the gates."""
 
     precisions: Mapping[str, str]
     """Precision of each runtime."""
     measurements: tuple[Measurement, ...]
     failures: tuple[Failure, ...]
     checks: tuple[str, ...]
-    """What was to be checked, in order; one without a measurement has failed."""
+    """The planned checks in order; one without a measurement has failed."""
     guidance: float
-    """Guidance scale that the programs compute; 1 for none."""
+    """Guidance scale that the programs compute with; 1 for none."""
 
     @property
     def passed(self) -> bool:
-        """Whether every check was made and no gate refused one."""
+        """Whether every check was made and passed its gates."""
         return bool(self.measurements) and not self.failures and not self.missing
 
     @property
     def missing(self) -> list[str]:
-        """Checks that were to be made and have no measurement."""
+        """Planned checks without a measurement."""
         made = {(measurement.runtime, measurement.check) for measurement in self.measurements}
         wanted = [(runtime, check) for runtime in self.precisions for check in self.checks]
         return [f"{runtime} {check}" for runtime, check in wanted if (runtime, check) not in made]
@@ -74,11 +74,11 @@ class ParityReport:
             raise ParityError(f"expected every check to be made, got none of {', '.join(self.missing)}")
 
     def rows(self) -> list[ParityRow]:
-        """One row for each runtime and check, in the order in which an app computes."""
+        """One row per runtime and check, in the order in which an app computes."""
         return [_row(self, runtime, check) for runtime in self.precisions for check in self.checks]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values: infinity as 300 dB, NaN as null."""
+        """Plain values for JSON: infinity as 300 dB, NaN as null."""
         values = {
             "schema_version": 1,
             "passed": self.passed,
@@ -95,14 +95,14 @@ def build_report(
     checks: Sequence[str],
     guidance: float = 1.0,
 ) -> ParityReport:
-    """Judge the measurements of each runtime by its precision and the guidance scale that it computes."""
+    """Judge the measurements of each runtime by its precision and guidance scale."""
     failures = [failure for name, found in measurements.items() for failure in judge(found, precisions[name], guidance)]
     together = tuple(measurement for found in measurements.values() for measurement in found)
     return ParityReport(dict(precisions), together, tuple(failures), tuple(checks), guidance)
 
 
 def merge(reports: Sequence[ParityReport]) -> ParityReport:
-    """Several reports of one model, of different runtimes, as one."""
+    """Join reports of one model with different runtimes."""
     precisions = {name: precision for report in reports for name, precision in report.precisions.items()}
     measurements = tuple(measurement for report in reports for measurement in report.measurements)
     failures = tuple(failure for report in reports for failure in report.failures)
@@ -111,7 +111,7 @@ def merge(reports: Sequence[ParityReport]) -> ParityReport:
 
 
 def parity_table(report: ParityReport) -> Table:
-    """The report as a table, one row for each runtime and check."""
+    """The report as a table, one row per runtime and check."""
     table = Table(title="Parity with PyTorch (worst over all prompts and steps)")
     for column in PARITY_COLUMNS:
         table.add_column(column, justify="left" if column in ("runtime", "check") else "right", no_wrap=True)
@@ -172,7 +172,7 @@ def _extreme(found: Sequence[Measurement], metric: str, choose: Any) -> float | 
 
 
 def _json(value: Any) -> Any:
-    """The value with nothing in it that JSON cannot hold."""
+    """The value with NaN and infinities replaced."""
     if isinstance(value, dict):
         return {key: _json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

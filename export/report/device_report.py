@@ -1,4 +1,4 @@
-"""A phone's times beside this computer's."""
+"""A table of a phone's times next to this computer's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from export.signatures import STAGES
 
 
 def device_table(phone: LatencyReport, computer: LatencyReport, steps: int) -> Table:
-    """A row for each runner of either, and how many times as long as the phone this computer takes."""
+    """A row per runner on either, and a row with the computer's times divided by the phone's."""
     lines = [f"phone: {_machine(phone)}", f"computer: {_machine(computer)}"]
     table = Table(title="Latency in ms: median ± interquartile range", caption="; ".join(lines))
     for column in ("on", *LATENCY_COLUMNS):
@@ -26,7 +26,7 @@ def device_table(phone: LatencyReport, computer: LatencyReport, steps: int) -> T
 
 
 def _ratios(phone: LatencyReport, computer: LatencyReport, steps: int) -> tuple[str, ...]:
-    """Of the first runner that both have, or of the first real runtimes where none is the same."""
+    """For the first runner that both have, or else for the first runtime of each."""
     ours, theirs = _runners(phone), _runners(computer)
     if not ours or not theirs:
         return ("no runtime on both", "", *("" for _ in STAGES), "")
@@ -38,12 +38,12 @@ def _ratios(phone: LatencyReport, computer: LatencyReport, steps: int) -> tuple[
 
 
 def _picture(times: Mapping[str, float], steps: int) -> float:
-    """Milliseconds of one encoding, all steps and one decoding."""
+    """Milliseconds for one encoding, all steps and one decoding."""
     return sum(times[stage] * (steps if stage == "denoise" else 1) for stage in STAGES)
 
 
 def _runners(report: LatencyReport) -> Mapping[str, Mapping[str, float]]:
-    """Median of each stage by runner, interpreters left out."""
+    """Runner -> stage -> median in ms, without interpreters."""
     return {
         runner.runner: {stage.stage: stage.median_ms for stage in runner.stages}
         for runner in report.runners

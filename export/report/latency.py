@@ -1,4 +1,4 @@
-"""Latency as a table for people; the measuring, and latency.json, are export/latency."""
+"""Latency as a table for people; export/latency measures, and reads and writes latency.json."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ LATENCY_COLUMNS = ("runner", "threads", *(stage.replace("_", " ") for stage in S
 
 
 def latency_rows(report: LatencyReport, steps: int) -> list[tuple[str, ...]]:
-    """A row for each runner: median and interquartile range of each stage, and their sum over a picture."""
+    """A row per runner: median and interquartile range per stage, and the time of a whole picture."""
     return [_row(runner, steps) for runner in report.runners]
 
 
 def latency_table(report: LatencyReport, steps: int) -> Table:
-    """The report as a table that says its conditions."""
+    """The report as a table with its conditions."""
     table = Table(title="Latency on this computer, in ms: median ± interquartile range", caption=conditions(report))
     for column in LATENCY_COLUMNS:
         table.add_column(column, justify="left" if column == "runner" else "right")
@@ -34,13 +34,13 @@ def conditions(report: LatencyReport) -> str:
     runs = sorted({stage.runs for runner in report.runners for stage in runner.stages})
     times = "-".join(map(str, runs))
     return (
-        f"{found.processor}, {found.cores} cores, {found.system}, load {load} at the start, {times} runs a "
+        f"{found.processor}, {found.cores} cores, {found.system}, load {load} at the start, {times} runs per "
         "stage; not times of a phone"
     )
 
 
 def merge(reports: Sequence[LatencyReport]) -> LatencyReport:
-    """Several reports of one machine as one; of a runner that is in several, the first."""
+    """Join reports of one machine; the first one counts for a runner that is in several."""
     runners = {runner.runner: runner for report in reversed(reports) for runner in report.runners}
     order = dict.fromkeys(runner.runner for report in reports for runner in report.runners)
     return LatencyReport(reports[0].conditions, tuple(runners[name] for name in order))

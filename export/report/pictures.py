@@ -1,4 +1,4 @@
-"""Pictures for people: PNG files, and a labelled grid of one column per runtime."""
+"""Pictures for people: PNG files, and a labelled grid with one column per runtime."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _INK, _PAPER = (30, 30, 30), (255, 255, 255)
 
 
 def to_picture(image: NDArray[np.float32]) -> Image.Image:
-    """(1, 3, H, W) in [0, 1] -> a picture of 8 bits a channel."""
+    """(1, 3, H, W) in [0, 1] -> a picture with 8 bits per channel."""
     return Image.fromarray(image_to_uint8(image))
 
 
 def png_uri(image: NDArray[np.float32]) -> str:
-    """The picture as a `data:` address, to stand inside a page."""
+    """The picture as a `data:` address, for use inside a page."""
     buffer = io.BytesIO()
     to_picture(image).save(buffer, "PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:
-    """Write a PNG, whole or not at all; raises `ExportError` when the place cannot be written."""
+    """Write a PNG, whole or not at all; raises `ExportError` if the file cannot be written."""
     try:
         with staged_file(path) as scratch:
             picture.save(scratch, "PNG")
@@ -45,7 +45,7 @@ def save_picture(picture: Image.Image, path: Path) -> None:
 
 
 def grid(columns: Sequence[str], rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]]) -> Image.Image:
-    """A table of pictures (H, W, 3): a title over each column, a prompt before each row."""
+    """A table of pictures (H, W, 3): a title above each column, a prompt left of each row."""
     side = rows[0][1][0].shape[1]
     width = _LABEL_WIDTH + len(columns) * (side + _GAP)
     sheet = Image.new("RGB", (width, _HEADER + len(rows) * (side + _GAP)), _PAPER)
@@ -63,5 +63,5 @@ def grid(columns: Sequence[str], rows: Sequence[tuple[str, Sequence[NDArray[np.u
 
 
 def _wrap(text: str, characters: int) -> str:
-    """Break lines that are too long, and keep those that are there."""
+    """Break lines that are too long, and keep existing breaks."""
     return "\n".join(textwrap.fill(line, characters) for line in text.splitlines())

@@ -1,4 +1,4 @@
-"""The figures of an evaluation as a screen for people."""
+"""The figures of an evaluation as tables for people."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLUMNS = ("pictures", "KID x 1000", "R@1 %", "R@5 %", "median rank", "cosine")
 
 
 def quality_screen(evaluation: Evaluation, conditions: Mapping[str, Any]) -> RenderableType:
-    """A table of the sets, each above what real pictures reach, and a line for diversity and for the decoder."""
+    """A table with a row per set and one for its real pictures; then a line for diversity and one for the decoder."""
     return Group(_sets(evaluation, conditions), *_lines(evaluation))
 
 

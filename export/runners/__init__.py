@@ -1,4 +1,4 @@
-"""One small class per way of running an artifact.  Each is imported from its own module, with its backend."""
+"""One small class per way to run an artifact; importing its module imports its backend."""
 
 from export.runners.runner import Runner
 

@@ -1,4 +1,4 @@
-"""Runs Core ML packages on any machine, through our interpreter of the saved program."""
+"""Runs Core ML packages on any machine, with our interpreter of the saved program."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from export.runners.torch import torch_threads
 
 @dataclass(frozen=True)
 class CoreMLInterpreterRunner:
-    """Float16 as stored in the packages; for parity and previews, not for timing a phone."""
+    """Float16 as in the packages; for parity and previews, not for estimating times on a phone."""
 
     programs: Mapping[str, Program]
     threads: int
     observers: Mapping[str, Observer] = field(default_factory=dict)
-    """Of stages that are watched: called behind every operation."""
+    """Stage -> what is called after each of its operations."""
     name: ClassVar[str] = "coreml-interpreter"
 
     @classmethod
@@ -32,7 +32,7 @@ class CoreMLInterpreterRunner:
         return cls({stage: Program.open(folder / path) for stage, path in artifacts.items()}, threads)
 
     def run(self, stage: str, **arrays: np.ndarray) -> dict[str, np.ndarray]:
-        """The outputs of one stage by its names; a picture that the program gives as an image is in [0, 1] again."""
+        """The outputs of one stage by name; a picture that the program returns as an image is scaled to [0, 1]."""
         check_stage(stage, self.programs)
         program = self.programs[stage]
         with torch_threads(self.threads):

@@ -1,4 +1,4 @@
-"""Runs Core ML packages with Core ML itself, on a Mac."""
+"""Runs Core ML packages with Core ML itself; only on a Mac."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class LoadedModel:
 
 @dataclass(frozen=True)
 class CoreMLNativeRunner:
-    """coremltools' `MLModel.predict`, which macOS alone has.
+    """coremltools' `MLModel.predict`, which works only on macOS.
 
-    Unverified: this project is built and tested on Linux, where Core ML cannot run.  On a Mac, compare it
-    with `CoreMLInterpreterRunner` before relying on it.
+    Unverified: this project is built and tested on Linux, where Core ML cannot run.  On a Mac, compare it with
+    `CoreMLInterpreterRunner` before you rely on it.
     """
 
     models: Mapping[str, LoadedModel]
@@ -69,14 +69,14 @@ class CoreMLNativeRunner:
 
 
 def array_of(value: Any) -> np.ndarray:
-    """An output as the stage has it: a pixel buffer, which comes as a picture, as float32 (1, 3, H, W) in [0, 1]."""
+    """An output as the stage defines it: a pixel buffer, which arrives as a picture, becomes float32 (1, 3, H, W)."""
     if not isinstance(value, Image.Image):
         return np.asarray(value)
     return fractions(np.asarray(value.convert("RGB")))
 
 
 def loaded_model(model: Any, spec: Any) -> LoadedModel:
-    """A model of coremltools with what its package's specification says of inputs and outputs."""
+    """A model of coremltools with the inputs and outputs of its package's specification."""
     return LoadedModel(model, signature(spec)[0], stage_outputs(spec))
 
 

@@ -1,4 +1,4 @@
-"""Runs the `.pte` programs with ExecuTorch's own runtime, the one that is in the Android app."""
+"""Runs `.pte` programs with ExecuTorch's runtime, the same as in the Android app."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from export.signatures import TensorSpec, check_arrays
 from mobile_diffusion.errors import ExportError
 
 DTYPE_CODES = {"float32": 6, "int32": 3}
-"""ExecuTorch's numbers for them (executorch/exir/scalar_type.py)."""
+"""ExecuTorch's numbers of data types (module `executorch.exir.scalar_type`)."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """One stage's method, loaded; the file itself names neither inputs nor outputs."""
+    """A loaded method of one stage; the program file has no names of inputs and outputs."""
 
     execute: Any
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     program: Any
-    """Kept because the method reads from its memory."""
+    """Kept alive because the method reads from its memory."""
 
 
 @dataclass(frozen=True, eq=False)
 class ExecuTorchRunner:
-    """XNNPACK on the processor, a program a stage."""
+    """XNNPACK on the processor, one program per stage."""
 
     methods: Mapping[str, Method]
     threads: int
@@ -46,8 +46,8 @@ class ExecuTorchRunner:
     def load(cls, folder: Path, artifacts: Mapping[str, str], threads: int = 2) -> ExecuTorchRunner:
         """Open the program of every stage (stage -> path relative to `folder`).
 
-        Raises `ExportError` when one cannot be read, is another stage's or another backend's, or is not the program
-        that the file beside it describes; `ConfigError` for a number of threads that no pool can have.
+        Raises `ExportError` if one cannot be read, belongs to another stage or backend, or does not match the file that
+        describes it; `ConfigError` for an impossible number of threads.
         """
         check_threads(threads)
         set_threads(threads)
@@ -65,11 +65,11 @@ class ExecuTorchRunner:
 
 
 _loaded: weakref.WeakSet[ExecuTorchRunner] = weakref.WeakSet()
-"""Runners alive in this process: they share one thread pool, which must not be replaced under them."""
+"""Live runners of this process: they share one thread pool, which must not be replaced while they use it."""
 
 
 def set_threads(count: int) -> None:
-    """Give the process's thread pool `count` threads; raises `ExportError` if a runner alive uses another number."""
+    """Give the process's thread pool `count` threads; raises `ExportError` if a live runner uses another number."""
     from executorch.extension.pybindings import portable_lib
 
     with _native_notes():
@@ -106,7 +106,7 @@ Found = list[tuple[int, tuple[int, ...]]]
 
 
 def _boundary(meta: Any) -> Found:
-    """What a program says of its own inputs and outputs, in order."""
+    """The inputs and outputs that a program itself declares, in order."""
     tensors = [meta.input_tensor_meta(number) for number in range(meta.num_inputs())]
     tensors += [meta.output_tensor_meta(number) for number in range(meta.num_outputs())]
     return [(tensor.dtype(), tuple(tensor.sizes())) for tensor in tensors]
@@ -117,7 +117,7 @@ def _as_found(specs: Sequence[TensorSpec]) -> Found:
 
 
 def _reason(notes: TextIO, error: Exception) -> str:
-    """The first thing that the native runtime wrote, without its place in the source; else the exception."""
+    """The first line that the native runtime wrote, without its position in the source; else the exception."""
     notes.seek(0)
     written = [line.partition("] ")[2] for line in notes.read().splitlines() if line.startswith("[")]
     return (written or [str(error)])[0].rstrip(".")
@@ -125,7 +125,7 @@ def _reason(notes: TextIO, error: Exception) -> str:
 
 @contextmanager
 def _native_notes() -> Iterator[TextIO]:
-    """Take what native code writes to standard error, by itself or through Python: why it refuses, and mere notes."""
+    """Catch what native code writes to standard error, directly or through Python: reasons for errors, and notes."""
     saved = os.dup(2)
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as notes:
         try:

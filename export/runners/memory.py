@@ -1,4 +1,4 @@
-"""Memory that has been freed, given back to the system."""
+"""Returns freed memory to the system."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import gc
 
 
 def give_back_freed() -> None:
-    """Return freed pages to the system, where the C library can (glibc's malloc_trim); elsewhere nothing happens.
+    """Return freed pages to the system if the C library can (glibc's malloc_trim); otherwise do nothing.
 
-    Weights of a few megabytes are freed in the middle of the heap, which stays as large as it has ever been: of a
-    network of 1.3 GB, 0.4 GB.
+    Weights of a few megabytes are freed in the middle of the heap, which does not shrink by itself: 0.4 GB stay after a
+    network of 1.3 GB.
     """
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

@@ -20,7 +20,7 @@ DTYPES = {"tensor(float)": "float32", "tensor(int32)": "int32"}
 
 @dataclass(frozen=True)
 class Session:
-    """One stage's model, loaded."""
+    """A loaded model of one stage."""
 
     inference: Any
     """onnxruntime.InferenceSession."""
@@ -31,7 +31,7 @@ class Session:
 
 @dataclass(frozen=True)
 class OnnxRuntimeRunner:
-    """ONNX Runtime's own kernels on the processor."""
+    """ONNX Runtime's kernels on the processor."""
 
     sessions: Mapping[str, Session]
     threads: int
@@ -39,9 +39,9 @@ class OnnxRuntimeRunner:
 
     @classmethod
     def load(cls, folder: Path, artifacts: Mapping[str, str], threads: int = 2) -> OnnxRuntimeRunner:
-        """Open the models of some stages (stage -> path relative to `folder`).
+        """Open the model of every stage (stage -> path relative to `folder`).
 
-        Raises `ExportError` when one cannot be read, `ConfigError` for a number of threads that no pool can have.
+        Raises `ExportError` if one cannot be read, `ConfigError` for an impossible number of threads.
         """
         check_threads(threads)
         return cls({stage: _open(folder / path, threads) for stage, path in artifacts.items()}, threads)
@@ -62,7 +62,7 @@ def _open(path: Path, threads: int) -> Session:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.enable_mem_pattern = False  # its plan is one more block: 1.6 GB for Stable Diffusion's U-Net, no faster
+    options.enable_mem_pattern = False  # costs 1.6 GB more for Stable Diffusion's U-Net and is no faster
     try:
         inference = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions have no common base but this
@@ -79,7 +79,7 @@ def _spec(path: Path, argument: Any) -> TensorSpec:
 
 
 def _outputs(path: Path, inference: Any) -> dict[str, str]:
-    """The model's outputs and the stage's names for them."""
+    """Output name of the model -> output name of the stage."""
     names = {argument.name: argument.name for argument in inference.get_outputs()}
     text = inference.get_modelmeta().custom_metadata_map.get(OUTPUTS_KEY, "{}")
     try:

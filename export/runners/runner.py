@@ -1,4 +1,4 @@
-"""What every way of running an artifact has in common."""
+"""What all ways to run an artifact have in common."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from mobile_diffusion.errors import ConfigError, ExportError
 
 MOST_THREADS = 256
-"""As the C++ runner and the command line have it."""
+"""The same limit as in the C++ runner and the command line."""
 
 
 class Runner(Protocol):
-    """Runs stages, on PyTorch or from artifacts; all are interchangeable in pipeline, parity and latency."""
+    """Runs stages, with PyTorch or from artifacts; all are interchangeable in drawing, parity and latency."""
 
     @property
     def name(self) -> str:
@@ -25,7 +25,7 @@ class Runner(Protocol):
 
 
 def check_threads(count: int) -> None:
-    """Raise `ConfigError` unless `count` is a whole number that a pool of threads can have."""
+    """Raise `ConfigError` unless `count` is a possible number of threads."""
     if type(count) is not int or not 1 <= count <= MOST_THREADS:
         raise ConfigError(f"threads: expected a whole number from 1 to {MOST_THREADS}, got {count!r}")
 

@@ -1,4 +1,4 @@
-"""A runner that holds one stage at a time: what a phone with little memory does, and a computer with a large model."""
+"""A runner that holds one stage at a time, like a phone with little memory, or a computer with a large model."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from export.runners.runner import Runner
 
 
 def release(runner: Runner) -> None:
-    """Drop what a `SequentialRunner` has loaded; any other runner keeps its stages."""
+    """Unload the stage of a `SequentialRunner`; any other runner keeps its stages."""
     if isinstance(runner, SequentialRunner):
         runner.close()
 
 
 @dataclass
 class SequentialRunner:
-    """Loads a stage when it is asked for, and drops the one before."""
+    """Loads a stage when it is called, and unloads the one before."""
 
     name: str
     threads: int
     load: Callable[[str], Runner]
-    """Gives a runner of the one stage."""
+    """Stage -> a runner of this stage."""
     _stage: str = field(default="", init=False)
     _runner: Runner | None = field(default=None, init=False)
 
@@ -36,7 +36,7 @@ class SequentialRunner:
         return self._runner.run(stage, **arrays)
 
     def close(self) -> None:
-        """Drop what is loaded, and give its memory back."""
+        """Unload the stage and return its memory."""
         if self._runner is not None:
             self._runner, self._stage = None, ""
             give_back_freed()

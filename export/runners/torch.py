@@ -1,4 +1,4 @@
-"""Runs the stages' modules in PyTorch: the reference that every artifact is held against."""
+"""Runs the stages' modules in PyTorch: the reference that every artifact is compared with."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TorchRunner:
 
     @classmethod
     def from_model(cls, source: StageSource, threads: int = 2, stages: Sequence[str] = STAGES) -> TorchRunner:
-        """Stages of a model, or of a checkpoint whose networks are then loaded."""
+        """Stages of a model, or of a checkpoint, whose networks are then loaded."""
         return cls(build_stages(source, stages), threads)
 
     def run(self, stage: str, **arrays: np.ndarray) -> dict[str, np.ndarray]:
@@ -42,7 +42,7 @@ class TorchRunner:
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Let torch use so many threads, and put its setting back."""
+    """Let torch use `count` threads inside the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -1,6 +1,6 @@
 """What every format reader returns: the configuration, and where the weights and the tokenizer lie.
 
-Readers are native.py, diffusers.py and single_file.py; options.py alters a source; checkpoint.py loads from it.
+Readers are native.py, diffusers.py and single_file.py; changes.py alters a source; checkpoint.py loads from it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a checkpoint is, costs and needs, found in seconds without reading its weights.
 
-cost.py measures one run of a network, stages.py the stages of a model, phones.py judges whether a phone can take
+cost.py measures one run of a network, stage_cost.py the stages of a model, phones.py judges whether a phone can take
 them, report.py puts it all together.  The display is cli/inspect.py.
 """
 

@@ -4,8 +4,8 @@
 
 Symmetric contrastive loss over a batch (Radford et al. 2021): a picture against one of its words, its label or a
 keyword.  Pictures of one concept in several styles are in training together; concepts are split by family as
-everywhere (data/families.py).  A tenth of the training families, chosen by hash, only decides when to stop; held-out
-families are looked at once, for the record.  Features are computed once and kept in the run's folder.
+everywhere (data/concept_families.py).  A tenth of the training families, chosen by hash, only decides when to stop;
+held-out families are looked at once, for the record.  Features are computed once and kept in the run's folder.
 """
 
 from __future__ import annotations

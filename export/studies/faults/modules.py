@@ -1,7 +1,7 @@
 """A program held against the PyTorch module it was made from, submodule by submodule, by name.
 
-The package says which module each of its values came from (sources.py); the last value of a module is what the
-module returns, up to the layout.  The first module that departs is where to look.
+The package says which module each of its values came from (torch_sources.py); the last value of a module is what it
+returns, up to the layout.  The first module that departs is where to look.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class FaultObserver:
     """Counts faults while a program runs, again and again, with `case` naming the input."""
 
     sources: Mapping[str, str]
-    """Name of a value to its module (sources.py)."""
+    """Name of a value to its module (export/coreml/torch_sources.py)."""
     roundoffs: Mapping[str, Mapping[str, float]]
     """Of sums: what their operands carry (roundoff.py)."""
     case: str = ""
