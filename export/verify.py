@@ -21,11 +21,11 @@ from export.parity.compare import compare_runners
 from export.parity.golden import read_golden
 from export.parity.report import ParityReport, merge
 from export.parity.trajectories import Trajectory
-from export.progress import Progress, part_of, silent
 from export.targets import TORCH, find_target, open_runner
 from mobile_diffusion.checkpoint import open_source
 from mobile_diffusion.errors import BundleError, CheckpointError, ParityError
 from mobile_diffusion.formats.open_options import OpenOptions
+from mobile_diffusion.progress import Progress, part_of, silent
 
 _OPENED = 0.2
 """Progress after the files, and the checkpoint if there is one, were checked."""

@@ -19,10 +19,10 @@ import torch
 
 from benchmarks.android.precisions import CHOICES, bundle_of
 from benchmarks.paths import EMOJI, RESULTS, ROOT
-from export.progress import silent
 from export.studies.evaluate import evaluate_model
 from mobile_diffusion.checkpoint import open_checkpoint
 from mobile_diffusion.formats.open_options import OpenOptions
+from mobile_diffusion.progress import silent
 from mobile_diffusion.quality.evaluation import EvaluationSettings
 
 LOGGER = logging.getLogger(__name__)

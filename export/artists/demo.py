@@ -15,12 +15,12 @@ from export.job.run import Exported, check_output, run_export
 from export.latency.measure import LatencyReport
 from export.parity.report import ParityReport
 from export.parity.report import merge as merge_parity
-from export.progress import Progress, part_of, silent
 from export.report.latency import merge as merge_latency
 from export.report.pictures import grid, save_picture
 from export.targets import TARGETS
 from mobile_diffusion.checkpoint import open_checkpoint
 from mobile_diffusion.drawing import draw
+from mobile_diffusion.progress import Progress, part_of, silent
 
 PROMPTS = (
     ("red apple, 3d", 3),

@@ -44,8 +44,8 @@ def compress(
     """
     from export.coreml.compress.stage import named_plan
     from export.coreml.compress.write import compress_package
-    from export.progress import part_of
     from export.studies.bits.outputs import compare_outputs, inputs_for
+    from mobile_diffusion.progress import part_of
 
     with progress_bar() as progress:
         chosen = named_plan(package, recipe)

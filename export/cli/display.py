@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from export.progress import Progress as Report
+from mobile_diffusion.progress import Progress as Report
 
 OURS = ("mobile_diffusion", "export")
 _WIDTH = 110

@@ -1,9 +1,10 @@
 """A package cut into parts of a limited size, for devices that cannot load all of its weights at once.
 
 The cut is made in the saved specification: the operations, in order, are dealt out to as few parts as stay below the
-limit (joints.py), the records of the weights file go with them (program_chunks.py).  The parts become one package
-again, a Core ML pipeline with the inputs, outputs and metadata of the whole, which an app opens as before; or a package
-each, for an app that loads and unloads them in turn.  No number is computed, so the parts compute what the whole computes.
+limit (joints.py), and the records of the weights file go with them (program_chunks.py).  The parts become one package
+again, a Core ML pipeline with the inputs, outputs and metadata of the whole, which an app opens as before; or one
+package each, for an app that loads and unloads them in turn.  No number is computed, so the parts compute what the
+whole computes.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from export.coreml.program_chunks import ProgramChunk, deal, part_model, write_w
 from export.coreml.repack import WEIGHTS_FILE, create_package
 from export.coreml.steps import read_steps
 from export.coreml.toolchain import import_coremltools
-from export.progress import Progress, silent
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.progress import Progress, silent
 from mobile_diffusion.staging import staged_folder
 
 SUFFIX = ".mlpackage"

@@ -23,8 +23,8 @@ from export.coreml.package_archive import CoreMLPackage
 from export.coreml.repack import WEIGHTS_FILE, SharedRecords, create_package, file_name, file_values, stored_bytes
 from export.coreml.steps import Place, main_function
 from export.coreml.toolchain import import_coremltools
-from export.progress import Progress, silent
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.progress import Progress, silent
 from mobile_diffusion.staging import staged_folder
 
 IOS18 = 9

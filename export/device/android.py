@@ -14,8 +14,8 @@ from pathlib import Path
 from export.bundle.bundle import open_bundle
 from export.device.command import call
 from export.device.phone import Outcome
-from export.progress import Progress
 from mobile_diffusion.errors import DeviceError
+from mobile_diffusion.progress import Progress
 
 PACKAGE = "org.mobilediffusion.sample"
 ACTIVITY = f"{PACKAGE}/.BenchmarkActivity"

@@ -15,8 +15,8 @@ from typing import Any
 from export.bundle.bundle import open_bundle
 from export.device.command import call
 from export.device.phone import Outcome
-from export.progress import Progress
 from mobile_diffusion.errors import DeviceError
+from mobile_diffusion.progress import Progress
 
 APP = "org.mobilediffusion.Sample"
 INSTALL_XCODE = "devicectl comes with Xcode 15 or later, on a Mac"

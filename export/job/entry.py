@@ -12,11 +12,11 @@ from export.coreml.options import CoreMLOptions
 from export.job.calibration import read_prompts
 from export.job.plan import plan_export
 from export.job.run import Exported, check_output, run_export
-from export.progress import Progress, silent
 from export.targets import RuntimeOptions, find_target
 from mobile_diffusion.checkpoint import AnyModel, open_source
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.formats.open_options import OpenOptions
+from mobile_diffusion.progress import Progress, silent
 
 
 def export_target(

@@ -25,7 +25,6 @@ from export.parity.golden import write_golden
 from export.parity.record import record
 from export.parity.report import ParityReport
 from export.parity.trajectories import CASES, Case, Trajectory
-from export.progress import Progress, part_of, silent
 from export.runners import Runner
 from export.runners.sequential import release
 from export.stages import build_stage
@@ -33,6 +32,7 @@ from export.targets import Runtime, Target, load_runner, lower
 from mobile_diffusion.checkpoint import TOKENIZER_FILE, AnyModel, Checkpoint
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.progress import Progress, part_of, silent
 from mobile_diffusion.schedule import step_table
 from mobile_diffusion.staging import check_free
 from mobile_diffusion.tokenization.tokenizer import Tokenizer

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from export.parity.measure import Measurement, measure, planned_checks
 from export.parity.report import ParityReport, build_report
 from export.parity.trajectories import Trajectory
-from export.progress import Progress, silent
 from export.runners import Runner
 from export.runners.sequential import release
 from export.targets import Runtime
 from mobile_diffusion.drawing import DrawSettings
+from mobile_diffusion.progress import Progress, silent
 from mobile_diffusion.schedule import StepTable
 
 Pictures = Mapping[tuple[str, str], NDArray[np.float32]]

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from export.latency.measure import BUDGET_S, measure, read_conditions
-from export.progress import Progress, silent
 from export.signatures import TensorSpec
 from export.stages import ExportStage
 from export.targets import XNNPACK, Runtime, load_runner, lower
 from mobile_diffusion.blocks import ResnetBlock
 from mobile_diffusion.config import ModelConfig, UNetLevel
+from mobile_diffusion.progress import Progress, silent
 from mobile_diffusion.slimming.actions import reachable_shapes
 from mobile_diffusion.slimming.blocks import RESNET, BlockShape
 from mobile_diffusion.slimming.latency import BlockLatency, LatencyTable

@@ -16,13 +16,13 @@ from export.artists.artist import Artist, open_artist
 from export.bundle.bundle import open_bundle
 from export.bundle.manifest_parts import MANIFEST
 from export.latency.measure import read_conditions
-from export.progress import Progress, part_of
 from mobile_diffusion.checkpoint import source_hash
 from mobile_diffusion.data import load_dataset
 from mobile_diffusion.data.dataset import DATASET
 from mobile_diffusion.drawing import draw
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.formats.open_options import OpenOptions
+from mobile_diffusion.progress import Progress, part_of
 from mobile_diffusion.quality.decoder_quality import Reconstruct
 from mobile_diffusion.quality.evaluation import Evaluation, EvaluationSettings, evaluate, load_pictures
 from mobile_diffusion.quality.images import Picture

@@ -24,7 +24,6 @@ from export.job.plan import plan_export
 from export.job.reference import open_reference, record_cases
 from export.parity.measure import measure
 from export.parity.trajectories import CASES, Case, Trajectory
-from export.progress import Progress, silent
 from export.runners.coreml_interpreter import CoreMLInterpreterRunner
 from export.signatures import STAGES
 from export.stages import build_stage
@@ -34,6 +33,7 @@ from export.targets import find_target
 from mobile_diffusion.checkpoint import AnyModel
 from mobile_diffusion.decibels import db_text, worst
 from mobile_diffusion.drawing import DrawSettings
+from mobile_diffusion.progress import Progress, silent
 from mobile_diffusion.schedule import step_table
 from mobile_diffusion.units import MB
 

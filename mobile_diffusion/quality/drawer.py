@@ -5,15 +5,13 @@ The PyTorch pipeline and the programs of every bundle are such things; this pack
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from torch import Tensor
 
+from mobile_diffusion.progress import Progress
 from mobile_diffusion.quality.images import Picture, stack_pictures
-
-Progress = Callable[[str, float], None]
-"""Told what is being done and the part of the whole, 0 to 1, that is behind."""
 
 
 class Drawer(Protocol):

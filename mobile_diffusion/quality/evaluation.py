@@ -10,9 +10,10 @@ from torch import Tensor
 
 from mobile_diffusion.data import Sample, load_image
 from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.progress import Progress
 from mobile_diffusion.quality.decoder_quality import DecoderQuality, Reconstruct, decoder_quality
 from mobile_diffusion.quality.diversity import Diversity, diversity
-from mobile_diffusion.quality.drawer import Drawer, Progress, Tally, draw_all
+from mobile_diffusion.quality.drawer import Drawer, Tally, draw_all
 from mobile_diffusion.quality.images import stack_pictures
 from mobile_diffusion.quality.prompts import SETS, PromptSet
 from mobile_diffusion.quality.report import Networks, QualityReport, evaluate_pictures

@@ -15,7 +15,7 @@ from export.coreml.compress.recipes import LINEAR, NONE, RECIPES, find_recipe
 from export.coreml.compress.verify import Reconstruction
 from export.coreml.compress.write import compress_package
 from export.coreml.package_archive import CoreMLPackage
-from export.progress import Progress, silent
+from mobile_diffusion.progress import Progress, silent
 
 OTHER_STAGES = {LINEAR: "int8"}
 """Kind of the recipe of `denoise` -> recipe of the other stages."""

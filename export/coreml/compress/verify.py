@@ -23,9 +23,9 @@ from export.coreml.compress.recipes import Recipe
 from export.coreml.compress.rewrite import places
 from export.coreml.interpret.decompress import DECOMPRESSIONS
 from export.coreml.package_archive import CoreMLPackage
-from export.progress import Progress
 from mobile_diffusion.decibels import ratio_db
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.progress import Progress
 
 TOLERANCE_DB = 1e-3
 ADVICE = "compress it again, and report it if it happens twice"

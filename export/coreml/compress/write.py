@@ -24,8 +24,8 @@ from export.coreml.compress.rewrite import Place, Rewriting
 from export.coreml.compress.verify import Promise, Reconstruction, verify
 from export.coreml.package import SPECIFICATION
 from export.coreml.package_archive import CoreMLPackage
-from export.progress import Progress, part_of, silent
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.progress import Progress, part_of, silent
 from mobile_diffusion.staging import staged_folder
 
 WORKERS = 2

@@ -10,12 +10,12 @@ from export.coreml.compress.layers import WeightLayer, layers_of, opset_of, requ
 from export.coreml.compress.plan import STAGE, CompressionPlan, LayerPlan, bits_per_weight
 from export.coreml.compress.recipes import HALF_BITS, NONE, RECIPES, Recipe
 from export.coreml.package_archive import CoreMLPackage
-from export.progress import Progress, part_of, silent
 from export.stages import Denoise
 from export.studies.bits.search import Table, within_bits, within_error
 from export.studies.bits.sensitivity import Bench, States
 from mobile_diffusion.decibels import share_db, share_of
 from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.progress import Progress, part_of, silent
 
 CANDIDATES = ("palettize-2", "palettize-3", "palettize-4", "palettize-6", "palettize-8", NONE)
 """Recipes that a search chooses from, as far as the operation set has them."""

@@ -13,13 +13,13 @@ from export.coreml.options import CoreMLOptions
 from export.coreml.package_archive import CoreMLPackage
 from export.parity.record import record
 from export.parity.trajectories import CASES, Trajectory
-from export.progress import Progress, part_of, silent
 from export.runners.torch import TorchRunner, torch_threads
 from export.stages import Denoise
 from export.studies.bits.planning import Budget, make_plan
 from export.studies.bits.sensitivity import States
 from mobile_diffusion.checkpoint import AnyModel
 from mobile_diffusion.drawing import DrawSettings
+from mobile_diffusion.progress import Progress, part_of, silent
 
 _RECORDED, _LOWERED = 0.05, 0.1
 

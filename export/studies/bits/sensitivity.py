@@ -24,11 +24,11 @@ from export.coreml.compress.rewrite import places
 from export.coreml.compress.verify import decode
 from export.coreml.package_archive import CoreMLPackage
 from export.parity.trajectories import Trajectory, latents_of
-from export.progress import Progress
 from export.stages import Denoise
 from mobile_diffusion.decibels import share_db
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import ConfigError, ExportError
+from mobile_diffusion.progress import Progress
 from mobile_diffusion.sampler import combine_guidance
 
 AT_ONCE = 2**13

@@ -10,7 +10,6 @@ from torch import nn
 from export.coreml.interpret import Program
 from export.coreml.package_archive import CoreMLPackage
 from export.coreml.torch_sources import read_sources
-from export.progress import Progress, silent
 from export.studies.faults.graph import readers_of
 from export.studies.faults.lockstep import against_float32, handed_on
 from export.studies.faults.modules import ModuleValues, against_modules
@@ -19,6 +18,7 @@ from export.studies.faults.provoke import Filling, cases
 from export.studies.faults.report import CaseDistances, CaseModules, FaultReport
 from export.studies.faults.roundoff import operand_roundoffs
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.progress import Progress, silent
 
 BOUND_DB = 40.0
 """The least that a stage's outputs must have (export/parity/gates.py): an operation further away needs a look."""

@@ -23,7 +23,6 @@ from export.coreml.package_archive import CoreMLPackage
 from export.latency.measure import Inputs, recorded_inputs, time_runner
 from export.parity.compare import compare_runners
 from export.parity.trajectories import Trajectory
-from export.progress import Progress, silent
 from export.runners import Runner
 from export.runners.coreml_native import CoreMLNativeRunner, loaded_model
 from export.studies.mac.plan import read_plan
@@ -45,6 +44,7 @@ from export.targets import COREML, Runtime, open_runner
 from export.verify import depth_of, read_trajectories
 from mobile_diffusion.decibels import snr_db, worst
 from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.progress import Progress, silent
 
 Outputs = Mapping[str, Mapping[str, np.ndarray]]
 """stage -> output name -> array."""

@@ -21,7 +21,6 @@ from export.coreml.package_archive import CoreMLPackage
 from export.parity.golden import write_golden
 from export.parity.record import record
 from export.parity.trajectories import Case, Trajectory
-from export.progress import silent
 from export.runners.torch import TorchRunner
 from export.stages import Denoise
 from export.studies.bits.outputs import inputs_for
@@ -31,6 +30,7 @@ from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.decibels import snr_db
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import ConfigError, ExportError
+from mobile_diffusion.progress import silent
 
 CASES = (Case("a red apple, 3d", 7), Case("a cat", 3))
 CANDIDATES = [RECIPES[name] for name in ("palettize-2", "palettize-4", "palettize-6", "none")]
