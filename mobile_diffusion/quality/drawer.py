@@ -1,6 +1,6 @@
-"""What draws the pictures that are evaluated: anything from a prompt and a seed to a picture.
+"""What draws the pictures of an evaluation: anything that makes a picture from a prompt and a seed.
 
-The PyTorch pipeline and the programs of every bundle are such things; this package knows neither.
+The PyTorch pipeline and the programs of a bundle can be used; this package knows neither.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Tally:
         self._progress, self._total, self._done = progress, total, 0
 
     def say(self, what: str, drawn: int = 0) -> None:
-        """What is being done now, after `drawn` more pictures."""
+        """Report what is being done, after `drawn` more pictures."""
         self._done += drawn
         self._progress(what, self._done / self._total)
 

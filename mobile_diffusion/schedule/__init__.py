@@ -1,7 +1,7 @@
 """The diffusion process, and every solver of it as a table of linear updates, all in float64.
 
 process.py is the process and its conversions, spacing.py the timesteps of a sampler, table.py the table itself,
-solvers.py and multistep.py the solvers.  The loop that applies a table is in sampler.py.
+solvers.py and multistep.py the solvers.  sampler.py makes one step with a table, drawing.py the loop over the steps.
 """
 
 from mobile_diffusion.schedule.process import (

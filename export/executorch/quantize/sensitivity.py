@@ -1,9 +1,9 @@
-"""How much of a stage's output each layer costs when it is rounded, and which layers are therefore rounded how.
+"""Measures the error at a stage's output when one layer is rounded, and chooses how each layer is rounded.
 
-One layer at a time is rounded, the rest of the graph after it is run again, and the energy of what changes at the
-stage's output is compared with the output's own: the signal-to-noise ratio of that layer alone.  Errors of different
-layers are nearly uncorrelated, so that their energies add up (for the emoji model's U-Net to 31 dB where all together
-gave 32): layers are taken out of static rounding from the most costly on, until the sum keeps a target.
+One layer at a time is rounded and the rest of the graph runs again; the error of a layer is its share of the energy of
+the output.  Errors of different layers are almost uncorrelated, so their energies add up: for the emoji model's U-Net to
+31 dB, while all layers together gave 32.  Layers leave static rounding, the most costly first, until the sum meets a
+target.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ from mobile_diffusion.decibels import share_db, share_of
 from mobile_diffusion.errors import ExportError
 
 STATIC, DYNAMIC, FLOAT = "static", "dynamic", "float"
-"""Rounded by ranges found beforehand; by the range of each input when it runs; not at all."""
+"""Rounded with ranges found in calibration; with the range of each input at run time; not rounded."""
 GAIN_DB = 3.0
-"""A range found at run time is taken where it is so much better than one found beforehand."""
+"""Least gain of a range at run time over one found in calibration, for it to be chosen."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """How a layer is rounded, and the signal-to-noise ratio of the stage's output with it alone rounded so."""
+    """How a layer is rounded, and the SNR of the stage's output when only this layer is rounded."""
 
     way: str
     """STATIC, DYNAMIC or FLOAT."""
     static_db: float | None = None
     dynamic_db: float | None = None
-    """None where it was not measured."""
+    """None if it was not measured."""
 
 
 SMALL_DB = 15.0
-"""A layer that costs so much less than the target allows for all is not what misses it."""
+"""A layer that alone is so much better than the target is never the reason for missing it."""
 Errors = Callable[[QuantizedLayer, str], float]
-"""The energy of the error that rounding one layer (STATIC, DYNAMIC) makes, as a share of the output's."""
+"""Layer and way (STATIC, DYNAMIC) -> error at the output, as a share of the output's energy."""
 
 
 def choose(layers: Sequence[QuantizedLayer], errors: Errors, target_db: float) -> dict[str, Choice]:
-    """How each layer is rounded, by the name of its operation: static but where the sum of all would miss the target.
+    """Operation name of each layer -> how it is rounded: static, unless the sum of all errors misses the target.
 
-    A costly layer takes the range of each input at run time where that helps by GAIN_DB, and else stays in float.
-    Where that is not enough, those that still cost most stay in float, too.
+    A costly layer uses the range of each input at run time if that gains GAIN_DB, and else stays in float.  If that is
+    not enough, the layers that are still the most costly stay in float, too.
     """
     static = {layer.node: errors(layer, STATIC) for layer in layers}
     chosen = {node: Choice(STATIC, share_db(share)) for node, share in static.items()}
@@ -70,7 +70,7 @@ def choose(layers: Sequence[QuantizedLayer], errors: Errors, target_db: float) -
 
 
 def cost(choice: Choice) -> float:
-    """The energy of the error that a choice leaves, as a share of the output's."""
+    """The error that a choice leaves, as a share of the output's energy."""
     left = {STATIC: choice.static_db, DYNAMIC: choice.dynamic_db, FLOAT: None}[choice.way]
     return 0.0 if left is None else share_of(left)
 
@@ -89,7 +89,7 @@ class Rerun(Interpreter):
         self._values = self.env
 
     def results_with(self, computed: Mapping[str, Compute]) -> list[Tensor]:
-        """The stage's outputs with some layers, by the names of their operations, computed otherwise."""
+        """The stage's outputs if some layers, by operation name, are computed in another way."""
         self.env = dict(self._values)
         changed: set[Node] = set()
         for node in self.nodes:
@@ -111,10 +111,10 @@ class Rerun(Interpreter):
 
 
 class LayerErrors:
-    """Measures errors over some samples; holds every value of a run of each."""
+    """Measures errors over some samples; keeps every value of one run per sample."""
 
     def __init__(self, module: GraphModule, ranges: Mapping[str, LayerRanges], samples: Sequence[Sample]) -> None:
-        """Raises `ExportError` when the stage's output is zero or not finite."""
+        """Raises `ExportError` if the stage's output is zero or not finite."""
         self.ranges = ranges
         self.runs = [Rerun(module, sample) for sample in samples]
         self.energies = [_energy(run.results) for run in self.runs]
@@ -126,9 +126,9 @@ class LayerErrors:
         return self.together({layer: way})
 
     def together(self, ways: Mapping[QuantizedLayer, str]) -> float:
-        """The energy of the error with several layers rounded, as a share of the output's: the mean over samples.
+        """The error with several layers rounded, as a share of the output's energy: the mean over samples.
 
-        Each sample counts alike: the empty prompt's output is small, and takes part in every guided step.
+        Every sample has the same weight: the empty prompt's output is small, but every guided step uses it.
         """
         rounding = {layer.node: self._rounding(layer, way) for layer, way in ways.items() if way != FLOAT}
         shares = []

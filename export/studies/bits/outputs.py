@@ -1,7 +1,7 @@
-"""Every layer's output with compressed weights against the output without, on one input.
+"""Compares every layer's output with compressed weights and without, on one input.
 
-Both packages are interpreted from their files.  The second run goes its own way from the first layer on, so a row shows
-what has gathered up to there; a layer whose own weights are wrong stands out from the one before it.
+Both packages are interpreted from their files.  The second run uses its own values from the first layer on, so a row
+shows the error accumulated so far; a layer with wrong weights is clearly worse than the one in front of it.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class LayerOutput:
-    """How far one value is from what it was."""
+    """The distance of one value from its original."""
 
     layer: str
-    """The weight that it is computed with; "" for an output of the program."""
+    """Name of its weight; "" for an output of the program."""
     value: str
     """Its name in the program."""
     snr_db: float
 
 
 def compare_outputs(source: Path, compressed: Path, arrays: Arrays) -> tuple[LayerOutput, ...]:
-    """Run both packages on an input and compare what every compressible weight takes part in, and the outputs.
+    """Run both packages on an input; compare the results of all compressible layers, and the outputs.
 
     Raises:
         ExportError: a value is not finite with compressed weights, or is missing.
@@ -60,7 +60,7 @@ def compare_outputs(source: Path, compressed: Path, arrays: Arrays) -> tuple[Lay
 
 
 def _keeper(layers: Mapping[str, str], folder: Path) -> Observer:
-    """Keeps the values of layers in files: those of a large model do not fit into memory."""
+    """Stores the values of layers in files, because those of a large model do not fit in memory."""
 
     def keep(instruction: Instruction, _: Any, __: Any, stored: tuple[Tensor, ...]) -> None:
         for name, value in zip(instruction.outputs, stored, strict=True):
@@ -71,7 +71,7 @@ def _keeper(layers: Mapping[str, str], folder: Path) -> Observer:
 
 
 def _comparer(layers: Mapping[str, str], folder: Path, found: list[LayerOutput]) -> Observer:
-    """Compares the values of layers with the kept ones."""
+    """Compares the values of layers with the stored ones."""
 
     def compare(instruction: Instruction, _: Any, __: Any, stored: tuple[Tensor, ...]) -> None:
         for name, value in zip(instruction.outputs, stored, strict=True):
@@ -89,7 +89,7 @@ def _compared(layer: str, name: str, wanted: NDArray[Any], got: NDArray[Any]) ->
 
 
 def inputs_for(package: Path) -> tuple[dict[str, NDArray[Any]], str]:
-    """Inputs of a package and what they are: from the golden vectors of the bundle around it, or seeded numbers."""
+    """Inputs for a package, and where they come from: its bundle's golden vectors, or seeded numbers."""
     if (package.parent / MANIFEST).is_file():
         bundle = open_bundle(package.parent, verify=False)
         trajectory = read_golden(bundle.path, bundle.manifest.golden)[0]
@@ -101,7 +101,7 @@ def inputs_for(package: Path) -> tuple[dict[str, NDArray[Any]], str]:
 
 
 def recorded_inputs(stage: str, drawn: Trajectory, settings: DrawSettings) -> dict[str, NDArray[Any]]:
-    """The inputs of a stage in a recorded drawing; of `denoise`, in the middle of it."""
+    """The inputs of a stage in a recorded drawing; for `denoise` those of the middle step."""
     if stage == "encode_text":
         return dict(drawn.prompts["context"])
     if stage == "decode_image":

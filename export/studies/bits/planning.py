@@ -1,4 +1,4 @@
-"""A plan for a stage: sensitivities measured, recipes searched within a budget, and the whole of it measured."""
+"""A compression plan for a stage: measures sensitivities, searches recipes within a budget, measures the result."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.progress import Progress, part_of, silent
 
 CANDIDATES = ("palettize-2", "palettize-3", "palettize-4", "palettize-6", "palettize-8", NONE)
-"""Recipes that a search chooses from, as far as the operation set has them."""
+"""Recipes of a search, as far as the operation set has them."""
 ATTEMPTS = 6
-"""Searches for a quality, each for what the last one missed it by."""
+"""Most searches for a quality; each asks for more, by what the last one missed."""
 _MEASURED = 0.9
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What a plan may cost, or has to reach: one of the two."""
+    """What a plan may cost, or what it must reach: one of the two."""
 
     bits: float | None = None
-    """Stored bits a weight, tables included, over the compressible weights."""
+    """Stored bits per compressible weight, tables included."""
     snr_db: float | None = None
-    """Least SNR of the network's predictions with all weights compressed."""
+    """Least SNR in dB of the network's predictions with all weights compressed."""
 
     def __post_init__(self) -> None:
         if (self.bits is None) == (self.snr_db is None):
@@ -71,7 +71,7 @@ def make_plan(
 def planned(
     bench: Bench, layers: Sequence[WeightLayer], errors: Table, budget: Budget, conditions: Mapping[str, Any]
 ) -> CompressionPlan:
-    """The plan that a budget leads to, from measured errors."""
+    """The plan within a budget, from measured errors."""
     costs = {
         layer.name: {name: float(RECIPES[name].cost_bits(layer)) for name in errors[layer.name]} for layer in layers
     }
@@ -90,7 +90,7 @@ def planned(
 
 
 def good_enough(bench: Bench, costs: Table, errors: Table, wanted: float) -> tuple[dict[str, str], float]:
-    """The cheapest recipes found whose measured SNR reaches what is wanted; errors do not add up quite."""
+    """The cheapest recipes whose measured SNR reaches `wanted`, and that SNR; errors add up only approximately."""
     asked, measured = wanted, 0.0
     for _ in range(ATTEMPTS):
         chosen = within_error(costs, errors, share_of(asked))
@@ -107,5 +107,5 @@ def named(chosen: Mapping[str, str]) -> dict[str, Recipe]:
 
 
 def finite(decibels: float) -> float | None:
-    """For JSON: None where nothing is compressed and there is no error."""
+    """For JSON: None for infinity, where nothing is compressed."""
     return round(decibels, 3) if abs(decibels) != float("inf") else None

@@ -1,4 +1,4 @@
-"""A plan made from a checkpoint alone: drawings recorded, the U-Net lowered, its layers measured."""
+"""Makes a compression plan from a checkpoint: records drawings, lowers the U-Net, measures its layers."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def plan_checkpoint(
 
 
 def described(drawn: list[Trajectory], states: States, options: CoreMLOptions) -> dict[str, object]:
-    """The conditions of a plan."""
+    """The conditions under which a plan was made."""
     return {
         "cases": [str(each.case) for each in drawn],
         "guidance": drawn[0].guidance,

@@ -1,8 +1,7 @@
-"""The cheapest recipes within a budget, when errors of layers add up.
+"""The best recipes within a budget, if the errors of layers add up.
 
-For every layer only recipes on the lower convex hull of error over bits can be best under any price of a bit; going
-through all steps of all hulls by the error they save per bit gives the Lagrangian's solutions in order (Shoham and
-Gersho 1988).
+Per layer, only recipes on the lower convex hull of error over bits can be optimal.  All steps of all hulls, sorted by
+the error that they save per bit, give the solutions of the Lagrangian in order (Shoham and Gersho 1988).
 """
 
 from __future__ import annotations
@@ -17,23 +16,23 @@ Table = Mapping[str, Mapping[str, float]]
 
 @dataclass(frozen=True)
 class SearchStep:
-    """A layer's change to the next recipe of its hull."""
+    """A change of one layer to the next recipe on its hull."""
 
     layer: str
     recipe: str
     bits: float
-    """More than before."""
+    """Additional bits."""
     error: float
-    """Less than before."""
+    """Error that is saved."""
 
     @property
     def worth(self) -> float:
-        """Error saved for each bit."""
+        """Error saved per bit."""
         return self.error / self.bits
 
 
 def hull(costs: Mapping[str, float], errors: Mapping[str, float]) -> list[str]:
-    """Recipes on the lower convex hull of error over cost, the cheapest first."""
+    """Recipes on the lower convex hull of error over cost, cheapest first."""
     chosen: list[str] = []
     for name in sorted(costs, key=lambda each: (costs[each], errors[each])):
         if chosen and errors[name] >= errors[chosen[-1]]:
@@ -45,13 +44,13 @@ def hull(costs: Mapping[str, float], errors: Mapping[str, float]) -> list[str]:
 
 
 def _bends(first: str, middle: str, last: str, costs: Mapping[str, float], errors: Mapping[str, float]) -> bool:
-    """Whether the middle one lies below the line through the others."""
+    """Whether the middle recipe is below the line through the others."""
     before = (errors[first] - errors[middle]) * (costs[last] - costs[middle])
     return before > (errors[middle] - errors[last]) * (costs[middle] - costs[first])
 
 
 def steps(costs: Table, errors: Table) -> tuple[dict[str, str], list[SearchStep]]:
-    """The cheapest recipe of each layer, and all steps from there, the most worthy first."""
+    """The cheapest recipe of each layer, and all steps from there, those that save most per bit first."""
     hulls = {layer: hull(costs[layer], errors[layer]) for layer in costs}
     found = [
         SearchStep(
@@ -89,7 +88,7 @@ def within_error(costs: Table, errors: Table, limit: float) -> dict[str, str]:
 
 
 def _walked(ordered: list[SearchStep], error: float) -> Iterator[tuple[SearchStep, float]]:
-    """Each step with the error before it."""
+    """Each step with the total error in front of it."""
     for step in ordered:
         yield step, error
         error -= step.error

@@ -1,8 +1,8 @@
-"""How much each weight's compression disturbs what the U-Net predicts, on states of real drawings.
+"""How much the compression of each weight changes the U-Net's predictions, on states of real drawings.
 
-One weight at a time is replaced, in the PyTorch module, by what the compressed one would decode to, and the network is
-run on every recorded step of every prompt.  Errors of different weights are close to uncorrelated, so their energies
-add up; a search builds on that, and the whole plan is measured in the end.
+One weight at a time is replaced, in the PyTorch module, by the decoded compressed weight, and the network runs on the
+recorded steps.  Errors of different weights are almost uncorrelated, so their energies add up.  The search (search.py)
+relies on that; the finished plan is measured as a whole.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from mobile_diffusion.progress import Progress
 from mobile_diffusion.sampler import combine_guidance
 
 AT_ONCE = 2**13
-"""Latent pixels that the network is run on at once: 32 states of 16 x 16, two of 64 x 64."""
+"""Latent pixels per call of the network: 32 states of 16 x 16, two of 64 x 64."""
 KEPT_BYTES = 2**29
-"""Memory for decoded weights, of which a search asks for the same again and again."""
+"""Memory for decoded weights, which a search needs again and again."""
 Weights = Mapping[str, NDArray[np.float16]]
 
 
@@ -53,7 +53,7 @@ class States:
 
     @classmethod
     def of(cls, trajectories: Sequence[Trajectory], settings: DrawSettings, per_step: int = 1) -> States:
-        """Of each step so many of the drawings, another one at every step; raises `ConfigError` without any."""
+        """`per_step` states of every step, from other drawings at each step; raises `ConfigError` for none."""
         if not trajectories or per_step < 1:
             raise ConfigError(f"states: expected drawings and states of each, got {len(trajectories)} and {per_step}")
         chosen = [
@@ -76,7 +76,7 @@ class States:
         )
 
     def parts(self) -> Iterator[States]:
-        """So many states at once as memory allows."""
+        """The states in groups that fit in memory."""
         size = max(1, AT_ONCE // (self.latents.shape[-1] * self.latents.shape[-2]))
         for start in range(0, len(self.steps), size):
             part = slice(start, start + size)
@@ -86,7 +86,7 @@ class States:
 
 @torch.inference_mode()
 def predictions(module: Denoise, states: States) -> Tensor:
-    """What the solver is given: the network's output, guided, (n, C, h, w)."""
+    """The network's output with guidance, (n, C, h, w)."""
     return torch.cat([_predicted(module, part) for part in states.parts()])
 
 
@@ -105,10 +105,10 @@ def _predicted(module: Denoise, states: States) -> Tensor:
 
 
 def parameters_of(module: nn.Module, layers: Sequence[WeightLayer], weights: Weights) -> dict[str, Tensor]:
-    """The module's numbers that each weight of the package was made of, found by their content, as flat views.
+    """Weight of the package -> the parameter of the module with the same content, as a flat view.
 
     Raises:
-        ExportError: a weight of the package is in no parameter: the program was rewritten in a way that moves it.
+        ExportError: a weight of the package is in no parameter: a rewrite of the program has changed it.
     """
     tensors = {digest(each.detach().half().numpy()): each for each in module.parameters()}
     found = {}
@@ -122,13 +122,13 @@ def parameters_of(module: nn.Module, layers: Sequence[WeightLayer], weights: Wei
 
 
 def digest(numbers: NDArray[np.float16]) -> bytes:
-    """Of the numbers in their order, whatever the shape."""
+    """A hash of the numbers in order; the shape does not matter."""
     return hashlib.blake2b(np.ascontiguousarray(numbers).reshape(-1).view(np.uint8).data, digest_size=16).digest()
 
 
 @contextmanager
 def stored_so(parameter: Tensor, decoded: NDArray[np.float16]) -> Iterator[None]:
-    """Let a parameter have decoded numbers for a while."""
+    """Let a parameter have decoded numbers inside the block."""
     before = parameter.clone()
     parameter.copy_(torch.from_numpy(decoded.reshape(-1)))
     try:
@@ -138,7 +138,7 @@ def stored_so(parameter: Tensor, decoded: NDArray[np.float16]) -> Iterator[None]
 
 
 class Bench:
-    """A module with the weights of its package, ready to try what compressing them does."""
+    """A module and the weights of its package, for trying compressed weights."""
 
     def __init__(self, module: Denoise, package: CoreMLPackage, layers: Sequence[WeightLayer], states: States) -> None:
         values = places(package.spec)
@@ -151,7 +151,7 @@ class Bench:
         self.kept: dict[tuple[str, str], NDArray[np.float16]] = {}
 
     def decoded(self, name: str, recipe: Recipe) -> NDArray[np.float16]:
-        """A weight as a recipe would give it back."""
+        """A weight, compressed by a recipe and decoded."""
         if recipe.kind == NONE:
             return self.weights[name]
         if (name, recipe.name) in self.kept:
@@ -163,11 +163,11 @@ class Bench:
         return found
 
     def error(self) -> float:
-        """Energy of the error of the predictions, as the module is now, relative to their signal."""
+        """Energy of the error of the module's present predictions, as a share of the signal's energy."""
         return float((predictions(self.module, self.states) - self.reference).double().square().sum()) / self.signal
 
     def errors(self, recipes: Sequence[Recipe], progress: Progress) -> dict[str, dict[str, float]]:
-        """Layer -> recipe (or what takes its place) -> error with this one weight compressed."""
+        """Layer -> recipe (or its replacement) -> error with only this weight compressed."""
         found: dict[str, dict[str, float]] = {}
         for number, (name, layer) in enumerate(self.layers.items()):
             progress("measuring layers one by one", number / len(self.layers))
@@ -188,7 +188,7 @@ class Bench:
 
     @contextmanager
     def compressed(self, recipes: Mapping[str, Recipe]) -> Iterator[None]:
-        """Let the module have every weight as its recipe gives it back, for a while."""
+        """Let the module have every weight compressed and decoded inside the block."""
         with ExitStack() as stack:
             for name, parameter in self.parameters.items():
                 stack.enter_context(stored_so(parameter, self.decoded(name, recipes[name])))
