@@ -1,8 +1,8 @@
 """Measures the error at a stage's output when one layer is rounded, and chooses how each layer is rounded.
 
 One layer at a time is rounded and the rest of the graph runs again; the error of a layer is its share of the energy of
-the output.  Errors of different layers are almost uncorrelated, so their energies add up: for the emoji model's U-Net to
-31 dB, while all layers together gave 32.  Layers leave static rounding, the most costly first, until the sum meets a
+the output.  Errors of different layers are almost uncorrelated, so their energies add up: for the emoji model's U-Net
+to 31 dB, while all layers together gave 32.  Layers leave static rounding, the most costly first, until the sum meets a
 target.
 """
 
