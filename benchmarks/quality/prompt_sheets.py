@@ -17,9 +17,9 @@ from benchmarks.paths import EMOJI
 from mobile_diffusion.checkpoint import open_checkpoint
 from mobile_diffusion.data import captions
 from mobile_diffusion.pipeline import Pipeline
-from mobile_diffusion.training.autoencoder import choose_samples
-from mobile_diffusion.training.runs import choose_groups
-from mobile_diffusion.training.settings import UNetSettings, read_settings
+from mobile_diffusion.recipes.unet import UNetSettings
+from mobile_diffusion.training.images import choose_groups, choose_samples
+from mobile_diffusion.training.settings import read_settings
 from mobile_diffusion.training.sheets import contact_sheet, write_png
 
 MODEL = EMOJI

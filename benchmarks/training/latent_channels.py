@@ -13,8 +13,8 @@ import json
 from pathlib import Path
 
 from benchmarks.paths import EMOJI
-from mobile_diffusion.training.runs import train_autoencoder
-from mobile_diffusion.training.settings import AutoencoderSettings, read_settings
+from mobile_diffusion.recipes.autoencoder import AutoencoderSettings, train_autoencoder
+from mobile_diffusion.training.settings import read_settings
 
 SETTINGS = EMOJI / "training" / "autoencoder.toml"
 

@@ -24,7 +24,7 @@ from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.inspection.cost import measure
 from mobile_diffusion.presets import preset
-from mobile_diffusion.slimming.decoder import pruned_config
+from mobile_diffusion.slimming.decoder_pruning import pruned_config
 from mobile_diffusion.unet import UNet
 
 PAGE = ROOT / "docs" / "scale.md"

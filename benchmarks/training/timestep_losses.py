@@ -18,11 +18,11 @@ from torch import Tensor
 from benchmarks.paths import EMOJI
 from mobile_diffusion.checkpoint import Model, open_checkpoint
 from mobile_diffusion.data import captions
+from mobile_diffusion.recipes.unet import UNetSettings
 from mobile_diffusion.schedule import add_noise, alphas_sigmas, timesteps, velocity
-from mobile_diffusion.training.autoencoder import choose_samples, stack_images
+from mobile_diffusion.training.images import choose_groups, choose_samples, stack_images
 from mobile_diffusion.training.latents import encode_captions, encode_images
-from mobile_diffusion.training.runs import choose_groups
-from mobile_diffusion.training.settings import UNetSettings, read_settings
+from mobile_diffusion.training.settings import read_settings
 
 STRIDE = 8
 

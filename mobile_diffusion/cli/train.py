@@ -1,6 +1,6 @@
-"""`mobile-diffusion train`: train the parts of a model.
+"""`mobile-diffusion train`: one subcommand per recipe.
 
-Only the display is here; the work is `mobile_diffusion.training.runs`, imported when a command runs.
+Only the display is here; the work is `mobile_diffusion.recipes`, imported when a command runs.
 """
 
 from __future__ import annotations
@@ -8,24 +8,30 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.logging import RichHandler
 
+from mobile_diffusion.shipped import shipped_model
+
+if TYPE_CHECKING:
+    from mobile_diffusion.config_json import Config
+
 app = typer.Typer(help="Train a model.", no_args_is_help=True)
 
-Settings = Annotated[Path, typer.Argument(help="TOML file of the run.")]
-Data = Annotated[Path, typer.Option(help="Data set made by `mobile-diffusion data fetch`.")]
-Pictures = Annotated[Path, typer.Option(help="Data set of `mobile-diffusion data fetch`, or shards of `train shards`.")]
-Run = Annotated[Path, typer.Option(help="Folder of the run: state, loss curve, sample sheets. Resumed if it exists.")]
+Settings = Annotated[Path, typer.Argument(help="TOML file with the settings of the run.")]
+Data = Annotated[Path, typer.Option(help="Data set from `mobile-diffusion data fetch`.")]
+Pictures = Annotated[Path, typer.Option(help="Data set from `mobile-diffusion data fetch`, or `train shards`' folder.")]
+Run = Annotated[Path, typer.Option(help="Folder for state, loss curve and sample sheets; resumed if it exists.")]
+Out = Annotated[Path, typer.Option(help="Checkpoint to write at the end.")]
+Threads = Annotated[int, typer.Option(help="CPU threads; 0 uses torch's default.", min=0)]
 WEIGHTS = Path("data/weights")
-Threads = Annotated[int, typer.Option(help="CPU threads; 0 leaves the choice to torch.", min=0)]
 
 
 @app.callback()
 def _group() -> None:
-    """Train a model.  Started by torchrun, several processes share every batch; docs/scale.md says how."""
+    """Train a model. Under torchrun several processes share every batch: see docs/scale.md."""
     level = logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING
     logging.basicConfig(level=level, format="%(message)s", handlers=[RichHandler(show_path=False)])
     if "WORLD_SIZE" in os.environ:  # torch is slow to import
@@ -41,23 +47,29 @@ def _set_threads(threads: int) -> None:
         torch.set_num_threads(threads)
 
 
+def _read(settings: Path, kind: type[Config], threads: int) -> Config:
+    """The settings of a recipe, after the number of threads is set."""
+    from mobile_diffusion.training.settings import read_settings
+
+    _set_threads(threads)
+    return read_settings(settings, kind)
+
+
 @app.command()
 def autoencoder(
     settings: Settings,
     run: Run = Path("runs/autoencoder"),
     data: Data = Path("data/emoji"),
-    weights: Annotated[Path, typer.Option(help="Folder for LPIPS's weights, fetched if absent.")] = WEIGHTS,
+    weights: Annotated[Path, typer.Option(help="Folder of LPIPS's weights; downloaded if missing.")] = WEIGHTS,
     threads: Threads = 0,
 ) -> None:
-    """Train the autoencoder: L1 + LPIPS + KL. A killed run goes on where it stopped. Example:
+    """Train the autoencoder with L1 + LPIPS + KL. Resumes a killed run. Example:
 
     mobile-diffusion train autoencoder assets/emoji/training/autoencoder.toml --run runs/autoencoder
     """
-    from mobile_diffusion.training.runs import train_autoencoder
-    from mobile_diffusion.training.settings import AutoencoderSettings, read_settings
+    from mobile_diffusion.recipes.autoencoder import AutoencoderSettings, train_autoencoder
 
-    _set_threads(threads)
-    quality = train_autoencoder(read_settings(settings, AutoencoderSettings), data, weights, run)
+    quality = train_autoencoder(_read(settings, AutoencoderSettings, threads), data, weights, run)
     typer.echo(f"held-out PSNR {quality:.2f} dB; weights in {run}")
 
 
@@ -67,107 +79,56 @@ def unet(
     run: Run = Path("runs/unet"),
     data: Pictures = Path("data/emoji"),
     autoencoder: Annotated[Path, typer.Option(help="Run that trained the autoencoder.")] = Path("runs/autoencoder"),
-    text: Annotated[Path, typer.Option(help="Folder of text encoder and tokenizer.")] = Path("assets/emoji"),
+    text: Annotated[
+        Path | None, typer.Option(help="Folder of text encoder and tokenizer; default: the emoji model's.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Checkpoint to write at the end.")] = None,
-    start: Annotated[Path | None, typer.Option(help="Run whose averaged weights this run begins with.")] = None,
+    start: Annotated[Path | None, typer.Option(help="Run whose averaged weights this run starts from.")] = None,
     threads: Threads = 0,
 ) -> None:
-    """Train the U-Net on precomputed latents. A killed run goes on where it stopped. Example:
+    """Train a new U-Net on precomputed latents. Resumes a killed run. Example:
 
     mobile-diffusion train unet assets/emoji/training/unet.toml --run runs/unet --out runs/emoji
     """
-    from mobile_diffusion.training.runs import train_unet
-    from mobile_diffusion.training.settings import UNetSettings, read_settings
+    from mobile_diffusion.recipes.unet import UNetSettings, train_unet
 
-    _set_threads(threads)
-    train_unet(read_settings(settings, UNetSettings), data, autoencoder, text, run, out, start)
+    read = _read(settings, UNetSettings, threads)
+    train_unet(read, data, autoencoder, text or shipped_model(), run, out, start)
     typer.echo(f"trained; state, curve and sample sheets in {run}")
-
-
-@app.command()
-def distil(
-    settings: Settings,
-    teacher: Annotated[Path, typer.Option(help="Checkpoint of the teacher, of v.")] = Path("runs/emoji-teacher"),
-    student: Annotated[
-        Path | None, typer.Option(help="Checkpoint with the student's first weights; the teacher's by default.")
-    ] = None,
-    run: Run = Path("runs/student"),
-    out: Annotated[Path, typer.Option(help="Checkpoint to write at the end.")] = Path("runs/student/checkpoint"),
-    data: Pictures = Path("data/emoji"),
-    threads: Threads = 0,
-) -> None:
-    """Distil a teacher into a student of half its steps, or of one evaluation a step. Goes on where it stopped.
-
-    Example:
-
-        mobile-diffusion train distil assets/emoji/training/student-8.toml --student runs/emoji-16 --out runs/emoji-8
-    """
-    from mobile_diffusion.distillation.runs import distil as work
-    from mobile_diffusion.distillation.settings import DistillationSettings
-    from mobile_diffusion.training.settings import read_settings
-
-    _set_threads(threads)
-    work(read_settings(settings, DistillationSettings), data, teacher, run, out, student)
-    typer.echo(f"{out} written; state, curve and sample sheets in {run}")
-
-
-@app.command()
-def decoder(
-    settings: Settings,
-    model: Annotated[Path, typer.Option(help="Checkpoint whose decoder is slimmed.")] = Path("runs/emoji-8"),
-    run: Run = Path("runs/decoder"),
-    out: Annotated[Path, typer.Option(help="Checkpoint to write at the end.")] = Path("runs/decoder/checkpoint"),
-    data: Data = Path("data/emoji"),
-    threads: Threads = 0,
-) -> None:
-    """Slim the decoder: fewer channels, trained to draw the full one's pictures. Goes on where it stopped. Example:
-
-    mobile-diffusion train decoder assets/emoji/training/decoder.toml --model runs/emoji-8 --out runs/emoji-phone
-    """
-    from mobile_diffusion.slimming.decoder_run import slim_decoder
-    from mobile_diffusion.slimming.settings import DecoderSettings
-    from mobile_diffusion.training.settings import read_settings
-
-    _set_threads(threads)
-    quality = slim_decoder(read_settings(settings, DecoderSettings), data, model, run, out)
-    typer.echo(f"{out} written; {quality:.2f} dB PSNR to the full decoder's held-out pictures")
 
 
 @app.command()
 def robust(
     settings: Settings,
-    model: Annotated[Path, typer.Option(help="Checkpoint to train on.")] = Path("runs/emoji"),
+    model: Annotated[Path, typer.Option(help="Checkpoint to continue training.")] = Path("runs/emoji"),
     run: Run = Path("runs/robust"),
-    out: Annotated[Path, typer.Option(help="Checkpoint to write at the end.")] = Path("runs/robust/checkpoint"),
+    out: Out = Path("runs/robust/checkpoint"),
     data: Pictures = Path("data/emoji"),
     threads: Threads = 0,
 ) -> None:
-    """Train a checkpoint's U-Net on with blocks left out at random; with `skip = 0.0`, as it is. Example:
+    """Continue training a U-Net with random block dropout (stochastic depth); `skip = 0.0` disables it. Example:
 
     mobile-diffusion train robust assets/emoji/training/robust.toml --run runs/robust --out runs/emoji-robust
     """
-    from mobile_diffusion.slimming.robust import RobustSettings
-    from mobile_diffusion.slimming.robust_run import train_robust
-    from mobile_diffusion.training.settings import read_settings
+    from mobile_diffusion.recipes.robust import RobustSettings, train_robust
 
-    _set_threads(threads)
-    train_robust(read_settings(settings, RobustSettings), data, model, run, out)
-    typer.echo(f"{out} written; state, curve and sample sheets in {run}")
+    train_robust(_read(settings, RobustSettings, threads), data, model, run, out)
+    _report_trained(out, run)
 
 
 @app.command()
 def grow(
     model: Annotated[Path, typer.Argument(help="Checkpoint folder.")],
-    preset: Annotated[str, typer.Option(help="Whose numbers of blocks the U-Net is to have.")],
+    preset: Annotated[str, typer.Option(help="Preset whose numbers of blocks the U-Net gets.")],
     out: Annotated[Path, typer.Option(help="Checkpoint to write.")],
-    average: Annotated[Path | None, typer.Option(help="Run whose averaged weights to take.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the new blocks' weights.")] = 0,
+    average: Annotated[Path | None, typer.Option(help="Run whose averaged weights to use.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the new blocks' weights.")] = 0,
 ) -> None:
-    """Add blocks to a U-Net, each the identity until it is trained: a teacher that is wide enough. Example:
+    """Add blocks to a U-Net that are the identity until they are trained, to make a wider teacher. Example:
 
     mobile-diffusion train grow runs/emoji --preset emoji-wide --out runs/emoji-wide
     """
-    from mobile_diffusion.slimming.growing import grow_checkpoint
+    from mobile_diffusion.recipes.grow import grow_checkpoint
 
     before, after = grow_checkpoint(model, preset, out, average, seed)
     typer.echo(f"{out} written: {before / 1e6:.1f} M -> {after / 1e6:.1f} M parameters; it draws as before")
@@ -176,64 +137,109 @@ def grow(
 @app.command()
 def evolve(
     settings: Settings,
-    table: Annotated[Path, typer.Option(help="Latency table, of `mobile-diffusion export blocks`.")],
+    table: Annotated[Path, typer.Option(help="Latency table from `mobile-diffusion export blocks`.")],
     target_ms: Annotated[float, typer.Option(help="Milliseconds that one evaluation may take.", min=0.001)],
-    model: Annotated[Path, typer.Option(help="Checkpoint that was trained robustly.")] = Path("runs/emoji-wide"),
+    model: Annotated[Path, typer.Option(help="Checkpoint trained by `train robust`.")] = Path("runs/emoji-wide"),
     run: Run = Path("runs/evolution"),
     out: Annotated[Path, typer.Option(help="Checkpoint to write.")] = Path("runs/evolution/checkpoint"),
     data: Data = Path("data/emoji"),
-    batches: Annotated[int, typer.Option(help="Batches that every candidate is judged on.", min=1)] = 16,
+    batches: Annotated[int, typer.Option(help="Batches on which every candidate is judged.", min=1)] = 16,
     threads: Threads = 0,
 ) -> None:
-    """Leave out the blocks that bring the least for their time, until a step is fast enough. Example:
+    """Remove the blocks that are worth least per millisecond until an evaluation is fast enough. Example:
 
     mobile-diffusion train evolve assets/emoji/training/wide.toml --table blocks.json --target-ms 14.8
     """
-    from mobile_diffusion.slimming.evolving import PLOT, evolve_checkpoint
+    from mobile_diffusion.recipes.evolve import PLOT, evolve_checkpoint
+    from mobile_diffusion.recipes.robust import RobustSettings
     from mobile_diffusion.slimming.latency import read_table
-    from mobile_diffusion.slimming.robust import RobustSettings
-    from mobile_diffusion.training.settings import read_settings
 
-    _set_threads(threads)
-    training = read_settings(settings, RobustSettings).training
-    measured = read_table(table)
-    decisions = evolve_checkpoint(training, measured, target_ms, batches, data, model, run, out)
-    for decision in decisions:
+    training = _read(settings, RobustSettings, threads).training
+    for decision in evolve_checkpoint(training, read_table(table), target_ms, batches, data, model, run, out):
         typer.echo(f"{decision.action}: distance {-decision.quality:.5f}, {decision.step_ms:.1f} ms")
-    typer.echo(f"{out} written; the decisions are in {run / PLOT}")
+    typer.echo(f"{out} written; plot of the decisions in {run / PLOT}")
+
+
+@app.command()
+def distil(
+    settings: Settings,
+    teacher: Annotated[Path, typer.Option(help="Teacher checkpoint; must predict v.")] = Path("runs/emoji-teacher"),
+    student: Annotated[
+        Path | None, typer.Option(help="Checkpoint with the student's first weights; default: the teacher.")
+    ] = None,
+    run: Run = Path("runs/student"),
+    out: Out = Path("runs/student/checkpoint"),
+    data: Pictures = Path("data/emoji"),
+    threads: Threads = 0,
+) -> None:
+    """Distil a teacher into a student of half the steps, of one evaluation per step, or both. Resumes a killed run.
+
+    Example:
+
+        mobile-diffusion train distil assets/emoji/training/student-8.toml --student runs/emoji-16 --out runs/emoji-8
+    """
+    from mobile_diffusion.recipes.distil import distil as distil_student
+    from mobile_diffusion.recipes.teacher_student import DistillationSettings
+
+    distil_student(_read(settings, DistillationSettings, threads), data, teacher, run, out, student)
+    _report_trained(out, run)
+
+
+@app.command()
+def decoder(
+    settings: Settings,
+    model: Annotated[Path, typer.Option(help="Checkpoint whose decoder to slim.")] = Path("runs/emoji-8"),
+    run: Run = Path("runs/decoder"),
+    out: Out = Path("runs/decoder/checkpoint"),
+    data: Data = Path("data/emoji"),
+    threads: Threads = 0,
+) -> None:
+    """Prune the decoder's channels and train it to draw the full decoder's pictures. Resumes a killed run. Example:
+
+    mobile-diffusion train decoder assets/emoji/training/decoder.toml --model runs/emoji-8 --out runs/emoji-phone
+    """
+    from mobile_diffusion.recipes.decoder import DecoderSettings, slim_decoder
+
+    quality = slim_decoder(_read(settings, DecoderSettings, threads), data, model, run, out)
+    typer.echo(f"{out} written; PSNR {quality:.2f} dB on held-out latents, compared with the full decoder")
 
 
 @app.command()
 def shards(
-    out: Annotated[Path, typer.Option(help="Folder to write to; a killed command goes on where it stopped.")],
-    style: Annotated[list[str], typer.Option(help="Style of pictures to take; give it once for each.")],
-    group: Annotated[list[str] | None, typer.Option(help="Group of concepts to take; all by default.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder to write to; a killed command resumes.")],
+    style: Annotated[list[str], typer.Option(help="Style of pictures to encode; repeatable.")],
+    group: Annotated[
+        list[str] | None, typer.Option(help="Group of concepts to encode; repeatable; default: all.")
+    ] = None,
     data: Data = Path("data/emoji"),
-    model: Annotated[Path, typer.Option(help="Checkpoint whose networks encode them.")] = Path("assets/emoji"),
+    model: Annotated[
+        Path | None, typer.Option(help="Checkpoint whose networks encode; default: the emoji model.")
+    ] = None,
     autoencoder: Annotated[
         Path | None, typer.Option(help="Run of an autoencoder that encodes in place of the checkpoint's.")
     ] = None,
-    pictures: Annotated[int, typer.Option(help="Pictures of a shard.", min=1)] = 1024,
+    pictures: Annotated[int, typer.Option(help="Pictures per shard.", min=1)] = 1024,
     threads: Threads = 0,
 ) -> None:
-    """Encode a data set into shards for training that does not fit into memory. Example:
+    """Encode a data set into shards, for training that does not fit into memory. Example:
 
     mobile-diffusion train shards --style 3d --style flat --out data/emoji-shards
     """
-    from mobile_diffusion.training.runs import make_shards
+    from mobile_diffusion.recipes.shards import make_shards
 
     _set_threads(threads)
-    index = make_shards(data, model, autoencoder, tuple(style), tuple(group or ()), pictures, out)
+    opened = model or shipped_model()
+    index = make_shards(data, opened, autoencoder, tuple(style), tuple(group or ()), pictures, out)
     typer.echo(f"{index.count} pictures in {len(index.shards)} shards in {out}")
 
 
 @app.command()
-def text(out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("assets/emoji")) -> None:
-    """Fetch MiniLM and write it as our text encoder and tokenizer. Example:
+def text(out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("runs/text")) -> None:
+    """Download MiniLM and write it as text encoder and tokenizer. Example:
 
-    mobile-diffusion train text --out assets/emoji
+    mobile-diffusion train text --out runs/text
     """
-    from mobile_diffusion.training.text_weights import convert_minilm
+    from mobile_diffusion.recipes.text import convert_minilm
 
     convert_minilm(None, out)
     typer.echo(f"text encoder and tokenizer in {out}")
@@ -244,7 +250,7 @@ def curve(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="PNG to write.")] = Path("curve.png"),
 ) -> None:
-    """Draw the loss curve of a run. Example:
+    """Plot the loss curve of a run. Example:
 
     mobile-diffusion train curve runs/unet -o curve.png
     """
@@ -252,3 +258,7 @@ def curve(
 
     plot_curve(run, out)
     typer.echo(f"{out} written")
+
+
+def _report_trained(out: Path, run: Path) -> None:
+    typer.echo(f"{out} written; state, curve and sample sheets in {run}")

@@ -1,5 +1,5 @@
-"""Step distillation (SnapFusion, arXiv 2306.00980): a student takes one step where its teacher takes two.
+"""The mathematics of distillation: noise levels, targets and losses, and how a student is made of a teacher.
 
-The classifier-free guidance of the teacher can be folded into the student with the same loss, and latent consistency
-distillation (Luo et al. 2023) stands beside it for comparison.
+The recipes that use it are recipes/distil.py (SnapFusion's step distillation, arXiv 2306.00980) and
+recipes/consistency.py (Luo et al. 2023).
 """

@@ -1,4 +1,4 @@
-"""The noise levels of a student's step and of the two steps that its teacher takes in its place."""
+"""The noise levels of a student's steps, and of the two steps that its teacher takes in the place of each."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ class Levels:
 
     @classmethod
     def of(cls, levels: list[Level]) -> Levels:
-        """Levels of the process as tensors."""
+        """Pairs (alpha, sigma) as tensors."""
         alpha, sigma = torch.tensor(levels, dtype=torch.float64).float().T
         return cls(alpha[:, None, None, None], sigma[:, None, None, None])
 
     def at(self, index: Tensor) -> Levels:
-        """The levels of some indices (B,)."""
+        """The levels at indices int64 (B,)."""
         return Levels(self.alpha[index], self.sigma[index])
 
     def to(self, device: torch.device) -> Levels:
-        """The same on a device."""
+        """The same levels on a device."""
         return Levels(self.alpha.to(device), self.sigma.to(device))
 
 
 @dataclass(frozen=True)
 class StepPairs:
-    """For every step of a student of N steps: t, the teacher's t' half way, and t'' where both arrive."""
+    """For every step of a student of N steps: t, the teacher's t' half way, and t'' where both land."""
 
     times: Tensor
     """int64 (N,): t."""
@@ -51,8 +51,8 @@ class StepPairs:
 def step_pairs(schedule: ScheduleConfig, student_steps: int) -> StepPairs:
     """The pairs of a student of `student_steps` and a teacher of twice as many.
 
-    Raises ConfigError when the teacher's grid of timesteps does not contain the student's, as with spacings that
-    round differently, or when a timestep has no noise left to take away.
+    Raises ConfigError when the teacher's time steps do not contain the student's, as with spacings that round
+    differently, or when one of the teacher's time steps has no noise.
     """
     student = timesteps(schedule, student_steps)
     teacher = timesteps(schedule, 2 * student_steps)

@@ -1,4 +1,4 @@
-"""Teacher and student: made to fit, and asked for velocities with and without guidance."""
+"""Teacher and student: whether they fit, how the student begins, and their velocities with and without guidance."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from torch import Tensor
 
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.config import ModelConfig
-from mobile_diffusion.distillation.settings import DistillationSettings
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.sampler import combine_guidance
 from mobile_diffusion.unet import UNet
 
 
 def check_pair(teacher: ModelConfig, student: ModelConfig) -> None:
-    """Raise ConfigError unless a student can learn from a teacher: the same latents, text and process, both by v."""
+    """Raise ConfigError unless student and teacher have the same latents, text and process, and both predict v."""
     pairs = {
         "latent channels": (teacher.unet.in_channels, student.unet.in_channels),
         "latent shape": (teacher.latent_shape, student.latent_shape),
@@ -34,24 +33,27 @@ def check_pair(teacher: ModelConfig, student: ModelConfig) -> None:
         got_prediction = teacher.schedule.prediction
         raise ConfigError(f"teacher: expected prediction 'v', got {got_prediction!r}; fine-tune it to v first")
     if teacher.schedule.guidance_kind != "cfg":
-        raise ConfigError("teacher: expected guidance by two evaluations, got one that was distilled already")
+        raise ConfigError(
+            "teacher: expected guidance by two evaluations, got distilled guidance; choose another teacher"
+        )
 
 
-def student_of(teacher: Model, initial: Model | None, settings: DistillationSettings) -> Model:
-    """The student at its first step: the weights of `initial`, else of the teacher; its schedule is the result's.
+def student_of(
+    teacher: Model, initial: Model | None, *, steps: int, guidance: str, guidance_width: int, solver: str
+) -> Model:
+    """The student before its first step, with the weights of `initial` or else of the teacher.
 
-    With embedded guidance a U-Net that embeds none yet gets a projection of zeros, so that it begins as it was.
+    Its schedule is the teacher's with `steps` and `solver`, and with distilled guidance unless `guidance` is "cfg".
+    With "embedded" a U-Net that has no guidance embedding gets one of `guidance_width` whose projection is zero, so
+    that the embedding has no effect at first.  Raises ConfigError as `check_pair` does.
     """
     source = initial or teacher
     check_pair(teacher.config, source.config)
-    kind = "cfg" if settings.guidance == "cfg" else "distilled"
-    solver = "lcm" if settings.objective == "consistency" else "ddim"
-    schedule = dataclasses.replace(
-        teacher.config.schedule, steps=settings.student_steps, guidance_kind=kind, solver=solver
-    )
+    kind = "cfg" if guidance == "cfg" else "distilled"
+    schedule = dataclasses.replace(teacher.config.schedule, steps=steps, guidance_kind=kind, solver=solver)
     unet = copy.deepcopy(source.unet)
-    if settings.guidance == "embedded" and not unet.config.guidance_width:
-        unet = _with_embedding(unet, settings.guidance_width)
+    if guidance == "embedded" and not unet.config.guidance_width:
+        unet = _with_embedding(unet, guidance_width)
     config = dataclasses.replace(source.config, unet=unet.config, schedule=schedule)
     return dataclasses.replace(teacher, config=config, unet=unet.requires_grad_(True))
 
@@ -66,7 +68,7 @@ def _with_embedding(unet: UNet, width: int) -> UNet:
 def guided_velocity(
     unet: UNet, latents: Tensor, times: Tensor, context: Tensor, null: Tensor, scale: Tensor | None
 ) -> Tensor:
-    """w v(c) - (w - 1) v(null) in float32 (SnapFusion, CFG-aware step distillation), or v(c) for no scale.
+    """w v(c) - (w - 1) v(null) in float32 (SnapFusion, CFG-aware step distillation), or v(c) when the scale is None.
 
     Latents (B, C, h, w), times (B,), context (B, L, D), null (1, L, D), scale (B,).
     """

@@ -1,7 +1,7 @@
-"""The formulas of step distillation, in float32 whatever the networks compute in (SnapFusion, section 4).
+"""The formulas of step distillation (SnapFusion, section 4), in float32 even where the networks compute in bfloat16.
 
-z_t = alpha x + sigma e, v = alpha e - sigma x, and x^ = alpha z - sigma v^.  The teacher's error is amplified in the
-target, up to 15 times on an 8-step grid, which half precision would not bear.
+z_t = alpha x + sigma e, v = alpha e - sigma x, and x^ = alpha z - sigma v^.  The target amplifies the teacher's error,
+up to 15 times on an 8-step grid, which is too much for half precision.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mobile_diffusion.distillation.grid import Levels
 from mobile_diffusion.schedule import clean_from_velocity
 
 PredictClean = Callable[[Tensor, Tensor, Levels], Tensor]
-"""Latents (B, C, h, w), timesteps (B,), their levels -> the clean latents x^ that a network sees in them."""
+"""Latents (B, C, h, w), timesteps (B,), their levels -> the clean latents x^ that a network predicts."""
 
 
 def clean_from_output(latents: Tensor, velocity: Tensor, now: Levels) -> Tensor:
@@ -39,7 +39,7 @@ def two_steps(
 
 
 def target_clean(latents: Tensor, arrived: Tensor, start: Levels, end: Levels) -> Tensor:
-    """x* = (z'' - (sigma''/sigma) z) / (alpha'' - (sigma''/sigma) alpha): with it one step lands on z''."""
+    """x* = (z'' - (sigma''/sigma) z) / (alpha'' - (sigma''/sigma) alpha): from it one step lands on z''."""
     ratio = end.sigma / start.sigma
     return (arrived - ratio * latents) / (end.alpha - ratio * start.alpha)
 
@@ -55,6 +55,6 @@ def clean_loss(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 
 
 def mixed_loss(distilled: Tensor, original: Tensor, share: float) -> Tensor:
-    """L + share * L_ori, with L_ori rescaled to the magnitude of L, which is given no gradient."""
+    """L + share * L_ori, with L_ori rescaled to the magnitude of L; the rescaling gets no gradient."""
     scale = distilled.detach() / original.detach().clamp(min=1e-12)
     return distilled + share * scale * original

@@ -11,7 +11,7 @@ from torch import Tensor
 from mobile_diffusion.errors import DataError
 from mobile_diffusion.quality.bootstrap import Interval, mean_interval
 from mobile_diffusion.quality.images import check_images
-from mobile_diffusion.training.autoencoder import psnr
+from mobile_diffusion.training.images import psnr
 from mobile_diffusion.training.lpips import Lpips
 
 BATCH = 8

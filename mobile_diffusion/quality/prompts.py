@@ -26,7 +26,8 @@ from pathlib import Path
 from mobile_diffusion.config_json import from_dict
 from mobile_diffusion.data import Sample, captions
 from mobile_diffusion.errors import ConfigError, DataError
-from mobile_diffusion.training.settings import UNetSettings, read_settings
+from mobile_diffusion.recipes.unet import UNetSettings
+from mobile_diffusion.training.settings import read_settings
 
 REFERENCES = 256
 """Real pictures of a set, where there are as many."""

@@ -1,1 +1,4 @@
-"""Slimming of trained networks: fewer channels or fewer blocks, with the weights that matter most to begin with."""
+"""Transformations of trained networks: prune channels, drop, remove, repeat or add blocks, and judge the result.
+
+The recipes that use them are in recipes/ (robust, grow, evolve, decoder).
+"""

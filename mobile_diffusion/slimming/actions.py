@@ -1,4 +1,4 @@
-"""The actions of architecture evolving: leave out a block of a level, or repeat one (SnapFusion, section 3)."""
+"""The actions of architecture evolving: remove a block of a level, or repeat one (SnapFusion, section 3)."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from mobile_diffusion.config import UNetConfig, UNetLevel
 from mobile_diffusion.slimming.blocks import RESNET, TRANSFORMER, BlockShape, block_shapes
 
 MOST_REPEATS = 2
-"""A level may come to have so many times the blocks of the full network."""
+"""A level may get at most this many times the blocks that it has in the full network."""
 
 
 @dataclass(frozen=True)
 class Action:
-    """One block fewer, or one more, of a kind in a place."""
+    """Remove or add one block of a kind at a place."""
 
     kind: str
     """RESNET or TRANSFORMER."""
     place: str
-    """ "down.0", "up.2", "mid"; or for ResNet blocks on the way "level.1": a level on the way down and its twin up,
-    because each of the one hands a feature map to one of the other."""
+    """ "down.0", "up.2" or "mid"; for ResNet blocks "level.1", which is a level on the way down together with its twin
+    on the way up, because every ResNet block of the first passes a feature map to one of the second."""
     change: int
     """-1 or 1."""
 
@@ -29,7 +29,7 @@ class Action:
 
 
 def removals(config: UNetConfig) -> list[Action]:
-    """Every block that can be left out: transformers anywhere, ResNet blocks where one remains."""
+    """Every block that can be removed: any transformer, and ResNet blocks where one remains."""
     levels = _levels(config)
     found = [Action(TRANSFORMER, place, -1) for place, level in levels.items() if level.transformers > 0]
     found += [Action(RESNET, f"level.{n}", -1) for n, level in enumerate(config.down) if level.resnets > 1]
@@ -39,9 +39,10 @@ def removals(config: UNetConfig) -> list[Action]:
 
 
 def additions(config: UNetConfig, full: UNetConfig) -> list[Action]:
-    """Every block that can be repeated, up to MOST_REPEATS times what the full network has.
+    """Every block that can be repeated, up to MOST_REPEATS times the full network's number.
 
-    On the way up the first and the last ResNet block have inputs of their own, so that only one between them can.
+    On the way up the first and the last ResNet block have inputs that no other has; only a block between them can be
+    repeated.
     """
     limits, counts = _counts(full), _counts(config)
     single = {f"level.{index}" for index, level in enumerate(reversed(full.up)) if level.resnets < 3}
@@ -76,9 +77,10 @@ def apply(config: UNetConfig, action: Action) -> UNetConfig:
 
 
 def reachable_shapes(full: UNetConfig, height: int, width: int) -> set[BlockShape]:
-    """Every shape of block that actions can lead to: a table of them estimates every step of an evolution.
+    """Every shape of block that actions can lead to; a latency table needs the time of each.
 
-    The shapes of a level do not depend on the counts of others, so one block more of each and the least of all do.
+    The shapes of a level do not depend on the other levels' counts, so one more block of each kind and the smallest
+    network cover them all.
     """
     least = full
     while ways := removals(least):

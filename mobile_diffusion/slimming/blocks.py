@@ -1,4 +1,4 @@
-"""The blocks of a U-Net that can be left out or repeated, and leaving some out of a network as it stands."""
+"""The blocks of a U-Net that can be removed or repeated, and dropping some of them for a while."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ RESNET, TRANSFORMER = "resnet", "transformer"
 
 @dataclass(frozen=True, order=True)
 class BlockShape:
-    """What decides how long a block takes."""
+    """What determines the time that a block takes."""
 
     kind: str
     """RESNET or TRANSFORMER."""
     inputs: int
-    """Channels that it is given."""
+    """Channels of its input."""
     channels: int
-    """Channels that it gives."""
+    """Channels of its output."""
     height: int
-    """Of its feature map, along with `width`."""
+    """Of its feature map, as `width` is."""
     width: int
 
 
 def block_shapes(config: UNetConfig, height: int, width: int) -> Counter[BlockShape]:
-    """How often each shape of block occurs in a U-Net over latents of that height and width."""
+    """Number of blocks of each shape in a U-Net on latents of the given height and width."""
     with torch.device("meta"):
         unet = UNet(config)
     depth = len(config.down)
@@ -63,11 +63,11 @@ def skippable(unet: UNet) -> list[str]:
 
 @contextmanager
 def skipping(unet: UNet, names: Sequence[str]) -> Iterator[None]:
-    """Leave blocks out while the context lasts: a transformer is the identity, a ResNet block its shortcut alone."""
+    """Drop blocks inside the context: a transformer becomes the identity, a ResNet block its shortcut alone."""
     blocks = [unet.get_submodule(name) for name in names]
-    own = [vars(block).get("forward") for block in blocks]  # that of a block whose activations are not kept
+    own = [vars(block).get("forward") for block in blocks]  # set where gradient checkpointing wraps the block
     for block in blocks:
-        block.forward = _shortcut(block)  # hides the class's
+        block.forward = _shortcut(block)  # hides the method of the class
     try:
         yield
     finally:

@@ -1,8 +1,7 @@
-"""Architecture evolving (SnapFusion, section 3): blocks go where a millisecond costs least quality, and come back
-where it brings most.
+"""Architecture evolving (SnapFusion, section 3): remove the blocks that are worth least, repeat the one worth most.
 
-The network has been trained robustly, so that it still draws without some of its blocks; what a block is worth is what
-the network loses without it, divided by the time it takes.
+The value of a block is the quality that the network loses without it, divided by the milliseconds that it takes.  The
+network must have been trained robustly, so that it still draws without some of its blocks.
 """
 
 from __future__ import annotations
@@ -17,40 +16,40 @@ from mobile_diffusion.slimming.actions import Action, additions, apply, removals
 from mobile_diffusion.slimming.latency import LatencyTable
 
 Quality = Callable[[UNetConfig], float]
-"""How well the full network draws with the blocks of a slimmer configuration; higher is better."""
+"""How well the network draws with only the blocks of a slimmer configuration; higher is better."""
 
 
 @dataclass(frozen=True)
 class BlockValue:
-    """What one block is worth."""
+    """The value of one block."""
 
     action: Action
-    """Its removal."""
+    """The removal of the block."""
     quality: float
-    """Of the network without it."""
+    """Of the network without the block, as `step_ms` is."""
     step_ms: float
     value: float
-    """Quality lost for each millisecond saved."""
+    """Quality lost per millisecond saved."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """One round."""
+    """One round of the search."""
 
     action: Action
     unet: UNetConfig
-    """After it."""
+    """The configuration after it, as `quality` and `step_ms` are."""
     quality: float
     step_ms: float
     values: tuple[BlockValue, ...]
-    """Of all removals that were looked at, cheapest first."""
+    """Of all removals that were compared, least valuable first."""
 
 
 def evolve(full: UNetConfig, table: LatencyTable, quality: Quality, target_ms: float) -> list[Decision]:
-    """Rounds from the full network to one of `target_ms` a step at most.
+    """The decisions from the full network to one that takes at most `target_ms` per step.
 
-    Above the target the block of the least value goes.  Once below, the most valuable block that still fits is
-    repeated, once.  Raises ConfigError when the target cannot be reached, or a quality is not finite.
+    Above the target, each round removes the block of least value.  Below it, the most valuable block that still fits
+    is repeated once.  Raises ConfigError when the target cannot be reached, or a quality is not finite.
     """
     decisions: list[Decision] = []
     config, kept = full, _finite(quality(full))
@@ -59,7 +58,7 @@ def evolve(full: UNetConfig, table: LatencyTable, quality: Quality, target_ms: f
         if not values:
             raise ConfigError(
                 f"target: expected one that this network can reach, got {target_ms:g} ms; without every block that can "
-                f"go it takes {table.step_ms(config):.1f} ms"
+                f"be removed it takes {table.step_ms(config):.1f} ms"
             )
         chosen = values[0]
         config, kept = apply(config, chosen.action), chosen.quality
@@ -72,7 +71,7 @@ def evolve(full: UNetConfig, table: LatencyTable, quality: Quality, target_ms: f
 
 
 def block_values(config: UNetConfig, kept: float, table: LatencyTable, quality: Quality) -> list[BlockValue]:
-    """The value of every block that can go, least first; `kept` is the quality with all of them."""
+    """The value of every block that can be removed, least first; `kept` is the quality with all of them."""
     now, values = table.step_ms(config), []
     for action in removals(config):
         without = apply(config, action)
@@ -84,7 +83,7 @@ def block_values(config: UNetConfig, kept: float, table: LatencyTable, quality: 
 def _repeated(
     full: UNetConfig, config: UNetConfig, table: LatencyTable, target_ms: float, values: list[BlockValue]
 ) -> Action | None:
-    """The repetition of the most valuable block, among those that fit."""
+    """The repetition of the most valuable block that fits, or None."""
     possible = {
         (action.kind, action.place): action
         for action in additions(config, full)

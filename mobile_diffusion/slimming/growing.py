@@ -1,47 +1,24 @@
-"""A wider U-Net that draws as the given one does: every block that is added begins as the identity.
+"""A U-Net with more blocks that draws as the given one does: every added block begins as the identity.
 
-Net2DeeperNet (Chen et al. 2016).  Training then makes use of the new blocks; an evolution takes away what was not worth
-its time.
+Net2DeeperNet (Chen et al. 2016).
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 from torch import nn
 
 from mobile_diffusion.blocks import ResnetBlock
-from mobile_diffusion.checkpoint import open_checkpoint, save_checkpoint
 from mobile_diffusion.config import UNetConfig, UNetLevel
 from mobile_diffusion.errors import ConfigError
-from mobile_diffusion.presets import preset
 from mobile_diffusion.slim import slim_config
-from mobile_diffusion.training.loop import STATE
-from mobile_diffusion.training.state import load_average
 from mobile_diffusion.unet import SpatialTransformer, UNet
 
 
-def grow_checkpoint(folder: Path, name: str, out: Path, run: Path | None = None, seed: int = 0) -> tuple[int, int]:
-    """Write the checkpoint `folder` with the U-Net of the named preset to `out`; gives its parameters before and after.
-
-    With `run` the weights are the average that this run of the same U-Net has reached.  Raises ConfigError as
-    `grow_unet` does, TrainingError for a run of another U-Net, CheckpointError when `out` is there already.
-    """
-    model = open_checkpoint(folder)
-    if run is not None:
-        load_average(model.unet, run / STATE)
-    unet = grow_unet(model.unet, preset(name).unet, seed)
-    config = dataclasses.replace(model.config, name=name, unet=unet.config)
-    save_checkpoint(dataclasses.replace(model, config=config, unet=unet), out)
-    before, after = (sum(value.numel() for value in each.parameters()) for each in (model.unet, unet))
-    return before, after
-
-
 def grow_unet(unet: UNet, counts: UNetConfig, seed: int) -> UNet:
-    """A U-Net with the blocks of `counts`: those of `unet` with its weights, the others new, and without effect yet.
+    """A U-Net with the blocks of `counts`: those of `unet` with their weights, and new ones that have no effect yet.
 
     Raises ConfigError when `counts` has fewer blocks, or other channels, than `unet`.
     """
@@ -59,7 +36,7 @@ def grow_unet(unet: UNet, counts: UNetConfig, seed: int) -> UNet:
 
 @torch.no_grad()
 def without_effect(block: ResnetBlock | SpatialTransformer) -> None:
-    """Make a block the identity; of a ResNet block on the way up, that of the map below the skip that it is given."""
+    """Make a block the identity; a ResNet block on the way up returns its input without the concatenated skip."""
     last = block.conv2 if isinstance(block, ResnetBlock) else block.proj_out
     for value in last.parameters():
         nn.init.zeros_(value)
@@ -70,7 +47,7 @@ def without_effect(block: ResnetBlock | SpatialTransformer) -> None:
 
 
 def kept_blocks(full: UNetConfig, grown: UNetConfig) -> dict[str, str]:
-    """Block of the grown network -> block of the first one whose weights it has, by their names."""
+    """Name of a block of the grown network -> name of the block of the first network whose weights it takes."""
     outer = ("time_embedding", "conv_in", "conv_norm_out", "conv_out")
     kept = {name: name for name in outer}
     for side, levels, wider in (("down", full.down, grown.down), ("up", full.up, grown.up)):
@@ -81,7 +58,7 @@ def kept_blocks(full: UNetConfig, grown: UNetConfig) -> dict[str, str]:
             kept |= _kept_transformers(name, level, new, places)
             if index < len(levels) - 1:
                 kept[f"{name}.{side}samplers.0"] = f"{name}.{side}samplers.0"
-    if full.mid and grown.mid:  # block by block in turn, so that their numbers stay
+    if full.mid and grown.mid:  # ResNet blocks and transformers are interleaved, so their numbers stay
         places = _places("mid_block", full.mid, grown.mid, up=False)
         kept |= {name: name for name in (f"mid_block.resnets.{place}" for place in places)}
         kept |= {name: name for name in (f"mid_block.attentions.{place}" for place in range(full.mid.transformers))}
@@ -89,26 +66,26 @@ def kept_blocks(full: UNetConfig, grown: UNetConfig) -> dict[str, str]:
 
 
 def _places(name: str, level: UNetLevel, new: UNetLevel, up: bool) -> list[int]:
-    """Where the ResNet blocks of a level come to stand: on the way up new ones go before the last, which takes the skip
-    of another level."""
+    """The new numbers of a level's ResNet blocks: on the way up, new blocks go before the last one, which takes the
+    skip of another level."""
     if new.resnets < level.resnets or (up and new.resnets > level.resnets < 2):
         raise ConfigError(f"{name}: expected {level.resnets} ResNet blocks or more to grow to, got {new.resnets}")
     return [*range(level.resnets - 1), new.resnets - 1] if up else list(range(level.resnets))
 
 
 def _kept_transformers(name: str, level: UNetLevel, new: UNetLevel, places: list[int]) -> dict[str, str]:
-    """Each stays behind the ResNet block that it stood behind."""
+    """Each stays after the ResNet block that it followed."""
     kept, free = {}, list(enumerate(_owners(new)))
     for index, owner in enumerate(_owners(level)):
         found = next((number for number, at in free if at == places[owner]), None)
         if found is None:
-            raise ConfigError(f"{name}: expected a transformer behind ResNet block {places[owner]}, got none; add more")
+            raise ConfigError(f"{name}: expected a transformer after ResNet block {places[owner]}, got none; add more")
         free = [(number, at) for number, at in free if number > found]
         kept[f"{name}.attentions.{found}"] = f"{name}.attentions.{index}"
     return kept
 
 
 def _owners(level: UNetLevel) -> Iterator[int]:
-    """The ResNet block that stands before each transformer of a level on the way down or up."""
+    """The number of the ResNet block before each transformer of a level on the way down or up."""
     for index in range(level.resnets):
         yield from [index] * level.transformers_after(index)

@@ -1,6 +1,7 @@
-"""How long a step takes by a table of its blocks' times, which `mobile-diffusion export blocks` measures.
+"""The latency table: times of a U-Net's blocks, from which the time of a slimmer U-Net is estimated.
 
-The table is of one architecture on one device; a phone's own times can be put in its place.
+`mobile-diffusion export blocks` measures a table, of one architecture on one machine.  Times measured on a phone can
+be written in the same format.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ class BlockLatency:
 
 @dataclass(frozen=True)
 class LatencyTable:
-    """The times of a U-Net's blocks, and of the whole."""
+    """The times of a U-Net's blocks and of the whole U-Net."""
 
     runtime: str
-    """Name and version of what ran the blocks."""
+    """Name and version of the runtime that ran the blocks."""
     processor: str
     threads: int
     height: int
-    """Of the latents, along with `width`."""
+    """Of the latents, as `width` is."""
     width: int
     unet: UNetConfig
     """The architecture that was measured."""
@@ -74,7 +75,7 @@ class LatencyTable:
 
 
 def read_table(path: Path) -> LatencyTable:
-    """The table in a JSON file; raises ConfigError for a file that is none."""
+    """The table in a JSON file; raises ConfigError for a file that is not a latency table."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

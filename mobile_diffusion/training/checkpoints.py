@@ -1,4 +1,4 @@
-"""Checkpoints that are trained on: opened where the work is done, with the inputs of their pictures."""
+"""Checkpoints in training: opened on the training device, fed with encoded pictures, and saved at the end."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from mobile_diffusion.checkpoint import Model, open_checkpoint, save_checkpoint
 from mobile_diffusion.data import Sample
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.training import workers
-from mobile_diffusion.training.autoencoder import choose_groups, choose_samples
-from mobile_diffusion.training.batches import Memory, SampleSource
+from mobile_diffusion.training.batches import Memory, SampleSource, family_weights
+from mobile_diffusion.training.images import choose_groups, choose_samples
 from mobile_diffusion.training.latents import TrainingInputs, prepare_inputs
 from mobile_diffusion.training.loop import average_in
 from mobile_diffusion.training.settings import LoopSettings
@@ -23,19 +23,18 @@ from mobile_diffusion.training.sharding import whole
 from mobile_diffusion.training.shards import INDEX
 from mobile_diffusion.training.state import TrainState
 from mobile_diffusion.training.stream import open_stream
-from mobile_diffusion.training.unet import family_weights
 from mobile_diffusion.training.workers import choose_device
 
 LAYOUT = torch.channels_last
-"""Of convolutions' weights: in the other one, bfloat16 training on a CPU takes half as long again."""
+"""Memory layout of convolution weights: with the default one, bfloat16 training on a CPU takes half as long again."""
 
 
 class Chosen(Protocol):
-    """The part of a run's settings that says which pictures are trained on."""
+    """The part of a recipe's settings that says which pictures are used."""
 
     @property
     def loop(self) -> LoopSettings:
-        """Its seed gives a stream its order."""
+        """Its seed determines the order of a stream."""
 
     @property
     def styles(self) -> tuple[str, ...]:
@@ -47,9 +46,9 @@ class Chosen(Protocol):
 
 
 def open_placed(folder: Path) -> Model:
-    """A checkpoint with its networks on the device of the work.
+    """A checkpoint with its networks on the training device.
 
-    Raises ConfigError for an autoencoder that does not encode as the training wants it.
+    Raises CheckpointError as `open_checkpoint` does, ConfigError for a tiny autoencoder, which training cannot use.
     """
     model, device = open_checkpoint(folder), choose_device()
     if not isinstance(model.autoencoder, Autoencoder):
@@ -59,14 +58,14 @@ def open_placed(folder: Path) -> Model:
 
 
 def chosen_samples(settings: Chosen, data: Path) -> list[Sample]:
-    """The training pictures of the settings; DataError when a style or a group has none."""
+    """The training pictures that the settings choose; raises DataError when a style or a group has none."""
     return choose_groups(choose_samples(data, settings.styles, "train"), settings.groups)
 
 
 def training_inputs(
     model: Model, settings: Chosen, family_power: float, data: Path, run: Path
 ) -> tuple[TrainingInputs, Tensor]:
-    """The inputs of the settings' pictures, kept in the run's folder, and how often each is chosen, (N,)."""
+    """The encoded pictures of the settings, kept in the run's folder, and the weight of each, (N,)."""
     assert isinstance(model.autoencoder, Autoencoder)  # open_placed
     samples = chosen_samples(settings, data)
     inputs = prepare_inputs(samples, model.autoencoder, model.tokenizer, model.text_encoder, run)
@@ -74,9 +73,10 @@ def training_inputs(
 
 
 def training_source(model: Model, settings: Chosen, family_power: float, data: Path, run: Path) -> SampleSource:
-    """The pictures of a data set, encoded and held in memory, or those of a folder of shards.
+    """The pictures of a data set, encoded and kept in memory, or a stream of the shards in the folder `data`.
 
-    Pictures of shards come once an epoch each, without weights.  Raises ConfigError for shards of other networks.
+    A stream returns every picture once per epoch, without weights.  Raises ConfigError for shards that other networks
+    encoded, DataError for a data set without the styles or groups.
     """
     if (data / INDEX).exists():
         return open_stream(data, model, settings.styles, settings.groups, settings.loop.seed)
@@ -84,9 +84,9 @@ def training_source(model: Model, settings: Chosen, family_power: float, data: P
 
 
 def save_trained(state: TrainState, model: Model, out: Path) -> None:
-    """Write a model with the run's averaged U-Net, whole, to `out`, replacing one that is there.
+    """Write a model with the run's averaged U-Net as a checkpoint to `out`, replacing one that is there.
 
-    All processes call it together, and the first one writes; the network in training keeps the average.
+    All processes call it together, and the first one writes; afterwards the network in training holds the average.
     """
     average_in(state)
     unet = whole(model.unet)

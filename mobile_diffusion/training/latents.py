@@ -1,7 +1,7 @@
-"""What the U-Net is trained on, computed once: latents of every picture, text embeddings of every caption.
+"""The inputs of U-Net training, computed once: latents of every picture, text embeddings of every caption.
 
-Kept in the run's folder as safetensors, so that a resumed run starts at once; contexts are in float16 because
-there are tens of thousands of them.
+They are kept in the run's folder as safetensors, so that a resumed run starts at once.  Contexts are in float16,
+because there are tens of thousands of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from mobile_diffusion.staging import staged_file
 from mobile_diffusion.text_encoder import BertEncoder, ClipTextEncoder
 from mobile_diffusion.tokenization.tokenizer import Tokenizer
 from mobile_diffusion.training import workers
-from mobile_diffusion.training.autoencoder import stack_images, to_signed
+from mobile_diffusion.training.images import stack_images, to_signed
+from mobile_diffusion.training.run_folder import room_for
 
 LOGGER = logging.getLogger(__name__)
 CACHE = "inputs.safetensors"
@@ -30,16 +31,16 @@ CACHE = "inputs.safetensors"
 
 @dataclass(frozen=True)
 class TrainingInputs:
-    """Latents, contexts, and which captions belong to which picture."""
+    """Latents, contexts, and the captions of each picture."""
 
     latents: Tensor
     """float32 (N, C, h, w), scaled to a standard deviation of about one."""
     contexts: Tensor
     """float16 (captions, L, D), zero at padded positions; row 0 is the null condition."""
     first_caption: Tensor
-    """int64 (N,): the row of each picture's label with style."""
+    """int64 (N,): row of `contexts` with each picture's label and style."""
     caption_count: Tensor
-    """int64 (N,): how many rows from there are the picture's."""
+    """int64 (N,): number of rows from there on that belong to the picture."""
 
 
 @torch.no_grad()
@@ -48,7 +49,7 @@ def encode_images(autoencoder: Autoencoder, images: Tensor) -> Tensor:
     device = next(autoencoder.parameters()).device
     parts = track(images.split(16), "latents")
     latents = torch.cat([autoencoder.encode(to_signed(part).to(device))[0].cpu() for part in parts])
-    return latents.contiguous()  # a network in channels-last gives latents in it, which safetensors does not write
+    return latents.contiguous()  # safetensors does not write channels-last, in which such a network returns latents
 
 
 @torch.no_grad()
@@ -71,7 +72,7 @@ def prepare_inputs(
     text_encoder: BertEncoder | ClipTextEncoder,
     run: Path,
 ) -> TrainingInputs:
-    """Compute the inputs, or read them from an earlier start of the same run."""
+    """Compute the inputs, or read those that an earlier start of the same run computed."""
     cache = run / CACHE
     if not cache.exists() and workers.is_first():
         texts = [captions(sample) for sample in samples]
@@ -81,7 +82,7 @@ def prepare_inputs(
         first = 1 + torch.cumsum(counts, 0) - counts
         run.mkdir(parents=True, exist_ok=True)
         tensors = {"latents": latents, "contexts": contexts, "first_caption": first, "caption_count": counts}
-        with staged_file(cache) as scratch:
+        with room_for(cache), staged_file(cache) as scratch:
             save_file(tensors, scratch)
         LOGGER.info("%d latents with standard deviation %.3f, %d captions", len(latents), latents.std(), len(contexts))
     workers.wait()

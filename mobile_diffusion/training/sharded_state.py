@@ -1,10 +1,10 @@
-"""The state of a run whose network is divided: a folder of safetensors files, written by every process together.
+"""The state of a run whose network is sharded: a folder of safetensors files, which all processes write together.
 
     RUN/state-000000400/shard-00001-model-00001-of-00001.safetensors, shard-00002-...
 
-torch.distributed.checkpoint writes each process's own part and reads any part back, so a run goes on with another
-number of processes.  The folder gets its name when all of it is there, and only then is the one before it removed: a
-kill at any moment leaves the last complete state.  All processes must see the same file system.
+torch.distributed.checkpoint writes each process's own part and reads any part back, so a run can resume with another
+number of processes.  The folder gets its name when it is complete, and only then is the previous one removed: a kill at
+any moment leaves the last complete state.  All processes must see the same file system.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ BROKEN = (CheckpointException, SafetensorError, KeyError, ValueError, RuntimeErr
 
 
 def newest_state(run: Path) -> Path | None:
-    """The folder of a run's last complete state, if there is one."""
+    """The folder of a run's last complete state, or None."""
     return max(run.glob("state-*"), default=None)
 
 
 def save_sharded(state: TrainState, run: Path) -> None:
-    """Write a state into the run's folder in place of the one before; all processes call it together."""
+    """Write a state into the run's folder in place of the previous one; all processes call it together."""
     scratch, folder = run / SCRATCH, run / f"state-{state.step:09d}"
     if workers.is_first():
         shutil.rmtree(scratch, ignore_errors=True)
@@ -54,9 +54,9 @@ def save_sharded(state: TrainState, run: Path) -> None:
 
 
 def load_sharded(state: TrainState, folder: Path) -> None:
-    """Fill `state`, however many processes wrote the folder; all call it together.
+    """Fill `state` from a folder that any number of processes wrote; all processes call it together.
 
-    Raises `TrainingError` when it is not a whole state of this module.
+    Raises `TrainingError` when the folder is not a complete state of this module.
     """
     try:
         stored = _stored(folder)
@@ -75,7 +75,7 @@ def load_sharded(state: TrainState, folder: Path) -> None:
 
 @torch.no_grad()
 def load_sharded_average(module: nn.Module, folder: Path) -> None:
-    """Give an undivided `module` the averaged weights of a divided run; raises `TrainingError` when they do not fit."""
+    """Give an unsharded `module` the averaged weights of a sharded run; raises `TrainingError` when they do not fit."""
     wanted = {f"average.{name}": value.detach() for name, value in module.named_parameters()}
     try:
         _check_whole(wanted, _stored(folder))
@@ -91,7 +91,7 @@ def _stored(folder: Path) -> dict[str, TensorStorageMetadata]:
 
 
 def _check_whole(wanted: dict[str, Tensor], stored: dict[str, TensorStorageMetadata]) -> None:
-    """Raise ValueError unless every tensor is stored in its size, with no part missing."""
+    """Raise ValueError unless every tensor is stored with its shape and no part is missing."""
     for name, value in wanted.items():
         shape = tuple(stored[name].size)
         parts = sum(math.prod(chunk.sizes) for chunk in stored[name].chunks)

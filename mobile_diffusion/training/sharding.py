@@ -1,9 +1,9 @@
-"""A U-Net divided over the processes that train it, and blocks whose activations are computed twice instead of kept.
+"""Sharding a U-Net over the processes that train it, and gradient checkpointing of its blocks.
 
-Each ResNet block, each transformer and the rest are gathered when they are run and let go afterwards (FSDP2, Zhao et
-al. 2023): a process holds a share of the weights, gradients, moments and moving average.  Autocast stays what makes
-the arithmetic bfloat16: FSDP2's own policy would also round the scale of guidance and the norms, so that a divided
-run would not follow the curve of a whole one; the price is that weights travel in float32.
+Each ResNet block, each transformer and the rest are gathered before they run and freed afterwards (FSDP2, Zhao et al.
+2023): a process holds a share of the weights, gradients, moments and moving average.  Autocast, not FSDP2's own
+policy, makes the arithmetic bfloat16: that policy would also round the guidance scale and the norms, so that a sharded
+run would not follow the curve of an unsharded one.  The price is that weights are sent in float32.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def blocks_of(module: nn.Module) -> list[nn.Module]:
 
 
 def checkpoint_blocks(module: nn.Module) -> None:
-    """Keep of each block no more than its inputs, and compute it again on the way back (Chen et al. 2016), in place.
+    """Keep only each block's inputs, and compute the block again in the backward pass (Chen et al. 2016), in place.
 
     Raises ConfigError for a network without blocks.
     """
@@ -44,23 +44,23 @@ def checkpoint_blocks(module: nn.Module) -> None:
 
 def _checkpointed(forward: Any) -> Any:
     def run(*inputs: Tensor) -> Tensor:
-        # No block draws random numbers, so no generator's state has to be kept.
+        # No block draws random numbers, so the generator's state need not be kept.
         return checkpoint(forward, *inputs, use_reentrant=False, preserve_rng_state=False)
 
     return run
 
 
 def shard(module: nn.Module) -> None:
-    """Divide a U-Net's parameters over all processes, one of them too, in place.
+    """Shard a U-Net's parameters over all processes, also over a single one, in place.
 
-    Raises ConfigError for another network: its parts are called without the whole, which would not gather them.
+    Raises ConfigError for another network: its parts are called one by one, and FSDP2 would not gather them.
     """
     if not isinstance(module, UNet):
         raise ConfigError(f"loop.shard: expected a U-Net in training, got {type(module).__name__}; set it to false")
     workers.alone()
-    # Of a block that is left out; nothing here writes over its input.
+    # A dropped block returns its input; nothing here writes over it.
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
-    module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # FSDP2 divides no other
+    module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # FSDP2 shards no other layout
     for block in blocks_of(module):
         fully_shard(block)
     fully_shard(module)
@@ -68,7 +68,7 @@ def shard(module: nn.Module) -> None:
 
 @contextmanager
 def gathered_root(module: nn.Module) -> Iterator[None]:
-    """Hold what is outside of the blocks whole: a sampler calls a U-Net's parts, which FSDP2 does not see."""
+    """Keep the weights outside of the blocks gathered: a sampler calls parts of the U-Net, which FSDP2 does not see."""
     if not isinstance(module, FSDPModule):
         yield
         return
@@ -80,18 +80,18 @@ def gathered_root(module: nn.Module) -> Iterator[None]:
 
 
 def is_sharded(module: nn.Module) -> bool:
-    """Whether its parameters are divided over the processes."""
+    """Whether its parameters are sharded over the processes."""
     return isinstance(module, FSDPModule)
 
 
 @torch.no_grad()
 def whole(unet: UNet) -> UNet:
-    """The U-Net as it is, or a plain copy of a divided one; all processes call it together."""
+    """The U-Net itself, or an unsharded copy of a sharded one; all processes call it together."""
     if not is_sharded(unet):
         return unet
     copy = UNet(unet.config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for name, value in copy.named_parameters():
-        divided = unet.get_parameter(name)
-        assert isinstance(divided, DTensor)
-        value.copy_(divided.full_tensor())
+        sharded = unet.get_parameter(name)
+        assert isinstance(sharded, DTensor)
+        value.copy_(sharded.full_tensor())
     return copy

@@ -1,12 +1,12 @@
-"""A data set cut into shards of what the U-Net is trained on, for sets that do not fit into memory.
+"""A data set encoded into shards, for U-Net training on sets that do not fit into memory.
 
-    SHARDS/shards.json              what there is, and which networks encoded it; written last
+    SHARDS/shards.json              the list of shards, and the hashes of the networks that encoded them; written last
     SHARDS/shard-00000.safetensors  latents float16 (N, C, h, w), contexts float16 (captions, L, D) with the null
                                     condition first, first_caption and caption_count int64 (N,); the captions
                                     themselves are in its metadata
 
-Several processes write a share of the shards each.  A shard is renamed when it is whole, so a killed command goes on
-where it stopped.  The rounding of latents to float16 is 2^-11 of a value, far below what the autoencoder loses.
+Each of several processes writes a share of the shards.  A shard gets its name when it is complete, so a killed command
+resumes.  Rounding latents to float16 costs 2^-11 of a value, far less than what the autoencoder loses.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ from mobile_diffusion.data import Sample, captions
 from mobile_diffusion.errors import ConfigError, DataError
 from mobile_diffusion.staging import staged_file, write_bytes
 from mobile_diffusion.training import workers
-from mobile_diffusion.training.autoencoder import stack_images
+from mobile_diffusion.training.images import stack_images
 from mobile_diffusion.training.latents import encode_captions, encode_images
+from mobile_diffusion.training.run_folder import remove_leftovers, room_for
 
 LOGGER = logging.getLogger(__name__)
 INDEX = "shards.json"
@@ -40,7 +41,7 @@ DECODING = ("decoder.", "post_quant_conv.")
 
 @dataclass(frozen=True)
 class Shard:
-    """One file."""
+    """One file of the folder."""
 
     file: str
     count: int
@@ -50,10 +51,10 @@ class Shard:
 
 @dataclass(frozen=True)
 class ShardIndex:
-    """What a folder of shards holds."""
+    """The content of `shards.json`."""
 
     plan: str
-    """SHA-256 of the pictures' names in their order, the pictures a shard, and the networks."""
+    """SHA-256 over the pictures' names in their order, the number of pictures per shard, and the networks."""
     styles: tuple[str, ...]
     groups: tuple[str, ...]
     encoder: str
@@ -68,12 +69,12 @@ class ShardIndex:
 
     @property
     def count(self) -> int:
-        """All pictures."""
+        """Pictures of all shards."""
         return sum(shard.count for shard in self.shards)
 
 
 def read_index(folder: Path) -> ShardIndex:
-    """The index of a folder; DataError when it is malformed, or a shard is missing or of another size."""
+    """The index of a folder; raises DataError when it is malformed, or a shard is missing or has another size."""
     try:
         index = from_dict(ShardIndex, json.loads((folder / INDEX).read_text(encoding="utf-8")))
     except (OSError, ValueError, ConfigError) as error:
@@ -88,7 +89,7 @@ def read_index(folder: Path) -> ShardIndex:
 
 
 def network_hashes(model: Model) -> tuple[str, str]:
-    """SHA-256 of what encodes pictures, and of what encodes captions; that which decodes may change."""
+    """SHA-256 of the weights that encode pictures, and of those that encode captions, without the decoder's."""
     autoencoder = model.autoencoder
     assert isinstance(autoencoder, Autoencoder)  # open_placed
     return (
@@ -108,9 +109,10 @@ def _weights_hash(network: nn.Module, words: str) -> str:
 def write_shards(
     model: Model, samples: Sequence[Sample], styles: tuple[str, ...], groups: tuple[str, ...], size: int, out: Path
 ) -> ShardIndex:
-    """Encode samples into shards of `size` pictures in a mixed order; all processes call it together.
+    """Encode samples into shards of `size` pictures in a shuffled order; all processes call it together.
 
-    Raises DataError when the folder holds shards of other pictures, another size or other networks.
+    Raises DataError when the folder holds shards of other pictures, another size or other networks, TrainingError
+    when the disk is full.
     """
     hashes = network_hashes(model)
     order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(0)).tolist()
@@ -121,6 +123,9 @@ def write_shards(
     out.mkdir(parents=True, exist_ok=True)
     if (out / INDEX).exists() and read_index(out).plan != plan:
         raise _other_shards(out)
+    if workers.is_first():
+        remove_leftovers(out)
+    workers.wait()
     for number in range(workers.rank(), len(pieces), workers.count()):
         if paths[number].exists():
             _check_plan(paths[number], plan)
@@ -165,5 +170,5 @@ def _write_shard(model: Model, samples: Sequence[Sample], plan: str, path: Path)
         "first_caption": 1 + torch.cumsum(counts, 0) - counts,
         "caption_count": counts,
     }
-    with staged_file(path) as scratch:
+    with room_for(path), staged_file(path) as scratch:
         save_file(tensors, scratch, metadata={"plan": plan, "captions": json.dumps(texts)})

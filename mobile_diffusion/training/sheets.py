@@ -9,15 +9,30 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from mobile_diffusion.checkpoint import Model
+from mobile_diffusion.pipeline import Pipeline
 from mobile_diffusion.staging import staged_file
 from mobile_diffusion.training import workers
 
 CAPTION_HEIGHT = 16
+"""Pixels below each picture."""
 MARGIN = 4
+"""Pixels between pictures."""
+PROMPT_COLUMNS = 8
+PROMPT_SEED = 7
+"""The same for every sheet, so that sheets of different steps can be compared."""
+
+
+def draw_sheet(model: Model, prompts: Sequence[str], path: Path) -> None:
+    """Draw prompts with the model as it is now, and write a labelled PNG; without prompts nothing is written."""
+    if prompts:
+        pipeline = Pipeline.from_model(model)
+        pictures = [pipeline.generate(prompt, seed=PROMPT_SEED) for prompt in prompts]
+        write_png(contact_sheet(pictures, prompts, PROMPT_COLUMNS), path)
 
 
 def contact_sheet(pictures: Sequence[NDArray[np.uint8]], captions: Sequence[str], columns: int) -> Image.Image:
-    """Pictures uint8 (H, W, 3), all of one size, in rows of `columns`, each above its caption."""
+    """Pictures uint8 (H, W, 3), all of one size, in rows of `columns`, each with its caption below it."""
     height, width = pictures[0].shape[:2]
     cell_width, cell_height = width + MARGIN, height + CAPTION_HEIGHT + MARGIN
     rows = -(-len(pictures) // columns)
@@ -35,7 +50,7 @@ def contact_sheet(pictures: Sequence[NDArray[np.uint8]], captions: Sequence[str]
 
 
 def write_png(sheet: Image.Image, path: Path) -> None:
-    """Save atomically: a reader never sees half a picture.  Of several processes the first writes."""
+    """Save atomically, so that a reader never sees half a picture; of several processes only the first writes."""
     if not workers.is_first():
         return
     with staged_file(path) as scratch:

@@ -1,8 +1,8 @@
-"""The state of a training run on disk: everything needed to go on at the exact next step.
+"""The state of a training run on disk: everything that is needed to resume at the next step.
 
-One safetensors file (weights, their moving average, AdamW's moments and steps) whose metadata holds the step; written
-to a temporary name and renamed, so a kill at any moment leaves the last complete state.  That of a network divided
-over processes is in sharded_state.py.
+It is one safetensors file (weights, their moving average, AdamW's moments and steps) whose metadata holds the step.
+The file is written under a temporary name and renamed, so a kill at any moment leaves the last complete state.  The
+state of a sharded network is in sharded_state.py.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 @dataclass
 class TrainState:
-    """A module in training, its moving average, its optimiser, and how many steps are done."""
+    """A module in training, its moving average, its optimiser, and the number of steps done."""
 
     module: nn.Module
     average: dict[str, Tensor]
@@ -48,7 +48,7 @@ class TrainState:
 def named_tensors(state: TrainState) -> dict[str, Tensor]:
     """Every tensor of a state under its name on disk.
 
-    AdamW's steps are one number a parameter: those of a block that is left out at times stay behind.
+    AdamW counts steps per parameter, because a block that is dropped from a batch makes no step.
     """
     tensors = {f"average.{name}": value for name, value in state.average.items()}
     for name, value in state.module.named_parameters():
@@ -81,7 +81,7 @@ def load_state(state: TrainState, path: Path) -> None:
 
 @torch.no_grad()
 def _fill(state: TrainState, tensors: dict[str, Tensor]) -> None:
-    every = torch.tensor(float(state.step))  # of states that were written without the steps of each parameter
+    every = torch.tensor(float(state.step))  # for states written before steps were stored per parameter
     for name, value in state.module.named_parameters():
         value.copy_(tensors[f"module.{name}"])
         state.average[name].copy_(tensors[f"average.{name}"])

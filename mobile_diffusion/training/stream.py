@@ -1,9 +1,9 @@
-"""Training pictures read from shards as they are wanted, in an order that is a function of the seed alone.
+"""Training pictures read from shards when they are needed, in an order that depends on the seed alone.
 
-Epoch e puts the shards in an order of its own, takes them in windows, and mixes the pictures of a window.  Step n has
-the next pictures after step n - 1's, and each process reads its own of them.  So nothing has to be remembered for a
-run to go on at any step, and a batch is the same whatever the number of processes.  Files are mapped, not loaded: all
-processes must see all shards, on disks or a file system that reads a hundred kilobytes at a place without much delay.
+Every epoch shuffles the shards, takes them in windows, and shuffles the pictures of a window.  Step n takes the next
+pictures after those of step n - 1, and each process reads its own share.  So a run can resume at any step without
+stored state, and a batch is the same for any number of processes.  Files are mapped into memory, not loaded: all
+processes must see all shards, on a file system that reads a hundred kilobytes at random places quickly.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from mobile_diffusion.training.shards import ShardIndex, network_hashes, read_in
 from mobile_diffusion.training.workers import BatchShare
 
 WINDOW = 16
-"""Shards whose pictures are mixed with one another."""
+"""Shards whose pictures are shuffled together."""
 
 
 @dataclass(frozen=True)
 class _Open:
-    """A shard that is being read."""
+    """An open shard."""
 
     file: Any
     first_caption: Tensor
@@ -39,10 +39,10 @@ class _Open:
 
 
 class ShardStream:
-    """A `Source` without end over a folder of shards."""
+    """An endless `SampleSource` over a folder of shards."""
 
     def __init__(self, folder: Path, seed: int, window: int = WINDOW) -> None:
-        """Raises DataError for a folder that is not whole."""
+        """Raises DataError for an incomplete folder."""
         self.folder, self.seed, self.window = folder, seed, window
         self.index: ShardIndex = read_index(folder)
         self.opened = lru_cache(2 * window)(self._open)
@@ -50,7 +50,7 @@ class ShardStream:
         self.null = self._slice(0, "contexts", 0, 1)
 
     def pick(self, step: int, count: int, generator: torch.Generator, part: BatchShare) -> Picked:
-        """The part of a step's pictures with all their captions; DataError for a shard that cannot be read."""
+        """One part of a step's pictures with all their captions; raises DataError for a damaged shard."""
         places = [self.place(number) for number in part.of(torch.arange(step * count, (step + 1) * count)).tolist()]
         latents = torch.cat([self._slice(shard, "latents", row, 1) for shard, row in places]).float()
         contexts, counts = [self.null], []
@@ -64,7 +64,7 @@ class ShardStream:
         return inputs, torch.arange(len(places))
 
     def place(self, number: int) -> tuple[int, int]:
-        """Shard and row of a picture, numbered through all epochs."""
+        """Shard and row of picture `number`, counted through all epochs."""
         epoch, rest = divmod(number, self.index.count)
         shards = self.ordered(epoch)
         for start in range(0, len(shards), self.window):
@@ -76,16 +76,16 @@ class ShardStream:
         raise AssertionError("a place beyond the epoch")
 
     def _order(self, epoch: int) -> list[int]:
-        """The shards as an epoch takes them."""
+        """The shards in the order of an epoch."""
         return self._permutation(len(self.index.shards), f"{epoch}")
 
     def _mix(self, window: tuple[int, ...], words: str) -> list[tuple[int, int]]:
-        """Shard and row of every picture of a window, mixed."""
+        """Shard and row of every picture of a window, shuffled."""
         rows = [(shard, row) for shard in window for row in range(self.index.shards[shard].count)]
         return [rows[place] for place in self._permutation(len(rows), words)]
 
     def _permutation(self, count: int, words: str) -> list[int]:
-        """Numbers below `count` in an order that the seed and the words choose."""
+        """The numbers below `count` in an order that depends on the seed and the words."""
         digest = hashlib.sha256(f"{self.seed} {words}".encode()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
         return torch.randperm(count, generator=generator).tolist()
@@ -110,7 +110,7 @@ class ShardStream:
 
 
 def open_stream(folder: Path, model: Model, styles: tuple[str, ...], groups: tuple[str, ...], seed: int) -> ShardStream:
-    """The stream of a folder whose shards fit a model and what a run's settings choose.
+    """The stream of a folder, whose shards must fit the model and the settings' styles and groups.
 
     Raises ConfigError for shards of other networks or other pictures, DataError for a damaged folder.
     """
@@ -127,5 +127,5 @@ def open_stream(folder: Path, model: Model, styles: tuple[str, ...], groups: tup
             )
     for name, chosen, held in (("styles", styles, stream.index.styles), ("groups", groups, stream.index.groups)):
         if set(chosen) != set(held):
-            raise ConfigError(f"{folder}: expected shards of {name} {chosen}, got {held}; mend the settings")
+            raise ConfigError(f"{folder}: expected shards of {name} {chosen}, got {held}; fix the settings")
     return stream

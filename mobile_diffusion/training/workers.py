@@ -1,11 +1,11 @@
-"""Several processes that train one network: started by torchrun, each computes a share of every batch.
+"""Several processes that train one network: torchrun starts them, and each computes a share of every batch.
 
     torchrun --nproc-per-node 8 -m export.cli.main train unet settings.toml --run runs/unet
 
-A batch is the same whatever the number of processes: every one draws all of it from the step's seed and takes every
-n-th sample (`BatchShare`), and gradients are averaged, here or by a divided network (sharding.py).  So a run gives
-the same curve on one process as on many, up to the order of sums, and goes on with another number than it was begun
-with.  Only the first one writes files, but for the state of a divided network (sharded_state.py).
+A batch is the same for any number of processes: each process draws all of it from the step's seed and takes every n-th
+sample (`BatchShare`), and gradients are averaged, here or by a sharded network (sharding.py).  So the curve does not
+depend on the number of processes, up to the order of sums, and a run can resume with another number.  Only the first
+process writes files, except for the state of a sharded network (sharded_state.py).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from torch import Tensor, distributed, nn
 from mobile_diffusion.errors import ConfigError
 
 BUCKET = 1 << 24
-"""Values that are exchanged at once: 64 MiB in float32."""
+"""Number of values exchanged at once: 64 MiB in float32."""
 TIMEOUT = timedelta(hours=12)
-"""How long processes wait for the first one, which encodes a data set or draws alone; torchrun sees one that died."""
+"""How long processes wait for the first one while it encodes a data set or draws; torchrun notices one that died."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,14 @@ WHOLE = BatchShare()
 
 
 def join() -> None:
-    """Find the other processes, if torchrun has started any; leave them when the program ends."""
+    """Join the other processes if torchrun has started any; leave them when the program ends."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not distributed.is_initialized():
         distributed.init_process_group(_backend(), timeout=TIMEOUT)
         atexit.register(_leave)
 
 
 def alone() -> None:
-    """Be a group of one, for what needs a group, where torchrun has started no other."""
+    """Form a group of one process, for code that needs a group, unless torchrun has started one."""
     if not distributed.is_initialized():
         store = distributed.HashStore()  # type: ignore[attr-defined]
         distributed.init_process_group(_backend(), store=store, rank=0, world_size=1)
@@ -67,7 +67,7 @@ def _leave() -> None:
 
 
 def choose_device() -> torch.device:
-    """CUDA when there is one, the GPU that torchrun gives this process, else the CPU."""
+    """The GPU that torchrun assigns to this process, or the first one; the CPU where there is none."""
     if not torch.cuda.is_available():
         return torch.device("cpu")
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
@@ -76,12 +76,12 @@ def choose_device() -> torch.device:
 
 
 def count() -> int:
-    """Processes that train together."""
+    """Number of processes that train together."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def rank() -> int:
-    """Which of them this is, from 0."""
+    """Number of this process, from 0."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
@@ -91,7 +91,7 @@ def is_first() -> bool:
 
 
 def wait() -> None:
-    """Go on when every process has come here."""
+    """Wait until every process has called this."""
     if distributed.is_initialized():
         distributed.barrier()
 
@@ -99,7 +99,7 @@ def wait() -> None:
 def own_parts(batch: int, accumulate: int) -> list[BatchShare]:
     """The parts of a batch that this process computes, one after the other.
 
-    Raises ConfigError unless the batch divides into parts of one size: their mean would not be the batch's.
+    Raises ConfigError unless the batch divides into parts of equal size; otherwise their mean would not be the batch's.
     """
     total = count() * accumulate
     if batch % total:
@@ -118,10 +118,10 @@ def mean(value: float) -> float:
 
 
 def average_gradients(module: nn.Module) -> None:
-    """Replace every gradient by its mean over all processes, exchanging a bucket of them at a time.
+    """Replace every gradient by its mean over all processes, one bucket at a time.
 
-    Not torch's DistributedDataParallel: it takes part in a call of the module, and a decoder in training is never
-    called as one, while the blocks that a batch leaves out would have to be searched for in every graph.
+    torch's DistributedDataParallel does not fit: it hooks into the call of the module, but a decoder in training is
+    never called as one module, and DDP would have to search every graph for the blocks that a batch drops.
     """
     if not distributed.is_initialized():
         return
@@ -134,7 +134,7 @@ def average_gradients(module: nn.Module) -> None:
 
 
 def _buckets(gradients: list[Tensor]) -> Iterator[list[Tensor]]:
-    """Gradients in their order, in lists of no more than BUCKET values unless one alone has more."""
+    """The gradients in their order, in lists of at most BUCKET values, or of one gradient that has more."""
     bucket: list[Tensor] = []
     for gradient in gradients:
         if bucket and sum(each.numel() for each in bucket) + gradient.numel() > BUCKET:

@@ -23,7 +23,8 @@ from mobile_diffusion.quality.output import FIGURES, write_evaluation
 from mobile_diffusion.quality.prompts import PromptSet, prompt_sets
 from mobile_diffusion.quality.retrieval import Head, Retrieval
 from mobile_diffusion.quality.sentences import Sentences
-from mobile_diffusion.training.settings import UNetSettings, read_settings
+from mobile_diffusion.recipes.unet import UNetSettings
+from mobile_diffusion.training.settings import read_settings
 
 ROOT = Path(__file__).parents[3]
 LABELS = ("red apple", "green apple", "pizza", "lion", "koala", "melon", "onion", "house")

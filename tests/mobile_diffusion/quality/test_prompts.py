@@ -14,7 +14,8 @@ from mobile_diffusion.config_json import to_dict
 from mobile_diffusion.data import Sample
 from mobile_diffusion.errors import ConfigError, DataError
 from mobile_diffusion.quality.prompts import REFERENCES, SETS, prompt_sets, read_training
-from mobile_diffusion.training.settings import UNetSettings, read_settings
+from mobile_diffusion.recipes.unet import UNetSettings
+from mobile_diffusion.training.settings import read_settings
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = ROOT / "assets" / "emoji" / "training"

@@ -8,14 +8,16 @@ import pytest
 import torch
 
 from mobile_diffusion.checkpoint import Model
+from mobile_diffusion.recipes.evolve import example_of
+from mobile_diffusion.recipes.unet import UNetSettings
 from mobile_diffusion.schedule import alphas_sigmas
 from mobile_diffusion.schedule.spacing import timesteps
 from mobile_diffusion.slim import slim_unet
 from mobile_diffusion.slimming.actions import apply, removals
-from mobile_diffusion.slimming.closeness import example_of, guided_closeness
+from mobile_diffusion.slimming.closeness import guided_closeness
 from mobile_diffusion.training.batches import Memory
 from mobile_diffusion.training.latents import TrainingInputs
-from mobile_diffusion.training.settings import LoopSettings, UNetSettings
+from mobile_diffusion.training.settings import LoopSettings
 
 SETTINGS = UNetSettings(LoopSettings(steps=1, batch=8, learning_rate=1e-3), ("3d",))
 
@@ -38,7 +40,8 @@ def kind_of(model: Model, kind: str) -> Model:
 
 
 def test_the_full_network_is_at_no_distance_and_every_other_at_some(tiny_model: Model, source: Memory) -> None:
-    quality = guided_closeness(tiny_model, SETTINGS, source, 2)
+    tiny_model.unet.eval()
+    quality = guided_closeness(tiny_model.unet, [example_of(tiny_model, SETTINGS, source, n) for n in range(2)])
     full = tiny_model.config.unet
     assert quality(full) == 0.0
     for action in removals(full):
@@ -63,7 +66,7 @@ def test_the_distance_by_hand(kind: str, tiny_model: Model, source: Memory) -> N
                 output = without + scale * (output - without)
             outputs.append(output)
     expected = -float((outputs[0] - outputs[1]).square().mean())
-    assert guided_closeness(model, SETTINGS, source, 1)(config) == pytest.approx(expected, rel=1e-4)
+    assert guided_closeness(model.unet, [example])(config) == pytest.approx(expected, rel=1e-4)
 
 
 def test_examples_are_pictures_with_the_noise_of_the_samplers_steps(tiny_model: Model, source: Memory) -> None:

@@ -13,7 +13,7 @@ from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.checkpoint import Model, open_checkpoint, save_checkpoint
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.presets import preset
-from mobile_diffusion.slimming.decoder import prune_decoder, pruned_config
+from mobile_diffusion.slimming.decoder_pruning import prune_decoder, pruned_config
 
 CONFIG = AutoencoderConfig(channels=(16, 16, 32), latent_channels=4, resnets=1, groups=8)
 

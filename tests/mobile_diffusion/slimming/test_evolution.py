@@ -18,8 +18,8 @@ from mobile_diffusion.presets import preset
 from mobile_diffusion.slim import slim_config, slim_unet
 from mobile_diffusion.slimming.actions import Action, additions, apply, reachable_shapes, removals
 from mobile_diffusion.slimming.blocks import RESNET, TRANSFORMER, BlockShape, block_shapes, skippable, skipping
-from mobile_diffusion.slimming.drawing import draw_evolution
 from mobile_diffusion.slimming.evolution import evolve
+from mobile_diffusion.slimming.evolution_plot import draw_evolution
 from mobile_diffusion.slimming.latency import BlockLatency, LatencyTable, read_table
 from mobile_diffusion.unet import UNet
 

@@ -14,9 +14,10 @@ from mobile_diffusion.cli.train import app
 from mobile_diffusion.config import UNetConfig, UNetLevel
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.presets import PRESETS, preset
+from mobile_diffusion.recipes.grow import grow_checkpoint
 from mobile_diffusion.slim import origins, slim_unet
 from mobile_diffusion.slimming.blocks import skippable
-from mobile_diffusion.slimming.growing import grow_checkpoint, grow_unet
+from mobile_diffusion.slimming.growing import grow_unet
 from mobile_diffusion.unet import UNet
 
 NARROW = UNetConfig(
@@ -70,7 +71,7 @@ def test_what_it_cannot_grow_to(unet: UNet) -> None:
     with pytest.raises(ConfigError, match=r"down_blocks\.0: expected 2 ResNet blocks or more to grow to, got 1"):
         grow_unet(UNet(COUNTS), NARROW, seed=0)
     without = dataclasses.replace(COUNTS, down=(UNetLevel(16, 2, 0), UNetLevel(32, 2, 0)))
-    with pytest.raises(ConfigError, match=r"down_blocks\.1: expected a transformer behind ResNet block 0, got none"):
+    with pytest.raises(ConfigError, match=r"down_blocks\.1: expected a transformer after ResNet block 0, got none"):
         grow_unet(unet, without, seed=0)
     with pytest.raises(ConfigError, match="one ResNet block more"):
         grow_unet(unet, dataclasses.replace(COUNTS, down=(UNetLevel(24, 2, 0), UNetLevel(32, 2, 2))), seed=0)

@@ -11,8 +11,8 @@ import torch
 from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.training import latents as latents_module
-from mobile_diffusion.training.autoencoder import to_signed
 from mobile_diffusion.training.checkpoints import LAYOUT
+from mobile_diffusion.training.images import to_signed
 from mobile_diffusion.training.latents import prepare_inputs
 
 

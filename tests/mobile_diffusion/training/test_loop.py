@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from mobile_diffusion.errors import TrainingError
-from mobile_diffusion.training.loop import CURVE, STATE, average_in, learning_rate, train
+from mobile_diffusion.training.curve import CURVE
+from mobile_diffusion.training.loop import average_in, learning_rate, train
+from mobile_diffusion.training.run_folder import STATE
 from mobile_diffusion.training.settings import LoopSettings
 from mobile_diffusion.training.state import TrainState, load_average
 from mobile_diffusion.training.workers import WHOLE, BatchShare

@@ -13,11 +13,12 @@ from PIL import Image
 from torch import nn
 
 from mobile_diffusion.checkpoint import Model, open_checkpoint
-from mobile_diffusion.distillation.consistency import ConsistencyTask
-from mobile_diffusion.distillation.settings import DistillationSettings
 from mobile_diffusion.errors import ConfigError, TrainingError
+from mobile_diffusion.recipes.consistency import ConsistencyTask
+from mobile_diffusion.recipes.teacher_student import DistillationSettings
 from mobile_diffusion.training.batches import Memory
-from mobile_diffusion.training.loop import STATE, average_in, optimise, train
+from mobile_diffusion.training.loop import average_in, optimise, train
+from mobile_diffusion.training.run_folder import STATE
 from mobile_diffusion.training.settings import LoopSettings
 from mobile_diffusion.training.sharded_state import load_sharded_average, newest_state
 from mobile_diffusion.training.sharding import checkpoint_blocks, shard, whole

@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.training import workers
-from mobile_diffusion.training.loop import STATE, train
+from mobile_diffusion.training.loop import train
+from mobile_diffusion.training.run_folder import STATE
 from mobile_diffusion.training.workers import WHOLE, BatchShare, own_parts
 from tests.mobile_diffusion.training.train_small import losses, start, task_of
 

@@ -17,16 +17,17 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from mobile_diffusion.checkpoint import Model, untrained_model
-from mobile_diffusion.slimming.robust import RobustSettings, RobustTask
+from mobile_diffusion.recipes.robust import RobustSettings, RobustTask
+from mobile_diffusion.recipes.unet import UNetSettings, UNetTask
 from mobile_diffusion.tokenization.tokenizer import WordPieceTokenizer
 from mobile_diffusion.training import workers
 from mobile_diffusion.training.batches import Memory
 from mobile_diffusion.training.checkpoints import save_trained
+from mobile_diffusion.training.curve import CURVE
 from mobile_diffusion.training.latents import TrainingInputs
-from mobile_diffusion.training.loop import CURVE, train
-from mobile_diffusion.training.settings import LoopSettings, UNetSettings
+from mobile_diffusion.training.loop import train
+from mobile_diffusion.training.settings import LoopSettings
 from mobile_diffusion.training.stream import ShardStream
-from mobile_diffusion.training.unet import UNetTask
 from mobile_diffusion.training.workers import BatchShare
 from tests.tiny_models import TINY, TOKENIZER
 

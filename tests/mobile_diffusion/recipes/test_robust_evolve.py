@@ -13,13 +13,13 @@ from safetensors.torch import save_file
 from mobile_diffusion.checkpoint import Model, open_checkpoint, save_checkpoint
 from mobile_diffusion.errors import ConfigError, TrainingError
 from mobile_diffusion.pipeline import Pipeline
-from mobile_diffusion.slimming.evolving import LOG, evolve_checkpoint
-from mobile_diffusion.slimming.robust import RobustSettings, RobustTask
-from mobile_diffusion.slimming.robust_run import train_robust
+from mobile_diffusion.recipes.evolve import LOG, evolve_checkpoint
+from mobile_diffusion.recipes.robust import RobustSettings, RobustTask, train_robust
+from mobile_diffusion.recipes.unet import UNetSettings
 from mobile_diffusion.training.batches import Memory
 from mobile_diffusion.training.latents import CACHE, TrainingInputs
 from mobile_diffusion.training.loop import step_generator
-from mobile_diffusion.training.settings import LoopSettings, UNetSettings, read_settings
+from mobile_diffusion.training.settings import LoopSettings, read_settings
 from tests.mobile_diffusion.slimming.test_evolution import table_of
 
 TRAINING = Path(__file__).parents[3] / "assets" / "emoji" / "training"
@@ -70,7 +70,7 @@ def test_blocks_are_left_out_as_often_as_asked(settings: RobustSettings, tiny_mo
 def test_a_run_and_its_evolution(settings: RobustSettings, folder: Path, tiny_model: Model) -> None:
     train_robust(settings, folder, folder / "full", folder / "run", folder / "robust")
     again = dataclasses.replace(settings, skip=0.4)
-    with pytest.raises(TrainingError, match="expected this run's settings and networks"):
+    with pytest.raises(TrainingError, match=r"the run began with, skip = 0.3, got 0.4; choose another --run"):
         train_robust(again, folder, folder / "full", folder / "run", folder / "again")
     trained = open_checkpoint(folder / "robust")
     changed = [
@@ -91,7 +91,7 @@ def test_a_run_and_its_evolution(settings: RobustSettings, folder: Path, tiny_mo
 
 
 def test_settings_and_tables_of_another_network(settings: RobustSettings, folder: Path, tiny_model: Model) -> None:
-    with pytest.raises(ConfigError, match=r"training.unet: expected none, since the checkpoint's is trained on"):
+    with pytest.raises(ConfigError, match=r"training.unet: expected none, since the checkpoint's own is trained"):
         RobustSettings(dataclasses.replace(settings.training, unet=tiny_model.config.unet))
     with pytest.raises(ConfigError, match="latency table: expected the U-Net of .*, got another"):
         arguments = (1, folder, folder / "full", folder / "run", folder / "x")

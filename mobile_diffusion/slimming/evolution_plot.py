@@ -1,4 +1,4 @@
-"""Pictures of an evolution: quality against latency, decision by decision, and the map of blocks before and after."""
+"""The picture of an evolution: quality against latency after every decision, and the blocks before and after."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from mobile_diffusion.staging import staged_file
 
 COLOURS = {RESNET: "tab:blue", TRANSFORMER: "tab:orange"}
 MARKS = {-1: "v", 1: "^"}
-"""Of a point: a block fewer, or one more."""
+"""Marker of a decision: one block fewer, or one more."""
 GONE = "0.88"
 LIST_COLUMN = 18
-"""Decisions a column of the list."""
+"""Decisions per column of the list."""
 
 
 def draw_evolution(decisions: Sequence[Decision], before: float, table: LatencyTable, path: Path) -> None:
-    """Write a PNG: every decision as a numbered point, the list of them, and below them the blocks of every stage.
+    """Write a PNG: every decision as a numbered point, the list of them, and below them the blocks of every level.
 
     `before` is the quality of the full network.  Raises TrainingError without matplotlib.
     """
@@ -40,7 +40,7 @@ def draw_evolution(decisions: Sequence[Decision], before: float, table: LatencyT
 
 
 def _draw_curve(axes: Any, decisions: Sequence[Decision], before: float, table: LatencyTable) -> None:
-    """Distance against latency: the full network, then a point for each decision."""
+    """Distance against latency: the full network, then one point per decision."""
     times = [table.step_ms(table.unet), *(decision.step_ms for decision in decisions)]
     distances = [-before, *(-decision.quality for decision in decisions)]
     axes.plot(times, distances, color="0.7", zorder=1)
@@ -58,7 +58,7 @@ def _draw_curve(axes: Any, decisions: Sequence[Decision], before: float, table: 
 
 
 def _draw_list(axes: Any, decisions: Sequence[Decision], table: LatencyTable) -> None:
-    """The decisions by number, in as many columns as they need."""
+    """The decisions with their numbers, in as many columns as they need."""
     axes.set_axis_off()
     ends = [table.step_ms(table.unet), *(decision.step_ms for decision in decisions)]
     columns = -(-len(decisions) // LIST_COLUMN) or 1
@@ -70,16 +70,16 @@ def _draw_list(axes: Any, decisions: Sequence[Decision], table: LatencyTable) ->
 
 
 def _draw_map(axes: Any, full: UNetConfig, slim: UNetConfig) -> None:
-    """A bar for every block by stage: in colour where it stays, grey where it went, framed where it is new."""
+    """A bar for every block, by level: coloured if it stays, grey if it was removed, framed if it is new."""
     from matplotlib.patches import Patch
 
     handles = []
     for kind, shift in ((RESNET, -0.2), (TRANSFORMER, 0.2)):
         before, after = _counts(full, kind), _counts(slim, kind)
-        for stage, counts in enumerate(zip(before, after, strict=True)):
-            _draw_blocks(axes, stage + shift, counts, COLOURS[kind])
+        for level, counts in enumerate(zip(before, after, strict=True)):
+            _draw_blocks(axes, level + shift, counts, COLOURS[kind])
         handles.append(Patch(color=COLOURS[kind], label=f"{kind}: {sum(before)} before, {sum(after)} after"))
-    handles.append(Patch(color=GONE, label="left out"))
+    handles.append(Patch(color=GONE, label="removed"))
     handles.append(Patch(facecolor="white", edgecolor="black", linewidth=2.0, label="framed: repeated"))
     names = [*(f"down.{n}" for n in range(len(full.down))), "mid", *(f"up.{n}" for n in range(len(full.up)))]
     axes.set_xticks(range(len(names)), names)
@@ -90,7 +90,7 @@ def _draw_map(axes: Any, full: UNetConfig, slim: UNetConfig) -> None:
 
 
 def _draw_blocks(axes: Any, place: float, counts: tuple[int, int], colour: str) -> None:
-    """The blocks of one kind in one stage, one above the other."""
+    """The blocks of one kind in one level, stacked."""
     before, after = counts
     for block in range(max(counts)):
         edge, width = ("black", 2.0) if block >= before else ("white", 1.0)
@@ -99,6 +99,6 @@ def _draw_blocks(axes: Any, place: float, counts: tuple[int, int], colour: str) 
 
 
 def _counts(config: UNetConfig, kind: str) -> list[int]:
-    """Blocks of a kind, stage by stage."""
-    stages: list[UNetLevel | None] = [*config.down, config.mid, *config.up]
-    return [0 if stage is None else int(getattr(stage, f"{kind}s")) for stage in stages]
+    """Blocks of one kind, level by level."""
+    levels: list[UNetLevel | None] = [*config.down, config.mid, *config.up]
+    return [0 if level is None else int(getattr(level, f"{kind}s")) for level in levels]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from mobile_diffusion.checkpoint import open_checkpoint
-from mobile_diffusion.distillation import runs
-from mobile_diffusion.distillation.settings import DistillationSettings
 from mobile_diffusion.pipeline import Pipeline
+from mobile_diffusion.recipes.distil import distil
+from mobile_diffusion.recipes.teacher_student import DistillationSettings
 from mobile_diffusion.training.settings import LoopSettings, read_settings
 
 TRAINING = Path(__file__).parents[3] / "assets" / "emoji" / "training"
@@ -28,7 +28,7 @@ def test_a_run_ends_with_a_checkpoint_that_draws(objective: str, guidance: str, 
     settings = DistillationSettings(
         4, loop, ("3d",), objective=objective, guidance=guidance, guidance_width=16, prompts=("a cat", "a dog")
     )
-    runs.distil(settings, encoded, encoded / "teacher", encoded / "run", encoded / "student")
+    distil(settings, encoded, encoded / "teacher", encoded / "run", encoded / "student")
     student = open_checkpoint(encoded / "student")
     assert student.config.schedule.steps == 4
     assert student.config.schedule.guidance_kind == ("cfg" if guidance == "cfg" else "distilled")

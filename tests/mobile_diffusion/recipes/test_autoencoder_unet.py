@@ -19,14 +19,19 @@ from mobile_diffusion.config import ScheduleConfig, UNetConfig, UNetLevel
 from mobile_diffusion.data import Sample, captions
 from mobile_diffusion.errors import CheckpointError, DataError, TrainingError
 from mobile_diffusion.presets import preset
+from mobile_diffusion.recipes import autoencoder as autoencoder_recipe
+from mobile_diffusion.recipes.autoencoder import (
+    AutoencoderSettings,
+    kl_divergence,
+    start_posterior_narrow,
+    train_autoencoder,
+)
+from mobile_diffusion.recipes.unet import UNetSettings, UNetTask, stratified_timesteps, train_unet
 from mobile_diffusion.schedule import alphas_sigmas
-from mobile_diffusion.training import autoencoder as autoencoder_training
-from mobile_diffusion.training import runs
-from mobile_diffusion.training.autoencoder import kl_divergence, psnr, start_posterior_narrow
-from mobile_diffusion.training.batches import Memory
+from mobile_diffusion.training.batches import Memory, choose_captions, family_weights
+from mobile_diffusion.training.images import choose_groups, choose_samples, psnr
 from mobile_diffusion.training.latents import TrainingInputs, prepare_inputs
-from mobile_diffusion.training.settings import AutoencoderSettings, LoopSettings, UNetSettings
-from mobile_diffusion.training.unet import UNetTask, choose_captions, family_weights, stratified_timesteps
+from mobile_diffusion.training.settings import LoopSettings
 
 ASSETS = Path(__file__).parents[3] / "assets" / "emoji"
 LOOP = LoopSettings(steps=4, batch=4, learning_rate=1e-3, warmup=1, bfloat16=False, save_every=2, sheet_every=4)
@@ -92,22 +97,20 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_from_pictures_to_a_checkpoint(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(autoencoder_training, "load_lpips", lambda folder: PixelDistance())
-    quality = runs.train_autoencoder(AUTOENCODER, data, tmp_path / "weights", tmp_path / "autoencoder")
+    monkeypatch.setattr(autoencoder_recipe, "load_lpips", lambda folder: PixelDistance())
+    quality = train_autoencoder(AUTOENCODER, data, tmp_path / "weights", tmp_path / "autoencoder")
     assert np.isfinite(quality)
     result = json.loads((tmp_path / "autoencoder" / "autoencoder.json").read_text())
     assert result["held_out_psnr_db"] == pytest.approx(quality, abs=1e-3)
-    runs.train_unet(UNET, data, tmp_path / "autoencoder", ASSETS, tmp_path / "unet", tmp_path / "model")
+    train_unet(UNET, data, tmp_path / "autoencoder", ASSETS, tmp_path / "unet", tmp_path / "model")
     model = open_checkpoint(tmp_path / "model")
     assert model.config.unet == UNET.unet and model.config.schedule == UNET.schedule
     assert model.config.autoencoder.scaling_factor == result["config"]["scaling_factor"]
     assert (tmp_path / "unet" / "sheet-000004.png").exists()
-    runs.train_unet(
-        UNET, data, tmp_path / "autoencoder", ASSETS, tmp_path / "second", tmp_path / "model", tmp_path / "unet"
-    )
+    train_unet(UNET, data, tmp_path / "autoencoder", ASSETS, tmp_path / "second", tmp_path / "model", tmp_path / "unet")
     assert open_checkpoint(tmp_path / "model").source_hash != model.source_hash
     with pytest.raises(TrainingError, match="give its run"):
-        runs.train_unet(UNET, data, tmp_path / "autoencoder", ASSETS, tmp_path / "third", start=tmp_path)
+        train_unet(UNET, data, tmp_path / "autoencoder", ASSETS, tmp_path / "third", start=tmp_path)
     inputs = TrainingInputs(**prepare_inputs([], *[None] * 3, tmp_path / "unet").__dict__)  # type: ignore[arg-type]
     assert inputs.latents.std() == pytest.approx(1.0, abs=0.05)
 
@@ -115,17 +118,17 @@ def test_from_pictures_to_a_checkpoint(data: Path, tmp_path: Path, monkeypatch: 
 def test_missing_style_and_missing_autoencoder_are_named(data: Path, tmp_path: Path) -> None:
     settings = dataclasses.replace(UNET, styles=("clay",))
     with pytest.raises(CheckpointError, match="train one first"):
-        runs.train_unet(settings, data, tmp_path / "none", ASSETS, tmp_path / "unet", None)
+        train_unet(settings, data, tmp_path / "none", ASSETS, tmp_path / "unet", None)
     with pytest.raises(DataError, match="'clay'"):
-        autoencoder_training.choose_samples(data, ("clay",), "train")
+        choose_samples(data, ("clay",), "train")
     with pytest.raises(DataError, match="'clouds'"):
-        autoencoder_training.choose_groups(autoencoder_training.choose_samples(data, ("3d",), "train"), ("clouds",))
+        choose_groups(choose_samples(data, ("3d",), "train"), ("clouds",))
 
 
 def test_groups(data: Path) -> None:
-    samples = autoencoder_training.choose_samples(data, ("3d",), "train")
-    assert len(autoencoder_training.choose_groups(samples, ("objects",))) == len(samples) - 1
-    assert autoencoder_training.choose_groups(samples, ()) == samples
+    samples = choose_samples(data, ("3d",), "train")
+    assert len(choose_groups(samples, ("objects",))) == len(samples) - 1
+    assert choose_groups(samples, ()) == samples
 
 
 def test_posterior_starts_narrow() -> None:
@@ -204,5 +207,5 @@ def test_perfect_prediction_has_no_loss(prediction: str) -> None:
 
 
 def test_captions_begin_with_the_label(data: Path) -> None:
-    sample: Sample = autoencoder_training.choose_samples(data, ("3d",), "train")[1]
+    sample: Sample = choose_samples(data, ("3d",), "train")[1]
     assert captions(sample)[0] == "disc, 3d"

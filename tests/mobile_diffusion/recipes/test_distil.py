@@ -5,26 +5,29 @@ from __future__ import annotations
 import copy
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from mobile_diffusion.checkpoint import Model
-from mobile_diffusion.distillation.consistency import ConsistencyTask, pseudo_huber
 from mobile_diffusion.distillation.networks import guided_velocity, student_of
-from mobile_diffusion.distillation.settings import DistillationSettings
-from mobile_diffusion.distillation.steps import StepTask
 from mobile_diffusion.errors import ConfigError, TrainingError
+from mobile_diffusion.recipes.consistency import ConsistencyTask, pseudo_huber
+from mobile_diffusion.recipes.distil import StepTask
+from mobile_diffusion.recipes.teacher_student import DistillationSettings
 from mobile_diffusion.training.batches import Memory
 from mobile_diffusion.training.latents import TrainingInputs
-from mobile_diffusion.training.loop import STATE, average_in, step_generator, train
+from mobile_diffusion.training.loop import average_in, step_generator, train
+from mobile_diffusion.training.run_folder import STATE
 from mobile_diffusion.training.settings import LoopSettings
 from mobile_diffusion.training.state import load_average
 from mobile_diffusion.training.workers import BatchShare
 
 LOOP = LoopSettings(steps=6, batch=4, learning_rate=1e-3, warmup=1, bfloat16=False, save_every=2, sheet_every=100)
 SETTINGS = DistillationSettings(student_steps=4, loop=LOOP, styles=("3d",), prompts=("a cat",))
+PLAIN: Any = {"steps": 4, "guidance": "cfg", "guidance_width": 16, "solver": "ddim"}
 
 
 @pytest.fixture
@@ -74,7 +77,7 @@ def test_a_student_that_does_what_two_steps_do_has_no_loss(
         alpha, sigma = (torch.cat([getattr(alphas, n), getattr(sigmas, n)])[at] for n in ("alpha", "sigma"))
         return (alpha * z - known) / sigma
 
-    monkeypatch.setattr("mobile_diffusion.distillation.steps.guided_velocity", oracle)
+    monkeypatch.setattr("mobile_diffusion.recipes.distil.guided_velocity", oracle)
     assert float(task.loss(0, step_generator(0, 0))) < 1e-6
 
 
@@ -103,7 +106,7 @@ def test_shares_and_ranges_of_batches(teacher: Model, inputs: TrainingInputs) ->
 
 
 def test_an_embedded_scale_begins_without_effect(teacher: Model) -> None:
-    student = student_of(teacher, None, dataclasses.replace(SETTINGS, guidance="embedded", guidance_width=16))
+    student = student_of(teacher, None, steps=4, guidance="embedded", guidance_width=16, solver="ddim")
     z = torch.randn(1, *teacher.config.latent_shape[1:], generator=torch.Generator().manual_seed(1))
     context = torch.zeros(1, *teacher.config.context_shape[1:])
     expected = teacher.unet(z, torch.tensor([500]), context)
@@ -119,10 +122,10 @@ def test_students_that_do_not_fit(teacher: Model, inputs: TrainingInputs) -> Non
         other = dataclasses.replace(schedule, **{name: value})  # type: ignore[arg-type]
         initial = dataclasses.replace(teacher, config=dataclasses.replace(teacher.config, schedule=other))
         with pytest.raises(ConfigError, match=f"expected the teacher's {name}"):
-            student_of(teacher, initial, SETTINGS)
+            student_of(teacher, initial, **PLAIN)
         if name == "prediction":
             with pytest.raises(ConfigError, match="teacher: expected prediction 'v', got 'epsilon'"):
-                student_of(initial, None, SETTINGS)
+                student_of(initial, None, **PLAIN)
     with pytest.raises(ConfigError, match="'fixed' or 'embedded' for objective 'consistency'"):
         settings = dataclasses.replace(SETTINGS, objective="consistency")
         ConsistencyTask(settings, teacher, None, Memory(inputs, torch.ones(6)))
@@ -214,7 +217,7 @@ def test_a_consistent_student_has_no_loss(
     before = float(task.loss(0, step_generator(0, 0)))
     task.module = Oracle(task, torch.full((4, *inputs.latents.shape[1:]), 0.25))  # type: ignore[assignment]
     monkeypatch.setattr(
-        "mobile_diffusion.distillation.consistency.guided_velocity", lambda unet, z, t, *rest: task.module(z, t)
+        "mobile_diffusion.recipes.consistency.guided_velocity", lambda unet, z, t, *rest: task.module(z, t)
     )
     assert float(task.loss(0, step_generator(0, 0))) < 2e-4 < 0.01 < before
 

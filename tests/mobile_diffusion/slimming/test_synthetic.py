@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.checkpoint import Model
-from mobile_diffusion.slimming.full_pictures import FullPictures
+from mobile_diffusion.slimming.synthetic import FullPictures
 
 PICTURE_BYTES = 3 * 32 * 32 * 2
 

@@ -1,64 +1,67 @@
-"""Training of the autoencoder: L1 + LPIPS + KL, on random crops and then on whole pictures."""
+"""Train the autoencoder (Rombach et al. 2022, without the discriminator): pictures to latents and back.
+
+    L = ||x - D(z)||_1 + w_kl KL(q(z|x) || N(0, 1)) + w_p LPIPS(x, D(z)),   z ~ q(z|x) = N(mean, variance)
+
+The first phase sees random crops; the last phases see whole pictures and have LPIPS in the loss.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from mobile_diffusion.autoencoder import Autoencoder
-from mobile_diffusion.data import Sample, load_dataset, load_image
-from mobile_diffusion.decibels import psnr_each
-from mobile_diffusion.errors import DataError
+from mobile_diffusion.autoencoder_config import AutoencoderConfig
+from mobile_diffusion.config_json import from_dict, to_dict
+from mobile_diffusion.errors import CheckpointError
+from mobile_diffusion.staging import write_bytes
+from mobile_diffusion.training import workers
+from mobile_diffusion.training.images import choose_samples, psnr, stack_images, to_pictures, to_signed
+from mobile_diffusion.training.latents import encode_images
+from mobile_diffusion.training.loop import average_in, train
 from mobile_diffusion.training.lpips import load_lpips
-from mobile_diffusion.training.settings import AutoencoderSettings
+from mobile_diffusion.training.settings import LoopSettings
 from mobile_diffusion.training.sheets import contact_sheet, write_png
-from mobile_diffusion.training.workers import WHOLE, BatchShare
+from mobile_diffusion.training.workers import WHOLE, BatchShare, choose_device
+from mobile_diffusion.weights import check_weights, load_weights, save_weights
 
 LOGGER = logging.getLogger(__name__)
+RESULT, WEIGHTS = "autoencoder.json", "autoencoder.safetensors"
 SHEET_PICTURES = 16
 
 
-def choose_samples(folder: Path, styles: tuple[str, ...], split: str) -> list[Sample]:
-    """Samples of the styles and the split; raises `DataError` when a style has none."""
-    samples = [sample for sample in load_dataset(folder) if sample.split == split]
-    for style in styles:
-        if not any(sample.style == style for sample in samples):
-            raise DataError(f"{folder}: expected {split} pictures of style {style!r}, got none; run `data fetch`")
-    return [sample for sample in samples if sample.style in styles]
+@dataclass(frozen=True)
+class AutoencoderSettings:
+    """Settings of `train autoencoder`."""
 
-
-def choose_groups(samples: list[Sample], groups: tuple[str, ...]) -> list[Sample]:
-    """Samples of the named groups, all for none; raises `DataError` when a group has no sample."""
-    for group in groups:
-        if not any(sample.group == group for sample in samples):
-            known = ", ".join(sorted({sample.group for sample in samples}))
-            raise DataError(f"groups: expected some of {known}, got {group!r}; mend the settings")
-    return [sample for sample in samples if not groups or sample.group in groups]
-
-
-def stack_images(samples: list[Sample]) -> Tensor:
-    """All pictures as uint8 (N, 3, H, W)."""
-    return torch.from_numpy(np.stack([load_image(sample) for sample in samples])).permute(0, 3, 1, 2).contiguous()
-
-
-def to_signed(images: Tensor) -> Tensor:
-    """uint8 (..., 3, H, W) -> float32 in [-1, 1]."""
-    return images.float() / 127.5 - 1.0
+    autoencoder: AutoencoderConfig
+    """The architecture."""
+    loop: LoopSettings
+    styles: tuple[str, ...]
+    """Styles of pictures to train on, such as "3d"."""
+    crop: int = 64
+    """Side of the random crops of the first phase, in pixels; the last phase sees whole pictures."""
+    whole_steps: int = 0
+    """Steps on whole pictures, counted from the end; their batch is smaller, so that it has as many pixels."""
+    perceptual_steps: int = 0
+    """Steps with LPIPS in the loss, counted from the end."""
+    perceptual_weight: float = 0.5
+    """w_p."""
+    perceptual_share: float = 0.25
+    """Share of a batch on which LPIPS is computed: it costs several times as much as the autoencoder itself."""
+    kl_weight: float = 3e-4
+    """w_kl."""
 
 
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     """Mean over elements of KL(N(mean, variance) || N(0, 1)) (Kingma and Welling 2014, appendix B)."""
     return 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).mean()
-
-
-def psnr(images: Tensor, others: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio in dB of pictures (B, 3, H, W) in [-1, 1], one value a picture."""
-    return psnr_each(images.clamp(-1, 1), others, span=2.0)
 
 
 @torch.no_grad()
@@ -84,7 +87,7 @@ class AutoencoderTask:
         self.lpips = load_lpips(weights).to(device).to(memory_format=layout)  # type: ignore[call-overload]
 
     def batch(self, step: int, generator: torch.Generator, part: BatchShare = WHOLE) -> Tensor:
-        """Random crops (B, 3, crop, crop), or fewer whole pictures in the last phase; in [-1, 1]."""
+        """Random crops (B, 3, crop, crop), or in the last phase fewer whole pictures; in [-1, 1]."""
         side, crop, count = self.images.shape[-1], self.settings.crop, self.loop.batch
         if step >= self.loop.steps - self.settings.whole_steps:
             count, crop = max(1, count * crop * crop // (side * side)), side
@@ -97,7 +100,7 @@ class AutoencoderTask:
         return to_signed(torch.stack(crops)).to(self.device, memory_format=torch.channels_last)
 
     def loss(self, step: int, generator: torch.Generator, part: BatchShare = WHOLE) -> Tensor:
-        """L1 + KL, in the last phase + LPIPS on a share of the batch, or of the part."""
+        """L1 + KL; in the last phase also LPIPS, on a share of the pictures."""
         settings, images = self.settings, self.batch(step, generator, part)
         mean, log_variance = self.module.encode(images)
         whole = (len(images) * part.count, *mean.shape[1:])
@@ -116,7 +119,7 @@ class AutoencoderTask:
         return torch.cat([self.module.decode(self.module.encode(part)[0]).float().cpu() for part in signed])
 
     def sheet(self, path: Path) -> None:
-        """Held-out pictures above their reconstructions; logs their PSNR."""
+        """Held-out pictures, with their reconstructions below them; logs the PSNR."""
         images = self.held_out[:: max(1, len(self.held_out) // SHEET_PICTURES)][:SHEET_PICTURES]
         drawn = self.reconstruct(images)
         values = psnr(drawn, to_signed(images))
@@ -126,11 +129,36 @@ class AutoencoderTask:
         write_png(contact_sheet(pictures, captions, len(images)), path)
 
     def held_out_psnr(self) -> float:
-        """Mean PSNR in dB over every held-out picture."""
+        """Mean PSNR in dB over all held-out pictures."""
         return float(psnr(self.reconstruct(self.held_out), to_signed(self.held_out)).mean())
 
 
-def to_pictures(images: Tensor) -> list[np.ndarray]:
-    """(N, 3, H, W) in [-1, 1] -> N arrays uint8 (H, W, 3)."""
-    scaled = ((images.clamp(-1, 1) * 0.5 + 0.5) * 255).round().to(torch.uint8)
-    return list(scaled.permute(0, 2, 3, 1).numpy())
+def train_autoencoder(settings: AutoencoderSettings, data: Path, weights: Path, run: Path) -> float:
+    """Train, then write `autoencoder.safetensors` and `autoencoder.json` into the folder `run`.
+
+    `weights` is the folder of LPIPS's archive, which is fetched when it is missing.  Returns the PSNR in dB over the
+    held-out pictures.  Raises DataError for a data set without the styles, TrainingError as the loop does.
+    """
+    task = AutoencoderTask(settings, data, weights, choose_device())
+    average_in(train(task, run))
+    task.module.eval()
+    with torch.no_grad():
+        scaling_factor = 1.0 / float(encode_images(task.module, task.images).std())
+        quality = task.held_out_psnr()
+    if workers.is_first():
+        save_weights(task.module, run / WEIGHTS)
+        config = {**to_dict(settings.autoencoder), "scaling_factor": round(scaling_factor, 5)}
+        result = {"config": config, "held_out_psnr_db": round(quality, 3)}
+        write_bytes((json.dumps(result, indent=2) + "\n").encode(), run / RESULT)
+    LOGGER.info("held-out PSNR %.2f dB over %d pictures", quality, len(task.held_out))
+    return quality
+
+
+def open_autoencoder(run: Path) -> Autoencoder:
+    """The autoencoder that a finished run wrote; raises `CheckpointError` when there is none."""
+    try:
+        config = from_dict(AutoencoderConfig, json.loads((run / RESULT).read_text())["config"])
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{run}: expected a finished autoencoder run, got {error}; train one first") from None
+    check_weights(lambda: Autoencoder(config), run / WEIGHTS)
+    return load_weights(lambda: Autoencoder(config), run / WEIGHTS)  # type: ignore[return-value]

@@ -1,0 +1,153 @@
+"""Train the U-Net on latents of pictures and embeddings of captions, both encoded once, before training.
+
+    z_t = alpha_t x + sigma_t e,   L = ||v(z_t, t, c) - (alpha_t e - sigma_t x)||^2   (Salimans and Ho 2022)
+
+or with e as the target (Ho et al. 2020).  For classifier-free guidance a share of the samples sees the null condition
+(Ho and Salimans 2022).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mobile_diffusion.autoencoder import Autoencoder
+from mobile_diffusion.checkpoint import Model
+from mobile_diffusion.config import BertConfig, ScheduleConfig, UNetConfig
+from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.presets import MINILM, preset
+from mobile_diffusion.recipes.autoencoder import open_autoencoder
+from mobile_diffusion.schedule import add_noise, alphas_sigmas, velocity
+from mobile_diffusion.text_encoder import build_text_encoder
+from mobile_diffusion.tokenization.tokenizer import WordPieceTokenizer
+from mobile_diffusion.training.batches import SampleSource, choose_captions
+from mobile_diffusion.training.checkpoints import save_trained, training_source
+from mobile_diffusion.training.loop import train
+from mobile_diffusion.training.run_folder import load_run_average
+from mobile_diffusion.training.settings import LoopSettings
+from mobile_diffusion.training.sheets import draw_sheet
+from mobile_diffusion.training.workers import WHOLE, BatchShare, choose_device
+from mobile_diffusion.unet import UNet
+from mobile_diffusion.weights import check_weights, load_weights
+
+
+@dataclass(frozen=True)
+class UNetSettings:
+    """Settings of `train unet`; `train robust` and `train evolve` have them under `[training]`."""
+
+    loop: LoopSettings
+    styles: tuple[str, ...]
+    """Styles of pictures to train on, such as "3d"."""
+    unet: UNetConfig | None = None
+    """Architecture of a new network; absent where the network of a checkpoint is trained."""
+    schedule: ScheduleConfig | None = None
+    """Schedule of a new network, by default that of `ScheduleConfig`; absent where a checkpoint's is used."""
+    groups: tuple[str, ...] = ()
+    """Groups of concepts to train on, such as "food"; empty for all."""
+    timestep_power: float = 1.0
+    """Time steps are train_steps * u ** power with uniform u: below 1, noisier steps are drawn more often. At noisy
+    steps the prompt decides the picture, and a sampler of few steps uses mostly those."""
+    condition_dropout: float = 0.1
+    """Share of samples that see the null condition (Ho and Salimans 2022)."""
+    label_share: float = 0.7
+    """Share of captions that are the emoji's own label; the rest are keywords."""
+    family_power: float = 0.5
+    """Pictures are drawn with weight 1 / (size of their concept family) ** family_power."""
+    prompts: tuple[str, ...] = ()
+    """Prompts that every sample sheet draws."""
+
+
+def stratified_timesteps(count: int, train_steps: int, power: float, generator: torch.Generator) -> Tensor:
+    """Time steps int64 (count,): train_steps * u ** power with one u in each of `count` equal strata of 0..1.
+
+    Strata reduce a batch's variance compared with independent draws; `power` 1 is the uniform distribution.
+    """
+    uniform = (torch.arange(count) + torch.rand(count, generator=generator)) / count
+    return (uniform**power * train_steps).long().clamp(max=train_steps - 1)
+
+
+class UNetTask:
+    """The loop's task: predict v (or epsilon) from noised latents, noise level and caption."""
+
+    def __init__(self, settings: UNetSettings, model: Model, source: SampleSource) -> None:
+        self.settings: object = settings
+        self.training, self.loop, self.model, self.source = settings, settings.loop, model, source
+        self.module = model.unet.train()
+        alphas, sigmas = alphas_sigmas(model.config.schedule)
+        self.alphas, self.sigmas = torch.from_numpy(alphas).float(), torch.from_numpy(sigmas).float()
+
+    def loss(self, step: int, generator: torch.Generator, part: BatchShare = WHOLE) -> Tensor:
+        """Mean squared error of the prediction."""
+        count, schedule = self.loop.batch, self.model.config.schedule
+        inputs, chosen = self.source.pick(step, count, generator, part)
+        timesteps = stratified_timesteps(count, schedule.train_steps, self.training.timestep_power, generator)
+        noise = torch.randn(count, *inputs.latents.shape[1:], generator=generator)
+        shares = (self.training.label_share, self.training.condition_dropout)
+        rows = choose_captions(inputs, chosen, *shares, generator, part)
+        timesteps, noise = part.of(timesteps), part.of(noise)
+        alpha, sigma = (table[timesteps][:, None, None, None] for table in (self.alphas, self.sigmas))
+        clean = inputs.latents[chosen]
+        noisy = add_noise(clean, noise, alpha, sigma)
+        target = velocity(clean, noise, alpha, sigma) if schedule.prediction == "v" else noise
+        context = inputs.contexts[rows].float()
+        device = next(self.module.parameters()).device
+        noisy, timesteps, context, target = (x.to(device) for x in (noisy, timesteps, context, target))
+        predicted = self.module(noisy.contiguous(memory_format=torch.channels_last), timesteps, context)
+        return F.mse_loss(predicted.float(), target)
+
+    def sheet(self, path: Path) -> None:
+        """The prompts of the settings, drawn in the schedule's steps."""
+        draw_sheet(self.model, self.training.prompts, path)
+
+
+def open_untrained(settings: UNetSettings, trained: Autoencoder, text: Path, text_config: BertConfig = MINILM) -> Model:
+    """A model of a new U-Net, the trained autoencoder, and the text encoder and tokenizer in the folder `text`.
+
+    Raises ConfigError when the settings have no U-Net, CheckpointError for a folder without a text encoder.
+    """
+    if settings.unet is None:
+        raise ConfigError("unet: expected the architecture of a new U-Net, got none; add [unet] to the settings")
+    torch.manual_seed(settings.loop.seed)
+    parts = {"unet": settings.unet, "autoencoder": trained.config, "text": text_config}
+    schedule = settings.schedule or ScheduleConfig()
+    config = dataclasses.replace(preset("emoji"), **parts, schedule=schedule)  # type: ignore[arg-type]
+    text_encoder = _open_text_encoder(text / "text_encoder.safetensors", text_config)
+    tokenizer = WordPieceTokenizer.from_file(text / "tokenizer.json", text_config.max_tokens)
+    unet = UNet(settings.unet).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Model(config, tokenizer, text_encoder, unet, trained)  # type: ignore[arg-type]
+
+
+def _open_text_encoder(file: Path, config: BertConfig) -> nn.Module:
+    check_weights(lambda: build_text_encoder(config), file)
+    return load_weights(lambda: build_text_encoder(config), file)
+
+
+def train_unet(
+    settings: UNetSettings,
+    data: Path,
+    autoencoder: Path,
+    text: Path,
+    run: Path,
+    out: Path | None = None,
+    start: Path | None = None,
+) -> None:
+    """Train a new U-Net, then write the whole model as a checkpoint to `out`, if given, replacing one that is there.
+
+    The first weights are random, or with `start` the averaged weights of that run.  Raises ConfigError and
+    CheckpointError as `open_untrained` does, CheckpointError for an unfinished autoencoder run, DataError for a data
+    set without the styles or groups, TrainingError as the loop does.
+    """
+    model = open_untrained(settings, open_autoencoder(autoencoder), text)
+    if start is not None:
+        load_run_average(model.unet, start)
+    for part in (model.text_encoder, model.autoencoder, model.unet):
+        part.to(choose_device())
+    source = training_source(model, settings, settings.family_power, data, run)
+    state = train(UNetTask(settings, model, source), run)
+    if out is not None:
+        save_trained(state, model, out)
