@@ -17,7 +17,7 @@ TRAINING := $(MODEL)/training
 # The tests run in a process a core; their networks are small, so one thread each is enough.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=logical --dist=loadfile
 
-.PHONY: demo test test-full lint docs lock apps data train student android-tables clean
+.PHONY: demo test test-full test-awkward-path lint docs lock apps data train student android-tables clean
 
 demo: $(INSTALLED)
 	$(CLI) demo --model $(MODEL) --build build
@@ -27,6 +27,10 @@ test: $(INSTALLED) lint
 
 test-full: $(INSTALLED) lint
 	$(PYTEST)
+
+# The apps' tests from a path with a space, an umlaut and quotes.
+test-awkward-path: $(INSTALLED)
+	tests/apps/awkward-path.sh --numprocesses=logical --dist=loadfile -m "not full"
 
 lint: $(INSTALLED)
 	$(BIN)/python -m ruff check .
@@ -42,7 +46,7 @@ apps: $(INSTALLED)
 	apps/runner/install-tools.sh
 	apps/android/install-tools.sh
 	apps/ios/install-tools.sh
-	$(PYTEST) -m "not full" tests/apps
+	APPS_REQUIRED="runner android ios" $(PYTEST) -m "not full" tests/apps
 	[ -d build/android ] || $(CLI) export android $(MODEL) --out build/android --runtime xnnpack
 	$(MAKE) -C apps/runner
 	$(MAKE) -C apps/android host apk

@@ -3,18 +3,18 @@
 # make app-test    its JUnit tests, on the bundle of BUNDLE=FOLDER
 # make apk         build/sample.apk: signed with a key that is made here, and verified; ExecuTorch's library is not in it
 # make preview     the screens as pictures, from the layouts
-BUNDLE ?= $(HERE)/../../build/android
-APP := $(HERE)/app/src
+BUNDLE ?= ../../build/android
+APP := app/src
 APK := $(OUT)/apk
-D8 := $(TOOLS)/d8.jar
+D8 := $(LINK)/d8.jar
 FRAMEWORK := /usr/share/android-framework-res/framework-res.apk
-CATALOGUE := $(HERE)/gradle/libs.versions.toml
+CATALOGUE := gradle/libs.versions.toml
 version = $(shell sed -n 's/^$(1) = "\(.*\)"/\1/p' $(CATALOGUE))
 
 APP_CODE := $(call kotlin,app/src/main)
 APP_TESTS := $(call kotlin,app/src/test)
 APP_RESOURCES := $(shell find $(APP)/main/res -type f)
-STUBS := $(shell find $(HERE)/stubs -name '*.java')
+STUBS := $(shell find stubs -name '*.java')
 APP_PATH := $(OUT)/app-stubs.jar $(APK)/r.jar $(OUT)/executorch.jar $(OUT)/core.jar
 APP_TEST_CLASSES := $(subst /,.,$(patsubst $(APP)/test/kotlin/%.kt,%,$(filter %Test.kt,$(APP_TESTS))))
 
@@ -24,19 +24,19 @@ app-check: $(OUT)/app.jar
 apk: $(OUT)/sample.apk
 
 app-test: $(OUT)/app-test.jar
-	cd $(HERE)/app && java -Xmx1g -Dbundle=$(BUNDLE) -cp $(call path,$< $(OUT)/app.jar $(APP_PATH) $(STDLIB) $(JUNIT)) \
+	java -Xmx1g -Dbundle=$(call quote,$(BUNDLE)) -cp $(call path,$< $(OUT)/app.jar $(APP_PATH) $(STDLIB) $(JUNIT)) \
 		org.junit.runner.JUnitCore $(APP_TEST_CLASSES)
 
 preview: $(OUT)/host/draw
-	$(PYTHON) $(HERE)/preview/render.py --out $(OUT)/preview
+	$(call quote,$(PYTHON)) preview/render.py --out $(OUT)/preview
 
-$(OUT)/app-stubs.jar: $(STUBS) | $(OUT)/host
+$(OUT)/app-stubs.jar: $(STUBS)
 	rm -rf $(OUT)/app-stubs
 	javac --release 8 -Xlint:all,-options -Werror -d $(OUT)/app-stubs $(STUBS)
 	jar --create --file $@ -C $(OUT)/app-stubs .
 
-# Gradle writes the package and the version of ExecuTorch from its own settings; here they are written in.
-$(APK)/resources.apk $(APK)/r.jar &: $(APP_RESOURCES) $(APP)/main/AndroidManifest.xml $(CATALOGUE) | $(OUT)/host
+# Gradle takes the package and the version of ExecuTorch from its settings; here they are written into the files.
+$(APK)/resources.apk $(APK)/r.jar &: $(APP_RESOURCES) $(APP)/main/AndroidManifest.xml $(CATALOGUE)
 	rm -rf $(APK)
 	mkdir -p $(APK)/values $(APK)/java $(APK)/classes
 	echo '<resources><string name="executorch_version">$(call version,executorch)</string></resources>' \
@@ -57,15 +57,15 @@ $(OUT)/app-test.jar: $(APP_TESTS) $(OUT)/app.jar
 	$(KOTLINC) -cp $(call path,$(OUT)/app.jar $(APP_PATH) $(STDLIB) $(JUNIT)) -Xfriend-paths=$(OUT)/app.jar \
 		-d $@ $(APP_TESTS)
 
-# ExecuTorch's Java classes are in its AAR, which Gradle brings: the dexer is told their names only.
+# ExecuTorch's Java classes are in its AAR, which Gradle adds: the dexer only learns their names.
 $(OUT)/sample.apk: $(OUT)/app.jar $(APK)/resources.apk $(APK)/r.jar $(OUT)/core.jar $(OUT)/executorch.jar
 	rm -rf $(APK)/dex && mkdir -p $(APK)/dex
 	java -Xmx2g -cp $(D8) com.android.tools.r8.D8 --debug --min-api $(call version,min-sdk) --output $(APK)/dex \
-		--lib $(OUT)/app-stubs.jar --lib $(JAVA_HOME) --classpath $(OUT)/host/stand-in.jar \
+		--lib $(OUT)/app-stubs.jar --lib $(call quote,$(JAVA_HOME)) --classpath $(OUT)/host/stand-in.jar \
 		$(OUT)/app.jar $(APK)/r.jar $(OUT)/core.jar $(OUT)/executorch.jar $(STDLIB) > $(APK)/d8.log 2>&1 \
 		|| { tail -20 $(APK)/d8.log >&2; exit 1; }
 	cp $(APK)/resources.apk $(APK)/unaligned.apk
-	cd $(APK)/dex && jar --update --no-manifest --file $(APK)/unaligned.apk *.dex
+	cd $(APK)/dex && jar --update --no-manifest --file ../unaligned.apk *.dex
 	zipalign -f -p 4 $(APK)/unaligned.apk $(APK)/aligned.apk
 	rm -f $(APK)/key.p12
 	keytool -genkeypair -keystore $(APK)/key.p12 -storetype PKCS12 -storepass throw-away -alias sample -keyalg RSA \

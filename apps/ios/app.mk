@@ -9,18 +9,18 @@ APP_MODULES := $(OUT)/app-stubs
 .PHONY: app-test app-check app-preview
 
 app-test: library
-	$(SWIFT) swift test $(APP_FLAGS) --package-path $(HERE)/SampleCore --scratch-path $(OUT)/sample
+	$(SWIFT) swift test $(APP_FLAGS) --package-path SampleCore --scratch-path $(OUT)/sample
 
 app-check: app-preview
 	mkdir -p $(APP_MODULES)
 	$(SWIFT) swiftc -swift-version 6 -parse-as-library -emit-module -module-name CoreML \
-		-emit-module-path $(APP_MODULES)/CoreML.swiftmodule $(HERE)/stubs/CoreML/*.swift
+		-emit-module-path $(APP_MODULES)/CoreML.swiftmodule stubs/CoreML/*.swift
 	$(SWIFT) swiftc -swift-version 6 -warnings-as-errors -parse-as-library -emit-module -module-name CoreMLRunner \
 		-emit-module-path $(APP_MODULES)/CoreMLRunner.swiftmodule \
 		-I $(APP_MODULES) -I $(APP_BUILT) $(KIT)/Sources/CoreMLRunner/*.swift
 	$(SWIFT) swiftc -swift-version 6 -warnings-as-errors -parse-as-library -typecheck -module-name Sample \
 		-I $(APP_MODULES) -I $(APP_BUILT) -I $(KIT)/HostSupport/CExecuTorch -I $(RUNNER)/c_api \
-		$(shell find $(HERE)/Sample -name '*.swift')
+		$(shell find Sample -name '*.swift')
 
 app-preview: library
-	$(SWIFT) swift build $(APP_FLAGS) --package-path $(HERE)/preview --scratch-path $(OUT)/preview
+	$(SWIFT) swift build $(APP_FLAGS) --package-path preview --scratch-path $(OUT)/preview

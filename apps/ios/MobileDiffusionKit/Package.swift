@@ -3,16 +3,22 @@
 import PackageDescription
 
 /// ExecuTorch: its own package on Apple's systems. Elsewhere a small module of the same names stands in for it, above
-/// the C++ runtime; it is there for tests and for `draw`, and is part of no app.
+/// the C++ runtime; it is there for tests and for `draw`, and is part of no app. A program finds the runtime's
+/// library from its own place, apps/ios/build/*/*/release, wherever the checkout lies.
 #if os(Linux)
-  let library = "\(Context.packageDirectory)/../../runner/build/x86_64"
+  let library = "../../runner/build/x86_64"
   let dependencies: [Package.Dependency] = []
   let executorch: [Target.Dependency] = ["ExecuTorch"]
   let hostTargets: [Target] = [
     .systemLibrary(name: "CExecuTorch", path: "HostSupport/CExecuTorch"),
     .target(
       name: "ExecuTorch", dependencies: ["CExecuTorch"], path: "HostSupport/ExecuTorch",
-      linkerSettings: [.unsafeFlags(["-L", library, "-Xlinker", "-rpath", "-Xlinker", library])]),
+      linkerSettings: [
+        .unsafeFlags([
+          "-L", "\(Context.packageDirectory)/\(library)",
+          "-Xlinker", "-rpath", "-Xlinker", "$ORIGIN/../../../\(library)",
+        ])
+      ]),
     .executableTarget(name: "draw", dependencies: ["MobileDiffusionKit", "ExecuTorchRunner"]),
   ]
 #else

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -40,7 +41,7 @@ Faults = Callable[..., None]
 
 def link(folder: Path, name: str, script: str) -> None:
     """A program of that name in `folder`."""
-    (folder / name).write_text(f'#!/bin/sh\nexec {sys.executable} {HERE / script} "$@"\n')
+    (folder / name).write_text(f'#!/bin/sh\nexec {shlex.join((sys.executable, str(HERE / script)))} "$@"\n')
     (folder / name).chmod(0o755)
 
 

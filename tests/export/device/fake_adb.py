@@ -1,7 +1,7 @@
 """Stands in for adb and for a phone: a folder is the phone, its shell is this computer's `sh`.
 
-FAKE_PHONE names the folder; `faults.json` in it says what goes wrong.  What is printed is in transcripts.py.  A script
-for the phone really runs, with `run-as`, `pm`, `am` and `pidof` of our own, so that quoting and commands are tried; a
+FAKE_PHONE names the folder; `faults.json` in it says what goes wrong. The texts it prints are in transcripts.py. A
+script for the phone really runs, with our own `run-as`, `pm`, `am` and `pidof`, which tests quoting and commands; a
 phone's own shell may still differ.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -23,11 +24,12 @@ PHONE = Path(os.environ["FAKE_PHONE"])
 FAULTS: dict[str, Any] = json.loads((PHONE / "faults.json").read_text())
 SERIAL = "R5CT30ABCDE"
 TEMPORARY = "/data/local/tmp"
+APP = shlex.join((sys.executable, str(Path(__file__).with_name("fake_app.py"))))
 PROGRAMS = {
-    "run-as": f'[ "$1" = org.mobilediffusion.sample ] && shift && cd {PHONE}/app && exec "$@"',
+    "run-as": '[ "$1" = org.mobilediffusion.sample ] && shift && cd "$FAKE_PHONE/app" && exec "$@"',
     "pm": "echo package:org.mobilediffusion.sample",
-    "am": f'exec {sys.executable} {Path(__file__).with_name("fake_app.py")} "$@"',
-    "pidof": f"[ -e {PHONE}/alive ] && cat {PHONE}/alive",
+    "am": f'exec {APP} "$@"',
+    "pidof": '[ -e "$FAKE_PHONE/alive" ] && cat "$FAKE_PHONE/alive"',
 }
 
 
@@ -48,7 +50,8 @@ def shell(script: str) -> NoReturn:
         (programs / name).write_text(f"#!/bin/sh\n{body}\n")
         (programs / name).chmod(0o755)
     path = {"PATH": f"{programs}:{os.environ['PATH']}"}
-    local = script.replace(TEMPORARY, str(PHONE / "tmp"))
+    # The scripts name this folder outside of quotes, or in a word that a second shell reads: these quotes hold in both.
+    local = script.replace(TEMPORARY, '"$FAKE_PHONE"/tmp')
     sys.exit(subprocess.run(["sh", "-c", local], env=os.environ | path, cwd=PHONE).returncode)
 
 

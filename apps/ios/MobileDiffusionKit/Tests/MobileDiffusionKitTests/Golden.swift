@@ -3,10 +3,20 @@ import XCTest
 
 @testable import MobileDiffusionKit
 
-/// The golden files in assets/golden, which hold every language to the same results.
+/// The golden files in assets/golden, with which every language is compared.
 enum Golden {
-  static let folder = URL(fileURLWithPath: #filePath).appendingPathComponent("../../../../../../assets/golden")
-    .standardizedFileURL
+  /// Beside this file on a Mac; on Linux, where the checkout had another path while it was compiled, above the working
+  /// folder.
+  static let folder = {
+    let places = [#filePath, FileManager.default.currentDirectoryPath + "/."]
+    let above = places.flatMap { place in
+      sequence(first: URL(fileURLWithPath: place).deletingLastPathComponent()) { folder in
+        folder.path == "/" ? nil : folder.deletingLastPathComponent()
+      }
+    }
+    return above.map { $0.appendingPathComponent("assets/golden") }
+      .first { FileManager.default.fileExists(atPath: $0.path) } ?? above[0]
+  }()
 
   /// The JSON of a file.
   static func read(_ name: String) throws -> JSON {
@@ -40,7 +50,7 @@ func bytes(of values: [Float]) -> [UInt8] {
   bytes(of: values.map { Int32(bitPattern: $0.bitPattern) })
 }
 
-/// Calls `action`, which has to throw; gives the one line that it throws.
+/// Calls `action`, which has to throw; returns the one line that it throws.
 func refusal(
   _ name: String = "", file: StaticString = #filePath, line: UInt = #line, _ action: () throws -> Void
 ) -> String {
