@@ -1,4 +1,4 @@
-"""What the apps of every language are held to: golden files, bundles to open, and what Python draws with them."""
+"""Shared by the tests of all languages: the languages, bundles to open, and the pictures that Python draws."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -26,32 +25,23 @@ from export.targets import TARGETS
 from mobile_diffusion.checkpoint import Model, untrained_model
 from mobile_diffusion.drawing import draw
 from mobile_diffusion.tokenization.clip_tokenizer import ClipTokenizer
+from tests.apps.languages import LANGUAGES, POSIX_LOCALES, Done, Language
 from tests.tiny_models import LCM
 
 ROOT = Path(__file__).parents[2]
-GOLDEN = ROOT / "assets" / "golden"
-TOKENS = ("tokens-wordpiece.json", "tokens-clip.json", "tokens-added.json")
-TRAJECTORIES = ("ddim", "multistep", "lcm")
-LOCALES = ("de_DE.UTF-8", "tr_TR.UTF-8", "ar_SA.UTF-8")
-"""A comma in numbers; a dotless i; text from right to left and other digits."""
 CLIP = ROOT / "mobile_diffusion" / "clip_vocabulary"
 
 CopyOf = Callable[[Path], Path]
 
 
-def golden(name: str) -> Any:
-    """A golden file; assets/golden/README.md says what it holds."""
-    return json.loads((GOLDEN / name).read_text(encoding="ascii"))
-
-
 def reference(bundle: Path, prompt: str, seed: int, guidance: float | None = None, negative: str = "") -> np.ndarray:
-    """What Python's ExecuTorch runner draws with one thread: (H, W, 3) uint8."""
+    """The picture of Python's ExecuTorch runner with one thread: (H, W, 3) uint8."""
     artist = bundle_artist(open_bundle(bundle), "xnnpack", 1)
     return draw(artist.run_stage, artist.tokenizer, artist.settings, prompt, seed, guidance, negative=negative)
 
 
 def reseal(bundle: Path, name: str) -> None:
-    """State the size and hash that a file has now."""
+    """Write the present size and hash of a file into the manifest."""
     values = json.loads((bundle / "manifest.json").read_text())
     data = (bundle / name).read_bytes()
     (entry,) = (entry for entry in values["files"] if entry["path"] == name)
@@ -60,33 +50,33 @@ def reseal(bundle: Path, name: str) -> None:
 
 
 def export(model: Model, out: Path, images: bool = False, precision: str = "fp32") -> Path:
-    """The bundle of a model with ExecuTorch alone."""
+    """The bundle of a model for ExecuTorch alone."""
     target = TARGETS["android"]
     plan = plan_export(model.config, target, ("xnnpack",), images=images, threads=1, precision=precision)
     return run_export(model, target, out, cases=(Case("a red apple, 3d", 7),), plan=plan).bundle.path
 
 
-def refused(done: subprocess.CompletedProcess[str]) -> str:
-    """The one line that a program has refused its arguments with."""
+def refused(done: Done) -> str:
+    """The one line with which a program refused its arguments."""
     assert done.returncode == 2, (done.returncode, done.stderr)
     assert done.stdout == "" and done.stderr.count("\n") == 1 and "expected" in done.stderr
     return done.stderr
 
 
 def cut(path: Path) -> None:
-    """Take the end off a file."""
+    """Cut off the end of a file."""
     path.write_bytes(path.read_bytes()[:-1000])
 
 
 def flip(path: Path) -> None:
-    """Turn a bit in the middle of a file around."""
+    """Flip a bit in the middle of a file."""
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
 
 
 def link(path: Path) -> None:
-    """Put a link to it in the place of a file."""
+    """Replace a file by a link to it."""
     path.rename(path.with_name("elsewhere"))
     path.symlink_to("elsewhere")
 
@@ -97,13 +87,13 @@ DAMAGES = {
     "lost": (Path.unlink, "expected a file, got none"),
     "linked": (link, "got a link"),
 }
-"""What happens to a file, and what every language says of it."""
+"""How a file is damaged, and a part of the message about it."""
 NEEDED = ("denoise.pte", "encode_text.pte", "decode_image.pte", "tokenizer.json")
 """The files of a bundle that drawing needs."""
 
 
 def shared(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
-    """A folder that the first process of the tests that wants it makes, for all of them."""
+    """A folder that the first process of the tests makes, for all of them."""
     own = factory.getbasetemp()
     folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / name
     with folder.with_suffix(".lock").open("w") as lock:
@@ -151,21 +141,42 @@ def distilled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return shared(tmp_path_factory, "distilled", lambda out: export(model, out, images=True))
 
 
+@pytest.fixture(params=LANGUAGES, ids=lambda language: language.name)
+def language(request: pytest.FixtureRequest) -> Language:
+    """Each language in turn, built; skipped with the reason where it cannot be built."""
+    language: Language = request.param
+    language.require()
+    return language
+
+
+@pytest.fixture(params=["guided", "distilled"])
+def bundle(request: pytest.FixtureRequest) -> Path:
+    """Each of the two bundles in float32."""
+    return Path(request.getfixturevalue(request.param))
+
+
 @pytest.fixture(scope="session")
-def locales(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What a program's environment needs to find the languages of LOCALES."""
+def locale_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The compiled locales of POSIX_LOCALES."""
     if shutil.which("localedef") is None or not Path("/usr/share/i18n/locales/tr_TR").is_file():
-        pytest.skip(
-            "no definitions of languages (Debian's package locales); apps/runner/install-tools.sh installs them"
-        )
+        pytest.skip("no definitions of locales (Debian's package locales); apps/runner/install-tools.sh installs them")
     folder = tmp_path_factory.mktemp("locales")
-    for name in LOCALES:
-        language, _, encoding = name.partition(".")
-        subprocess.run(["localedef", "-i", language, "-f", encoding, folder / name], check=True, capture_output=True)
-    return {"LOCPATH": str(folder)}
+    for name in POSIX_LOCALES.values():
+        definition, _, encoding = name.partition(".")
+        subprocess.run(["localedef", "-i", definition, "-f", encoding, folder / name], check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(params=sorted(POSIX_LOCALES))
+def locale(request: pytest.FixtureRequest, language: Language) -> dict[str, str]:
+    """An environment in which the language's programs follow another locale."""
+    environment = dict(language.locales[request.param])
+    if "LC_ALL" in environment:
+        environment["LOCPATH"] = str(request.getfixturevalue("locale_folder"))
+    return environment
 
 
 @pytest.fixture
 def copy_of(tmp_path: Path) -> CopyOf:
-    """Gives a copy of a bundle that may be spoiled."""
+    """Returns a copy of a bundle, which a test may damage."""
     return lambda bundle: Path(shutil.copytree(bundle, tmp_path / "copy"))

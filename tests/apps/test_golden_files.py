@@ -1,4 +1,4 @@
-"""The golden files are what their script writes, and Python, the reference, is held to them as every language is."""
+"""The golden files are those that their script writes; Python, the reference, computes them as every language does."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mobile_diffusion.drawing import draw
 from mobile_diffusion.errors import BundleError, PromptError
 from mobile_diffusion.noise import gaussian, philox
 from mobile_diffusion.tokenization.tokenizer import open_tokenizer
-from tests.apps.conftest import GOLDEN, TOKENS, TRAJECTORIES, golden
+from tests.apps.golden import GOLDEN, TOKENS, TRAJECTORIES, golden
 
 
 def digest(values: np.ndarray) -> str:
@@ -29,7 +29,7 @@ def digest(values: np.ndarray) -> str:
 
 
 class Replay:
-    """Answers with recorded outputs, and holds every call to the next recorded one."""
+    """Answers with recorded outputs, and compares every call with the next recorded one."""
 
     def __init__(self, calls: list[dict[str, Any]]) -> None:
         self.left = list(calls)
@@ -48,7 +48,7 @@ class Replay:
 
 
 def write_bundle(recorded: dict[str, Any], folder: Path) -> Path:
-    """The bundle folder of a trajectory, as README.md of the golden files says it is made."""
+    """The bundle folder of a trajectory, made as README.md of the golden files describes."""
     (folder / "manifest.json").write_text(recorded["manifest"])
     for entry in json.loads(recorded["manifest"])["files"]:
         path = folder / entry["path"]

@@ -1,8 +1,9 @@
-"""The sheet of all languages: equal pictures pass, another picture, a failing and a missing program do not."""
+"""The sheet of all languages: equal pictures pass, another picture, a failing program and a missing program do not."""
 
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,15 +21,16 @@ PROMPTS = (("a red apple, 3d", 7), ("a cat", 2**64 - 1))
 
 def program(folder: Path, body: str) -> Path:
     """A program that takes the options of the apps' host programs; `out` is where its picture goes."""
-    path = folder / "draw"
-    path.write_text(f"#!{sys.executable}\nimport sys\nout = sys.argv[sys.argv.index('--rgb') + 1]\n{body}\n")
+    path, code = folder / "draw", folder / "draw.py"
+    code.write_text(f"import sys\nout = sys.argv[sys.argv.index('--rgb') + 1]\n{body}\n")
+    path.write_text(f'#!/bin/sh\nexec {shlex.join((sys.executable, str(code)))} "$@"\n')
     path.chmod(0o755)
     return path
 
 
 @pytest.fixture
 def make(guided: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Runs the script with Python's picture and one further language; gives its status and what it says."""
+    """Runs the script with Python's picture and one more language; returns its status and its JSON."""
 
     def run(path: Path, *options: str) -> tuple[int, dict[str, Any]]:
         language = sheet.Language("Other", path, "make other", ("--rgb", "a.rgb"))

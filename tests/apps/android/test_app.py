@@ -1,9 +1,8 @@
-"""The Android app as far as it can be tried without Android: its logic on the JVM, its code against stubs, its APK."""
+"""The Android app without Android: its logic on the JVM, its code compiled against stubs, its APK."""
 
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import tomllib
 import xml.etree.ElementTree as ET
@@ -12,23 +11,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.apps.android.conftest import KOTLIN, SOURCE, make, require_tools
+from tests.apps.conftest import ROOT
+from tests.apps.languages import ANDROID as SOURCE
+from tests.apps.languages import KOTLIN_TOOLS, LANGUAGES, absent, make
 
-ROOT = Path(__file__).parents[3]
 MAIN = SOURCE / "app" / "src" / "main"
 RES = MAIN / "res"
 ANDROID = "{http://schemas.android.com/apk/res/android}"
 APK_TOOLS = ("aapt2", "zipalign", "apksigner", "keytool")
-APK_FILES = (KOTLIN / "d8.jar", Path("/usr/share/android-framework-res/framework-res.apk"))
+APK_FILES = (KOTLIN_TOOLS / "d8.jar", Path("/usr/share/android-framework-res/framework-res.apk"))
 
 
 def require_apk_tools() -> None:
     """Skip unless an APK can be made."""
-    require_tools()
-    missing = [name for name in APK_TOOLS if shutil.which(name) is None]
-    missing += [path.name for path in APK_FILES if not path.is_file()]
-    if missing:
-        pytest.skip(f"no {', '.join(missing)}; apps/android/install-tools.sh installs what is missing")
+    LANGUAGES[1].require()
+    if reason := absent(SOURCE, APK_TOOLS, APK_FILES):
+        pytest.skip(reason)
 
 
 def catalogue() -> dict[str, str]:
@@ -50,14 +48,14 @@ def test_the_catalogue_has_the_compiler_that_is_used_here() -> None:
 def test_junit(guided: Path) -> None:
     require_apk_tools()  # aapt2 makes the class R
     written = sum(path.read_text(encoding="utf-8").count("@Test") for path in SOURCE.glob("app/src/test/**/*.kt"))
-    printed = make("app-test", f"BUNDLE={guided}")
+    printed = make(SOURCE, "app-test", f"BUNDLE={guided}")
     (count,) = re.findall(r"^OK \((\d+) tests\)$", printed, re.MULTILINE)
     assert int(count) == written >= 35
 
 
 def test_the_apk_is_whole_and_signed() -> None:
     require_apk_tools()
-    make("apk")
+    make(SOURCE, "apk")
     apk = SOURCE / "build" / "sample.apk"
     with zipfile.ZipFile(apk) as archive:
         assert archive.testzip() is None
@@ -73,7 +71,7 @@ def test_the_apk_is_whole_and_signed() -> None:
 
 def test_a_changed_apk_is_not_verified(tmp_path: Path) -> None:
     require_apk_tools()
-    make("apk")
+    make(SOURCE, "apk")
     changed = tmp_path / "changed.apk"
     data = bytearray((SOURCE / "build" / "sample.apk").read_bytes())
     with zipfile.ZipFile(SOURCE / "build" / "sample.apk") as archive:

@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.apps.ios.conftest import SOURCE, make, require_tools
+from tests.apps.languages import IOS as SOURCE
+from tests.apps.languages import LANGUAGES, make, passed_swift_tests, written_swift_tests
 
+SWIFT = LANGUAGES[2]
 SAMPLE = SOURCE / "Sample"
 CORE = SOURCE / "SampleCore"
 PROJECT = SOURCE / "Sample.xcodeproj" / "project.pbxproj"
@@ -27,14 +29,14 @@ TOKENS = re.compile(r'//[^\n]*|/\*.*?\*/|"((?:[^"\\]|\\.)*)"|([\w./$<>-]+)|([{}(
 
 
 class Server(BaseHTTPRequestHandler):
-    """Gives files of a bundle: /breaking/ breaks the first answer for a file off and knows Range, /whole/ does not know
-    it, /slow/ never ends."""
+    """Serves the files of a bundle: /breaking/ breaks off the first answer for a file and knows Range, /whole/ does not
+    know it, /slow/ never ends."""
 
     bundle: Path
     broken: set[str]
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Nothing: the tests' output is read."""
+        """Print nothing: the tests read the output."""
 
     def do_GET(self) -> None:
         _, kind, path = self.path.split("/", 2)
@@ -94,7 +96,7 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def read_value(tokens: list[re.Match[str]], place: int) -> tuple[Any, int]:
-    """A value and the place behind it."""
+    """A value and the place after it."""
     token = tokens[place]
     if token[0] == "{":
         members: dict[str, Any] = {}
@@ -122,20 +124,16 @@ def read_value(tokens: list[re.Match[str]], place: int) -> tuple[Any, int]:
 def test_the_apps_logic(guided: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAMPLE_BUNDLE", str(guided))
     monkeypatch.setenv("SAMPLE_SERVER", server)
-    output = make("app-test")
-    written = set()
-    for path in (CORE / "Tests").rglob("*Tests.swift"):
-        suite = ""
-        for line in path.read_text().splitlines():
-            suite = found[1] if (found := re.search(r"class (\w+): XCTestCase", line)) else suite
-            if found := re.search(r"func (test\w+)\(\)", line):
-                written.add(f"{suite}.{found[1]}")
-    assert set(re.findall(r"Test Case '([\w.]+)' passed", output)) == written
+    SWIFT.require()
+    output = make(SOURCE, "app-test")
+    written = written_swift_tests(CORE / "Tests")
+    assert passed_swift_tests(output) == written
     assert f"Executed {len(written)} tests, with 0 failures" in output
 
 
 def test_all_sources_of_the_app_are_type_checked() -> None:
-    make("app-check")
+    SWIFT.require()
+    make(SOURCE, "app-check")
 
 
 def test_every_reference_of_the_project_is_an_object(project: dict[str, Any]) -> None:
@@ -228,8 +226,8 @@ def test_symbols_are_drawn() -> None:
 
 @pytest.mark.parametrize("language", ("en", "de"))
 def test_the_screens_of_a_real_drawing(language: str, guided: Path, tmp_path: Path) -> None:
-    require_tools()
-    make("app-preview")
+    SWIFT.require()
+    make(SOURCE, "app-preview")
     pages = render().collect(guided, None, language, tmp_path)
     screens = pages["screens"]
     names = ("empty", "drawing", "finished", "history", "detail", "models", "download", "benchmark")

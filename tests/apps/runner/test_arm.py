@@ -1,7 +1,7 @@
 """The runner for 64-bit ARM under emulation, on the NEON kernels that phones run, against PyTorch's golden vectors.
 
-Emulated: what it computes is a phone's, how long it takes is not.  Never on emulation's own "max" processor, which
-computes int8 products wrongly.
+The results are a phone's, the times are not. Never use the emulator's own "max" processor: it computes int8 products
+wrongly.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LIMITS_DB = {
     "free_running": 80,
     "picture": 80,
 }
-"""Tighter than what an export is held to; float32 kernels sum in another order, and errors grow over the steps."""
+"""Tighter than the limits of an export; float32 kernels sum in another order, and errors grow over the steps."""
 
 AS_HERE_DB = 3.0
 
@@ -44,7 +44,7 @@ def emulate(runner: Path, processor: str, *arguments: object) -> str:
     return done.stdout
 
 
-def hold_to_limits(report: dict[str, Any], bundle: Path) -> None:
+def check_limits(report: dict[str, Any], bundle: Path) -> None:
     """Every check of a report, made for every recorded step (or the first, at that depth)."""
     index = json.loads((bundle / "golden" / "index.json").read_text())
     whole = report["depth"] == "trajectory"
@@ -61,13 +61,13 @@ def hold_to_limits(report: dict[str, Any], bundle: Path) -> None:
 @pytest.mark.parametrize("processor", PROCESSORS)
 def test_stages_and_a_step_are_pytorchs(processor: str, arm_runner: Path, guided: Path) -> None:
     report = json.loads(emulate(arm_runner, processor, "--bundle", guided, "--golden", "--depth", "step"))
-    hold_to_limits(report, guided)
+    check_limits(report, guided)
 
 
 def as_here(report: dict[str, Any], bundle: Path) -> None:
-    """Hold a report to what Python measured with the same programs on this machine when it exported them.
+    """Compare a report with Python's measurement of the same programs on this machine, at their export.
 
-    Rounded programs are apart from PyTorch, and ARM's kernels may round a tie another way; they are not worse.
+    Rounded programs differ from PyTorch, and ARM's kernels may round a tie another way; they are not worse.
     """
     parity = json.loads((bundle / "manifest.json").read_text())["parity"]
     here = {entry["check"]: entry["worst"] for entry in parity}
@@ -94,10 +94,10 @@ def test_rounded_programs_are_as_good_as_here(
 @pytest.mark.parametrize("name", ["guided", "distilled"])
 def test_a_trajectory_is_pytorchs(name: str, processor: str, arm_runner: Path, request: pytest.FixtureRequest) -> None:
     bundle = request.getfixturevalue(name)
-    hold_to_limits(json.loads(emulate(arm_runner, processor, "--bundle", bundle, "--golden")), bundle)
+    check_limits(json.loads(emulate(arm_runner, processor, "--bundle", bundle, "--golden")), bundle)
 
 
-def test_a_picture_is_all_but_that_of_this_machine(guided: Path, arm_runner: Path, tmp_path: Path) -> None:
+def test_a_picture_is_nearly_that_of_this_machine(guided: Path, arm_runner: Path, tmp_path: Path) -> None:
     arguments = ("--bundle", guided, "--prompt", "a red apple, 3d", "--seed", 7, "--image", tmp_path / "a.png")
     times = json.loads(emulate(arm_runner, "cortex-a76", *arguments))
     with Image.open(tmp_path / "a.png") as image:
@@ -110,7 +110,7 @@ def test_a_picture_is_all_but_that_of_this_machine(guided: Path, arm_runner: Pat
 
 @pytest.fixture(scope="module")
 def emoji(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped model's bundle."""
+    """The emoji model's bundle."""
     out = export(open_checkpoint(ROOT / "assets" / "emoji"), tmp_path_factory.mktemp("emoji") / "bundle")
     assert open_bundle(out).manifest.model.name == "emoji"
     return out
@@ -119,12 +119,12 @@ def emoji(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.full
 @pytest.mark.parametrize("processor", PROCESSORS)
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
-def test_the_shipped_model_rounded(precision: str, processor: str, arm_runner: Path, tmp_path: Path) -> None:
+def test_the_emoji_model_rounded(precision: str, processor: str, arm_runner: Path, tmp_path: Path) -> None:
     bundle = export(open_checkpoint(ROOT / "assets" / "emoji"), tmp_path / "bundle", precision=precision)
     as_here(json.loads(emulate(arm_runner, processor, "--bundle", bundle, "--golden")), bundle)
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("processor", PROCESSORS)
-def test_the_shipped_model_over_its_whole_trajectory(processor: str, emoji: Path, arm_runner: Path) -> None:
-    hold_to_limits(json.loads(emulate(arm_runner, processor, "--bundle", emoji, "--golden")), emoji)
+def test_the_emoji_model_over_its_whole_trajectory(processor: str, emoji: Path, arm_runner: Path) -> None:
+    check_limits(json.loads(emulate(arm_runner, processor, "--bundle", emoji, "--golden")), emoji)

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.apps.runner.conftest import Run
-from tests.apps.runner.test_refusals import refusal
+from tests.apps.runner.conftest import Run, refusal
 
 STAGES = ("decode_image", "denoise", "encode_text")
 

@@ -1,12 +1,11 @@
-"""Other languages, read-only storage, too little memory, Ctrl-C: a picture as ever, or one line and nothing half-done.
+"""Read-only storage, too little memory, Ctrl-C: the same picture, or one line and nothing half-done.
 
-The clock is not among them: nothing that the runner reads or draws has a date, and it measures time with a clock that
-does not follow the date (steady_clock).
+The clock is not tested: nothing that the runner reads or draws has a date, and it measures time with a clock that does
+not follow the date (steady_clock).
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -19,35 +18,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.apps.conftest import GOLDEN, LOCALES, TRAJECTORIES, golden, reference
-from tests.apps.runner.conftest import Ask, Run
+from tests.apps.conftest import reference
+from tests.apps.runner.conftest import Run
 from tests.apps.runner.test_drawing import pixels
 
 NOBODY = 65534
 STEPS = 8
-
-
-@pytest.mark.parametrize("language", LOCALES)
-def test_no_language_changes_a_recorded_drawing(
-    language: str, locales: dict[str, str], ask: Ask, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("LOCPATH", locales["LOCPATH"])
-    files = [str(GOLDEN / "trajectories" / f"{name}.json") for name in TRAJECTORIES]
-    point, *answers = ask([{"locale": language}, *({"replay": file} for file in files)])
-    assert point == ("." if language.startswith("ar") else ","), "else the language is not in force"
-    expected = [golden(f"trajectories/{name}.json")["picture"] for name in TRAJECTORIES]
-    assert [answer["picture"] for answer in answers] == expected
-
-
-@pytest.mark.parametrize("language", LOCALES)
-def test_no_language_changes_a_picture_or_a_number(
-    language: str, locales: dict[str, str], guided: Path, run: Run, tmp_path: Path
-) -> None:
-    arguments = ("--bundle", guided, "--prompt", "I i İ", "--guidance", "2.5", "--image", tmp_path / "a.png")
-    done = run(*arguments, LC_ALL=language, **locales)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["runners"][0]["stages"][0]["median_ms"] > 0
-    assert np.array_equal(pixels(tmp_path / "a.png"), reference(guided, "I i İ", 0, 2.5))
 
 
 @pytest.fixture

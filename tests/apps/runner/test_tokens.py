@@ -1,46 +1,25 @@
-"""The runner's tokenizers: golden prompts, every block of Unicode against Python's, files that are no tokenizer."""
+"""The C++ runner's tokenizers: every block of Unicode against Python's, files that are no tokenizer."""
 
 from __future__ import annotations
 
 import json
-import runpy
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mobile_diffusion.tokenization.tokenizer import MAX_CHARACTERS, open_tokenizer
-from tests.apps.conftest import GOLDEN, ROOT, TOKENS, golden
-from tests.apps.runner.conftest import SOURCE, Ask
+from tests.apps.conftest import ROOT
+from tests.apps.golden import GOLDEN, TOKENS, golden
+from tests.apps.runner.probe import ask, encode
 from tests.prompts import scripts
 
+pytestmark = pytest.mark.usefixtures("built")
 EMOJI = ROOT / "assets" / "emoji" / "tokenizer.json"
 
 
-def encode(ask: Ask, values: dict[str, Any], prompts: list[str]) -> list[dict[str, Any]]:
-    """What the runner makes of prompts with the tokenizer of a golden file."""
-    opening = {"tokenizer": [values["kind"], values["max_tokens"], str(GOLDEN / values["tokenizer"])]}
-    opened, *answers = ask([opening, *({"prompt": prompt} for prompt in prompts)])
-    assert opened == {}
-    return answers
-
-
 @pytest.mark.parametrize("name", TOKENS)
-def test_golden_prompts(name: str, ask: Ask) -> None:
-    values = golden(name)
-    cases, length = values["cases"], values["max_tokens"]
-    for case, answer in zip(cases, encode(ask, values, [case["prompt"] for case in cases]), strict=True):
-        count = len(case["ids"])
-        padding = [values["padding"]] * (length - count)
-        expected = {"ids": case["ids"] + padding, "mask": [1] * count + [0] * (length - count)}
-        assert answer == expected, ascii(case["prompt"])
-    refused = values["refused"]
-    for case, answer in zip(refused, encode(ask, values, [case["prompt"] for case in refused]), strict=True):
-        assert case["message"] in answer["error"]
-
-
-@pytest.mark.parametrize("name", TOKENS)
-def test_ids_are_pythons_in_every_block_of_unicode(name: str, ask: Ask) -> None:
+def test_ids_are_pythons_in_every_block_of_unicode(name: str) -> None:
     values = golden(name)
     reference = open_tokenizer(values["kind"], GOLDEN / values["tokenizer"], values["max_tokens"])
     texts = [*scripts(), "w" * 20_000]
@@ -49,7 +28,7 @@ def test_ids_are_pythons_in_every_block_of_unicode(name: str, ask: Ask) -> None:
         assert answer == {"ids": tokens.ids.tolist(), "mask": tokens.mask.tolist()}, ascii(text)
 
 
-def test_the_longest_prompt(ask: Ask) -> None:
+def test_the_longest_prompt() -> None:
     _, long, longest = ask(
         [
             {"tokenizer": ["wordpiece", 24, str(EMOJI)]},
@@ -79,17 +58,12 @@ FOREIGN: dict[str, str] = {
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_a_foreign_tokenizer_is_refused_in_one_line(name: str, ask: Ask, tmp_path: Path) -> None:
+def test_a_foreign_tokenizer_is_refused_in_one_line(name: str, tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text(FOREIGN[name])
     (answer,) = ask([{"tokenizer": ["wordpiece", 24, str(tmp_path / "tokenizer.json")]}])
     assert "expected" in answer["error"] and "\n" not in answer["error"]
 
 
-def test_a_kind_from_the_future_is_refused(ask: Ask) -> None:
+def test_a_kind_from_the_future_is_refused() -> None:
     (answer,) = ask([{"tokenizer": ["unigram", 24, str(EMOJI)]}])
     assert "wordpiece or clip-bpe, got 'unigram'; update" in answer["error"]
-
-
-def test_the_tables_are_those_of_the_installed_library() -> None:
-    made = runpy.run_path(str(SOURCE / "make_unicode_tables.py"))["source"]()
-    assert made == (SOURCE / "src" / "unicode_tables.cpp").read_text(encoding="ascii")

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from tests.apps.conftest import CopyOf, reseal
-from tests.apps.runner.conftest import Run
-from tests.apps.runner.test_refusals import refusal
+from tests.apps.runner.conftest import Run, refusal
 
 
 def replay(run: Run, bundle: Path, *options: object, status: int = 0) -> dict[str, Any]:

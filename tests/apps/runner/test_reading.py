@@ -1,15 +1,19 @@
-"""Recorded drawings in C++: the same calls with the same inputs, the same picture and previews; what spoils them."""
+"""Recorded drawings that were changed, and files that the C++ runner cannot read."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.apps.conftest import GOLDEN, TRAJECTORIES, golden
-from tests.apps.runner.conftest import Ask
+from assets.golden.manifests import at, changed
+from tests.apps.golden import GOLDEN, golden
+from tests.apps.runner.probe import ask
+
+pytestmark = pytest.mark.usefixtures("built")
 
 
 def write(recorded: dict[str, Any], folder: Path) -> str:
@@ -22,17 +26,8 @@ def write(recorded: dict[str, Any], folder: Path) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("name", TRAJECTORIES)
-def test_the_calls_and_the_pictures_are_the_recorded_ones(name: str, ask: Ask) -> None:
-    recorded = golden(f"trajectories/{name}.json")
-    (answer,) = ask([{"replay": str(GOLDEN / "trajectories" / f"{name}.json")}])
-    assert answer["picture"] == recorded["picture"]
-    assert answer["previews"] == recorded.get("preview", {"pictures": []})["pictures"]
-    assert answer["calls"] == len(recorded["calls"])
-
-
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("change", "message"),
     [
         (lambda values: values["request"].update(seed="8"), "call 3"),
         (lambda values: values["request"].update(guidance=4.25), "call 3"),
@@ -43,9 +38,9 @@ def test_the_calls_and_the_pictures_are_the_recorded_ones(name: str, ask: Ask) -
     ],
     ids=["seed", "guidance", "prompt", "negative", "calls", "input"],
 )
-def test_another_drawing_is_noticed(spoil: Any, message: str, ask: Ask, tmp_path: Path) -> None:
+def test_another_drawing_is_noticed(change: Any, message: str, tmp_path: Path) -> None:
     recorded = golden("trajectories/ddim.json")
-    spoil(recorded)
+    change(recorded)
     (answer,) = ask([{"replay": write(recorded, tmp_path)}])
     assert f"{message}: expected" in answer["error"]
 
@@ -65,6 +60,22 @@ def test_another_drawing_is_noticed(spoil: Any, message: str, ask: Ask, tmp_path
         ('{"weights": [[1, 2, 3, 4], [1, 2, 3, 4], [1, 2, 3, 4]], "bias": [1, 2, 3], "x": 1}', "known fields"),
     ],
 )
-def test_what_is_no_preview(text: str, message: str, ask: Ask) -> None:
+def test_a_file_that_is_no_preview(text: str, message: str) -> None:
     (answer,) = ask([{"preview": text, "channels": 4}])
     assert message in answer["error"] and "\n" not in answer["error"]
+
+
+def test_a_size_beyond_64_bits() -> None:
+    texts = [json.dumps(changed(at("files", 0, "size", put=size))) for size in (2**63, 2**70)]
+    answers = ask([{"manifest": text} for text in texts])
+    assert all("size: expected a whole number" in answer["error"] for answer in answers)
+
+
+def test_a_manifest_that_is_nested_very_deep() -> None:
+    (answer,) = ask([{"manifest": "[" * 100_000}])
+    assert "expected JSON" in answer["error"]
+
+
+def test_hashes_of_every_length_around_a_block() -> None:
+    texts = ["ab" * length + "c" for length in range(70)] + ["", "x" * 1_000_000]
+    assert ask([{"sha256": text} for text in texts]) == [hashlib.sha256(text.encode()).hexdigest() for text in texts]

@@ -1,0 +1,16 @@
+"""The golden files, with which every language is compared; assets/golden/README.md describes them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+GOLDEN = Path(__file__).parents[2] / "assets" / "golden"
+TOKENS = ("tokens-wordpiece.json", "tokens-clip.json", "tokens-added.json")
+TRAJECTORIES = ("ddim", "multistep", "lcm")
+
+
+def golden(name: str) -> Any:
+    """The JSON of a golden file."""
+    return json.loads((GOLDEN / name).read_text(encoding="ascii"))

@@ -1,0 +1,268 @@
+"""The languages that draw pictures: how each is built, asked, and started; why its tests are skipped.
+
+The checks that every language must pass are beside this file; a folder holds what only one language has. To add a
+language, add its host program to `apps/sheet.py` and an entry to `LANGUAGES`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from apps import sheet
+from tests.apps.runner.probe import BUILT, check_golden
+
+APPS = Path(__file__).parents[2] / "apps"
+RUNNER, ANDROID, IOS = APPS / "runner", APPS / "android", APPS / "ios"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mobile-diffusion"
+KOTLIN_TOOLS = CACHE / "kotlin"
+KOTLIN_CORE = ANDROID / "core" / "src"
+KIT = IOS / "MobileDiffusionKit"
+JSON_HEADER = Path("/usr/include/nlohmann/json.hpp")
+KOTLIN_FILES = (
+    KOTLIN_TOOLS / "node_modules/kotlin-compiler/lib/kotlin-compiler.jar",
+    KOTLIN_TOOLS / "ktlint.jar",
+    Path("/usr/share/java/junit4.jar"),
+    Path("/usr/share/java/hamcrest-core.jar"),
+)
+SUITE = Path("build/kit/release/MobileDiffusionKitPackageTests.xctest")
+SWIFT_UNAVAILABLE = 69
+"""The status of swift.sh without a toolchain, or without the right to run it."""
+GOLDEN_CHECKS = ("tokens", "noise", "manifests", "trajectories")
+"""The kinds of golden files; assets/golden/README.md describes them."""
+
+Done = subprocess.CompletedProcess[str]
+Environment = Mapping[str, str]
+
+
+def absent(app: Path, programs: Iterable[str], files: Iterable[Path] = ()) -> str:
+    """Which programs and files are missing and what installs them, in one line; "" if none is."""
+    names = [name for name in programs if shutil.which(name) is None]
+    names += [path.name for path in files if not path.is_file()]
+    return f"no {', '.join(names)}; apps/{app.name}/install-tools.sh installs what is missing" if names else ""
+
+
+def make(app: Path, *words: str, environment: Environment | None = None) -> str:
+    """Run make in an app's folder; returns its output, or fails with its end.
+
+    One process of the tests builds at a time: all apps build the C++ library, and a compiler takes a gigabyte.
+    """
+    (RUNNER / "build").mkdir(exist_ok=True)
+    with (RUNNER / "build" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run(
+            ["make", "-s", "-C", app, *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, **(environment or {})},
+        )
+    assert done.returncode == 0, done.stdout[-6000:]
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class Language:
+    """One language: a folder of `apps/`, and a host program that draws with the app's code."""
+
+    host: sheet.Language
+    app: Path
+    missing: Callable[[], str]
+    """Why it cannot be built here, in one line; "" if it can."""
+    targets: tuple[str, ...]
+    """Targets of make that build the host program, and what answers `golden`."""
+    golden: Callable[[Sequence[str], Environment], None]
+    """Compares with the golden files of these kinds, in an environment; fails with what differs."""
+    locales: Mapping[str, Environment]
+    """Environments in which the program follows another locale: a decimal comma, a dotless i, other digits."""
+    runner: str
+    """Its name in latency.json."""
+    check_output: Callable[[str, np.ndarray], None]
+    """Checks what it prints after it has drawn a picture (H, W, 3)."""
+    other_bundle: str
+    """Its message for a stage that comes from another bundle."""
+    options: Path
+    """The source with the names of its options."""
+    tables: tuple[str, Path]
+    """The function of apps/runner/make_unicode_tables.py that writes its tables of characters, and their file."""
+    sees_bytes: bool = True
+    """Whether arguments that are not UTF-8 reach it as they are."""
+
+    @property
+    def name(self) -> str:
+        """Its name in a report."""
+        return self.host.title
+
+    def require(self) -> None:
+        """Skip the test with the reason, or build."""
+        if self.name not in _built:
+            reason = self.missing()
+            if not reason:
+                make(self.app, *self.targets)
+            _built[self.name] = reason
+        if _built[self.name]:
+            pytest.skip(_built[self.name])
+
+    def draw(self, *arguments: object, **environment: str) -> Done:
+        """Start the host program, with one thread unless told otherwise; arguments may be bytes."""
+        given = [each if isinstance(each, bytes) else str(each) for each in arguments]
+        threads = [] if "--threads" in given else ["--threads", "1"]
+        command = [self.host.program, *threads, *given]
+        return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
+
+    def picture(self, folder: Path) -> tuple[str, Path]:
+        """The option for a picture, and a file in this folder."""
+        option, name = self.host.image
+        return option, folder / name
+
+    def read(self, file: Path, expected: np.ndarray) -> np.ndarray:
+        """The pixels of a picture that it wrote, (H, W, 3) of uint8."""
+        return sheet.read_pixels(file, (expected.shape[0], expected.shape[1]))
+
+
+_built: dict[str, str] = {}
+"""Language -> why it could not be built, or "": asked once a process."""
+
+
+def _swift_missing() -> str:
+    if lacking := absent(RUNNER, ("make", "g++", "unshare")):
+        return lacking
+    done = subprocess.run([IOS / "swift.sh", "true"], capture_output=True, text=True)
+    return done.stderr.strip() if done.returncode == SWIFT_UNAVAILABLE else ""
+
+
+def _kotlin_golden(checks: Sequence[str], environment: Environment) -> None:
+    """By the JUnit tests of the core."""
+    suites = {"tokens": "Tokenizer", "noise": "Noise", "manifests": "Manifest", "trajectories": "Trajectory"}
+    classes = [f"{suites[check]}Test" for check in checks]
+    named = " ".join(f"org.mobilediffusion.core.{name}" for name in classes)
+    java = {"JAVA_TOOL_OPTIONS": environment.get("JAVA_OPTS", "")}
+    printed = make(ANDROID, "core-test", f"TEST_CLASSES={named}", environment=java)
+    folder = KOTLIN_CORE / "test/kotlin/org/mobilediffusion/core"
+    written = sum((folder / f"{name}.kt").read_text(encoding="utf-8").count("@Test") for name in classes)
+    found = re.search(r"^OK \((\d+) tests?\)$", printed, re.MULTILINE)
+    assert found is not None and int(found[1]) == written > 0, printed[-3000:]
+
+
+def written_swift_tests(folder: Path, suites: Iterable[str] = ("",)) -> set[str]:
+    """The tests of a Swift package in suites whose names start so, as XCTest names them."""
+    found = set()
+    for path in folder.rglob("*Tests.swift"):
+        suite = ""
+        for line in path.read_text(encoding="utf-8").splitlines():
+            suite = name[1] if (name := re.search(r"class (\w+): \w*TestCase", line)) else suite
+            if name := re.search(r"func (test\w+)\(\)", line):
+                found.add(f"{suite}.{name[1]}")
+    return {name for name in found if name.startswith(tuple(suites))}
+
+
+def passed_swift_tests(printed: str) -> set[str]:
+    """Every test that XCTest reports as passed."""
+    return set(re.findall(r"Test Case '([\w.]+)' passed", printed))
+
+
+def _swift_golden(checks: Sequence[str], environment: Environment) -> None:
+    """By the package's own tests."""
+    suites = {
+        "tokens": "TokenTests",
+        "noise": "NoiseTests",
+        "manifests": "ManifestTests",
+        "trajectories": "PipelineTests",
+    }
+    for suite in (suites[check] for check in checks):
+        run_swift_suite(suite, environment)
+
+
+def run_swift_suite(suite: str, environment: Environment) -> None:
+    """Run one suite of the Swift package; fails unless every test of it passes."""
+    done = subprocess.run(
+        ["./swift.sh", "--run", SUITE, f"MobileDiffusionKitTests.{suite}"],
+        cwd=IOS,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, **environment},
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    written = written_swift_tests(KIT / "Tests", (f"{suite}.",))
+    assert passed_swift_tests(done.stdout) == written != set()
+
+
+def _is_latency(printed: str, picture: np.ndarray) -> None:
+    assert json.loads(printed)["runners"][0]["stages"][0]["median_ms"] > 0
+
+
+def _is_size(printed: str, picture: np.ndarray) -> None:
+    values: dict[str, Any] = json.loads(printed)
+    assert (values["height"], values["width"], 3) == picture.shape and values["milliseconds"] >= 0
+
+
+def _is_nothing(printed: str, picture: np.ndarray) -> None:
+    assert printed == ""
+
+
+POSIX_LOCALES = {"German": "de_DE.UTF-8", "Turkish": "tr_TR.UTF-8", "Arabic": "ar_SA.UTF-8"}
+"""A comma in numbers; a dotless i; text from right to left and other digits."""
+JAVA_LOCALES = {
+    "German": "-Duser.language=de -Duser.country=DE",
+    "Turkish": "-Duser.language=tr -Duser.country=TR",
+    "Arabic": "-Duser.language=ar -Duser.country=EG -Duser.extensions=u-nu-arab",
+}
+PRELOAD = {"LD_PRELOAD": "preload.so", "LD_LIBRARY_PATH": str(BUILT)}
+"""Makes the C++ program follow LC_ALL, as an app does that follows its user's settings. LD_PRELOAD itself takes no path
+with a space."""
+
+_CPP, _KOTLIN, _SWIFT = sheet.LANGUAGES
+LANGUAGES = (
+    Language(
+        host=_CPP,
+        app=RUNNER,
+        missing=lambda: absent(RUNNER, ("g++", "make"), (JSON_HEADER,)),
+        targets=("runner", "probe", "preload"),
+        golden=check_golden,
+        locales={kind: {"LC_ALL": name, **PRELOAD} for kind, name in POSIX_LOCALES.items()},
+        runner="executorch c++",
+        check_output=_is_latency,
+        other_bundle="its inputs or outputs are not the manifest's",
+        options=RUNNER / "src/options.cpp",
+        tables=("source", RUNNER / "src/unicode_tables.cpp"),
+    ),
+    Language(
+        host=_KOTLIN,
+        app=ANDROID,
+        missing=lambda: absent(ANDROID, ("java", "javac", "make", "g++"), KOTLIN_FILES),
+        targets=("host", "build/core-test.jar"),
+        golden=_kotlin_golden,
+        locales={kind: {"JAVA_OPTS": options} for kind, options in JAVA_LOCALES.items()},
+        runner="executorch kotlin",
+        check_output=_is_size,
+        other_bundle="denoise: expected outputs, got an error",
+        options=ANDROID / "host/src/main/kotlin/org/mobilediffusion/host/Options.kt",
+        tables=("kotlin_source", KOTLIN_CORE / "main/kotlin/org/mobilediffusion/core/UnicodeTables.kt"),
+        sees_bytes=False,  # Java replaces them before the program starts
+    ),
+    Language(
+        host=_SWIFT,
+        app=IOS,
+        missing=_swift_missing,
+        targets=("draw",),
+        golden=_swift_golden,
+        locales={kind: {"LC_ALL": name, "LANG": name} for kind, name in POSIX_LOCALES.items()},
+        runner="executorch swift",
+        check_output=_is_nothing,
+        other_bundle="denoise: expected outputs, got an error",
+        options=KIT / "Sources/draw/Options.swift",
+        tables=("swift_source", KIT / "Sources/MobileDiffusionKit/UnicodeTables.swift"),
+    ),
+)
