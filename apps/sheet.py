@@ -2,8 +2,8 @@
 
     .venv/bin/python apps/sheet.py --bundle build/android --out build/apps.png
 
-Python's ExecuTorch runner draws what the others are held to: each of them runs the same programs on the same runtime,
-so each picture must be Python's byte for byte.  PyTorch's stands beside them, and apps.json beside the sheet says for
+Every other language is compared with Python's ExecuTorch runner: each runs the same programs on the same runtime,
+so each picture must be Python's byte for byte.  PyTorch's stands beside them. apps.json beside the sheet states for
 each picture its hash, whether it is equal, and its distance from PyTorch's.  The exit status is 1 when a picture
 differs, or when a program is not built (its column is then empty), unless --allow-missing.
 """

@@ -1,6 +1,6 @@
-"""Write the tables of characters in C++, Kotlin and Swift: what the `tokenizers` library knows of each.
+"""Write the tables of characters in C++, Kotlin and Swift: the properties that the `tokenizers` library gives each.
 
-    python apps/runner/make_unicode_tables.py        # rewrites the files; tests hold them to the installed library
+    python apps/runner/make_unicode_tables.py        # rewrites the files; tests compare them with the installed library
 
 Ids depend on which characters are letters, spaces or accents, and every library has its own version of Unicode.  So the
 tables are not taken from Unicode's files: the library is asked about each code point.

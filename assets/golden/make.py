@@ -1,4 +1,4 @@
-"""Write the golden files that hold every language to the same tokens, noise, manifests and drawings.
+"""Write the golden files: the tokens, noise, manifests and drawings that every language must compute.
 
     python -m assets.golden.make        # rewrites the JSON files beside it
 

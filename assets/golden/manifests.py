@@ -50,7 +50,7 @@ def add_delegates(values: Values) -> None:
 
 
 def add_runtime(values: Values) -> None:
-    """The same programs under another name, which the app uses when it is asked to."""
+    """The same programs under another name, which the app uses on request."""
     values["runtimes"].append(values["runtimes"][0] | {"name": "another", "primary": False, "verified": False})
 
 
@@ -95,7 +95,7 @@ BAD: dict[str, Fault] = {
     "files null": Fault(at("files", put=None), "files"),
     "tokenizer without files": Fault(at("tokenizer", "files", put=[]), "file"),
 }
-"""What the JSON schema refuses too."""
+"""Changes that the JSON schema refuses too."""
 BAD_FOR_READER: dict[str, Fault] = {
     "two primary runtimes": Fault(
         lambda values: values["runtimes"].append(values["runtimes"][0] | {"name": "another", "primary": True}),
@@ -133,7 +133,7 @@ BAD_FOR_READER: dict[str, Fault] = {
     "an operation of text": Fault(at(*ARTIFACT, "undelegated", put=["aten_add"]), "expected an object"),
     "tool without version": Fault(lambda values: values["tools"][0].pop("version"), "version"),
 }
-"""What a schema cannot say, and what it says too but a reader may overlook."""
+"""Changes that a schema cannot express, and some that it can but a reader may overlook."""
 LEAVING = (
     "/etc/passwd",
     "../other",
@@ -186,7 +186,7 @@ def changed(change: Change) -> Values:
 
 
 def manifest_file() -> dict[str, Any]:
-    """Everything that manifests.json holds."""
+    """The content of manifests.json."""
     refused = [
         _refused(name, _text(changed(fault.change)), fault.message) for name, fault in (BAD | BAD_FOR_READER).items()
     ]

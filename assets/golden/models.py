@@ -53,7 +53,7 @@ PREVIEW = Preview(
 
 @dataclass(frozen=True)
 class GoldenModel:
-    """A model, and what it is asked to draw."""
+    """A model, and its prompt and seed."""
 
     config: ModelConfig
     tokenizer: str

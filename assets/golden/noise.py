@@ -23,7 +23,7 @@ SEEDS = 300
 
 
 def noise_file() -> dict[str, Any]:
-    """Everything that noise.json holds."""
+    """The content of noise.json."""
     draw = random.Random(9)
     cases = [(seed, count, tensor) for seed in EDGES for count in (4, 105) for tensor in (0, 3)]
     cases += [(draw.randrange(2**64), draw.choice(COUNTS), draw.choice(TENSORS)) for _ in range(SEEDS)]

@@ -117,5 +117,5 @@ def mixtures(count: int) -> list[str]:
 
 
 def golden_prompts() -> list[str]:
-    """What every golden token file holds, each once."""
+    """The prompts of every golden token file, each once."""
     return list(dict.fromkeys([*COLLECTED, *scripts(), *mixtures(400)]))

@@ -1,4 +1,4 @@
-"""Whole drawings of small models: every call of a stage, what went in (as a hash) and what came out.
+"""Whole drawings of small models: every call of a stage, its inputs (as hashes) and its outputs.
 
 PyTorch computes the stages in float64 and each output is rounded to float32 once: the files are then the same on
 every processor, where float32 sums depend on the order of the additions.
@@ -97,7 +97,7 @@ def record(model: GoldenModel) -> dict[str, Any]:
 
 
 def preview_text(preview: Preview) -> str:
-    """What preview.json of the bundle holds."""
+    """The content of the bundle's preview.json."""
     return json.dumps(asdict(preview)) + "\n"
 
 

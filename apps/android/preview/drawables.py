@@ -1,4 +1,4 @@
-"""Drawables as CSS and SVG: shapes, what is in ripples and selectors, and vectors, whose paths are SVG's."""
+"""Drawables as CSS and SVG: shapes, ripples, selectors, and vectors, whose paths are SVG's."""
 
 from __future__ import annotations
 

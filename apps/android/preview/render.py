@@ -1,8 +1,8 @@
 """Renders the app's screens from its own layouts, with pictures that the model draws on this computer.
 
-The layouts, strings, colours, dimensions and drawables are the app's files; what its code would put into them is drawn
-and measured here by the host program (`make host`).  Headless Chromium lays the boxes out.  It is no phone: Android's
-own text and widgets look a little different, and the captions say so.
+The layouts, strings, colours, dimensions and drawables are the app's files; the host program (`make host`) draws and
+measures their contents here. Headless Chromium lays out the boxes. It is no phone: Android's own text and widgets look
+a little different, and the captions say so.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ STAGES = {"encode_text": "Text encoder", "denoise": "Denoiser", "decode_image": 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A picture of the model, and how it came about."""
+    """A picture of the model, with its prompt, seed and time."""
 
     prompt: str
     seed: int

@@ -1,4 +1,4 @@
-"""Renders the app's screens on Linux: the app's own views above a stand-in for SwiftUI, then a browser.
+"""Renders the app's screens on Linux: the app's own views on a stand-in for SwiftUI, then a browser.
 
     .venv/bin/python apps/ios/preview/render.py --bundle build/android --other build/ios --out build/ios-preview
 
@@ -23,7 +23,7 @@ from PIL import Image
 HERE = Path(__file__).parent
 PROGRAM = HERE.parent / "build" / "preview" / "release" / "preview"
 CAPTION = (
-    "Rendered on Linux by a stand-in for SwiftUI, not by an iPhone. Pictures: the shipped model's, by the app's code."
+    "Rendered on Linux by a stand-in for SwiftUI, not by an iPhone. Pictures: the emoji model's, by the app's code."
 )
 SHEETS = {
     "ios-draw": ("drawing-light", "finished-dark"),
@@ -63,7 +63,7 @@ def read_texts(language: str) -> dict[str, str]:
 
 
 def collect(bundle: Path, other: Path | None, language: str, work: Path) -> dict[str, Any]:
-    """Draw, and give what the program has written: `screens` by their names, `keys` of the texts that were shown."""
+    """Draw; return the program's JSON: `screens` by their names, `keys` of the texts that were shown."""
     link_bundle(bundle, work / "documents" / "models" / "emoji")
     if other is not None:
         link_bundle(other, work / "documents" / "models" / "emoji-coreml")

@@ -1,4 +1,4 @@
-// ExecuTorch behind a C interface: what the host's tests of the Kotlin and the Swift app call in the place of the
+// ExecuTorch with a C interface: the host's tests of the Kotlin and the Swift app call it instead of the
 // libraries that ExecuTorch publishes for Android and iOS.  On a phone the apps use those; nothing of this is in them.
 #pragma once
 

@@ -1,4 +1,4 @@
-// An opened bundle: its folder, its manifest, and the files that are used, each held to its size and hash.
+// An opened bundle: its folder, its manifest, and the files that are used, each checked against its size and hash.
 #pragma once
 
 #include <filesystem>
@@ -15,7 +15,7 @@ struct Bundle {
   // The runtime of this name; throws Error when the bundle has no programs for it.
   const Runtime& runtime(const std::string& name) const;
 
-  // The path of a file of the bundle once it has been held to the manifest; throws Error when it is not listed,
+  // The path of a file of the bundle once it has been checked against the manifest; throws Error when it is not listed,
   // missing, changed, or reached through a link.
   std::filesystem::path verified(const std::string& path) const;
 };

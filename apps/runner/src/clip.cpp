@@ -75,7 +75,7 @@ void expect(bool condition, const std::string& expected) {
   require(condition, "tokenizer.json: expected " + expected + ", got another; export the bundle again");
 }
 
-// Throws Error unless the parts are those that mobile_diffusion/clip_tokenizer.py writes.
+// Throws Error unless the parts are those that mobile_diffusion/tokenization/clip_tokenizer.py writes.
 void check_parts(const Json& definition) {
   const Json& model = definition.at("model");
   expect(model.at("type") == "BPE" && model.at("end_of_word_suffix") == "</w>", "byte pairs with the suffix </w>");

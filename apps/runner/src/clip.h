@@ -1,4 +1,4 @@
-// CLIP's byte-pair tokenizer, Stable Diffusion's (mobile_diffusion/clip_tokenizer.py).
+// CLIP's byte-pair tokenizer, Stable Diffusion's (mobile_diffusion/tokenization/clip_tokenizer.py).
 #pragma once
 
 #include <cstdint>

@@ -16,10 +16,10 @@ namespace runner {
 inline constexpr double max_guidance = 30.0;
 
 using RunStage = std::function<Outputs(const std::string& stage, const Arrays& arrays)>;
-// What is told after each step: its number from 0, and the latents (1, C, h, w) behind it.
+// Called after each step with its number from 0 and the latents (1, C, h, w) after it.
 using OnStep = std::function<void(int step, const Floats& latents)>;
 
-// What has to be known of a bundle to draw with it.
+// The facts of a bundle that drawing needs.
 struct Settings {
   TensorSpec latents, image;
   bool uses_mask = false;

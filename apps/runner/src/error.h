@@ -1,4 +1,4 @@
-// The one error a user can meet: a line that says what was expected, what was got, and how to mend it.
+// The one error a user can meet: a line that says what was expected, what was got, and how to fix it.
 #pragma once
 
 #include <stdexcept>

@@ -25,7 +25,7 @@ struct GoldenCase {
   Floats state(std::size_t number) const;
 };
 
-// All cases of a bundle, each file held to its hash; throws Error when one is malformed.
+// All cases of a bundle, each file checked against its hash; throws Error when one is malformed.
 std::vector<GoldenCase> read_golden(const Bundle& bundle);
 
 }  // namespace runner

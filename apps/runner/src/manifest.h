@@ -1,4 +1,4 @@
-// What a bundle says of itself: manifest.json, read as strictly as export/manifest.py reads it.
+// A bundle's description of itself: manifest.json, read as strictly as export/bundle/manifest.py reads it.
 #pragma once
 
 #include <cstddef>
@@ -52,7 +52,7 @@ struct TokenizerSpec {
   std::vector<std::string> files;
 };
 
-// Worst value of one check of one runtime at export, and the limit it is held to.
+// Worst value of one check of one runtime at export, and its limit.
 struct ParityLimit {
   std::string runtime, check, metric;
   double limit = 0;

@@ -12,7 +12,7 @@
 namespace runner {
 
 const char* const usage =
-    R"(Draws a picture with a bundle that `python -m export android` has written.
+    R"(Draws a picture with a bundle that `mobile-diffusion export android` has written.
 
   runner --bundle build/android --prompt "a red apple, 3d" --seed 7 --image apple.png
 
@@ -29,7 +29,7 @@ const char* const usage =
   --packed DIR         keep packed weights in files there, mapped: less memory, and quicker loading from the second time
   --steps-json FILE    every load and run with its time and memory, in order
   --benchmark N        time each stage N times instead of drawing
-  --golden             hold every stage, step and trajectory to the bundle's golden vectors instead of drawing
+  --golden             compare every stage, step and trajectory with the bundle's golden vectors instead of drawing
   --depth step         with --golden: the first step and a decoding only
 
 Standard output is JSON: times as latency.json has them, or with --golden the distances from PyTorch.
@@ -95,7 +95,7 @@ const std::map<std::string, Setter> values = {
 const std::map<std::string, bool Options::*> flags = {
     {"--help", &Options::help}, {"--sequential", &Options::sequential}, {"--golden", &Options::golden}};
 
-// What makes no sense together.
+// Refuses options that make no sense together.
 void check(const Options& options) {
   if (options.help) return;
   require(!options.bundle.empty(), "--bundle: expected a bundle's folder, got none; see --help");

@@ -1,4 +1,4 @@
-// A cheap look at latents while they clear (export/preview.py): one pixel for each of their places.
+// A cheap look at latents while they clear (export/job/preview.py): one pixel for each of their places.
 #pragma once
 
 #include <array>
@@ -24,7 +24,7 @@ struct Preview {
 // Reads a preview for latents of so many channels; throws Error naming `where` when the text is none.
 Preview parse_preview(std::string_view text, std::int64_t channels, const std::string& where);
 
-// The preview of a bundle that has one, held to its hash.
+// The preview of a bundle that has one, checked against its hash.
 std::optional<Preview> read_preview(const Bundle& bundle, std::int64_t channels);
 
 }  // namespace runner

@@ -64,7 +64,7 @@ std::string reason(et::Error error) {
   return text;
 }
 
-// What was expected of a program that cannot be loaded, and how to mend it.
+// What was expected of a program that cannot be loaded, and how to fix it.
 std::string refusal(et::Error error, const std::filesystem::path& file, const std::string& stage) {
   const std::string got = reason(error);
   const bool no_memory = error == et::Error::MemoryAllocationFailed || got.find("Failed to map") != std::string::npos ||

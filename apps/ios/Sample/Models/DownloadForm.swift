@@ -18,7 +18,7 @@ struct DownloadForm: View {
             .autocorrectionDisabled()
             .accessibilityLabel("Address")
         } footer: {
-          Text("The address of a bundle's folder. An interrupted download goes on where it was.")
+          Text("The address of a bundle's folder. An interrupted download resumes where it stopped.")
         }
       }
       .navigationTitle("Download")

@@ -37,7 +37,8 @@ struct ModelsScreen: View {
         } header: {
           Text("Add a model")
         } footer: {
-          Text("A model is the folder that the exporter writes. Every file is held to the hash in its manifest.")
+          Text(
+            "A model is the folder that the exporter writes. Every file is checked against the hash in its manifest.")
         }
         .disabled(models.isBusy)
       }

@@ -1,7 +1,7 @@
 import MobileDiffusionKit
 import SampleCore
 
-/// A pipeline that stops for one seed behind a step, so that the screen of a drawing under way can be rendered.
+/// A pipeline that stops for one seed after a step, so that the screen of a drawing under way can be rendered.
 struct HaltingArtist: Artist {
   static let seedText = "2"
   /// The share of the steps that are taken.

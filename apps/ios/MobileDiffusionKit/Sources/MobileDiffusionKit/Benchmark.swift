@@ -15,7 +15,7 @@ public struct Benchmark: Sendable {
 
   /// Times every stage with the inputs of a request; `onStage` is told which one is next.
   ///
-  /// Throws what a drawing throws, and `CancellationError` behind the call that is under way.
+  /// Throws what a drawing throws, and `CancellationError` after the current call.
   public func report(
     of request: DrawRequest, onStage: @escaping @Sendable (Stage) -> Void = { _ in }
   ) async throws -> LatencyReport {

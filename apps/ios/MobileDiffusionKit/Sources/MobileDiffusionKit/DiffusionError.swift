@@ -1,6 +1,6 @@
 import Foundation
 
-/// The one error a user can meet: a line that says what was expected, what was got, and how to mend it.
+/// The one error a user can meet: a line that says what was expected, what was got, and how to fix it.
 public struct DiffusionError: Error, Equatable, CustomStringConvertible, LocalizedError, Sendable {
   /// The line.
   public let description: String

@@ -78,7 +78,7 @@ struct LatentState: Sendable {
 }
 
 extension Double {
-  /// The shortest text that is read back as the same number, without ".0" behind a whole one.
+  /// The shortest text that is read back as the same number, without ".0" after a whole one.
   var short: String {
     let text = description
     return text.hasSuffix(".0") ? String(text.dropLast(2)) : text

@@ -1,6 +1,6 @@
 /// A text that equals another when their code points are the same.
 ///
-/// Swift takes "é" and "e" with an accent behind it for equal; a vocabulary holds both, with different ids.
+/// To Swift, "é" and "e" followed by an accent are equal; a vocabulary holds both, with different ids.
 struct ExactText: Hashable, Sendable {
   let text: String
 

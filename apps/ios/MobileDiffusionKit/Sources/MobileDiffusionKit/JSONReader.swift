@@ -1,4 +1,4 @@
-/// Reads JSON (RFC 8259) and nothing else: no comments, no NaN, no mark of byte order, nothing behind the value.
+/// Reads JSON (RFC 8259) and nothing else: no comments, no NaN, no byte order mark, nothing after the value.
 struct JSONReader {
   /// Values inside values; deeper ones are refused, as a reader that calls itself has only so much stack.
   static let greatestDepth = 500
@@ -131,7 +131,7 @@ struct JSONReader {
     return nil
   }
 
-  /// What stands behind a backslash.
+  /// Reads what follows a backslash.
   private mutating func escape() -> Unicode.Scalar? {
     guard let byte = next else { return nil }
     place += 1

@@ -41,9 +41,9 @@ extension Manifest {
     try require(
       value.members != nil, "\(place): expected a JSON object, got another value; export the bundle again")
     guard let version = value["schema_version"]?.whole, version != schemaVersion else { return }
-    let mend = version > schemaVersion ? "update this program" : "export the bundle again"
+    let fix = version > schemaVersion ? "update this program" : "export the bundle again"
     throw DiffusionError(
-      "\(place): expected a bundle of schema version \(schemaVersion), got \(version); \(mend)")
+      "\(place): expected a bundle of schema version \(schemaVersion), got \(version); \(fix)")
   }
 
   private static func readRuntimes(_ fields: Fields, stages: [Stage]) throws -> [Runtime] {

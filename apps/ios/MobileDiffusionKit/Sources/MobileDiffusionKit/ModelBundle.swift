@@ -1,6 +1,6 @@
 import Foundation
 
-/// An opened bundle: its folder, its manifest, and the files that are used, each held to its size and hash.
+/// An opened bundle: its folder, its manifest, and the files that are used, each checked against its size and hash.
 public struct ModelBundle: Sendable {
   public let folder: URL
   public let manifest: Manifest
@@ -10,7 +10,7 @@ public struct ModelBundle: Sendable {
   /// The folder's name.
   public var name: String { folder.lastPathComponent }
 
-  /// Reads the manifest of a folder; throws one line when there is none or it is refused. Files are held to it when they
+  /// Reads the manifest of a folder; throws one line when there is none or it is refused. Files are checked when they
   /// are asked for.
   public static func open(_ folder: URL) throws -> ModelBundle {
     var isFolder: ObjCBool = false
@@ -31,11 +31,11 @@ public struct ModelBundle: Sendable {
   public func runtime(_ name: String) throws -> Runtime {
     if let runtime = manifest.runtimes.first(where: { $0.name == name }) { return runtime }
     let names = manifest.runtimes.map(\.name).joined(separator: ", ")
-    let mend = name == "coreml" ? "export for ios" : "export for android with --runtime \(name)"
-    throw DiffusionError("\(folder.path): expected programs for \(name), got \(names); \(mend)")
+    let fix = name == "coreml" ? "export for ios" : "export for android with --runtime \(name)"
+    throw DiffusionError("\(folder.path): expected programs for \(name), got \(names); \(fix)")
   }
 
-  /// The program of a stage for a runtime, a file or a folder, once it has been held to the manifest.
+  /// The program of a stage for a runtime, a file or a folder, once it has been checked against the manifest.
   ///
   /// Throws when a file is missing, changed, reached through a link, or not listed; `CancellationError` when the task
   /// that asks is cancelled, as large files take seconds.
@@ -46,7 +46,7 @@ public struct ModelBundle: Sendable {
     return try verified(artifact.path)
   }
 
-  /// A file or folder of the bundle once it has been held to the manifest; throws as `file` does.
+  /// A file or folder of the bundle once it has been checked against the manifest; throws as `file` does.
   func verified(_ path: String) throws -> URL {
     if let spec = manifest.files[path] { return try verified(path, spec) }
     let inside = manifest.files.filter { $0.key.hasPrefix(path + "/") }

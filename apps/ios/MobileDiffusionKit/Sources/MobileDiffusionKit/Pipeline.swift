@@ -21,7 +21,7 @@ public actor Pipeline {
 
   /// Draws a request while the stream is read. The stream ends with `finished`, or throws one line.
   ///
-  /// Cancelling the task that reads it, or leaving its loop, cancels the drawing: it stops before or behind the call of
+  /// Cancelling the task that reads it, or leaving its loop, cancels the drawing: it stops before or after the call of
   /// a stage that is under way, and with `MemoryPolicy.sequential` gives its memory back.
   public nonisolated func draw(_ request: DrawRequest) -> AsyncThrowingStream<DrawEvent, any Error> {
     AsyncThrowingStream { continuation in
@@ -39,7 +39,7 @@ public actor Pipeline {
     }
   }
 
-  /// Gives the memory of all stages back, behind the drawing that is under way: cancel that to have it sooner. The next
+  /// Frees the memory of all stages after the current drawing: cancel that to free it sooner. The next
   /// drawing loads what it needs again.
   public func unload() async {
     await takeTurn()
@@ -47,7 +47,7 @@ public actor Pipeline {
     turns.give()
   }
 
-  /// Does something alone; with `MemoryPolicy.sequential` nothing stays loaded behind it.
+  /// Does something alone; with `MemoryPolicy.sequential` nothing stays loaded after it.
   func inTurn<Value: Sendable>(
     _ work: @Sendable (isolated Pipeline) async throws -> Value
   ) async throws -> Value {
@@ -73,7 +73,7 @@ public actor Pipeline {
     loaded = []
   }
 
-  /// Loads a stage if need be and runs it; cancellation is noticed before and behind both.
+  /// Loads a stage if need be and runs it; cancellation is noticed before and after both.
   func run(
     _ stage: Stage, _ inputs: [String: TensorValue], tell: (DrawEvent) -> Void = { _ in }
   ) async throws -> [String: TensorValue] {

@@ -3,7 +3,7 @@ import MobileDiffusionKit
 /// The command line.
 struct Options {
   static let usage = """
-    Draws a picture with a bundle that `python -m export android` has written.
+    Draws a picture with a bundle that `mobile-diffusion export android` has written.
 
       draw --bundle build/android --prompt "a red apple, 3d" --seed 7 --rgb apple.rgb
 

@@ -50,9 +50,9 @@ final class FailureTests: FolderTestCase {
       let pipeline = try pipeline(trajectory, runner, memory)
       let isFinished = await reader.read(pipeline.draw(trajectory.request))
       XCTAssertFalse(isFinished)
-      await pipeline.unload()  // behind the drawing
+      await pipeline.unload()  // after the drawing
       let events = await runner.events.filter { !$0.hasPrefix("unload") }
-      XCTAssertEqual(events, Array(calls[...place]), "nothing is called behind a cancellation")
+      XCTAssertEqual(events, Array(calls[...place]), "nothing is called after a cancellation")
     }
   }
 
@@ -73,7 +73,7 @@ final class FailureTests: FolderTestCase {
     }
   }
 
-  func testADrawingBehindACancelledOne() async throws {
+  func testADrawingAfterACancelledOne() async throws {
     let trajectory = try Trajectory("lcm", in: folder)
     let (counter, reader) = (Counter(), Reader())
     let runner = ReplayingRunner(Array(trajectory.calls[..<1]) + trajectory.calls) { _ in

@@ -8,7 +8,7 @@ struct Trajectory {
   let request: DrawRequest
   let calls: [JSON]
   let picture: JSON
-  /// Pictures of the latents behind every step; none when the bundle does not say how.
+  /// Pictures of the latents after every step; none when the bundle does not say how.
   let previews: [JSON]
   /// A bundle on disk that has the files of the recorded one, its programs empty.
   let bundle: URL
@@ -107,7 +107,7 @@ extension TensorValue {
   }
 }
 
-/// A test with a folder of its own, which is removed behind it.
+/// A test with a folder of its own, which is removed after it.
 class FolderTestCase: XCTestCase {
   private(set) var folder = URL(fileURLWithPath: "/")
 

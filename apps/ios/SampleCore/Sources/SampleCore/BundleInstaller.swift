@@ -32,8 +32,8 @@ public struct BundleInstaller: Sendable {
 
   /// Receives a bundle file by file, verifies it and gives its name in the folder of models.
   ///
-  /// An interrupted download goes on where it was, also after the app was ended: what has been received is found by the
-  /// hash of the manifest.  `progress` is told the bytes that are there and the bytes of the whole.
+  /// An interrupted download resumes where it stopped, even after the app has ended: received files are found by the
+  /// hash of the manifest. `progress` receives the bytes that are there and the bytes of the whole.
   public func download(
     from source: any FileSource, progress: @escaping @Sendable (Int64, Int64) -> Void = { _, _ in }
   ) async throws -> String {
@@ -51,7 +51,7 @@ public struct BundleInstaller: Sendable {
     return try place(draft, manifest: text, name: needed.name)
   }
 
-  /// Removes downloads that were begun and not ended.
+  /// Removes unfinished downloads.
   public func removeUnfinished() throws {
     let files = FileManager.default
     for folder in (try? files.contentsOfDirectory(at: models, includingPropertiesForKeys: nil)) ?? []
@@ -118,7 +118,7 @@ public struct BundleInstaller: Sendable {
     else {
       throw DiffusionError(
         "\(folder.lastPathComponent): expected a bundle with manifest.json, got none; choose the folder that "
-          + "`python -m export` wrote")
+          + "`mobile-diffusion export` wrote")
     }
     return data
   }

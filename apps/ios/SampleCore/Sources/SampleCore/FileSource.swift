@@ -8,7 +8,7 @@ public protocol FileSource: Sendable {
 
   /// Appends the bytes of a file to `part`, from `part.size` on; calls `part.restart()` when only the whole can be had.
   ///
-  /// Throws `DiffusionError` in one line, or `CancellationError`; what has been appended stays, so that the next call goes on
-  /// from there.
+  /// Throws `DiffusionError` in one line, or `CancellationError`; the appended bytes stay, so that the next call
+  /// resumes there.
   func receive(_ path: String, into part: PartialFile) async throws
 }

@@ -80,7 +80,7 @@ public final class ModelsModel {
     }
   }
 
-  /// Downloads the bundle at an address, or goes on with it.
+  /// Downloads the bundle at an address, or resumes the download.
   public func download(from address: String) {
     begin { [installer] report in
       try await installer.download(from: WebSource(address: address), progress: report)

@@ -1,6 +1,6 @@
 /// The ending of a prompt that names a set of drawings, as the captions of the training data have it: "a cat, 3d".
 ///
-/// The shipped model has seen `threeD` alone; a model that was trained on more sets knows the others.
+/// The emoji model has seen `threeD` alone; a model that was trained on more sets knows the others.
 public enum PromptStyle: String, CaseIterable, Codable, Sendable, Identifiable {
   case plain = ""
   case threeD = "3d"

@@ -82,7 +82,7 @@ public final class Studio {
 
   /// Gives the memory of all stages back, when the system asks for it or the app leaves the screen.
   ///
-  /// A drawing that is under way goes on: its pipeline loads again what it needs.
+  /// A drawing that is under way continues: its pipeline loads again what it needs.
   public func unload() {
     Task { [easel] in await easel.unload() }
   }

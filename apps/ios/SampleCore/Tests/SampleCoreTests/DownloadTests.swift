@@ -3,7 +3,7 @@ import XCTest
 
 @testable import SampleCore
 
-/// A folder that breaks off behind so many bytes, and counts what it has given.
+/// A folder that breaks off after so many bytes, and counts what it has sent.
 private actor Line: FileSource {
   private let folder: URL
   private var left: Int
@@ -13,7 +13,7 @@ private actor Line: FileSource {
     (self.folder, self.left) = (folder, left)
   }
 
-  func mend() {
+  func repair() {
     left = .max
   }
 
@@ -56,7 +56,7 @@ final class DownloadTests: XCTestCase {
     let text = await lineOfError { try await BundleInstaller(models: models).download(from: source) }
     XCTAssertEqual(text, "the line broke")
     XCTAssertEqual(names(in: models).filter { !$0.hasPrefix(".incoming-") }, [])
-    await source.mend()
+    await source.repair()
     let seen = Seen()
     let name = try await BundleInstaller(models: models).download(from: source) { seen.add($0, $1) }
     XCTAssertEqual(names(in: models), [name])

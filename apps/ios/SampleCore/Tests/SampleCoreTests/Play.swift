@@ -9,7 +9,7 @@ actor Play: Artist {
   enum Turn: Sendable {
     case finish
     case fail(String)
-    /// Waits behind the second step until it is cancelled.
+    /// Waits after the second step until it is cancelled.
     case wait
   }
 
@@ -63,7 +63,7 @@ extension ModelCard {
 }
 
 extension XCTestCase {
-  /// An empty folder that is removed behind the test.
+  /// An empty folder that is removed after the test.
   func emptyFolder() throws -> URL {
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("sample-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)

@@ -4,7 +4,7 @@ import java.io.File
 import java.io.IOException
 import java.security.MessageDigest
 
-/** The files of a bundle, each held to the manifest before it is used. */
+/** The files of a bundle, each checked against the manifest before it is used. */
 class BundleFiles(
     private val folder: File,
     private val manifest: Manifest,

@@ -38,13 +38,13 @@ internal class Definition private constructor(
         condition: Boolean,
         expected: String,
     ) {
-        if (!condition) refuse("expected $expected, got another; ${Fields.MEND}")
+        if (!condition) refuse("expected $expected, got another; ${Fields.FIX}")
     }
 
     /** Throws [BundleException] that begins with the file's name. */
     fun refuse(problem: String): Nothing = throw BundleException("${source.where}: $problem")
 
-    private fun foreign(): Nothing = refuse("expected a ${source.kind} tokenizer, got another; ${Fields.MEND}")
+    private fun foreign(): Nothing = refuse("expected a ${source.kind} tokenizer, got another; ${Fields.FIX}")
 
     companion object {
         fun read(

@@ -28,7 +28,7 @@ internal class DrawSettings private constructor(
             val drawn = latents?.shape?.size == 4 && image?.shape?.size == 4 && image.shape[1] == 3
             if (latents == null || !drawn || !takesWhatIsKnown(manifest) || !givesWhatIsRead(manifest)) {
                 throw BundleException(
-                    "${Manifest.NAME}: expected stages that take latents and give an image; ${Fields.MEND}",
+                    "${Manifest.NAME}: expected stages that take latents and give an image; ${Fields.FIX}",
                 )
             }
             val usesMask = manifest.stage(Stage.ENCODE_TEXT)?.input("mask") != null

@@ -1,6 +1,6 @@
 package org.mobilediffusion.core
 
-/** What cannot be used: [message] is one line that says what was expected, what was got, and how to mend it. */
+/** What cannot be used: [message] is one line that says what was expected, what was got, and how to fix it. */
 sealed class DiffusionException(
     message: String,
     cause: Throwable? = null,

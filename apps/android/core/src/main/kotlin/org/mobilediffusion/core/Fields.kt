@@ -9,12 +9,12 @@ internal class Fields(
     private val values: Map<String, Json>
 
     init {
-        if (value !is JsonObject) throw BundleException("$where: expected an object, got ${describe(value)}; $MEND")
+        if (value !is JsonObject) throw BundleException("$where: expected an object, got ${describe(value)}; $FIX")
         values = value.fields
         val unknown = values.keys.firstOrNull { it !in names }
-        if (unknown != null) throw BundleException("$where: expected only known fields, got ${quote(unknown)}; $MEND")
+        if (unknown != null) throw BundleException("$where: expected only known fields, got ${quote(unknown)}; $FIX")
         val lost = names.sorted().firstOrNull { it !in values }
-        if (lost != null) throw BundleException("$where: expected the field $lost, got none; $MEND")
+        if (lost != null) throw BundleException("$where: expected the field $lost, got none; $FIX")
     }
 
     fun text(name: String): String = (get(name) as? JsonText ?: refuse(name, "text")).value
@@ -46,13 +46,13 @@ internal class Fields(
         expected: String,
     ): Nothing {
         val got = values[name]?.let(::describe) ?: "none"
-        throw BundleException("$where: $name: expected $expected, got $got; $MEND")
+        throw BundleException("$where: $name: expected $expected, got $got; $FIX")
     }
 
     private fun get(name: String): Json = values.getValue(name)
 
     companion object {
-        const val MEND = "export the bundle again"
+        const val FIX = "export the bundle again"
 
         /** A whole number of 64 bits, or null. */
         fun wholeOf(value: Json): Long? = (value as? JsonNumber)?.takeIf { it.isWhole }?.text?.toLongOrNull()

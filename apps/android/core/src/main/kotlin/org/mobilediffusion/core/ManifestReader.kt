@@ -36,14 +36,14 @@ internal class ManifestReader(
     /** Another version is refused before anything else is looked at: it may hold anything. */
     private fun checkVersion(value: Json) {
         if (value !is JsonObject) {
-            throw BundleException("$where: expected a JSON object, got another value; ${Fields.MEND}")
+            throw BundleException("$where: expected a JSON object, got another value; ${Fields.FIX}")
         }
         val version = value.fields["schema_version"] as? JsonNumber ?: return
         if (!version.isWhole || Fields.wholeOf(version) == Manifest.SCHEMA_VERSION.toLong()) return
         val newer = version.text.toDouble() > Manifest.SCHEMA_VERSION
         throw BundleException(
             "$where: expected a bundle of schema version ${Manifest.SCHEMA_VERSION}, got ${quoteless(version)}; " +
-                if (newer) "update this program" else Fields.MEND,
+                if (newer) "update this program" else Fields.FIX,
         )
     }
 
@@ -154,7 +154,7 @@ internal class ManifestReader(
         val programs = manifest.runtimes.flatMap { runtime -> runtime.artifacts.map { it.path } }
         val lost = (programs + manifest.tokenizer.files + golden).firstOrNull { it !in known } ?: return
         throw BundleException(
-            "$where: expected only files that are listed under 'files', got ${quote(lost)}; ${Fields.MEND}",
+            "$where: expected only files that are listed under 'files', got ${quote(lost)}; ${Fields.FIX}",
         )
     }
 

@@ -3,7 +3,7 @@ package org.mobilediffusion.core
 import java.io.File
 import java.io.IOException
 
-/** An opened bundle: every file that drawing with one runtime needs has been held to its size and hash. */
+/** An opened bundle: every file that drawing with one runtime needs has been checked against its size and hash. */
 class ModelBundle private constructor(
     val folder: File,
     val manifest: Manifest,
@@ -92,5 +92,5 @@ internal fun readText(
             throw BundleException("$where: expected a file that can be read, got an error", error)
         }
     return decodeUtf8(bytes)
-        ?: throw BundleException("$where: expected JSON, got something else; ${Fields.MEND}")
+        ?: throw BundleException("$where: expected JSON, got something else; ${Fields.FIX}")
 }

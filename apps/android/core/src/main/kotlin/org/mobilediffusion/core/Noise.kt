@@ -6,7 +6,7 @@ package org.mobilediffusion.core
  *
  * Logarithm, sine and cosine are StrictMath's: the same bits on every device and in every release of Android, which
  * Math does not promise.  Both were tried: of 20 million values 6 % differ in float64, in the last bits, and none once it
- * is rounded to float32.  Tests hold this to Python's noise, bit for bit.
+ * is rounded to float32.  Tests compare it with Python's noise, bit for bit.
  */
 object Noise {
     private const val ROUNDS = 10

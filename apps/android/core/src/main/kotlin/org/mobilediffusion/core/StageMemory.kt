@@ -20,7 +20,7 @@ internal class StageMemory(
         guarded(stage) { runner.load(stage) }
     }
 
-    /** The outputs of a stage, which is loaded if need be; they are held to the manifest. */
+    /** The outputs of a stage, which is loaded if need be; they are checked against the manifest. */
     fun run(
         stage: Stage,
         inputs: Map<String, TensorValue>,

@@ -43,7 +43,7 @@ abstract class Tokenizer internal constructor(
             if (spec.maxTokens !in LENGTHS) {
                 throw BundleException(
                     "${Manifest.NAME}: tokenizer: expected max_tokens of at least 3 (start, a word, end), " +
-                        "got ${spec.maxTokens}; ${Fields.MEND}",
+                        "got ${spec.maxTokens}; ${Fields.FIX}",
                 )
             }
             return when (spec.kind) {

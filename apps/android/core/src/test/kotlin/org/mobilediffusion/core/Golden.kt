@@ -4,7 +4,7 @@ import java.io.File
 import java.security.MessageDigest
 import java.util.Locale
 
-/** The files that all languages are held to; `assets/golden/README.md` says what is in them. */
+/** The files that all languages are compared with; `assets/golden/README.md` describes them. */
 internal object Golden {
     private val root: File =
         generateSequence(File(System.getProperty("user.dir")).absoluteFile) { it.parentFile }

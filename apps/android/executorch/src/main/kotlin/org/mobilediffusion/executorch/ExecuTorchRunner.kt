@@ -70,7 +70,7 @@ class ExecuTorchRunner(
     /** What [action] gives; errors of the runtime become one line, and those of memory an OutOfMemoryError. */
     private inline fun <Value> attempt(
         expected: String,
-        mend: String,
+        fix: String,
         action: () -> Value,
     ): Value =
         try {
@@ -78,7 +78,7 @@ class ExecuTorchRunner(
         } catch (error: RuntimeException) {
             val reason = (error.message ?: error.toString()).lineSequence().first()
             if (error is ExecutorchRuntimeException && error.errorCode in OUT_OF_MEMORY) throw OutOfMemoryError(reason)
-            throw ModelException("$expected, got an error: $reason; $mend", error)
+            throw ModelException("$expected, got an error: $reason; $fix", error)
         }
 
     private companion object {

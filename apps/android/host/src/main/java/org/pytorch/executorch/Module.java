@@ -59,7 +59,7 @@ public final class Module {
 
   private static native int loadMethod(long program, byte[] name);
 
-  /** data: float[] or int[] for each input; gives data and shape (long[]) of each output in turns. */
+  /** data: float[] or int[] for each input; returns data and shape (long[]) of each output, interleaved. */
   private static native Object[] execute(
       long program, byte[] name, Object[] data, long[][] shapes);
 

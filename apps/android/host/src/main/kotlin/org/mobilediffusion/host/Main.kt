@@ -15,7 +15,7 @@ import java.io.File
 import java.io.IOException
 import kotlin.system.exitProcess
 
-/** Version of ExecuTorch, which the start script gives. */
+/** Version of ExecuTorch, which the start script passes. */
 private val version = System.getProperty("executorch.version", "")
 
 /** Opens a bundle and draws or measures, with the app's own core and runner. */
@@ -85,7 +85,7 @@ private fun write(
         draft.writeBytes(bytes)
         if (!file.isDirectory && draft.renameTo(file)) return
     } catch (_: IOException) {
-        // said below
+        // reported below
     }
     draft.delete()
     throw IOException("$file: expected a file that can be written, got a full disk, a missing folder or no permission")

@@ -71,7 +71,7 @@ class Options private constructor(
     }
 
     companion object {
-        const val USAGE = """Draws a picture with a bundle that `python -m export android` has written.
+        const val USAGE = """Draws a picture with a bundle that `mobile-diffusion export android` has written.
 
   draw --bundle build/android --prompt "a red apple, 3d" --seed 7 --rgb apple.rgb
 

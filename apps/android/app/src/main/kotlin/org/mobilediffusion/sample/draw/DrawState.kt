@@ -9,7 +9,7 @@ import org.mobilediffusion.sample.history.SavedDrawing
 sealed interface Phase {
     data object Idle : Phase
 
-    /** The model's files are held to their hashes. */
+    /** The model's files are checked against their hashes. */
     data object Opening : Phase
 
     data class Loading(

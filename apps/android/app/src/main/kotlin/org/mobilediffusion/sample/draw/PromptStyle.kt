@@ -3,7 +3,7 @@ package org.mobilediffusion.sample.draw
 /**
  * The ending of a prompt that names a set of drawings, as the captions of the training data have it: "a cat, 3d".
  *
- * The shipped model has seen [THREE_D] alone; a model that was trained on more sets knows the others.
+ * The emoji model has seen [THREE_D] alone; a model that was trained on more sets knows the others.
  */
 enum class PromptStyle(
     val id: String,

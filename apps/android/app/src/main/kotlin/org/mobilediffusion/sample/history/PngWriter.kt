@@ -36,7 +36,7 @@ fun pngOf(
     return bytes.toByteArray()
 }
 
-/** The rows, each behind a byte that says "no filter". */
+/** The rows, each after a byte that says "no filter". */
 private fun compressed(picture: Picture): ByteArray {
     val bytes = ByteArrayOutputStream()
     val row = 3 * picture.width

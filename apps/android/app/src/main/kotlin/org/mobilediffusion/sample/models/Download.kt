@@ -17,7 +17,7 @@ import kotlin.coroutines.coroutineContext
 /**
  * A file from the network that is used only if its hash is the expected one.
  *
- * What has arrived stays when the connection or the app ends, and the next [fetch] of the same hash goes on from there.
+ * What has arrived stays when the connection or the app ends, and the next [fetch] of the same hash resumes there.
  */
 class Download private constructor(
     private val url: URL,
@@ -36,7 +36,7 @@ class Download private constructor(
             try {
                 if (!receive(onProgress)) receive(onProgress)
             } catch (error: IOException) {
-                fail("the whole file", "an interruption: ${error.message}; start again and it goes on", error)
+                fail("the whole file", "an interruption: ${error.message}; start it again to resume", error)
             }
             val found = BundleFiles.sha256(part)
             if (found == sha256) return@withContext part

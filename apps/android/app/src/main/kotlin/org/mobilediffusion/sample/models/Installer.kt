@@ -69,7 +69,7 @@ class Installer(
         }
     }
 
-    /** Stops; a download goes on from there when it is begun again. */
+    /** Stops; a download resumes from there when it is started again. */
     fun cancel() {
         job?.cancel()
     }

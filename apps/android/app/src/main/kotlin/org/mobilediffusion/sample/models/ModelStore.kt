@@ -54,7 +54,7 @@ class ModelStore(
         )
     }
 
-    /** Opens a model, every file held to its hash; blocks; throws BundleException. */
+    /** Opens a model, every file checked against its hash; blocks; throws BundleException. */
     fun open(name: String): ModelBundle = ModelBundle.open(folderOf(name), RUNTIME)
 
     /**

@@ -45,7 +45,7 @@ class BundleArchiveTest {
     }
 
     @Test
-    fun `a bomb is stopped at the limit, not behind it`() =
+    fun `a bomb is stopped at the limit, not after it`() =
         inFolder { folder ->
             val archive = BundleArchive(ArchiveLimits(files = 3, bytes = 100_000))
             val bomb = zipOf(mapOf("manifest.json" to "0".repeat(10_000_000)))

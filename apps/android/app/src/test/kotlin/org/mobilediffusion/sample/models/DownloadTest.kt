@@ -33,7 +33,7 @@ class DownloadTest {
         }
 
     @Test
-    fun `an interrupted download goes on where it ended`() =
+    fun `an interrupted download resumes where it stopped`() =
         served(::serve) { address, folder ->
             File(folder, "$hash.part").writeBytes(content.copyOf(120_000))
             assertContentEquals(content, fetch(address, folder).readBytes())
@@ -59,7 +59,7 @@ class DownloadTest {
     fun `a connection that breaks leaves what has arrived`() =
         served({ half(it) }) { address, folder ->
             val line = assertFailsWith<StoreException> { fetch(address, folder) }.message!!
-            assertTrue("start again and it goes on" in line && '\n' !in line, line)
+            assertTrue("start it again to resume" in line && '\n' !in line, line)
             assertTrue(File(folder, "$hash.part").length() in 1L until 300_000L)
         }
 
@@ -72,7 +72,7 @@ class DownloadTest {
         }
 
     @Test
-    fun `a cancelled download goes on later`() =
+    fun `a cancelled download resumes later`() =
         served(::serve) { address, folder ->
             assertFailsWith<CancellationException> {
                 runBlocking { Download.of(address, hash, folder).fetch { _, _ -> this@runBlocking.cancel() } }
