@@ -25,7 +25,7 @@ from export.targets import TARGETS
 from mobile_diffusion.checkpoint import Model, untrained_model
 from mobile_diffusion.drawing import draw
 from mobile_diffusion.tokenization.clip_tokenizer import ClipTokenizer
-from tests.apps.languages import LANGUAGES, POSIX_LOCALES, Done, Language
+from tests.apps.languages import LANGUAGES, POSIX_LOCALES, Done, Language, locales_missing
 from tests.tiny_models import LCM
 
 ROOT = Path(__file__).parents[2]
@@ -158,8 +158,8 @@ def bundle(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture(scope="session")
 def locale_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The compiled locales of POSIX_LOCALES."""
-    if shutil.which("localedef") is None or not Path("/usr/share/i18n/locales/tr_TR").is_file():
-        pytest.skip("no definitions of locales (Debian's package locales); apps/runner/install-tools.sh installs them")
+    if reason := locales_missing():
+        pytest.skip(reason)
     folder = tmp_path_factory.mktemp("locales")
     for name in POSIX_LOCALES.values():
         definition, _, encoding = name.partition(".")

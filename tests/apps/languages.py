@@ -37,6 +37,10 @@ KOTLIN_FILES = (
     Path("/usr/share/java/hamcrest-core.jar"),
 )
 SUITE = Path("build/kit/release/MobileDiffusionKitPackageTests.xctest")
+ARM_TOOLS = ("make", "aarch64-linux-gnu-g++", "qemu-aarch64-static")
+APK_TOOLS = ("aapt2", "zipalign", "apksigner", "keytool")
+APK_FILES = (KOTLIN_TOOLS / "d8.jar", Path("/usr/share/android-framework-res/framework-res.apk"))
+LOCALE_DEFINITION = Path("/usr/share/i18n/locales/tr_TR")
 SWIFT_UNAVAILABLE = 69
 """The status of swift.sh without a toolchain, or without the right to run it."""
 GOLDEN_CHECKS = ("tokens", "noise", "manifests", "trajectories")
@@ -133,6 +137,21 @@ class Language:
 
 _built: dict[str, str] = {}
 """Language -> why it could not be built, or "": asked once a process."""
+
+
+def arm_missing() -> str:
+    """Why nothing can be built for 64-bit ARM and run here; "" if it can."""
+    return absent(RUNNER, ARM_TOOLS, (JSON_HEADER,))
+
+
+def apk_missing() -> str:
+    """Why no APK can be made; "" if one can."""
+    return absent(ANDROID, APK_TOOLS, APK_FILES)
+
+
+def locales_missing() -> str:
+    """Why no locale can be compiled (Debian's package locales); "" if one can."""
+    return absent(RUNNER, ("localedef",), (LOCALE_DEFINITION,))
 
 
 def _swift_missing() -> str:
@@ -266,3 +285,9 @@ LANGUAGES = (
         tables=("swift_source", KIT / "Sources/MobileDiffusionKit/UnicodeTables.swift"),
     ),
 )
+SKIPS: Mapping[str, tuple[Callable[[], str], ...]] = {
+    "runner": (LANGUAGES[0].missing, arm_missing, locales_missing),
+    "android": (LANGUAGES[1].missing, apk_missing),
+    "ios": (LANGUAGES[2].missing,),
+}
+"""Folder of apps/ -> every reason to skip a test that its install-tools.sh removes."""

@@ -13,19 +13,17 @@ import pytest
 
 from tests.apps.conftest import ROOT
 from tests.apps.languages import ANDROID as SOURCE
-from tests.apps.languages import KOTLIN_TOOLS, LANGUAGES, absent, make
+from tests.apps.languages import LANGUAGES, apk_missing, make
 
 MAIN = SOURCE / "app" / "src" / "main"
 RES = MAIN / "res"
 ANDROID = "{http://schemas.android.com/apk/res/android}"
-APK_TOOLS = ("aapt2", "zipalign", "apksigner", "keytool")
-APK_FILES = (KOTLIN_TOOLS / "d8.jar", Path("/usr/share/android-framework-res/framework-res.apk"))
 
 
 def require_apk_tools() -> None:
     """Skip unless an APK can be made."""
     LANGUAGES[1].require()
-    if reason := absent(SOURCE, APK_TOOLS, APK_FILES):
+    if reason := apk_missing():
         pytest.skip(reason)
 
 

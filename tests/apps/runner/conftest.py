@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.apps.conftest import refused
-from tests.apps.languages import JSON_HEADER, LANGUAGES, PRELOAD, RUNNER, Done, absent, make
+from tests.apps.languages import LANGUAGES, PRELOAD, RUNNER, Done, arm_missing, make
 from tests.apps.runner.probe import BUILT
 
 CPP = LANGUAGES[0]
-ARM_TOOLS = ("make", "aarch64-linux-gnu-g++", "qemu-aarch64-static")
 SYSROOT = "/usr/aarch64-linux-gnu"
 
 Run = Callable[..., Done]
@@ -30,7 +29,7 @@ def built() -> Path:
 @pytest.fixture(scope="session")
 def arm_runner() -> Path:
     """The runner for 64-bit ARM."""
-    if reason := absent(RUNNER, ARM_TOOLS, (JSON_HEADER,)):
+    if reason := arm_missing():
         pytest.skip(reason)
     make(RUNNER, "aarch64")
     return RUNNER / "build" / "aarch64" / "runner"
