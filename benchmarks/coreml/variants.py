@@ -3,7 +3,7 @@
     python -m benchmarks.coreml.variants --work /tmp/variants                     # all rows, about an hour
     python -m benchmarks.coreml.variants --work /tmp/variants emoji sd15
 
-`emoji` is the shipped model.  The other models have random weights, in the architecture of the name with every width
+`emoji` is the emoji model.  The other models have random weights, in the architecture of the name with every width
 divided by 10 (checkpoints/random_weights.py), and fewer recipes.  Results go to
 benchmarks/results/coreml_variants.json.
 """
