@@ -16,6 +16,9 @@ from torch import Tensor
 
 from mobile_diffusion.errors import ParityError
 
+MAX_DB = 300.0
+"""Stands for infinity in JSON: equal arrays."""
+
 
 def ratio_db(signal: float, error: float) -> float:
     """10 log10(signal / error) of two energies; infinity without an error, NaN if either is NaN."""
@@ -64,6 +67,13 @@ def worst(ratios: Iterable[float]) -> float:
     """The least of some ratios; NaN if one is NaN or there are none."""
     values = list(ratios)
     return float(np.min(values)) if values else math.nan
+
+
+def json_number(value: float) -> float | None:
+    """A figure as JSON can hold it: infinity as MAX_DB, NaN as None."""
+    if math.isnan(value):
+        return None
+    return math.copysign(MAX_DB, value) if math.isinf(value) else value
 
 
 def db_text(ratio: float) -> str:

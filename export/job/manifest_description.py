@@ -24,11 +24,12 @@ from export.bundle.manifest_parts import (
 from export.executorch.signature import PROGRAM, Delegation, read_delegation
 from export.job.plan import ExportPlan
 from export.parity.golden import INDEX
-from export.parity.report import MAX_DB, ParityReport
+from export.parity.report import ParityReport
 from export.signatures import signature
 from export.targets import Runtime, Target
 from mobile_diffusion.checkpoint import TOKENIZER_FILE, Checkpoint, Model
 from mobile_diffusion.config import ModelConfig
+from mobile_diffusion.decibels import MAX_DB
 from mobile_diffusion.schedule import step_table
 
 NOISE = "philox4x32-10, Box-Muller in float64, rounded to float32"

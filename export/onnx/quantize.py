@@ -137,9 +137,8 @@ def signal_to_rounding(model: onnx.ModelProto, values: set[str], samples: Sample
     least, most, square = found.reshape(len(found), len(names), 3).transpose(2, 1, 0)  # (values, calls) each
     step = (np.maximum(most.max(1), 0) - np.minimum(least.min(1), 0)) / LEVELS
     rounding = np.square(step) / 12  # the energy of errors that are uniform over a step
-    levels = [
-        ratio_db(least, error) if error else math.nan for least, error in zip(square.min(1), rounding, strict=True)
-    ]
+    pairs = zip(square.min(1), rounding, strict=True)
+    levels = [ratio_db(signal, error) if error else math.nan for signal, error in pairs]
     return dict(zip(names, levels, strict=True))
 
 

@@ -12,12 +12,8 @@ from rich.table import Table
 
 from export.parity.gates import Failure, judge, limits, primary_metric, require
 from export.parity.measure import CHECKS, Measurement
-from mobile_diffusion.decibels import db_text, worst
+from mobile_diffusion.decibels import db_text, json_number, worst
 from mobile_diffusion.errors import ParityError
-
-MAX_DB = 300.0
-"""Stands for infinity in JSON: equal arrays."""
-
 
 PARITY_COLUMNS = ("runtime", "check", "worst", "median", "limit", "max error", "SSIM", "")
 
@@ -178,5 +174,5 @@ def _json(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_json(item) for item in value]
     if isinstance(value, float):
-        return None if math.isnan(value) else max(-MAX_DB, min(MAX_DB, value)) if math.isinf(value) else value
+        return json_number(value)
     return value

@@ -8,7 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from mobile_diffusion.decibels import db_text, gain_db, psnr_db, psnr_each, ratio_db, share_db, share_of, snr_db, worst
+from mobile_diffusion.decibels import (
+    db_text,
+    gain_db,
+    json_number,
+    psnr_db,
+    psnr_each,
+    ratio_db,
+    share_db,
+    share_of,
+    snr_db,
+    worst,
+)
 from mobile_diffusion.errors import ParityError
 
 BAD = (math.nan, math.inf, -math.inf)
@@ -66,6 +77,10 @@ def test_the_worst_with_nan_or_of_nothing_is_nan(values: list[float]) -> None:
 def test_the_worst_and_its_text() -> None:
     assert worst(iter([math.inf, 41.25, 60.0])) == 41.25 and worst([math.inf]) == math.inf
     assert (db_text(41.26), db_text(math.inf), db_text(math.nan)) == ("41.3 dB", "equal", "nan dB")
+
+
+def test_figures_as_json_holds_them() -> None:
+    assert [json_number(value) for value in (41.5, -3.0, math.inf, -math.inf, math.nan)] == [41.5, -3, 300, -300, None]
 
 
 def test_other_shapes_and_nothing_at_all_are_refused() -> None:

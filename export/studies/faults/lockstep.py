@@ -19,7 +19,7 @@ from torch import Tensor
 from export.coreml.interpret import Instruction, Observer, Program
 from export.coreml.torch_sources import source_of
 from export.studies.faults.counts import PIECE
-from mobile_diffusion.decibels import ratio_db
+from mobile_diffusion.decibels import ratio_db, worst
 from mobile_diffusion.errors import ExportError
 
 Arrays = Mapping[str, Any]
@@ -89,7 +89,7 @@ def against_float32(
             raise ExportError(f"expected both runs at {instruction.name!r}, got one at {name!r}")
         pairs = [pair for pair in zip(kept, results, strict=True) if pair[0].is_floating_point() and pair[0].numel()]
         if pairs:
-            ratio = min((signal_to_noise(*pair) for pair in pairs), key=worst_first)
+            ratio = worst(signal_to_noise(*pair) for pair in pairs)
             module = source_of(instruction.outputs, sources)
             outputs = tuple(instruction.outputs)
             distances.append(Distance(len(distances), name, instruction.operation, module, outputs, ratio))
@@ -97,11 +97,6 @@ def against_float32(
     with other:
         exact.run(compare, **arrays)
     return distances
-
-
-def worst_first(ratio: float) -> tuple[bool, float]:
-    """A key that orders NaN before every number."""
-    return (ratio == ratio, ratio)
 
 
 def signal_to_noise(reference: Tensor, candidate: Tensor) -> float:

@@ -37,12 +37,11 @@ from export.studies.mac.record import (
     System,
     UnitMeasured,
     is_verified,
-    number,
 )
 from export.studies.mac.surface import CoreML, open_core_ml, read_system
 from export.targets import COREML, Runtime, open_runner
 from export.verify import depth_of, read_trajectories
-from mobile_diffusion.decibels import snr_db, worst
+from mobile_diffusion.decibels import json_number, snr_db, worst
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.progress import Progress, silent
 
@@ -153,7 +152,7 @@ class UnitMeasurement:
             found = replace(found, load_ms=load_ms)
             self.add(stage, model)
             outputs, first_ms = timed(lambda: self.runner.run(stage, **arrays))
-            found = replace(found, first_ms=first_ms, interpreter_db=number(worst_snr(expected, outputs)))
+            found = replace(found, first_ms=first_ms, interpreter_db=json_number(worst_snr(expected, outputs)))
             return self.with_plan(self.with_times(found, arrays), compiled)
         except Exception as error:
             return replace(found, problem=described(error))
@@ -187,7 +186,7 @@ class UnitMeasurement:
         pair: tuple[Runtime, Runner] = (self.runtime, self.runner)
         report, _ = compare_runners([pair], trajectories, settings, self.bundle.step_table(), depth)
         return tuple(
-            CheckMeasured(row.check, row.metric, number(row.worst), row.limit, row.passed) for row in report.rows()
+            CheckMeasured(row.check, row.metric, json_number(row.worst), row.limit, row.passed) for row in report.rows()
         )
 
 

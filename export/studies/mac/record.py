@@ -7,12 +7,10 @@ verified though something in it failed.
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from export.coreml.options import COMPUTE_UNITS
-from export.parity.report import MAX_DB
 from mobile_diffusion.config_json import from_dict, to_dict
 from mobile_diffusion.errors import BundleError, ConfigError
 from mobile_diffusion.staging import write_bytes
@@ -163,8 +161,3 @@ def read_measured(path: Path) -> MacMeasurements:
     except (OSError, ValueError, RecursionError, ConfigError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise BundleError(f"{path}: expected the file that `coreml measure` wrote on a Mac, got {reason}") from None
-
-
-def number(value: float) -> float | None:
-    """A figure as JSON holds it: infinity as 300 dB, NaN as None."""
-    return None if math.isnan(value) else max(-MAX_DB, min(MAX_DB, value)) if math.isinf(value) else value

@@ -24,7 +24,7 @@ from export.signatures import STAGES
 from export.studies.mac import measure as measuring
 from export.studies.mac.measure import check_units, measure_bundle
 from export.studies.mac.plan import operations, shares
-from export.studies.mac.record import MacMeasurements, UnitMeasured, number, read_measured, write_measured
+from export.studies.mac.record import MacMeasurements, UnitMeasured, read_measured, write_measured
 from export.studies.mac.report import check_bundle, parity_table, read_host, times_table
 from export.studies.mac.surface import open_core_ml, real_core_ml
 from mobile_diffusion.config_json import to_dict
@@ -175,11 +175,6 @@ def test_nothing_measured_is_not_verified() -> None:
 def test_unknown_units_are_refused(units: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError, match=r"compute_units: expected one of ALL, CPU_ONLY, CPU_AND_GPU, CPU_AND_NE"):
         check_units(units)
-
-
-def test_figures_fit_into_json() -> None:
-    assert (number(float("inf")), number(float("-inf")), number(1.5)) == (300.0, -300.0, 1.5)
-    assert number(float("nan")) is None
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS has Core ML")
