@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,21 +19,13 @@ NARROW, SIDE = 40, 8
 
 @pytest.fixture(scope="session")
 def prepared(tiny_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder, with both bundles of the tiny model, made by the commands that the README has."""
+    """The folder, without bundles."""
     folder = tmp_path_factory.mktemp("docs") / "a reader's folder (ü)"
     (folder / "assets").mkdir(parents=True)
     (folder / "benchmarks").symlink_to(ROOT / "benchmarks")
     save_checkpoint(tiny_model, folder / "assets" / "emoji")
     unet = write_checkpoint("sd15", folder / "stable-diffusion-v1-5", narrow=NARROW) / "unet" / "config.json"
     unet.write_text(json.dumps({**json.loads(unet.read_text()), "sample_size": SIDE}))
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        for target in ("ios", "android"):
-            words = ["export", target, "assets/emoji", "--out", f"build/{target}", "--threads", "1"]
-            root().main(words, prog_name="mobile-diffusion", standalone_mode=False)
-    finally:
-        os.chdir(before)
     return folder
 
 
@@ -43,3 +34,13 @@ def sandbox(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder, as the current one."""
     monkeypatch.chdir(prepared)
     yield prepared
+
+
+@pytest.fixture
+def bundles(sandbox: Path) -> Path:
+    """The folder with both bundles of the tiny model, made by the commands that the README has."""
+    for target in ("ios", "android"):
+        if not (sandbox / "build" / target).exists():
+            words = ["export", target, "assets/emoji", "--out", f"build/{target}", "--threads", "1"]
+            root().main(words, prog_name="mobile-diffusion", standalone_mode=False)
+    return sandbox

@@ -7,6 +7,7 @@ Diffusion, in the order in which they stand on their page.
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 from itertools import pairwise
 from pathlib import Path
@@ -24,13 +25,12 @@ OTHERS = {
 """Programs of others, which only have to be named in a command."""
 PYTHONS = ("python", "python3", "python3.11", ".venv/bin/python")
 
-RUN_HERE = {"generate", "inspect", "verify", "bench", "milestones", "stages", "coreml statistics"}
-"""Seconds each with the tiny model: run by `make test`."""
-RUN_LONG = {
-    "export ios", "export android", "export blocks", "coreml faults", "coreml plan", "coreml compress", "coreml chunk",
-    "coreml table", "coreml combine",
+RUN_HERE = {
+    "generate", "inspect", "verify", "bench", "milestones", "stages", "export ios", "export android", "export blocks",
+    "coreml statistics", "coreml faults", "coreml plan", "coreml compress", "coreml chunk", "coreml table",
+    "coreml combine",
 }  # fmt: skip
-"""Up to minutes each: run by `make test-full`."""
+"""Run by this test: those that need no bundle by `make test`, the others, up to minutes each, by `make test-full`."""
 NOT_RUN = {
     "data fetch": ("downloads packages and renders 10,379 pictures", "make data"),
     "train autoencoder": ("trains for an hour", "make train"),
@@ -54,7 +54,7 @@ NOT_RUN = {
 }
 """Command -> why it is not run by this test, and what runs it."""
 MISSING = re.compile(r"\bruns/|\bqnn\b|\bmy-|\$|a\.mlpackage")
-"""In commands of RUN_HERE and RUN_LONG: files that only training makes, or that the reader has."""
+"""In commands of RUN_HERE: files that only training makes, or that the reader has."""
 
 
 def ours() -> list[Line]:
@@ -70,14 +70,20 @@ def called(words: list[str]) -> str:
         return ""
 
 
-def distinct(kind: set[str]) -> list[str]:
-    """The commands of a kind, each once, in the order of the pages."""
-    found: dict[str, None] = {}
+def distinct(light: bool) -> list[str]:
+    """The commands to run, each once, in the order of the pages: those that need a bundle, or those that need none."""
+    found: dict[tuple[str, ...], str] = {}
     for line in ours():
         for words in line.commands():
-            if words[0] == OURS and called(words) in kind and not MISSING.search(line.text):
-                found[line.text] = None
-    return list(found)
+            needs_bundle = called(words).split()[0:1] in (["export"], ["coreml"]) or "build/" in line.text
+            if (
+                words[0] == OURS
+                and called(words) in RUN_HERE
+                and not MISSING.search(line.text)
+                and light != needs_bundle
+            ):
+                found.setdefault(tuple(words), shlex.join(words))
+    return list(found.values())
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -161,10 +167,10 @@ RUNNER = {"--packed", "--sequential", "--max-restarts", "--nproc-per-node"}
 
 
 def test_every_command_is_run_somewhere() -> None:
-    """Each command is in one of the three tables, and what the third names exists."""
+    """Each command is in one of the two tables, and what the second names exists."""
     used = {called(words) for line in ours() for words in line.commands() if words[0] == OURS}
-    assert used - {""} <= RUN_HERE | RUN_LONG | set(NOT_RUN)
-    assert not (RUN_HERE | RUN_LONG) & set(NOT_RUN)
+    assert used - {""} <= RUN_HERE | set(NOT_RUN)
+    assert not RUN_HERE & set(NOT_RUN)
     for command, (reason, runner) in NOT_RUN.items():
         assert reason
         parse([*command.split(), "--help"])
@@ -174,15 +180,15 @@ def test_every_command_is_run_somewhere() -> None:
             assert (ROOT / runner).exists(), command
 
 
-@pytest.mark.parametrize("text", distinct(RUN_HERE))
+@pytest.mark.parametrize("text", distinct(light=True))
 def test_command_runs(text: str, sandbox: Path) -> None:
     run(text, sandbox)
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("text", distinct(RUN_LONG))
-def test_long_command_runs(text: str, sandbox: Path) -> None:
-    run(text, sandbox)
+@pytest.mark.parametrize("text", distinct(light=False))
+def test_command_with_a_bundle_runs(text: str, bundles: Path) -> None:
+    run(text, bundles)
 
 
 def run(text: str, sandbox: Path) -> None:
