@@ -28,6 +28,7 @@ myst_fence_as_directive = ["math"]
 myst_heading_anchors = 4
 
 default_role = "code"
+highlight_language = "none"
 autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
