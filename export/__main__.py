@@ -1,21 +1,14 @@
-"""`python -m export`: from a checkpoint to the bundles of two phones, and checks of a bundle."""
+"""`python -m export`: exports for both phones and checks of a bundle, as `mobile-diffusion` has them."""
 
 from __future__ import annotations
-
-import typer
 
 from export.cli import guard
 from export.cli.bench import bench
 from export.cli.export import android, ios
 from export.cli.verify import verify
+from mobile_diffusion.cli.command_group import CommandGroup
 
-app = typer.Typer(
-    name="export",
-    help="Export a checkpoint to a phone, and check what was exported.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = CommandGroup("export", "Export a checkpoint to a phone, and check what was exported.")
 for command in (ios, android, verify, bench):
     app.command()(command)
 

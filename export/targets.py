@@ -96,6 +96,14 @@ class Runtime:
             raise ConfigError(f"precision: expected {self.precision} for {self.name}, got {precision!r}")
         return self.chosen(replace(options, precision=precision))
 
+    def has(self, precision: str) -> bool:
+        """Whether it offers that arithmetic."""
+        try:
+            self.at(precision)
+        except ConfigError:
+            return False
+        return True
+
     @property
     def runs_here(self) -> bool:
         """Whether its programs can be run on this machine; others are lowered, and compared with nothing."""

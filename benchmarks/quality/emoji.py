@@ -12,9 +12,10 @@ import argparse
 from pathlib import Path
 
 from benchmarks.paths import RESULTS
-from export.cli.display import progress_bar, results
+from export.cli.display import progress_bar
 from export.report.quality import quality_screen
 from export.studies.evaluate import evaluate_model
+from mobile_diffusion.cli.terminal import results
 from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.quality.evaluation import EvaluationSettings
 from mobile_diffusion.staging import write_bytes

@@ -1,1 +1,1 @@
-"""What draws a picture, a checkpoint or a bundle, and what a drawing begins with."""
+"""What draws a picture (a checkpoint or a bundle), what a drawing starts from, and the demonstration."""

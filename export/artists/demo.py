@@ -1,4 +1,4 @@
-"""The demonstration: both bundles from one checkpoint, and a sheet of prompts drawn by every runtime."""
+"""The demonstration: bundles for both phones from one checkpoint, and a sheet of prompts drawn by every runtime."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ PROMPTS = (
     ("grinning face, 3d", 2),
     ("mushroom, 3d", 0),
 )
-"""Prompt and seed of every column."""
+"""Prompt and seed per column of the sheet."""
 ORDER = ("android", "ios")
 _EXPORTED = 0.9
-"""Part of the whole that exporting takes."""
+"""Share of the progress bar that exporting takes."""
 
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demonstration made."""
+    """The results of the demonstration."""
 
     parity: ParityReport
     latency: LatencyReport
@@ -49,22 +49,22 @@ class Demo:
 
 
 def run_demo(
-    checkpoint: Path,
+    checkpoint: Path | str,
     build: Path,
     prompts: Sequence[tuple[str, int]] = PROMPTS,
     threads: int = 2,
     progress: Progress = silent,
 ) -> Demo:
-    """Export every target below `build`, replacing bundles that are there, and draw `demo.png`."""
+    """Export every target into `build`, replacing the bundles there, and draw the sheet `demo.png`."""
     for name in ORDER:
-        check_output(build / name, checkpoint, force=True)
+        check_output(build / name, Path(checkpoint), force=True)
     model = open_checkpoint(checkpoint)
     exported = []
     for number, name in enumerate(ORDER):
         part = part_of(progress, number * _EXPORTED / len(ORDER), _EXPORTED / len(ORDER))
         plan = plan_export(model.config, TARGETS[name], threads=threads)
         exported.append(run_export(model, TARGETS[name], build / name, force=True, plan=plan, progress=part))
-    artists = [model_artist(model), *_artists(exported, threads)]
+    artists = [model_artist(model, threads), *_artists(exported, threads)]
     columns = []
     for number, (prompt, seed) in enumerate(prompts):
         progress(f"drawing {prompt!r}", _EXPORTED + (1 - _EXPORTED) * number / len(prompts))
@@ -79,7 +79,7 @@ def run_demo(
 
 
 def _artists(exported: Sequence[Exported], threads: int) -> list[Artist]:
-    """One for every runtime of every bundle."""
+    """One artist per runtime of every bundle."""
     return [
         bundle_artist(each.bundle, runtime.name, threads)
         for each in exported

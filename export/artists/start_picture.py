@@ -1,4 +1,4 @@
-"""Reads what a drawing begins with: a picture file and, to keep a part of it, a mask file."""
+"""Reads what a drawing starts from: a picture file and, to keep part of it, a mask file."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from mobile_diffusion.errors import PromptError
 
 
 def open_start(picture: Path | None, strength: float | None, mask: Path | None, settings: DrawSettings) -> Start | None:
-    """The start of a drawing, resized to the model's size; None without a picture.
+    """Read the start of a drawing and resize it to the model's size; None without a picture.
 
-    White parts of the mask are drawn anew. Raises `PromptError` for a strength or mask without a picture, and for a
+    The white part of the mask is redrawn. Raises `PromptError` for a strength or a mask without a picture, and for a
     file that is not a picture.
     """
     if picture is None:
         for name, value in (("--strength", strength), ("--mask", mask)):
             if value is not None:
-                raise PromptError(f"{name}: expected --image with the picture to begin with, got none")
+                raise PromptError(f"{name}: expected --image with the picture to start from, got none")
         return None
     *_, height, width = settings.image_shape
     pixels = np.asarray(_open(picture).convert("RGB").resize((width, height), Image.Resampling.LANCZOS))
@@ -30,7 +30,7 @@ def open_start(picture: Path | None, strength: float | None, mask: Path | None, 
 
 
 def _open_mask(path: Path, settings: DrawSettings) -> np.ndarray:
-    """(1, 1, h, w) of ones where the mask is lighter than middle grey."""
+    """(1, 1, h, w): 1 where the mask is lighter than middle grey, else 0."""
     *_, height, width = settings.latent_shape
     grey = _open(path).convert("L").resize((width, height), Image.Resampling.BOX)
     return (np.asarray(grey) >= 128).astype(np.float32)[None, None]

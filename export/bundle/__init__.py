@@ -1,1 +1,1 @@
-"""The bundle: its manifest, and the folder that holds every file against it."""
+"""The bundle: its manifest, and the folder whose files are checked against it."""

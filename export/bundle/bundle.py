@@ -1,8 +1,7 @@
 """The bundle: a folder with everything an app needs, written atomically and verified when opened.
 
-`write_bundle` gives a folder to fill and seals it with the manifest, last of all; `open_bundle` reads the
-manifest and holds every file against its hash.  What the manifest says is in manifest.py, how a folder
-appears at once in staging.py.
+`write_bundle` yields a folder to fill and writes the manifest last; `open_bundle` reads the manifest and compares
+every file with its hash.  manifest.py says what a manifest holds, staging.py how a folder appears whole.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from mobile_diffusion.staging import staged_folder
 from mobile_diffusion.tokenization.tokenizer import TOKENIZERS, Tokenizer, open_tokenizer
 
 IGNORED = frozenset({".DS_Store"})
-"""Files that a desktop adds to any folder it shows."""
+"""Files that a desktop adds to every folder it shows."""
 _CHUNK = 1 << 20
 
 
@@ -35,25 +34,25 @@ class Bundle:
     manifest: Manifest
 
     def runtime(self, name: str | None = None) -> RuntimeEntry:
-        """The named runtime, or the primary one; raises `ConfigError` with the choices."""
+        """Return the named runtime, or the primary one for None; raises `ConfigError` with the choices."""
         runtimes = self.manifest.runtimes
         for runtime in runtimes:
             if runtime.name == name or (name is None and runtime.primary):
                 return runtime
         choices = ", ".join(runtime.name for runtime in runtimes)
-        raise ConfigError(f"runtime: expected one that {self.path} contains ({choices}), got {name!r}")
+        raise ConfigError(f"--runtime: expected one that {self.path} contains, {choices}, got {name!r}")
 
     def artifacts(self, runtime: RuntimeEntry) -> dict[str, str]:
-        """Relative path of the program of every stage."""
+        """Relative path of every stage's program."""
         return {artifact.stage: artifact.path for artifact in runtime.artifacts}
 
     def settings(self) -> DrawSettings:
-        """What has to be known to draw with the bundle; raises `BundleError` when the stages do not say it."""
+        """Return what drawing needs to know; raises `BundleError` when the stages lack it."""
         tensors = {(stage.name, spec.name): spec.shape for stage in self.manifest.stages for spec in stage.inputs}
         images = {spec.name: spec.shape for stage in self.manifest.stages for spec in stage.outputs}
         schedule = self.manifest.schedule
         if ("denoise", "latents") not in tensors or "image" not in images:
-            raise BundleError(f"{self.path}: expected stages that take latents and give an image; export it again")
+            raise BundleError(f"{self.path}: expected stages that take latents and return an image; export it again")
         return DrawSettings(
             latent_shape=tensors["denoise", "latents"],
             image_shape=images["image"],
@@ -76,7 +75,7 @@ class Bundle:
         entry = self.manifest.tokenizer
         if entry.kind not in TOKENIZERS:
             known = " or ".join(TOKENIZERS)
-            raise BundleError(f"{self.path}: expected a {known} tokenizer, got {entry.kind!r}; update the product")
+            raise BundleError(f"{self.path}: expected a {known} tokenizer, got {entry.kind!r}; update mobile-diffusion")
         return open_tokenizer(entry.kind, self.path / entry.files[0], entry.max_tokens)
 
 
@@ -84,11 +83,10 @@ class Bundle:
 def write_bundle(
     out: Path, manifest: Callable[[Path, tuple[FileEntry, ...]], Manifest], force: bool = False
 ) -> Iterator[Path]:
-    """Give a folder to fill; when the block ends well, hash it, write the manifest, let it appear as `out`.
+    """Yield a folder to fill; when the block succeeds, hash its files, write the manifest, and move it to `out`.
 
-    `manifest(folder, files)` is called at the end.  An existing `out` is refused, or with `force` replaced if
-    it is a bundle of ours.  Raises `ExportError`; on any exception nothing is left and an existing `out` is
-    untouched.
+    `manifest(folder, files)` is called at the end.  An existing `out` is refused; with `force` it is replaced if it is
+    a bundle of ours.  Raises `ExportError`.  After any exception nothing is left, and an existing `out` is unchanged.
     """
     with staged_folder(out, replace=check_replaceable if force else None) as folder:
         yield folder
@@ -99,8 +97,8 @@ def write_bundle(
 def open_bundle(path: Path | str, verify: bool = True) -> Bundle:
     """Open the bundle in a folder; with `verify`, check that every file has the size and hash of the manifest.
 
-    Raises `BundleError` when the folder is not a bundle, has a newer schema, or a file is missing, added or changed,
-    or is a link.
+    Raises `BundleError` when the folder is not a bundle, has another schema version, or when a file is missing, added,
+    changed or a link.
 
     >>> from export import open_bundle
     >>> bundle = open_bundle("build/android")
@@ -115,7 +113,7 @@ def open_bundle(path: Path | str, verify: bool = True) -> Bundle:
 
 
 def list_files(folder: Path) -> tuple[FileEntry, ...]:
-    """Size and SHA-256 of every file below `folder` but the manifest, sorted; each is flushed to the disk."""
+    """Size and SHA-256 of every file in `folder` except the manifest, sorted; flushes each file to the disk."""
     return tuple(_describe(folder, path, sync=True) for path in sorted(walk(folder)))
 
 
@@ -143,7 +141,7 @@ def _damage(folder: Path, path: str, expected: str, got: str) -> str:
 
 
 def walk(folder: Path) -> Iterator[str]:
-    """Relative POSIX path of every file below `folder` but the manifest; links are a `BundleError`."""
+    """Yield the relative POSIX path of every file in `folder` except the manifest; raises `BundleError` for a link."""
     for root, folders, names in os.walk(folder, onerror=_raise_unreadable):
         for name in (*folders, *names):
             path = Path(root, name)
@@ -161,7 +159,7 @@ def _raise_unreadable(error: OSError) -> None:
 
 
 def check_replaceable(out: Path) -> None:
-    """Raise `ExportError` unless `out` is a bundle of ours, of any version, and nothing else: nothing is lost."""
+    """Raise `ExportError` unless `out` is a bundle of ours, of any version, with no other file that could be lost."""
     try:
         strange = set(walk(out)) - read_paths(out)
     except BundleError as error:

@@ -1,8 +1,8 @@
-"""What a bundle says of itself: `manifest.json` as frozen dataclasses, read strictly.
+"""A bundle's `manifest.json` as frozen dataclasses, read strictly.
 
-The one schema that all languages follow is manifest.schema.json in this folder; `Manifest` and the parts in
-manifest_parts.py have the same fields in Python.  Unknown, missing and wrongly typed fields are refused, and so is a
-newer schema version.  Hashing and the files themselves are in bundle.py.
+All languages follow one schema, manifest.schema.json beside this file; `Manifest` and its parts in manifest_parts.py
+mirror it field by field.  Unknown, missing and wrongly typed fields are refused, and so is another schema version.
+bundle.py handles the files and their hashes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SCHEMA_PATH = Path(__file__).with_name("manifest.schema.json")
 
 @dataclass(frozen=True)
 class Manifest:
-    """All of `manifest.json`."""
+    """The contents of `manifest.json`."""
 
     format: str
     schema_version: int
@@ -65,7 +65,7 @@ class Manifest:
         self._check_references()
 
     def _check_references(self) -> None:
-        """Every path that is mentioned is a listed file, or a directory of listed files."""
+        """Raise `BundleError` unless every path is a listed file, or a directory of listed files."""
         listed = [entry.path for entry in self.files]
         require(len(set(listed)) == len(listed), "every file once", sorted(listed))
         known = set(listed) | {str(parent) for path in listed for parent in PurePosixPath(path).parents}
@@ -87,13 +87,13 @@ def dump_manifest(manifest: Manifest) -> str:
 def read_manifest(folder: Path) -> Manifest:
     """Read `manifest.json` of a bundle folder.
 
-    Raises `BundleError` in one line when there is none, when it is not a manifest, or when it is of another schema.
+    Raises `BundleError` when there is none, when it is not a manifest, or when it has another schema version.
     """
     values = _read_json(folder)
     version = values.get("schema_version")
     if type(version) is int and version != SCHEMA_VERSION:
-        mend = "update mobile-diffusion" if version > SCHEMA_VERSION else "export the bundle again"
-        raise BundleError(f"{folder}: expected a bundle of schema version {SCHEMA_VERSION}, got {version}; {mend}")
+        fix = "update mobile-diffusion" if version > SCHEMA_VERSION else "export the bundle again"
+        raise BundleError(f"{folder}: expected a bundle of schema version {SCHEMA_VERSION}, got {version}; {fix}")
     try:
         return from_dict(Manifest, values)
     except ConfigError as error:
@@ -101,7 +101,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def read_paths(folder: Path) -> set[str]:
-    """What a bundle of any schema version lists as its files; raises `BundleError` when there is no such list."""
+    """Return the files that a bundle of any schema version lists; raises `BundleError` when it has no such list."""
     values = _read_json(folder)
     files = values.get("files")
     entries = files if isinstance(files, list) and values.get("format") == FORMAT else [None]
@@ -115,7 +115,7 @@ def _read_json(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if not folder.is_dir():
         got = "a file" if folder.exists() else "nothing of that name"
-        raise BundleError(f"{folder}: expected a bundle folder, got {got}; give what `python -m export` wrote")
+        raise BundleError(f"{folder}: expected a bundle folder, got {got}; make one with `mobile-diffusion export`")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The parts of a bundle's manifest (manifest.py), each held to what it may contain when it is made."""
+"""The parts of a bundle's manifest (manifest.py); each checks its values when it is made."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HEX = frozenset("0123456789abcdef")
 
 
 def require(condition: bool, expected: str, got: object) -> None:
-    """Raise `BundleError` saying what was expected and got unless `condition` holds."""
+    """Raise `BundleError` with what was expected and what was found, unless `condition` holds."""
     if not condition:
         raise BundleError(f"{MANIFEST}: expected {expected}, got {str(got)[:120]!r}; export the bundle again")
 
@@ -27,7 +27,7 @@ def _is_sha256(text: str) -> bool:
 
 
 def check_path(path: str) -> str:
-    """Return `path` if it is relative, in POSIX form and stays in the bundle; else raise `BundleError`."""
+    """Return `path`; raises `BundleError` unless it is relative, in POSIX form, and stays in the bundle."""
     parts = PurePosixPath(path).parts
     plain = bool(parts) and "/".join(parts) == path and not path.startswith("/")
     inside = plain and not {"..", "."} & set(parts) and not set(path) & set("\\:\0")
@@ -37,7 +37,7 @@ def check_path(path: str) -> str:
 
 @dataclass(frozen=True)
 class FileEntry:
-    """One file of the bundle; a directory such as an .mlpackage is listed file by file."""
+    """One file of the bundle; a folder such as an .mlpackage is listed file by file."""
 
     path: str
     size: int
@@ -53,7 +53,7 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """Where the bundle comes from."""
+    """The model that was exported."""
 
     name: str
     licence: str
@@ -61,7 +61,7 @@ class ModelEntry:
     """Pixels of a picture, along with `width`."""
     width: int
     changes: tuple[str, ...]
-    """What was changed when the checkpoint was opened: adapters merged, another decoder, layers left out."""
+    """Changes made when the checkpoint was opened: adapters merged, decoder replaced, layers skipped."""
     source_sha256: str
     """Hash of the checkpoint, as checkpoint.py computes it; "" for a model built in memory."""
 
@@ -87,7 +87,7 @@ class StageEntry:
 
 @dataclass(frozen=True)
 class OperationEntry:
-    """An operation of a program, and how often it occurs."""
+    """An operation of a program, and its number of occurrences."""
 
     name: str
     count: int
@@ -102,23 +102,23 @@ class ArtifactEntry:
 
     stage: str
     path: str
-    """A file, or a directory whose files are listed under `files`."""
+    """A file, or a folder whose files are listed under `files`."""
     method: str
     """The function to call inside the program."""
     outputs: tuple[str, ...]
-    """The stage's outputs as the program calls them: some formats forbid an output the name of an input."""
+    """The program's names for the stage's outputs: in some formats an output must not have the name of an input."""
     precision: str
-    """Arithmetic inside; inputs and outputs are as the stage says."""
+    """Arithmetic inside; the dtypes of inputs and outputs are those of the stage."""
     compression: str
-    """How the weights are stored: "none" as they are."""
+    """How the weights are stored; "none" without compression."""
     delegates: int
-    """Subgraphs that the runtime hands to a backend whole; 0 for a runtime that has no such thing."""
+    """Subgraphs that the runtime delegates to a backend; 0 for a runtime without delegates."""
     undelegated: tuple[OperationEntry, ...]
-    """Operations outside of them, which portable kernels run."""
+    """Operations outside the delegates, which portable kernels run."""
 
     def __post_init__(self) -> None:
         require(self.stage in IMAGE_STAGES, f"a stage of {IMAGE_STAGES}", self.stage)
-        require(len(self.outputs) > 0, "an output at least", self.outputs)
+        require(len(self.outputs) > 0, "at least one output", self.outputs)
         check_path(self.path)
         require(self.precision in PRECISIONS, f"a precision of {PRECISIONS}", self.precision)
         require(self.delegates >= 0, "a number of delegates", self.delegates)
@@ -126,7 +126,7 @@ class ArtifactEntry:
 
 @dataclass(frozen=True)
 class SettingEntry:
-    """A choice that the export was made with and that an app has to know, such as Core ML's compute units."""
+    """A choice of the export that an app must know, such as Core ML's compute units."""
 
     name: str
     value: str
@@ -141,7 +141,7 @@ class RuntimeEntry:
 
     name: str
     primary: bool
-    """True for the runtime that the app uses unless told otherwise."""
+    """True for the runtime that the app uses by default."""
     verified: bool
     """Whether its programs were run and compared with PyTorch before the bundle appeared."""
     settings: tuple[SettingEntry, ...]
@@ -149,7 +149,7 @@ class RuntimeEntry:
 
     def __post_init__(self) -> None:
         stages = tuple(artifact.stage for artifact in self.artifacts)
-        require(stages in (STAGES, IMAGE_STAGES), f"one artifact for each stage {STAGES}", stages)
+        require(stages in (STAGES, IMAGE_STAGES), f"one artifact per stage of {STAGES}", stages)
         names = [setting.name for setting in self.settings]
         require(len(set(names)) == len(names), "every setting once", names)
         compressions = {artifact.compression for artifact in self.artifacts}
@@ -170,7 +170,7 @@ class RuntimeEntry:
 
 @dataclass(frozen=True)
 class ScheduleEntry:
-    """The sampler that `denoise` carries inside, repeated for inspection (`mobile_diffusion.schedule.StepTable`)."""
+    """The sampler inside `denoise`, repeated for inspection (`mobile_diffusion.schedule.StepTable`)."""
 
     solver: str
     prediction: str
@@ -190,7 +190,7 @@ class ScheduleEntry:
     def __post_init__(self) -> None:
         lists = (self.timesteps, self.inputs, self.update, self.noise_factors, self.alphas, self.sigmas)
         lengths = {len(values) for values in lists}
-        require(len(lengths) == 1 and 0 not in lengths, "an entry of every list for each step, one at least", lengths)
+        require(len(lengths) == 1 and 0 not in lengths, "lists with one entry per step, and at least one step", lengths)
         words = {"guidance_kind": GUIDANCE_KINDS, "solver": SOLVERS, "prediction": PREDICTIONS, "spacing": SPACINGS}
         for name, choices in words.items():
             require(getattr(self, name) in choices, f"a {name} of {choices}", getattr(self, name))
@@ -203,12 +203,12 @@ class ScheduleEntry:
 
     @property
     def memory(self) -> int:
-        """Tensors that the solver remembers."""
+        """Number of tensors that the solver keeps between steps."""
         return len(self.update[0]) - 1
 
     @property
     def stochastic(self) -> bool:
-        """Whether noise is added at the steps."""
+        """Whether the solver adds noise at its steps."""
         return any(self.noise_factors)
 
 
@@ -228,7 +228,7 @@ class TokenizerEntry:
 
 @dataclass(frozen=True)
 class ParityEntry:
-    """Worst value of one check of one runtime against PyTorch; details are in parity.json."""
+    """Worst value of one check of one runtime compared with PyTorch; parity.json has the details."""
 
     runtime: str
     check: str
@@ -239,7 +239,7 @@ class ParityEntry:
 
 @dataclass(frozen=True)
 class ToolEntry:
-    """A package that took part in the export."""
+    """A package that the export used."""
 
     name: str
     version: str

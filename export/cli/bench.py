@@ -1,29 +1,21 @@
-"""`python -m export bench`: how long the programs of a bundle take on this computer."""
+"""`mobile-diffusion bench`: how long the programs of a bundle take on this computer."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
-from export.cli.display import progress_bar, results
-from export.cli.export import Threads
+from export.cli.display import progress_bar
+from export.cli.parameters import BundleFolder, Threads
+from mobile_diffusion.cli.terminal import Json, show
 
 
-def bench(
-    bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
-    threads: Threads = 2,
-    json_only: Annotated[bool, typer.Option("--json", help="Print latency.json instead of the table.")] = False,
-) -> None:
-    """Time every stage of every runtime, warmed up: median and interquartile range, on this computer.
+def bench(bundle: BundleFolder, threads: Threads = 2, json: Json = False) -> None:
+    """Time every stage on every runtime of a bundle, on this computer.
+
+    Prints the median and the interquartile range after a warm-up.
 
     Example:
 
-        python -m export bench build/android
+        mobile-diffusion bench build/android
     """
-    import json
-
     from export.bundle.bundle import open_bundle
     from export.latency.measure import measure_latency
     from export.report.latency import latency_table
@@ -38,12 +30,9 @@ def bench(
         entries = [entry for entry in opened.manifest.runtimes if entry.verified]
         if not entries:
             names = ", ".join(entry.name for entry in opened.manifest.runtimes)
-            raise ConfigError(f"{bundle}: expected a runtime that can run on this computer, got {names} alone")
+            raise ConfigError(f"{bundle}: expected a runtime that can run on this computer, got only {names}")
         progress("timing", 0.1)
         runners = [open_runner(opened, entry.name, threads)[1] for entry in entries]
         report = measure_latency(runners, trajectory, opened.settings())
         progress("timed", 1.0)
-    if json_only:
-        typer.echo(json.dumps(report.to_dict(), indent=1))
-    else:
-        results().print(latency_table(report, opened.settings().steps))
+    show(json, report.to_dict(), latency_table(report, opened.settings().steps))

@@ -7,26 +7,30 @@ from typing import Annotated
 
 import typer
 
-from export.cli.display import progress_bar, results
-from export.cli.export import Threads
+from export.cli.display import progress_bar
+from export.cli.parameters import Threads
+from mobile_diffusion.cli.opening import Checkpoint, checkpoint_or_emoji
+from mobile_diffusion.cli.terminal import results
 
 
 def blocks(
-    model: Annotated[Path, typer.Argument(help="Checkpoint whose U-Net is measured.")],
+    checkpoint: Checkpoint = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="JSON to write.")] = Path("blocks.json"),
     threads: Threads = 2,
 ) -> None:
-    """Time every block of the U-Net on ExecuTorch, on this computer, for `mobile-diffusion train evolve`.
+    """Time every block of a U-Net on ExecuTorch, for `mobile-diffusion train evolve`.
+
+    The times are of this computer.
 
     Example:
 
-        mobile-diffusion export blocks assets/emoji --out blocks.json
+        mobile-diffusion export blocks --out blocks.json
     """
     from export.studies.block_latency import measure_blocks, write_table
     from mobile_diffusion.checkpoint import open_source
 
     with progress_bar() as progress:
-        table = measure_blocks(open_source(model).config, threads, progress=progress)
+        table = measure_blocks(open_source(checkpoint_or_emoji(checkpoint)).config, threads, progress=progress)
         write_table(table, out)
         progress("done", 1.0)
     results().print(f"{out}: {len(table.blocks)} blocks; the whole U-Net takes {table.total_ms:.1f} ms", soft_wrap=True)

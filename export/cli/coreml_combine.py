@@ -7,48 +7,50 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
 
-from export.cli.display import progress_bar, results
+from export.cli.display import progress_bar
+from mobile_diffusion.cli.terminal import Json, show
 from mobile_diffusion.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from export.coreml.combine import Combined
 
 MEGA = 1_000_000
 
 
 def combine(
-    function: Annotated[list[str], typer.Option(help="A function, as NAME=PACKAGE; give it twice at least.")],
+    function: Annotated[list[str], typer.Option(help="A function, as NAME=PACKAGE. Give it at least twice.")],
     out: Annotated[Path, typer.Option(help="Package to write; must not exist.")],
     default: Annotated[
-        str | None, typer.Option(help="The function of apps that name none; the first if it is not given.")
+        str | None, typer.Option(help="Function for apps that name none. Default: the first one.")
     ] = None,
+    json: Json = False,
 ) -> None:
-    """Make one Core ML package (iOS 18) of several that share weights: adapters of one model, or sizes of it.
+    """Make one Core ML package (iOS 18) of several that share weights.
 
-    Weights that are equal are stored once. That a device loads the functions is unverified here. Example:
+    They may be adapters of one model, or sizes of it. Equal weights are stored once. Whether a device loads the
+    functions is unverified here.
 
-        mobile-diffusion coreml combine --function a=a.mlpackage --function b=b.mlpackage --out both.mlpackage
+    Example:
+
+        mobile-diffusion coreml combine --function a=a.mlpackage --function b=b.mlpackage --out ab.mlpackage
     """
     from export.coreml.combine import combine_packages
 
     sources = parse_functions(function)
     with progress_bar() as progress:
         found = combine_packages(sources, out, default, progress)
-    console = results()
-    console.print(combine_table(found))
     saved = found.source_bytes - found.weight_bytes
-    console.print(
+    end = (
         f"{out}: {found.weight_bytes / MEGA:.1f} MB of weights instead of {found.source_bytes / MEGA:.1f} MB "
-        f"({saved / max(found.source_bytes, 1):.0%} saved), default function {found.default}",
-        soft_wrap=True,
+        f"({saved / max(found.source_bytes, 1):.0%} saved), default function {found.default}"
     )
+    show(json, found, combine_table(found), end)
 
 
 def parse_functions(texts: Sequence[str]) -> dict[str, Path]:
-    """Names and packages of "base=a.mlpackage"; raises `ConfigError` for one without a name, or a name given twice."""
+    """Names and packages of "base=a.mlpackage"; raises `ConfigError` for a missing name and a name given twice."""
     sources: dict[str, Path] = {}
     for text in texts:
         name, sign, path = text.partition("=")
@@ -61,10 +63,8 @@ def parse_functions(texts: Sequence[str]) -> dict[str, Path]:
 
 
 def combine_table(found: Combined) -> Table:
-    """A row for each function."""
-    from rich.table import Table
-
-    table = Table(title="Functions, and how much of their weights those before them had brought")
+    """One row per function."""
+    table = Table(title="Functions, and how many of their weights earlier functions had brought")
     for column in ("function", "records", "weights", "shared records", "shared", "of its weights"):
         table.add_column(column, justify="left" if column == "function" else "right")
     for share in found.functions:

@@ -1,4 +1,4 @@
-"""`mobile-diffusion coreml measure`: a bundle on a Mac, by Core ML itself."""
+"""`mobile-diffusion coreml measure`: a bundle on a Mac, run by Core ML itself."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from export.cli.display import progress_bar, results
-from export.cli.export import Threads
+from export.cli.display import progress_bar
+from export.cli.parameters import Threads
+from mobile_diffusion.cli.terminal import Json, show
 
 
 def measure(
@@ -16,14 +17,17 @@ def measure(
     out: Annotated[Path, typer.Option(help="File to write and send back.")] = Path("measured.json"),
     compute_units: Annotated[
         list[str] | None,
-        typer.Option(help="ALL, CPU_ONLY, CPU_AND_GPU or CPU_AND_NE; may be repeated. All four by default."),
+        typer.Option(help="ALL, CPU_ONLY, CPU_AND_GPU or CPU_AND_NE. May be repeated. Default: all four."),
     ] = None,
     threads: Threads = 2,
+    json: Json = False,
 ) -> None:
-    """On a Mac: compile, load, run and time a bundle with Core ML on each compute unit, held to its golden vectors.
+    """On a Mac: compile, load, run and time a bundle with Core ML, and compare it with its golden vectors.
 
-    UNVERIFIED: written against coremltools' documentation and never run on a Mac by its authors. Send the file back;
-    it says of itself whether everything passed. Elsewhere than on macOS it refuses. Example:
+    UNVERIFIED: written from coremltools' documentation; its authors have never run it on a Mac. Please send the file
+    back: it says whether everything passed. On other systems the command refuses to run.
+
+    Example:
 
         mobile-diffusion coreml measure build/ios --out measured.json
     """
@@ -36,7 +40,7 @@ def measure(
     with progress_bar() as progress:
         measured = measure_bundle(bundle, compute_units or COMPUTE_UNITS, threads, progress)
     write_measured(measured, out)
-    host, console = read_host(open_bundle(bundle, verify=False)), results()
-    console.print(times_table(measured, host))
-    console.print(parity_table(measured, host))
-    console.print(f"{out}: {'verified' if measured.verified else 'not verified'}; send it back", soft_wrap=True)
+    host = read_host(open_bundle(bundle, verify=False))
+    end = f"{out}: {'verified' if measured.verified else 'not verified'}; please send it back"
+    figures = {"measured": measured, "host": host}
+    show(json, figures, times_table(measured, host), parity_table(measured, host), end)

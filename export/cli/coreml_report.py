@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from export.cli.display import results
+from mobile_diffusion.cli.terminal import Json, show
 
 
 def report(
-    measured: Annotated[Path, typer.Argument(help="The file that `measure` wrote on a Mac.")],
+    measured: Annotated[Path, typer.Argument(help="The file that `mobile-diffusion coreml measure` wrote on a Mac.")],
     bundle: Annotated[Path, typer.Argument(help="The bundle that was measured.")],
+    json: Json = False,
 ) -> None:
     """Show what a Mac measured beside what was measured where the bundle was made.
 
@@ -26,6 +27,5 @@ def report(
 
     found, opened = read_measured(measured), open_bundle(bundle)
     check_bundle(found, opened)
-    host, console = read_host(opened), results()
-    console.print(times_table(found, host))
-    console.print(parity_table(found, host))
+    host = read_host(opened)
+    show(json, {"measured": found, "host": host}, times_table(found, host), parity_table(found, host))

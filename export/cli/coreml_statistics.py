@@ -6,37 +6,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.table import Table
 
-from export.cli.display import progress_bar, results
+from export.cli.display import progress_bar
+from mobile_diffusion.cli.terminal import Json, show
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from export.coreml.interpret import Program
     from export.coreml.interpret.statistics import ValueStatistics
 
 
 def statistics(
     package: Annotated[Path, typer.Argument(help="A .mlpackage.")],
-    inputs: Annotated[Path | None, typer.Option(help="Arrays of all inputs (.npz); random ones without.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the random inputs: normal numbers, zeros for integers.")] = 0,
+    inputs: Annotated[Path | None, typer.Option(help="Arrays of all inputs (.npz). Default: random ones.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the random inputs: normal numbers, zeros for integers.")] = 0,
     precision: Annotated[str, typer.Option(help="as-stored, fp16-accumulate or float32.")] = "as-stored",
-    function: Annotated[str | None, typer.Option(help="Function of the package; its default without.")] = None,
-    largest: Annotated[int, typer.Option(help="Show so many results with the largest numbers; 0: all.", min=0)] = 0,
-    json_path: Annotated[Path | None, typer.Option("--json", help="Write all rows to this file.")] = None,
+    function: Annotated[str | None, typer.Option(help="Function of the package. Default: its own default.")] = None,
+    largest: Annotated[int, typer.Option(help="Show only this many, the largest; 0 shows all.", min=0)] = 0,
+    json: Json = False,
 ) -> None:
-    """Run a package on this computer and show the range of every result, as its type stores it.
+    """Run a Core ML package on this computer and show the range of every result, as it is stored.
 
     Example:
 
-        mobile-diffusion coreml statistics build/ios/denoise.mlpackage --largest 20
+        mobile-diffusion coreml statistics denoise.mlpackage --largest 20
     """
-    import json
-    from dataclasses import asdict
-
     from export.coreml.interpret import Program
     from export.coreml.interpret.statistics import Statistics, largest_first
+<<<<<<< HEAD
     from mobile_diffusion.staging import write_bytes
+=======
+>>>>>>> 5184abb (wip cli)
 
     with progress_bar() as progress:
         progress(f"opening {package}", 0.0)
@@ -49,16 +49,15 @@ def statistics(
             progress("running", min(len(found.rows) / count, 1.0))
 
         program.run(observe, **arrays)
-    if json_path is not None:
-        write_bytes((json.dumps([asdict(row) for row in found.rows], indent=1) + "\n").encode(), json_path)
-    results().print(table(largest_first(found.rows)[:largest] if largest else found.rows))
+    rows = largest_first(found.rows)[:largest] if largest else found.rows
+    show(json, rows, table(rows))
 
 
 def given_arrays(program: Program, path: Path | None, seed: int) -> dict[str, Any]:
     """A program's inputs, from a file or random.
 
     Raises:
-        ExportError: the file is no archive of arrays.
+        ExportError: the file is not an archive of arrays.
     """
     import numpy as np
 
@@ -75,9 +74,7 @@ def given_arrays(program: Program, path: Path | None, seed: int) -> dict[str, An
 
 
 def table(rows: list[ValueStatistics]) -> Table:
-    """Rows as they are shown."""
-    from rich.table import Table
-
+    """One row per result."""
     shown = Table()
     for title in ("result", "operation", "type", "shape"):
         shown.add_column(title, overflow="fold")

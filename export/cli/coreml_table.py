@@ -8,36 +8,38 @@ from typing import Annotated
 
 import typer
 
-from export.cli.display import progress_bar, results
-from export.cli.export import Checkpoint, DeploymentTarget, Threads
-from export.cli.opening import opens_checkpoint
+from export.cli.display import progress_bar
+from export.cli.export import DeploymentTarget
+from export.cli.parameters import Threads
 from export.coreml.options import CoreMLOptions
-from mobile_diffusion.formats.open_options import OpenOptions
+from mobile_diffusion.cli.opening import Checkpoint, Opening, checkpoint_or_emoji
+from mobile_diffusion.cli.terminal import Json, show
 
 RECIPES = ("none", "int8", "palettize-8", "palettize-6", "palettize-4")
 UNITS = ("CPU_AND_GPU", "CPU_AND_NE")
 
 
-@opens_checkpoint
 def table(
-    checkpoint: Checkpoint,
-    options: OpenOptions,
+    opening: Opening,
+    checkpoint: Checkpoint = None,
     compress: Annotated[
-        list[str] | None,
-        typer.Option(help=f"Recipe or plan; may be repeated. By default: {', '.join(RECIPES)}."),
+        list[str] | None, typer.Option(help=f"Recipe or plan. May be repeated. Default: {', '.join(RECIPES)}.")
     ] = None,
     compute_units: Annotated[
-        list[str] | None, typer.Option(help=f"May be repeated. By default both layouts: {', '.join(UNITS)}.")
+        list[str] | None, typer.Option(help=f"May be repeated. Default: one per layout, {', '.join(UNITS)}.")
     ] = None,
     deployment_target: DeploymentTarget = CoreMLOptions.deployment_target,
     threads: Threads = 2,
+    json: Json = False,
 ) -> None:
-    """Lower a model in every layout, compress it by every recipe, run each over whole trajectories beside PyTorch.
+    """Compare layouts and compressions of a model as Core ML packages.
 
-    Ratios are the worst over four prompts and all steps; overflows are counted while the programs run. Nothing is
-    kept, and no gate is asked. Example:
+    Every variant is run over whole drawings and compared with PyTorch. The ratios are the worst over four prompts and
+    all steps; overflows are counted while the programs run. No package is kept, and no gate is checked.
 
-        mobile-diffusion coreml table assets/emoji --compress none --compress palettize-6
+    Example:
+
+        mobile-diffusion coreml table --compress none --compress palettize-6
     """
     from export.studies.variants import measure_variants, variants_table
     from mobile_diffusion.checkpoint import open_source
@@ -47,7 +49,8 @@ def table(
         for units in compute_units or UNITS
         for recipe in compress or RECIPES
     ]
+    options = opening.options()
     with progress_bar() as progress, tempfile.TemporaryDirectory() as work:
-        source = open_source(checkpoint, options)
+        source = open_source(checkpoint_or_emoji(checkpoint), options)
         rows = measure_variants(source, variants, Path(work), threads=threads, progress=progress)
-    results().print(variants_table(rows))
+    show(json, rows, variants_table(rows))

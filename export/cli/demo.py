@@ -1,4 +1,4 @@
-"""`mobile-diffusion demo`: everything at once, on the shipped model."""
+"""`mobile-diffusion demo`: everything at once, on the emoji model."""
 
 from __future__ import annotations
 
@@ -7,18 +7,23 @@ from typing import Annotated
 
 import typer
 
-from export.cli.display import progress_bar, results
-from export.cli.export import Threads
+from export.cli.display import progress_bar
+from export.cli.parameters import Threads
+from mobile_diffusion.cli.opening import Model, checkpoint_or_emoji
+from mobile_diffusion.cli.terminal import Json, show
 
 
 def demo(
-    model: Annotated[Path, typer.Option(help="Checkpoint to show.")] = Path("assets/emoji"),
+    model: Model = None,
     build: Annotated[Path, typer.Option(help="Folder for the bundles and the picture.")] = Path("build"),
     threads: Threads = 2,
+    json: Json = False,
 ) -> None:
-    """Export both bundles, compare and time every runtime, and draw eight prompts with each, side by side.
+    """Export for both phones, check and time every runtime, and draw eight prompts with each, side by side.
 
-    Bundles of an earlier demonstration are replaced. Example:
+    Replaces the bundles of an earlier demonstration.
+
+    Example:
 
         mobile-diffusion demo --build build
     """
@@ -27,8 +32,7 @@ def demo(
     from export.report.latency import latency_table
 
     with progress_bar() as progress:
-        shown = run_demo(model, build, threads=threads, progress=progress)
-    console = results()
-    console.print(parity_table(shown.parity))
-    console.print(latency_table(shown.latency, shown.steps))
-    console.print(f"{shown.sheet}: the same prompts by every runtime", soft_wrap=True)
+        shown = run_demo(checkpoint_or_emoji(model), build, threads=threads, progress=progress)
+    figures = {"sheet": shown.sheet, "parity": shown.parity.to_json(), "latency": shown.latency.to_dict()}
+    tables = parity_table(shown.parity), latency_table(shown.latency, shown.steps)
+    show(json, figures, *tables, f"{shown.sheet}: the same prompts by every runtime")

@@ -1,4 +1,4 @@
-"""`mobile-diffusion device`: a bundle onto a phone, and the phone's times back."""
+"""`mobile-diffusion device`: copy a bundle to a phone, run its benchmark there, fetch the times."""
 
 from __future__ import annotations
 
@@ -7,27 +7,30 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from export.cli.display import progress_bar, results
+from export.cli.display import progress_bar
+from export.cli.parameters import BundleFolder
+from mobile_diffusion.cli.command_group import CommandGroup
+from mobile_diffusion.cli.terminal import Json, results, show
 
 if TYPE_CHECKING:
     from export.bundle.bundle import Bundle
     from export.device.phone import Phone
 
-app = typer.Typer(help="Put a bundle on a connected phone and measure it there.", no_args_is_help=True)
-BundleFolder = Annotated[Path, typer.Argument(help="Bundle folder.")]
-Name = Annotated[str | None, typer.Option(help="What the model is called on the phone; its own name by default.")]
+app = CommandGroup(help="Put a bundle on a connected phone and measure it there.")
+Name = Annotated[str | None, typer.Option(help="Name of the model on the phone. Default: its own name.")]
 Device = Annotated[
     str | None, typer.Option(help="Serial number (adb devices) or identifier (xcrun devicectl list devices).")
 ]
-Out = Annotated[Path | None, typer.Option(help="Keep the phone's JSON in this file, too.")]
+Out = Annotated[Path | None, typer.Option(help="Also write the phone's JSON to this file.")]
 
 
 @app.command()
 def push(bundle: BundleFolder, name: Name = None, device: Device = None) -> None:
     """Copy a bundle into the sample app on the phone, and check every file there.
 
-    An Android bundle goes through adb to a phone with apps/android installed, an iPhone's through Xcode's devicectl,
-    on a Mac, to one with apps/ios. Example:
+    Android phones need adb and the app of apps/android. iPhones need a Mac with Xcode and the app of apps/ios.
+
+    Example:
 
         mobile-diffusion device push build/android
     """
@@ -47,14 +50,17 @@ def bench(
     bundle: BundleFolder,
     name: Name = None,
     device: Device = None,
-    runs: Annotated[int, typer.Option(min=1, max=10_000, help="Timed calls of every stage.")] = 10,
+    runs: Annotated[int, typer.Option(min=1, max=10_000, help="Timed calls per stage.")] = 10,
     threads: Annotated[int, typer.Option(min=1, max=256, help="Threads of the phone's runtime.")] = 4,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for the phone.")] = 600.0,
     out: Out = None,
+    json: Json = False,
 ) -> None:
     """Run the app's benchmark on the phone, and show its times beside this computer's.
 
-    The bundle must be on the phone (`device push`). Example:
+    The bundle must be on the phone: `mobile-diffusion device push` copies it.
+
+    Example:
 
         mobile-diffusion device bench build/android --runs 20
     """
@@ -69,12 +75,12 @@ def bench(
         progress("the phone is measuring", 0.2)
         text = wait(phone, chosen, timeout)
         progress("measured", 1.0)
-    _show(opened, text, out)
+    _show(opened, text, out, json)
 
 
 @app.command()
-def pull(bundle: BundleFolder, name: Name = None, device: Device = None, out: Out = None) -> None:
-    """Fetch the times of the last benchmark, also of one that was started on the phone's screen.
+def pull(bundle: BundleFolder, name: Name = None, device: Device = None, out: Out = None, json: Json = False) -> None:
+    """Fetch the times of the last benchmark, even if it was started on the phone's screen.
 
     Example:
 
@@ -84,7 +90,7 @@ def pull(bundle: BundleFolder, name: Name = None, device: Device = None, out: Ou
 
     opened = _open(bundle)
     chosen = phones.check_name(name or opened.manifest.model.name)
-    _show(opened, phones.pull(_find(opened, device), chosen), out)
+    _show(opened, phones.pull(_find(opened, device), chosen), out, json)
 
 
 def _open(bundle: Path) -> Bundle:
@@ -94,15 +100,15 @@ def _open(bundle: Path) -> Bundle:
 
 
 def _find(bundle: Bundle, device: str | None) -> Phone:
-    """The connected phone that the bundle is for."""
+    """The connected phone of the bundle's platform."""
     from export.device.android import AndroidPhone
     from export.device.iphone import IPhone
 
     return AndroidPhone.find(device) if bundle.manifest.target == "android" else IPhone.find(device)
 
 
-def _show(bundle: Bundle, text: str, out: Path | None) -> None:
-    """Keep the phone's JSON where asked to, and print it as a table beside the bundle's own times."""
+def _show(bundle: Bundle, text: str, out: Path | None, json: bool) -> None:
+    """Write the phone's JSON to `out`, and print it beside the bundle's own times."""
     from export.job.page import LATENCY_FILE
     from export.latency.reading import parse_latency, read_latency
     from export.report.device_report import device_table
@@ -111,5 +117,6 @@ def _show(bundle: Bundle, text: str, out: Path | None) -> None:
     phone = parse_latency(text, "the phone")
     if out is not None:
         write_bytes(text.encode() + b"\n", out)
-    table = device_table(phone, read_latency(bundle.path / LATENCY_FILE), bundle.settings().steps)
-    results().print(table)
+    computer = read_latency(bundle.path / LATENCY_FILE)
+    figures = {"phone": phone.to_dict(), "computer": computer.to_dict()}
+    show(json, figures, device_table(phone, computer, bundle.settings().steps))

@@ -7,52 +7,59 @@ from typing import Annotated
 
 import typer
 
-from export.cli.display import progress_bar, results
-from export.cli.export import Threads
-from export.cli.opening import opens_checkpoint
-from mobile_diffusion.formats.open_options import OpenOptions
+from export.cli.display import progress_bar
+from export.cli.parameters import Threads
+from mobile_diffusion.cli.opening import Opening, checkpoint_or_emoji
+from mobile_diffusion.cli.terminal import Json, show
 
 WEIGHTS = Path("data/weights")
 
 
-@opens_checkpoint
 def evaluate(
-    model: Annotated[str, typer.Argument(metavar="CHECKPOINT_OR_BUNDLE", help="What draws: folder, file or hub id.")],
-    options: OpenOptions,
+    opening: Opening,
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="CHECKPOINT_OR_BUNDLE", help="What draws: a folder, a file or a hub id. Default: the emoji model."
+        ),
+    ] = None,
     data: Annotated[Path, typer.Option(help="Data set made by `mobile-diffusion data fetch`.")] = Path("data/emoji"),
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of figures and contact sheets.")] = Path(
         "build/evaluation"
     ),
-    count: Annotated[int, typer.Option(help="Prompts of each set.")] = 48,
+    count: Annotated[int, typer.Option(help="Prompts per set.")] = 48,
     seed: Annotated[int, typer.Option(help="Chooses the prompts; picture i is drawn with seed + i.")] = 0,
-    seeds: Annotated[int, typer.Option(help="Pictures of a prompt, for diversity.")] = 4,
+    seeds: Annotated[int, typer.Option(help="Pictures per prompt, for diversity.")] = 4,
     training: Annotated[
         Path | None,
         typer.Option(
-            help="Settings the U-Net was trained with, which say what it has seen: a run's settings.json or its TOML. "
-            "By default training/unet-settings.json in the checkpoint, or in assets/emoji for its bundles."
+            help="Settings that the U-Net was trained with: a run's settings.json or its TOML. They say what it has "
+            "seen. Default: training/unet-settings.json in the checkpoint; for a bundle of the emoji model, its own."
         ),
     ] = None,
     weights: Annotated[Path, typer.Option(help="Folder for LPIPS's weights, fetched if absent.")] = WEIGHTS,
-    runtime: Annotated[str | None, typer.Option(help="Runtime of the bundle; its primary one by default.")] = None,
+    runtime: Annotated[str | None, typer.Option(help="Runtime of the bundle. Default: its primary one.")] = None,
     threads: Threads = 2,
+    json: Json = False,
 ) -> None:
-    """Draw training captions, held-out concepts and held-out style combinations, and measure the pictures.
+    """Draw captions that a model has seen and has not seen, and measure the pictures.
 
-    Prints KID, retrieval, diversity, and LPIPS and PSNR of the autoencoder, with 95 % bootstrap intervals.
+    Prints KID, retrieval and diversity, and PSNR and LPIPS of the autoencoder, with 95 % bootstrap intervals. The sets
+    are training captions, held-out concepts and held-out combinations of concept and style.
 
     Example:
 
-        mobile-diffusion evaluate assets/emoji --data data/emoji --out build/evaluation
+        mobile-diffusion evaluate --data data/emoji --out build/evaluation
     """
     from export.report.quality import quality_screen
     from export.studies.evaluate import evaluate_model
     from mobile_diffusion.quality.evaluation import EvaluationSettings
+    from mobile_diffusion.quality.output import to_json
 
     with progress_bar() as progress:
         evaluation, conditions, paths = evaluate_model(
-            model,
-            options,
+            str(checkpoint_or_emoji(model)),
+            opening.options(),
             data,
             out,
             EvaluationSettings(count, seed, seeds),
@@ -62,5 +69,5 @@ def evaluate(
             threads,
             progress,
         )
-    results().print(quality_screen(evaluation, conditions))
-    results().print(f"{', '.join(path.name for path in paths)} in {out}", soft_wrap=True)
+    files = f"{', '.join(path.name for path in paths)} in {out}"
+    show(json, to_json(evaluation, conditions), quality_screen(evaluation, conditions), files)

@@ -1,177 +1,181 @@
-"""`python -m export ios | android`: one checkpoint to one bundle."""
+"""`mobile-diffusion export ios | android`: one checkpoint to one bundle."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from export.cli.display import progress_bar, results, verdict
-from export.cli.opening import opens_checkpoint
+from export.cli.display import progress_bar, verdict
+from export.cli.parameters import Threads
 from export.coreml.options import COMPUTE_UNITS, DEPLOYMENT_TARGETS, CoreMLOptions
-from mobile_diffusion.errors import ConfigError
-from mobile_diffusion.formats.open_options import OpenOptions
+from mobile_diffusion.cli.opening import Checkpoint, Opening, checkpoint_or_emoji
+from mobile_diffusion.cli.terminal import Json, show
 
 if TYPE_CHECKING:
-    from export.targets import RuntimeOptions
+    from export.job.run import Exported
 
-Checkpoint = Annotated[
-    str, typer.Argument(help="Checkpoint to export: a folder, a .safetensors file, or a hub id such as owner/name.")
-]
-Force = Annotated[bool, typer.Option("--force", help="Replace the bundle that is already there.")]
-Threads = Annotated[int, typer.Option(min=1, max=256, help="Threads for every runtime.")]
-Images = Annotated[
-    bool, typer.Option("--image-to-image", help="Add the stage encode_image, so that the app can redraw pictures.")
-]
-RuntimeNames = Annotated[
-    list[str] | None, typer.Option("--runtime", help="Export for this runtime only; may be repeated.")
-]
-Depth = Annotated[
-    str | None,
-    typer.Option(
-        "--check",
-        help="Parity over a whole 'trajectory', or one 'step' and a decoding; by default what suits the model's size.",
-    ),
-]
+Out = Annotated[Path, typer.Option(help="Folder to write. It must not exist, unless --force is given.")]
 
-COREML_PANEL = "Core ML"
-Precision = Annotated[
-    str | None,
-    typer.Option(
-        help="Arithmetic: fp32 by default; xnnpack also has fp16, int8, int8-dynamic and int4-dynamic, vulkan fp16, "
-        "onnx int8."
-    ),
-]
-Calibration = Annotated[
-    Path | None,
-    typer.Option(help="Text file with a prompt a line, to calibrate int8 on what your app will draw."),
-]
-ComputeUnits = Annotated[
-    str,
-    typer.Option(
-        help=f"What the app will ask Core ML to use, which decides the layout: one of {', '.join(COMPUTE_UNITS)}.",
-        rich_help_panel=COREML_PANEL,
-    ),
-]
+
+@dataclass(frozen=True)
+class Exporting:
+    """What every target lets a user choose."""
+
+    force: Annotated[bool, typer.Option("--force", help="Replace the bundle that is already there.")] = False
+    image_to_image: Annotated[
+        bool, typer.Option("--image-to-image", help="Add the stage encode_image, so that the app can redraw pictures.")
+    ] = False
+    runtime: Annotated[list[str], typer.Option(help="Export only for this runtime. May be repeated.")] = field(
+        default_factory=list
+    )
+    check: Annotated[
+        str | None,
+        typer.Option(
+            help="Depth of the parity check: 'trajectory', a whole drawing, or 'step', one step and a decoding. "
+            "Default: what suits the model's size."
+        ),
+    ] = None
+    threads: Threads = 2
+    json: Json = False
+
+
+def _core_ml(*names: str, help: str, **settings: Any) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel="Core ML", **settings)
+
+
 DeploymentTarget = Annotated[
-    str,
-    typer.Option(
-        help=f"Oldest system that is to open the packages: {', '.join(DEPLOYMENT_TARGETS)}.",
-        rich_help_panel=COREML_PANEL,
-    ),
-]
-Compress = Annotated[
-    str,
-    typer.Option(
-        help="How to store weights: none, int8, palettize-8, -6, -4, -3 or -2, or a plan.json of `coreml plan`.",
-        rich_help_panel=COREML_PANEL,
-    ),
-]
-ChunkMb = Annotated[
-    int,
-    typer.Option(min=0, help="Cut `denoise` into chunks of at most so many MB; 0: not.", rich_help_panel=COREML_PANEL),
-]
-PixelBuffer = Annotated[
-    bool,
-    typer.Option("--pixel-buffer", help="Let decode_image give an image, not a tensor.", rich_help_panel=COREML_PANEL),
+    str, _core_ml(help=f"Oldest system that must open the packages: {', '.join(DEPLOYMENT_TARGETS)}.")
 ]
 
 
-@opens_checkpoint
+@dataclass(frozen=True)
+class CoreMLChoices:
+    """`CoreMLOptions` as the command line spells them."""
+
+    compute_units: Annotated[
+        str,
+        _core_ml(
+            help=f"Compute units that the app will ask Core ML for: {', '.join(COMPUTE_UNITS)}. They decide the layout."
+        ),
+    ] = CoreMLOptions.compute_units
+    deployment_target: DeploymentTarget = CoreMLOptions.deployment_target
+    compress: Annotated[
+        str,
+        _core_ml(
+            help="How to store weights: none, int8, palettize-8, palettize-6, palettize-4, palettize-3, palettize-2, "
+            "or a plan.json that `mobile-diffusion coreml plan` wrote."
+        ),
+    ] = CoreMLOptions.compression
+    chunk_mb: Annotated[
+        int, _core_ml(min=0, help="Split `denoise` into chunks of at most this many MB; 0 disables chunking.")
+    ] = CoreMLOptions.chunk_mb
+    pixel_buffer: Annotated[
+        bool, _core_ml("--pixel-buffer", help="Let decode_image return an image, not a tensor.")
+    ] = CoreMLOptions.pixel_buffer
+
+    def options(self) -> CoreMLOptions:
+        """The same for the lowering; raises `ConfigError` for a value that is not one of the choices."""
+        return CoreMLOptions(
+            self.compute_units, self.deployment_target, self.compress, self.chunk_mb, self.pixel_buffer
+        )
+
+
 def ios(
-    checkpoint: Checkpoint,
-    options: OpenOptions,
-    out: Annotated[Path, typer.Option(help="Folder to write; must not exist.")] = Path("build/ios"),
-    force: Force = False,
-    image_to_image: Images = False,
-    runtime: RuntimeNames = None,
-    check: Depth = None,
-    threads: Threads = 2,
-    compute_units: ComputeUnits = CoreMLOptions.compute_units,
-    deployment_target: DeploymentTarget = CoreMLOptions.deployment_target,
-    compress: Compress = CoreMLOptions.compression,
-    chunk_mb: ChunkMb = CoreMLOptions.chunk_mb,
-    pixel_buffer: PixelBuffer = CoreMLOptions.pixel_buffer,
+    opening: Opening,
+    exporting: Exporting,
+    coreml: CoreMLChoices,
+    checkpoint: Checkpoint = None,
+    out: Out = Path("build/ios"),
 ) -> None:
     """Export an iOS bundle: Core ML packages, compared with PyTorch before they appear.
 
     Example:
 
-        python -m export ios assets/emoji --out build/ios --force --compute-units CPU_AND_NE --compress palettize-6
+        mobile-diffusion export ios --compute-units CPU_AND_NE --out build/ios
     """
-    coreml = CoreMLOptions(compute_units, deployment_target, compress, chunk_mb, pixel_buffer)
-    chosen = {"coreml": coreml}
-    export(checkpoint, options, "ios", out, force, image_to_image, runtime or [], check, threads, chosen)
+    export("ios", checkpoint, opening, exporting, out, coreml.options())
 
 
-@opens_checkpoint
 def android(
-    checkpoint: Checkpoint,
-    options: OpenOptions,
-    out: Annotated[Path, typer.Option(help="Folder to write; must not exist.")] = Path("build/android"),
-    force: Force = False,
-    image_to_image: Images = False,
-    runtime: RuntimeNames = None,
-    precision: Precision = None,
-    calibration: Calibration = None,
-    check: Depth = None,
-    threads: Threads = 2,
+    opening: Opening,
+    exporting: Exporting,
+    checkpoint: Checkpoint = None,
+    out: Out = Path("build/android"),
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="Arithmetic, fp32 by default. xnnpack also has fp16, int8, int8-dynamic, int4-dynamic; "
+            "vulkan: fp16; onnx: int8."
+        ),
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="Text file with one prompt per line: calibrate int8 on what your app will draw."),
+    ] = None,
 ) -> None:
     """Export an Android bundle: ExecuTorch programs and ONNX models, compared with PyTorch.
 
-    Runtimes: xnnpack (ExecuTorch on the processor), onnx (ONNX Runtime), vulkan (ExecuTorch on the GPU, lowered but
-    not run here), qnn (Qualcomm's NPU, where its SDK is installed). The first is the one that the app uses.
+    Runtimes: xnnpack (ExecuTorch on the CPU), onnx (ONNX Runtime), vulkan (ExecuTorch on the GPU; lowered, not run
+    here) and qnn (Qualcomm's NPU; needs its SDK). The app uses the first.
 
     Example:
 
-        python -m export android assets/emoji --out build/android --force --runtime xnnpack --precision int8
+        mobile-diffusion export android --runtime xnnpack --precision int8
     """
-    names = runtime or []
-    export(
-        checkpoint, options, "android", out, force, image_to_image, names, check, threads, {}, precision, calibration
-    )
+    export("android", checkpoint, opening, exporting, out, None, precision, calibration)
 
 
 def export(
-    checkpoint: str,
-    options: OpenOptions,
     target: str,
+    checkpoint: str | None,
+    opening: Opening,
+    exporting: Exporting,
     out: Path,
-    force: bool,
-    images: bool,
-    runtimes: list[str],
-    depth: str | None,
-    threads: int,
-    choices: Mapping[str, RuntimeOptions],
+    coreml: CoreMLOptions | None = None,
     precision: str | None = None,
     calibration: Path | None = None,
 ) -> None:
-    """Export a target and show its tables."""
-    from export.job.calibration import read_prompts
-    from export.job.plan import plan_export
-    from export.job.run import check_output, run_export
+    """Export a target and print its parity and latency."""
+    from export.job.entry import export_target
+
+    options, path = opening.options(), checkpoint_or_emoji(checkpoint)
+    with progress_bar() as progress:
+        exported = export_target(
+            path,
+            target,
+            out,
+            runtimes=exporting.runtime,
+            precision=precision,
+            coreml=coreml,
+            options=options,
+            image_to_image=exporting.image_to_image,
+            calibration=calibration,
+            check=exporting.check,
+            threads=exporting.threads,
+            force=exporting.force,
+            progress=progress,
+        )
+    show_export(exported, exporting.json)
+
+
+def show_export(exported: Exported, json: bool) -> None:
+    """Print a new bundle's parity and latency."""
     from export.parity.report import parity_table
     from export.report.latency import latency_table
-    from export.targets import find_target
-    from mobile_diffusion.checkpoint import open_source
 
-    check_output(out, Path(checkpoint), force)
-    prompts = () if calibration is None else read_prompts(calibration)
-    with progress_bar() as progress:
-        progress(f"opening {checkpoint}", 0.0)
-        source = open_source(checkpoint, options)
-        plan = plan_export(source.config, find_target(target), runtimes, images, depth, threads, choices, precision)
-        if prompts and not plan.calibrated:
-            raise ConfigError("calibration: expected --precision int8 with it, as nothing else is calibrated")
-        exported = run_export(
-            source, find_target(target), out, force, plan=plan, progress=progress, calibration=prompts
-        )
-    console = results()
-    if plan.compared:
-        console.print(parity_table(exported.parity))
-    console.print(latency_table(exported.latency, source.config.schedule.steps))
-    others = [runtime.name for runtime in plan.runtimes if not runtime.runs_here]
-    end = verdict([runtime.name for runtime in plan.compared], others)
-    console.print(f"{out}: {target} bundle of {exported.bundle.manifest.model.name}, {end}", soft_wrap=True)
+    bundle, manifest = exported.bundle, exported.bundle.manifest
+    compared, others = ([each.name for each in manifest.runtimes if each.verified is kind] for kind in (True, False))
+    figures = {
+        "bundle": bundle.path,
+        "target": manifest.target,
+        "model": manifest.model.name,
+        "not_run": others,
+        "parity": exported.parity.to_json() if compared else None,
+        "latency": exported.latency.to_dict(),
+    }
+    tables = [parity_table(exported.parity)] if compared else []
+    end = f"{bundle.path}: {manifest.target} bundle of {manifest.model.name}, {verdict(compared, others)}"
+    show(json, figures, *tables, latency_table(exported.latency, bundle.settings().steps), end)

@@ -1,4 +1,4 @@
-"""`mobile-diffusion generate`: one picture, by PyTorch or by the programs of a bundle."""
+"""`mobile-diffusion generate`: one picture, drawn by PyTorch or by the programs of a bundle."""
 
 from __future__ import annotations
 
@@ -7,31 +7,32 @@ from typing import Annotated
 
 import typer
 
-from export.cli.display import progress_bar, results
-from export.cli.export import Threads
-from export.cli.opening import opens_checkpoint
-from mobile_diffusion.formats.open_options import OpenOptions
+from export.cli.display import progress_bar
+from export.cli.parameters import Threads
+from mobile_diffusion.cli.opening import Model, Opening, checkpoint_or_emoji
+from mobile_diffusion.cli.terminal import results, typed_text
+
+SHOWN = 60
+"""Characters of the prompt in the last line."""
 
 
-@opens_checkpoint
 def generate(
     prompt: Annotated[str, typer.Argument(help="What to draw.")],
-    options: OpenOptions,
+    opening: Opening,
     seed: Annotated[int, typer.Option(help="0 to 2^64 - 1; the same seed gives the same picture everywhere.")] = 0,
     out: Annotated[Path, typer.Option("--out", "-o", help="PNG to write.")] = Path("picture.png"),
-    model: Annotated[str, typer.Option(help="Checkpoint to draw with: folder, file or hub id.")] = "assets/emoji",
-    bundle: Annotated[Path | None, typer.Option(help="Draw with this exported bundle instead.")] = None,
+    model: Model = None,
+    bundle: Annotated[Path | None, typer.Option(help="Draw with this exported bundle, not with PyTorch.")] = None,
     runtime: Annotated[
-        str | None,
-        typer.Option(help="Runtime of the bundle, for example onnxruntime; its primary one by default."),
+        str | None, typer.Option(help="Runtime of the bundle: coreml, xnnpack or onnx. Default: its primary one.")
     ] = None,
     negative: Annotated[str, typer.Option(help="What the picture should not show.")] = "",
-    image: Annotated[Path | None, typer.Option(help="Picture to begin with.")] = None,
+    image: Annotated[Path | None, typer.Option(help="Picture to start from.")] = None,
     strength: Annotated[
-        float | None, typer.Option(help="How much of --image is drawn anew, above 0 to 1; 0.8 by default.")
+        float | None, typer.Option(help="How much of --image to redraw, above 0 and up to 1. Default: 0.8.")
     ] = None,
     mask: Annotated[
-        Path | None, typer.Option(help="Black and white picture: only its white part of --image is drawn anew.")
+        Path | None, typer.Option(help="Black and white picture; redraw --image where it is white.")
     ] = None,
     threads: Threads = 2,
 ) -> None:
@@ -49,10 +50,11 @@ def generate(
     from mobile_diffusion.drawing import draw
     from mobile_diffusion.errors import PromptError
 
+    options, words = opening.options(), typed_text(prompt)
     check_picture_path(out)
     with progress_bar() as progress:
         progress("opening the model", 0.0)
-        artist = open_artist(model, bundle, options, runtime, threads)
+        artist = open_artist(checkpoint_or_emoji(model), bundle, options, runtime, threads)
         start = open_start(image, strength, mask, artist.settings)
         if start is not None and not artist.images:
             raise PromptError(f"--image: expected a bundle that was exported with --image-to-image, got {bundle}")
@@ -61,12 +63,12 @@ def generate(
             artist.run_stage,
             artist.tokenizer,
             artist.settings,
-            prompt,
+            words,
             seed,
             options.guidance if bundle is not None else None,
             lambda step, _: progress(f"drawing with {artist.title}", (step + 1) / (count + 1)),
-            negative,
+            typed_text(negative),
             start,
         )
     save_picture(Image.fromarray(pixels), out)
-    results().print(f"{out}: {prompt[:60]!r} seed {seed}, by {artist.title}", soft_wrap=True)
+    results().print(f'{out}: "{words[:SHOWN]}" seed {seed}, by {artist.title}', soft_wrap=True)

@@ -1,11 +1,12 @@
-"""The outermost frame of every command: errors become one line and an exit status.
+"""Runs the command line: an error becomes one line on stderr and an exit status.
 
-Status 2 for an input that cannot be used, 1 where a check says no, 128 + n when signal n stopped us.  An
-exception that is not a `MobileDiffusionError` is a defect and keeps its traceback.
+The status is 2 for an input that cannot be used, 1 for a check that failed, and 128 + n after signal n.  An exception
+that is neither a `MobileDiffusionError` nor a usage error is a defect of ours and keeps its traceback.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -13,6 +14,9 @@ from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
+from typer.exceptions import TyperException
+
+from mobile_diffusion.cli.terminal import printable
 from mobile_diffusion.errors import MobileDiffusionError
 from mobile_diffusion.staging import is_filling, is_removing
 
@@ -26,40 +30,61 @@ class Stopped(KeyboardInterrupt):
 
 
 def run(app: Callable[[], object]) -> NoReturn:
-    """Run a typer app and leave the process with its exit status."""
+    """Run a command group, or any other work, and exit with its status."""
     os.environ.setdefault("TORCH_LOGS", "-all")  # read when torch is imported: show its errors only
+    _never_fail_to_print()
     received = _raise_on_signals()
+    status: object = 0
     try:
-        app()
+        status = app()
     except BaseException as error:
-        stopped = isinstance(error, KeyboardInterrupt) or getattr(error, "code", None) == _STOPPED_BY_TYPER
-        if received or stopped:  # a library may have turned the interruption into an error of its own
+        if received or isinstance(error, KeyboardInterrupt):  # a library may have made it an error of its own
             _leave_stopped(received)
         if isinstance(error, MobileDiffusionError):
             leave(one_line(error))
+        if isinstance(error, TyperException):
+            _leave_misused(error)
         raise
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)  # at exit Python gives up its handlers, and an alarm would kill
-    sys.exit(0)
+    if received or status == _STOPPED_BY_TYPER:
+        _leave_stopped(received)
+    sys.exit(status if isinstance(status, int) else 0)
 
 
 def one_line(error: BaseException) -> str:
-    """The error's message with every run of white space and control characters as one space."""
-    text = "".join(character if character.isprintable() else " " for character in str(error))
-    return " ".join(text.split()) or type(error).__name__
+    """The error's message on one line, with control characters as their escapes."""
+    return printable(" ".join(str(error).split())) or type(error).__name__
 
 
 def leave(message: str, status: int = 2) -> NoReturn:
-    """Say one line on stderr and exit."""
+    """Print one line on stderr and exit."""
     print(f"error: {message}", file=sys.stderr)
     sys.exit(status)
 
 
-def _raise_on_signals() -> list[int]:
-    """Let SIGTERM and SIGHUP unwind the stack as SIGINT does; gives the list that a received one enters.
+def _leave_misused(error: TyperException) -> NoReturn:
+    """Exit after a wrong option or argument; after a group without a command, whose help has been shown."""
+    message = printable(" ".join(error.format_message().split()))
+    if not message:
+        sys.exit(2)
+    context = getattr(error, "ctx", None)
+    help_of = f"; see {context.command_path} --help" if context is not None else ""
+    leave(f"{message.rstrip('.')}{help_of}")
 
-    Libraries below us catch everything here and there, and an interruption with it, so as long as an output is being
-    filled the exception is raised again every half second.  While it is removed, further signals wait.
+
+def _never_fail_to_print() -> None:
+    """Let stdout and stderr escape what their encoding lacks, such as ± where the locale is C."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _raise_on_signals() -> list[int]:
+    """Let SIGTERM and SIGHUP unwind the stack as SIGINT does; returns the list that collects the received ones.
+
+    Libraries catch exceptions of every kind here and there, and an interruption with them.  So while an output is
+    written, the exception is raised again every half second.  While it is removed, further signals wait.
     """
     received: list[int] = []
 
@@ -79,7 +104,7 @@ def _raise_on_signals() -> list[int]:
 
 
 def _hide_stopped(ignored: sys.UnraisableHookArgs) -> None:
-    """Say nothing of an interruption that came where Python cannot raise; it will come again."""
+    """Print nothing about an interruption that came where Python cannot raise; it will come again."""
     if not issubclass(ignored.exc_type, Stopped):
         sys.__unraisablehook__(ignored)
 

@@ -1,13 +1,14 @@
 """The `mobile-diffusion` command: drawing, exporting and training in one application.
 
-It lives on the export side because only this side may import both.  Commands of other folders are mounted
-when they can be imported; a part that is not installed leaves a command that names the extra to install.
+It lives on the export side because only this side may import both.  Groups of other folders are added when they can be
+imported; where a package is missing, a command in their place names the extra to install.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from typing import Annotated
 
 import typer
 
@@ -18,26 +19,24 @@ from export.cli.demo import demo
 from export.cli.evaluate import evaluate
 from export.cli.export import android, ios
 from export.cli.generate import generate
-from export.cli.milestones import stages
+from export.cli.milestones import milestones
 from export.cli.verify import verify
+from mobile_diffusion.cli.command_group import CommandGroup
 from mobile_diffusion.cli.inspect import inspect
 from mobile_diffusion.cli.slim import slim
 from mobile_diffusion.errors import ConfigError
 
 MOUNTED = {"data": "mobile_diffusion.cli.data", "train": "mobile_diffusion.cli.train"}
-"""Groups of commands that are written elsewhere and need an extra: each module has an `app`."""
+"""Groups that need an extra: each module has an `app`."""
 
 
-def build_app() -> typer.Typer:
+def build_app() -> CommandGroup:
     """The whole application."""
-    app = typer.Typer(
-        name="mobile-diffusion",
-        help="Text-to-image diffusion models for phones: draw, train, export, check.",
-        no_args_is_help=True,
-        add_completion=False,
-        pretty_exceptions_enable=False,
+    app = CommandGroup(
+        "mobile-diffusion", "Text-to-image diffusion models for phones: draw, train, export, check.", completion=True
     )
-    commands: tuple[Callable[..., None], ...] = (generate, inspect, slim, demo, bench, verify, evaluate, stages)
+    app.callback()(root)
+    commands: tuple[Callable[..., None], ...] = (generate, inspect, slim, demo, bench, verify, evaluate, milestones)
     for command in commands:
         app.command()(command)
     app.add_typer(_exports(), name="export")
@@ -48,15 +47,33 @@ def build_app() -> typer.Typer:
     return app
 
 
-def _exports() -> typer.Typer:
-    exports = typer.Typer(help="Export a checkpoint to a phone, as `python -m export` does.", no_args_is_help=True)
+def print_version(asked: bool) -> None:
+    """Print the version of the installed package and exit, if it is asked for."""
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"mobile-diffusion {version('mobile-diffusion')}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
+]
+
+
+def root(version: Version = False) -> None:
+    """Text-to-image diffusion models for phones: draw, train, export, check."""
+
+
+def _exports() -> CommandGroup:
+    exports = CommandGroup(help="Export a checkpoint to a phone.")
     for command in (ios, android, blocks):
         exports.command()(command)
     return exports
 
 
-def _mount(app: typer.Typer, name: str, module: str) -> None:
-    """Add the commands of a module, or one that says what they need."""
+def _mount(app: CommandGroup, name: str, module: str) -> None:
+    """Add the group of a module, or a command that says what it needs."""
     try:
         app.add_typer(import_module(module).app, name=name)
     except ModuleNotFoundError as error:

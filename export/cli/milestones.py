@@ -1,4 +1,4 @@
-"""`mobile-diffusion stages`: what every stage from the wide teacher to the slim student cost and brought."""
+"""`mobile-diffusion milestones`: the cost and the quality of every model from the wide teacher to the slim student."""
 
 from __future__ import annotations
 
@@ -7,30 +7,31 @@ from typing import Annotated
 
 import typer
 
-from export.cli.display import results as console
+from mobile_diffusion.cli.terminal import Json, show
 
 
-def stages(
-    results: Annotated[Path, typer.Argument(help="Results of benchmarks/snapfusion/milestones.py.")] = Path(
-        "benchmarks/results/snapfusion.json"
-    ),
-    student: Annotated[str, typer.Option(help="Row that has to reach the figures.")] = "student-8",
-    teacher: Annotated[str, typer.Option(help="Row that it is held against.")] = "teacher-50",
-    undistilled: Annotated[str, typer.Option(help="Row of the teacher in as few steps.")] = "teacher-8",
+def milestones(
+    results: Annotated[Path, typer.Argument(help="JSON that benchmarks/snapfusion/milestones.py wrote.")],
+    student: Annotated[str, typer.Option(help="Row that must reach the targets.")] = "student-8",
+    teacher: Annotated[str, typer.Option(help="Row that the student is compared with.")] = "teacher-50",
+    undistilled: Annotated[
+        str, typer.Option(help="Row of the teacher with the student's number of steps.")
+    ] = "teacher-8",
+    json: Json = False,
 ) -> None:
-    """Print the table of SnapFusion's stages from committed results, and whether the student reached its figures.
+    """Print the table of SnapFusion's method, and whether the student reached its targets.
 
-    A figure is the student's over the teacher's on the same prompts and seeds, with its 95 % paired bootstrap interval;
-    "reached" goes by the figure itself.
+    Each ratio compares the student with the teacher on the same prompts and seeds, with its 95 % paired bootstrap
+    interval. Whether a target is reached depends on the ratio itself.
 
     Example:
 
-        mobile-diffusion stages benchmarks/results/snapfusion.json --student phone
+        mobile-diffusion milestones snapfusion.json --student phone
     """
     from export.studies.snapfusion.gates import Models, gates
     from export.studies.snapfusion.milestones import read_results
-    from export.studies.snapfusion.screen import stages_screen
+    from export.studies.snapfusion.screen import milestones_figures, milestones_screen
 
     found = read_results(results)
-    models = Models(student=student, teacher=teacher, undistilled=undistilled)
-    console().print(stages_screen(found, gates(found, models)))
+    checked = gates(found, Models(student=student, teacher=teacher, undistilled=undistilled))
+    show(json, milestones_figures(found, checked), milestones_screen(found, checked))

@@ -1,39 +1,43 @@
-"""`python -m export verify`: is a bundle whole, and does it still compute what PyTorch computed?"""
+"""`mobile-diffusion verify`: is a bundle whole, and does it still compute what PyTorch computed?"""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from export.cli.display import progress_bar, results, verdict
-from export.cli.export import Threads
-from export.cli.opening import opens_checkpoint
-from mobile_diffusion.formats.open_options import OpenOptions
+from export.cli.display import progress_bar, verdict
+from export.cli.parameters import BundleFolder, Threads
+from mobile_diffusion.cli.opening import Opening
+from mobile_diffusion.cli.terminal import Json, show
 
 
-@opens_checkpoint
 def verify(
-    bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
-    options: OpenOptions,
+    bundle: BundleFolder,
+    opening: Opening,
     checkpoint: Annotated[
-        str | None, typer.Option(help="Checkpoint it was made from, opened as then: run PyTorch again, too.")
+        str | None,
+        typer.Option(help="Also run PyTorch again: the exported checkpoint, opened with the options of the export."),
     ] = None,
     threads: Threads = 2,
+    json: Json = False,
 ) -> None:
-    """Check every hash and the schema, run the programs on the golden vectors, and show the parity table.
+    """Check every file of a bundle, and compare its programs with PyTorch.
 
-    Exit status 0 when all is well, 2 with one line when it is not. Example:
+    Checks the manifest and every hash, runs the programs on the bundle's golden vectors, and prints the parity table.
+    The exit status is 0 if everything passed, else 2.
 
-        python -m export verify build/ios --checkpoint assets/emoji
+    Example:
+
+        mobile-diffusion verify build/ios
     """
     from export.parity.report import parity_table
     from export.verify import unverified_runtimes, verify_bundle
 
     with progress_bar() as progress:
-        report = verify_bundle(bundle, checkpoint, options, threads, progress)
-    results().print(parity_table(report))
+        report = verify_bundle(bundle, checkpoint, opening.options(), threads, progress)
+    others = unverified_runtimes(bundle)
+    end = f"{bundle}: every file as the manifest says, {verdict(list(report.precisions), others)}"
+    figures = {"bundle": bundle, "not_run": others, **report.to_json()}
+    show(json, figures, parity_table(report), *([end] if report.passed else []))
     report.require()
-    end = verdict(list(report.precisions), unverified_runtimes(bundle))
-    results().print(f"{bundle}: every file as the manifest says, {end}", soft_wrap=True)

@@ -1,5 +1,5 @@
-"""From a bundle to a phone and back: the bundle goes into the sample app, its benchmark's times come out.
+"""Copies a bundle into the sample app on a phone, and fetches the times of the app's benchmark.
 
-Android phones are reached by adb, iPhones by Xcode's devicectl; both apps keep bundles in `models/<name>` and write
-`benchmark/<name>.json`, in the form of latency.json, or `benchmark/<name>.error` with one line.
+adb reaches Android phones, Xcode's devicectl reaches iPhones.  Both apps keep bundles in `models/<name>`.  They write
+`benchmark/<name>.json`, with the schema of latency.json, or `benchmark/<name>.error` with one line.
 """

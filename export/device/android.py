@@ -1,7 +1,7 @@
-"""An Android phone through adb: files go by way of a folder that the shell may write, then `run-as` moves them in.
+"""An Android phone through adb: `adb push` copies files to a folder of the shell, `run-as` moves them into the app.
 
-`run-as` needs a debuggable build of the app, which is what Android Studio installs.  Everything is checked on the
-phone: a bundle appears in the app's folder only when every file there has the manifest's SHA-256.
+`run-as` needs a debuggable build of the app, which Android Studio installs.  Every file is checked on the phone: a
+bundle appears in the app's folder only when all files there have the manifest's SHA-256.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mobile_diffusion.progress import Progress
 PACKAGE = "org.mobilediffusion.sample"
 ACTIVITY = f"{PACKAGE}/.BenchmarkActivity"
 LANDING = "/data/local/tmp/mobile-diffusion"
-"""Where adb may write and the app may read."""
+"""Folder on the phone that adb may write and the app may read."""
 INSTALL_ADB = "install Android's platform tools, or put adb on the PATH"
 _ANSWER_S, _TRANSFER_S = 30.0, 3600.0
 READY = "device"
@@ -34,7 +34,7 @@ class AndroidPhone:
 
     @classmethod
     def find(cls, serial: str | None) -> AndroidPhone:
-        """The phone that is connected; raises `DeviceError` for none, several without a serial, or one not ready."""
+        """Return the connected phone; raises `DeviceError` for none, several without a serial, or one not ready."""
         states = read_states(call(("adb", "devices"), _ANSWER_S, INSTALL_ADB))
         if serial is None and len(states) != 1:
             names = ", ".join(states) or "none"
@@ -42,16 +42,16 @@ class AndroidPhone:
         chosen = serial or next(iter(states))
         state = states.get(chosen, "not connected")
         if state != READY:
-            mend = "unlock it and allow USB debugging" if state == "unauthorized" else "connect it again"
-            raise DeviceError(f"--device {chosen}: expected a phone that is ready, got one that is {state}; {mend}")
+            fix = "unlock it and allow USB debugging" if state == "unauthorized" else "connect it again"
+            raise DeviceError(f"--device {chosen}: expected a phone that is ready, got one that is {state}; {fix}")
         return cls(chosen)
 
     def shell(self, script: str, timeout: float = _ANSWER_S) -> str:
-        """What the phone's shell prints for a script."""
+        """Run a script in the phone's shell; returns what it prints."""
         return call(("adb", "-s", self.serial, "shell", script), timeout, INSTALL_ADB)
 
     def as_app(self, script: str, timeout: float = _ANSWER_S) -> str:
-        """The same as the app's user, in the app's folder."""
+        """Run a script as the app's user, in the app's folder; returns what it prints."""
         return self.shell(f"run-as {PACKAGE} sh -c {shlex.quote(script)}", timeout)
 
     def check_app(self) -> None:
@@ -65,7 +65,7 @@ class AndroidPhone:
             raise DeviceError(f"{error}; install a debug build of apps/android") from None
 
     def send(self, bundle: Path, name: str, progress: Progress) -> None:
-        """Put a bundle into the app's models; nothing of it remains on the phone when that fails."""
+        """Copy a bundle into the app's models; on a failure nothing of it stays on the phone."""
         self.check_app()
         files = {entry.path: entry.sha256 for entry in open_bundle(bundle).manifest.files}
         landing, part, place = f"{LANDING}/{name}", f"files/models/.{name}.part", f"files/models/{name}"
@@ -79,7 +79,7 @@ class AndroidPhone:
             self._check_files(part, files)
             self.as_app(f"rm -rf {place} && mv {part} {place}")
         finally:
-            with suppress(DeviceError):  # what went wrong before is the message
+            with suppress(DeviceError):  # the message says what went wrong before
                 self.shell(f"rm -rf {landing}")
                 self.as_app(f"rm -rf {part}")
 
@@ -98,16 +98,16 @@ class AndroidPhone:
         """Start the app's benchmark activity."""
         self.check_app()
         if not self._exists(f"files/models/{name}/manifest.json"):
-            raise DeviceError(f"{self.serial}: expected the model {name}, got none; `device push` brings it")
+            raise DeviceError(f"{self.serial}: expected the model {name}, got none; run `mobile-diffusion device push`")
         self.as_app(f"rm -f files/benchmark/{name}.json files/benchmark/{name}.error")
         extras = f"--es bundle {name} --ei runs {runs} --ei threads {threads}"
         printed = self.shell(f"am start -S -W -n {ACTIVITY} {extras}")
         problem = next((line for line in printed.splitlines() if line.startswith(("Error", "Exception"))), "")
-        if problem:  # am's status is 0 all the same
+        if problem:  # am exits with status 0 even then
             raise DeviceError(f"{ACTIVITY}: expected it to start, got {problem}; install apps/android of this version")
 
     def outcome(self, name: str) -> Outcome | None:
-        """The result, or None while there is none."""
+        """Return the result, or None as long as there is none."""
         for kind in ("json", "error"):
             path = f"files/benchmark/{name}.{kind}"
             if self._exists(path):

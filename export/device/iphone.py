@@ -1,7 +1,7 @@
 """An iPhone through Xcode's devicectl, on a Mac: files are copied into the app's container.
 
-devicectl cannot delete a file there, so an empty one stands for "no result yet".  Never run against an iPhone: there
-was none, and no Mac.  The commands are those of `xcrun devicectl help`, and the tests replay them.
+devicectl cannot delete a file there, so an empty file means "no result yet".  UNVERIFIED: this was never run with an
+iPhone or a Mac.  The commands follow `xcrun devicectl help`, and the tests replay them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class IPhone:
 
     @classmethod
     def find(cls, identifier: str | None) -> IPhone:
-        """The phone that is connected; raises `DeviceError` for none, or several without an identifier."""
+        """Return the connected phone; raises `DeviceError` for none, and for several without an identifier."""
         known = {_identifier(device): _name(device) for device in _devices()}
         if identifier is None and len(known) != 1:
             names = ", ".join(f"{name} ({number})" for number, name in known.items()) or "none"
@@ -42,13 +42,13 @@ class IPhone:
         return cls(chosen)
 
     def send(self, bundle: Path, name: str, progress: Progress) -> None:
-        """Put a bundle into the app's models; the app verifies every file before it uses them."""
+        """Copy a bundle into the app's models; the app verifies every file before it uses one."""
         open_bundle(bundle)
         progress(f"copying {bundle} to the iPhone", 0.1)
         self._copy_to(bundle, f"Documents/models/{name}", _TRANSFER_S)
 
     def start(self, name: str, runs: int, threads: int) -> None:
-        """Launch the app with the benchmark's arguments."""
+        """Forget the last result and launch the app with the benchmark's arguments."""
         with tempfile.TemporaryDirectory() as folder:
             empty = Path(folder) / "empty"
             empty.touch()
@@ -58,7 +58,7 @@ class IPhone:
         self._control("process", "launch", "--terminate-existing", APP, *options)
 
     def outcome(self, name: str) -> Outcome | None:
-        """The result, or None while both files are empty."""
+        """Return the result, or None as long as both files are empty."""
         for kind in ("json", "error"):
             text = self._read(f"Documents/benchmark/{name}.{kind}").strip()
             if text:

@@ -80,7 +80,7 @@ def plan_export(
         for runtime in _choose(target, runtimes)
     )
     if precision is not None:
-        found = tuple(runtime.at(precision) for runtime in found)
+        found = _at_precision(target, found, precision)
     for runtime in found:
         check_requirement(runtime)
     return ExportPlan(found, IMAGE_STAGES if images else STAGES, chosen, large, threads)
@@ -90,6 +90,16 @@ def parameter_count(config: ModelConfig) -> int:
     """Parameters of the U-Net, counted without allocating it."""
     with torch.device("meta"):
         return sum(parameter.numel() for parameter in builders(config)["unet"]().parameters())
+
+
+def _at_precision(target: Target, chosen: Sequence[Runtime], precision: str) -> tuple[Runtime, ...]:
+    """The runtimes with that arithmetic; raises `ConfigError` naming the target's runtimes that have it."""
+    try:
+        return tuple(runtime.at(precision) for runtime in chosen)
+    except ConfigError as error:
+        having = [f"--runtime {runtime.name}" for runtime in target.runtimes if runtime.has(precision)]
+        fix = f"; these have it: {', '.join(having)}" if having else ""
+        raise ConfigError(f"{error}{fix}") from None
 
 
 def _choose(target: Target, names: Sequence[str]) -> tuple[Runtime, ...]:

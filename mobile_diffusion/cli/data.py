@@ -1,6 +1,6 @@
 """`mobile-diffusion data`: make the training data.
 
-Only the display is here; the work is `mobile_diffusion.data.prepare`.
+Only the display is here; the work is `mobile_diffusion.data.prepare`, imported when the command runs.
 """
 
 from __future__ import annotations
@@ -8,17 +8,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from mobile_diffusion.data import STYLES, Sample, choose_styles, prepare
+from mobile_diffusion.cli.command_group import CommandGroup
+from mobile_diffusion.cli.terminal import Json, Terminal, show
 
-app = typer.Typer(help="Make the training data.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from mobile_diffusion.data import Sample
+
+app = CommandGroup(help="Make the training data.")
+STYLE_NAMES = ("3d", "fluent", "flat", "noto", "noto-v1", "twemoji", "emojione")
+"""Keys of `mobile_diffusion.data.STYLES`, whose import takes a quarter of a second."""
 
 
 @app.callback()
@@ -31,29 +37,34 @@ def fetch(
     out: Annotated[Path, typer.Option(help="Folder of the data set; made when absent.")] = Path("data/emoji"),
     style: Annotated[
         list[str] | None,
-        typer.Option(help=f"Style to make, repeatable: {', '.join(STYLES)}. All when none is given."),
+        typer.Option(help=f"Style to make: {', '.join(STYLE_NAMES)}. May be repeated. Default: all."),
     ] = None,
+    json: Json = False,
 ) -> None:
     """Fetch the emoji packages with npm, render them at 128 px on white, and pair them with captions.
 
-    An interrupted run continues where it stopped. Example:
+    An interrupted run resumes.
+
+    Example:
 
         mobile-diffusion data fetch --out data/emoji --style 3d --style flat
     """
-    console = Console()
+    from mobile_diffusion.data import choose_styles, prepare
+
     styles = choose_styles(style or ())
-    with _progress(console) as report:
+    with _progress() as report:
         samples = prepare(out, styles, report)
-    console.print(_summary(samples))
-    console.print(f"{len(samples)} pictures in {out}; licences in {out / 'LICENSES.txt'}", soft_wrap=True)
+    counts, licences = count_styles(samples), out / "LICENSES.txt"
+    end = f"{len(samples)} pictures in {out}; licences in {licences}"
+    show(json, {"folder": out, "licences": licences, "styles": counts}, styles_table(counts), end)
 
 
 @contextmanager
-def _progress(console: Console) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for every step that `prepare` reports."""
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on stderr for every step that `prepare` reports."""
     columns = (TextColumn("{task.description:>9}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     bars: dict[str, TaskID] = {}
-    with Progress(*columns, console=console) as display:
+    with Progress(*columns, console=Terminal(stderr=True)) as display:
 
         def report(task: str, done: int, total: int) -> None:
             if task not in bars:
@@ -63,11 +74,28 @@ def _progress(console: Console) -> Iterator[Callable[[str, int, int], None]]:
         yield report
 
 
-def _summary(samples: Sequence[Sample]) -> Table:
-    """Pictures by style and split."""
+@dataclass(frozen=True)
+class StyleCount:
+    """The pictures of one style."""
+
+    style: str
+    train: int
+    held_out: int
+    licence: str
+
+
+def count_styles(samples: Sequence[Sample]) -> list[StyleCount]:
+    """Pictures by style and split, in the order of the samples."""
     counts = Counter((sample.style, sample.split) for sample in samples)
-    table = Table("style", "train", "held-out", "licence", box=None)
     licences = {sample.style: sample.licence for sample in samples}
-    for name, licence in licences.items():
-        table.add_row(name, str(counts[name, "train"]), str(counts[name, "held-out"]), licence)
+    return [
+        StyleCount(name, counts[name, "train"], counts[name, "held-out"], licence) for name, licence in licences.items()
+    ]
+
+
+def styles_table(counts: Sequence[StyleCount]) -> Table:
+    """One row per style."""
+    table = Table("style", "train", "held-out", "licence", box=None)
+    for each in counts:
+        table.add_row(each.style, str(each.train), str(each.held_out), each.licence)
     return table

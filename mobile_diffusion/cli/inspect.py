@@ -5,49 +5,38 @@ Only the display is here; the work is `mobile_diffusion.inspection`, imported wh
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
 from rich import box
-from rich.console import Console, Group, RenderableType
-from rich.markup import escape
+from rich.console import Group, RenderableType
 from rich.table import Table
 
+from mobile_diffusion.cli.opening import Checkpoint, Opening, checkpoint_or_emoji
+from mobile_diffusion.cli.terminal import Json, show
 from mobile_diffusion.units import readable
 
 if TYPE_CHECKING:
     from mobile_diffusion.inspection import Inspection
 
-_WIDTH = 110
-"""Columns where stdout is no terminal."""
 
+def inspect(opening: Opening, checkpoint: Checkpoint = None, json: Json = False) -> None:
+    """Show a checkpoint's components, work, sizes and memory without loading it.
 
-def inspect(
-    checkpoint: Annotated[str, typer.Argument(help="Checkpoint: folder, single file or hub id.")],
-    json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
-    height: Annotated[int | None, typer.Option(help="Pixels; the checkpoint's own by default.")] = None,
-    width: Annotated[int | None, typer.Option(help="Pixels; the checkpoint's own by default.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Steps of the sampler.")] = None,
-) -> None:
-    """Show components, work, sizes and memory of a checkpoint without loading it. Example:
+    Takes the options of `mobile-diffusion export`, so it shows what they will export.
 
-    mobile-diffusion inspect stable-diffusion-v1-5 --height 384 --width 384
+    Example:
+
+        mobile-diffusion inspect --steps 4 --guidance 5
     """
     from mobile_diffusion.checkpoint import open_source
-    from mobile_diffusion.formats.open_options import OpenOptions
     from mobile_diffusion.inspection import inspect_checkpoint
 
-    options = OpenOptions(height=height, width=width, steps=steps)
-    inspection = inspect_checkpoint(open_source(checkpoint, options))
-    if json:
-        typer.echo(inspection.to_json())
-        return
-    console = Console(highlight=False)
-    (console if console.is_terminal else Console(highlight=False, width=_WIDTH)).print(screen(inspection))
+    inspection = inspect_checkpoint(open_source(checkpoint_or_emoji(checkpoint), opening.options()))
+    show(json, inspection.to_dict(), screen(inspection))
 
 
 def screen(inspection: Inspection) -> RenderableType:
-    """All of an inspection: heading, components, stages, phones."""
+    """A whole inspection: heading, components, stages, phones."""
     return Group(_heading(inspection), _components(inspection), _stages(inspection), _phones(inspection))
 
 
@@ -68,9 +57,11 @@ def _heading(inspection: Inspection) -> Table:
         "changes": "; ".join(inspection.changes),
     }
     grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold")
+    grid.add_column()
     for name, text in rows.items():
         if text:
-            grid.add_row(f"[bold]{name}", escape(text))
+            grid.add_row(name, text)
     return grid
 
 
@@ -90,7 +81,7 @@ def _stages(inspection: Inspection) -> Table:
         runs = str(stage.runs) if stage.runs else "(img2img)"
         table.add_row(stage.name, runs, f"{stage.macs / 1e9:,.1f}", readable(stage.activation_bytes), *sizes)
     work = f"one picture: {inspection.macs / 1e12:.2f} TMACs"
-    table.caption = f"{work}; a row is one run; activations in fp32; weights in each precision"
+    table.caption = f"{work}; figures per run; activations in fp32; weights by precision"
     return table
 
 
@@ -98,7 +89,7 @@ def _phones(inspection: Inspection) -> Table:
     table = _table("phone", "takes it", "needs", "why")
     for verdict in inspection.verdicts:
         answer = "yes" if verdict.takes else f"only at {verdict.precision}" if verdict.precision else "no"
-        table.add_row(verdict.phone, answer, readable(verdict.need), escape(verdict.reason))
+        table.add_row(verdict.phone, answer, readable(verdict.need), verdict.reason)
     return table
 
 

@@ -10,36 +10,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
+
+from mobile_diffusion.cli.terminal import Json, show
 
 if TYPE_CHECKING:
     from mobile_diffusion.slim import SlimBlock, SlimReport
 
 
 OUTER = "outer layers"
-_WIDTH = 110
-"""Columns where stdout is no terminal."""
 
 
 def slim(
     checkpoint: Annotated[str, typer.Argument(help="Full checkpoint: folder, single file or hub id.")],
     preset: Annotated[str, typer.Option(help="Which blocks to keep: bk-sdm-base, bk-sdm-tiny, snapfusion, ...")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Checkpoint folder to write.")],
-    overwrite: Annotated[bool, typer.Option(help="Replace a checkpoint that is there.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace the checkpoint that is already there.")] = False,
+    json: Json = False,
 ) -> None:
-    """Initialise a slim U-Net from a full checkpoint by dropping blocks; it needs training. Example:
+    """Initialise a slim U-Net from a full checkpoint by dropping blocks; it needs training.
 
-    mobile-diffusion slim stable-diffusion-v1-5 --preset bk-sdm-tiny --out runs/bk-sdm-tiny
+    Example:
+
+        mobile-diffusion slim stable-diffusion-v1-5 --preset bk-sdm-tiny --out runs/tiny
     """
     from mobile_diffusion.checkpoint import open_source
     from mobile_diffusion.slim import slim_checkpoint
 
     report = slim_checkpoint(open_source(checkpoint), preset, out, overwrite)
-    console = Console(highlight=False)
-    table = slim_table(report, f"{checkpoint} -> {preset}")
-    (console if console.is_terminal else Console(highlight=False, width=_WIDTH)).print(table)
-    typer.echo(f"{out} written; train it before use")
+    show(json, report, slim_table(report, f"{checkpoint} -> {preset}"), f"{out} written; train it before use")
 
 
 def slim_table(report: SlimReport, title: str) -> Table:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from mobile_diffusion.checkpoint import Checkpoint
 from mobile_diffusion.config import ModelConfig, ScheduleConfig, UNetConfig
@@ -57,9 +57,9 @@ class Inspection:
         """Multiply-accumulates of one picture."""
         return sum(stage.runs * stage.macs for stage in self.stages)
 
-    def to_json(self) -> str:
-        """All of it, and the work of one picture as `macs`."""
-        return json.dumps(dataclasses.asdict(self) | {"macs": self.macs}, indent=2, allow_nan=False)
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, and the work of one picture as `macs`."""
+        return dataclasses.asdict(self) | {"macs": self.macs}
 
 
 def inspect_checkpoint(checkpoint: Checkpoint) -> Inspection:

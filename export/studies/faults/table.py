@@ -1,7 +1,8 @@
-"""A report as tables for the console."""
+"""A report as tables for the terminal."""
 
 from __future__ import annotations
 
+from rich.console import RenderableType
 from rich.table import Table
 
 from export.studies.faults.modules import first_departure, first_wrong
@@ -16,11 +17,17 @@ NOTED = 0.02
 """Part of its elements from which an operation is shown for any other fault."""
 
 
+def fault_screen(report: FaultReport, modules: bool) -> list[RenderableType]:
+    """All of a report; with `modules`, also the table of all modules for the first input."""
+    cases = report.against_pytorch[:1] if modules else ()
+    return [*fault_lines(report), fault_table(report), distance_table(report), *map(module_table, cases)]
+
+
 def fault_table(report: FaultReport) -> Table:
     """The gravest operations, in the program's order, with elements by fault; the worst over all inputs."""
     rows = shown(report)
     kinds = [kind for kind in KINDS if any(getattr(each.counts, kind) for each in rows)]
-    table = Table(title=fault_title(report), title_justify="left", expand=True)
+    table = Table(expand=True)
     for column in ("operation", "kind", "module", "largest", "at"):
         table.add_column(column, justify="right" if column == "largest" else "left", overflow="fold")
     for kind in kinds:
@@ -32,11 +39,14 @@ def fault_table(report: FaultReport) -> Table:
     return table
 
 
-def fault_title(report: FaultReport) -> str:
-    """What was examined, and how many elements have each fault."""
-    examined = f"{report.package}, {report.precision}: {len(report.operations)} operations, {len(report.cases)} inputs"
+def fault_lines(report: FaultReport) -> tuple[str, ...]:
+    """What was examined, how many elements have each fault, and how many operations the table shows."""
     totals = ", ".join(f"{kind} {report.total(kind)}" for kind in KINDS)
-    return f"{examined}\nelements: {totals}\nworth a look: {len(shown(report)) or 'none'}"
+    return (
+        f"{report.package}, {report.precision}: {len(report.operations)} operations, {len(report.cases)} inputs",
+        f"elements: {totals}",
+        f"worth a look: {len(shown(report)) or 'none'}",
+    )
 
 
 def shown(report: FaultReport) -> list[OperationFaults]:

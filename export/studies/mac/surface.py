@@ -50,7 +50,7 @@ def require_mac() -> None:
     if sys.platform != "darwin":
         raise ExportError(
             f"expected macOS, which has Core ML, got {sys.platform}; measure on a Mac, or compare here with "
-            "`python -m export verify`"
+            "`mobile-diffusion verify`"
         )
 
 

@@ -1,12 +1,13 @@
-"""The table of SnapFusion's stages and its gates, for people."""
+"""The table of the milestones of SnapFusion's method, and its gates, for people."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 
 from export.report.quality import shown
@@ -17,9 +18,26 @@ COSTS = ("U-Net, M", "GMACs", "decoder, M", "GMACs", "MB", "evaluations", "steps
 QUALITY = ("set", "KID x 1000", "R@5 %", "cosine")
 
 
-def stages_screen(results: Results, checked: Sequence[Gate]) -> RenderableType:
-    """Costs of every row, its quality by set of prompts, and the gates."""
+def milestones_screen(results: Results, checked: Sequence[Gate]) -> RenderableType:
+    """Costs of every milestone, its quality by set of prompts, and the gates."""
     return Group(_costs(results), _quality(results), _gates(checked))
+
+
+def milestones_figures(results: Results, checked: Sequence[Gate]) -> dict[str, Any]:
+    """The same as plain values, without the single prompts and resamples behind the intervals."""
+    return {
+        "milestones": [_figures_of(results, row) for row in results.rows],
+        "gates": [asdict(gate) | {"verdict": gate.verdict} for gate in checked],
+    }
+
+
+def _figures_of(results: Results, row: Milestone) -> dict[str, Any]:
+    values, times = asdict(row), results.times_of(row)
+    for each in values["sets"]:
+        for name in ("ranks", "cosines", "kid_resamples"):
+            del each[name]
+    measured = {"step_ms": times and times.step_ms, "picture_ms": times and times.picture_ms}
+    return values | measured
 
 
 def costs_of(results: Results, row: Milestone) -> list[str]:
@@ -54,9 +72,9 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _costs(results: Results) -> Table:
-    table = _table("Stages of SnapFusion's method", "stage", *COSTS)
+    table = _table("Milestones of SnapFusion's method", "milestone", *COSTS)
     for row in results.rows:
-        table.add_row(escape(row.title), *costs_of(results, row))
+        table.add_row(row.title, *costs_of(results, row))
     table.caption = (
         "GMACs: of one evaluation, and of the decoder. MB: all programs in float32. picture: the prompt, all steps and "
         f"the decoder. {conditions_of(results)}"
@@ -65,11 +83,11 @@ def _costs(results: Results) -> Table:
 
 
 def _quality(results: Results) -> Table:
-    table = _table("Quality", "stage", *QUALITY)
+    table = _table("Quality", "milestone", *QUALITY)
     for row in results.rows:
         for number, each in enumerate(row.sets):
             cells = shown(each.kid, 1000, 1), shown(each.recall_5, 100, 0), shown(each.cosine, 1, 3)
-            table.add_row(escape(row.title) if number == 0 else "", each.name, *cells)
+            table.add_row(row.title if number == 0 else "", each.name, *cells)
     if results.rows:
         real = {each.name: each.real_recall_5.value for each in results.rows[0].sets}
         table.caption = "R@5 of real pictures: " + ", ".join(
@@ -81,7 +99,7 @@ def _quality(results: Results) -> Table:
 def _gates(checked: Sequence[Gate]) -> Table:
     table = _table("Figures to reach", "ratio", "prompts", "limit", "measured", "verdict")
     for gate in checked:
-        table.add_row(*map(escape, gate_cells(gate)))
+        table.add_row(*gate_cells(gate))
     return table
 
 

@@ -104,7 +104,7 @@ def test_a_result_of_another_form(
 def test_the_apps_own_message(phone: Path, bundle: Path, command: Command, faults: Faults) -> None:
     assert command("device", "push", str(bundle)).status == 0
     faults(result=["error", "denoise: expected 400 MB of memory, got 120"])
-    assert_refused(command("device", "bench", str(bundle)), "got from the phone: denoise: expected 400 MB")
+    assert_refused(command("device", "bench", str(bundle)), "got an error from the phone: denoise: expected 400 MB")
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,9 @@ def test_push_to_a_phone_that_cannot(
 
 
 def test_bench_of_what_is_not_there(phone: Path, android: Path, command: Command, faults: Faults) -> None:
-    assert_refused(command("device", "bench", str(android)), "expected the model .*, got none; `device push`")
+    assert_refused(
+        command("device", "bench", str(android)), "expected the model .*, got none; run `mobile-diffusion device push`"
+    )
     assert command("device", "push", str(android)).status == 0
     faults(start=transcripts.NO_ACTIVITY)
     assert_refused(command("device", "bench", str(android)), "expected it to start, got Error type 3; install")
@@ -199,7 +201,7 @@ class Silent:
 
 def test_waiting_ends() -> None:
     times = iter(range(100))
-    with pytest.raises(DeviceError, match="expected times within 30 s, got none; give --timeout more"):
+    with pytest.raises(DeviceError, match="expected times within 30 s, got none; give a longer --timeout"):
         wait(Silent(), "a", 30, sleep=lambda seconds: None, clock=lambda: float(next(times)))
     assert next(times) < 40
 

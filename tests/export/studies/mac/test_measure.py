@@ -183,7 +183,7 @@ def test_elsewhere_than_on_a_mac_it_refuses_in_one_line(
 ) -> None:
     from export.cli import coreml
 
-    with pytest.raises(ExportError, match=r"expected macOS, which has Core ML, got linux; .*python -m export verify"):
+    with pytest.raises(ExportError, match=r"expected macOS, which has Core ML, got linux; .*mobile-diffusion verify"):
         open_core_ml()
     monkeypatch.setattr(sys, "argv", ["coreml", "measure", str(tmp_path), "--out", str(tmp_path / "measured.json")])
     with pytest.raises(SystemExit) as end:

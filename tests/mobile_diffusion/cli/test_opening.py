@@ -9,7 +9,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from export.cli.opening import FLAGS, open_options, opens_checkpoint, parse_lora, parse_size
+from mobile_diffusion.cli.command_group import CommandGroup
+from mobile_diffusion.cli.opening import Opening, parse_lora, parse_size
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.formats.open_options import OpenOptions
 
@@ -18,14 +19,13 @@ def run(*words: str) -> tuple[str, OpenOptions, int]:
     """What a command of one argument and one option gets."""
     got: list[tuple[str, OpenOptions, int]] = []
 
-    @opens_checkpoint
     def command(
-        name: Annotated[str, typer.Argument()], options: OpenOptions, threads: Annotated[int, typer.Option()] = 2
+        name: Annotated[str, typer.Argument()], opening: Opening, threads: Annotated[int, typer.Option()] = 2
     ) -> None:
         """Do it."""
-        got.append((name, options, threads))
+        got.append((name, opening.options(), threads))
 
-    app = typer.Typer()
+    app = CommandGroup()
     app.command()(command)
     result = CliRunner().invoke(app, list(words), catch_exceptions=False)
     assert result.exit_code == 0, result.output
@@ -62,7 +62,7 @@ def test_every_flag_arrives() -> None:
 
 def test_every_option_of_opening_has_a_flag() -> None:
     names = set(vars(OpenOptions())) - {"height", "width", "loras", "embeddings"}
-    assert names | {"size", "lora", "embedding"} == set(FLAGS)
+    assert names | {"size", "lora", "embedding"} == set(vars(Opening()))
 
 
 @pytest.mark.parametrize("text", ["", "x", "512x", "x512", "512x512x3", "-64", "5e2", "512 x 512", "५१२", "1000000"])
@@ -80,10 +80,10 @@ def test_sizes_that_cannot_be_read(text: str) -> None:
         ("dir:x/a.safetensors:1e-1", (Path("dir:x/a.safetensors"), 0.1)),
     ],
 )
-def test_a_scale_behind_the_last_colon(text: str, expected: tuple[Path, float]) -> None:
+def test_the_scale_follows_the_last_colon(text: str, expected: tuple[Path, float]) -> None:
     assert parse_lora(text) == expected
 
 
-def test_a_scale_that_is_no_number() -> None:
+def test_a_scale_that_is_not_a_number() -> None:
     with pytest.raises(ConfigError, match="FILE:SCALE"):
-        open_options(None, ["a.safetensors:1.2.3"], [])
+        Opening(lora=["a.safetensors:1.2.3"]).options()

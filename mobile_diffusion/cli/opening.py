@@ -1,0 +1,101 @@
+"""The parameters of every command that opens a checkpoint, stated once.
+
+A command takes `checkpoint: Checkpoint` and `opening: Opening`, which becomes one option per field.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mobile_diffusion.config import GUIDANCE_KINDS, PREDICTIONS, SOLVERS, SPACINGS
+from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.formats.open_options import OpenOptions
+from mobile_diffusion.shipped import shipped_model
+
+PANEL = "Opening the checkpoint"
+
+
+Checkpoint = Annotated[
+    str | None,
+    typer.Argument(
+        help="Checkpoint: a folder, a .safetensors file, or a hub id such as owner/name. Default: the emoji model."
+    ),
+]
+
+Model = Annotated[str | None, typer.Option(help="Checkpoint: folder, file or hub id. Default: the emoji model.")]
+
+
+def checkpoint_or_emoji(checkpoint: str | None) -> str | Path:
+    """What to open: the checkpoint that was named, or the emoji model."""
+    return shipped_model() if checkpoint is None else checkpoint
+
+
+def _option(help: str) -> Any:
+    return typer.Option(help=help, rich_help_panel=PANEL)
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What a user may change about a checkpoint, as the command line spells it."""
+
+    size: Annotated[str | None, _option("Size of the picture in pixels: 512, or WIDTHxHEIGHT such as 768x512.")] = None
+    steps: Annotated[int | None, _option("Sampling steps. Default: the checkpoint's own.")] = None
+    solver: Annotated[
+        str | None, _option(f"Solver: {', '.join(SOLVERS)}. Default: what the checkpoint's scheduler says.")
+    ] = None
+    spacing: Annotated[str | None, _option(f"Spacing of the timesteps: {', '.join(SPACINGS)}.")] = None
+    guidance: Annotated[float | None, _option("Guidance scale, 0 to 30. Default: the model's own.")] = None
+    guidance_kind: Annotated[str | None, _option(f"Evaluations per step, two or one: {', '.join(GUIDANCE_KINDS)}.")] = (
+        None
+    )
+    prediction: Annotated[
+        str | None, _option(f"What the network predicts, if no file says so: {', '.join(PREDICTIONS)}.")
+    ] = None
+    lora: Annotated[
+        list[str], _option("LoRA file to merge, with its scale: style.safetensors:0.8. May be repeated.")
+    ] = field(default_factory=list)
+    embedding: Annotated[list[Path], _option("Textual inversion file. May be repeated.")] = field(default_factory=list)
+    decoder: Annotated[Path | None, _option("Tiny autoencoder that replaces the checkpoint's: a diffusers folder.")] = (
+        None
+    )
+    tokenizer: Annotated[
+        Path | None, _option("Folder of the tokenizer, for a checkpoint that has none (single files).")
+    ] = None
+    skip_layers: Annotated[int, _option("Number of last layers of the text encoder to skip.")] = 0
+    variant: Annotated[str | None, _option("Variant of a diffusers folder's weights, such as fp16.")] = None
+
+    def options(self) -> OpenOptions:
+        """The same for `open_checkpoint`; raises `ConfigError` for a size or a LoRA that cannot be read."""
+        values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        width, height = parse_size(values.pop("size"))
+        loras = tuple(map(parse_lora, values.pop("lora")))
+        embeddings = tuple(values.pop("embedding"))
+        return OpenOptions(height=height, width=width, loras=loras, embeddings=embeddings, **values)
+
+
+def parse_size(text: str | None) -> tuple[int | None, int | None]:
+    """Width and height of "512" or "768x512"; two None for None."""
+    if text is None:
+        return None, None
+    found = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", text, re.ASCII)
+    if found is None:
+        raise ConfigError(f"--size: expected 512, or WIDTHxHEIGHT such as 768x512, got {text!r}")
+    width = int(found[1])
+    return width, int(found[2] or width)
+
+
+def parse_lora(text: str) -> tuple[Path, float]:
+    """File and scale of "style.safetensors:0.8"; the scale is 1 where none is given."""
+    path, colon, scale = text.rpartition(":")
+    if not colon or not re.fullmatch(r"[-+.\deE]+|nan|inf", scale):
+        return Path(text), 1.0
+    try:
+        return Path(path), float(scale)
+    except ValueError:
+        raise ConfigError(f"--lora: expected FILE or FILE:SCALE, got {text!r}") from None
