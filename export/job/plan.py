@@ -98,7 +98,7 @@ def _at_precision(target: Target, chosen: Sequence[Runtime], precision: str) -> 
         return tuple(runtime.at(precision) for runtime in chosen)
     except ConfigError as error:
         having = [f"--runtime {runtime.name}" for runtime in target.runtimes if runtime.has(precision)]
-        fix = f"; these have it: {', '.join(having)}" if having else ""
+        fix = f"; give {' or '.join(having)}" if having else ""
         raise ConfigError(f"{error}{fix}") from None
 
 

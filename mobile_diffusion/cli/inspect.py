@@ -26,7 +26,7 @@ def inspect(opening: Opening, checkpoint: Checkpoint = None, json: Json = False)
 
     Example:
 
-        mobile-diffusion inspect --steps 4 --guidance 5
+        mobile-diffusion inspect --size 256 --steps 4
     """
     from mobile_diffusion.checkpoint import open_source
     from mobile_diffusion.inspection import inspect_checkpoint

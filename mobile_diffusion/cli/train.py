@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.logging import RichHandler
 
+from mobile_diffusion.cli.command_group import CommandGroup
 from mobile_diffusion.shipped import shipped_model
 
 if TYPE_CHECKING:
     from mobile_diffusion.config_json import Config
 
-app = typer.Typer(help="Train a model.", no_args_is_help=True)
+app = CommandGroup(help="Train a model.")
 
 Settings = Annotated[Path, typer.Argument(help="TOML file with the settings of the run.")]
 Data = Annotated[Path, typer.Option(help="Data set from `mobile-diffusion data fetch`.")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
 import sys
 import warnings
@@ -19,7 +18,6 @@ from export.coreml.package import WEIGHTS
 from export.coreml.toolchain import import_coremltools, quiet_logs, without_bars
 
 Command = Callable[..., tuple[int, str, str]]
-OURS = ("chunk", "combine", "measure", "report")
 
 
 @pytest.fixture
@@ -109,15 +107,6 @@ def test_refusals_are_one_line(
     errors = [line for line in said.splitlines() if line.startswith("error:")]
     assert status == 2 and len(errors) == 1 and reason in errors[0] and "Traceback" not in said
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("name", OURS)
-def test_the_example_in_the_help_parses(name: str) -> None:
-    group: Any = typer.main.get_command(coreml.app)
-    example = group.commands[name].help.split("Example:")[1].strip().splitlines()[0]
-    words = shlex.split(example)
-    assert words[:3] == ["mobile-diffusion", "coreml", name]
-    group.commands[name].make_context(name, words[3:])
 
 
 def test_measuring_is_called_unverified_where_it_is_offered() -> None:

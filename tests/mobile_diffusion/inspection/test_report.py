@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
-import typer
 from rich.console import Console
 from torch import nn
 from typer.testing import CliRunner
 
 import mobile_diffusion.checkpoint
 from mobile_diffusion.checkpoint import Model, open_source, save_checkpoint
+from mobile_diffusion.cli.command_group import CommandGroup
 from mobile_diffusion.cli.inspect import inspect, screen
 from mobile_diffusion.config import UNetLevel
 from mobile_diffusion.config_json import to_dict
@@ -73,7 +73,7 @@ def test_a_preset_is_known_whichever_way_its_heads_are_stated() -> None:
 
 
 def run(*arguments: str) -> str:
-    app = typer.Typer()
+    app = CommandGroup()
     app.command()(inspect)
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0
@@ -89,7 +89,7 @@ def test_the_command_prints_a_screen(folder: Path) -> None:
 
 
 def test_the_command_prints_json(folder: Path) -> None:
-    values = json.loads(run(str(folder), "--json", "--height", "64"))
+    values = json.loads(run(str(folder), "--json", "--size", "32x64"))
     assert (values["height"], values["width"]) == (64, 32)
     assert values["stages"][1]["name"] == "denoise"
     assert set(values["stages"][1]["weight_bytes"]) == {"fp32", "fp16", "int8", "6-bit", "4-bit"}

@@ -87,12 +87,13 @@ def test_random_inputs_are_of_the_signature() -> None:
 
 def test_the_command(package: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "inputs.npz", x=np.array([[3.0, 300.0]], np.float32))
-    options = ["--inputs", str(tmp_path / "inputs.npz"), "--json", str(tmp_path / "rows.json"), "--largest", "2"]
-    result = CliRunner().invoke(app, ["statistics", str(package), *options])
+    words = ["statistics", str(package), "--inputs", str(tmp_path / "inputs.npz")]
+    result = CliRunner().invoke(app, [*words, "--largest", "2"])
     assert result.exit_code == 0, result.output
     assert "square" in result.output and "inf" not in result.output
-    rows = json.loads((tmp_path / "rows.json").read_text())
+    rows = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)
     assert [each["not_finite"] for each in rows] == [0, 1, 1, 1]
+    assert len(json.loads(CliRunner().invoke(app, [*words, "--json", "--largest", "2"]).stdout)) == 2
 
 
 def test_a_file_that_holds_no_arrays_is_refused(package: Path, tmp_path: Path) -> None:

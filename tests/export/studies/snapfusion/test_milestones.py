@@ -157,7 +157,7 @@ def test_means_over_the_sets() -> None:
 
 
 def command(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["mobile-diffusion", "stages", *words])
+    monkeypatch.setattr(sys, "argv", ["mobile-diffusion", "milestones", *words])
     with pytest.raises(SystemExit) as end:
         main.main()
     return int(end.value.code or 0)
