@@ -33,10 +33,6 @@ def statistics(
     """
     from export.coreml.interpret import Program
     from export.coreml.interpret.statistics import Statistics, largest_first
-<<<<<<< HEAD
-    from mobile_diffusion.staging import write_bytes
-=======
->>>>>>> 5184abb (wip cli)
 
     with progress_bar() as progress:
         progress(f"opening {package}", 0.0)
