@@ -1,7 +1,7 @@
-"""The latency table of a U-Net's blocks: each shape lowered on its own, and timed on the artifact's runtime.
+"""The latency table of a U-Net's blocks: each shape is lowered on its own and timed on the artifact's runtime.
 
-Slimming reads it (mobile_diffusion/slimming/latency.py).  Lowered alone, a block has a boundary that it has not inside
-the network, so the times are estimates; the whole U-Net is timed beside them, and the sum is anchored to it.
+Slimming reads it (mobile_diffusion/slimming/latency.py).  A block that is lowered alone has boundaries that it does not
+have inside the network, so its time is an estimate.  The whole U-Net is timed too, and the sum is scaled to it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ RUNS = 20
 
 
 class TimedUNet(nn.Module):
-    """One evaluation, with the time's embedding as an input: the artifact looks it up in a table."""
+    """One evaluation that takes the time embedding as an input, because the artifact looks it up in a table."""
 
     def __init__(self, unet: UNet) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class TimedUNet(nn.Module):
 def measure_blocks(
     config: ModelConfig, threads: int, runtime: Runtime = XNNPACK, runs: int = RUNS, progress: Progress = silent
 ) -> LatencyTable:
-    """The table of a model's U-Net on a runtime of this computer; weights are random, which no time depends on."""
+    """Measure a model's U-Net on a runtime of this computer; the weights are random, as no time depends on them."""
     _, _, height, width = config.latent_shape
     shapes = sorted(reachable_shapes(config.unet, height, width))
     stages = [whole_stage(config), *(block_stage(config, shape) for shape in shapes)]
@@ -74,7 +74,7 @@ def whole_stage(config: ModelConfig) -> ExportStage:
 
 
 def block_stage(config: ModelConfig, shape: BlockShape) -> ExportStage:
-    """One block as a stage: its feature map, and the time or the text."""
+    """One block as a stage that takes its feature map, and the time embedding or the text."""
     torch.manual_seed(0)
     unet, size = config.unet, (shape.height, shape.width)
     block: nn.Module
@@ -82,18 +82,18 @@ def block_stage(config: ModelConfig, shape: BlockShape) -> ExportStage:
         block = ResnetBlock(shape.inputs, shape.channels, unet.time_width, unet.groups, EPSILON)
         other = TensorSpec("time", "float32", (1, unet.time_width))
     else:
-        block = SpatialTransformer(unet, _stage_of(config, shape))
+        block = SpatialTransformer(unet, _level_of(config, shape))
         other = TensorSpec("context", "float32", config.context_shape)
     inputs = (TensorSpec("x", "float32", (1, shape.inputs, *size)), other)
     outputs = (TensorSpec("out", "float32", (1, shape.channels, *size)),)
     return ExportStage("block", block.eval().requires_grad_(False), inputs, outputs)
 
 
-def _stage_of(config: ModelConfig, shape: BlockShape) -> UNetLevel:
-    """A stage with the transformer's channels, for its heads."""
+def _level_of(config: ModelConfig, shape: BlockShape) -> UNetLevel:
+    """A level with the transformer's channels, for its heads."""
     unet = config.unet
-    stages = (*unet.down, *unet.up, *([unet.mid] if unet.mid else []))
-    return next(stage for stage in stages if stage.channels == shape.channels and stage.transformers)
+    levels = (*unet.down, *unet.up, *([unet.mid] if unet.mid else []))
+    return next(level for level in levels if level.channels == shape.channels and level.transformers)
 
 
 def _time(stage: ExportStage, runtime: Runtime, threads: int, runs: int) -> float:

@@ -38,7 +38,7 @@ TRAINING = Path("training/unet-settings.json")
 
 
 class TimedDrawer:
-    """Draws with an artist and notes how long each picture took."""
+    """Draws with an artist and records how long each picture took."""
 
     def __init__(self, artist: Artist, guidance: float | None) -> None:
         self.artist, self.guidance = artist, guidance
@@ -63,9 +63,9 @@ def evaluate_model(
     threads: int,
     progress: Progress,
 ) -> tuple[Evaluation, dict[str, Any], list[Path]]:
-    """Draw, measure and write; gives the figures, their conditions and the files.
+    """Draw, measure and write; returns the figures, their conditions and the files.
 
-    Raises ConfigError when the extra `quality` is missing or it is not known what the model was trained on, DataError
+    Raises ConfigError when the extra `quality` is missing or the training data of the model is not known, DataError
     for the data set, and what opening the model raises.
     """
     torch.set_num_threads(threads)
@@ -96,12 +96,12 @@ def evaluate_model(
 
 
 def is_bundle(model: str) -> bool:
-    """Whether it is the folder of a bundle."""
+    """Whether `model` is the folder of a bundle."""
     return (Path(model) / MANIFEST).is_file()
 
 
 def source_of(model: str) -> str:
-    """Hash of the checkpoint, or of the one that a bundle was made from."""
+    """Hash of the checkpoint, or of the checkpoint that a bundle was made from."""
     return open_bundle(Path(model)).manifest.model.source_sha256 if is_bundle(model) else source_hash(model)
 
 
@@ -116,11 +116,11 @@ def find_training(model: str) -> Path:
     shipped = shipped_model() / TRAINING
     if is_bundle(model) and shipped.is_file() and source_of(model) == source_hash(shipped_model()):
         return shipped
-    raise ConfigError(f"{model}: expected the settings of its training in it, got none; name them by --training")
+    raise ConfigError(f"{model}: expected training settings in it, got none; give them with --training")
 
 
 def reconstruction(artist: Artist, shape: Sequence[int]) -> Reconstruct | None:
-    """Pictures of `shape` (1, 3, H, W) encoded and decoded by the artist; None where it does not take them."""
+    """A function that encodes and decodes pictures of `shape` (1, 3, H, W); None if the artist does not take them."""
     if not artist.images or tuple(artist.settings.image_shape) != tuple(shape):
         return None
 

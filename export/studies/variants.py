@@ -1,7 +1,7 @@
-"""One model as Core ML packages in several ways, side by side: what each layout and compression costs and keeps.
+"""One model as Core ML packages in several layouts and compressions, side by side.
 
-Every variant's packages are written, opened again and run over whole trajectories by the interpreter, and held against
-PyTorch with its original weights.  Overflows are counted while they run.  No gate is asked: this is for choosing.
+Every variant's packages are written, opened again, run over whole trajectories by the interpreter, and compared with
+PyTorch with its original weights.  Overflows are counted while they run.  No gate is checked.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from mobile_diffusion.schedule import step_table
 from mobile_diffusion.units import MB
 
 CHECKS = ("encode_text", "prediction", "decode_image", "free_running", "picture")
-"""What a row shows: the stages, one step's network output, the whole trajectory, the picture."""
+"""Columns of ratios: the stages, the network's output at one step, the whole trajectory, the picture."""
 COLUMNS = ("model", "weights", "layout", "size", *(check.replace("_", " ") for check in CHECKS), "overflows")
 
 
@@ -50,11 +50,11 @@ class VariantRow:
     compression: str
     layout: str
     size_bytes: int
-    """Of all weights files of its packages."""
+    """Total of the weight files of its packages."""
     worst_db: Mapping[str, float]
-    """Check of CHECKS -> the worst ratio over all prompts and steps: SNR, of pictures PSNR."""
+    """Check of CHECKS -> the worst ratio over all prompts and steps: SNR; PSNR for pictures."""
     overflows: int
-    """Results that were finite before rounding and are infinite as stored, over everything that was run."""
+    """Results that were finite before rounding and are infinite as stored, over all runs."""
 
 
 def measure_variants(
@@ -65,7 +65,7 @@ def measure_variants(
     threads: int = 2,
     progress: Progress = silent,
 ) -> list[VariantRow]:
-    """A row for each variant; packages are written below `work`, one layout and one variant at a time."""
+    """Return one row per variant; writes packages to `work`, one layout and one variant at a time."""
     plan = plan_export(source.config, find_target("ios"), depth="trajectory", threads=threads)
     settings = DrawSettings.of(source.config)
     progress("drawing with PyTorch", 0.0)
@@ -85,7 +85,7 @@ def measure_variants(
 
 
 def written(source: AnyModel, options: CoreMLOptions, work: Path) -> Path:
-    """A folder with the variant's packages, compressed from packages that are lowered once for each layout."""
+    """Write the variant's packages to a folder; each layout is lowered once, then compressed."""
     whole, folder = work / f"{options.deployment_target}-{options.layout}", work / "variant"
     if not whole.exists():
         whole.mkdir(parents=True)
@@ -98,7 +98,7 @@ def written(source: AnyModel, options: CoreMLOptions, work: Path) -> Path:
 
 
 def watched(folder: Path, threads: int) -> tuple[CoreMLInterpreterRunner, Mapping[str, FaultObserver]]:
-    """A runner of a folder's packages, and what counts the faults of each stage while it runs."""
+    """A runner of a folder's packages, and the observers that count the faults of each stage while it runs."""
     paths = {stage: folder / f"{stage}.mlpackage" for stage in STAGES}
     packages = {stage: CoreMLPackage.open(path) for stage, path in paths.items()}
     observers = {
@@ -112,7 +112,7 @@ def watched(folder: Path, threads: int) -> tuple[CoreMLInterpreterRunner, Mappin
 def worst_of(
     runner: CoreMLInterpreterRunner, trajectories: Sequence[Trajectory], settings: DrawSettings, source: AnyModel
 ) -> dict[str, float]:
-    """The worst ratio of every check of CHECKS in dB; NaN where an output was wrong in shape or not finite."""
+    """The worst ratio of every check of CHECKS, in dB; NaN if an output had a wrong shape or was not finite."""
     found: dict[str, list[float]] = {check: [] for check in CHECKS}
     for trajectory in trajectories:
         measurements, _ = measure(runner.name, runner, trajectory, settings, step_table(source.config.schedule))
@@ -125,7 +125,7 @@ def worst_of(
 
 def variants_table(rows: Sequence[VariantRow]) -> Table:
     """The rows for people."""
-    table = Table(title="Core ML packages against PyTorch (worst over all prompts and steps, interpreted)")
+    table = Table(title="Core ML packages compared with PyTorch (worst over all prompts and steps, interpreted)")
     for column in COLUMNS:
         table.add_column(column, justify="left" if column in ("model", "weights", "layout") else "right")
     for row in rows:

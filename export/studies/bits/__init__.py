@@ -1,1 +1,1 @@
-"""How few bits each layer can spare: sensitivities, and the search within a budget."""
+"""How few bits each layer needs: sensitivities, and the search within a budget."""

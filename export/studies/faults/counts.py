@@ -17,7 +17,7 @@ from torch import Tensor
 
 HALF_MAX = 65504.0
 HALF_OVERFLOW = 65520.0
-"""From here on numbers round to infinity."""
+"""The smallest magnitude that rounds to infinity."""
 HALF_NORMAL = 2.0**-14
 """Below it numbers have fewer than 11 significant bits."""
 HALF_ROUNDOFF = 2.0**-11
@@ -25,20 +25,20 @@ SINGLE_ROUNDOFF = 2.0**-24
 ROUNDOFFS = {"fp16": HALF_ROUNDOFF, "fp32": SINGLE_ROUNDOFF}
 """Largest relative error of rounding to nearest, by MIL dtype."""
 LOST = 2.0**-3
-"""Relative error in a sum from which it counts as cancelled: three bits are left."""
+"""Relative error from which a sum counts as cancelled: three bits are left."""
 PIECE = 2**21
-"""Elements that are counted at a time."""
+"""Elements counted at a time."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Elements of a result, and how many of them have which fault."""
+    """The elements of a result, and how many of them have each fault."""
 
     elements: int = 0
     overflow: int = 0
     """Finite exactly, infinite as stored."""
     infinite: int = 0
-    """Infinite exactly, though no operand is: a division by zero, say."""
+    """Infinite exactly, though no operand is: for example a division by zero."""
     nan: int = 0
     underflow: int = 0
     """Not zero exactly, zero as stored."""
@@ -47,16 +47,16 @@ class Counts:
     saturated: int = 0
     """Finite and beyond half of float16's range: one doubling from infinity."""
     cancelled: int = 0
-    """Sums of which rounding of the operands alone leaves fewer than three bits."""
+    """Sums of which fewer than three bits are right, because of the rounding of the operands alone."""
     inside: int = 0
-    """Numbers beyond float16 inside the operation, if a device computes it in float16 step by step (inside.py)."""
+    """Numbers beyond float16's range inside the operation, on a device that computes it in float16 (inside.py)."""
     highest: float = 0.0
     """Largest finite magnitude, before rounding."""
     lowest: float = math.inf
-    """Smallest magnitude but zero, before rounding."""
+    """Smallest nonzero magnitude, before rounding."""
 
     def worst(self, other: Counts) -> Counts:
-        """Of each fault the larger count; of magnitudes the widest range."""
+        """The larger count of each fault, and the widest range of magnitudes."""
         pairs = {each.name: (getattr(self, each.name), getattr(other, each.name)) for each in fields(Counts)}
         return Counts(**{name: min(pair) if name == "lowest" else max(pair) for name, pair in pairs.items()})
 

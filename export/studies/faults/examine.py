@@ -1,4 +1,4 @@
-"""Packages run on provoking inputs: every fault, and where the program leaves its references."""
+"""Runs packages on provoking inputs: every fault, and where the program departs from its references."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from mobile_diffusion.errors import ExportError
 from mobile_diffusion.progress import Progress, silent
 
 BOUND_DB = 40.0
-"""The least that a stage's outputs must have (export/parity/gates.py): an operation further away needs a look."""
+"""Ratio that a stage's outputs must reach (export/parity/gates.py); an operation below it needs a look."""
 PRECISIONS = ("as-stored", "fp16-accumulate")
-"""In which faults can be counted."""
+"""Arithmetic in which faults can be counted."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A package to examine, and what is known of it."""
+    """A package to examine, and what is known about it."""
 
     path: Path
     filling: Filling
     module: nn.Module | None = None
-    """The stage's PyTorch module, whose inputs are the package's."""
+    """The stage's PyTorch module, with the same inputs as the package."""
 
 
 def examine(
@@ -42,10 +42,10 @@ def examine(
     bound_db: float = BOUND_DB,
     progress: Progress = silent,
 ) -> FaultReport:
-    """Run a package on every provoking input, watched; then beside float32, and beside PyTorch if it is known.
+    """Run a package on every provoking input, and compare it with float32, and with PyTorch if it is known.
 
     Raises:
-        ExportError: not a package, one that is not interpreted, or a precision that is not one of PRECISIONS.
+        ExportError: `subject` is not a package, cannot be interpreted, or `precision` is not one of PRECISIONS.
     """
     if precision not in PRECISIONS:
         raise ExportError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")

@@ -1,4 +1,4 @@
-"""What a program says of its graph, read from the specification alone: operations, readers, steps."""
+"""A program's graph, read from its specification: operations, readers of a value, steps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def reads(operation: Any) -> set[str]:
 
 
 def readers_of(spec: Any) -> dict[str, set[str]]:
-    """Of every value the values that are computed from it directly."""
+    """Map every value to the values that are computed directly from it."""
     readers: dict[str, set[str]] = {}
     for operation in operations(spec):
         for name in reads(operation):
@@ -32,7 +32,7 @@ def readers_of(spec: Any) -> dict[str, set[str]]:
 
 
 def step_count(spec: Any) -> int:
-    """Steps of a `denoise` program: rows of the first constant that is read together with what comes from `step`.
+    """Number of steps of a `denoise` program: rows of the first constant that is read with a value from `step`.
 
     1 where there is none.
     """

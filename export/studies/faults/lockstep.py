@@ -1,4 +1,4 @@
-"""Two runs of one program side by side: as it is stored, and in float32 throughout.
+"""Two runs of one program side by side: as stored, and in float32 throughout.
 
 The runs are two threads that hand over one instruction's results at a time, so that no more is kept than two
 programs need.  What the first run has lost against the second is rounding, and nothing else.
@@ -27,7 +27,7 @@ Arrays = Mapping[str, Any]
 Operands = Mapping[str, Any]
 Tensors = tuple[Tensor, ...]
 PATIENCE = 0.1
-"""Seconds between two looks at whether the other run has ended."""
+"""Seconds between two checks whether the other run has ended."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,14 @@ class Distance:
     """How far one operation's result is from the reference."""
 
     position: int
-    """Among the operations that compute floats, in order."""
+    """Index among the operations that compute floats."""
     name: str
     operation: str
     module: str | None
     outputs: tuple[str, ...]
     """Names of its values."""
     snr_db: float
-    """Energy of the reference over that of the error; NaN or -inf where a result is not finite."""
+    """Energy of the reference over energy of the error, in dB; NaN or -inf if a result is not finite."""
 
 
 def handed_on(
@@ -111,11 +111,11 @@ def signal_to_noise(reference: Tensor, candidate: Tensor) -> float:
 
 
 class FollowerStopped(Exception):
-    """Ends the run of a `Follower` that nobody follows any more."""
+    """Ends the run of a `Follower` whose results nobody takes any more."""
 
 
 class Follower:
-    """A program that runs in a thread of its own and waits behind every instruction until its results are taken."""
+    """A program that runs in its own thread and waits after every instruction until its results are taken."""
 
     def __init__(self, program: Program, arrays: Arrays, watchers: Sequence[Observer]) -> None:
         self.results: queue.Queue[tuple[str, Tensors] | Exception] = queue.Queue(maxsize=1)
@@ -133,8 +133,8 @@ class Follower:
         self.thread.join()
 
     def run(self, program: Program, arrays: Arrays) -> None:
-        """The thread's work: an error is handed over as a result is."""
-        torch.set_num_threads(self.threads)  # a thread begins with torch's default
+        """The thread's work; it hands over an error like a result."""
+        torch.set_num_threads(self.threads)  # a new thread has torch's default
         try:
             program.run(self.hand_over, **arrays)
         except FollowerStopped:
@@ -151,7 +151,7 @@ class Follower:
             raise FollowerStopped
 
     def put(self, item: tuple[str, Tensors] | Exception) -> None:
-        """Hand something over, unless nobody takes it any more."""
+        """Hand a result over, unless nobody takes it any more."""
         while not self.ended.is_set():
             try:
                 return self.results.put(item, timeout=PATIENCE)
@@ -159,7 +159,7 @@ class Follower:
                 continue
 
     def next(self) -> tuple[str, Tensors]:
-        """Name and results of the next instruction; raises what the run raised."""
+        """Return name and results of the next instruction; raises what the run raised."""
         while True:
             try:
                 item = self.results.get(timeout=PATIENCE)

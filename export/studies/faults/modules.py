@@ -1,4 +1,4 @@
-"""A program held against the PyTorch module it was made from, submodule by submodule, by name.
+"""Compares a program with the PyTorch module it was made from, submodule by submodule, by name.
 
 The package says which module each of its values came from (torch_sources.py); the last value of a module is what it
 returns, up to the layout.  The first module that departs is where to look.
@@ -20,12 +20,12 @@ from export.coreml.torch_sources import source_of
 from export.studies.faults.lockstep import Arrays, Operands, Tensors, signal_to_noise
 
 SAME_DB = 20.0
-"""From here on two tensors are the same, rounded; in another layout they would be 0 dB apart."""
+"""Ratio in dB above which two tensors are equal up to rounding; in a wrong layout it would be about 0 dB."""
 
 
 @dataclass(frozen=True)
 class ModuleDistance:
-    """How far a module's value in the program is from what PyTorch computes."""
+    """The distance between a module's value in the program and in PyTorch."""
 
     module: str
     kind: str
@@ -33,9 +33,9 @@ class ModuleDistance:
     operation: str
     """Name of the module's last operation in the program."""
     snr_db: float
-    """Of the program as stored."""
+    """SNR of the program as stored, in dB."""
     float32_db: float
-    """Of the same program computed in float32: low where a pass has merged the value into another form."""
+    """The same in float32; low where a pass has merged the value into another form."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,16 @@ class ModuleValue:
 
 @dataclass
 class ModuleValues:
-    """An observer that keeps the last float value of every module, and of the modules it lies in."""
+    """An observer that keeps the last float value of every module and of its parent modules."""
 
     sources: Mapping[str, str]
     halved: bool
-    """Whether values that the program stores in float16 are kept so, which loses nothing unless it ran in float32."""
+    """Whether values that the program stores in float16 are kept in float16; only a float32 run loses by it."""
     found: dict[str, ModuleValue] = field(default_factory=dict)
     count: int = 0
 
     def __call__(self, instruction: Instruction, operands: Operands, exact: Tensors, stored: Tensors) -> None:
-        """What the interpreter calls behind every instruction."""
+        """The interpreter calls this after every instruction."""
         self.count += 1
         module = source_of(instruction.outputs, self.sources)
         if module is None or not stored[-1].is_floating_point():
@@ -73,7 +73,7 @@ def against_modules(
 ) -> list[ModuleDistance]:
     """Run PyTorch and compare every module that the package knows and PyTorch calls, in the program's order.
 
-    Each output is compared as soon as it is there: kept are the program's values, not PyTorch's.
+    Each output of PyTorch is compared at once, so only the program's values are kept.
     """
     rows: dict[str, ModuleDistance] = {}
 
@@ -89,7 +89,7 @@ def against_modules(
 
 
 def enclosing(module: str) -> Iterator[str]:
-    """A module and all that it lies in: "a.b.c" gives "a.b.c", "a.b", "a" and ""."""
+    """A module and its parents: "a.b.c" returns "a.b.c", "a.b", "a" and ""."""
     while module:
         yield module
         module = module.rpartition(".")[0]
@@ -98,7 +98,7 @@ def enclosing(module: str) -> Iterator[str]:
 
 @contextmanager
 def hooked(module: nn.Module, names: Mapping[str, object], compare: Any) -> Iterator[None]:
-    """While it is open, `compare(name, submodule, output)` is called behind every call of the named submodules."""
+    """While it is open, every call of a named submodule is followed by `compare(name, submodule, output)`."""
 
     def hook_of(name: str) -> Any:
         return lambda submodule, given, output: compare(name, submodule, output)
@@ -115,7 +115,7 @@ def hooked(module: nn.Module, names: Mapping[str, object], compare: Any) -> Iter
 def best_match(output: object, value: Tensor) -> float | None:
     """The best signal-to-noise ratio of a value to a tensor that a module returned; None where no shape fits.
 
-    Layouts are tried until one is found that is close enough to be no other's.
+    Tries layouts until one is close enough that it must be the right one.
     """
     best: float | None = None
     for reference, got in candidates(output, value):
@@ -139,12 +139,12 @@ def candidates(output: object, value: Tensor) -> Iterator[tuple[Tensor, Tensor]]
 
 
 def without_ones(tensor: Tensor) -> Tensor:
-    """A tensor without its axes of size one."""
+    """The tensor without its axes of size one."""
     return tensor.reshape([size for size in tensor.shape if size != 1])
 
 
 def flattens_to(long: tuple[int, ...], short: tuple[int, ...]) -> bool:
-    """Whether neighbouring axes of either shape make up the axes of the other."""
+    """Whether merging neighbouring axes of one shape yields the other."""
     ends = [set(itertools.accumulate(shape, lambda a, b: a * b)) for shape in (long, short)]
     return ends[0] <= ends[1] or ends[1] <= ends[0]
 
@@ -152,13 +152,13 @@ def flattens_to(long: tuple[int, ...], short: tuple[int, ...]) -> bool:
 def first_departure(rows: Sequence[ModuleDistance], bound_db: float) -> ModuleDistance | None:
     """The first module that rounding takes further from PyTorch than the bound; NaN is further.
 
-    Modules whose value is far in float32, too, are held in another form (`first_wrong`) and say nothing of rounding.
+    A module that is far off in float32 too is stored in another form (`first_wrong`) and says nothing about rounding.
     """
     return next((row for row in rows if row.float32_db >= bound_db and not row.snr_db >= bound_db), None)
 
 
 def first_wrong(rows: Sequence[ModuleDistance], bound_db: float) -> ModuleDistance | None:
-    """The first module from which on even the float32 program never comes back to PyTorch: the graph is wrong there."""
+    """The first module after which even the float32 program stays away from PyTorch: the graph is wrong there."""
     far = [not row.float32_db >= bound_db for row in rows]
     recovered = next((number for number in range(len(rows), 0, -1) if not far[number - 1]), 0)
     return rows[recovered] if recovered < len(rows) else None

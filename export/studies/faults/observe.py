@@ -1,4 +1,4 @@
-"""Watching a program run: faults by operation, the worst over all inputs."""
+"""Observes a program while it runs: faults by operation, the worst over all inputs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ MOVES = frozenset(
         "upsample_nearest_neighbor",
     }
 )
-"""Operations that only move numbers: their faults are those of whoever computed them."""
+"""Operations that only move numbers; their faults belong to the operation that computed the numbers."""
 
 
 @dataclass(frozen=True)
@@ -47,28 +47,28 @@ class OperationFaults:
     """One arithmetic operation of a program."""
 
     position: int
-    """In the order in which the program runs."""
+    """Index in the order of the program."""
     name: str
     operation: str
     """MIL's name of its kind."""
     module: str | None
-    """The torch module it came from; None where the package does not tell."""
+    """The torch module it came from; None if the package does not say."""
     counts: Counts
     """The worst over all inputs."""
     case: str
-    """Name of the input at which it was worst."""
+    """Name of the input on which it was worst."""
     leaves: bool = False
-    """Whether on some input its error is beyond the bound and is handed on to an output (lockstep.py)."""
+    """Whether on some input its error exceeds the bound and reaches an output (lockstep.py)."""
 
 
 @dataclass
 class FaultObserver:
-    """Counts faults while a program runs, again and again, with `case` naming the input."""
+    """Counts faults over several runs of a program; `case` names the input of a run."""
 
     sources: Mapping[str, str]
     """Name of a value to its module (export/coreml/torch_sources.py)."""
     roundoffs: Mapping[str, Mapping[str, float]]
-    """Of sums: what their operands carry (roundoff.py)."""
+    """Roundoff that the operands of sums carry (roundoff.py)."""
     case: str = ""
     found: dict[str, OperationFaults] = field(default_factory=dict)
 
@@ -79,7 +79,7 @@ class FaultObserver:
         exact: tuple[Tensor, ...],
         stored: tuple[Tensor, ...],
     ) -> None:
-        """What the interpreter calls behind every instruction."""
+        """The interpreter calls this after every instruction."""
         if instruction.operation in MOVES or not set(instruction.dtypes) & set(ROUNDOFFS):
             return
         counts = self.count(instruction, operands, exact, stored)
@@ -112,10 +112,10 @@ class FaultObserver:
 
 
 def without_range(counts: Counts) -> Counts:
-    """Counts of a float32 result, which float16's limits do not concern."""
+    """Counts of a float32 result, to which float16's limits do not apply."""
     return replace(counts, overflow=0, underflow=0, subnormal=0, saturated=0)
 
 
 def severity(counts: Counts) -> tuple[float, ...]:
-    """By which the worst input of an operation is chosen."""
+    """The key that chooses the worst input of an operation."""
     return (counts.broken, counts.inside, counts.saturated, counts.cancelled, counts.underflow, counts.highest)

@@ -1,4 +1,4 @@
-"""The range of every operation along a program, against that of float16, as a picture."""
+"""Plots the range of every operation of a program beside the range of float16."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from mobile_diffusion.errors import ExportError
 from mobile_diffusion.staging import staged_file
 
 SMALLEST = 2.0**-24
-"""float16's smallest number but zero."""
+"""float16's smallest number above zero."""
 MARKS = {"overflow": "tab:red", "nan": "black", "infinite": "tab:purple", "saturated": "tab:orange"}
-"""Faults that are marked where they are."""
+"""Faults that the plot marks."""
 
 
 def plot_ranges(report: FaultReport, path: Path) -> None:

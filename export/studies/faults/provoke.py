@@ -1,4 +1,4 @@
-"""Inputs that bring out faults: what an app may hand to a stage on its worst day.
+"""Inputs that provoke faults: the worst that an app may pass to a stage.
 
 A short list with names.  Each says how the stage's inputs are filled; numbers drawn at random are seeded.
 """
@@ -15,16 +15,16 @@ from export.signatures import TensorSpec
 
 Arrays = dict[str, NDArray[np.generic]]
 Contexts = Callable[[str], NDArray[np.float32]]
-"""A prompt to its context (1, L, D)."""
+"""Maps a prompt to its context (1, L, D)."""
 Tokens = Callable[[str], Arrays]
-"""A prompt to the inputs of `encode_text`."""
+"""Maps a prompt to the inputs of `encode_text`."""
 
 ORDINARY_PROMPT = "a red apple, 3d"
 LONG_PROMPT = "an extremely detailed oil painting of seven black cats and a golden clock beside the sea, " * 6
-"""More words than any encoder takes: every token is used."""
+"""More words than any encoder takes, so every token is used."""
 SEED = 5
 LEVELS = 255
-"""Steps of a picture's 8 bits."""
+"""Levels of an 8-bit picture above zero."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Provocation:
     scale: float = 1.0
     """Standard deviation of latents, contexts and other floats."""
     constant: bool = False
-    """Whether latents and pictures are one value everywhere, `scale`."""
+    """Whether latents and pictures have the value `scale` everywhere."""
     last: bool = False
-    """The last step of the schedule instead of the first."""
+    """Whether to use the last step of the schedule instead of the first."""
     guidance: float = 7.5
     prompt: str = ORDINARY_PROMPT
 
@@ -58,16 +58,16 @@ PROVOCATIONS = (
 
 @dataclass(frozen=True)
 class Filling:
-    """What is known of the model whose stage is filled, besides its signature."""
+    """What is known about the model of a stage, besides the signature."""
 
     steps: int = 1
     tokens: Tokens | None = None
-    """None without a tokenizer: then the first ids are taken, as many as the prompt has words."""
+    """None without a tokenizer; then the first ids are used, one per word of the prompt."""
     contexts: Contexts | None = None
-    """None without a text encoder: then contexts are noise."""
+    """None without a text encoder; then contexts are noise."""
 
     def arrays(self, inputs: Sequence[TensorSpec], provocation: Provocation) -> Arrays:
-        """Arrays for a signature; what is neither a known name nor a float is zero."""
+        """Arrays for a signature; an input that has no known name and is not a float is zero."""
         generator = np.random.default_rng(SEED)
         return {spec.name: self.array(spec, provocation, generator) for spec in inputs}
 
@@ -114,7 +114,7 @@ def picture(shape: tuple[int, ...], provocation: Provocation, noise: NDArray[np.
 
 
 def cases(filling: Filling, inputs: Sequence[TensorSpec]) -> Iterator[tuple[str, Arrays]]:
-    """Name and arrays of every provocation; one that asks the same of this stage as an earlier one is left out."""
+    """Name and arrays of every provocation; skips one whose inputs equal those of an earlier one."""
     seen: set[bytes] = set()
     for provocation in PROVOCATIONS:
         arrays = filling.arrays(inputs, provocation)

@@ -1,4 +1,4 @@
-"""What was found in one package, as data: for JSON, tables and pictures."""
+"""The faults found in one package, as data for JSON, tables and plots."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from export.studies.faults.modules import ModuleDistance, first_departure, first
 from export.studies.faults.observe import OperationFaults
 
 KINDS = ("overflow", "infinite", "nan", "underflow", "subnormal", "saturated", "cancelled", "inside")
-"""The faults of `Counts`, gravest first."""
+"""The faults of `Counts`, the most serious first."""
 
 
 @dataclass(frozen=True)
 class CaseDistances:
-    """How far the program, as stored, is from itself in float32 on one input."""
+    """The distance between the program as stored and the program in float32, on one input."""
 
     case: str
     snr_db: tuple[float, ...]
-    """Operation by operation."""
+    """One ratio per operation."""
     first: Distance | None
-    """The first operation that leaves float32 and takes an output with it."""
+    """The first operation whose departure from float32 reaches an output."""
 
     @property
     def output_db(self) -> float:
@@ -33,7 +33,7 @@ class CaseDistances:
 
 @dataclass(frozen=True)
 class CaseModules:
-    """How far the program is from the PyTorch module on one input."""
+    """The distance between the program and the PyTorch module, on one input."""
 
     case: str
     modules: tuple[ModuleDistance, ...]
@@ -45,9 +45,9 @@ class FaultReport:
 
     package: str
     precision: str
-    """How the interpreter computed: "as-stored", or "fp16-accumulate" for the worst a device may do."""
+    """Arithmetic of the interpreter: "as-stored", or "fp16-accumulate", the worst a device may do."""
     bound_db: float
-    """Below it a result has left the reference."""
+    """Ratio below which a result has departed from the reference."""
     cases: tuple[str, ...]
     """Names of the inputs."""
     operations: tuple[OperationFaults, ...]
@@ -58,24 +58,24 @@ class FaultReport:
 
     @property
     def broken(self) -> bool:
-        """Whether anything overflows, divides by zero or becomes NaN."""
+        """Whether any result overflows, divides by zero or becomes NaN."""
         return any(each.counts.broken for each in self.operations)
 
     def total(self, kind: str) -> int:
-        """Elements with one fault, the worst input of each operation, over all operations."""
+        """Elements with one fault, summed over all operations, each on its worst input."""
         return sum(getattr(each.counts, kind) for each in self.operations)
 
     def with_fault(self, kind: str) -> tuple[OperationFaults, ...]:
-        """The operations that have one fault, in order."""
+        """The operations with one fault, in order."""
         return tuple(each for each in self.operations if getattr(each.counts, kind))
 
     def first_operation(self) -> tuple[str, Distance] | None:
-        """Input and operation at which the program first leaves float32, the earliest over all inputs."""
+        """Input and operation at which the program first departs from float32, the earliest over all inputs."""
         left = [(each.case, each.first) for each in self.against_float32 if each.first is not None]
         return min(left, key=lambda each: each[1].position, default=None)
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON, which has no infinity: such numbers become strings."""
+        """Plain values for JSON; infinities and NaN become strings."""
         first = self.first_operation()
         return {
             "package": self.package,
@@ -92,7 +92,7 @@ class FaultReport:
 
 
 def case_summary(case: CaseDistances) -> dict[str, Any]:
-    """The ratio along the program, and the first operation that leaves float32."""
+    """The ratio along the program, and the first operation that departs from float32."""
     return {
         "case": case.case,
         "output_db": plain(case.output_db),
@@ -102,7 +102,7 @@ def case_summary(case: CaseDistances) -> dict[str, Any]:
 
 
 def module_summary(case: CaseModules, bound_db: float) -> dict[str, Any]:
-    """Every module, the first that rounding takes away, and the first that is wrong in float32."""
+    """Every module, the first that departs by rounding, and the first that is wrong in float32."""
     departure, wrong = first_departure(case.modules, bound_db), first_wrong(case.modules, bound_db)
     return {
         "case": case.case,

@@ -1,4 +1,4 @@
-"""How precisely each value of a program is known: the roundoff of the coarsest number that it was computed from.
+"""The precision of each value of a program: the roundoff of the coarsest number that it was computed from.
 
 A value in float32 that was cast from float16 has float16's error.  Guidance is the case in point: it subtracts two
 predictions in float32, each with eleven bits.
@@ -16,9 +16,9 @@ SUMS = ("add", "sub")
 
 
 def operand_roundoffs(package: CoreMLPackage, function: str = "main") -> dict[str, dict[str, float]]:
-    """For every addition and subtraction, by the name of its result: operand to the roundoff that it carries.
+    """Map the result of every addition and subtraction to the roundoff that each operand carries.
 
-    Whole numbers are exact: constants, and what is cast from integers.
+    Integers are exact: constants, and values cast from integers.
     """
     given = package.spec.mlProgram.functions[function].inputs
     carried = {each.name: ROUNDOFFS.get(dtype_of(each.type.tensorType), 0.0) for each in given}
@@ -35,12 +35,12 @@ def operand_roundoffs(package: CoreMLPackage, function: str = "main") -> dict[st
 
 
 def carried_by(bound: Any, carried: dict[str, float]) -> float:
-    """The coarsest roundoff among the values that one parameter is given; 0 for those written in its place."""
+    """The coarsest roundoff among the values of one parameter; 0 for literal values."""
     return max((carried.get(argument.name, 0.0) for argument in bound.arguments), default=0.0)
 
 
 def is_whole(operation: Any, package: CoreMLPackage) -> bool:
-    """Whether an operation is a constant that is one whole number."""
+    """Whether an operation is a constant that holds one integer."""
     if operation.type != "const" or shape_of(operation.outputs[0].type.tensorType):
         return False
     return float(package.value(operation.attributes["val"])).is_integer()

@@ -1,4 +1,4 @@
-"""What `coreml faults` examines: one package, or every package of a bundle, with what is known of the model."""
+"""What `coreml faults` examines: one package, or every package of a bundle, with what is known about the model."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.tokenization.tokenizer import Tokenizer
 
 RUNTIME = "coreml"
-"""The bundle's runtime whose programs are examined."""
+"""Runtime of the bundle whose programs are examined."""
 TEXT = "encode_text"
 
 
 def subjects(path: Path, model: Model | None) -> Iterator[Subject]:
-    """Every package to examine: `path` itself, or those of the bundle it is; with the model's PyTorch modules.
+    """Every package to examine: `path` itself, or those of the bundle at `path`; with the model's PyTorch modules.
 
     Raises:
         ConfigError: neither a package nor a bundle with Core ML programs.
@@ -44,7 +44,7 @@ def subjects(path: Path, model: Model | None) -> Iterator[Subject]:
         packages = {stage: path / file for stage, file in bundle.artifacts(bundle.runtime(RUNTIME)).items()}
     for each in packages.values():
         if each.suffix != ".mlpackage" or not each.is_dir():
-            raise ConfigError(f"{each}: expected a .mlpackage, or a bundle of them, got none")
+            raise ConfigError(f"{each}: expected a .mlpackage, or a bundle of them, got something else")
     tokenizer = model.tokenizer if model else bundle.tokenizer() if bundle else None
     for stage, package in packages.items():
         contexts = contexts_of(model, tokenizer, packages.get(TEXT) if bundle else None)
@@ -59,12 +59,14 @@ def subject(
     model: Model | None,
     bundle: Bundle | None,
 ) -> Subject:
-    """One package; held against PyTorch where the model has a stage of its name and inputs."""
+    """One package, with its PyTorch module if the model has a stage of this name and these inputs."""
     package = CoreMLPackage.open(path)
     steps = len(bundle.manifest.schedule.timesteps) if bundle else step_count(package.spec)
     built = build_stage(model, stage) if model is not None and stage in IMAGE_STAGES else None
     if built is not None and built.inputs != signature(package.spec)[0]:
-        raise ConfigError(f"--checkpoint: expected the inputs of {path}, got {built.inputs}; open the one it came from")
+        raise ConfigError(
+            f"--checkpoint: expected the inputs of {path}, got {built.inputs}; give the checkpoint it was made from"
+        )
     tokens = None if tokenizer is None else tokens_of(tokenizer)
     return Subject(path, Filling(steps, tokens, contexts), module_of(built))
 
@@ -75,7 +77,7 @@ def module_of(stage: ExportStage | None) -> nn.Module | None:
 
 
 def tokens_of(tokenizer: Tokenizer) -> Tokens:
-    """What gives the inputs of `encode_text` for a prompt."""
+    """A function from a prompt to the inputs of `encode_text`."""
 
     def tokens(prompt: str) -> Arrays:
         encoded = tokenizer.encode(prompt)
@@ -85,7 +87,7 @@ def tokens_of(tokenizer: Tokenizer) -> Tokens:
 
 
 def contexts_of(model: Model | None, tokenizer: Tokenizer | None, package: Path | None) -> Contexts | None:
-    """What gives the context of a prompt: PyTorch's encoder, else the bundle's own program, else nothing."""
+    """A function from a prompt to its context: PyTorch's encoder, else the bundle's program, else None."""
     if tokenizer is None or (model is None and package is None):
         return None
     tokens = tokens_of(tokenizer)

@@ -10,11 +10,11 @@ from export.studies.faults.observe import OperationFaults
 from export.studies.faults.report import KINDS, CaseModules, FaultReport
 
 ROWS = 12
-"""Operations that are shown of one package: the gravest."""
+"""Operations that the table of a package shows: the most serious ones."""
 ALWAYS = ("overflow", "infinite", "nan", "saturated", "inside")
-"""Faults that put an operation into the table however few its elements are."""
+"""Faults that put an operation into the table even if only few elements have them."""
 NOTED = 0.02
-"""Part of its elements from which an operation is shown for any other fault."""
+"""Share of its elements from which any other fault puts an operation into the table."""
 
 
 def fault_screen(report: FaultReport, modules: bool) -> list[RenderableType]:
@@ -24,7 +24,7 @@ def fault_screen(report: FaultReport, modules: bool) -> list[RenderableType]:
 
 
 def fault_table(report: FaultReport) -> Table:
-    """The gravest operations, in the program's order, with elements by fault; the worst over all inputs."""
+    """The most serious operations, in the program's order, with elements by fault; the worst over all inputs."""
     rows = shown(report)
     kinds = [kind for kind in KINDS if any(getattr(each.counts, kind) for each in rows)]
     table = Table(expand=True)
@@ -50,30 +50,30 @@ def fault_lines(report: FaultReport) -> tuple[str, ...]:
 
 
 def shown(report: FaultReport) -> list[OperationFaults]:
-    """The operations worth a row: the gravest, put back in order."""
+    """The most serious operations, in the program's order."""
     worth = [each for each in report.operations if any(noted(each, kind) for kind in KINDS)]
     gravest = sorted(worth, key=lambda each: [-parts(each, kind) for kind in KINDS])[:ROWS]
     return sorted(gravest, key=lambda each: each.position)
 
 
 def noted(each: OperationFaults, kind: str) -> bool:
-    """Whether an operation has enough of a fault; of small ones only where the error reaches an output."""
+    """Whether enough elements have a fault; a minor fault counts only if its error reaches an output."""
     return parts(each, kind) > (0 if kind in ALWAYS else NOTED if each.leaves else 1)
 
 
 def parts(each: OperationFaults, kind: str) -> float:
-    """Part of an operation's elements that have a fault."""
+    """Share of an operation's elements that have a fault."""
     return getattr(each.counts, kind) / max(each.counts.elements, 1)
 
 
 def share(count: int, elements: int) -> str:
-    """Such as "12 (3.1%)"; nothing for nothing."""
+    """Such as "12 (3.1%)"; "" for zero."""
     return f"{count} ({100 * count / elements:.2g}%)" if count else ""
 
 
 def distance_table(report: FaultReport) -> Table:
-    """For every input: the output against float32, where the program left it, and where it left PyTorch."""
-    table = Table(title=f"where it departs by {report.bound_db:g} dB", title_justify="left")
+    """One row per input: the output compared with float32, and where the program departs from float32 and PyTorch."""
+    table = Table(title=f"where the ratio falls below {report.bound_db:g} dB", title_justify="left")
     for column in ("input", "output", "first operation below", "of module", "first module below", "wrong from"):
         table.add_column(column, overflow="fold")
     pytorch = {each.case: each for each in report.against_pytorch}
@@ -86,7 +86,7 @@ def distance_table(report: FaultReport) -> Table:
 
 
 def departures(case: CaseModules | None, bound_db: float) -> tuple[str, str]:
-    """The module at which rounding takes the program away from PyTorch, and the one from which the graph is wrong."""
+    """The module where rounding makes the program depart from PyTorch, and the one where the graph becomes wrong."""
     if case is None:
         return "no checkpoint", ""
     departure, wrong = first_departure(case.modules, bound_db), first_wrong(case.modules, bound_db)
@@ -98,7 +98,7 @@ def departures(case: CaseModules | None, bound_db: float) -> tuple[str, str]:
 
 def module_table(case: CaseModules) -> Table:
     """The network along one input, module by module."""
-    table = Table(title=f"against PyTorch on input {case.case!r}", title_justify="left")
+    table = Table(title=f"compared with PyTorch on input {case.case!r}", title_justify="left")
     for column in ("module", "class", "as stored", "in float32"):
         table.add_column(column, justify="right" if " " in column else "left", overflow="fold")
     for row in case.modules:

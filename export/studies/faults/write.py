@@ -1,4 +1,4 @@
-"""Reports as files: one JSON, and a picture of each package beside it."""
+"""Writes reports: one JSON file, and a plot per package beside it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mobile_diffusion.staging import write_bytes
 
 
 def check_writable(out: Path | None) -> None:
-    """Raise `ExportError` before any work when the report cannot be written to `out`."""
+    """Raise `ExportError` when the report cannot be written to `out`; called before any work."""
     if out is None:
         return
     if out.is_dir() or out.suffix != ".json":
@@ -23,7 +23,7 @@ def check_writable(out: Path | None) -> None:
 
 
 def write_reports(reports: Sequence[FaultReport], out: Path) -> None:
-    """Write the JSON to `out`, and of each report `<out>-<package>.png`, pictures first.
+    """Write the JSON to `out`, and a plot per report to `<out>-<package>.png`; the plots come first.
 
     Raises:
         ExportError: matplotlib is not installed.
@@ -35,5 +35,5 @@ def write_reports(reports: Sequence[FaultReport], out: Path) -> None:
 
 
 def picture_path(out: Path, report: FaultReport) -> Path:
-    """Where a report's picture lies."""
+    """Path of a report's plot."""
     return out.with_name(f"{out.stem}-{report.package}.png")

@@ -1,7 +1,7 @@
 """Measures a bundle with Core ML: every stage on every compute unit, its times, its plan, its distance from PyTorch.
 
-Unverified until a Mac has run it: the tests here put a stand-in below it.  What goes wrong on one compute unit is
-recorded and the others are measured all the same, so that one run tells everything.
+UNVERIFIED until a Mac has run it; the tests replace Core ML by a stand-in.  A failure on one compute unit is recorded,
+and the other units are still measured, so one run tells everything.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ Outputs = Mapping[str, Mapping[str, np.ndarray]]
 """stage -> output name -> array."""
 Result = TypeVar("Result")
 WARMUP, RUNS = 3, 20
-"""Calls that are not timed, and calls that are."""
+"""Calls of the warm-up, and timed calls."""
 
 
 def measure_bundle(
@@ -60,7 +60,7 @@ def measure_bundle(
     core_ml: CoreML | None = None,
     system: System | None = None,
 ) -> MacMeasurements:
-    """Measure an iOS bundle on this Mac; `core_ml` and `system` are this Mac's own if they are not given.
+    """Measure an iOS bundle on this Mac; `core_ml` and `system` default to those of this Mac.
 
     Raises:
         ExportError: not on macOS.
@@ -94,14 +94,14 @@ def measure_bundle(
 
 
 def check_units(units: Sequence[str]) -> None:
-    """Raise `ConfigError` for a compute unit that Core ML has not, or none at all."""
+    """Raise `ConfigError` for an unknown compute unit, or an empty list."""
     for unit in units or ("nothing",):
         if unit not in COMPUTE_UNITS:
             raise ConfigError(f"compute_units: expected one of {', '.join(COMPUTE_UNITS)}, got {unit!r}")
 
 
 def identity(bundle: Bundle) -> BundleIdentity:
-    """Which bundle it is."""
+    """The identity of a bundle."""
     digest = hashlib.sha256((bundle.path / MANIFEST).read_bytes()).hexdigest()
     return BundleIdentity(bundle.manifest.model.name, digest)
 
@@ -117,13 +117,13 @@ def compile_stage(core_ml: CoreML, stage: str, package: Path, folder: Path) -> C
     """Compile a package into `<stage>.mlmodelc`."""
     try:
         _, taken = timed(lambda: core_ml.compile(package, folder / f"{stage}.mlmodelc"))
-    except Exception as error:  # Core ML's errors have no common base but this
+    except Exception as error:  # Core ML's errors share no other base
         return Compilation(stage, None, described(error))
     return Compilation(stage, taken, "")
 
 
 class UnitMeasurement:
-    """Everything on one choice of compute units."""
+    """The measurement on one choice of compute units."""
 
     def __init__(
         self, core_ml: CoreML, unit: str, runtime: Runtime, bundle: Bundle, packages: Mapping[str, Path], folder: Path
@@ -133,7 +133,7 @@ class UnitMeasurement:
         self.runner = CoreMLNativeRunner({})
 
     def measure(self, inputs: Inputs, expected: Outputs, trajectories: Sequence[Trajectory]) -> UnitMeasured:
-        """All stages, then the golden vectors, if every stage could be loaded."""
+        """Measure all stages, then the golden vectors if every stage ran."""
         stages = tuple(self.stage(stage, arrays, expected[stage]) for stage, arrays in inputs.items())
         broken = [stage.stage for stage in stages if stage.problem]
         if broken:
@@ -144,7 +144,7 @@ class UnitMeasurement:
             return UnitMeasured(self.unit, stages, (), described(error))
 
     def stage(self, stage: str, arrays: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> StageMeasured:
-        """Load a stage, call it, time it, and ask for its plan."""
+        """Load a stage, call it, time it, and read its plan."""
         found = StageMeasured(stage, None, None, None, None, None, 0, None, (), "", "")
         compiled = self.folder / f"{stage}.mlmodelc"
         try:
@@ -158,7 +158,7 @@ class UnitMeasurement:
             return replace(found, problem=described(error))
 
     def add(self, stage: str, model: Any) -> None:
-        """Let the runner have a loaded stage."""
+        """Add a loaded stage to the runner."""
         loaded = loaded_model(model, CoreMLPackage.open(self.packages[stage]).spec)
         self.runner = CoreMLNativeRunner({**self.runner.models, stage: loaded})
 
@@ -174,7 +174,7 @@ class UnitMeasurement:
         )
 
     def with_plan(self, found: StageMeasured, compiled: Path) -> StageMeasured:
-        """The stage with Core ML's plan, or with why there is none."""
+        """The stage with Core ML's plan, or with the reason why there is none."""
         try:
             return replace(found, plan=read_plan(self.core_ml, compiled, self.unit))
         except Exception as error:
@@ -191,12 +191,12 @@ class UnitMeasurement:
 
 
 def worst_snr(expected: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]) -> float:
-    """The least signal to noise ratio of a stage's outputs; NaN if one is."""
+    """The least signal-to-noise ratio of a stage's outputs; NaN if any is NaN."""
     return worst(snr_db(value, outputs[name]) for name, value in expected.items())
 
 
 def timed(function: Callable[[], Result]) -> tuple[Result, float]:
-    """What a function returns, and its milliseconds."""
+    """Return a function's result, and its milliseconds."""
     start = time.perf_counter()
     result = function()
     return result, (time.perf_counter() - start) * 1000

@@ -1,4 +1,4 @@
-"""Core ML's plan for a program: which device each operation is to run on, and its estimated cost."""
+"""Core ML's plan for a program: the device of each operation, and its estimated cost."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ DEVICES = {
 
 @dataclass(frozen=True)
 class DeviceShare:
-    """What one device does of a program."""
+    """The share of a program that runs on one device."""
 
     device: str
     operations: int
     cost: float
-    """Sum of Core ML's estimates, a part of the whole."""
+    """Sum of Core ML's estimates; 1 is the whole program."""
 
 
 def read_plan(core_ml: CoreML, compiled: Path, units: str) -> tuple[PlannedOperation, ...]:
-    """Every operation that has a device, in order; constants have none.  Needs macOS 14.4."""
+    """Every operation with a device, in order; constants have none.  Needs macOS 14.4."""
     plan = core_ml.plan(compiled, units)
     found = []
     for operation in operations(plan.model_structure):
@@ -59,11 +59,11 @@ def operations(structure: Any) -> Iterator[Any]:
         for function in structure.program.functions.values():
             yield from of_block(function.block)
     else:
-        raise ExportError("expected the plan of an ML program or a pipeline of them, got that of another kind of model")
+        raise ExportError("expected the plan of an ML program or a pipeline, got that of another kind of model")
 
 
 def of_block(block: Any) -> Iterator[Any]:
-    """The operations of a block, and of the blocks inside them."""
+    """Yield the operations of a block and of nested blocks."""
     for operation in block.operations:
         yield operation
         for inner in operation.blocks:
@@ -71,13 +71,13 @@ def of_block(block: Any) -> Iterator[Any]:
 
 
 def device_name(device: Any) -> str:
-    """Such as "GPU"; of a class that is not known, its name."""
+    """Such as "GPU"; for an unknown class, its name."""
     name = type(device).__name__
     return DEVICES.get(name, name)
 
 
 def shares(plan: Sequence[PlannedOperation]) -> list[DeviceShare]:
-    """What each device does, the one with the most operations first."""
+    """The share of each device, the one with the most operations first."""
     names = dict.fromkeys(operation.device for operation in plan)
     by_device = {name: [operation for operation in plan if operation.device == name] for name in names}
     found = [

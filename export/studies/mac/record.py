@@ -1,7 +1,7 @@
-"""What `measured.json` holds: one Mac, one bundle, every compute unit.
+"""The contents of `measured.json`: one Mac, one bundle, every compute unit.
 
-Read strictly: a field that is unknown, missing or of another type is refused, and so is a record that calls itself
-verified though something in it failed.
+Read strictly: unknown, missing and wrongly typed fields are refused, and so is a record that claims to be verified
+although something in it failed.
 """
 
 from __future__ import annotations
@@ -33,61 +33,61 @@ class System:
 
 @dataclass(frozen=True)
 class BundleIdentity:
-    """Which bundle was measured."""
+    """The bundle that was measured."""
 
     name: str
-    """Of the model."""
+    """Name of the model."""
     manifest_sha256: str
-    """Of its manifest.json, which names the hash of every other file."""
+    """Hash of its manifest.json, which holds the hash of every other file."""
 
 
 @dataclass(frozen=True)
 class Compilation:
-    """A package made into what Core ML loads, `.mlmodelc`."""
+    """The compilation of a package to `.mlmodelc`, which Core ML loads."""
 
     stage: str
     milliseconds: float | None
     problem: str
-    """Why there is none; "" when there is."""
+    """Why it failed; "" on success."""
 
 
 @dataclass(frozen=True)
 class PlannedOperation:
-    """Where Core ML intends to run an operation."""
+    """Where Core ML plans to run an operation."""
 
     name: str
-    """Of its first result."""
+    """Name of its first result."""
     operator: str
     device: str
-    """The one that Core ML prefers: "CPU", "GPU" or "Neural Engine"."""
+    """The preferred device: "CPU", "GPU" or "Neural Engine"."""
     supported: tuple[str, ...]
-    """All that could run it."""
+    """All devices that could run it."""
     cost: float | None
-    """Core ML's estimate: a part of the whole program, 0 to 1."""
+    """Core ML's estimate, 0 to 1; 1 is the whole program."""
 
 
 @dataclass(frozen=True)
 class StageMeasured:
-    """One stage on one compute unit; where there is a problem, some figures are None."""
+    """One stage on one compute unit; after a problem some figures are None."""
 
     stage: str
     load_ms: float | None
-    """Until the compiled program is ready: Core ML specialises it for the device meanwhile, or finds that kept."""
+    """Time to load the compiled program; Core ML specialises it for the device, or finds it in its cache."""
     first_ms: float | None
-    """The first call."""
+    """Time of the first call."""
     median_ms: float | None
-    """Of later calls, as are the quartiles."""
+    """Median of later calls; the quartiles are of the same calls."""
     first_quartile_ms: float | None
     third_quartile_ms: float | None
     runs: int
     interpreter_db: float | None
-    """Signal to noise ratio of the output against the interpreter's, for the same input; 300 when equal."""
+    """SNR of the output compared with the interpreter's output for the same input, in dB; 300 if equal."""
     plan: tuple[PlannedOperation, ...]
-    """Constants left out."""
+    """All operations except constants."""
     plan_problem: str
-    """Why there is no plan, which needs macOS 14.4; "" when there is."""
+    """Why there is no plan, which needs macOS 14.4; "" if there is one."""
     problem: str
-    """What failed; "" when nothing did."""
+    """What failed; "" if nothing did."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class CheckMeasured:
     check: str
     metric: str
     worst: float | None
-    """None where it is not a number."""
+    """None for NaN."""
     limit: float
     passed: bool
 
@@ -110,7 +110,7 @@ class UnitMeasured:
     stages: tuple[StageMeasured, ...]
     checks: tuple[CheckMeasured, ...]
     problem: str
-    """Why there are no checks; "" when there are."""
+    """Why there are no checks; "" if there are."""
 
     def __post_init__(self) -> None:
         if self.compute_units not in COMPUTE_UNITS:
@@ -118,19 +118,19 @@ class UnitMeasured:
 
     @property
     def passed(self) -> bool:
-        """Whether every stage ran and every check was made and passed."""
+        """Whether every stage ran, and every check was made and passed."""
         ran = bool(self.stages) and not any(stage.problem for stage in self.stages)
         return ran and not self.problem and bool(self.checks) and all(check.passed for check in self.checks)
 
 
 @dataclass(frozen=True)
 class MacMeasurements:
-    """All of `measured.json`."""
+    """The contents of `measured.json`."""
 
     format: str
     schema_version: int
     verified: bool
-    """Whether Core ML ran every stage on every compute unit that was asked for and all gates passed."""
+    """Whether Core ML ran every stage on every requested compute unit, and all gates passed."""
     system: System
     bundle: BundleIdentity
     compilations: tuple[Compilation, ...]
@@ -145,7 +145,7 @@ class MacMeasurements:
 
 
 def is_verified(units: tuple[UnitMeasured, ...]) -> bool:
-    """Whether everything that was asked for ran and passed."""
+    """Whether everything that was requested ran and passed."""
     return bool(units) and all(unit.passed for unit in units)
 
 
@@ -160,4 +160,4 @@ def read_measured(path: Path) -> MacMeasurements:
         return from_dict(MacMeasurements, json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, RecursionError, ConfigError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise BundleError(f"{path}: expected the file that `coreml measure` wrote on a Mac, got {reason}") from None
+        raise BundleError(f"{path}: expected the file of `mobile-diffusion coreml measure`, got {reason}") from None

@@ -1,4 +1,4 @@
-"""`measured.json` as tables, beside what was measured where the bundle was made."""
+"""Tables of `measured.json`, beside what was measured where the bundle was made."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ TIME_COLUMNS = ("stage", "units", "load", "first call", "median ± IQR", "SNR", 
 
 @dataclass(frozen=True)
 class HostFigures:
-    """What the bundle itself says, measured where it was exported."""
+    """The figures in the bundle, measured where it was exported."""
 
     processor: str
     medians: Mapping[str, float]
     """Milliseconds of the interpreter by stage."""
     worst: Mapping[str, float | None]
-    """Worst distance of the interpreted programs by check."""
+    """Worst ratio of the interpreted programs by check, in dB."""
 
 
 def read_host(bundle: Bundle) -> HostFigures:
@@ -56,7 +56,7 @@ def check_bundle(measured: MacMeasurements, bundle: Bundle) -> None:
 
 
 def times_table(measured: MacMeasurements, host: HostFigures) -> Table:
-    """A row for every stage on every compute unit."""
+    """One row per stage and compute unit."""
     table = Table(title=f"Core ML on {measured.system.chip}, in ms", caption=conditions(measured, host))
     for column in TIME_COLUMNS:
         table.add_column(column, justify="left" if column in ("stage", "units", "planned operations") else "right")
@@ -90,7 +90,7 @@ def plan_text(stage: StageMeasured) -> str:
 
 
 def parity_table(measured: MacMeasurements, host: HostFigures) -> Table:
-    """A row for every check, a column for every compute unit."""
+    """One row per check, one column per compute unit."""
     table = Table(title="Worst distance from the golden vectors, in dB")
     for column in ("check", "limit", "interpreter here", *(unit.compute_units for unit in measured.units)):
         table.add_column(column, justify="left" if column == "check" else "right")
@@ -101,7 +101,7 @@ def parity_table(measured: MacMeasurements, host: HostFigures) -> Table:
 
 
 def check_limits(units: Sequence[UnitMeasured]) -> dict[str, float]:
-    """Limits of all checks that were made, in order."""
+    """The limit of every check that was made, in order."""
     return {check.check: check.limit for unit in units for check in unit.checks}
 
 
@@ -114,17 +114,17 @@ def verdict(unit: UnitMeasured, name: str) -> str:
 
 
 def conditions(measured: MacMeasurements, host: HostFigures) -> str:
-    """Where the figures come from, and whether they count as verified."""
+    """Where the figures come from, and whether they are verified."""
     mac = measured.system
     compiled = [f"{one.stage} {shown(one.milliseconds, ' ms') or one.problem}" for one in measured.compilations]
-    words = "verified: Core ML gave the golden vectors on every compute unit"
+    words = "verified: Core ML reproduced the golden vectors on every compute unit"
     return (
         f"{mac.model}, {mac.memory_bytes / GIGA:.0f} GB, macOS {mac.macos}, coremltools {mac.coremltools}; compiling: "
-        f"{', '.join(compiled)}; SNR is against the interpreter; here: {host.processor}; "
-        f"{words if measured.verified else 'UNVERIFIED: something failed, see the other table'}"
+        f"{', '.join(compiled)}; SNR is compared with the interpreter; here: {host.processor}; "
+        f"{words if measured.verified else 'UNVERIFIED: something failed; see the other table'}"
     )
 
 
 def shown(value: float | None, unit: str) -> str:
-    """A figure with one decimal; nothing for none."""
+    """A figure with one decimal; "" for None."""
     return "" if value is None else f"{value:.1f}{unit}"

@@ -1,6 +1,6 @@
-"""All that is asked of coremltools on a Mac, in one place; and what the Mac is.
+"""Every call of coremltools on a Mac, in one place, and the description of the Mac.
 
-Unverified on Linux: the calls are held to coremltools' signatures by the tests, not to what Core ML answers.
+UNVERIFIED on Linux: the tests check the calls against coremltools' signatures, not against Core ML's answers.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ def require_mac() -> None:
 
 
 def open_core_ml() -> CoreML:
-    """coremltools as it is installed; raises `ExportError` on another system than macOS."""
+    """The installed coremltools; raises `ExportError` on systems other than macOS."""
     require_mac()
     return real_core_ml()
 
 
 def real_core_ml() -> CoreML:
-    """coremltools' own functions, wherever they are; only macOS can call them."""
+    """coremltools' functions; only macOS can call them."""
     ct = import_coremltools()
     from coremltools.models.compute_plan import MLComputePlan
 

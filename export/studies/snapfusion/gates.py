@@ -1,6 +1,6 @@
-"""What a student has to reach, and whether it did: each figure as a ratio with its paired bootstrap interval.
+"""The targets of a student, and whether it reached them: each a ratio with its paired bootstrap interval.
 
-A gate is judged by the figure itself; the interval beside it says how sure that is.  NaN is not reached.
+The ratio itself decides; the interval beside it says how certain it is.  NaN does not reach a target.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mobile_diffusion.quality.bootstrap import Interval
 from mobile_diffusion.quality.pairing import median_ratio, ratio_of_means, ratio_of_resampled
 
 FIRST = 5
-"""R@5: a caption among so many is found."""
+"""The k of R@k: the caption is among the first 5."""
 RETRIEVAL, KID, TIMES_FASTER, STEP_FASTER = 0.95, 1.25, 8.0, 2.0
 ALL = "all prompts"
 
@@ -29,28 +29,28 @@ class Models:
     student: str = "student-8"
     teacher: str = "teacher-50"
     undistilled: str = "teacher-8"
-    """The teacher in as many steps as the student."""
+    """The teacher with the student's number of steps."""
     wide: str = "teacher-50"
-    """What the evolution began with."""
+    """The model that the evolution started from."""
     slim: str = "slim"
 
 
 @dataclass(frozen=True)
 class Gate:
-    """One figure and its limit."""
+    """One ratio and its limit."""
 
     what: str
     where: str
     """The set of prompts; "" for times."""
     limit: float
     least: bool
-    """Whether the limit is the least that reaches it, else it is the most."""
+    """Whether the ratio must be at least the limit; otherwise at most."""
     ratio: Interval | None
-    """None where a row or its times were not measured."""
+    """None if a row or its times were not measured."""
 
     @property
     def verdict(self) -> str:
-        """In words."""
+        """ "reached", "not reached" or "not measured"."""
         if self.ratio is None:
             return "not measured"
         value = self.ratio.value
@@ -58,7 +58,7 @@ class Gate:
 
 
 def gates(results: Results, models: Models = Models()) -> list[Gate]:
-    """All gates; raises ConfigError when rows to compare were measured on other prompts."""
+    """All gates; raises ConfigError if the rows were measured on different prompts."""
     student, teacher, plain = (results.find(name) for name in (models.student, models.teacher, models.undistilled))
     names = f"{models.student} / {models.teacher}"
     found = []
@@ -81,18 +81,18 @@ def gates(results: Results, models: Models = Models()) -> list[Gate]:
 
 
 def cosine_ratio(ours: Sequence[SetFigures], theirs: Sequence[SetFigures]) -> Interval:
-    """Mean cosine between a picture and its caption, ours over theirs."""
+    """Mean cosine between picture and caption, ours over theirs."""
     return ratio_of_means([each.cosines for each in ours], [each.cosines for each in theirs])
 
 
 def recall_ratio(ours: Sequence[SetFigures], theirs: Sequence[SetFigures]) -> Interval:
-    """Share of pictures that find their caption among the first five, ours over theirs."""
+    """Share of pictures whose caption is among the first five, ours over theirs."""
     left, right = ([[float(rank <= FIRST) for rank in each.ranks] for each in side] for side in (ours, theirs))
     return ratio_of_means(left, right)
 
 
 def kid_ratio(ours: Sequence[SetFigures], theirs: Sequence[SetFigures]) -> Interval:
-    """KID, in the mean over the sets, ours over theirs."""
+    """Mean KID over the sets, ours over theirs."""
     values = [[each.kid.value for each in side] for side in (ours, theirs)]
     resamples = [[_numbers(each.kid_resamples) for each in side] for side in (ours, theirs)]
     return ratio_of_resampled(values[0], values[1], resamples[0], resamples[1])
@@ -105,7 +105,7 @@ def _numbers(values: Sequence[float | None]) -> list[float]:
 def _by_set(
     what: str, limit: float, least: bool, compare: Compare, ours: Milestone | None, theirs: Milestone | None
 ) -> list[Gate]:
-    """A gate over all prompts, and one for each set."""
+    """A gate over all prompts, and one per set."""
     found = [_over_all(what, limit, least, compare, ours, theirs)]
     if ours is not None and theirs is not None:
         for left, right in _same_sets(ours, theirs):
@@ -123,7 +123,7 @@ def _over_all(
 
 
 def _same_sets(ours: Milestone, theirs: Milestone) -> list[tuple[SetFigures, SetFigures]]:
-    """The sets of both rows; raises ConfigError when they are of other prompts, seeds or real pictures."""
+    """The sets of both rows; raises ConfigError if their prompts, seeds or real pictures differ."""
     pairs = [(each, theirs.find(each.name)) for each in ours.sets]
     same = ours.seed == theirs.seed and len(ours.sets) == len(theirs.sets)
     for left, right in pairs:

@@ -1,7 +1,7 @@
-"""What benchmarks/snapfusion/milestones.py measured, as one JSON: a row a model, and times that were taken in turns.
+"""The results of benchmarks/snapfusion/milestones.py as one JSON: a row per model, and interleaved times.
 
-A row keeps what a paired comparison needs: for every prompt its rank and cosine, for every resample its KID.  A row is
-replaced when it is measured again; times belong to a row only while both are of the same checkpoint and steps.
+A row keeps what a paired comparison needs: rank and cosine of every prompt, KID of every resample.  Measuring a row
+again replaces it; times count for a row only if both are of the same checkpoint and number of steps.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class SetFigures:
 
     name: str
     prompts_sha256: str
-    """Of the prompts in order: rows are only compared on the same."""
+    """Hash of the prompts in order; rows are compared only on equal prompts."""
     references: int
-    """Real pictures of KID."""
+    """Number of real pictures for KID."""
     kid: Interval
     recall_1: Interval
     recall_5: Interval
@@ -52,22 +52,22 @@ class Milestone:
     steps: int
     guidance: float
     evaluations: int
-    """Of the U-Net, a step."""
+    """Evaluations of the U-Net per step."""
     unet_parameters: int
     unet_macs: int
     """Multiply-accumulates of one evaluation."""
     decoder_parameters: int
     decoder_macs: int
     artifact_bytes: int
-    """All programs together."""
+    """Bytes of all programs."""
     drawn_by: str
     count: int
-    """Prompts of a set."""
+    """Prompts per set."""
     seed: int
     sets: tuple[SetFigures, ...]
 
     def find(self, name: str) -> SetFigures:
-        """The figures of a set; raises ConfigError when it was not measured."""
+        """The figures of a set; raises ConfigError if it was not measured."""
         for each in self.sets:
             if each.name == name:
                 return each
@@ -76,7 +76,7 @@ class Milestone:
 
 @dataclass(frozen=True)
 class RowTimes:
-    """Milliseconds of the stages of a row's artifact: the median of each round."""
+    """Milliseconds of the stages of a row's artifact: one median per round."""
 
     name: str
     source_sha256: str
@@ -87,36 +87,36 @@ class RowTimes:
 
     @property
     def picture(self) -> tuple[float, ...]:
-        """Milliseconds of a whole picture in each round: the prompt once, every step, the decoder once."""
+        """Milliseconds of a picture in each round: the prompt once, every step, the decoder once."""
         rounds = zip(self.encode_text, self.denoise, self.decode_image, strict=True)
         return tuple(text + self.steps * step + decoder for text, step, decoder in rounds)
 
     @property
     def step_ms(self) -> float:
-        """Median of a step, both evaluations where guidance takes two."""
+        """Median time of a step, with both evaluations if guidance takes two."""
         return float(np.median(self.denoise))
 
     @property
     def picture_ms(self) -> float:
-        """Median of a whole picture."""
+        """Median time of a picture."""
         return float(np.median(self.picture))
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Times of all rows, in turns."""
+    """Interleaved times of all rows."""
 
     conditions: Conditions
     runtime: str
     threads: int
     runs: int
-    """Of each stage in a round."""
+    """Runs of each stage per round."""
     rows: tuple[RowTimes, ...]
 
 
 @dataclass(frozen=True)
 class Results:
-    """All that was measured."""
+    """Everything that was measured."""
 
     rows: tuple[Milestone, ...] = ()
     timing: Timing | None = None
@@ -126,20 +126,20 @@ class Results:
         return next((row for row in self.rows if row.name == name), None)
 
     def times_of(self, row: Milestone) -> RowTimes | None:
-        """The times of a row's artifact; None where none were taken, or those of another checkpoint or schedule."""
+        """The times of a row's artifact; None if there are none for its checkpoint and number of steps."""
         rows = self.timing.rows if self.timing else ()
         wanted = (row.name, row.source_sha256, row.steps)
         return next((each for each in rows if (each.name, each.source_sha256, each.steps) == wanted), None)
 
     def with_row(self, row: Milestone, order: Sequence[str]) -> Results:
-        """With a row in the place of the one of the same name; rows in an order of names, unknown ones behind."""
+        """The results with a row added or replaced, sorted by the order of names; unknown names come last."""
         rows = [*(each for each in self.rows if each.name != row.name), row]
         places = {name: place for place, name in enumerate(order)}
         return replace(self, rows=tuple(sorted(rows, key=lambda each: places.get(each.name, len(places)))))
 
 
 def read_results(path: Path) -> Results:
-    """The results in a file; raises ConfigError for a file that is none."""
+    """Read the results in a file; raises ConfigError for a file that holds none."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -153,7 +153,7 @@ def read_results(path: Path) -> Results:
 
 
 def write_results(results: Results, path: Path) -> None:
-    """Write the results, lists of numbers on one line each."""
+    """Write the results; each list of numbers is one line."""
     text = json.dumps(asdict(results), indent=1, allow_nan=False)
     text = re.sub(r"\[[^\[\]{}]*\]", lambda match: " ".join(match[0].split()), text)
     write_bytes(f"{text}\n".encode(), path)

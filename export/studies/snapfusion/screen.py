@@ -59,9 +59,9 @@ def conditions_of(results: Results) -> str:
         return f"{text} Times: not measured."
     rounds = len(timing.rows[0].denoise) if timing.rows else 0
     place = f"{timing.conditions.processor}, {timing.threads} threads"
-    times = f"{timing.runtime} in float32 on {place}, median of {rounds} rounds in turns; not times of a phone."
+    times = f"{timing.runtime} in float32 on {place}, median of {rounds} interleaved rounds; not times of a phone."
     old = [row.name for row in results.rows if results.times_of(row) is None]
-    return f"{text} Times: {times}" + (f" Not timed as they are: {', '.join(old)}." if old else "")
+    return f"{text} Times: {times}" + (f" No current times: {', '.join(old)}." if old else "")
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -95,7 +95,10 @@ def test_combine_says_what_is_shared(command: Command, package: Callable[..., Pa
             ["combine", "--function", "a=x", "--function", "a=y", "--out", "b.mlpackage"],
             "--function: expected every name once, got 'a' twice",
         ),
-        (["report", "absent.json", "absent"], "absent.json: expected the file that `coreml measure` wrote"),
+        (
+            ["report", "absent.json", "absent"],
+            "absent.json: expected the file of `mobile-diffusion coreml measure`",
+        ),
         (["measure", "absent", "--compute-units", "TPU"], "compute_units: expected one of"),
     ],
 )

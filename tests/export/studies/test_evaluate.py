@@ -146,7 +146,7 @@ def test_refusals_are_one_line(
 
 def test_training_is_found_or_asked_for(tiny_checkpoint: Path, trained_checkpoint: Path) -> None:
     assert find_training(str(trained_checkpoint)) == trained_checkpoint / TRAINING
-    with pytest.raises(ConfigError, match="name them by --training"):
+    with pytest.raises(ConfigError, match="give them with --training"):
         find_training(str(tiny_checkpoint))
 
 
@@ -157,7 +157,7 @@ def test_training_of_a_bundle_is_that_of_the_checkpoint_it_came_from(
     monkeypatch.setattr(evaluate_module, "shipped_model", lambda: trained_checkpoint)
     assert find_training(bundle) == trained_checkpoint / TRAINING
     monkeypatch.setattr(evaluate_module, "shipped_model", shipped_model)  # another model's
-    with pytest.raises(ConfigError, match="name them by --training"):
+    with pytest.raises(ConfigError, match="give them with --training"):
         find_training(bundle)
 
 

@@ -169,7 +169,7 @@ def test_the_command_prints_rows_and_verdicts(
     write_results(results(**{"slim": dataclasses.replace(row("slim"), title="slim [one]")}), tmp_path / "r.json")
     assert command(monkeypatch, str(tmp_path / "r.json")) == 0
     printed = " ".join(capsys.readouterr().out.split())
-    for words in ("the teacher-50", "slim [one]", "27.30", "not times of a phone", "Not timed as they are: teacher-8"):
+    for words in ("the teacher-50", "slim [one]", "27.30", "not times of a phone", "No current times: teacher-8"):
         assert words in printed, printed
     assert "at most 1.25 1.200 [1.200, 1.200] reached" in printed
 
