@@ -64,7 +64,7 @@ def test_inspect_prints_names_of_files_as_they_are(command: Command, nasty_check
         ["export", "ios", "[/x]\x1b[31m"],
         ["coreml", "statistics", "[/x]\x1b[31m"],
         ["milestones", "[/x]\x1b[31m"],
-        ["bench", "[/x]\x1b[31m", "--threads", "[/x]\x1b[31m"],
+        ["bench", "[/x]\x1b[31m"],
         ["bench", "a", "--[/x]\x1b[31m"],
         ["[/x]\x1b[31m"],
     ],
