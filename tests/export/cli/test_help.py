@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from export.cli import main
 from export.coreml.compress import RECIPES
 from export.coreml.options import CoreMLOptions
-from export.parity.trajectories import DEPTHS
+from export.parity.measure import DEPTHS
 from export.targets import RUNTIMES, TARGETS
 from mobile_diffusion.cli.command_group import split_example
 from mobile_diffusion.formats.open_options import OpenOptions
