@@ -161,9 +161,22 @@ def test_installed_package_draws_with_the_model_that_it_brings(run: Run, workpla
 
 
 def test_installed_package_exports_and_verifies(run: Run, workplace: Path) -> None:
-    succeeded(run("mobile-diffusion", "export", "android", "my model", "--out", "my bundle", "--runtime", "xnnpack"))
+    succeeded(
+        run(
+            "mobile-diffusion",
+            "export",
+            "android",
+            "my model",
+            "--out",
+            "my bundle",
+            "--runtime",
+            "xnnpack",
+            "--check",
+            "step",
+        )
+    )
     assert (workplace / "my bundle" / "manifest.json").is_file()
-    assert "xnnpack" in succeeded(run("mobile-diffusion", "verify", "my bundle", "--checkpoint", "my model"))
+    assert "xnnpack" in succeeded(run("mobile-diffusion", "verify", "my bundle"))
 
 
 def test_program_that_uses_the_installed_package_is_typed(run: Run, tmp_path: Path, environment: Path) -> None:
