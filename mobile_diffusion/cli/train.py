@@ -23,7 +23,7 @@ app = CommandGroup(help="Train a model.")
 
 Settings = Annotated[Path, typer.Argument(help="TOML file with the settings of the run.")]
 Data = Annotated[Path, typer.Option(help="Data set from `mobile-diffusion data fetch`.")]
-Pictures = Annotated[Path, typer.Option(help="Data set from `mobile-diffusion data fetch`, or `train shards`' folder.")]
+Pictures = Annotated[Path, typer.Option(help="Data set from `mobile-diffusion data fetch`, or `train shards`.")]
 Run = Annotated[Path, typer.Option(help="Folder for state, loss curve and sample sheets; resumed if it exists.")]
 Out = Annotated[Path, typer.Option(help="Checkpoint to write at the end.")]
 Threads = Annotated[int, typer.Option(help="CPU threads; 0 uses torch's default.", min=0)]
@@ -64,9 +64,11 @@ def autoencoder(
     weights: Annotated[Path, typer.Option(help="Folder of LPIPS's weights; downloaded if missing.")] = WEIGHTS,
     threads: Threads = 0,
 ) -> None:
-    """Train the autoencoder with L1 + LPIPS + KL. Resumes a killed run. Example:
+    """Train the autoencoder with L1 + LPIPS + KL. Resumes a killed run.
 
-    mobile-diffusion train autoencoder assets/emoji/training/autoencoder.toml --run runs/autoencoder
+    Example:
+
+        mobile-diffusion train autoencoder assets/emoji/training/autoencoder.toml --run runs/autoencoder
     """
     from mobile_diffusion.recipes.autoencoder import AutoencoderSettings, train_autoencoder
 
@@ -87,9 +89,11 @@ def unet(
     start: Annotated[Path | None, typer.Option(help="Run whose averaged weights this run starts from.")] = None,
     threads: Threads = 0,
 ) -> None:
-    """Train a new U-Net on precomputed latents. Resumes a killed run. Example:
+    """Train a new U-Net on precomputed latents. Resumes a killed run.
 
-    mobile-diffusion train unet assets/emoji/training/unet.toml --run runs/unet --out runs/emoji
+    Example:
+
+        mobile-diffusion train unet assets/emoji/training/unet.toml --run runs/unet --out runs/emoji
     """
     from mobile_diffusion.recipes.unet import UNetSettings, train_unet
 
@@ -107,9 +111,11 @@ def robust(
     data: Pictures = Path("data/emoji"),
     threads: Threads = 0,
 ) -> None:
-    """Continue training a U-Net with random block dropout (stochastic depth); `skip = 0.0` disables it. Example:
+    """Continue training a U-Net with random block dropout (stochastic depth); `skip = 0.0` disables it.
 
-    mobile-diffusion train robust assets/emoji/training/robust.toml --run runs/robust --out runs/emoji-robust
+    Example:
+
+        mobile-diffusion train robust assets/emoji/training/robust.toml --run runs/robust --out runs/emoji-robust
     """
     from mobile_diffusion.recipes.robust import RobustSettings, train_robust
 
@@ -125,9 +131,11 @@ def grow(
     average: Annotated[Path | None, typer.Option(help="Run whose averaged weights to use.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the new blocks' weights.")] = 0,
 ) -> None:
-    """Add blocks to a U-Net that are the identity until they are trained, to make a wider teacher. Example:
+    """Add blocks to a U-Net that are the identity until they are trained, to make a wider teacher.
 
-    mobile-diffusion train grow runs/emoji --preset emoji-wide --out runs/emoji-wide
+    Example:
+
+        mobile-diffusion train grow runs/emoji --preset emoji-wide --out runs/emoji-wide
     """
     from mobile_diffusion.recipes.grow import grow_checkpoint
 
@@ -147,9 +155,11 @@ def evolve(
     batches: Annotated[int, typer.Option(help="Batches on which every candidate is judged.", min=1)] = 16,
     threads: Threads = 0,
 ) -> None:
-    """Remove the blocks that are worth least per millisecond until an evaluation is fast enough. Example:
+    """Remove the blocks that are worth least per millisecond until an evaluation is fast enough.
 
-    mobile-diffusion train evolve assets/emoji/training/wide.toml --table blocks.json --target-ms 14.8
+    Example:
+
+        mobile-diffusion train evolve assets/emoji/training/wide.toml --table blocks.json --target-ms 14.8
     """
     from mobile_diffusion.recipes.evolve import PLOT, evolve_checkpoint
     from mobile_diffusion.recipes.robust import RobustSettings
@@ -195,9 +205,11 @@ def decoder(
     data: Data = Path("data/emoji"),
     threads: Threads = 0,
 ) -> None:
-    """Prune the decoder's channels and train it to draw the full decoder's pictures. Resumes a killed run. Example:
+    """Prune the decoder's channels and train it to draw the full decoder's pictures. Resumes a killed run.
 
-    mobile-diffusion train decoder assets/emoji/training/decoder.toml --model runs/emoji-8 --out runs/emoji-phone
+    Example:
+
+        mobile-diffusion train decoder assets/emoji/training/decoder.toml --model runs/emoji-8 --out runs/emoji-phone
     """
     from mobile_diffusion.recipes.decoder import DecoderSettings, slim_decoder
 
@@ -222,9 +234,11 @@ def shards(
     pictures: Annotated[int, typer.Option(help="Pictures per shard.", min=1)] = 1024,
     threads: Threads = 0,
 ) -> None:
-    """Encode a data set into shards, for training that does not fit into memory. Example:
+    """Encode a data set into shards, for training that does not fit into memory.
 
-    mobile-diffusion train shards --style 3d --style flat --out data/emoji-shards
+    Example:
+
+        mobile-diffusion train shards --style 3d --style flat --out data/emoji-shards
     """
     from mobile_diffusion.recipes.shards import make_shards
 
@@ -236,9 +250,11 @@ def shards(
 
 @app.command()
 def text(out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("runs/text")) -> None:
-    """Download MiniLM and write it as text encoder and tokenizer. Example:
+    """Download MiniLM and write it as text encoder and tokenizer.
 
-    mobile-diffusion train text --out runs/text
+    Example:
+
+        mobile-diffusion train text --out runs/text
     """
     from mobile_diffusion.recipes.text import convert_minilm
 
@@ -251,9 +267,11 @@ def curve(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="PNG to write.")] = Path("curve.png"),
 ) -> None:
-    """Plot the loss curve of a run. Example:
+    """Plot the loss curve of a run.
 
-    mobile-diffusion train curve runs/unet -o curve.png
+    Example:
+
+        mobile-diffusion train curve runs/unet -o curve.png
     """
     from mobile_diffusion.training.curve import plot_curve
 
