@@ -9,6 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.export.coreml.conftest import ct, normal, save_program
+
+__all__ = ["ct", "faulty", "normal", "save_program"]
+
 
 @pytest.fixture
 def faulty(save_program: Callable[..., Path]) -> Path:
