@@ -149,10 +149,10 @@ def test_chosen_blocks() -> None:
 @pytest.mark.parametrize(
     "full, counts, message",
     [
-        ("sd15", "emoji", "expected stages of 320 channels"),
+        ("sd15", "emoji", "expected levels of 320 channels"),
         ("bk-sdm-small", "bk-sdm-base", "expected no middle"),
         ("bk-sdm-tiny", "sd15", "expected at most 3 levels"),
-        ("sdxs-512", "bk-sdm-tiny", "expected no transformers in a stage of 320 channels"),
+        ("sdxs-512", "bk-sdm-tiny", "expected no transformers in a level of 320 channels"),
     ],
 )
 def test_what_cannot_be_slimmed_is_refused(full: str, counts: str, message: str) -> None:
