@@ -10,17 +10,20 @@ stock partitioner.  Results go to benchmarks/results/android_delegation.json.
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from benchmarks.android.ways import make_naive
 from benchmarks.checkpoints.support import NARROW, ROWS, opened
+from benchmarks.measuring.command_line import Names, Work, chosen, run_script
+from benchmarks.measuring.results import read_result, write_result
 from benchmarks.paths import EMOJI, RESULTS
 from export.executorch.signature import PROGRAM, read_delegation
 from export.signatures import IMAGE_STAGES
@@ -91,23 +94,21 @@ def rows_of(model: str, work: Path, naive: bool) -> list[dict[str, Any]]:
 
 def keep(model: str, rows: Sequence[dict[str, Any]]) -> None:
     """Put a model's rows into the file, in the order of MODELS."""
-    found = json.loads(RESULT.read_text())["rows"] if RESULT.exists() else []
+    found = read_result(RESULT, {"rows": []})["rows"]
     others = [row for row in found if row["model"] in MODELS and row["model"] != model]
     together = sorted([*others, *rows], key=lambda row: MODELS.index(row["model"]))
-    RESULT.write_text(json.dumps({"narrow": NARROW, "rows": together}, indent=1) + "\n")
+    write_result(RESULT, {"narrow": NARROW, "rows": together})
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="*", default=MODELS)
-    parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints and programs, 1 GB")
-    parser.add_argument("--naive", action="store_true", help="lower the unmodified stage, too")
-    given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    for model in given.models:
-        keep(model, rows_of(model, given.work, given.naive))
+def main(
+    work: Work,
+    models: Names = None,
+    naive: Annotated[bool, typer.Option("--naive", help="Lower the unmodified stage, too.")] = False,
+) -> None:
+    """Lower every stage of every model, and write after each model."""
+    for model in chosen(models, MODELS, "model"):
+        keep(model, rows_of(model, work, naive))
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)

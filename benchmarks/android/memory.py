@@ -15,7 +15,6 @@ benchmarks/results/android_memory.json, a row each.
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import shutil
@@ -23,14 +22,16 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.checkpoints.full_size_export import write_checkpoint
+from benchmarks.measuring.command_line import Names, chosen, run_script
+from benchmarks.measuring.results import conditions, read_result, write_result
 from benchmarks.paths import EMOJI, RESULTS, ROOT
-from export.latency.measure import read_conditions
 
 LOGGER = logging.getLogger(__name__)
 RESULT = RESULTS / "android_memory.json"
@@ -107,7 +108,7 @@ def measure(name: str, precision: str, bundle: Path, work: Path) -> Row:
     files = {path.name: path.stat().st_size / MEGA for path in sorted(bundle.glob("*.pte"))}
     sizes = {path.name.partition("-")[0]: path.stat().st_size / MEGA for path in sorted(packed.iterdir())}
     shutil.rmtree(packed)
-    return Row(name, precision, files, sizes, stages, asdict(read_conditions()) | {"threads": 1})
+    return Row(name, precision, files, sizes, stages, conditions(1))
 
 
 def run(way: str, bundle: Path, packed: Path, events: Path) -> list[Stage]:
@@ -137,9 +138,9 @@ def _stage(way: str, stage: str, events: list[dict[str, Any]]) -> Stage:
 
 def keep(row: Row) -> None:
     """Put a row in the place of the earlier one, in the order of ROWS."""
-    rows = json.loads(RESULT.read_text()) if RESULT.exists() else []
+    rows = read_result(RESULT, [])
     found = {f"{each['name']}:{each['precision']}": each for each in [*rows, asdict(row)]}
-    RESULT.write_text(json.dumps([found[name] for name in ROWS if name in found], indent=1) + "\n")
+    write_result(RESULT, [found[name] for name in ROWS if name in found])
 
 
 def table() -> Table:
@@ -158,24 +159,23 @@ def _cell(stages: list[dict[str, Any]]) -> str:
     return f"{peak:.0f} ({max(stage['private'] for stage in stages):.0f})"
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("rows", nargs="*", default=ROWS, metavar="ROW", help=f"of {', '.join(ROWS)}")
-    parser.add_argument("--work", type=Path, help="folder for checkpoints and bundles")
-    parser.add_argument("--table", action="store_true", help="print what was measured, and measure nothing")
-    given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    unknown = sorted(set(given.rows) - set(ROWS))
-    if unknown or (given.work is None and not given.table):
-        parser.error(f"expected rows of {', '.join(ROWS)} and --work, got {', '.join(unknown) or 'no --work'}")
-    for each in [] if given.table else given.rows:
-        name, precision = each.split(":")
-        given.work.mkdir(parents=True, exist_ok=True)
-        LOGGER.info("%s in %s", name, precision)
-        keep(measure(name, precision, export(name, precision, given.work), given.work))
+def main(
+    work: Annotated[Path | None, typer.Option(help="Folder for checkpoints and bundles.")] = None,
+    rows: Names = None,
+    only_table: Annotated[bool, typer.Option("--table", help="Print what was measured, and measure nothing.")] = False,
+) -> None:
+    """Measure row by row, and print the table."""
+    wanted = chosen(rows, ROWS, "row")
+    if not only_table:
+        if work is None:
+            raise typer.BadParameter("expected --work FOLDER, got none")
+        work.mkdir(parents=True, exist_ok=True)
+        for each in wanted:
+            name, precision = each.split(":")
+            LOGGER.info("%s in %s", name, precision)
+            keep(measure(name, precision, export(name, precision, work), work))
     Console(width=150).print(table())
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)

@@ -44,4 +44,4 @@ MODELS: dict[str, ModelConfig] = {"emoji": preset("emoji"), "medium": _medium(),
 
 def load_stage(model: str, stage: str) -> ExportStage:
     """A stage of one of MODELS."""
-    return build_stage(open_checkpoint(EMOJI) if model == "emoji" else RandomModel(MODELS[model]), stage)
+    return build_stage(open_checkpoint(EMOJI) if model == "emoji" else RandomModel(MODELS[model], seed=0), stage)

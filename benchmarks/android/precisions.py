@@ -9,24 +9,24 @@ this computer, and are no times of a phone.  Results go to benchmarks/results/an
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+import typer
 
+from benchmarks.measuring.command_line import Threads, Work, chosen, run_script
+from benchmarks.measuring.results import conditions, write_result
 from benchmarks.paths import EMOJI, RESULTS
 from export.bundle.bundle import Bundle, open_bundle
 from export.job.calibration import CALIBRATION_CASES, collect
 from export.job.plan import plan_export
 from export.job.run import run_export
-from export.latency.measure import read_conditions
 from export.runners import Runner
 from export.runners.torch import TorchRunner
 from export.signatures import STAGES
@@ -34,7 +34,6 @@ from export.targets import RUNTIMES, TARGETS, load_runner
 from mobile_diffusion.checkpoint import Model, open_checkpoint
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import MobileDiffusionError
-from mobile_diffusion.staging import write_bytes
 
 LOGGER = logging.getLogger(__name__)
 PAUSE_S = 0.05
@@ -99,38 +98,34 @@ def timed(runners: Mapping[str, Runner], inputs: Inputs, runs: int) -> dict[str,
     return table
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(
+    work: Work,
+    threads: Threads = 2,
+    runs: Annotated[int, typer.Option(min=3, help="Timed calls of each stage; the first two warm up.")] = 30,
+    only: Annotated[list[str] | None, typer.Option(help="Such as xnnpack-int8; repeatable; all by default.")] = None,
+    out: Annotated[Path, typer.Option(help="JSON to write.")] = RESULT,
+) -> None:
     """Export, measure, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True, help="folder for the bundles, 0.6 GB")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--runs", type=int, default=30)
-    parser.add_argument("--only", nargs="*", help="runtime-precision, such as xnnpack-int8; all by default")
-    parser.add_argument("--out", type=Path, default=RESULT)
-    given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    torch.set_num_threads(given.threads)
-    given.work.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(threads)
+    work.mkdir(parents=True, exist_ok=True)
+    wanted = chosen(only, (f"{runtime}-{precision}" for runtime, precision in CHOICES), "precision")
     model = open_checkpoint(EMOJI)
     bundles, rows = {}, {}
     for runtime, precision in CHOICES:
         name = f"{runtime}-{precision}"
-        if given.only and name not in given.only:
+        if name not in wanted:
             continue
         try:
-            bundles[name] = bundle_of(model, runtime, precision, given.work, given.threads)
+            bundles[name] = bundle_of(model, runtime, precision, work, threads)
             rows[name] = described(bundles[name])
         except MobileDiffusionError as error:
             rows[name] = {"refused": str(error)}
             LOGGER.warning("%s: %s", name, error)
-    runners = {name: runner_of(bundle, given.threads) for name, bundle in bundles.items()}
-    conditions = {**asdict(read_conditions()), "threads": given.threads, "runs": given.runs, "torch": torch.__version__}
-    conditions["model"] = model.config.name
-    for name, times in timed(runners, inputs_of(model, given.threads), given.runs).items():
+    runners = {name: runner_of(bundle, threads) for name, bundle in bundles.items()}
+    stated = conditions(threads, runs=runs, torch=torch.__version__, model=model.config.name)
+    for name, times in timed(runners, inputs_of(model, threads), runs).items():
         rows[name]["latency"] = times
-    text = json.dumps({"conditions": conditions, "precisions": rows}, indent=1) + "\n"
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(text.encode(), given.out)
+    write_result(out, {"conditions": stated, "precisions": rows})
 
 
 def runner_of(bundle: Bundle, threads: int) -> Runner:
@@ -147,4 +142,4 @@ def inputs_of(model: Model, threads: int) -> Inputs:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)

@@ -8,16 +8,17 @@ with bootstrap intervals, go to benchmarks/results/android_quality.json.
 
 from __future__ import annotations
 
-import argparse
-import json
 import logging
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import typer
 
 from benchmarks.android.precisions import CHOICES, bundle_of
+from benchmarks.measuring.command_line import Threads, Work, run_script
+from benchmarks.measuring.results import conditions, write_result
 from benchmarks.paths import EMOJI, RESULTS, ROOT
 from export.studies.evaluate import evaluate_model
 from mobile_diffusion.checkpoint import open_checkpoint
@@ -54,25 +55,24 @@ def row_of(name: str, opened: Path, count: int, threads: int, work: Path) -> dic
     return {"sets": sets, "conditions": conditions}
 
 
-def main() -> None:
+def main(
+    work: Work,
+    count: Annotated[int, typer.Option(min=1, help="Prompts of a set.")] = 48,
+    threads: Threads = 2,
+) -> None:
     """Measure each precision, and write after each."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True, help="folder for bundles and sheets, 1 GB")
-    parser.add_argument("--count", type=int, default=48, help="prompts of a set")
-    parser.add_argument("--threads", type=int, default=2)
-    given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    torch.set_num_threads(given.threads)
-    given.work.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(threads)
+    work.mkdir(parents=True, exist_ok=True)
     model = open_checkpoint(EMOJI)
-    rows = {"torch": row_of("torch", EMOJI, given.count, given.threads, given.work)}
+    stated = conditions(threads)
+    rows = {"torch": row_of("torch", EMOJI, count, threads, work)}
     for runtime, precision in CHOICES:
         name = f"{runtime}-{precision}"
-        bundle = bundle_of(model, runtime, precision, given.work, given.threads)
-        rows[name] = row_of(name, bundle.path, given.count, given.threads, given.work)
+        bundle = bundle_of(model, runtime, precision, work, threads)
+        rows[name] = row_of(name, bundle.path, count, threads, work)
         LOGGER.info("%s: %s", name, rows[name]["sets"])
-        RESULT.write_text(json.dumps({"model": model.config.name, "count": given.count, "rows": rows}, indent=1) + "\n")
+        write_result(RESULT, {"model": model.config.name, "count": count, "conditions": stated, "rows": rows})
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)

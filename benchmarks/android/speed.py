@@ -1,11 +1,12 @@
 """Stages in float32 on this computer's processor: ExecuTorch naive and ours, PyTorch, ONNX Runtime, OpenVINO.
 
     pip install openvino==2026.4.1
-    python -m benchmarks.android.speed --models emoji medium                         # about 10 minutes
-    python -m benchmarks.android.speed --models snapfusion --ways naive ours onnx openvino   # an hour, 20 GB of memory
+    python -m benchmarks.android.speed                         # emoji and medium, about 10 minutes
+    python -m benchmarks.android.speed --model snapfusion --way naive --way ours --way onnx --way openvino   # an hour
 
-Every way runs in a process of its own, and they take turns: a round is a batch of calls of each, so that what else the
-machine does falls on all of them alike.  Ratios are medians over the rounds.  Every output is held against PyTorch's.
+SnapFusion's U-Net takes 20 GB of memory.  Every way runs in a process of its own, interleaved: a round is a batch of
+calls of each, so that what else the machine does falls on all of them alike.  Ratios are medians over the rounds.  Every output is
+compared with PyTorch's.
 "load" is from the file to a loaded program, "first" the first call; memory is the peak of the resident set above what
 the process held before it loaded, and the weights of PyTorch's two ways are in it.  Products of 2048 x 2048 matrices
 by PyTorch and by XNNPACK, in the same rounds, say what the machine could do: the faster is its peak.  Results go to
@@ -14,12 +15,10 @@ benchmarks/results/android_speed.json.
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import multiprocessing
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -27,16 +26,19 @@ from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+import typer
 from torch import nn
 
 from benchmarks.android.models import MODELS, load_stage
 from benchmarks.android.ways import WAYS, Arrays
+from benchmarks.measuring.command_line import Threads, chosen, run_script
+from benchmarks.measuring.results import conditions, read_result, write_result
 from benchmarks.paths import RESULTS
-from export.latency.measure import random_inputs, read_conditions
+from export.latency.measure import random_inputs
 from export.signatures import TensorSpec
 from export.stages import ExportStage
 from mobile_diffusion.decibels import snr_db
@@ -209,42 +211,42 @@ def finish(rows: list[Row], peak_gflops: float, operations: float) -> None:
         row.of_peak = row.gflops / peak_gflops if peak_gflops else 0.0
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="*", default=["emoji", "medium"], choices=list(MODELS))
-    parser.add_argument("--stages", nargs="*", default=list(STAGES), choices=STAGES)
-    parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS))
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--work", type=Path, help="folder that keeps what was lowered")
-    given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+def main(
+    model: Annotated[list[str] | None, typer.Option(help="May be repeated; emoji and medium by default.")] = None,
+    stage: Annotated[list[str] | None, typer.Option(help="May be repeated; all by default.")] = None,
+    way: Annotated[list[str] | None, typer.Option(help="May be repeated; all by default.")] = None,
+    threads: Threads = 2,
+    rounds: Annotated[int, typer.Option(min=1, help="Batches of calls of each way.")] = 5,
+    work: Annotated[Path | None, typer.Option(help="Folder that keeps what was lowered.")] = None,
+) -> None:
+    """Measure the peak, then every stage of every model, and write after each stage."""
+    models, stages = chosen(model or ("emoji", "medium"), MODELS, "model"), chosen(stage, STAGES, "stage")
+    ways = chosen(way, WAYS, "way")
     logging.getLogger("torchao").setLevel(logging.ERROR)
-    conditions = asdict(read_conditions())
+    stated = conditions(threads, rounds=rounds)
     with tempfile.TemporaryDirectory() as temporary:
-        work = given.work or Path(temporary)
-        peaks = measure("", "product", ("eager", "ours"), work, given.threads, given.rounds)
+        folder = work or Path(temporary)
+        peaks = measure("", "product", ("eager", "ours"), folder, threads, rounds)
         finish(peaks, 0.0, 2.0 * SIDE**3)
         peak = max(row.gflops for row in peaks)
         LOGGER.info("peak of matrix products: %s", {row.way: round(row.gflops) for row in peaks})
-        for model in given.models:
-            costs = {cost.name: cost.macs for cost in stage_costs(MODELS[model])}
-            for stage in given.stages:
-                found = measure(model, stage, given.ways, work, given.threads, given.rounds)
-                finish(found, peak, 2.0 * costs[stage])
+        for name in models:
+            costs = {cost.name: cost.macs for cost in stage_costs(MODELS[name])}
+            for each in stages:
+                found = measure(name, each, ways, folder, threads, rounds)
+                finish(found, peak, 2.0 * costs[each])
                 for row in found:
                     LOGGER.info("%s", json.dumps({key: value for key, value in asdict(row).items() if key != "rounds"}))
-                keep([*peaks, *found], {**conditions, "threads": given.threads, "rounds": given.rounds})
+                keep([*peaks, *found], stated)
 
 
 def keep(rows: list[Row], conditions: dict[str, Any]) -> None:
     """Put rows in the place of earlier ones of the same model and stage."""
-    earlier = json.loads(RESULT.read_text())["rows"] if RESULT.exists() else []
+    earlier = read_result(RESULT, {"rows": []})["rows"]
     renewed = {(row.model, row.stage) for row in rows}
     others = [each for each in earlier if (each["model"], each["stage"]) not in renewed]
     new = [rounded(asdict(row)) | {"conditions": conditions} for row in rows]
-    RESULT.write_text(json.dumps({"rows": others + new}, indent=1) + "\n")
+    write_result(RESULT, {"rows": others + new})
 
 
 def rounded(values: dict[str, Any]) -> dict[str, Any]:
@@ -260,4 +262,4 @@ def rounded(values: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)

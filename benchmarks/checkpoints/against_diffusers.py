@@ -8,21 +8,21 @@ and a picture's latents from the posterior; it is given our noise and the poster
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import itertools
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from unittest.mock import patch
 
 import numpy as np
 import torch
+import typer
 
 from benchmarks.checkpoints.random_weights import ARCHITECTURES
+from benchmarks.measuring.command_line import one_of, run_script
 from mobile_diffusion.checkpoint import open_checkpoint
 from mobile_diffusion.drawing import Start
 from mobile_diffusion.formats.open_options import OpenOptions
@@ -163,17 +163,15 @@ def _our_noise(kind: str) -> Iterator[None]:
         yield
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=ARCHITECTURES)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--size", type=int, default=512)
-    parser.add_argument("--steps", type=int)
-    given = parser.parse_args()
-    found = compare(given.folder, given.name, steps=given.steps, size=(given.size, given.size))
-    sys.stdout.write(json.dumps(asdict(found)) + "\n")
+def main(
+    name: Annotated[str, typer.Argument(help="Architecture.", callback=one_of(ARCHITECTURES, "architecture"))],
+    folder: Annotated[Path, typer.Argument(help="Its checkpoint.")],
+    size: Annotated[int, typer.Option(help="Pixels of a side.")] = 512,
+    steps: Annotated[int | None, typer.Option(help="The architecture's own number by default.")] = None,
+) -> None:
+    """Draw with both, and print the distances as JSON."""
+    typer.echo(json.dumps(asdict(compare(folder, name, steps=steps, size=(size, size)))))
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)

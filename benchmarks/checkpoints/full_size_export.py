@@ -10,7 +10,6 @@ deleted when it has been measured.
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import shutil
@@ -18,8 +17,13 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from benchmarks.measuring.command_line import Names, Work, chosen, run_script
 from benchmarks.measuring.peak_memory import measure_command
+from benchmarks.measuring.results import read_result, write_result
 from benchmarks.paths import RESULTS, ROOT
 from export.latency.measure import read_conditions
 
@@ -119,26 +123,24 @@ def _size(manifest: dict, path: str) -> int:  # type: ignore[type-arg]
 
 def keep(row: Row) -> None:
     """Put a row in the place of the earlier one, in the order of ROWS."""
-    rows = json.loads(RESULT.read_text()) if RESULT.exists() else []
+    rows = read_result(RESULT, [])
     found = {f"{each['checkpoint']}:{each['target']}": each for each in [*rows, asdict(row)]}
-    RESULT.write_text(json.dumps([found[name] for name in ROWS if name in found], indent=1) + "\n")
+    write_result(RESULT, [found[name] for name in ROWS if name in found])
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("rows", nargs="*", default=ROWS, help="checkpoint:target")
-    parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints and bundles, 20 GB")
-    parser.add_argument("--option", action="append", default=[], help="passed on to the export")
-    given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    given.work.mkdir(parents=True, exist_ok=True)
-    for each in given.rows:
+def main(
+    work: Work,
+    rows: Names = None,
+    option: Annotated[list[str] | None, typer.Option(help="Passed on to the export; may be repeated.")] = None,
+) -> None:
+    """Export row by row, and write after each."""
+    work.mkdir(parents=True, exist_ok=True)
+    for each in chosen(rows, ROWS, "row"):
         name, target = each.split(":")
-        row = export(name, target, given.work, given.option)
+        row = export(name, target, work, option or [])
         keep(row)
         LOGGER.info("%s", json.dumps(asdict(row)))
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)

@@ -13,7 +13,6 @@ benchmarks/results/full_size_stages.json, a row each; programs are removed when 
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import shutil
@@ -28,8 +27,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.measuring.command_line import Names, Work, chosen, run_script
 from benchmarks.measuring.peak_memory import measure_call
 from benchmarks.measuring.random_model import RandomModel
+from benchmarks.measuring.results import read_result, write_result
 from benchmarks.paths import RESULTS
 from export.stages import ExportStage, build_stage
 from export.targets import RUNTIMES, load_runner, lower
@@ -70,7 +71,7 @@ class Row:
 
 def stage_of(name: str) -> ExportStage:
     """A stage with random weights."""
-    return build_stage(RandomModel(preset(MODEL)), name)
+    return build_stage(RandomModel(preset(MODEL), seed=0), name)
 
 
 def arrays_of(stage: ExportStage) -> dict[str, np.ndarray]:
@@ -211,10 +212,10 @@ def measured(runtime: str, stage: str, work: Path) -> list[Row]:
 
 def keep(rows: list[Row]) -> None:
     """Put rows in the place of earlier ones."""
-    earlier = json.loads(RESULT.read_text()) if RESULT.exists() else []
+    earlier = read_result(RESULT, [])
     new = {(row.runtime, row.stage) for row in rows}
     others = [each for each in earlier if (each["runtime"], each["stage"]) not in new]
-    RESULT.write_text(json.dumps([*others, *(asdict(row) for row in rows)], indent=1) + "\n")
+    write_result(RESULT, [*others, *(asdict(row) for row in rows)])
 
 
 def _folder_size(path: Path) -> float:
@@ -222,17 +223,15 @@ def _folder_size(path: Path) -> float:
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) / GIGA
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runtimes", nargs="*", default=tuple(NAIVE))
-    parser.add_argument("--work", type=Path, required=True, help="folder for programs, 8 GB")
-    given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    for runtime in given.runtimes:
+def main(
+    work: Work,
+    runtimes: Names = None,
+) -> None:
+    """Measure stage by stage, and write after each."""
+    for runtime in chosen(runtimes, NAIVE, "runtime"):
         for stage in STAGES:
-            keep(measured(runtime, stage, given.work / f"{runtime}-{stage}"))
+            keep(measured(runtime, stage, work / f"{runtime}-{stage}"))
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)

@@ -9,9 +9,10 @@ stage's activations in float16 beside the float16 weights of that stage, as a ph
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import Any
 
+from benchmarks.measuring.command_line import run_script
+from benchmarks.measuring.results import write_result
 from benchmarks.paths import RESULTS
 from mobile_diffusion.autoencoder_config import TinyAutoencoderConfig
 from mobile_diffusion.config import ModelConfig
@@ -72,10 +73,9 @@ def _memory(stage: StageCost) -> int:
 
 
 def main() -> None:
-    """Write the results."""
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps({name: cost(*option) for name, option in OPTIONS.items()}, indent=1) + "\n")
+    """Count and write."""
+    write_result(RESULT, {name: cost(*option) for name, option in OPTIONS.items()})
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)

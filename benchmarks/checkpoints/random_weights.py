@@ -11,7 +11,6 @@ put back: names of the text encoder begin with `text_model.`, and the tokenizer 
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import math
@@ -19,12 +18,14 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import typer
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from benchmarks.measuring.command_line import one_of, run_script
 from benchmarks.paths import ROOT
 
 LOGGER = logging.getLogger(__name__)
@@ -253,22 +254,20 @@ def write_tokenizer(folder: Path, padding: str) -> None:
     file.write_text(json.dumps({**json.loads(file.read_text()), "pad_token": padding}, indent=2) + "\n")
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=[*ARCHITECTURES, TAESD])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--narrow", type=int, default=1, help="divide every width by this")
-    parser.add_argument("--half", action="store_true", help="write float16")
-    parser.add_argument("--variant", help="variant in the names of the files, such as fp16")
-    parser.add_argument("--shards", default="10GB", help="largest size of one file, such as 500MB")
-    parser.add_argument("--seed", type=int, default=0)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    values = vars(parser.parse_args())
-    folder = write_checkpoint(**values)
+def main(
+    name: Annotated[str, typer.Argument(help="Architecture.", callback=one_of([*ARCHITECTURES, TAESD], "name"))],
+    folder: Annotated[Path, typer.Argument(help="Folder to write.")],
+    narrow: Annotated[int, typer.Option(min=1, help="Divide every width by this.")] = 1,
+    half: Annotated[bool, typer.Option("--half", help="Write float16.")] = False,
+    variant: Annotated[str | None, typer.Option(help="Variant in the names of the files, such as fp16.")] = None,
+    shards: Annotated[str, typer.Option(help="Largest size of one file, such as 500MB.")] = "10GB",
+    seed: Annotated[int, typer.Option(help="Of the weights.")] = 0,
+) -> None:
+    """Write a checkpoint."""
+    write_checkpoint(name, folder, narrow=narrow, half=half, variant=variant, shards=shards, seed=seed)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     LOGGER.info("%s: %.2f GB", folder, size / 1e9)
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)

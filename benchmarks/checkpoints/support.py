@@ -11,7 +11,6 @@ redrawn picture, with the stage encode_image.  Results go to benchmarks/results/
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import shutil
@@ -25,6 +24,8 @@ import numpy as np
 
 from benchmarks.checkpoints.against_diffusers import DDIM_INSTEAD, STEPS, compare
 from benchmarks.checkpoints.random_weights import ARCHITECTURES, TAESD, write_checkpoint
+from benchmarks.measuring.command_line import Names, Work, chosen, run_script
+from benchmarks.measuring.results import read_result, write_result
 from benchmarks.paths import RESULTS
 from export.job.plan import plan_export
 from export.job.run import run_export
@@ -160,24 +161,19 @@ def row(name: str, work: Path) -> dict[str, Cell]:
 
 def keep(name: str, cells: dict[str, Cell]) -> None:
     """Put a row into the file, in the order of ROWS."""
-    table = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    table = read_result(RESULT, {})
     table[name] = cells
-    RESULT.write_text(json.dumps({each: table[each] for each in ROWS if each in table}, indent=1) + "\n")
+    write_result(RESULT, {each: table[each] for each in ROWS if each in table})
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("rows", nargs="*", default=ROWS)
-    parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints, 10 GB")
-    given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    given.work.mkdir(parents=True, exist_ok=True)
-    for name in given.rows:
-        keep(name, row(name, given.work))
-        shutil.rmtree(given.work)
-        given.work.mkdir()
+def main(work: Work, rows: Names = None) -> None:
+    """Check row by row, and write after each; the work folder is emptied each time."""
+    work.mkdir(parents=True, exist_ok=True)
+    for name in chosen(rows, ROWS, "row"):
+        keep(name, row(name, work))
+        shutil.rmtree(work)
+        work.mkdir()
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)

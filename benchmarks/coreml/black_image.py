@@ -12,19 +12,21 @@ PyTorch draws, the naive program, ours.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import json
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+import typer
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from benchmarks.measuring.command_line import run_script
+from benchmarks.measuring.results import conditions, write_result
 from benchmarks.paths import EMOJI, RESULTS, ROOT
 from export.coreml.interpret import Program
 from export.coreml.lower import lower
@@ -41,7 +43,7 @@ from mobile_diffusion.autoencoder import Autoencoder, PixelAttention
 from mobile_diffusion.blocks import ResnetBlock, Upsample
 from mobile_diffusion.checkpoint import open_checkpoint
 from mobile_diffusion.pipeline import Pipeline
-from mobile_diffusion.staging import staged_file, write_bytes
+from mobile_diffusion.staging import staged_file
 
 FACTOR = 256.0
 PROMPT, SEED = "a red apple, 3d", 7
@@ -176,29 +178,31 @@ def save_side_by_side(images: list[Floats], path: Path) -> None:
         Image.fromarray(pixels).save(scratch, format="png", optimize=True)
 
 
-def main() -> None:
+def main(
+    factor: Annotated[float, typer.Option(help="By which the activations grow.")] = FACTOR,
+    out: Annotated[Path, typer.Option(help="JSON to write.")] = RESULTS / "black_image.json",
+    picture: Annotated[Path, typer.Option(help="PNG to write.")] = ROOT / "docs" / "pictures" / "black_image.png",
+) -> None:
     """Draw, compare, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--factor", type=float, default=FACTOR)
-    parser.add_argument("--out", type=Path, default=RESULTS / "black_image.json")
-    parser.add_argument("--picture", type=Path, default=ROOT / "docs" / "pictures" / "black_image.png")
-    arguments = parser.parse_args()
     model = open_checkpoint(EMOJI)
     original = model.load_part("autoencoder")
     assert isinstance(original, Autoencoder)
     latents = latents_of_a_picture(model)
-    loud = amplified(original, arguments.factor)
+    loud = amplified(original, factor)
     with torch.inference_mode():
         wanted, reference = (DecodeImage(each)(latents).numpy() for each in (original, loud))
     results: dict[str, Any] = {
-        "conditions": {
-            "model": "assets/emoji, decoder amplified",
-            "factor": arguments.factor,
-            "prompt": PROMPT,
-            "seed": SEED,
-            "reference": "PyTorch in float32, the amplified decoder",
-            "run_by": "export/coreml/interpret, as stored; no device",
-        },
+        "conditions": conditions(
+            1,
+            **{
+                "model": "assets/emoji, decoder amplified",
+                "factor": factor,
+                "prompt": PROMPT,
+                "seed": SEED,
+                "reference": "PyTorch in float32, the amplified decoder",
+                "run_by": "export/coreml/interpret, as stored; no device",
+            },
+        ),
         "amplified_against_original_psnr_db": round(compare_pictures(wanted, reference).psnr_db, 2),
     }
     with tempfile.TemporaryDirectory() as folder:
@@ -210,10 +214,10 @@ def main() -> None:
             pictures[f"ours, {layout}"] = drawn(path, latents)
     for name, (image, observer) in pictures.items():
         results[name] = judged(reference, image, observer)
-    save_side_by_side([reference, pictures["naive"][0], pictures["ours, gpu"][0]], arguments.picture)
-    write_bytes((json.dumps(results, indent=1) + "\n").encode(), arguments.out)
-    print(json.dumps(results, indent=1))
+    save_side_by_side([reference, pictures["naive"][0], pictures["ours, gpu"][0]], picture)
+    write_result(out, results)
+    typer.echo(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)

@@ -13,22 +13,23 @@ not measure stays.
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 
 from benchmarks.checkpoints.full_size_stages import Clock, arrays_of, ours
+from benchmarks.measuring.command_line import run_script
 from benchmarks.measuring.peak_memory import measure_call
+from benchmarks.measuring.results import conditions, read_result, write_result
 from benchmarks.paths import RESULTS
 from export.coreml.chunks import split_package
 from export.coreml.interpret import Program
-from export.latency.measure import read_conditions
 
 LOGGER = logging.getLogger(__name__)
 RESULT = RESULTS / "chunking.json"
@@ -93,31 +94,28 @@ def measured(source: Path, limit_mb: int, whole: dict[str, np.ndarray] | None) -
 
 def with_earlier(row: Row) -> Row:
     """The row, with what an earlier run found of the same limit and this one did not measure."""
-    earlier = json.loads(RESULT.read_text(encoding="utf-8"))["rows"] if RESULT.exists() else []
+    earlier = read_result(RESULT, {"rows": []})["rows"]
     for known in earlier:
         if known["limit_mb"] == row.limit_mb and row.equal is None:
             return replace(row, run_peak_gb=known.get("run_peak_gb"), equal=known.get("equal"))
     return row
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True, help="folder of the package, 4 GB")
-    parser.add_argument("--limits", type=int, nargs="+", default=LIMITS_MB, help="megabytes")
-    parser.add_argument("--run", action="store_true", help="run the whole and the first cut, and compare")
-    given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    source = given.work / f"{STAGE}.mlpackage"
+def main(
+    work: Annotated[Path, typer.Option(help="Folder of the package, 4 GB.")],
+    limit: Annotated[list[int] | None, typer.Option(help="Megabytes; may be repeated.")] = None,
+    compare: Annotated[bool, typer.Option("--run", help="Run the whole and the first cut, and compare.")] = False,
+) -> None:
+    """Cut at every limit, and write."""
+    source = work / f"{STAGE}.mlpackage"
     if not source.exists():
-        given.work.mkdir(parents=True, exist_ok=True)
-        ours("coreml", STAGE, given.work)
-    whole = measure_call(run, source).result if given.run else None
-    rows = [measured(source, limit, None if number else whole) for number, limit in enumerate(given.limits)]
-    conditions = asdict(read_conditions()) | {"model": "sd15, random weights", "stage": STAGE}
-    found = {"conditions": conditions, "rows": [asdict(with_earlier(row)) for row in rows]}
-    RESULT.write_text(json.dumps(found, indent=1) + "\n")
+        work.mkdir(parents=True, exist_ok=True)
+        ours("coreml", STAGE, work)
+    whole = measure_call(run, source).result if compare else None
+    rows = [measured(source, each, None if number else whole) for number, each in enumerate(limit or LIMITS_MB)]
+    stated = conditions(1, model="sd15, random weights", stage=STAGE)
+    write_result(RESULT, {"conditions": stated, "rows": [asdict(with_earlier(row)) for row in rows]})
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)

@@ -14,19 +14,21 @@ of the U-Net's compressible weights in bits each, tables and scales included.
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import numpy as np
 import torch
+import typer
 from torch import Tensor
 
+from benchmarks.measuring.command_line import Threads, one_of, run_script
 from benchmarks.measuring.random_model import RandomModel
+from benchmarks.measuring.results import conditions, read_result, write_result
 from benchmarks.paths import RESULTS, ROOT
 from export.coreml.compress.layers import layers_of
 from export.coreml.compress.plan import bits_per_weight, uniform_recipes
@@ -185,7 +187,7 @@ def sd15(package: Path) -> dict[str, Any]:
     """All rows of Stable Diffusion's U-Net."""
     config = preset("sd15")
     unguided = replace(config, schedule=replace(config.schedule, guidance_kind="distilled"))
-    module = cast(Denoise, build_stage(RandomModel(unguided), "denoise").module)
+    module = cast(Denoise, build_stage(RandomModel(unguided, seed=0), "denoise").module)
     generator = torch.Generator().manual_seed(0)
     shapes = (config.latent_shape, config.context_shape)
     latents, context = (torch.randn(shape, generator=generator) for shape in shapes)
@@ -204,10 +206,10 @@ def sd15(package: Path) -> dict[str, Any]:
     return {"conditions": {"weights": weights, "states": 1, "guided": False, "step": 2}, "rows": rows}
 
 
-def keep(name: str, found: dict[str, Any]) -> None:
+def keep(name: str, found: dict[str, Any], threads: int) -> None:
     """Put the results of one model in the place of earlier ones."""
-    earlier = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-    RESULT.write_text(json.dumps({**earlier, name: found}, indent=1) + "\n")
+    earlier = read_result(RESULT, {})
+    write_result(RESULT, {**earlier, name: {**found, "conditions": conditions(threads, **found["conditions"])}})
 
 
 PANELS = (
@@ -277,23 +279,24 @@ def panel(axis: Any, rows: list[Row], key: str, title: str) -> None:
     axis.grid(alpha=0.25)
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("emoji", "sd15", "plot"))
-    parser.add_argument("--errors", type=Path, help="sensitivities: read if the file is there, else written")
-    parser.add_argument("--package", type=Path, help="package of the U-Net with random weights")
-    parser.add_argument("--threads", type=int, default=2)
-    given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    torch.set_num_threads(given.threads)
-    if given.what == "emoji":
-        keep("emoji", emoji(given.errors, Networks.open()))
-    elif given.what == "sd15":
-        keep("sd15", sd15(given.package))
+ACTIONS = ("emoji", "sd15", "plot")
+
+
+def main(
+    what: Annotated[str, typer.Argument(help="emoji, sd15 or plot.", callback=one_of(ACTIONS, "name"))],
+    errors: Annotated[Path | None, typer.Option(help="Sensitivities: read if the file is there, else written.")] = None,
+    package: Annotated[Path | None, typer.Option(help="Package of the U-Net with random weights.")] = None,
+    threads: Threads = 2,
+) -> None:
+    """Measure one of the models, or draw the picture."""
+    torch.set_num_threads(threads)
+    if what == "emoji":
+        keep("emoji", emoji(errors, Networks.open()), threads)
+    elif what == "sd15":
+        keep("sd15", sd15(package), threads)
     else:
         plot()
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)

@@ -11,7 +11,6 @@ benchmarks/results/interpreter_speed.json.
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import os
@@ -19,12 +18,16 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
+import typer
 
 from benchmarks.checkpoints.full_size_stages import ours
+from benchmarks.measuring.command_line import Threads, chosen, run_script
 from benchmarks.measuring.peak_memory import measure_call
+from benchmarks.measuring.results import read_result, write_result
 from benchmarks.paths import RESULTS, ROOT
 from export.coreml.interpret import Program
 from export.coreml.interpret.statistics import random_arrays
@@ -103,33 +106,31 @@ def row_of(model: str, path: Path, precision: str, steps: int, threads: int) -> 
 
 def keep(row: Row) -> None:
     """Put a row in the place of an earlier one."""
-    earlier = json.loads(RESULT.read_text()) if RESULT.exists() else []
+    earlier = read_result(RESULT, [])
     key = (row.model, row.precision, row.threads)
     others = [each for each in earlier if (each["model"], each["precision"], each["threads"]) != key]
-    RESULT.write_text(json.dumps([*others, asdict(row)], indent=1) + "\n")
+    write_result(RESULT, [*others, asdict(row)])
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True, help="folder of Stable Diffusion's package, 1.8 GB")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--precisions", nargs="*", default=["as-stored"])
-    parser.add_argument("--models", nargs="*", default=list(LIMITS), choices=list(LIMITS))
-    given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    large = given.work / "denoise.mlpackage"
-    if "sd15" in given.models and not large.exists():
-        given.work.mkdir(parents=True, exist_ok=True)
-        measure_call(ours, "coreml", "denoise", given.work)
+def main(
+    work: Annotated[Path, typer.Option(help="Folder of Stable Diffusion's package, 1.8 GB.")],
+    threads: Threads = 2,
+    precision: Annotated[list[str] | None, typer.Option(help="May be repeated; as-stored by default.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="May be repeated; both by default.")] = None,
+) -> None:
+    """Measure every model in every precision, and write after each."""
+    models, large = chosen(model, LIMITS, "model"), work / "denoise.mlpackage"
+    if "sd15" in models and not large.exists():
+        work.mkdir(parents=True, exist_ok=True)
+        measure_call(ours, "coreml", "denoise", work)
     packages = {"emoji": (EMOJI, EMOJI_STEPS), "sd15": (large, 1)}
-    for model in given.models:
-        for precision in given.precisions:
-            path, steps = packages[model]
-            row = row_of(model, path, precision, steps, given.threads)
+    for name in models:
+        for each in precision or ["as-stored"]:
+            path, steps = packages[name]
+            row = row_of(name, path, each, steps, threads)
             LOGGER.info("%s", json.dumps(asdict(row)))
             keep(row)
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)

@@ -11,21 +11,22 @@ weights.  Results go to benchmarks/results/coreml_layouts.json, a row each.
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
-import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+import typer
 
 from benchmarks.checkpoints.full_size_stages import STEP, Clock
+from benchmarks.measuring.command_line import Work, chosen, run_script
 from benchmarks.measuring.peak_memory import measure_call
 from benchmarks.measuring.random_model import RandomModel
+from benchmarks.measuring.results import conditions, read_result, write_result
 from benchmarks.paths import EMOJI, RESULTS
 from export.coreml.interpret import Program
 from export.coreml.layout import layout_of
@@ -84,7 +85,7 @@ class Row:
 
 def stage_of(model: str, name: str) -> ExportStage:
     """A stage of the shipped model, or of a preset with random weights."""
-    return build_stage(open_checkpoint(EMOJI) if model == "emoji" else RandomModel(preset(model)), name)
+    return build_stage(open_checkpoint(EMOJI) if model == "emoji" else RandomModel(preset(model), seed=0), name)
 
 
 def lowered(model: str, stage: str, options: CoreMLOptions, folder: Path) -> dict[str, Any]:
@@ -154,32 +155,33 @@ def measured(model: str, stage: str, units: str, system: str, work: Path) -> Row
 
 def keep(row: Row) -> None:
     """Put a row in the place of an earlier one."""
-    earlier = json.loads(RESULT.read_text())["rows"] if RESULT.exists() else []
+    earlier = read_result(RESULT, {"rows": []})["rows"]
     new = asdict(row)
     names = ("model", "stage", "layout", "system")
     others = [each for each in earlier if any(each[name] != new[name] for name in names)]
-    RESULT.write_text(json.dumps({"conditions": conditions(), "rows": [*others, new]}, indent=1) + "\n")
+    write_result(
+        RESULT,
+        {
+            "conditions": conditions(
+                torch.get_num_threads(), torch=torch.__version__, coremltools=import_coremltools().__version__
+            ),
+            "rows": [*others, new],
+        },
+    )
 
 
-def conditions() -> dict[str, Any]:
-    """What the figures were measured with."""
-    versions = {"torch": torch.__version__, "coremltools": import_coremltools().__version__}
-    return {"cores": os.cpu_count(), "threads": torch.get_num_threads(), **versions}
-
-
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="+", choices=("emoji", "sd15"))
-    parser.add_argument("--work", type=Path, required=True, help="folder for programs, 2 GB")
-    given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+def main(
+    work: Work,
+    models: Annotated[list[str] | None, typer.Argument(help="Of emoji and sd15; both by default.")] = None,
+) -> None:
+    """Measure every case of the models, and write after each."""
+    wanted = chosen(models, ("emoji", "sd15"), "model")
     for model, stage, units, system in CASES:
-        if model in given.models:
-            row = measured(model, stage, units, system, given.work)
+        if model in wanted:
+            row = measured(model, stage, units, system, work)
             keep(row)
             LOGGER.info("%s", json.dumps(asdict(row)))
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)

@@ -13,20 +13,22 @@ memory and of disk.
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import os
 import platform
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 
 from benchmarks.checkpoints.full_size_stages import Clock
 from benchmarks.checkpoints.full_size_stages import ours as lower_denoise
+from benchmarks.measuring.command_line import Work, chosen, run_script
 from benchmarks.measuring.peak_memory import measure_call
+from benchmarks.measuring.results import conditions, read_result, write_result
 from benchmarks.paths import RESULTS
 from export.coreml.compress import compress_package, find_recipe, layers_of, uniform_plan
 from export.coreml.compress.constexpr import LUT, SUFFIXES
@@ -113,31 +115,31 @@ def compared(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True, help="folder for packages")
-    parser.add_argument("--package", type=Path, help="the U-Net's package, if it is there already")
-    parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS), help="the others stay as they are")
-    given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    given.work.mkdir(parents=True, exist_ok=True)
-    package = given.package or given.work / "denoise.mlpackage"
-    if given.package is None:
-        measure_call(lower_denoise, "coreml", "denoise", given.work)
-    conditions = {
-        "model": "Stable Diffusion 1.5 U-Net, 512 pixels, random weights (PyTorch's initialisation, seed 0)",
-        "recipe": f"{BITS} bits, k-means, one table per weight tensor",
-        "processors": os.cpu_count(),
-        "machine": platform.machine(),
-        "coremltools": import_coremltools().__version__,
-    }
-    earlier = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-    found = {name: run(name, package, given.work) if name in given.ways else earlier[name] for name in WAYS}
-    result = {"conditions": conditions, "compared": compared(found), **found}
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+def main(
+    work: Work,
+    package: Annotated[Path | None, typer.Option(help="The U-Net's package, if it is there already.")] = None,
+    way: Annotated[list[str] | None, typer.Option(help="May be repeated; the others keep their figures.")] = None,
+) -> None:
+    """Compress in every way, compare, write."""
+    ways = chosen(way, WAYS, "way")
+    work.mkdir(parents=True, exist_ok=True)
+    source = package or work / "denoise.mlpackage"
+    if package is None:
+        measure_call(lower_denoise, "coreml", "denoise", work)
+    stated = conditions(
+        None,
+        model="Stable Diffusion 1.5 U-Net, 512 pixels, random weights (PyTorch's initialisation, seed 0)",
+        recipe=f"{BITS} bits, k-means, one table per weight tensor",
+        processors=os.cpu_count(),
+        machine=platform.machine(),
+        coremltools=import_coremltools().__version__,
+    )
+    earlier = read_result(RESULT, {})
+    found = {name: run(name, source, work) if name in ways else earlier[name] for name in WAYS}
+    result = {"conditions": stated, "compared": compared(found), **found}
+    write_result(RESULT, result)
     LOGGER.info("%s", json.dumps(result["compared"]))
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)

@@ -11,22 +11,22 @@ Results go to benchmarks/results/sharing.json.
 
 from __future__ import annotations
 
-import argparse
-import json
 import shutil
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import typer
 from torch import nn
 
+from benchmarks.measuring.command_line import run_script
+from benchmarks.measuring.results import conditions, write_result
 from benchmarks.paths import EMOJI, RESULTS
 from export.coreml.combine import combine_packages
 from export.coreml.lower import lower
 from export.coreml.options import CoreMLOptions
-from export.latency.measure import read_conditions
 from export.stages import build_stage
 from mobile_diffusion.checkpoint import open_source
 from mobile_diffusion.formats.checkpoint_files import builders
@@ -104,15 +104,12 @@ def counted() -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True, help="folder for packages, 300 MB; emptied first")
-    work = parser.parse_args().work
+def main(work: Annotated[Path, typer.Option(help="Folder for packages, 300 MB; emptied first.")]) -> None:
+    """Combine, count, write."""
     shutil.rmtree(work, ignore_errors=True)
-    rows = [combined(work), counted()]
-    RESULT.write_text(json.dumps({"conditions": asdict(read_conditions()), "rows": rows}, indent=1) + "\n")
+    stated = conditions(1)
+    write_result(RESULT, {"conditions": stated, "rows": [combined(work), counted()]})
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)

@@ -10,17 +10,16 @@ benchmarks/results/coreml_variants.json.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import json
 import logging
-import os
 import shutil
 from pathlib import Path
 
 import torch
 
 from benchmarks.checkpoints.support import NARROW, opened
+from benchmarks.measuring.command_line import Names, Threads, Work, chosen, run_script
+from benchmarks.measuring.results import conditions, read_result, write_result
 from benchmarks.paths import EMOJI, RESULTS
 from export.coreml.options import CoreMLOptions
 from export.parity.trajectories import CASES
@@ -51,26 +50,24 @@ def recipes(name: str) -> tuple[str, ...]:
 
 def keep(name: str, rows: list[VariantRow], threads: int) -> None:
     """Put a model's rows into the file, in the order of MODELS."""
-    table = json.loads(RESULT.read_text()) if RESULT.exists() else {"models": {}}
+    table = read_result(RESULT, {"models": {}})
     found = table["models"] | {name: [dataclasses.asdict(row) for row in rows]}
-    conditions = {"torch": torch.__version__, "threads": threads, "cores": os.cpu_count(), "narrow": NARROW}
+    stated = conditions(threads, torch=torch.__version__, narrow=NARROW)
     models = {each: found[each] for each in MODELS if each in found}
-    RESULT.write_text(json.dumps({"conditions": conditions, "models": models}, indent=1) + "\n")
+    write_result(RESULT, {"conditions": stated, "models": models})
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="*", default=MODELS)
-    parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints and packages, 1 GB")
-    parser.add_argument("--threads", type=int, default=2)
-    given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    for name in given.models:
-        given.work.mkdir(parents=True, exist_ok=True)
-        keep(name, rows_of(name, given.work, given.threads), given.threads)
-        shutil.rmtree(given.work)
+def main(
+    work: Work,
+    models: Names = None,
+    threads: Threads = 2,
+) -> None:
+    """Measure model by model, and write after each; the work folder is emptied each time."""
+    for name in chosen(models, MODELS, "model"):
+        work.mkdir(parents=True, exist_ok=True)
+        keep(name, rows_of(name, work, threads), threads)
+        shutil.rmtree(work)
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)

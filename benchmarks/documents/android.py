@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.documents.markers import fill, measured_model, read, table, trained
-from benchmarks.paths import RESULTS, ROOT
+from benchmarks.documents.markers import fill_page, measured_model, rendered, table, trained
+from benchmarks.measuring.command_line import run_script
+from benchmarks.paths import ROOT
 
 PAGE = ROOT / "docs" / "android.md"
 Found = dict[str, Any]
@@ -178,13 +179,8 @@ TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
 
 def main() -> None:
     """Fill every table whose results are there."""
-    page = PAGE.read_text(encoding="utf-8")
-    for marker, (name, render) in TABLES.items():
-        path = RESULTS / f"{name}.json"
-        if path.exists():
-            page = fill(page, marker, render(read(path)))
-    PAGE.write_text(page, encoding="utf-8")
+    fill_page(PAGE, rendered(TABLES))
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)

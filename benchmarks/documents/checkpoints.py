@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.documents.markers import fill, read, table
+from benchmarks.documents.markers import fill_page, read, table
+from benchmarks.measuring.command_line import run_script
 from benchmarks.paths import RESULTS, ROOT
 
 Cell = dict[str, Any]
@@ -120,17 +121,10 @@ UNITS = {
 
 def main() -> None:
     """Write the documents anew."""
-    blocks = {
-        "README.md": {"figures": figures()},
-        "docs/measurements.md": {"support": support()},
-        "docs/checkpoints.md": {"full-size": full_size(), "stages": stages(), "options": options()},
-    }
-    for page, contents in blocks.items():
-        text = (ROOT / page).read_text(encoding="utf-8")
-        for name, content in contents.items():
-            text = fill(text, name, content)
-        (ROOT / page).write_text(text, encoding="utf-8")
+    fill_page(ROOT / "README.md", {"figures": figures()})
+    fill_page(ROOT / "docs" / "measurements.md", {"support": support()})
+    fill_page(ROOT / "docs" / "checkpoints.md", {"full-size": full_size(), "stages": stages(), "options": options()})
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)

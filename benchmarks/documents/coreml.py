@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.documents.markers import fill, measured_model, read, table, trained
-from benchmarks.paths import RESULTS, ROOT
+from benchmarks.documents.markers import fill_page, measured_model, rendered, table, trained
+from benchmarks.measuring.command_line import run_script
+from benchmarks.paths import ROOT
 
 PAGE = ROOT / "docs" / "coreml.md"
 MEGA = 1e6
@@ -170,14 +171,9 @@ TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
 
 
 def main() -> None:
-    """Write the page anew."""
-    text = PAGE.read_text(encoding="utf-8")
-    for marker, (name, write) in TABLES.items():
-        file = RESULTS / f"{name}.json"
-        if file.exists():
-            text = fill(text, marker, write(read(file)))
-    PAGE.write_text(text, encoding="utf-8")
+    """Fill every table whose results are there."""
+    fill_page(PAGE, rendered(TABLES))
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)

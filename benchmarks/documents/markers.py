@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from benchmarks.paths import RESULTS
 
 
 def read(path: Path) -> Any:
@@ -37,3 +39,17 @@ def fill(text: str, name: str, content: str) -> str:
     if not pattern.search(text):
         raise SystemExit(f"expected the markers <!-- {name}: ... --> and <!-- /{name} -->, got none")
     return pattern.sub(lambda match: f"{match[1]}\n{content}\n\n{match[2]}", text)
+
+
+def fill_page(page: Path, contents: Mapping[str, str]) -> None:
+    """Replace what stands between several markers of a page."""
+    text = page.read_text(encoding="utf-8")
+    for name, content in contents.items():
+        text = fill(text, name, content)
+    page.write_text(text, encoding="utf-8")
+
+
+def rendered(tables: Mapping[str, tuple[str, Callable[[Any], str]]]) -> dict[str, str]:
+    """Marker -> table, of those whose results are there; `tables` names the file of results and what renders it."""
+    paths = {marker: RESULTS / f"{name}.json" for marker, (name, _) in tables.items()}
+    return {marker: render(read(paths[marker])) for marker, (_, render) in tables.items() if paths[marker].exists()}

@@ -12,7 +12,8 @@ import json
 import statistics
 import tomllib
 
-from benchmarks.documents.markers import fill, read, table
+from benchmarks.documents.markers import fill_page, read, table
+from benchmarks.measuring.command_line import run_script
 from benchmarks.paths import EMOJI, RESULTS, ROOT
 
 PAGE = ROOT / "docs" / "measurements.md"
@@ -113,10 +114,8 @@ def _interval(found: dict[str, float], scale: float) -> str:
 
 def main() -> None:
     """Write docs/measurements.md anew."""
-    text = fill(PAGE.read_text(encoding="utf-8"), "tables", f"{parity()}\n\n{latency()}")
-    text = fill(fill(text, "training", training()), "quality", quality())
-    PAGE.write_text(text, encoding="utf-8")
+    fill_page(PAGE, {"tables": f"{parity()}\n\n{latency()}", "training": training(), "quality": quality()})
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)

@@ -7,10 +7,13 @@ Each marker has the milestones before and after a section; a table of milestones
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import Annotated
 
-from benchmarks.documents.markers import fill, table
+import typer
+
+from benchmarks.documents.markers import fill_page, table
+from benchmarks.measuring.command_line import run_script
 from benchmarks.paths import ROOT
 from benchmarks.snapfusion.milestones import RESULT
 from export.report.quality import shown
@@ -72,19 +75,15 @@ def checked(results: Results) -> str:
     return table(head, [list(gate_cells(gate)) for gate in gates(results)])
 
 
-def main() -> None:
+def main(
+    results: Annotated[Path, typer.Option(help="JSON to read.")] = RESULT,
+    page: Annotated[Path, typer.Option(help="Markdown to fill.")] = PAGE,
+) -> None:
     """Write the page anew."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, default=RESULT)
-    parser.add_argument("--page", type=Path, default=PAGE)
-    given = parser.parse_args()
-    results = read_results(given.results) if given.results.exists() else Results()
-    text = fill(given.page.read_text(encoding="utf-8"), "stages", whole(results))
-    text = fill(text, "gates", checked(results))
-    for marker, names in COMPARED.items():
-        text = fill(text, marker, compared(results, names))
-    given.page.write_text(text, encoding="utf-8")
+    found = read_results(results) if results.exists() else Results()
+    tables = {marker: compared(found, names) for marker, names in COMPARED.items()}
+    fill_page(page, {"stages": whole(found), "gates": checked(found)} | tables)
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)

@@ -9,20 +9,21 @@ what a machine must really have.  A figure is a lower bound: a peak shorter than
 
 from __future__ import annotations
 
-import argparse
 import json
 import multiprocessing
 import subprocess
-import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Annotated, Any
 
 import psutil
+import typer
+
+from benchmarks.measuring.command_line import run_script
 
 INTERVAL = 0.02
 """Seconds between two looks."""
@@ -124,14 +125,12 @@ def _call(sender: Connection, function: Callable[..., Any], args: tuple[Any, ...
     sender.close()
 
 
-def main() -> None:
-    """Run the command line's command and print the figures as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", nargs="+", help="the command, behind --")
-    measured = measure_command(parser.parse_args().command)
-    sys.stderr.write(json.dumps(asdict(measured)) + "\n")
-    raise SystemExit(measured.result)
+def main(command: Annotated[list[str], typer.Argument(help="The command, after --.")]) -> None:
+    """Run the command, and print the figures as JSON; ends as the command ended."""
+    measured = measure_command(command)
+    typer.echo(json.dumps(asdict(measured)), err=True)
+    raise typer.Exit(measured.result)
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)

@@ -16,11 +16,13 @@ class RandomModel:
     """Seeded random networks, made one at a time; biases and norms are random too, so that a lost one shows."""
 
     config: ModelConfig
+    seed: int = 7
+    """The same for every network."""
 
     def load_part(self, part: str) -> nn.Module:
         """One network in float32, in evaluation mode, without gradients."""
         with torch.random.fork_rng(devices=[]), torch.no_grad():
-            torch.manual_seed(7)
+            torch.manual_seed(self.seed)
             network = builders(self.config)[part]()
             for tensor in network.parameters():
                 if tensor.ndim == 1:

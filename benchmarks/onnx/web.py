@@ -8,7 +8,6 @@ beside them are run: a browser would fetch that file by other means.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -17,13 +16,15 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+import typer
 
+from benchmarks.measuring.command_line import run_script
+from benchmarks.measuring.results import conditions, write_result
 from benchmarks.paths import RESULTS
 from export.bundle.bundle import open_bundle
-from export.latency.measure import read_conditions
 from export.parity.measure import measure
 from export.parity.metrics import Metrics, PictureMetrics
 from export.signatures import Signature, TensorSpec, program_outputs
@@ -125,26 +126,26 @@ def compare(path: Path, work: Path) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bundles", nargs="+", type=Path)
-    parser.add_argument("--install", action="store_true", help="fetch onnxruntime-web with npm")
-    given = parser.parse_args()
-    if given.install:
+def main(
+    bundles: Annotated[list[Path], typer.Argument(help="Bundles with ONNX models.")],
+    fetch: Annotated[bool, typer.Option("--install", help="Fetch onnxruntime-web with npm.")] = False,
+) -> None:
+    """Run every bundle, write and print."""
+    if fetch:
         install()
     if why_not():
-        parser.error(why_not())
-    conditions = read_conditions()
+        raise ExportError(why_not())
+    stated = conditions(1)
     version = json.loads((PACKAGES / "node_modules" / PACKAGE / "package.json").read_text())["version"]
     rows = []
-    for bundle in given.bundles:
+    for bundle in bundles:
         with tempfile.TemporaryDirectory() as work:
             rows.append(compare(bundle, Path(work)))
-    values = {"processor": conditions.processor, "system": conditions.system, PACKAGE: version, "rows": rows}
-    RESULT.write_text(json.dumps(values, indent=1) + "\n")
-    print(json.dumps(values, indent=1))
+    places = {"processor": stated["processor"], "system": stated["system"]}
+    values = {**places, PACKAGE: version, "conditions": stated, "rows": rows}
+    write_result(RESULT, values)
+    typer.echo(json.dumps(values, indent=1))
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)

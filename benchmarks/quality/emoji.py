@@ -8,10 +8,13 @@ figures, which say their conditions.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import Annotated
 
-from benchmarks.paths import RESULTS
+import typer
+
+from benchmarks.measuring.command_line import Data, Threads, run_script
+from benchmarks.paths import EMOJI, RESULTS
 from export.cli.display import progress_bar
 from export.report.quality import quality_screen
 from export.studies.evaluate import evaluate_model
@@ -23,28 +26,27 @@ from mobile_diffusion.staging import write_bytes
 RESULT = RESULTS / "quality.json"
 
 
-def main() -> None:
+def main(
+    model: Annotated[str, typer.Option(help="Checkpoint.")] = str(EMOJI),
+    data: Data = Path("data/emoji"),
+    out: Annotated[Path, typer.Option(help="Folder of the contact sheets.")] = Path("build/evaluation"),
+    count: Annotated[int, typer.Option(min=1, help="Prompts of a set.")] = 48,
+    seed: Annotated[int, typer.Option(help="Chooses the prompts.")] = 0,
+    threads: Threads = 1,
+) -> None:
     """Evaluate, print the table, copy the figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="assets/emoji")
-    parser.add_argument("--data", type=Path, default=Path("data/emoji"))
-    parser.add_argument("--out", type=Path, default=Path("build/evaluation"))
-    parser.add_argument("--count", type=int, default=48)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
-    given = parser.parse_args()
-    settings = EvaluationSettings(given.count, given.seed)
+    settings = EvaluationSettings(count, seed)
     with progress_bar() as progress:
         evaluation, conditions, paths = evaluate_model(
-            given.model,
+            model,
             OpenOptions(),
-            given.data,
-            given.out,
+            data,
+            out,
             settings,
             training=None,
             weights=Path("data/weights"),
             runtime=None,
-            threads=given.threads,
+            threads=threads,
             progress=progress,
         )
     results().print(quality_screen(evaluation, conditions))
@@ -52,4 +54,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)

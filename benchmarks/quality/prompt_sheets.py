@@ -8,11 +8,11 @@ data set's order, one seed, the model's own 8 steps and guidance.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from rich.progress import track
 
+from benchmarks.measuring.command_line import Data, run_script
 from benchmarks.paths import EMOJI
 from mobile_diffusion.checkpoint import open_checkpoint
 from mobile_diffusion.data import captions
@@ -26,19 +26,16 @@ MODEL = EMOJI
 COUNT, COLUMNS, SEED = 32, 8, 7
 
 
-def main() -> None:
+def main(data: Data = Path("data/emoji")) -> None:
     """Draw both sheets."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("data/emoji"))
-    arguments = parser.parse_args()
     pipeline = Pipeline.from_model(open_checkpoint(MODEL))
     settings = read_settings(MODEL / "training" / "unet-2.toml", UNetSettings)
     for split in ("train", "held-out"):
-        chosen = choose_groups(choose_samples(arguments.data, settings.styles, split), settings.groups)
+        chosen = choose_groups(choose_samples(data, settings.styles, split), settings.groups)
         prompts = [captions(sample)[0] for sample in chosen[:: len(chosen) // COUNT]][:COUNT]
         pictures = [pipeline.generate(prompt, seed=SEED) for prompt in track(prompts, split)]
         write_png(contact_sheet(pictures, prompts, COLUMNS), MODEL / "training" / f"prompts-{split}.png")
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)

@@ -11,18 +11,19 @@ then falls on all rows alike.  A row that is measured again is replaced in bench
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import logging
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import torch
+import typer
 
+from benchmarks.measuring.command_line import Data, Threads, one_of, run_script
 from benchmarks.paths import RESULTS
-from benchmarks.snapfusion.rows import ROWS, RUNTIME, Plans, RowPlan, bundle_of, read_rows
+from benchmarks.snapfusion.rows import ROWS, RUNTIME, RowPlan, bundle_of, read_rows
 from export.bundle.bundle import Bundle
 from export.cli.display import progress_bar
 from export.job.plan import parameter_count
@@ -41,7 +42,6 @@ from export.targets import open_runner
 from export.verify import read_trajectories
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.data import load_dataset
-from mobile_diffusion.errors import MobileDiffusionError
 from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.inspection import stage_costs
 from mobile_diffusion.quality.evaluation import EvaluationSettings, SetReport
@@ -177,48 +177,36 @@ def one_round(bundle: Bundle, inputs: Inputs, runs: int, threads: int) -> dict[s
     return {stage: times[stage] for stage in STAGES}
 
 
-def run(what: str, plans: Plans, chosen: Mapping[str, RowPlan], places: Places, given: argparse.Namespace) -> None:
+def main(
+    what: Annotated[str, typer.Argument(help="quality or latency.", callback=one_of(("quality", "latency"), "name"))],
+    rows: Annotated[Path, typer.Option(help="TOML file of the rows.")] = ROWS,
+    row: Annotated[list[str] | None, typer.Option(help="These rows only; the times of the others are dropped.")] = None,
+    training: Annotated[Path | None, typer.Option(help="Settings that choose the prompts, not the TOML's.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="Prompts of a set.")] = 48,
+    seed: Annotated[int, typer.Option(help="Chooses the prompts.")] = 0,
+    rounds: Annotated[int, typer.Option(min=1, help="Of timing.")] = 7,
+    runs: Annotated[int, typer.Option(min=1, help="Calls of each stage in a round.")] = 10,
+    threads: Threads = 2,
+    data: Data = Path("data/emoji"),
+    weights: Annotated[Path, typer.Option(help="Folder of LPIPS's weights.")] = Path("data/weights"),
+    work: Annotated[Path, typer.Option(help="Folder of bundles and contact sheets.")] = Path("build/stages"),
+    results: Annotated[Path, typer.Option(help="JSON to write.")] = RESULT,
+) -> None:
     """Measure and keep, row by row."""
+    torch.set_num_threads(threads)
+    plans, places = read_rows(rows), Places(data, weights, work, results, threads)
+    wanted = plans.choose(row)
     if what == "latency":
-        timing = measure_times(chosen, given.rounds, given.runs, places)
+        timing = measure_times(wanted, rounds, runs, places)
         write_results(replace(places.read(), timing=timing), places.results)
         return
-    settings = EvaluationSettings(given.count, given.seed, seeds=2, diversity_prompts=2)
-    for name, plan in chosen.items():
-        row = measure_quality(name, plan, given.training or plans.training, settings, places)
-        write_results(places.read().with_row(row, list(plans.rows)), places.results)
-        for each in row.sets:
+    settings = EvaluationSettings(count, seed, seeds=2, diversity_prompts=2)
+    for name, plan in wanted.items():
+        milestone = measure_quality(name, plan, training or plans.training, settings, places)
+        write_results(places.read().with_row(milestone, list(plans.rows)), places.results)
+        for each in milestone.sets:
             LOGGER.info("%s, %s: KID %s, R@5 %s", name, each.name, each.kid, each.recall_5)
 
 
-def main() -> int:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("quality", "latency"))
-    parser.add_argument("--rows", type=Path, default=ROWS, help="TOML file of the rows")
-    parser.add_argument("--row", action="append", help="measure these rows only, and drop the others' times")
-    parser.add_argument("--training", type=Path, help="settings that choose the prompts; those of the TOML by default")
-    parser.add_argument("--count", type=int, default=48, help="prompts of a set")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--runs", type=int, default=10, help="calls of each stage in a round")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--data", type=Path, default=Path("data/emoji"))
-    parser.add_argument("--weights", type=Path, default=Path("data/weights"), help="folder of LPIPS's weights")
-    parser.add_argument("--work", type=Path, default=Path("build/stages"), help="folder of bundles and contact sheets")
-    parser.add_argument("--results", type=Path, default=RESULT, help="JSON to write")
-    given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    torch.set_num_threads(given.threads)
-    try:
-        plans = read_rows(given.rows)
-        places = Places(given.data, given.weights, given.work, given.results, given.threads)
-        run(given.what, plans, plans.choose(given.row), places, given)
-    except MobileDiffusionError as error:
-        LOGGER.error("error: %s", error)
-        return 2
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main, __doc__)

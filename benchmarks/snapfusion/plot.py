@@ -8,14 +8,15 @@ student has to keep: 95 % of the 50-step teacher's cosine, 1.25 times its KID.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
+from benchmarks.measuring.command_line import run_script
 from benchmarks.paths import ROOT
 from benchmarks.snapfusion.milestones import RESULT
 from export.studies.snapfusion.gates import KID, RETRIEVAL, Models
@@ -62,14 +63,13 @@ def panel(axes: Any, results: Results, title: str, measure: Callable[[Milestone]
     axes.grid(alpha=0.25, which="both")
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, default=RESULT)
-    parser.add_argument("--out", type=Path, default=PICTURE)
-    given = parser.parse_args()
-    draw(read_results(given.results), given.out)
+def main(
+    results: Annotated[Path, typer.Option(help="JSON to read.")] = RESULT,
+    out: Annotated[Path, typer.Option(help="PNG to write.")] = PICTURE,
+) -> None:
+    """Draw the picture."""
+    draw(read_results(results), out)
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)

@@ -7,21 +7,21 @@ Rows are those of benchmarks/snapfusion/rows.toml; each is drawn by its ExecuTor
 
 from __future__ import annotations
 
-import argparse
 import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import typer
 from numpy.typing import NDArray
 
+from benchmarks.measuring.command_line import Threads, run_script
 from benchmarks.paths import ROOT
 from benchmarks.snapfusion.rows import ROWS, RUNTIME, RowPlan, bundle_of, read_rows
 from export.artists.artist import bundle_artist, check_picture_path
 from export.report.pictures import grid, save_picture
 from mobile_diffusion.drawing import draw
-from mobile_diffusion.errors import MobileDiffusionError
 
 LOGGER = logging.getLogger(__name__)
 OUT = ROOT / "docs" / "pictures" / "snapfusion-sheet.png"
@@ -37,28 +37,23 @@ def column(plan: RowPlan, name: str, prompts: Sequence[str], work: Path, threads
     return [draw(artist.run_stage, artist.tokenizer, artist.settings, prompt, SEED) for prompt in prompts]
 
 
-def main() -> int:
+def main(
+    rows: Annotated[Path, typer.Option(help="TOML file of the rows.")] = ROWS,
+    row: Annotated[
+        list[str] | None, typer.Option(help=f"A column; repeatable; {', '.join(CHOSEN)} by default.")
+    ] = None,
+    prompt: Annotated[list[str] | None, typer.Option(help="A line of the sheet; may be repeated.")] = None,
+    work: Annotated[Path, typer.Option(help="Folder of the bundles.")] = Path("build/stages"),
+    threads: Threads = 2,
+    out: Annotated[Path, typer.Option(help="PNG to write.")] = OUT,
+) -> None:
     """Draw the sheet."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=Path, default=ROWS, help="TOML file of the rows")
-    parser.add_argument("--row", action="append", help=f"a column; may be repeated; by default {', '.join(CHOSEN)}")
-    parser.add_argument("--prompt", action="append", help="a line of the sheet; may be repeated")
-    parser.add_argument("--work", type=Path, default=Path("build/stages"), help="folder of the bundles")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=OUT, help="PNG to write")
-    given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        check_picture_path(given.out)
-        plans, prompts = read_rows(given.rows).choose(given.row or CHOSEN), given.prompt or PROMPTS
-        columns = [column(plan, name, prompts, given.work, given.threads) for name, plan in plans.items()]
-        titles = [f"{plan.title}, {plan.steps} steps" for plan in plans.values()]
-        save_picture(grid(titles, list(zip(prompts, zip(*columns, strict=True), strict=True))), given.out)
-    except MobileDiffusionError as error:
-        LOGGER.error("error: %s", error)
-        return 2
-    return 0
+    check_picture_path(out)
+    plans, prompts = read_rows(rows).choose(row or CHOSEN), prompt or PROMPTS
+    columns = [column(plan, name, prompts, work, threads) for name, plan in plans.items()]
+    titles = [f"{plan.title}, {plan.steps} steps" for plan in plans.values()]
+    save_picture(grid(titles, list(zip(prompts, zip(*columns, strict=True), strict=True))), out)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main, __doc__)

@@ -7,11 +7,14 @@ Settings are those of assets/emoji/training/autoencoder.toml but for channels an
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from benchmarks.measuring.command_line import Data, run_script
 from benchmarks.paths import EMOJI
 from mobile_diffusion.recipes.autoencoder import AutoencoderSettings, train_autoencoder
 from mobile_diffusion.training.settings import read_settings
@@ -32,20 +35,18 @@ def shortened(channels: int, steps: int) -> AutoencoderSettings:
     )
 
 
-def main() -> None:
-    """Train both and print one JSON line a number of channels."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--data", type=Path, default=Path("data/emoji"))
-    parser.add_argument("--weights", type=Path, default=Path("data/weights"))
-    arguments = parser.parse_args()
+def main(
+    steps: Annotated[int, typer.Option(min=1, help="Of each training.")] = 600,
+    data: Data = Path("data/emoji"),
+    weights: Annotated[Path, typer.Option(help="Folder of LPIPS's weights.")] = Path("data/weights"),
+) -> None:
+    """Train both, and print a line of JSON for each number of channels."""
     for channels in (4, 8):
-        run = Path("runs") / f"latent-channels-{channels}-{arguments.steps}"
-        settings = shortened(channels, arguments.steps)
-        quality = train_autoencoder(settings, arguments.data, arguments.weights, run)
-        row = {"latent_channels": channels, "steps": arguments.steps, "held_out_psnr_db": round(quality, 2)}
-        print(json.dumps(row))
+        settings = shortened(channels, steps)
+        quality = train_autoencoder(settings, data, weights, Path("runs") / f"latent-channels-{channels}-{steps}")
+        row = {"latent_channels": channels, "steps": steps, "held_out_psnr_db": round(quality, 2)}
+        typer.echo(json.dumps(row))
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)

@@ -10,14 +10,15 @@ batch is a constant (weights in bfloat16) and a share for each sample.
 
 from __future__ import annotations
 
-import json
-import sys
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import typer
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from benchmarks.measuring.command_line import run_script
+from benchmarks.measuring.results import read_result, write_result
 from benchmarks.paths import RESULTS
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.presets import preset
@@ -86,14 +87,14 @@ def _same(value: Tensor) -> Tensor:
     return value
 
 
-def main() -> None:
-    """Count the networks that are named and keep what was counted before."""
-    found = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-    for name in sys.argv[1:]:
+def main(names: Annotated[list[str], typer.Argument(help="Presets; the others keep their figures.")]) -> None:
+    """Count the networks that are named, and write after each."""
+    found = read_result(RESULT, {})
+    for name in names:
         found[name] = count(name)
-        print(name, found[name], flush=True)
-        RESULT.write_text(json.dumps(found, indent=1) + "\n")
+        typer.echo(f"{name} {found[name]}")
+        write_result(RESULT, found)
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)

@@ -11,14 +11,16 @@ figure is the emoji U-Net's training speed on this project's two processor cores
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
+from typing import Annotated
 
 import torch
+import typer
 
-from benchmarks.documents.markers import fill, table
+from benchmarks.documents.markers import fill_page, table
+from benchmarks.measuring.command_line import run_script
 from benchmarks.paths import EMOJI, RESULTS, ROOT
 from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.config import ModelConfig
@@ -201,17 +203,14 @@ TABLES: dict[str, Callable[[], str]] = {"plan": plan, "counts": counts, "anchor"
 """Marker in the page -> what stands there."""
 
 
-def main() -> None:
+def main(write: Annotated[bool, typer.Option("--write", help="Write into the page.")] = False) -> None:
     """Print everything, or write it into the page."""
     found = {name: render() for name, render in TABLES.items()}
-    if "--write" not in sys.argv[1:]:
-        print("\n\n".join(found.values()))
-        return
-    page = PAGE.read_text(encoding="utf-8")
-    for name, content in found.items():
-        page = fill(page, name, content)
-    PAGE.write_text(page, encoding="utf-8")
+    if write:
+        fill_page(PAGE, found)
+    else:
+        typer.echo("\n\n".join(found.values()))
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)

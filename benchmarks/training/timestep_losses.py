@@ -7,14 +7,16 @@ One noise a picture, every eighth picture of each split, the time steps of the m
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import Annotated
 
 import torch
+import typer
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from benchmarks.measuring.command_line import Data, run_script
 from benchmarks.paths import EMOJI
 from mobile_diffusion.checkpoint import Model, open_checkpoint
 from mobile_diffusion.data import captions
@@ -36,16 +38,15 @@ def losses(model: Model, latents: Tensor, noise: Tensor, timestep: int, contexts
     return [float((model.unet(noisy, steps, context) - target).square().mean()) for context in contexts]
 
 
-def main() -> None:
+def main(
+    data: Data = Path("data/emoji"),
+    checkpoint: Annotated[Path, typer.Option("--model", help="Checkpoint.")] = EMOJI,
+) -> None:
     """Print a table for each split."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("data/emoji"))
-    parser.add_argument("--model", type=Path, default=EMOJI)
-    arguments = parser.parse_args()
-    model = open_checkpoint(arguments.model)
+    model = open_checkpoint(checkpoint)
     settings = read_settings(EMOJI / "training" / "unet-2.toml", UNetSettings)
     for split in ("train", "held-out"):
-        chosen = choose_groups(choose_samples(arguments.data, settings.styles, split), settings.groups)[::STRIDE]
+        chosen = choose_groups(choose_samples(data, settings.styles, split), settings.groups)[::STRIDE]
         latents = encode_images(model.autoencoder, stack_images(chosen)) * model.config.autoencoder.scaling_factor
         texts = ["", *(captions(sample)[0] for sample in chosen)]
         contexts = encode_captions(model.tokenizer, model.text_encoder, texts).float()
@@ -59,4 +60,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)

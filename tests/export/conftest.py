@@ -21,6 +21,7 @@ from export.runners.torch import TorchRunner
 from export.stages import ExportStage, build_stages
 from export.targets import TARGETS
 from mobile_diffusion.checkpoint import Model, open_checkpoint, save_checkpoint
+from tests.sharing import shared
 
 Arrays = dict[str, np.ndarray]
 CASES = (Case("a red apple, 3d", 7), Case("", 2**64 - 1))
@@ -36,13 +37,17 @@ def tiny_checkpoint(tiny_model: Model, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="session")
 def exported(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Exported]:
-    """Target to its export, made once a session; do not change the folders."""
-    folder, model = tmp_path_factory.mktemp("bundles"), open_checkpoint(tiny_checkpoint)
-    plans = {name: plan_export(model.config, target, threads=1) for name, target in TARGETS.items()}
-    return {
-        name: run_export(model, target, folder / name, cases=CASES, plan=plans[name])
-        for name, target in TARGETS.items()
-    }
+    """Target to its export, made once for all processes of the run; do not change the folders."""
+    model = open_checkpoint(tiny_checkpoint)
+
+    def make(folder: Path) -> dict[str, Exported]:
+        plans = {name: plan_export(model.config, target, threads=1) for name, target in TARGETS.items()}
+        return {
+            name: run_export(model, target, folder / name, cases=CASES, plan=plans[name])
+            for name, target in TARGETS.items()
+        }
+
+    return shared(tmp_path_factory, "bundles", make)[1]
 
 
 @pytest.fixture
@@ -94,15 +99,17 @@ def make_inputs(tiny_model: Model) -> Callable[..., Arrays]:
     return make
 
 
+def lower_all(lower: Callable[[ExportStage, Path], str], stages: Mapping[str, ExportStage], folder: Path) -> list[str]:
+    """Lower every stage into a folder; returns the names of the programs."""
+    return [lower(stage, folder) for stage in stages.values()]
+
+
 @pytest.fixture(scope="session")
 def executorch_folder(tiny_stages: Mapping[str, ExportStage], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the three .pte files, lowered once."""
     from export.executorch.lower import lower
 
-    folder = tmp_path_factory.mktemp("xnnpack")
-    for stage in tiny_stages.values():
-        lower(stage, folder)
-    return folder
+    return shared(tmp_path_factory, "xnnpack", lambda folder: lower_all(lower, tiny_stages, folder))[0]
 
 
 @pytest.fixture(scope="session")
@@ -110,10 +117,7 @@ def onnx_folder(tiny_stages: Mapping[str, ExportStage], tmp_path_factory: pytest
     """A folder with the three .onnx files, lowered once."""
     from export.onnx.lower import lower
 
-    folder = tmp_path_factory.mktemp("onnx")
-    for stage in tiny_stages.values():
-        lower(stage, folder)
-    return folder
+    return shared(tmp_path_factory, "onnx", lambda folder: lower_all(lower, tiny_stages, folder))[0]
 
 
 @pytest.fixture(scope="session")
@@ -121,7 +125,4 @@ def coreml_folder(tiny_stages: Mapping[str, ExportStage], tmp_path_factory: pyte
     """A folder with the three packages."""
     from export.coreml.lower import lower
 
-    folder = tmp_path_factory.mktemp("coreml")
-    for stage in tiny_stages.values():
-        lower(stage, folder)
-    return folder
+    return shared(tmp_path_factory, "coreml", lambda folder: lower_all(lower, tiny_stages, folder))[0]

@@ -108,6 +108,7 @@ def test_the_python_interface_refuses_too(on_gpu: Exported) -> None:
         load_runner(runtimes["vulkan"], on_gpu.bundle.path, {"denoise": "vulkan/denoise.pte"}, threads=1)
 
 
+@pytest.mark.full
 def test_a_mixed_bundle_is_timed_and_verified_without_it(
     command: Command, on_gpu: Exported, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -97,7 +97,8 @@ def test_guidance_by_hand(teacher: Model) -> None:
 
 
 def test_shares_and_ranges_of_batches(teacher: Model, inputs: TrainingInputs) -> None:
-    batches = [task_of(teacher, inputs, guided_share=0.3).batch(0, step_generator(0, n)) for n in range(300)]
+    task = task_of(teacher, inputs, guided_share=0.3)
+    batches = [task.batch(0, step_generator(0, n)) for n in range(300)]
     guided = [batch.scale for batch in batches if batch.scale is not None]
     assert len(guided) / len(batches) == pytest.approx(0.3, abs=0.08)
     scales = torch.cat(guided)

@@ -39,6 +39,11 @@ CASES = [
 ]
 """Precision, stage, least dB against float32 and against torch's rounding, most of the float32 file's size: what stays
 in float is more of a tiny model than of a real one."""
+PARAMETERS = [
+    pytest.param(*case, id=f"{case[0]}-{case[1]}", marks=[pytest.mark.full] if case[1] == "denoise" else [])
+    for case in CASES
+]
+"""The U-Net takes minutes; the other two stages have every kind of layer that is quantized."""
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +53,7 @@ def samples(tiny_model: Model, torch_runner: TorchRunner) -> Samples:
     return collect(torch_runner, tiny_model.tokenizer, DrawSettings.of(tiny_model.config), cases)
 
 
-@pytest.mark.parametrize(("precision", "name", "limit", "torchs", "size"), CASES, ids=[f"{c[0]}-{c[1]}" for c in CASES])
+@pytest.mark.parametrize(("precision", "name", "limit", "torchs", "size"), PARAMETERS)
 def test_a_quantized_stage_is_close_to_pytorch_and_small(
     precision: str,
     name: str,
