@@ -5,8 +5,8 @@
     python -m benchmarks.android.speed --model snapfusion --way naive --way ours --way onnx --way openvino   # an hour
 
 SnapFusion's U-Net takes 20 GB of memory.  Every way runs in a process of its own, interleaved: a round is a batch of
-calls of each, so that what else the machine does falls on all of them alike.  Ratios are medians over the rounds.  Every output is
-compared with PyTorch's.
+calls of each, so that what else the machine does falls on all of them alike.  Ratios are medians over the rounds.
+Every output is compared with PyTorch's.
 "load" is from the file to a loaded program, "first" the first call; memory is the peak of the resident set above what
 the process held before it loaded, and the weights of PyTorch's two ways are in it.  Products of 2048 x 2048 matrices
 by PyTorch and by XNNPACK, in the same rounds, say what the machine could do: the faster is its peak.  Results go to
