@@ -21,8 +21,7 @@ from PIL import Image
 
 from export.artists import demo as demo_module
 from export.cli import guard, main
-from export.job import resources
-from export.job import run as run_module
+from export.job import entry, resources
 from export.job.run import Exported
 from mobile_diffusion.errors import ExportError, MobileDiffusionError
 
@@ -142,7 +141,7 @@ def test_export_verify_and_bench(
 ) -> None:
     calls = []
     monkeypatch.setattr(
-        run_module, "run_export", lambda model, target, *rest, **more: calls.append(target) or exported[target.name]
+        entry, "run_export", lambda model, target, *rest, **more: calls.append(target) or exported[target.name]
     )
     for target, each in exported.items():
         result = command("export", target, str(tiny_checkpoint), "--out", str(tmp_path / target))

@@ -48,7 +48,7 @@ def test_a_checkpoint_is_planned_and_the_plan_used(
     plan, out = tmp_path / "plan.json", tmp_path / "out.mlpackage"
     few = ("--steps", "2", "--prompts", "1", "--threads", "1")
     said = run("plan", str(tiny_checkpoint), "--bits", "3.4", *few, "--out", str(plan))
-    assert "palettize-2" in said and "3.4 bits" in said and "bits a weight, predictions at" in said
+    assert "palettize-2" in said and "3.4 bits" in said and "bits per weight; predictions at" in said
     found = load_plan(plan)
     conditions = json.loads(plan.read_text())["conditions"]
     assert (conditions["states"], conditions["steps"], conditions["layout"]) == (2, 2, "gpu")

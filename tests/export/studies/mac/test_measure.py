@@ -159,7 +159,7 @@ def test_a_record_that_contradicts_itself_is_refused(measure: Callable[..., Any]
             read_measured(path)
         assert "\n" not in str(caught.value)
     path.write_text("nothing")
-    with pytest.raises(BundleError, match=r"measured.json: expected the file that `coreml measure` wrote"):
+    with pytest.raises(BundleError, match=r"measured.json: expected the file of `mobile-diffusion coreml measure`"):
         read_measured(path)
     with pytest.raises(BundleError, match=r"absent.json: expected .*No such file"):
         read_measured(tmp_path / "absent.json")
