@@ -161,20 +161,8 @@ def test_installed_package_draws_with_the_model_that_it_brings(run: Run, workpla
 
 
 def test_installed_package_exports_and_verifies(run: Run, workplace: Path) -> None:
-    succeeded(
-        run(
-            "mobile-diffusion",
-            "export",
-            "android",
-            "my model",
-            "--out",
-            "my bundle",
-            "--runtime",
-            "xnnpack",
-            "--check",
-            "step",
-        )
-    )
+    export = ["export", "android", "my model", "--out", "my bundle", "--runtime", "xnnpack", "--check", "step"]
+    succeeded(run("mobile-diffusion", *export))
     assert (workplace / "my bundle" / "manifest.json").is_file()
     assert "xnnpack" in succeeded(run("mobile-diffusion", "verify", "my bundle"))
 
