@@ -1,8 +1,8 @@
-"""The KL autoencoder between pixels and latents (Rombach et al. 2022), in diffusers' names and layout.
+"""The KL autoencoder between pixels and latents (Rombach et al. 2022), with diffusers' names and layout.
 
-`encode` returns the posterior's mean and log variance, `decode` the picture; both use unscaled latents.  What the
-U-Net sees is the mean times `config.scaling_factor`: `to_latents` and `to_images`, which every kind of autoencoder
-has (`build_autoencoder`).
+`encode` returns the posterior's mean and log variance, and `decode` returns the picture; both use unscaled latents.
+The U-Net works on the mean times `config.scaling_factor`: `to_latents` and `to_images` use these scaled latents.
+Every kind of autoencoder has these two methods (`build_autoencoder`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ EPSILON = 1e-6
 
 
 class PixelAttention(nn.Module):
-    """Single-head self-attention over all positions, beside a residual."""
+    """Single-head self-attention over all positions, with a residual connection."""
 
     def __init__(self, channels: int, groups: int) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Middle(nn.Module):
 
 
 class Level(nn.Module):
-    """The ResNet blocks of one resolution, then a resampling where there is one."""
+    """The ResNet blocks of one resolution, then a resampling if the level has one."""
 
     def __init__(self, inputs: int, outputs: int, resnets: int, groups: int) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class Level(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Pixels to the moments of the posterior."""
+    """Maps pixels to the moments of the posterior."""
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latents to pixels."""
+    """Maps latents to pixels."""
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
@@ -138,14 +138,14 @@ class Autoencoder(nn.Module):
         return self.decoder(self.post_quant_conv(latents))
 
     def to_latents(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, W) in [-1, 1] -> what the U-Net sees, (B, C, h, w): the posterior's mean, not a sample."""
+        """Images (B, 3, H, W) in [-1, 1] -> the U-Net's latents (B, C, h, w), from the mean rather than a sample."""
         return self.encode(images)[0] * self.config.scaling_factor
 
     def to_images(self, latents: Tensor) -> Tensor:
-        """What the U-Net sees, (B, C, h, w) -> images (B, 3, H, W), about [-1, 1]."""
+        """The U-Net's latents (B, C, h, w) -> images (B, 3, H, W), about [-1, 1]."""
         return self.decode(latents / self.config.scaling_factor)
 
 
 def build_autoencoder(config: AutoencoderConfig | TinyAutoencoderConfig) -> Autoencoder | TinyAutoencoder:
-    """The autoencoder of a configuration, with fresh weights."""
+    """Build the autoencoder of a configuration, with fresh weights."""
     return TinyAutoencoder(config) if isinstance(config, TinyAutoencoderConfig) else Autoencoder(config)

@@ -1,4 +1,4 @@
-"""The autoencoders as plain data: their channels and blocks, and the scale of the latents that the U-Net sees."""
+"""Configurations of the autoencoders: channels, blocks, and the scale of the U-Net's latents."""
 
 from __future__ import annotations
 
@@ -10,20 +10,24 @@ from mobile_diffusion.field_rules import require, require_positive
 
 @dataclass(frozen=True)
 class AutoencoderConfig:
-    """The KL autoencoder of latent diffusion (Rombach et al. 2022), in diffusers' layout."""
+    """The KL autoencoder of latent diffusion (Rombach et al. 2022), in diffusers' layout.
+
+    Raises ConfigError when a field has a value that is not valid; so does every configuration here.
+    """
 
     channels: tuple[int, ...]
     """Channels per resolution level; each level but the last halves the side."""
     latent_channels: int = 4
     resnets: int = 2
-    """ResNet blocks a level of the encoder; the decoder has one more."""
+    """ResNet blocks per level of the encoder; the decoder has one more per level."""
     groups: int = 32
+    """Groups of every group normalisation."""
     scaling_factor: float = 0.18215
-    """Latents are multiplied by it, so that their standard deviation is about one."""
+    """Factor of the latents that makes their standard deviation about one."""
     decoder_channels: tuple[int, ...] = ()
-    """Channels of a slimmed decoder, level by level as `channels`; () for the same as the encoder's."""
+    """Channels per level of a pruned decoder, in the order of `channels`; () for the encoder's."""
     decoder_groups: int = 0
-    """Groups of a slimmed decoder's norms; 0 for the same as the encoder's."""
+    """Groups of every group normalisation in a pruned decoder; 0 for the encoder's."""
     kind: Literal["kl"] = "kl"
 
     def __post_init__(self) -> None:
@@ -39,7 +43,7 @@ class AutoencoderConfig:
 
     @property
     def of_decoder(self) -> tuple[tuple[int, ...], int]:
-        """The decoder's own channels and groups."""
+        """Channels per level and groups of the decoder."""
         return self.decoder_channels or self.channels, self.decoder_groups or self.groups
 
     @property
@@ -50,7 +54,7 @@ class AutoencoderConfig:
 
 @dataclass(frozen=True)
 class TinyAutoencoderConfig:
-    """A tiny autoencoder (TAESD), in diffusers' layout: its latents are those that the U-Net sees."""
+    """A tiny autoencoder (TAESD), in diffusers' layout; it encodes directly to the U-Net's latents."""
 
     channels: int = 64
     latent_channels: int = 4

@@ -1,8 +1,8 @@
 """The blocks that the U-Net and the autoencoder share: ResNet block, resampling, attention.
 
-Parameter names are those of diffusers, so real checkpoints load as they are.  An exported graph holds attention as
-matmul, softmax, matmul, because that is what every phone backend takes whole; PyTorch itself runs its fused kernel,
-which never holds the (B, heads, Q, K) scores: a gigabyte for two pictures of 512 pixels.
+Parameter names are those of diffusers, so published checkpoints load unchanged.  An exported graph contains attention
+as matmul, softmax, matmul, which every phone backend supports without splitting the graph.  PyTorch runs its fused
+kernel instead, which never stores the (B, heads, Q, K) scores: a gigabyte for two pictures of 512 pixels.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from torch.nn import functional as F
 def attention(query: Tensor, key: Tensor, value: Tensor, heads: int, mask: Tensor | None = None) -> Tensor:
     """Multi-head scaled dot-product attention (Vaswani et al. 2017, eq. 1).
 
-    query (B, Q, W), key and value (B, K, W) -> (B, Q, W).  `mask` broadcasts to (B, heads, Q, K) and is added to
-    the scores.
+    query (B, Q, W), key and value (B, K, W) -> (B, Q, W).  `mask` is added to the scores and must broadcast to
+    (B, heads, Q, K).
     """
     width = query.shape[-1] // heads
     query, key, value = (x.unflatten(-1, (heads, width)).transpose(1, 2) for x in (query, key, value))
-    if torch.compiler.is_exporting() or query.is_meta:  # a network on the meta device is measured as phones run it
+    if torch.compiler.is_exporting() or query.is_meta:  # on the meta device, cost is measured for phones
         mixed = explicit_attention(query, key, value, mask)
     else:
         mixed = F.scaled_dot_product_attention(query, key, value, mask)
@@ -28,14 +28,14 @@ def attention(query: Tensor, key: Tensor, value: Tensor, heads: int, mask: Tenso
 
 
 def explicit_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-    """Attention as phones run it: query (B, heads, Q, width), key and value (B, heads, K, width) -> as query."""
+    """Attention as exported: query (B, heads, Q, width), key and value (B, heads, K, width) -> shape of query."""
     scores = torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(-1, -2))  # (B, heads, Q, K)
     scores = scores if mask is None else scores + mask
     return torch.matmul(scores.softmax(dim=-1), value)
 
 
 class ResnetBlock(nn.Module):
-    """GroupNorm, SiLU, convolution, twice, with the time embedding added between and a shortcut around."""
+    """Twice GroupNorm, SiLU and convolution, with the time embedding added in between, and a residual connection."""
 
     def __init__(self, inputs: int, outputs: int, time_width: int | None, groups: int, epsilon: float) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class ResnetBlock(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Halve the side by a strided convolution; `asymmetric` pads right and below only, as the autoencoder does."""
+    """A strided convolution that halves the side; `asymmetric` pads only right and below, as in the autoencoder."""
 
     def __init__(self, channels: int, asymmetric: bool = False) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Double the side by repeating pixels, then a convolution."""
+    """Nearest-neighbour upsampling that doubles the side, then a convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

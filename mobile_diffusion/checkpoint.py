@@ -1,8 +1,7 @@
-"""Opens checkpoints of every format, and writes our own: a folder of model.json, three safetensors files and
-tokenizer.json.
+"""Opens checkpoints of every supported format, and saves our own format.
 
-Everything is checked before a weight is read, pickles are never opened, and a checkpoint that is written appears
-whole or not at all.  The formats themselves are read in formats/.
+Our own format is a folder with model.json, three safetensors files and tokenizer.json.  Everything is checked before
+a weight is read, and pickles are never opened.  Saving is atomic.  The readers of the formats are in formats/.
 """
 
 from __future__ import annotations
@@ -36,12 +35,12 @@ from mobile_diffusion.unet import UNet
 from mobile_diffusion.weights import save_weights
 
 BYTES_PER_WEIGHT = 2
-"""On disk."""
+"""Size of a saved weight, float16."""
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A model in memory, in evaluation mode: everything that drawing and exporting need."""
+    """A model in memory, in evaluation mode, with everything that drawing and exporting need."""
 
     config: ModelConfig
     tokenizer: Tokenizer
@@ -49,76 +48,76 @@ class Model:
     unet: UNet
     autoencoder: Autoencoder | TinyAutoencoder
     source_hash: str = ""
-    """SHA-256 of the checkpoint it was opened from; empty for a model that was built in memory."""
+    """SHA-256 of the checkpoint that it was opened from; empty for a model that was built in memory."""
     path: Path | None = None
-    """Where it was opened from."""
+    """Path of the checkpoint; None for a model that was built in memory."""
     changes: tuple[str, ...] = ()
-    """What options changed about the checkpoint, in words."""
+    """Descriptions of what options changed in the checkpoint."""
 
     @property
     def parts(self) -> dict[str, nn.Module]:
-        """The networks by the name of their file."""
+        """The networks under the names "unet", "autoencoder" and "text_encoder"."""
         return {"unet": self.unet, "autoencoder": self.autoencoder, "text_encoder": self.text_encoder}
 
     def load_part(self, part: str) -> nn.Module:
-        """The network of that name, as a `Checkpoint` would load it."""
+        """Return one of `parts`; the counterpart of `Checkpoint.load_part`."""
         return self.parts[part]
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A checkpoint whose headers have been checked and whose weights are read part by part, when asked for.
+    """A checkpoint whose headers have been checked; each network's weights are read on request.
 
-    Exporting takes it or a `Model`; with a `Checkpoint` no more than one network is in memory.
+    Exporting takes a `Checkpoint` or a `Model`; with a `Checkpoint`, at most one network is in memory at a time.
     """
 
     source: CheckpointFiles
     tokenizer: Tokenizer
     request: Path | str
-    """What `open_source` was given, with `options`: another process opens the same."""
+    """The path or hub id that `open_source` took; with `options`, another process can open the same checkpoint."""
     options: OpenOptions
 
     @property
     def config(self) -> ModelConfig:
-        """What the model is, options applied."""
+        """The model's configuration with the options applied."""
         return self.source.config
 
     @property
     def path(self) -> Path:
-        """Where it was opened from."""
+        """Path of the folder or file; for a model on the hub, of its cached folder."""
         return self.source.path
 
     @property
     def changes(self) -> tuple[str, ...]:
-        """What options changed about the checkpoint, in words."""
+        """Descriptions of what options changed in the checkpoint."""
         return self.source.variations
 
     @functools.cached_property
     def source_hash(self) -> str:
-        """SHA-256 of the files that make the model and of what options did to them."""
+        """SHA-256 of the model's files and of the changes that options made to its weights."""
         return hash_source(self.source)
 
     def load_part(self, part: str) -> nn.Module:
-        """Read one of "unet", "autoencoder", "text_encoder" anew: float32, in evaluation mode, adapters applied.
+        """Read one of "unet", "autoencoder", "text_encoder" from disk: float32, evaluation mode, LoRAs merged.
 
-        Raises CheckpointError when a file has been damaged or a weight is NaN or inf.
+        Raises CheckpointError when a file is damaged or a weight is NaN or inf.
         """
         changes = [functools.partial(adapter, part) for adapter in self.source.adapters]
         return load_layout(builders(self.config)[part], self.source.layouts[part], changes)
 
     def load(self) -> Model:
-        """The whole model in memory; raises CheckpointError as `load_part` does."""
+        """Read the whole model; raise CheckpointError as `load_part` does."""
         parts = {part: self.load_part(part) for part in self.source.layouts}
         origin = {"source_hash": self.source_hash, "path": self.path, "changes": self.changes}
         return Model(self.config, self.tokenizer, **parts, **origin)  # type: ignore[arg-type]
 
 
 AnyModel = Model | Checkpoint
-"""What can be exported: a model in memory, or a checkpoint whose networks are loaded one at a time."""
+"""What can be exported: a model in memory, or a checkpoint that loads one network at a time."""
 
 
 def untrained_model(config: ModelConfig, tokenizer: Tokenizer) -> Model:
-    """A model with fresh random weights, drawn from torch's global generator."""
+    """Build a model with fresh random weights from torch's global generator."""
     parts = {name: build().eval() for name, build in builders(config).items()}
     return Model(config, tokenizer, **parts)  # type: ignore[arg-type]
 
@@ -126,9 +125,9 @@ def untrained_model(config: ModelConfig, tokenizer: Tokenizer) -> Model:
 def open_source(path: Path | str, options: OpenOptions | None = None) -> Checkpoint:
     """Open a checkpoint without reading its weights.
 
-    `path` is a diffusers folder, a single .safetensors file, a folder of our own, or the id "owner/name" of a
-    model on the hub.  Raises CheckpointError or ConfigError when it is none of these, is damaged, does not fit its
-    configuration, is a pickle or of a family that is not supported, or when an option cannot be applied.
+    `path` is a diffusers folder, a single .safetensors file, a folder of our own format, or the id "owner/name" of a
+    model on the hub.  Raises CheckpointError when it is none of these, is damaged, is a pickle, does not fit its
+    configuration, or is of a family that is not supported.  Raises ConfigError when an option cannot be applied.
     """
     options = options or OpenOptions()
     source = read_source(path, options)
@@ -138,7 +137,11 @@ def open_source(path: Path | str, options: OpenOptions | None = None) -> Checkpo
 
 
 def open_checkpoint(path: Path | str, options: OpenOptions | None = None) -> Model:
-    """Open a checkpoint and read its weights; raises CheckpointError as `open_source` does.
+    """Open a checkpoint and read its weights as float32.
+
+    `path` is a diffusers folder, a single .safetensors file, a folder of our own format, or the id "owner/name" of a
+    model on the hub.  Raises CheckpointError and ConfigError as `open_source` does, and CheckpointError when a weight
+    is NaN or inf.
 
     >>> from mobile_diffusion import OpenOptions, open_checkpoint, shipped_model
     >>> model = open_checkpoint(shipped_model(), OpenOptions(steps=4))
@@ -149,16 +152,16 @@ def open_checkpoint(path: Path | str, options: OpenOptions | None = None) -> Mod
 
 
 def source_hash(path: Path | str) -> str:
-    """The `source_hash` of a checkpoint as it is opened without options."""
+    """The `source_hash` of a checkpoint that is opened without options."""
     return open_source(path).source_hash
 
 
 def save_checkpoint(model: Model | Checkpoint, path: Path | str, overwrite: bool = False) -> None:
-    """Write a checkpoint folder, whole or not at all; a `Checkpoint` of another format is converted part by part.
+    """Write a checkpoint folder of our own format with float16 weights, atomically.
 
-    With `overwrite` an existing checkpoint is replaced; files in it that are not ours are kept.  Raises
-    CheckpointError when `path` exists otherwise, cannot be written or has too little room, or a weight does not
-    fit float16.
+    A `Checkpoint` of another format is converted one network at a time.  With `overwrite` an existing checkpoint is
+    replaced, and its other files, such as a licence, are kept.  Raises CheckpointError when `path` exists and is not
+    to be replaced, when it cannot be written, when the disk is full, and when a weight does not fit float16.
 
     >>> from mobile_diffusion import open_checkpoint, save_checkpoint, shipped_model
     >>> save_checkpoint(open_checkpoint(shipped_model()), "copy")
@@ -183,7 +186,7 @@ def save_checkpoint(model: Model | Checkpoint, path: Path | str, overwrite: bool
 
 
 def _check_checkpoint(path: Path) -> None:
-    """Raise CheckpointError unless there is a checkpoint at `path`."""
+    """Raise CheckpointError unless `path` is a checkpoint of our own format."""
     try:
         read_config(path)
     except CheckpointError as error:
@@ -201,7 +204,7 @@ def _check_room(config: ModelConfig, folder: Path) -> None:
 
 
 def _keep_foreign_files(source: Path, target: Path) -> None:
-    """Copy what a checkpoint folder holds beside our own files, such as a licence."""
+    """Copy the files of a checkpoint folder that are not part of our format, such as a licence."""
     for entry in source.iterdir():
         if entry.name in FILES:
             continue

@@ -1,8 +1,8 @@
-"""Every architecture and schedule as plain data: frozen dataclasses (config_json.py reads and writes them).
+"""Configurations of architectures and schedules: frozen dataclasses, which config_json.py reads and writes.
 
-A `ModelConfig` says all that is needed to build a model and to export it.  The U-Net is a list of levels that
-state their channels, ResNet blocks and spatial transformers, so Stable Diffusion 1.5, BK-SDM, SnapFusion's
-table and our emoji model are presets of one module.  No weights and no torch here.
+A `ModelConfig` contains everything that is needed to build and export a model.  The U-Net is a list of levels with
+their numbers of channels, ResNet blocks and spatial transformers.  So Stable Diffusion 1.5, BK-SDM, SnapFusion and the
+emoji model are presets of the same module.  This file has no weights and does not import torch.
 """
 
 from __future__ import annotations
@@ -16,14 +16,18 @@ from mobile_diffusion.field_rules import require, require_positive
 
 @dataclass(frozen=True)
 class UNetLevel:
-    """One resolution level of the U-Net, on its way down or up, or the middle."""
+    """One resolution level of the U-Net on the way down or up, or the middle.
+
+    Raises ConfigError when a field has a value that is not valid; so does every configuration here.
+    """
 
     channels: int
     """Channels of every ResNet block and transformer of the level."""
     resnets: int
-    """ResNet blocks ("RN" in SnapFusion's table)."""
+    """Number of ResNet blocks ("RN" in SnapFusion's table)."""
     transformers: int
-    """Spatial transformers ("CA"), spread evenly, each after a ResNet block; may exceed `resnets`."""
+    """Number of spatial transformers ("CA"), spread evenly over the ResNet blocks that they follow; may exceed
+    `resnets`."""
     heads: int | None = None
     """Attention heads of its transformers; None for the network's `heads`."""
 
@@ -33,32 +37,32 @@ class UNetLevel:
         require(self.heads is None or self.heads > 0, self, "heads", "a positive number, or none")
 
     def transformers_after(self, resnet: int) -> int:
-        """Number of transformers that follow ResNet block `resnet` of this level."""
+        """The number of transformers that follow ResNet block `resnet` of this level."""
         return (resnet + 1) * self.transformers // self.resnets - resnet * self.transformers // self.resnets
 
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """The noise-prediction network.  Defaults are those that all Stable Diffusion 1 relatives share."""
+    """The denoising network.  The defaults are common to all relatives of Stable Diffusion 1."""
 
     down: tuple[UNetLevel, ...]
-    """Levels from full to lowest resolution; all but the last end in a downsampling."""
+    """Levels from full to lowest resolution; all but the last end with a downsampling."""
     mid: UNetLevel | None
-    """The middle; None leaves it out (BK-SDM-tiny). Its transformers follow ResNet block 0, 1, ..."""
+    """The middle; None leaves it out (BK-SDM-tiny).  Transformer i follows ResNet block i."""
     up: tuple[UNetLevel, ...]
-    """Levels from lowest to full resolution; each has one ResNet block more than its twin in `down`."""
+    """Levels from lowest to full resolution; each has one ResNet block more than its counterpart in `down`."""
     context_width: int
     """Width D of the text encoder's output."""
     in_channels: int = 4
     out_channels: int = 4
     heads: int = 8
-    """Attention heads of every transformer whose level does not say otherwise."""
+    """Attention heads of the transformers in levels without their own number."""
     groups: int = 32
     """Groups of every group normalisation."""
     linear_projection: bool = False
-    """Transformers begin and end with a linear layer (Stable Diffusion 2), not with a 1x1 convolution."""
+    """Whether transformers begin and end with a linear layer (Stable Diffusion 2) instead of a 1x1 convolution."""
     guidance_width: int = 0
-    """Width of the embedding of the guidance scale (latent consistency models); 0 for a network without."""
+    """Width of the embedding of the guidance scale (latent consistency models); 0 for no embedding."""
 
     def __post_init__(self) -> None:
         require_positive(self, "context_width", "in_channels", "out_channels", "heads", "groups")
@@ -101,7 +105,7 @@ class BertConfig:
     token_types: int = 2
     epsilon: float = 1e-12
     max_tokens: int = 24
-    """Length L of every encoded prompt, start and end token included."""
+    """Length L of every encoded prompt, including start and end token."""
     kind: Literal["bert"] = "bert"
 
     def __post_init__(self) -> None:
@@ -111,7 +115,7 @@ class BertConfig:
 
     @property
     def uses_mask(self) -> bool:
-        """True: the encoder has to be told which tokens are padding."""
+        """True: the encoder needs a mask that marks padding."""
         return True
 
 
@@ -138,7 +142,7 @@ class ClipTextConfig:
 
     @property
     def uses_mask(self) -> bool:
-        """False: padding is read like any token."""
+        """False: the encoder treats padding like any other token."""
         return False
 
 
@@ -153,7 +157,7 @@ GUIDANCE_KINDS = ("cfg", "distilled")
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """The diffusion process and the sampler that the exported artifacts carry inside."""
+    """The diffusion process, and the sampler that exported artifacts contain."""
 
     train_steps: int = 1000
     beta_schedule: str = "scaled_linear"
@@ -163,22 +167,22 @@ class ScheduleConfig:
     spacing: str = "trailing"
     steps: int = 8
     guidance: float = 7.5
-    """Default scale of classifier-free guidance; of a distilled model, the scale that is folded in."""
+    """Default scale of classifier-free guidance; for a distilled model, the scale in its weights."""
     solver: str = "ddim"
     offset: int = 0
     """Added to every timestep of "leading" spacing (diffusers' steps_offset)."""
     final: str = "clean"
-    """Where the last step lands: on "clean" latents, or on the noise level of the "first" training timestep."""
+    """Where the last step ends: at "clean" latents, or at the noise level of the "first" training timestep."""
     zero_terminal_snr: bool = False
-    """Betas are rescaled so that the last timestep is pure noise (Lin et al. 2023, algorithm 1)."""
+    """Whether betas are rescaled so that the last timestep is pure noise (Lin et al. 2023, algorithm 1)."""
     karras: bool = False
-    """Noise levels are spaced as in Karras et al. 2022, eq. 5 (euler and dpm-solver++)."""
+    """Whether noise levels are spaced as in Karras et al. 2022, eq. 5; only for euler and dpm-solver++."""
     lower_order_final: bool = True
-    """dpm-solver++ ends with a first-order step when it has fewer than 15."""
+    """Whether dpm-solver++ ends with a first-order step when it has fewer than 15 steps."""
     original_steps: int = 50
-    """lcm: steps of the solver that was distilled, of which the sampler takes some."""
+    """Steps of the distilled solver, from which the lcm solver chooses its own."""
     guidance_kind: str = "cfg"
-    """"cfg": two evaluations a step; "distilled": one, with the scale in the weights or in their embedding."""
+    """"cfg": two evaluations of the U-Net per step.  "distilled": one; the scale is in the weights or is embedded."""
 
     def __post_init__(self) -> None:
         require(self.beta_schedule in BETA_SCHEDULES, self, "beta_schedule", f"one of {BETA_SCHEDULES}")
@@ -197,12 +201,12 @@ class ScheduleConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """One text-to-image model: what `model.json` holds."""
+    """One text-to-image model, as in `model.json`."""
 
     name: str
     licence: str
     height: int
-    """Pixels of a picture, along with `width`."""
+    """Height of the pictures in pixels."""
     width: int
     unet: UNetConfig
     autoencoder: AutoencoderConfig | TinyAutoencoderConfig

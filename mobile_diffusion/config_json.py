@@ -1,4 +1,4 @@
-"""Configuration dataclasses to and from JSON, strictly: unknown, missing and wrongly typed fields are refused."""
+"""Converts configuration dataclasses to and from JSON; unknown, missing and wrongly typed fields are errors."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Config = TypeVar("Config")
 
 
 def to_dict(config: object) -> dict[str, Any]:
-    """A config dataclass as nested plain dictionaries and lists, ready for JSON."""
+    """Convert a configuration dataclass to nested dictionaries and lists, ready for JSON."""
     return dataclasses.asdict(config)  # type: ignore[call-overload]
 
 
 def from_dict(kind: type[Config], values: object) -> Config:
-    """Build a config dataclass from what `to_dict` (through JSON) gave.
+    """Build a configuration dataclass from the result of `to_dict`, also after a round trip through JSON.
 
-    Raises `ConfigError` naming an unknown, missing or wrongly typed field.
+    Raises ConfigError naming an unknown, missing or wrongly typed field.
     """
     if not isinstance(values, dict):
         raise ConfigError(f"{kind.__name__}: expected an object, got {type(values).__name__}")
@@ -35,7 +35,7 @@ def from_dict(kind: type[Config], values: object) -> Config:
 
 
 def _convert(hint: Any, value: object, name: str) -> object:
-    """`value` as read from JSON, converted to the type `hint` asks for."""
+    """Convert `value`, as read from JSON, to the type `hint`."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is types.UnionType or origin is typing.Union:
         return _convert_union(arguments, value, name)
@@ -55,7 +55,7 @@ def _convert(hint: Any, value: object, name: str) -> object:
 
 
 def _convert_union(arguments: tuple[Any, ...], value: object, name: str) -> object:
-    """Choose the member of an optional, or of a union of dataclasses told apart by their `kind`."""
+    """Convert to a member of an optional, or of a union of dataclasses that differ in their `kind`."""
     if value is None and type(None) in arguments:
         return None
     classes = [argument for argument in arguments if argument is not type(None)]

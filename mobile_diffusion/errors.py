@@ -1,14 +1,14 @@
-"""The errors a user can meet.
+"""The errors that users see.
 
-Each message is one line: what was expected, what was found, how to fix it.  The command line prints it
-without a traceback and exits with status 2; any other exception is a bug in this package.
+Each message is one line: what was expected, what was found, how to fix it.  The command line prints it without a
+traceback and exits with status 2.  Any other exception is a bug in this package.
 """
 
 from __future__ import annotations
 
 
 class MobileDiffusionError(Exception):
-    """Base of every error whose cause is an input, never a defect in this package."""
+    """Base of all errors that are caused by an input, not by a bug in this package."""
 
 
 class ConfigError(MobileDiffusionError):
@@ -20,7 +20,7 @@ class CheckpointError(MobileDiffusionError):
 
 
 class DataError(MobileDiffusionError):
-    """Training data cannot be fetched, read or paired."""
+    """Data cannot be downloaded, read or written, or a metric cannot be computed from it."""
 
 
 class PromptError(MobileDiffusionError):
@@ -36,7 +36,7 @@ class ExportError(MobileDiffusionError):
 
 
 class BundleError(MobileDiffusionError):
-    """A bundle is damaged, incomplete, or of another schema."""
+    """A bundle is damaged, incomplete, or has an unsupported schema version."""
 
 
 class ParityError(MobileDiffusionError):
@@ -44,4 +44,4 @@ class ParityError(MobileDiffusionError):
 
 
 class DeviceError(MobileDiffusionError):
-    """A phone cannot be reached, or its app cannot do what it is asked."""
+    """A phone cannot be reached, or its app cannot do what it was asked to do."""

@@ -1,4 +1,4 @@
-"""The rule that a field of a configuration keeps, and the error that says which one was broken."""
+"""Checks fields of configurations against rules, and raises the error for a rule that is violated."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from mobile_diffusion.errors import ConfigError
 
 
 def require(condition: bool, owner: object, name: str, rule: str) -> None:
-    """Raise `ConfigError` naming class, field, value and rule unless `condition` holds."""
+    """Raise ConfigError naming class, field, value and rule unless `condition` is true."""
     if not condition:
         value = getattr(owner, name)
         raise ConfigError(f"{type(owner).__name__}.{name} is {value!r}; expected {rule}")
 
 
 def require_positive(owner: object, *names: str) -> None:
-    """Raise `ConfigError` unless every named field is above zero."""
+    """Raise ConfigError unless every named field is above zero."""
     for name in names:
         require(getattr(owner, name) > 0, owner, name, "a positive number")

@@ -1,9 +1,9 @@
 """Gaussian noise that is the same in Python, Swift, Kotlin and C++.
 
-Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011) is a counter-based
-generator: block i of seed s is a pure function of (s, i), so noise needs no state and can be made in
-any order.  Words become normal deviates by Box-Muller in float64, rounded once to float32.
-Torch's generators are not used here: they are not reproducible outside torch.
+Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011) is a counter-based generator: block i
+of seed s is a pure function of (s, i), so the generator has no state and blocks can be computed in any order.  The
+Box-Muller transform converts random words to normal deviates in float64, which are rounded once to float32.  Torch's
+generators are not used, because their numbers cannot be reproduced outside torch.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LOW_WORD = 0xFFFFFFFF
 
 
 def check_seed(seed: int) -> int:
-    """Return `seed` as an int, or raise PromptError unless it is an integer in 0..2**64-1."""
+    """Return `seed` as an int; raise PromptError unless it is an integer in 0..2**64-1."""
     whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
     if not whole or not 0 <= int(seed) <= MAX_SEED:
         raise PromptError(f"seed: expected an integer from 0 to {MAX_SEED}, got {seed!r}; give such a seed")
@@ -33,9 +33,9 @@ def check_seed(seed: int) -> int:
 
 
 def philox(key: tuple[int, int], counter: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Philox4x32-10: random words for each counter.
+    """Compute the random words uint32 (n, 4) of each counter by Philox4x32-10.
 
-    key: two 32-bit words; counter: (n, 4) uint32, least significant word first.  Returns (n, 4) uint32.
+    `key` is two 32-bit words; `counter` is uint32 (n, 4), least significant word first.
     """
     c0, c1, c2, c3 = np.asarray(counter, dtype=np.uint64).T
     k0, k1 = key
@@ -52,7 +52,7 @@ def philox(key: tuple[int, int], counter: NDArray[np.uint32]) -> NDArray[np.uint
 
 
 def block_counters(count: int, first: int = 0) -> NDArray[np.uint32]:
-    """Counters of blocks first..first+count-1: (count, 4) uint32, a 64-bit index and two zero words."""
+    """Return the counters of blocks first..first+count-1: uint32 (count, 4), a 64-bit index and two zero words."""
     index = np.arange(count, dtype=np.uint64) + np.uint64(first)
     counters = np.zeros((count, 4), dtype=np.uint32)
     counters[:, 0] = index & _LOW_WORD
@@ -61,7 +61,7 @@ def block_counters(count: int, first: int = 0) -> NDArray[np.uint32]:
 
 
 def box_muller(words: NDArray[np.uint32]) -> NDArray[np.float64]:
-    """Two normal deviates from each pair of words: (n, 2) uint32 to (n, 2) float64."""
+    """Convert pairs of words uint32 (n, 2) to pairs of normal deviates float64 (n, 2)."""
     uniform = (words.astype(np.float64) + 0.5) / 2.0**32  # never 0 and never 1
     radius = np.sqrt(-2.0 * np.log(uniform[:, 0]))
     angle = 2.0 * math.pi * uniform[:, 1]
@@ -69,11 +69,11 @@ def box_muller(words: NDArray[np.uint32]) -> NDArray[np.float64]:
 
 
 def gaussian(seed: int, shape: Sequence[int], tensor: int = 0) -> NDArray[np.float32]:
-    """Standard normal noise of `shape` (float32), filled in C order; the same for a seed everywhere.
+    """Return standard normal noise float32 of `shape`, filled in C order; a seed always returns the same noise.
 
-    A sampler that adds noise at its steps takes tensors 1, 2, ... of the same seed: each begins at the first block
-    that the one before has not touched.
-    Raises PromptError for a seed outside 0..2**64-1, ConfigError for a negative dimension or tensor.
+    A sampler that adds noise in its steps takes `tensor` 1, 2, ... of the same seed: each starts at the first block
+    that the previous one has not used.  Raises PromptError for a seed outside 0..2**64-1, ConfigError for a negative
+    dimension or a negative `tensor`.
     """
     seed = check_seed(seed)
     if any(size < 0 for size in shape):

@@ -1,6 +1,7 @@
-"""Named architectures.  Block counts of Stable Diffusion 1.5 and SnapFusion: arXiv 2306.00980, table of section 3;
-BK-SDM: arXiv 2305.15798, section 4; SDXS: arXiv 2403.16627 and its released weights.  A preset is configuration
-only; weights come from a checkpoint.
+"""Named configurations of known models.  A preset is only a configuration; weights come from a checkpoint.
+
+Sources of the block counts: arXiv 2306.00980, table of section 3 (Stable Diffusion 1.5, SnapFusion); arXiv 2305.15798,
+section 4 (BK-SDM); arXiv 2403.16627 and its released weights (SDXS).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ SD_AUTOENCODER = AutoencoderConfig(channels=(128, 256, 512, 512))
 SD_SCHEDULE = ScheduleConfig()
 SD_TEXT = ClipTextConfig()
 SD2_TEXT = ClipTextConfig(width=1024, layers=23, heads=16, intermediate=4096, activation="gelu")
-"""OpenCLIP's ViT-H without its last layer."""
+"""The text encoder of OpenCLIP's ViT-H without its last layer."""
 TAESD = TinyAutoencoderConfig()
 
 SD15_UNET = UNetConfig(
@@ -55,7 +56,7 @@ SD21_UNET = UNetConfig(
 LCM_SD15_UNET = dataclasses.replace(SD15_UNET, guidance_width=256)
 LCM_SCHEDULE = ScheduleConfig(solver="lcm", steps=4, guidance=8.5, guidance_kind="distilled")
 
-# The paper counts the lowest level as part of the middle: its 4 ResNet blocks are 1 down, 1 mid and 2 up.
+# The paper counts the lowest level as part of the middle; its 4 ResNet blocks there are 1 down, 1 mid and 2 up here.
 SNAPFUSION_UNET = UNetConfig(
     down=(UNetLevel(320, 2, 0), UNetLevel(640, 2, 2), UNetLevel(1280, 1, 2), UNetLevel(1280, 1, 0)),
     mid=UNetLevel(1280, 1, 1),
@@ -104,7 +105,7 @@ EMOJI_WIDE_UNET = dataclasses.replace(
     mid=UNetLevel(320, 2, 2),
     up=(UNetLevel(320, 3, 3), UNetLevel(192, 3, 3), UNetLevel(96, 3, 2)),
 )
-"""The teacher that an evolution begins with."""
+"""The larger network at which architecture evolution starts."""
 EMOJI_AUTOENCODER = AutoencoderConfig(
     channels=(16, 32, 64, 128), latent_channels=8, resnets=1, groups=8, scaling_factor=1.0
 )
@@ -129,7 +130,7 @@ SD21_V = dataclasses.replace(
 
 
 def _relative(name: str, unet: UNetConfig, schedule: ScheduleConfig = SD_SCHEDULE) -> ModelConfig:
-    """A model that differs from Stable Diffusion 1.5 in its U-Net, and perhaps in its sampler."""
+    """A model that differs from Stable Diffusion 1.5 only in its U-Net and schedule."""
     return dataclasses.replace(SD15, name=name, unet=unet, schedule=schedule)
 
 
@@ -162,7 +163,7 @@ PRESETS["emoji-wide"] = dataclasses.replace(PRESETS["emoji"], name="emoji-wide",
 
 
 def preset(name: str) -> ModelConfig:
-    """The named preset; raises `ConfigError` with the list of names when there is none."""
+    """Return the named preset; raise ConfigError with the list of names when there is none of that name."""
     if name not in PRESETS:
         raise ConfigError(f"preset {name!r} is unknown; choose one of {', '.join(PRESETS)}")
     return PRESETS[name]

@@ -1,16 +1,16 @@
-"""A slim U-Net initialised from a full one: some blocks are kept as they are, the others dropped, a few copied.
+"""Initialises a slim U-Net from a full one by block removal: blocks are kept unchanged, dropped or duplicated.
 
-The preset says how many blocks every level has; all else is the full checkpoint's: channels, heads, width of the
-text, projections, guidance embedding.  The result runs at once and draws badly: it is where distillation begins.
+A preset sets the number of blocks per level.  Everything else is that of the full checkpoint: channels, heads, width
+of the text embedding, projections, guidance embedding.  The result runs but draws badly: distillation starts from it.
 
-Which block of the full network a block of the slim one takes (`origins`):
+A block of the slim network takes its weights from this block of the full network (`origins`):
 
-- levels: the outer ones, from full resolution inwards; the inner ones are dropped (BK-SDM-tiny);
-- on the way down and in the middle: the first ResNet blocks and the first transformers (BK-SDM, section 4);
-- on the way up: evenly spread with the first and the last always among them, because the first takes the previous
-  level's output and the last takes the skip of the next resolution, so that every convolution keeps its inputs;
-- more blocks than the full network has (SnapFusion's 3 -> 6 transformers): each is repeated in place, but the first
-  and the last ResNet block on the way up, whose inputs no other has.
+- levels: the outer ones are kept, from full resolution inwards; inner ones are dropped (BK-SDM-tiny);
+- on the way down and in the middle: the first ResNet blocks and transformers (BK-SDM, section 4);
+- on the way up: evenly spread ones, always including the first and the last.  The first takes the previous level's
+  output and the last takes the skip connection of the next resolution, so every convolution keeps its inputs;
+- where the slim network has more blocks (SnapFusion: 3 -> 6 transformers), blocks are repeated in place, except for
+  the first and the last ResNet block on the way up, because no other block has their inputs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from mobile_diffusion.presets import preset
 from mobile_diffusion.unet import UNet
 
 _BLOCK = re.compile(r"((?:down|up)_blocks\.\d+\.\w+\.\d+|mid_block\.\w+\.\d+|\w+)\.")
-"""The block that a tensor's name begins with."""
+"""Matches the block at the beginning of a tensor's name."""
 
 
 @dataclass(frozen=True)
@@ -40,19 +40,19 @@ class SlimBlock:
     """One block that was kept, copied or dropped: a ResNet block, a transformer, a resampling, an outer layer."""
 
     name: str
-    """Its name in the slim network; of a dropped one, in the full network."""
+    """Name in the slim network; for a dropped block, in the full network."""
     source: str
-    """The block of the full network that it takes."""
+    """The block of the full network that provides the weights."""
     parameters: int
 
 
 @dataclass(frozen=True)
 class SlimReport:
-    """What became of every block of a full U-Net."""
+    """The blocks of a full U-Net that were kept, copied and dropped."""
 
     kept: tuple[SlimBlock, ...]
     copied: tuple[SlimBlock, ...]
-    """Blocks whose source has been taken before by one of `kept`."""
+    """Further blocks with the same source as one of `kept`."""
     dropped: tuple[SlimBlock, ...]
 
     @property
@@ -67,7 +67,7 @@ class SlimReport:
 
 
 def slim_checkpoint(checkpoint: Checkpoint, name: str, out: Path, overwrite: bool = False) -> SlimReport:
-    """Write a checkpoint whose U-Net is slimmed to the named preset's table; all else is as it was.
+    """Write a checkpoint with the U-Net slimmed to the block counts of preset `name`; the rest is unchanged.
 
     Raises ConfigError as `slim_unet` does, before a weight is read, and CheckpointError as `save_checkpoint` does.
     """
@@ -82,9 +82,10 @@ def slim_checkpoint(checkpoint: Checkpoint, name: str, out: Path, overwrite: boo
 
 
 def slim_unet(full: UNet, counts: UNetConfig) -> tuple[UNet, SlimReport]:
-    """A U-Net with the levels of `counts` and the weights of `full`, which it shares where they are not copied.
+    """Build a U-Net with the block counts of `counts` and the weights of `full`.
 
-    Raises ConfigError when `counts` is not a slimmer or equal table of the same channels.
+    Both networks share the weights of kept blocks; copied blocks have their own.  Raises ConfigError when `counts` has
+    other channels per level, more levels, a middle that `full` lacks, or transformers in a level without any.
     """
     config = slim_config(full.config, counts)
     with torch.device("meta"):
@@ -102,14 +103,17 @@ def slim_unet(full: UNet, counts: UNetConfig) -> tuple[UNet, SlimReport]:
             )
         state[name] = value
     report = _report(taken, _sizes(weights), _sizes(state))
-    for copy in report.copied:  # has weights of its own
+    for copy in report.copied:  # copied blocks get their own weights
         state |= {name: state[name].clone() for name in state if _block_of(name) == copy.name}
     slim.load_state_dict(state, assign=True)
     return slim.train(full.training), report
 
 
 def slim_config(full: UNetConfig, counts: UNetConfig) -> UNetConfig:
-    """The configuration of `full` with the number of levels, ResNet blocks and transformers of `counts`."""
+    """The configuration of `full` with the numbers of levels, ResNet blocks and transformers of `counts`.
+
+    Raises ConfigError as `slim_unet` does.
+    """
     levels = len(counts.down)
     if levels > len(full.down):
         raise ConfigError(f"preset: expected at most {len(full.down)} levels, as the checkpoint, got {levels}")
@@ -124,7 +128,7 @@ def slim_config(full: UNetConfig, counts: UNetConfig) -> UNetConfig:
 
 
 def origins(full: UNetConfig, slim: UNetConfig) -> dict[str, str]:
-    """Block of the slim network -> block of the full network that it takes, by their names in a state dict."""
+    """Block of the slim network -> the block of the full network that provides its weights, by state-dict name."""
     outer = ("time_embedding", "conv_in", "conv_norm_out", "conv_out")
     taken = {name: name for name in outer}
     for index, (level, new) in enumerate(zip(full.down, slim.down, strict=False)):
@@ -144,10 +148,11 @@ def origins(full: UNetConfig, slim: UNetConfig) -> dict[str, str]:
 
 
 def chosen(have: int, want: int, spread: bool) -> list[int]:
-    """Which of `have` blocks the `want` blocks of a slim level take, in order.
+    """The indices, among the `have` blocks of a full level, of the sources of the `want` blocks of a slim level.
 
-    The first ones, or with `spread` evenly from the first to the last (the last one for one: a level's only transformer
-    on the way up follows its last ResNet block); each repeated when `want` exceeds `have`.
+    These are the first blocks, or with `spread` evenly spread ones from the first to the last.  A single block with
+    `spread` comes from the last, because a level's only transformer on the way up follows its last ResNet block.  When
+    `want` exceeds `have`, blocks are repeated.
     """
     if want > have:
         return [index * have // want for index in range(want)]
@@ -159,7 +164,7 @@ def chosen(have: int, want: int, spread: bool) -> list[int]:
 
 
 def _merge(level: UNetLevel, counts: UNetLevel) -> UNetLevel:
-    """The level with the counts of another, which must be of the same channels."""
+    """The level with the block counts of another; raises ConfigError unless both have the same channels."""
     if counts.channels != level.channels:
         raise ConfigError(
             f"preset: expected levels of {level.channels} channels, as the checkpoint, got {counts.channels}; "
@@ -182,7 +187,7 @@ def _level_origins(full: UNetLevel, slim: UNetLevel, name: str, source: str, spr
 
 
 def _between(have: int, want: int, spread: bool) -> list[int]:
-    """As `chosen` for more blocks than there are, where only those between the first and the last can be repeated."""
+    """`chosen` for `want` > `have`, where only the blocks between the first and the last may be repeated."""
     return [0, *(1 + index for index in chosen(have - 2, want - 2, spread)), have - 1]
 
 
@@ -193,7 +198,7 @@ def _block_of(tensor: str) -> str:
 
 
 def _sizes(state: dict[str, Tensor]) -> dict[str, int]:
-    """Parameters of every block."""
+    """The number of parameters per block."""
     sizes: dict[str, int] = {}
     for name, tensor in state.items():
         block = _block_of(name)

@@ -1,4 +1,4 @@
-"""JSON files read strictly: what one parser would drop or misread is refused."""
+"""Reads JSON strictly: content that parsers treat differently, such as repeated keys, is an error."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from mobile_diffusion.errors import CheckpointError
 
 
 def parse_strictly(content: bytes, infinite: bool = False) -> Any:
-    """Parse JSON, refusing repeated keys, NaN and numbers beyond float64 (ValueError); `infinite` allows Infinity."""
+    """Parse JSON; raise ValueError for repeated keys, NaN, infinity and numbers beyond float64.
+
+    `infinite` allows Infinity and -Infinity.
+    """
     constant = _infinite_float if infinite else _finite_float
     return json.loads(content, object_pairs_hook=_unique_keys, parse_constant=constant, parse_float=_finite_float)
 
 
 def read_object(file: Path, infinite: bool = False) -> dict[str, Any]:
-    """The JSON object in a file; raises CheckpointError when there is none."""
+    """Read the JSON object in a file as `parse_strictly` does; raise CheckpointError when it is not valid."""
     try:
         values = parse_strictly(file.read_bytes(), infinite)
     except FileNotFoundError as error:

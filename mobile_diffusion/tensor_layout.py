@@ -1,8 +1,9 @@
-"""Where one of our tensors lies on disk, and how a network gets its weights from there.
+"""Where our tensors are stored on disk, and how a network loads them.
 
-A reader of a format makes a `Layout` (our state-dict name -> `Stored`) from the headers of safetensors files
-alone; it is checked against the network before a weight is read, so a wrong file costs nothing and the message
-names its first bad tensor.  Weights are read one tensor at a time into float32: no more than one is held twice.
+The reader of a format builds a `Layout` (our state-dict name -> `Stored`) from the headers of safetensors files.  The
+layout is checked against the network before a weight is read, so an error in a file is found at once, and the message
+names its first wrong tensor.  Weights are read one tensor at a time and converted to float32, so at most one tensor is
+in memory twice.
 """
 
 from __future__ import annotations
@@ -27,23 +28,23 @@ FLOATS = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F
 Shape = tuple[int, ...]
 Build = Callable[[], nn.Module]
 Change = Callable[[dict[str, Tensor]], None]
-"""Alters a network's float32 weights in place, by our names, before the network gets them."""
+"""Takes a network's float32 weights by our names and changes them in place, before they are assigned."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """One tensor of ours, on disk."""
+    """The place of one of our tensors on disk."""
 
     file: Path
     """A safetensors file."""
     name: str
-    """The tensor's name in it."""
+    """Name of the tensor in the file."""
     shape: Shape
-    """The shape it gets once it is read; it has as many elements as are read."""
+    """Shape of our tensor; it may differ from the stored shape but has the same number of elements as `rows`."""
     dtype: str
-    """Its type as the file's header spells it."""
+    """Type in the spelling of the file's header, such as "F16"."""
     rows: tuple[int, int] | None = None
-    """First and last + 1 of the rows of dimension 0 that are ours; None for all."""
+    """Rows [first, end) of the stored tensor's dimension 0 that our tensor consists of; None for all."""
 
     @property
     def size(self) -> int:
@@ -55,22 +56,22 @@ Layout = dict[str, Stored]
 
 
 def read_headers(file: Path) -> dict[str, tuple[Shape, str]]:
-    """Shape and type of every tensor in a safetensors file; raises CheckpointError when it is damaged."""
+    """Read the shape and type of every tensor in a safetensors file; raise CheckpointError when it is damaged."""
     with _readable(file), safe_open(file, framework="pt") as stored:
         slices = {name: stored.get_slice(name) for name in stored.keys()}  # noqa: SIM118 (not a dict)
         return {name: (tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
 
 
 def read_layout(file: Path) -> Layout:
-    """Every tensor of a file under its own name; raises CheckpointError when the file is damaged."""
+    """Read the layout of a file under its own tensor names; raise CheckpointError when the file is damaged."""
     return {name: Stored(file, name, shape, dtype) for name, (shape, dtype) in read_headers(file).items()}
 
 
 def check_layout(build: Build, layout: Layout, where: Path) -> None:
     """Check a layout against its network before any weight is read.
 
-    Raises CheckpointError naming the first tensor that holds no floats, is missing, misshaped or extra, and the
-    number of others.
+    Raises CheckpointError naming the first tensor that is not a float tensor, is missing, has the wrong shape or is
+    extra, and the number of other such tensors.
     """
     wrong = [name for name in sorted(layout) if layout[name].dtype not in FLOATS]
     problems = [f"tensor {name!r}: expected floats, got {layout[name].dtype}" for name in wrong]
@@ -81,9 +82,9 @@ def check_layout(build: Build, layout: Layout, where: Path) -> None:
 
 
 def load_layout(build: Build, layout: Layout, changes: Sequence[Change] = ()) -> nn.Module:
-    """Build a network, in evaluation mode, and give it the weights of a layout as float32, `changes` applied.
+    """Build a network in evaluation mode and load the weights of a layout as float32, with `changes` applied.
 
-    Raises CheckpointError when a file has been damaged or a weight is NaN or inf.
+    Raises CheckpointError when a file is damaged or a weight is NaN or inf.
     """
     state = {name: tensor for file in _files(layout) for name, tensor in _read(file, layout)}
     for change in changes:
@@ -99,9 +100,9 @@ def _files(layout: Layout) -> list[Path]:
 
 
 def _read(file: Path, layout: Layout) -> Iterator[tuple[str, Tensor]]:
-    """Our name and float32 value of every tensor that lies in `file`."""
+    """Yield our name and the float32 value of every tensor that is stored in `file`."""
     ours = {name: stored for name, stored in layout.items() if stored.file == file}
-    buffer = torch.empty(max(stored.size for stored in ours.values()), dtype=torch.uint8)  # one, or the heap has holes
+    buffer = torch.empty(max(stored.size for stored in ours.values()), dtype=torch.uint8)  # reused: less fragmentation
     with _readable(file), file.open("rb") as stream:
         offsets = _offsets(stream)
         for name, stored in ours.items():
@@ -112,7 +113,7 @@ def _read(file: Path, layout: Layout) -> Iterator[tuple[str, Tensor]]:
 
 
 def _offsets(stream: BinaryIO) -> dict[str, int]:
-    """Where the bytes of every tensor begin, from a safetensors header that `read_headers` has checked."""
+    """The offset in bytes of every tensor, from a safetensors header that `read_headers` has checked."""
     length = int.from_bytes(stream.read(8), "little")
     header: dict[str, Any] = json.loads(stream.read(length))
     header.pop("__metadata__", None)
@@ -120,7 +121,7 @@ def _offsets(stream: BinaryIO) -> dict[str, int]:
 
 
 def _read_tensor(stream: BinaryIO, offset: int, stored: Stored, buffer: Tensor) -> Tensor:
-    """A float32 tensor of its own; `buffer` takes the bytes as they are on disk."""
+    """Read a tensor into new float32 memory; `buffer` receives the bytes of the file first."""
     row = 0 if stored.rows is None else stored.size // (stored.rows[1] - stored.rows[0])
     stream.seek(offset + row * (stored.rows[0] if stored.rows else 0))
     raw = buffer[: stored.size]
@@ -131,7 +132,7 @@ def _read_tensor(stream: BinaryIO, offset: int, stored: Stored, buffer: Tensor) 
 
 @contextlib.contextmanager
 def _readable(file: Path) -> Iterator[None]:
-    """Inside it, what a damaged file raises becomes a CheckpointError."""
+    """A context in which the errors of a damaged file are raised as CheckpointError."""
     try:
         yield
     except (SafetensorError, OSError, ValueError, KeyError) as error:
@@ -140,7 +141,10 @@ def _readable(file: Path) -> Iterator[None]:
 
 
 def expected_shapes(build: Build, where: Path) -> dict[str, Shape]:
-    """The shape of every tensor of a network, found without allocating it."""
+    """The shape of every tensor of a network, without allocating it.
+
+    Raises CheckpointError, which begins with `where`, when the sizes of its configuration are impossible.
+    """
     try:
         with torch.device("meta"), _WithoutInitialisation():
             return {name: tuple(tensor.shape) for name, tensor in build().state_dict().items()}
@@ -150,7 +154,7 @@ def expected_shapes(build: Build, where: Path) -> dict[str, Shape]:
 
 
 def _misfits(expected: dict[str, Shape], found: dict[str, Shape]) -> list[str]:
-    """A line for each tensor that is missing, wrongly shaped or unknown, in the network's order."""
+    """A message per tensor that is missing or has the wrong shape, in the network's order, then per extra tensor."""
     problems = []
     for name, shape in expected.items():
         if name not in found:
@@ -162,7 +166,7 @@ def _misfits(expected: dict[str, Shape], found: dict[str, Shape]) -> list[str]:
 
 
 class _WithoutInitialisation(TorchFunctionMode):
-    """Inside it, networks are built with whatever is in memory: torch.nn.init does nothing."""
+    """A context in which torch.nn.init does nothing, so networks are built with uninitialised weights."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

@@ -1,10 +1,10 @@
 """The two text encoders: BERT (the emoji model's MiniLM) and CLIP (Stable Diffusion's).
 
-State-dict names are those of real files: transformers' `BertModel` without its pooler, and `CLIPTextModel`
-as published checkpoints store it, every name under `text_model.`.  Both return the last hidden state of
-every position; a caller whose encoder `uses_mask` multiplies it by the mask, so padding reaches the U-Net
-as zeros.  Attention is matmul, softmax, matmul and its masks are finite in half precision, so that every
-backend takes the graph whole.  Words become token ids in `tokenizer.py`.
+State-dict names are those of published files: transformers' `BertModel` without its pooler, and `CLIPTextModel` with
+the prefix `text_model.`.  Both encoders return the last hidden state of every position.  If the encoder `uses_mask`,
+the caller multiplies this state by the mask, so the U-Net sees zeros for padding.  Attention is matmul, softmax,
+matmul, and its masks are finite in half precision, so every backend supports the graph without splitting it.
+tokenization/tokenizer.py converts words to token ids.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from mobile_diffusion.config import BertConfig, ClipTextConfig
 from mobile_diffusion.errors import ConfigError
 
 MASKED = -1e4
-"""Added to the score of a forbidden position: finite in float16, and exp(-1e4) is 0 in every precision."""
+"""Added to the score of a masked position: finite in float16, and exp(-1e4) is 0 in every precision."""
 
 INITIAL_DEVIATION = 0.02
-"""Standard deviation of every linear and embedding weight of an untrained encoder, as both papers have it."""
+"""Standard deviation of every linear and embedding weight of an untrained encoder, as in both papers."""
 
 
 LAYER = "text_model.encoder.layers."
-"""Before the number of a layer, in the name of every weight of CLIP's."""
+"""Prefix of the names of CLIP's layer weights; the number of the layer follows."""
 
 Value = TypeVar("Value")
 
@@ -43,17 +43,17 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "quick_gel
 
 
 def padding_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """(B, L) of ones and zeros -> (B, 1, 1, L) to add to the scores: 0 where 1, MASKED where 0."""
+    """Mask (B, L) of ones and zeros -> (B, 1, 1, L) to add to the scores: 0 for a one, MASKED for a zero."""
     return (1.0 - mask.to(dtype))[:, None, None, :] * MASKED
 
 
 def causal_mask(length: int) -> Tensor:
-    """(1, 1, L, L) to add to the scores: each position sees itself and those before it."""
+    """A mask (1, 1, L, L) to add to the scores: each position attends to itself and to earlier positions."""
     return torch.full((length, length), MASKED).triu(diagonal=1)[None, None]
 
 
 class BertEmbeddings(nn.Module):
-    """Word + position + token type (always type 0), normalised."""
+    """The normalised sum of word, position and token-type embeddings; the token type is always 0."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class BertEmbeddings(nn.Module):
 
 
 class BertSelfAttention(nn.Module):
-    """The projections of one attention layer; its output projection is in `BertResidual`."""
+    """Self-attention without its output projection, which is in `BertResidual`."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class BertResidual(nn.Module):
 
 
 class BertLayer(nn.Module):
-    """Attention, then a two-layer perceptron with exact GELU, each normalised after its residual."""
+    """Attention, then a two-layer perceptron with exact GELU, each followed by residual and normalisation."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ class BertStack(nn.Module):
 
 
 class BertEncoder(nn.Module):
-    """BERT (Devlin et al. 2018) without its pooler."""
+    """BERT (Devlin et al. 2019) without its pooler."""
 
     uses_mask: ClassVar[bool] = True
 
@@ -135,13 +135,13 @@ class BertEncoder(nn.Module):
         self.apply(initialise)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """Encode `tokens` (B, L) int, of which `mask` (B, L) int is 1 where they are real, as (B, L, D)."""
+        """Encode `tokens` (B, L) int as (B, L, D); `mask` (B, L) int is 1 for tokens and 0 for padding."""
         x = self.embeddings(tokens)
         return self.encoder(x, padding_mask(mask, x.dtype))
 
 
 class ClipEmbeddings(nn.Module):
-    """Token + position."""
+    """The sum of token and position embeddings."""
 
     def __init__(self, config: ClipTextConfig) -> None:
         super().__init__()
@@ -181,7 +181,7 @@ class ClipMlp(nn.Module):
 
 
 class ClipLayer(nn.Module):
-    """Attention, then a perceptron, each normalised before its residual."""
+    """Attention, then a perceptron, each with normalisation first and a residual connection."""
 
     def __init__(self, config: ClipTextConfig) -> None:
         super().__init__()
@@ -209,7 +209,7 @@ class ClipStack(nn.Module):
 
 
 class ClipTransformer(nn.Module):
-    """The whole encoder; a module of its own because checkpoints name everything `text_model.`."""
+    """The whole encoder; a separate module, because names in checkpoints begin with `text_model.`."""
 
     causal_mask: Tensor
 
@@ -227,7 +227,7 @@ class ClipTransformer(nn.Module):
 
 
 class ClipTextEncoder(nn.Module):
-    """CLIP's text tower (Radford et al. 2021), as Stable Diffusion conditions on it: no projection."""
+    """CLIP's text encoder (Radford et al. 2021) without its projection, as Stable Diffusion uses it."""
 
     uses_mask: ClassVar[bool] = False
 
@@ -243,7 +243,7 @@ class ClipTextEncoder(nn.Module):
 
 
 def initialise(module: nn.Module) -> None:
-    """Draw an untrained linear or embedding weight; biases are zero."""
+    """Initialise a linear or embedding layer: normal weights, zero biases."""
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, std=INITIAL_DEVIATION)
     if isinstance(module, nn.Linear):
@@ -251,7 +251,7 @@ def initialise(module: nn.Module) -> None:
 
 
 def build_text_encoder(config: BertConfig | ClipTextConfig) -> BertEncoder | ClipTextEncoder:
-    """The untrained encoder that `config` describes, in evaluation mode.
+    """Build the untrained encoder of a configuration, in evaluation mode.
 
     Raises:
         ConfigError: `config` is of neither kind.
@@ -265,12 +265,12 @@ def build_text_encoder(config: BertConfig | ClipTextConfig) -> BertEncoder | Cli
 
 
 def without_position_ids(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A published state dict without the `position_ids` that older files store: our positions are a slice."""
+    """A published state dict without the `position_ids` of older files, which our encoders do not have."""
     return {name: tensor for name, tensor in state.items() if not name.endswith("embeddings.position_ids")}
 
 
 def skip_last_layers(config: ClipTextConfig, count: int) -> ClipTextConfig:
-    """The encoder without its last `count` layers; the final normalisation stays ("clip skip").
+    """The configuration without the last `count` layers ("clip skip"); the final normalisation stays.
 
     Raises:
         ConfigError: `count` is negative, or leaves no layer.
@@ -281,7 +281,7 @@ def skip_last_layers(config: ClipTextConfig, count: int) -> ClipTextConfig:
 
 
 def without_skipped_layers(state: Mapping[str, Value], config: ClipTextConfig) -> dict[str, Value]:
-    """What a longer encoder stores by name, without the layers that the encoder of `config` does not have."""
+    """The entries of a longer encoder's state without the layers that the encoder of `config` does not have."""
     numbers = {name: name.removeprefix(LAYER).split(".")[0] for name in state if name.startswith(LAYER)}
     dropped = {name for name, number in numbers.items() if number.isdecimal() and int(number) >= config.layers}
     return {name: value for name, value in state.items() if name not in dropped}

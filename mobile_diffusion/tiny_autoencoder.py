@@ -1,7 +1,7 @@
-"""The tiny autoencoder (TAESD): convolutions and ReLUs that stand in for the KL autoencoder, in diffusers' names.
+"""The tiny autoencoder (TAESD): convolutions and ReLUs that replace the KL autoencoder, with diffusers' names.
 
-Its latents are those that the U-Net sees, so its `scaling_factor` is 1; its decoder costs a fiftieth of the full
-one's.  No norms and no attention: every phone backend takes it whole.
+It encodes directly to the U-Net's latents, so its `scaling_factor` is 1.  Its decoder costs a fiftieth of the KL
+decoder.  It has no normalisation and no attention, so every phone backend supports the whole graph.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from torch.nn import functional as F
 from mobile_diffusion.autoencoder_config import TinyAutoencoderConfig
 
 MAGNITUDE = 3.0
-"""The decoder squashes latents softly into +-3."""
+"""The decoder limits latents smoothly to +-3."""
 
 
 class TinyBlock(nn.Module):
-    """Three convolutions beside a residual, then a ReLU."""
+    """Three convolutions with a residual connection, then a ReLU."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class TinyBlock(nn.Module):
 
 
 class TinyEncoder(nn.Module):
-    """Pixels to latents."""
+    """Maps pixels to latents."""
 
     def __init__(self, config: TinyAutoencoderConfig) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class TinyEncoder(nn.Module):
 
 
 class TinyDecoder(nn.Module):
-    """Latents to pixels."""
+    """Maps latents to pixels."""
 
     def __init__(self, config: TinyAutoencoderConfig) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class TinyDecoder(nn.Module):
 
 
 class TinyAutoencoder(nn.Module):
-    """Encoder and decoder; without a posterior, so latents are exact."""
+    """Encoder and decoder; encoding is deterministic, without a posterior."""
 
     def __init__(self, config: TinyAutoencoderConfig) -> None:
         super().__init__()
@@ -76,9 +76,9 @@ class TinyAutoencoder(nn.Module):
         self.decoder = TinyDecoder(config)
 
     def to_latents(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, W) in [-1, 1] -> what the U-Net sees, (B, C, h, w)."""
+        """Images (B, 3, H, W) in [-1, 1] -> the U-Net's latents (B, C, h, w)."""
         return self.encoder(images) * self.config.scaling_factor
 
     def to_images(self, latents: Tensor) -> Tensor:
-        """What the U-Net sees, (B, C, h, w) -> images (B, 3, H, W), about [-1, 1]."""
+        """The U-Net's latents (B, C, h, w) -> images (B, 3, H, W), about [-1, 1]."""
         return self.decoder(latents / self.config.scaling_factor)

@@ -1,8 +1,8 @@
-"""The slim U-Net: each level says its channels, ResNet blocks and transformers (`UNetConfig`).
+"""The U-Net; its configuration sets channels, ResNet blocks and transformers per level (`UNetConfig`).
 
-With Stable Diffusion 1's or 2's counts it is Stable Diffusion's U-Net, name for name; with fewer it is BK-SDM's,
-SDXS's or SnapFusion's; with an embedded guidance scale, a latent consistency model's.  The time embedding is apart
-from the prediction (`embed_time`, `predict`), so that an exported graph holds it as a table and computes no sinusoid.
+With the counts of Stable Diffusion 1 or 2 it is Stable Diffusion's U-Net with the same tensor names.  With fewer blocks
+it is that of BK-SDM, SDXS or SnapFusion; with an embedded guidance scale, that of a latent consistency model.  The time
+embedding (`embed_time`) is separate from the prediction (`predict`), so an exported graph contains it as a table.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def sinusoid(timesteps: Tensor, width: int) -> Tensor:
 def guidance_waves(guidance: Tensor, width: int) -> Tensor:
     """Embedding of the guidance scale, sines first: guidance (B,) -> float32 (B, width).
 
-    Luo et al. 2023 (latent consistency models): the waves of 1000 (w - 1), with half - 1 in the exponent.
+    As in latent consistency models (Luo et al. 2023): a sinusoidal embedding of 1000 (w - 1), with half - 1 as the
+    divisor of the exponent.
     """
     half = width // 2
     steps = torch.arange(half, dtype=torch.float32, device=guidance.device)
@@ -42,7 +43,7 @@ def guidance_waves(guidance: Tensor, width: int) -> Tensor:
 
 
 class TimeEmbedding(nn.Module):
-    """Two linear layers over the sinusoid, to which a projection of the guidance scale's may be added."""
+    """Two linear layers on the sinusoid; a projection of the guidance embedding may be added to their input."""
 
     def __init__(self, channels: int, width: int, guidance_width: int) -> None:
         super().__init__()
@@ -58,7 +59,7 @@ class TimeEmbedding(nn.Module):
 
 
 class Attention(nn.Module):
-    """Attention from the image's positions to themselves or to the text."""
+    """Attention from the positions of the image to themselves or to the text."""
 
     def __init__(self, width: int, context_width: int, heads: int) -> None:
         super().__init__()
@@ -88,7 +89,7 @@ class GatedGelu(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """GEGLU and a projection back; `net.1` is diffusers' dropout, which holds no parameters."""
+    """GEGLU and a projection back; `net.1` stands for diffusers' dropout, which has no parameters."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -124,7 +125,7 @@ class TransformerBlock(nn.Module):
 class SpatialTransformer(nn.Module):
     """A transformer block over the positions of a feature map ("CA" in SnapFusion's table).
 
-    Its projections are 1x1 convolutions of the map, or with `config.linear_projection` linear layers of the tokens.
+    Its projections are 1x1 convolutions on the map, or linear layers on the tokens with `config.linear_projection`.
     """
 
     def __init__(self, config: UNetConfig, level: UNetLevel) -> None:
@@ -170,14 +171,14 @@ class UNetStage(nn.Module):
 
 
 class DownLevel(UNetStage):
-    """A level on the way down; returns every feature map that the way up will want."""
+    """A level on the way down; it returns all feature maps that the way up uses."""
 
     def __init__(self, config: UNetConfig, level: UNetLevel, inputs: int, last: bool) -> None:
         super().__init__(config, level, [inputs] + [level.channels] * (level.resnets - 1))
         self.downsamplers = nn.ModuleList([] if last else [Downsample(level.channels)])
 
     def forward(self, x: Tensor, time: Tensor, context: Tensor) -> list[Tensor]:
-        """x (B, C_in, h, w) -> one (B, C, h, w) a ResNet block, then (B, C, h/2, w/2) unless it is the last."""
+        """x (B, C_in, h, w) -> one (B, C, h, w) per ResNet block, then (B, C, h/2, w/2) except in the last level."""
         outputs: list[Tensor] = []
         for index in range(len(self.resnets)):
             x = self.step(index, x, time, context)
@@ -186,7 +187,7 @@ class DownLevel(UNetStage):
 
 
 class MidLevel(UNetStage):
-    """The middle: a ResNet block, then transformer and ResNet block in turn."""
+    """The middle: a ResNet block, then alternating transformers and ResNet blocks."""
 
     def __init__(self, config: UNetConfig, level: UNetLevel) -> None:
         super().__init__(config, level, [level.channels] * level.resnets)
@@ -201,7 +202,7 @@ class MidLevel(UNetStage):
 
 
 class UpLevel(UNetStage):
-    """A level on the way up; every ResNet block also takes one feature map of the way down."""
+    """A level on the way up; every ResNet block also takes one feature map from the way down."""
 
     def __init__(self, config: UNetConfig, level: UNetLevel, inputs: int, skips: list[int], last: bool) -> None:
         widths = [inputs] + [level.channels] * (level.resnets - 1)
@@ -209,7 +210,7 @@ class UpLevel(UNetStage):
         self.upsamplers = nn.ModuleList([] if last else [Upsample(level.channels)])
 
     def forward(self, x: Tensor, skips: list[Tensor], time: Tensor, context: Tensor) -> Tensor:
-        """x (B, C_in, h, w) and a skip a ResNet block, nearest first -> (B, C, 2h, 2w), or (B, C, h, w) at last."""
+        """x (B, C_in, h, w), one skip per ResNet block -> (B, C, 2h, 2w), or (B, C, h, w) in the last level."""
         for index, skip in enumerate(skips):
             x = self.step(index, torch.cat([x, skip], dim=1), time, context)
         for up in self.upsamplers:
@@ -218,7 +219,7 @@ class UpLevel(UNetStage):
 
 
 class UNet(nn.Module):
-    """Predicts epsilon or v from noisy latents, a time step and the text."""
+    """Predicts epsilon, v or the sample from noisy latents, a timestep and the text."""
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
@@ -242,10 +243,10 @@ class UNet(nn.Module):
         self.conv_out = nn.Conv2d(width, config.out_channels, 3, padding=1)
 
     def embed_time(self, timesteps: Tensor, guidance: Tensor | None = None) -> Tensor:
-        """Time steps (B,), whole or not -> embeddings (B, time_width), through every ResNet block's first SiLU.
+        """Timesteps (B,), which may be fractional -> embeddings (B, time_width).
 
-        `guidance` (B,) is the scale w of a network that embeds it (`guidance_width`); ConfigError when it is
-        missing there, or given elsewhere.
+        The first SiLU of the ResNet blocks is already applied.  `guidance` (B,) is the scale w for a network that
+        embeds it (`guidance_width` above 0).  Raises ConfigError when it is missing there, or passed to another one.
         """
         width, dtype = self.config.guidance_width, self.time_embedding.linear_1.weight.dtype
         if (guidance is None) != (width == 0):

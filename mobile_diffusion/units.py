@@ -1,4 +1,4 @@
-"""How sizes are written for people: decimal, as shops and phones do."""
+"""Sizes for people, in decimal units, as on phones."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ MB = 10**6
 
 
 def readable(size: int) -> str:
-    """Bytes as megabytes or gigabytes."""
+    """Format a number of bytes in megabytes or gigabytes."""
     return f"{size / GB:.2f} GB" if size >= GB else f"{size / MB:.1f} MB"

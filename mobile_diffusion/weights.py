@@ -1,7 +1,7 @@
-"""One network's weights in one safetensors file: checked from its header, loaded, and written.
+"""Checks, loads and saves the weights of one network in one safetensors file with our tensor names.
 
-Weights are float16 on disk, float32 in memory.  Where the tensors of other formats lie is the business of
-formats/, whose layouts this uses; folders, configurations and tokenizers are that of checkpoint.py.
+Weights are float16 on disk and float32 in memory.  formats/ reads the tensors of other formats; checkpoint.py handles
+folders, configurations and tokenizers.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
 
 def refuse_pickle(file: Path) -> None:
-    """Raise CheckpointError when the name says pickle: opening one can run any code."""
+    """Raise CheckpointError when the file's suffix is that of a pickle, because opening a pickle can run code."""
     if file.suffix.lower() in PICKLES:
         raise CheckpointError(f"{file}: expected safetensors, got a pickle, which can run code; convert it")
 
 
 def read_weights_layout(file: Path) -> Layout:
-    """The layout of a file of our own names; raises CheckpointError when it is missing, damaged or a pickle."""
+    """Read the layout of a file with our names; raise CheckpointError when it is missing, damaged or a pickle."""
     if not file.is_file():
         for suffix in PICKLES:
             if (pickle := file.with_suffix(suffix)).exists():
@@ -35,20 +35,23 @@ def read_weights_layout(file: Path) -> Layout:
 
 
 def check_weights(build: Build, file: Path) -> None:
-    """Compare the header of a safetensors file with the network, before any weight is read.
+    """Check the header of a safetensors file against the network, before any weight is read.
 
-    Raises CheckpointError naming the first missing, misshaped or extra tensor and the number of others.
+    Raises CheckpointError as `check_layout` does.
     """
     check_layout(build, read_weights_layout(file), file)
 
 
 def load_weights(build: Build, file: Path) -> nn.Module:
-    """Build a network and give it the weights of `file`, as float32; raises CheckpointError on NaN or inf."""
+    """Build a network and load the weights of `file` as float32.
+
+    Raises CheckpointError when the file is damaged or a weight is NaN or inf.
+    """
     return load_layout(build, read_layout(file))
 
 
 def save_weights(module: nn.Module, file: Path) -> None:
-    """Write a network's weights as float16; raises CheckpointError when one does not fit."""
+    """Write a network's weights as float16; raise CheckpointError when one does not fit float16."""
     state: dict[str, Tensor] = {
         name: tensor.detach().cpu().half().contiguous() for name, tensor in module.state_dict().items()
     }

@@ -1,4 +1,4 @@
-"""The emoji data set: seven styles of pictures with captions, split by concept family."""
+"""The emoji data set: pictures in seven styles with captions, split into training and held-out by concept family."""
 
 from __future__ import annotations
 

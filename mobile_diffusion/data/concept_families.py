@@ -1,15 +1,15 @@
-"""Concept families and the split between training and held-out pictures.
+"""Concept families, and the split into training and held-out pictures.
 
-The family, not the picture, is what is held out.  Emoji come in near-duplicates: "man farmer" and "woman
-farmer" differ by a few pixels, twenty-four clock faces by one hand, nine hearts by a colour.  Were pictures
-split at random, nearly every held-out picture would have its twin in training and the held-out score would
-measure memory.  So labels that a person would draw alike share a family, a family falls on one side as a
-whole, and it falls there in every style, because the same concept in another style is a near-duplicate too.
+Whole families are held out, not single pictures, because emoji have near-duplicates: "man farmer" and "woman farmer"
+differ by a few pixels, twenty-four clock faces by one hand, nine hearts by a colour.  With a random split of pictures,
+nearly every held-out picture would have a near-duplicate in training, and the held-out score would measure memory.
+So labels that a person would draw in the same way share a family, and a family is on one side of the split in every
+style, because the same concept in another style is a near-duplicate too.
 
-Which side is decided by the SHA-256 of the family's name: no seed to lose, no dependence on the order or the
-number of families, and a family added later moves no other.  `ALWAYS_TRAIN` overrides the hash for the few
-common concepts that the demonstration prompts name ("a red apple, 3d"): the demonstration shows what the
-model has learned, and held-out results are always reported apart.
+The SHA-256 of the family's name decides the side.  It needs no seed, does not depend on the order or number of
+families, and a new family never moves another one.  `ALWAYS_TRAIN` overrides the hash for the few common concepts of
+the demonstration prompts ("a red apple, 3d"): the demonstration shows what the model has learned, and held-out
+results are always reported separately.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from typing import Literal
 Split = Literal["train", "held-out"]
 
 HELD_OUT_SHARE = 0.08
-"""Share of families held out, in expectation."""
+"""Expected share of families that are held out."""
 
 ALWAYS_TRAIN = frozenset(
     {"apple", "pizza", "cat", "heart", "car", "rocket", "sun", "dog", "house", "tree", "fish"}
     | {"face-smiling", "face-affection"}
 )
-"""Families of the demonstration prompts; they stay in training whatever their hash says."""
+"""Families of the demonstration prompts; they are always in training, whatever their hash."""
 
-# Subgroups of emojibase whose members differ in detail only (an expression, a finger, an arrow's direction).
+# Subgroups of emojibase whose members differ only in a detail (an expression, a finger, an arrow's direction).
 _SUBGROUPS = {
     0: "face-smiling",
     1: "face-affection",
@@ -55,9 +55,10 @@ _SUBGROUPS = {
     94: "keycap",
 }
 
-# Full matches on the plain label, first match wins.  What matches nothing is a family of its own.
+# Family and pattern that must match the whole plain label; the first match wins.  Without a match, the label is a
+# family of its own.
 _LABELS: tuple[tuple[str, str], ...] = (
-    # people, after their gender was taken out (see `_without_gender`)
+    # people, after their gender has been removed (see `_without_gender`)
     ("family", r"family.*"),
     ("couple", r"kiss(: .*)?|couple with heart.*"),
     ("holding hands", r"(people|women|men|woman and man) holding hands"),
@@ -250,7 +251,7 @@ _LABELS: tuple[tuple[str, str], ...] = (
 
 
 def family_of(label: str, group: int, subgroup: int) -> str:
-    """Name of the family of a concept, from its label and its place in emojibase's groups."""
+    """The name of a concept's family, from its label and its group and subgroup in emojibase."""
     plain = label.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
     if group == 1 and "holding hands" not in plain:
         plain = _without_gender(plain)
@@ -260,7 +261,7 @@ def family_of(label: str, group: int, subgroup: int) -> str:
 
 
 def _without_gender(label: str) -> str:
-    """A person's label without gender or direction: all versions of one drawing become equal.
+    """A person's label without gender and direction, so that all versions of one drawing have the same label.
 
     >>> [_without_gender(label) for label in ("man farmer", "woman walking: facing right", "pregnant man")]
     ['farmer', 'walking', 'pregnant']
@@ -272,7 +273,7 @@ def _without_gender(label: str) -> str:
 
 
 def split_of(family: str) -> Split:
-    """The side of the split on which a family lies; a pure function of its name."""
+    """The side of the split that a family is on; it depends only on the family's name."""
     if family in ALWAYS_TRAIN:
         return "train"
     digest = hashlib.sha256(family.encode()).digest()

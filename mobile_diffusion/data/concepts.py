@@ -1,8 +1,8 @@
-"""Concepts: what each emoji means in words, and which side of the split it is on.
+"""Reads concepts: the words for each emoji, and its side of the split.
 
-Three MIT packages say it: emojibase (label and tags), emojilib (keywords) and unicode-emoji-json (Unicode's
-own names).  Skin tones, hair components, regional indicators and flags are left out: tones are near
-duplicates of the base picture, and flags are a memory test of 270 names, not a drawing problem.
+The words come from three packages under the MIT licence: emojibase (label and tags), emojilib (keywords) and
+unicode-emoji-json (Unicode's names).  Skin tones, hair components, regional indicators and flags are left out: skin
+tones are near-duplicates of the base picture, and flags would test the memory of 270 names rather than drawing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mobile_diffusion.data.package_archive import read_json
 from mobile_diffusion.data.pictures import concept_key
 
 _LEFT_OUT_GROUPS = (None, 2, 9)
-"""Emojibase's groups: none (regional indicators), 2 (skin tones and hair), 9 (flags)."""
+"""Groups of emojibase that are left out: None (regional indicators), 2 (skin tones and hair), 9 (flags)."""
 
 GROUPS = {
     0: "smileys",
@@ -31,10 +31,10 @@ GROUPS = {
     7: "objects",
     8: "symbols",
 }
-"""Emojibase's groups under short names of ours."""
+"""Group of emojibase -> its short name here."""
 
 _WORDS = re.compile(r"[a-z0-9à-ÿ][a-z0-9à-ÿ '.,&+/-]*[a-z0-9à-ÿ.!]|[0-9]+")
-"""What counts as a keyword: words, not emoticons (":d") nor single letters."""
+"""Matches a keyword: words or numbers, but no emoticons (":d") and no single letters."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,10 @@ class Concept:
 
 
 def read_concepts(folder: Path) -> dict[str, Concept]:
-    """All base concepts in Unicode's order by `concept_key`, from the caption archives in `folder`."""
+    """Read all base concepts from the caption archives in `folder`: `concept_key` -> concept, in Unicode's order.
+
+    Raises DataError when an archive is missing or damaged.
+    """
     emojibase = read_json(folder / EMOJIBASE.archive, "en/data.json")
     emojilib = _by_key(read_json(folder / EMOJILIB.archive, "dist/emoji-en-US.json"))
     unicode_names = _by_key(read_json(folder / UNICODE_EMOJI.archive, "data-by-emoji.json"))
@@ -75,12 +78,12 @@ def read_concepts(folder: Path) -> dict[str, Concept]:
 
 
 def _by_key(entries: dict[str, Any]) -> dict[str, Any]:
-    """A table by emoji, keyed by `concept_key` instead."""
+    """Replace the keys of a table, which are emoji, by their `concept_key`."""
     return {concept_key("-".join(f"{ord(point):x}" for point in emoji)): value for emoji, value in entries.items()}
 
 
 def clean_keywords(words: Iterable[str], label: str) -> tuple[str, ...]:
-    """Keywords in their order of first mention: lower case, unique, words only, without the label.
+    """Clean keywords: lower case, words only, without duplicates and without the label, in order of first mention.
 
     >>> clean_keywords(["red_apple", "Fruit", ":D", "fruit"], "red apple")
     ('fruit',)

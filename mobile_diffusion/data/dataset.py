@@ -1,6 +1,6 @@
-"""The data set on disk: dataset.jsonl, one row a picture, and the pictures it names.
+"""The data set on disk: dataset.jsonl with one row per picture, and the pictures.
 
-Rows are read into `Sample`s; training asks for `captions` and `load_image`.  `preparation` makes the rows.
+A row is read into a `Sample`; `captions` and `load_image` return what training needs.  preparation.py writes the rows.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ class Sample:
     """`style/hexcode`, unique."""
     style: str
     hexcode: str
+    """Code points in hexadecimal, joined by hyphens."""
     emoji: str
     label: str
     keywords: tuple[str, ...]
     group: str
     """Unicode's group under a short name, such as "food"."""
     family: str
-    """Concepts of one family are near-duplicates and share a split."""
+    """Concepts of one family are near-duplicates and are on the same side of the split."""
     split: Split
     package: str
     version: str
@@ -51,21 +52,21 @@ _STORED = tuple(field.name for field in fields(Sample) if field.name != "folder"
 
 
 def captions(sample: Sample) -> list[str]:
-    """Every caption of a picture: label with style, each keyword with style, then the label alone.
+    """Every caption of a picture: the label with the style, each keyword with the style, then the label alone.
 
-    For a red apple: "red apple, 3d", "fruit, 3d", and so on, at last "red apple".
+    For a red apple: "red apple, 3d", "fruit, 3d" and so on, and finally "red apple".
     """
     words = (sample.label, *sample.keywords)
     return [*(f"{word}, {sample.style}" for word in words), sample.label]
 
 
 def load_image(sample: Sample) -> np.ndarray:
-    """The picture as uint8 (H, W, 3); DataError when it cannot be read."""
+    """Load the picture as uint8 (H, W, 3); raise DataError when it cannot be read."""
     return read_png(sample.folder / sample.image)
 
 
 def load_dataset(folder: Path | str) -> list[Sample]:
-    """All samples of a data set in stored order; DataError when it is missing or malformed."""
+    """Load all samples of a data set in stored order; raise DataError when it is missing or malformed."""
     path = Path(folder) / DATASET
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -77,7 +78,7 @@ def load_dataset(folder: Path | str) -> list[Sample]:
 
 
 def _parse(line: str, number: int, path: Path) -> Sample:
-    """One row; DataError names the line."""
+    """Read one row; raise DataError with the line number when it is malformed."""
     try:
         row = json.loads(line)
         return _sample({name: row[name] for name in _STORED}, path.parent)
@@ -94,7 +95,7 @@ def _sample(row: dict[str, Any], folder: Path) -> Sample:
 
 
 def write_dataset(samples: Iterable[Sample], folder: Path) -> Path:
-    """Write dataset.jsonl in one step and return its path."""
+    """Write dataset.jsonl atomically and return its path."""
     rows = [{name: value for name, value in asdict(sample).items() if name in _STORED} for sample in samples]
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     write_bytes(text.encode(), folder / DATASET)

@@ -1,8 +1,8 @@
-"""Where the pictures and captions come from: ten npm packages, each pinned by version and SHA-512.
+"""The ten npm packages with the pictures and captions, each pinned by version and SHA-512.
 
-A package is fetched once as the registry's archive and read in place; nothing of it is committed.  A style
-is one artist's whole set, and its short name is what prompts say ("a red apple, 3d").  Left out on purpose:
-OpenMoji (share-alike licence), and the vendor art of Apple, Facebook and JoyPixels (not free).
+A package's archive is downloaded once and read without unpacking; none of it is committed.  A style is the whole set
+of one artist, and prompts use its short name ("a red apple, 3d").  OpenMoji (share-alike licence) and the art of
+Apple, Facebook and JoyPixels (not free) are left out on purpose.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ class EmojiPackage:
     name: str
     version: str
     sha512: str
-    """Base64 SHA-512 of the archive, as the registry states it after `sha512-`."""
+    """SHA-512 of the archive in Base64, as in the registry's `integrity` after `sha512-`."""
 
     @property
     def address(self) -> str:
-        """What npm is asked for."""
+        """The package as an argument of npm: name@version."""
         return f"{self.name}@{self.version}"
 
     @property
     def archive(self) -> str:
-        """File name under which npm packs it."""
+        """Name of the archive that `npm pack` writes."""
         return f"{self.name.removeprefix('@').replace('/', '-')}-{self.version}.tgz"
 
 
@@ -44,17 +44,17 @@ class Style:
     licence: str
     """Key of `licences.LICENCES`."""
     kind: Literal["webp", "iconify"]
-    """`webp`: one file a picture, named by code points. `iconify`: one JSON of SVG bodies."""
+    """`webp`: one file per picture, named by code points. `iconify`: one JSON file of SVG bodies."""
     inset: int
-    """White margin around the package's canvas, in pixels of 128: sets without a margin of their own get
-    one, so that a drawing fills about 112 to 118 pixels in every style."""
+    """White margin around the package's canvas, in pixels of 128.  Sets without a margin of their own get one, so
+    that a drawing fills about 112 to 118 pixels in every style."""
     names: EmojiPackage
-    """Package whose chars.json maps code points to icon names (iconify only): the two oldest sets and
-    fluent-emoji ship an empty one, and share their names with a younger set (see also `OLDER_NAMES`)."""
+    """Package whose chars.json maps code points to icon names (iconify only).  chars.json is empty in the two oldest
+    sets and in fluent-emoji; they use the names of a newer set (see also `OLDER_NAMES`)."""
 
     @property
     def packages(self) -> tuple[EmojiPackage, ...]:
-        """Every package that has to be present to draw this style."""
+        """Every package that is needed to render this style."""
         return tuple(dict.fromkeys((self.package, self.names)))
 
 
@@ -156,10 +156,10 @@ OLDER_NAMES: dict[str, str] = {
     "red-exclamation-mark": "exclamation-mark",
     "red-question-mark": "question-mark",
 }
-"""Names that Unicode has changed since the oldest sets were drawn: today's name and the one before."""
+"""Current name -> name in the oldest sets, for names that Unicode has changed since then."""
 
 CHANGED_MEANINGS = frozenset({("noto-v1", "cricket"), ("emojione", "cricket")})
-"""Style and icon name of drawings whose name means another thing today: "cricket" was the game."""
+"""Style and icon name of drawings whose name has another meaning today: "cricket" was the game."""
 
 CAPTION_PACKAGES = (EMOJIBASE, EMOJILIB, UNICODE_EMOJI)
 
@@ -178,7 +178,7 @@ STYLES: dict[str, Style] = {
 
 
 def choose_styles(names: Iterable[str]) -> tuple[Style, ...]:
-    """The named styles in table order, all of them when none is named; DataError on an unknown name."""
+    """The named styles in the order of `STYLES`, or all when none is named; raises DataError for an unknown name."""
     wanted = tuple(names) or tuple(STYLES)
     unknown = [name for name in wanted if name not in STYLES]
     if unknown:

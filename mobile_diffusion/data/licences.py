@@ -1,7 +1,7 @@
-"""Licences of the pictures and captions, and the attribution that each asks for.
+"""Licences of the pictures and captions, and the attribution that each requires.
 
-Every row of the data set names its licence; `licence_summary` is the text that travels with pictures, and
-with a model trained on them.
+Every row of the data set names its licence.  `licence_summary` is the text to distribute with the pictures, and with
+a model trained on them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Licence:
 
     spdx: str
     attribution: str
-    """Sentence to show wherever the pictures, or a model trained on them, are passed on."""
+    """Sentence to show wherever the pictures, or a model trained on them, are distributed."""
     address: str
 
 

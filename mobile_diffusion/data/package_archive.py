@@ -1,7 +1,7 @@
-"""Package archives: fetched through npm, checked against a pinned SHA-512, read without unpacking.
+"""Downloads package archives with npm, checks them against a pinned SHA-512, and reads them without unpacking.
 
-An archive becomes visible under its name only after its hash matched, so an interrupted download leaves
-nothing.  Archives are read in memory, so no path inside one ever reaches the file system.
+An archive gets its name only after its hash has been checked, so an interrupted download leaves nothing behind.
+Archives are read in memory, so no path inside one is ever used as a path on disk.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from mobile_diffusion.errors import DataError
 _log = logging.getLogger(__name__)
 
 NPM_SECONDS = 600
-"""Longest one download may take before it counts as a missing registry."""
+"""Time limit of one download, in seconds."""
 
 
 def file_sha512(path: Path) -> str:
-    """Base64 SHA-512 of a file, the form that npm calls integrity."""
+    """SHA-512 of a file in Base64, as in npm's `integrity`."""
     with path.open("rb") as file:
         return base64.b64encode(hashlib.file_digest(file, "sha512").digest()).decode()
 
 
 def fetch(package: EmojiPackage, folder: Path) -> Path:
-    """Path of the package's archive in `folder`, fetched unless an intact one is there.
+    """Download the package's archive to `folder`, unless an intact one is there, and return its path.
 
-    Raises DataError when npm or its registry is missing, or when the archive is not the pinned one.
+    Raises DataError when npm is not installed, the download fails, or the archive's hash is not the pinned one.
     """
     path = folder / package.archive
     if path.is_file():
@@ -57,7 +57,7 @@ def fetch(package: EmojiPackage, folder: Path) -> Path:
 
 
 def _pack(package: EmojiPackage, folder: Path) -> Path:
-    """Run `npm pack` into `folder`."""
+    """Run `npm pack` into `folder`; return the archive's path, or raise DataError."""
     command = [
         "npm",
         "pack",
@@ -86,7 +86,7 @@ def _pack(package: EmojiPackage, folder: Path) -> Path:
 
 
 def _npm_reason(output: str) -> str:
-    """The first line of npm's output that says what went wrong."""
+    """The first line of npm's output that explains the failure."""
     lines = [line.strip() for line in output.splitlines() if "warn" not in line]
     errors = [line.removeprefix("npm error").removeprefix("npm ERR!").strip() for line in lines if line]
     telling = [line for line in errors if line and not line.startswith(("code", "syscall", "errno"))]
@@ -104,7 +104,10 @@ def _check(package: EmojiPackage, path: Path) -> None:
 
 
 def read_members(path: Path, suffix: str) -> Iterator[tuple[str, bytes]]:
-    """Every file of the archive whose name ends in `suffix`, as (name below package/, content)."""
+    """Yield name (below package/) and content of every file in the archive whose name ends in `suffix`.
+
+    Raises DataError when the archive is missing or damaged.
+    """
     try:
         with tarfile.open(path, "r:gz") as archive:
             for member in archive:
@@ -117,7 +120,7 @@ def read_members(path: Path, suffix: str) -> Iterator[tuple[str, bytes]]:
 
 
 def read_json(path: Path, name: str) -> Any:
-    """The JSON file `name` (below package/) of the archive."""
+    """Read the JSON file `name` (below package/) in the archive; raise DataError when it is missing or malformed."""
     content = dict(read_members(path, name)).get(name)
     try:
         return json.loads(content or b"")

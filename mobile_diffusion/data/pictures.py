@@ -1,9 +1,8 @@
-"""Pictures: from a package's artwork to 128-pixel RGB on white.
+"""Renders a package's artwork as RGB pictures of 128 pixels on white.
 
-Every style goes through the same steps: the package's whole canvas keeps its aspect, is centred, and gets
-the style's margin.  The drawing itself is never cropped or stretched, so relative sizes inside one style
-(a small circle, a large circle) survive.  A PNG records the recipe that made it, so that a later run can tell
-a finished picture from a damaged or outdated one.
+The steps are the same for every style: the whole canvas keeps its aspect ratio, is centred, and gets the style's
+margin.  The drawing is never cropped or stretched, so relative sizes within a style (a small circle, a large circle)
+are kept.  A PNG stores its recipe, so that a later run recognises a picture that is damaged or out of date.
 """
 
 from __future__ import annotations
@@ -33,16 +32,17 @@ class Artwork:
     """One drawing as its package stores it."""
 
     key: str
-    """Code points without variation selectors, upper case: `concept_key` of the hexcode."""
+    """`concept_key` of the hexcode."""
     content: bytes
     """A WebP file or an SVG document."""
     kind: str
+    """"webp" or "svg"."""
 
 
 def concept_key(hexcode: str) -> str:
-    """Hexcode by which all packages can be joined: upper case, no U+FE0F, no leading zeros.
+    """The hexcode in upper case, without U+FE0F and leading zeros.
 
-    Joined so, because packages disagree on both.
+    Packages write hexcodes in different ways, so their entries are joined by this key.
 
     >>> concept_key("0031-fe0f-20e3")
     '31-20E3'
@@ -52,7 +52,10 @@ def concept_key(hexcode: str) -> str:
 
 
 def read_artwork(style: Style, folder: Path) -> Iterator[Artwork]:
-    """Every drawing of a style (skin tones and flags included) from the archives in `folder`."""
+    """Yield every drawing of a style, including skin tones and flags, from the archives in `folder`.
+
+    Raises DataError when an archive is missing or damaged.
+    """
     if style.kind == "webp":
         for name, content in read_members(folder / style.package.archive, ".webp"):
             yield Artwork(concept_key(Path(name).stem), content, "webp")
@@ -66,7 +69,7 @@ def read_artwork(style: Style, folder: Path) -> Iterator[Artwork]:
 
 
 def svg_document(icons: dict[str, Any], name: str) -> str | None:
-    """SVG document of one icon of an iconify set, its aliases and mirrorings resolved; None if absent."""
+    """The SVG document of one icon of an iconify set, with aliases and mirroring resolved; None if it is absent."""
     icon = icons["icons"].get(name)
     mirrored = False
     for _ in range(5):  # aliases may point at aliases
@@ -92,7 +95,7 @@ def svg_document(icons: dict[str, Any], name: str) -> str | None:
 
 
 def render(artwork: Artwork, inset: int = 0) -> Image.Image:
-    """The drawing on a white square of SIZE pixels, RGB, with `inset` pixels kept free on every side.
+    """Render the drawing as RGB on a white square of SIZE pixels, with a margin of `inset` pixels on every side.
 
     Raises DataError when the artwork cannot be decoded.
     """
@@ -109,7 +112,7 @@ def render(artwork: Artwork, inset: int = 0) -> Image.Image:
 
 
 def _decode(content: bytes, side: int) -> Image.Image:
-    """A WebP on white, its longer side `side` pixels."""
+    """Decode a WebP file on white; its longer side gets `side` pixels."""
     with Image.open(io.BytesIO(content)) as file:
         picture = on_white(file)
     scale = side / max(picture.size)
@@ -118,11 +121,11 @@ def _decode(content: bytes, side: int) -> Image.Image:
 
 
 def _decode_svg(content: bytes, side: int) -> Image.Image:
-    """An SVG on white, its longer side `side` pixels."""
+    """Render an SVG document on white; its longer side gets `side` pixels."""
     import resvg_py
 
     document = content.decode()
-    # resvg keeps the aspect when one side is given; the icon's own size says which is the longer.
+    # The icon's own size shows which side is the longer one.
     width, height = (float(document.split(f'{name}="', 1)[1].split('"', 1)[0]) for name in ("width", "height"))
     png = resvg_py.svg_to_bytes(
         svg_string=document,
@@ -135,14 +138,14 @@ def _decode_svg(content: bytes, side: int) -> Image.Image:
 
 
 def on_white(picture: Image.Image) -> Image.Image:
-    """RGB picture with its transparency laid over white."""
+    """Composite a picture over white and return it as RGB."""
     rgba = picture.convert("RGBA")
     white = Image.new("RGBA", rgba.size, (*_WHITE, 255))
     return Image.alpha_composite(white, rgba).convert("RGB")
 
 
 def write_png(picture: Image.Image, path: Path, recipe: str) -> None:
-    """Write a PNG in one step, its recipe stored inside (see `is_finished`)."""
+    """Write a PNG atomically, with its recipe as metadata (see `is_finished`)."""
     text = PngImagePlugin.PngInfo()
     text.add_text("recipe", recipe)
     buffer = io.BytesIO()
@@ -151,7 +154,7 @@ def write_png(picture: Image.Image, path: Path, recipe: str) -> None:
 
 
 def is_finished(path: Path, recipe: str) -> bool:
-    """Whether `path` holds an undamaged picture made by this recipe."""
+    """Whether `path` is an undamaged picture with this recipe."""
     try:
         with Image.open(path) as picture:
             picture.load()
@@ -161,7 +164,7 @@ def is_finished(path: Path, recipe: str) -> bool:
 
 
 def read_png(path: Path) -> np.ndarray:
-    """The picture as uint8 (H, W, 3); DataError when it cannot be read."""
+    """Read a picture as uint8 (H, W, 3); raise DataError when it cannot be read."""
     try:
         with Image.open(path) as picture:
             return np.asarray(picture.convert("RGB"), dtype=np.uint8)

@@ -1,8 +1,8 @@
-"""From nothing to a data set: fetch, render, pair, write.  Safe to interrupt and to run again.
+"""Makes the data set: downloads packages, renders pictures, and writes them with their captions.
 
-Every file is written in one step, and a second run keeps what is finished: archives by their hash, pictures
-by the recipe stored in them.  dataset.jsonl is rewritten after each style, so that training can begin on the
-first style while the others render.
+An interrupted run resumes: every file is written atomically, and a later run keeps the archives whose hash is right
+and the pictures whose recipe is current.  dataset.jsonl is rewritten after each style, so training can start on the
+first style while the others are rendered.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from mobile_diffusion.staging import write_bytes
 _log = logging.getLogger(__name__)
 
 _RENDERING = 1
-"""Raised whenever rendering changes, so that pictures made before are made again."""
+"""Version of the rendering; increase it when rendering changes, so that all pictures are rendered again."""
 
 
 class Progress(Protocol):
-    """What `prepare` calls as it works: the step ("packages" or a style), done, of how many."""
+    """A callback of `prepare`: takes the step ("packages" or a style), the number done, and the total."""
 
     def __call__(self, task: str, done: int, total: int, /) -> None: ...
 
@@ -41,7 +41,8 @@ def _silent(task: str, done: int, total: int) -> None:
 def prepare(folder: Path, styles: Sequence[Style], progress: Progress = _silent) -> list[Sample]:
     """Make or complete the data set in `folder` for these styles; rows of other styles are kept.
 
-    Raises DataError when a package cannot be fetched or a file cannot be written.
+    Returns all samples of the data set.  Raises DataError when a package cannot be downloaded or a file cannot be
+    written.
     """
     sources = folder / "sources"
     packages = list(dict.fromkeys([*CAPTION_PACKAGES, *(p for style in styles for p in style.packages)]))
@@ -63,7 +64,7 @@ def prepare(folder: Path, styles: Sequence[Style], progress: Progress = _silent)
 
 
 def _known_samples(folder: Path, concepts: dict[str, Concept]) -> dict[str, list[Sample]]:
-    """Rows of an earlier run by style, their words and split renewed so that all styles agree."""
+    """Load the rows of an earlier run per style; words and split are updated, so that all styles agree."""
     samples: dict[str, list[Sample]] = {}
     try:
         known = load_dataset(folder) if (folder / DATASET).is_file() else []
@@ -78,9 +79,9 @@ def _known_samples(folder: Path, concepts: dict[str, Concept]) -> dict[str, list
 
 
 def _prepare_style(style: Style, concepts: dict[str, Concept], folder: Path, progress: Progress) -> list[Sample]:
-    """Render what is missing of one style; its samples in the order of the concepts."""
+    """Render the missing pictures of one style; return its samples in the order of the concepts."""
     (folder / "images" / style.name).mkdir(parents=True, exist_ok=True)
-    # Several code sequences may name one drawing; the first in the package counts.
+    # A concept may have several drawings in a package; the first one is used.
     artwork: dict[str, Artwork] = {}
     for drawing in read_artwork(style, folder / "sources"):
         if drawing.key in concepts:
@@ -98,7 +99,7 @@ def _prepare_style(style: Style, concepts: dict[str, Concept], folder: Path, pro
 
 
 def _draw(artwork: Artwork, style: Style, path: Path) -> None:
-    """Render one picture unless it is there already."""
+    """Render one picture, unless a finished one exists."""
     recipe = f"{style.package.address} {artwork.key} inset {style.inset} rendering {_RENDERING}"
     if not is_finished(path, recipe):
         write_png(render(artwork, style.inset), path, recipe)

@@ -1,1 +1,1 @@
-"""The layouts in which checkpoints come: each reader says where our tensors lie on disk, and reads none."""
+"""Readers of checkpoint formats.  Each finds where our tensors are stored on disk; none of them loads a weight."""

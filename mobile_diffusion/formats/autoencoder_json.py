@@ -1,6 +1,7 @@
-"""A diffusers vae/config.json as an `AutoencoderConfig` or a `TinyAutoencoderConfig`, and its tensors' names.
+"""Reads a diffusers vae/config.json into an `AutoencoderConfig` or a `TinyAutoencoderConfig`; renames its tensors.
 
-Every option of AutoencoderKL and AutoencoderTiny is read, or required to be what our networks compute.
+Every option of AutoencoderKL and AutoencoderTiny is either read or checked against the value that our networks
+implement.  An option with another value is an error.
 """
 
 from __future__ import annotations
@@ -36,17 +37,18 @@ TINY_REQUIRED: dict[str, Accepted] = {
     "latent_shift": (0.5,),
     "shift_factor": (0.0,),
 }
-"""latent_magnitude and latent_shift only scale latents that are stored as pictures; the decoder's 3 is fixed."""
+"""Required values.  latent_magnitude and latent_shift matter only for latents stored as pictures: the decoder always
+uses a magnitude of 3."""
 OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
-"""How files from before diffusers 0.17 call the projections of an attention."""
+"""Names of the attention projections in files written before diffusers 0.17 -> names since then."""
 ATTENTION = re.compile(r"(.+\.attentions\.\d+\.)(query|key|value|proj_attn)\.(weight|bias)")
 PROJECTION = re.compile(r".+\.attentions\.\d+\.to_(q|k|v|out\.0)\.weight")
 
 
 def read_autoencoder(options: JsonOptions, kind: str) -> AutoencoderConfig | TinyAutoencoderConfig:
-    """The autoencoder of diffusers' class `kind`.
+    """Read the options of an autoencoder of the diffusers class `kind`.
 
-    Raises CheckpointError naming an option that ours does not compute or that is not known.
+    Raises CheckpointError for another class, and for an option that is unknown or has an unsupported value.
     """
     if kind not in READERS:
         raise CheckpointError(f"{options.file}: expected {' or '.join(READERS)}, got {kind}; {UNSUPPORTED}")
@@ -97,11 +99,11 @@ READERS: dict[str, Callable[[JsonOptions], AutoencoderConfig | TinyAutoencoderCo
     "AutoencoderKL": _read_kl,
     "AutoencoderTiny": _read_tiny,
 }
-"""How to read the options of each of diffusers' classes."""
+"""Diffusers class -> the function that reads its options."""
 
 
 def our_autoencoder_layout(layout: Layout) -> Layout:
-    """A diffusers layout under our names: old names of attentions renewed, their 1x1 convolutions made linear."""
+    """Rename the tensors of a diffusers layout to ours: new attention names, 1x1 convolutions as linear layers."""
     return {_our_name(name): _as_linear(_our_name(name), stored) for name, stored in layout.items()}
 
 
@@ -111,7 +113,7 @@ def _our_name(name: str) -> str:
 
 
 def _as_linear(name: str, stored: Stored) -> Stored:
-    """The tensor; as a matrix if it is a projection stored as a 1x1 convolution."""
+    """Return the tensor, as a matrix if it is an attention projection stored as a 1x1 convolution."""
     if PROJECTION.fullmatch(name) and len(stored.shape) == 4 and stored.shape[2:] == (1, 1):
         return dataclasses.replace(stored, shape=stored.shape[:2])
     return stored

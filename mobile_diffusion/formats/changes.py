@@ -1,4 +1,4 @@
-"""Changes to an opened source, as its options say: nothing is read but headers and settings."""
+"""Applies `OpenOptions` to a checkpoint that is being opened.  Only headers and settings are read, no weights."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from mobile_diffusion.text_encoder import skip_last_layers, without_skipped_laye
 
 
 def apply(options: OpenOptions, source: CheckpointFiles) -> CheckpointFiles:
-    """The source with the options applied, in the order of the steps below.
+    """Return the checkpoint with the options applied, in the order of the steps below.
 
-    Raises ConfigError or CheckpointError naming the first option that does not fit the checkpoint.
+    Raises ConfigError or CheckpointError for the first option that does not fit the checkpoint.
     """
     for step in (_resize, _reschedule, _replace_autoencoder, _merge_loras, _skip_layers):
         source = step(options, source)
@@ -28,13 +28,13 @@ def apply(options: OpenOptions, source: CheckpointFiles) -> CheckpointFiles:
 
 
 def _resize(options: OpenOptions, source: CheckpointFiles) -> CheckpointFiles:
-    """Another size of picture; ModelConfig says which there are."""
+    """Change the picture size; `ModelConfig` checks it."""
     given = _given(height=options.height, width=options.width)
     return _with_config(source, **given)
 
 
 def _reschedule(options: OpenOptions, source: CheckpointFiles) -> CheckpointFiles:
-    """Another schedule over the same noise levels."""
+    """Change the sampling schedule; the noise levels of training stay the same."""
     own, wanted = source.config.schedule, options.guidance
     fixed = (options.guidance_kind or own.guidance_kind) == own.guidance_kind == "distilled"
     if fixed and not source.config.unet.guidance_width and wanted not in (None, own.guidance):
@@ -47,12 +47,12 @@ def _reschedule(options: OpenOptions, source: CheckpointFiles) -> CheckpointFile
         guidance_kind=options.guidance_kind,
     )
     schedule = dataclasses.replace(own, **given)
-    step_table(schedule)  # says what cannot be a table
+    step_table(schedule)  # raises ConfigError when the combination is not supported
     return _with_config(source, schedule=schedule)
 
 
 def _replace_autoencoder(options: OpenOptions, source: CheckpointFiles) -> CheckpointFiles:
-    """Another autoencoder, of the same latents."""
+    """Replace the autoencoder by another one for latents of the same shape."""
     if options.decoder is None:
         return source
     decoder, own = read_decoder(options.decoder), source.config.autoencoder
@@ -71,7 +71,10 @@ def _replace_autoencoder(options: OpenOptions, source: CheckpointFiles) -> Check
 
 
 def _merge_loras(options: OpenOptions, source: CheckpointFiles) -> CheckpointFiles:
-    """LoRAs merged into the weights as they are read; each must fit the whole model, so none is skipped before."""
+    """Add the LoRAs, which are merged while weights are read.
+
+    This runs before `_skip_layers`, because a LoRA must fit the complete model.
+    """
     adapters = [lora_adapter(path, scale, source) for path, scale in options.loras]
     return dataclasses.replace(
         source,
@@ -82,7 +85,7 @@ def _merge_loras(options: OpenOptions, source: CheckpointFiles) -> CheckpointFil
 
 
 def _skip_layers(options: OpenOptions, source: CheckpointFiles) -> CheckpointFiles:
-    """A text encoder without its last layers ("clip skip")."""
+    """Remove the last layers of the text encoder ("clip skip")."""
     text = source.config.text
     if options.skip_layers == 0:
         return source

@@ -1,6 +1,7 @@
-"""What every format reader returns: the configuration, and where the weights and the tokenizer lie.
+"""What every format reader returns: the model's configuration, and where its weights and tokenizer are stored.
 
-Readers are native.py, diffusers.py and single_file.py; changes.py alters a source; checkpoint.py loads from it.
+The readers are native.py, diffusers.py and single_file.py.  changes.py applies the user's options to what they
+return, and checkpoint.py loads the weights.
 """
 
 from __future__ import annotations
@@ -21,33 +22,33 @@ from mobile_diffusion.tokenization.tokenizer import Tokenizer
 from mobile_diffusion.unet import UNet
 
 PARTS = ("unet", "autoencoder", "text_encoder")
-"""The networks of a model, by the name of their file in our own format."""
+"""The networks of a model; in our own format each name is that of a file."""
 
 Adapter = Callable[[str, dict[str, Tensor]], None]
-"""Changes the float32 weights of a part in place, addressed by our names: a LoRA, for example."""
+"""Takes the name of a network and its float32 weights by our names, and changes the weights in place (a LoRA)."""
 
 
 @dataclass(frozen=True)
 class CheckpointFiles:
-    """A checkpoint on disk whose configuration is known and whose weights have not been read."""
+    """A checkpoint on disk: its configuration has been read, its weights have not."""
 
     config: ModelConfig
     layouts: dict[str, Layout]
-    """Where the weights of each of PARTS lie."""
+    """Where the weights of each of PARTS are stored."""
     open_tokenizer: Callable[[], Tokenizer]
     files: tuple[Path, ...]
-    """Every file that makes the model, in the order in which they are hashed."""
+    """Every file that the model depends on, in the order in which they are hashed."""
     path: Path
     """The folder or file that was opened."""
     kind: str
     """The format: "mobile-diffusion", "diffusers" or "single-file"."""
     adapters: tuple[Adapter, ...] = ()
     variations: tuple[str, ...] = ()
-    """What options did to the weights, in words; part of the hash."""
+    """Descriptions of the changes that options make to the weights; they are part of the hash."""
 
 
 def builders(config: ModelConfig) -> dict[str, Build]:
-    """How to build each of PARTS."""
+    """Functions that build each of PARTS with fresh weights."""
     return {
         "unet": lambda: UNet(config.unet),
         "autoencoder": lambda: build_autoencoder(config.autoencoder),
@@ -56,7 +57,7 @@ def builders(config: ModelConfig) -> dict[str, Build]:
 
 
 def check_source(source: CheckpointFiles) -> None:
-    """Check every layout against its network; raises CheckpointError naming the first bad tensor."""
+    """Check every layout against its network; raise CheckpointError naming the first tensor that does not fit."""
     builds = builders(source.config)
     for part, build in builds.items():
         files = {stored.file for stored in source.layouts[part].values()}
@@ -71,7 +72,7 @@ def check_source(source: CheckpointFiles) -> None:
 
 
 def _other_part(part: str, source: CheckpointFiles) -> str | None:
-    """Another part of the model whose tensors these are, by their names."""
+    """The other network that the tensors of `part` belong to, judged by their names; None when there is none."""
     names = set(source.layouts[part])
     expected = {name: expected_shapes(build, source.path) for name, build in builders(source.config).items()}
     shared = {name: len(names & shapes.keys()) for name, shapes in expected.items()}
@@ -80,7 +81,7 @@ def _other_part(part: str, source: CheckpointFiles) -> str | None:
 
 
 def hash_source(source: CheckpointFiles) -> str:
-    """SHA-256 over the names, sizes and bytes of a source's files, and over what options did to its weights."""
+    """SHA-256 in hexadecimal over the names, sizes and contents of the files, and over `variations`."""
     digest = hashlib.sha256()
     for file in source.files:
         inside = file != source.path and file.is_relative_to(source.path)

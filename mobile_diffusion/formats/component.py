@@ -1,6 +1,7 @@
-"""One component's folder of a diffusers checkpoint: its config.json, and where its weights lie.
+"""Finds the weights in one component folder of a diffusers checkpoint, such as unet/.
 
-Weights are one safetensors file, or shards under an index, plain or as a variant ("fp16").  Only headers are read.
+Weights are one safetensors file, or several shards with an index.  Either may be plain or a variant such as "fp16".
+Only headers are read.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from mobile_diffusion.weights import PICKLES
 DIFFUSERS_STEM = "diffusion_pytorch_model"
 TRANSFORMERS_STEM = "model"
 PREFERRED = "fp16"
-"""The variant that is taken when several are there and none is asked for."""
+"""The variant that is chosen when a folder has several, none of them plain, and the user names none."""
 CONVERT = (
     'convert it once where you trust it: python -c "from diffusers import StableDiffusionPipeline as P; '
     "P.from_pretrained('{0}', use_safetensors=False).save_pretrained('{0}-safetensors')\""
@@ -24,10 +25,10 @@ CONVERT = (
 
 
 def read_component(folder: Path, stem: str, variant: str | None) -> tuple[Layout, tuple[Path, ...]]:
-    """Every tensor of a component under its own name, and the files that they and their index are in.
+    """Return the layout of a component under the file's own tensor names, and the files (with the index) it is in.
 
     Raises CheckpointError when there are only pickles, when the variant or a shard is missing, or when a header is
-    damaged or does not hold what the index says.
+    damaged or contradicts the index.
     """
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: expected a component of the checkpoint, got no such folder; restore it")
@@ -39,19 +40,19 @@ def read_component(folder: Path, stem: str, variant: str | None) -> tuple[Layout
 
 
 def _weights(folder: Path, stem: str) -> Iterator[tuple[str, Path]]:
-    """Each variant that a folder has ("" for the plain one) and its safetensors file, or its index of shards."""
+    """Each variant in a folder ("" for the plain one), with its safetensors file or its index of shards."""
     index = f"{stem}.safetensors.index"
     files = sorted(file for file in folder.glob(f"{stem}.*") if "-of-" not in file.name)
     for file in files:
         if file.name.startswith(index) and file.suffix == ".json":
             yield file.name.removeprefix(index).removesuffix("json").strip("."), file
-    for file in files:  # where there are both, the single file stands
+    for file in files:  # yielded last, so that a single file wins over an index of the same variant
         if file.suffix == ".safetensors":
             yield file.name.removeprefix(stem).removesuffix("safetensors").strip("."), file
 
 
 def _choose(folder: Path, stem: str, found: dict[str, Path], variant: str | None) -> Path:
-    """The file of a variant; raises CheckpointError when there is none, or when there are only pickles."""
+    """The file of a variant; raises CheckpointError when there are no weights, or only pickles."""
     if found:
         return found[choose_variant(folder, found, variant)]
     pickles = sorted(file for file in folder.iterdir() if file.suffix.lower() in PICKLES)
@@ -62,8 +63,11 @@ def _choose(folder: Path, stem: str, found: dict[str, Path], variant: str | None
 
 
 def choose_variant(where: Path | str, found: Collection[str], variant: str | None) -> str:
-    """The variant to take of those that are there ("" is the plain one): the one asked for, else plain, the only one
-    or fp16; raises CheckpointError when that is none of them."""
+    """Choose one of the variants `found`, where "" is the plain one.
+
+    Without `variant` the choice is the plain one, then the only one, then fp16.  Raises CheckpointError when the
+    choice is not among `found`; `where` begins the message.
+    """
     default = "" if "" in found else next(iter(found)) if len(found) == 1 else PREFERRED
     wanted = default if variant is None else variant
     if wanted in found:
@@ -74,7 +78,7 @@ def choose_variant(where: Path | str, found: Collection[str], variant: str | Non
 
 
 def _read_shards(index: Path) -> tuple[Layout, tuple[Path, ...]]:
-    """The tensors of all shards that an index names, each in the shard that it says."""
+    """The layout of all shards in an index; raises CheckpointError when a tensor is not in the shard it names."""
     where = read_object(index).get("weight_map")
     if not isinstance(where, dict) or not where:
         raise CheckpointError(f"{index}: expected a weight_map of tensors to files, got {where!r}; fetch it again")
@@ -90,7 +94,7 @@ def _read_shards(index: Path) -> tuple[Layout, tuple[Path, ...]]:
 
 
 def _shard(index: Path, name: str) -> Path:
-    """The file of a shard; raises CheckpointError when it is missing or lies elsewhere than the index."""
+    """The path of a shard; raises CheckpointError when it is missing or not in the folder of the index."""
     file = index.parent / name
     if Path(name).name != name or file.suffix != ".safetensors":
         raise CheckpointError(f"{index}: expected names of safetensors files beside it, got {name!r}; fetch it again")

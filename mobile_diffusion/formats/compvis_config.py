@@ -1,8 +1,8 @@
-"""Configurations of the networks in a single file, read from the names and shapes of their tensors.
+"""Derives the configurations of the networks in a single file from the names and shapes of their tensors.
 
-What shapes cannot say is the same in every published model of a family: Stable Diffusion 1 (CLIP's text tower) has
-8 heads in every transformer of the U-Net, Stable Diffusion 2 (OpenCLIP's) has heads of 64 channels; both text
-towers have heads of 64 channels, and the autoencoder's latents are scaled by 0.18215.
+What shapes do not show is the same in every published model of a family.  Stable Diffusion 1 (CLIP text encoder)
+has 8 heads in every transformer of the U-Net.  Stable Diffusion 2 (OpenCLIP text encoder) has heads of 64 channels.
+Both text encoders have heads of 64 channels.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from mobile_diffusion.formats.unet_json import IN_CHANNELS
 from mobile_diffusion.tensor_layout import Shape
 
 HEADS = 8
-"""Of every transformer in Stable Diffusion 1; in 2 each level says its own."""
+"""Heads of every transformer in Stable Diffusion 1; Stable Diffusion 2 has a number per level."""
 HEAD_WIDTH = 64
 OPEN_CLIP_LAYERS = 23
-"""Stable Diffusion 2 conditions on the output of this many layers of OpenCLIP's; a whole tower has one more."""
+"""Layers of OpenCLIP's text encoder that Stable Diffusion 2 uses: all but the last."""
 
 MODULE = re.compile(r"(input_blocks|output_blocks|middle_block)\.(\d+)\.(?:(\d+)\.)?(.+)")
 KINDS = {
@@ -31,43 +31,43 @@ KINDS = {
     "op.weight": "resampling",
     "conv.weight": "resampling",
 }
-"""The tensor by which a module's kind is known; each has as many rows as its module has channels."""
+"""A tensor that identifies the kind of its module; its first dimension is the module's number of channels."""
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """Names and shapes of one network's tensors, without the prefix that the file gives them."""
+    """Names and shapes of one network's tensors, without the file's prefix for that network."""
 
     file: Path
     shapes: dict[str, Shape]
 
     def size(self, name: str, dimension: int = 0) -> int:
-        """One side of a tensor; raises CheckpointError when it is not there."""
+        """The size of one dimension of a tensor; raises CheckpointError when the tensor or dimension is missing."""
         shape = self.shapes.get(name, ())
         if dimension >= len(shape):
             raise self.wrong(f"expected a tensor {name!r} of {dimension + 1} dimensions or more, got {list(shape)}")
         return shape[dimension]
 
     def count(self, pattern: str) -> int:
-        """How many numbers follow a pattern at the beginning of a name: its largest, and one."""
+        """The number of numbered modules: one more than the largest n in names that begin with `pattern`.n."""
         found = [int(match[1]) for name in self.shapes if (match := re.match(pattern + r"\.(\d+)\.", name))]
         return max(found, default=-1) + 1
 
     def wrong(self, reason: str) -> CheckpointError:
-        """The error that the file is not as expected."""
+        """Build the error for a file that is not as expected."""
         return CheckpointError(f"{self.file}: {reason}; use a whole model of Stable Diffusion 1 or 2")
 
 
 @dataclass(frozen=True)
 class _Block:
-    """One of their numbered blocks: ResNet blocks, transformers and resampling in it."""
+    """One numbered block of the file: the kinds of its modules, in order, and its channels."""
 
     kinds: tuple[str, ...]
     channels: int
 
 
 def read_unet(shapes: Shapes, open_clip: bool) -> UNetConfig:
-    """The U-Net; raises CheckpointError when it is no ordinary one of Stable Diffusion 1 or 2."""
+    """Derive the U-Net's configuration; raise CheckpointError unless it is a plain Stable Diffusion 1 or 2 U-Net."""
     inputs = shapes.size("input_blocks.0.0.weight", 1)
     if inputs in IN_CHANNELS:
         raise shapes.wrong(f"expected 4 channels, got {inputs}: this is {IN_CHANNELS[inputs]}")
@@ -91,7 +91,10 @@ def read_unet(shapes: Shapes, open_clip: bool) -> UNetConfig:
 
 
 def _blocks(shapes: Shapes) -> dict[str, list[_Block]]:
-    """The blocks of each way, in order; the first input block, a convolution alone, is left out."""
+    """The blocks on the way down, in the middle and on the way up, in order.
+
+    The first input block is only a convolution and is left out.
+    """
     kinds: dict[tuple[str, int], dict[int, tuple[str, int]]] = defaultdict(dict)
     for name, shape in shapes.shapes.items():
         match = MODULE.fullmatch(name)
@@ -106,7 +109,7 @@ def _blocks(shapes: Shapes) -> dict[str, list[_Block]]:
 
 
 def _levels(shapes: Shapes, blocks: list[_Block], open_clip: bool) -> tuple[UNetLevel, ...]:
-    """The levels that resampling divides blocks into."""
+    """Group blocks into resolution levels; each level but the last ends with a resampling."""
     levels: list[list[_Block]] = [[]]
     for block in blocks:
         levels[-1].append(block)
@@ -123,14 +126,14 @@ def _level(shapes: Shapes, blocks: list[_Block], open_clip: bool) -> UNetLevel:
 
 
 def _heads(shapes: Shapes, width: int) -> int:
-    """Heads of 64 channels; raises CheckpointError when the width is no multiple."""
+    """The number of heads of 64 channels; raises CheckpointError when the width is not a multiple of 64."""
     if width % HEAD_WIDTH or not width:
         raise shapes.wrong(f"expected widths that are multiples of {HEAD_WIDTH}, got {width}")
     return width // HEAD_WIDTH
 
 
 def read_autoencoder(shapes: Shapes, scaling_factor: float) -> AutoencoderConfig:
-    """The KL autoencoder; raises CheckpointError when a tensor that shows its sizes is missing."""
+    """Derive the KL autoencoder's configuration; raise CheckpointError when a tensor that it needs is missing."""
     levels = shapes.count(r"encoder\.down")
     channels = tuple(shapes.size(f"encoder.down.{level}.block.0.conv2.weight") for level in range(levels))
     return AutoencoderConfig(
@@ -142,7 +145,10 @@ def read_autoencoder(shapes: Shapes, scaling_factor: float) -> AutoencoderConfig
 
 
 def read_clip(shapes: Shapes) -> ClipTextConfig:
-    """CLIP's text tower under our names; raises CheckpointError when a tensor that shows its sizes is missing."""
+    """Derive the configuration of CLIP's text encoder from tensors under our names.
+
+    Raises CheckpointError when a tensor that it needs is missing.
+    """
     embeddings, first = "text_model.embeddings", "text_model.encoder.layers.0"
     return _text(
         shapes,
@@ -153,8 +159,10 @@ def read_clip(shapes: Shapes) -> ClipTextConfig:
 
 
 def read_open_clip(shapes: Shapes) -> ClipTextConfig:
-    """OpenCLIP's text tower, of which `shapes` holds the layers that are used; raises CheckpointError as `read_clip`
-    does, and when there are more."""
+    """Derive the configuration of OpenCLIP's text encoder; `shapes` has only the layers that Stable Diffusion 2 uses.
+
+    Raises CheckpointError when a tensor that it needs is missing, or when there are more layers.
+    """
     layers = shapes.count(r"transformer\.resblocks")
     if layers > OPEN_CLIP_LAYERS:
         raise shapes.wrong(f"expected a text encoder of {OPEN_CLIP_LAYERS + 1} layers, got {layers}")
@@ -163,7 +171,7 @@ def read_open_clip(shapes: Shapes) -> ClipTextConfig:
 
 
 def _text(shapes: Shapes, names: tuple[str, str, str], layers: int, activation: str) -> ClipTextConfig:
-    """A text tower from the names of its token and position embeddings and of its first perceptron's first layer."""
+    """A text encoder's configuration; `names` are its token embedding, position embedding and first MLP weight."""
     tokens, positions, perceptron = names
     return ClipTextConfig(
         vocabulary=shapes.size(tokens),

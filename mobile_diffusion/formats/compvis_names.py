@@ -1,8 +1,8 @@
-"""Names of latent diffusion's single files (CompVis, Stability AI) beside ours, which are diffusers'.
+"""Translates between the tensor names of single files (CompVis, Stability AI) and ours, which are diffusers'.
 
-One table a network, made from its configuration, translates both ways: single_file.py reads checkpoints with it
-and lora_names.py finds the modules of LoRA files that use the older names.  Only names that differ are listed; what
-follows them in a tensor's name stays.
+There is one table per network, built from its configuration.  single_file.py reads checkpoints with it, and
+lora_names.py finds the modules of LoRA files that use the older names.  A table lists names of modules; the rest of
+a tensor's name stays the same.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ DIFFUSERS_ATTENTION = {
     "to_v": ("to_v", "value"),
     "to_out.0": ("to_out.0", "proj_attn"),
 }
-"""What files that came from diffusers call the autoencoder's attention: its names now, and before 2023."""
+"""Names of the autoencoder's attention in files converted from diffusers: the current ones, and those before 2023."""
 OPEN_CLIP_LAYER = {
     "layer_norm1": "ln_1",
     "layer_norm2": "ln_2",
@@ -42,26 +42,27 @@ OPEN_CLIP_LAYER = {
     "mlp.fc2": "mlp.c_proj",
 }
 ATTENTIONS = ("encoder.mid_block.attentions.0.", "decoder.mid_block.attentions.0.")
-"""Ours in the autoencoder: its projections are linear, theirs 1x1 convolutions or linear."""
+"""Our names of the autoencoder's attention.  Our projections are linear; a file may have 1x1 convolutions instead."""
 FUSED = "in_proj"
-"""Stands in OpenCLIP's attention, and in `NameTable.ours`, for the rows of q_proj, k_proj and v_proj in turn."""
+"""Name of the fused projection in OpenCLIP's attention: the rows of q_proj, then of k_proj, then of v_proj.
+`NameTable.ours` keeps this name; single_file.py splits the rows."""
 
 
 @dataclass(frozen=True)
 class NameTable:
-    """Two names for every module of a network."""
+    """Our name and the file's name for every module of a network."""
 
     pairs: dict[str, str]
-    """Our module or tensor -> theirs."""
+    """Our module or tensor -> the file's."""
     aliases: dict[str, str] = field(default_factory=dict)
-    """Other names that theirs go by -> ours."""
+    """Alternative names in files -> ours."""
 
     def theirs(self, name: str) -> str | None:
-        """What they call our module or tensor; None when it is not of this network."""
+        """The file's name of our module or tensor; None when it is not part of this network."""
         return _translate(name, self.pairs)
 
     def ours(self, name: str) -> str | None:
-        """What we call their module or tensor; None when it is not of this network."""
+        """Our name of the file's module or tensor; None when it is not part of this network."""
         return _translate(name, self._backwards)
 
     @functools.cached_property
@@ -70,7 +71,7 @@ class NameTable:
 
 
 def _translate(name: str, table: dict[str, str]) -> str | None:
-    """`name` with its longest prefix of whole parts that is in `table` replaced."""
+    """Replace the longest prefix of `name` that is in `table`; a prefix ends at a dot.  None when there is none."""
     prefix = name
     while prefix not in table:
         if "." not in prefix:
@@ -80,7 +81,7 @@ def _translate(name: str, table: dict[str, str]) -> str | None:
 
 
 def unet_names(config: UNetConfig) -> NameTable:
-    """Names of the U-Net, after `model.diffusion_model.`."""
+    """Names of the U-Net's modules; in a file they follow `model.diffusion_model.`."""
     pairs = {
         "conv_in": "input_blocks.0.0",
         "time_embedding.linear_1": "time_embed.0",
@@ -106,7 +107,7 @@ def unet_names(config: UNetConfig) -> NameTable:
 
 
 def _level_pairs(level: UNetLevel, ours: str, blocks: list[str]) -> dict[str, str]:
-    """A level: one of their blocks holds a ResNet block and the transformers after it."""
+    """The pairs of one level: a block of the file has one ResNet block and the transformers after it."""
     pairs: dict[str, str] = {}
     transformer = itertools.count()
     for resnet, block in enumerate(blocks):
@@ -117,7 +118,7 @@ def _level_pairs(level: UNetLevel, ours: str, blocks: list[str]) -> dict[str, st
 
 
 def _middle_pairs(level: UNetLevel) -> dict[str, str]:
-    """The middle: ResNet block and transformer in turn, numbered through."""
+    """The pairs of the middle: the file numbers alternating ResNet blocks and transformers consecutively."""
     order = ["resnets.0"]
     for index in range(max(level.transformers, level.resnets - 1)):
         order += [f"attentions.{index}"] if index < level.transformers else []
@@ -135,7 +136,7 @@ def _pairs_within(ours: str, theirs: str, layers: dict[str, str]) -> dict[str, s
 
 
 def autoencoder_names(config: AutoencoderConfig) -> NameTable:
-    """Names of the KL autoencoder, after `first_stage_model.`."""
+    """Names of the KL autoencoder's modules; in a file they follow `first_stage_model.`."""
     pairs = {"quant_conv": "quant_conv", "post_quant_conv": "post_quant_conv"}
     aliases: dict[str, str] = {}
     last = len(config.channels) - 1
@@ -166,14 +167,17 @@ def _autoencoder_resnet(ours: str, theirs: str) -> dict[str, str]:
 
 
 def clip_names() -> NameTable:
-    """Names of CLIP as transformers writes it, after `cond_stage_model.transformer.`."""
+    """Names of CLIP's modules as transformers writes them; in a file they follow `cond_stage_model.transformer.`."""
     pairs = {"text_model": "text_model"}
     older = ("embeddings", "encoder", "final_layer_norm")
     return NameTable(pairs, {module: f"text_model.{module}" for module in older})
 
 
 def open_clip_names(config: ClipTextConfig) -> NameTable:
-    """Names of OpenCLIP's text tower, after `cond_stage_model.model.`; attention is fused (`FUSED`)."""
+    """Names of the modules of OpenCLIP's text encoder; in a file they follow `cond_stage_model.model.`.
+
+    The attention projections are fused (`FUSED`).
+    """
     pairs = {
         "text_model.embeddings.token_embedding": "token_embedding",
         "text_model.embeddings.position_embedding.weight": "positional_embedding",

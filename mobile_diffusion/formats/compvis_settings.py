@@ -1,8 +1,8 @@
-"""What a single file's tensors do not say: prediction, schedule, size.
+"""Reads the settings of a single file that its tensors do not show: prediction type, schedule and picture size.
 
-It is read from an LDM configuration of the same name beside the file (`model.yaml` beside `model.safetensors`) and
-from the file's own notes (ModelSpec metadata, a `v_pred` or `ztsnr` marker).  Without any, Stable Diffusion 1
-predicts epsilon, as every published one does; 2 comes in both kinds, so the user has to say which.
+They come from an LDM configuration of the same name beside the file (`model.yaml` beside `model.safetensors`) and
+from the file's metadata (ModelSpec, a `v_pred` or `ztsnr` marker).  Without them, Stable Diffusion 1 is taken to
+predict epsilon, as every published one does.  Stable Diffusion 2 exists in both kinds, so the user must say which.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from mobile_diffusion.schedule import betas
 
 PARAMETERIZATIONS = {"eps": "epsilon", "v": "v", "x0": "sample"}
 TEXT_LAYERS = {True: "penultimate", False: "last"}
-"""The layer that a text encoder is read at, by whether it is OpenCLIP's."""
+"""The layer whose output conditions the U-Net; True for OpenCLIP's text encoder."""
 SIZE, V_SIZE = 512, 768
-"""Pixels: Stable Diffusion 1 and 2-base were trained at the first, 2 with v-prediction at the second."""
+"""Side in pixels: Stable Diffusion 1 and 2-base were trained at SIZE, 2 with v-prediction at V_SIZE."""
 BETA_TOLERANCE = 1e-3
-"""Relative; betas are stored in half precision at the worst."""
+"""Relative tolerance, because a file may store its betas in half precision."""
 
 
 @dataclass(frozen=True)
 class CompVisSettings:
-    """What stands beside the weights."""
+    """Settings of a single file that are not weights."""
 
     schedule: ScheduleConfig
     scaling_factor: float
@@ -39,14 +39,14 @@ class CompVisSettings:
     width: int
     licence: str
     files: tuple[Path, ...]
-    """Files that it was read from, beside the single file itself."""
+    """Files that the settings were read from, besides the single file itself."""
 
 
 def read_settings(file: Path, names: set[str], open_clip: bool, prediction: str | None) -> CompVisSettings:
-    """The settings of a single file whose tensors are `names`; `prediction` is the user's word and comes first.
+    """Read the settings of a single file whose tensors are `names`; the user's `prediction` overrides the file's.
 
-    Raises CheckpointError when sources contradict each other, an option is not supported or the betas are other
-    ones; ConfigError when the kind of prediction cannot be known or is no such kind.
+    Raises CheckpointError when the metadata and the configuration disagree, when an option is not supported, or when
+    the stored betas are not those of the schedule.  Raises ConfigError when the prediction is unknown or invalid.
     """
     with safe_open(file, framework="np") as stored:
         notes: dict[str, str] = stored.metadata() or {}
@@ -77,7 +77,7 @@ def read_settings(file: Path, names: set[str], open_clip: bool, prediction: str 
 
 
 def _stated_prediction(file: Path, names: set[str], notes: dict[str, str], values: dict[str, Any]) -> str | None:
-    """The prediction that markers, notes and configuration agree on; None when none of them says."""
+    """The prediction that markers, metadata and configuration state; None when none of them states one."""
     stated = {"v"} if "v_pred" in names else set()
     if "modelspec.prediction_type" in notes:
         stated.add(notes["modelspec.prediction_type"])
@@ -91,7 +91,7 @@ def _stated_prediction(file: Path, names: set[str], notes: dict[str, str], value
 
 def _read_configuration(file: Path, open_clip: bool) -> dict[str, Any]:
     """`model.params` of an LDM configuration; raises CheckpointError when an option is not supported."""
-    import yaml  # only here: few files have one
+    import yaml  # imported here because few checkpoints have a YAML file
 
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -116,7 +116,7 @@ def _read_configuration(file: Path, open_clip: bool) -> dict[str, Any]:
 
 
 def _check_betas(file: Path, schedule: ScheduleConfig, written: Any) -> None:
-    """Raise CheckpointError when a file stores other betas than those of its schedule."""
+    """Raise CheckpointError when the betas stored in a file differ from those of its schedule."""
     if written is None or schedule.zero_terminal_snr:
         return
     expected = betas(schedule)
@@ -126,6 +126,6 @@ def _check_betas(file: Path, schedule: ScheduleConfig, written: Any) -> None:
 
 
 def _size(notes: dict[str, str], default: int) -> tuple[int, int]:
-    """Height and width from ModelSpec's "WIDTHxHEIGHT"."""
+    """Height and width in pixels from ModelSpec's "WIDTHxHEIGHT", else `default` for both."""
     match = re.fullmatch(r"(\d+)x(\d+)", notes.get("modelspec.resolution", ""))
     return (int(match[2]), int(match[1])) if match else (default, default)

@@ -1,7 +1,7 @@
-"""A diffusers folder: model_index.json, unet/, vae/, text_encoder/, tokenizer/ and scheduler/.
+"""Reads a diffusers folder: model_index.json, unet/, vae/, text_encoder/, tokenizer/ and scheduler/.
 
-The classes that model_index.json names are checked, every config.json is read to its last option and every header
-of the weights is read, before a weight is.  safety_checker/ and feature_extractor/ are not looked at.
+Before a weight is loaded, the classes in model_index.json are checked, and every option of every config.json and
+every header of the weights is read.  safety_checker/ and feature_extractor/ are ignored.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ LICENCE = re.compile(r"^licen[sc]e:[ \t]*[\"']?([\w.+-]+)", re.MULTILINE)
 CONFIG_FILE = "config.json"
 SCHEDULER_FILE = "scheduler_config.json"
 DISTILLED_GUIDANCE = 8.5
-"""Default of diffusers' LatentConsistencyModelPipeline, for U-Nets that embed the guidance scale."""
+"""Default guidance scale of diffusers' LatentConsistencyModelPipeline, for U-Nets that embed the scale."""
 PIPELINE_OFFSET = 1
-"""What diffusers' StableDiffusion pipelines take a scheduler's steps_offset for, whatever its file says."""
+"""The steps_offset that diffusers' StableDiffusion pipelines use, whatever the scheduler's file says."""
 
 
 def is_diffusers(path: Path) -> bool:
-    """Whether `path` is a folder that says it is a diffusers pipeline."""
+    """Whether `path` is a folder with a model_index.json."""
     return (path / INDEX_FILE).is_file()
 
 
 def read_diffusers(
     path: Path, variant: str | None = None, solver: str | None = None, name: str | None = None
 ) -> CheckpointFiles:
-    """The source in a diffusers folder.
+    """Read a diffusers folder without its weights.
 
-    `variant` chooses among its weights, `solver` stands for the scheduler's own, and `name` is what the model is
-    called, by default the folder's name.  Raises CheckpointError when it is of another family, or when a file is
-    missing, damaged or asks for something that is not supported; the line names it.
+    `variant` chooses one variant of the weights, such as "fp16".  `solver` replaces the scheduler's own.  `name` is
+    the model's name, by default that of the folder.  Raises CheckpointError when the model is of another family, or
+    when a file is missing, damaged or needs something that is not supported; the message names the file.
     """
     kinds = check_classes(path / INDEX_FILE, read_object(path / INDEX_FILE))
     config = _read_config(path, kinds, solver, name or path.resolve().name)
@@ -67,7 +67,7 @@ def read_diffusers(
 
 
 def open_clip_tokenizer(folder: Path, text: TextConfig) -> ClipTokenizer:
-    """The tokenizer of a folder; raises CheckpointError when it has ids for which the text encoder has no embedding."""
+    """Open the tokenizer of a folder; raise CheckpointError when it has more tokens than the text encoder embeds."""
     tokenizer = ClipTokenizer.from_folder(folder, text.max_tokens)
     if tokenizer.vocabulary > text.vocabulary:
         raise CheckpointError(
@@ -78,7 +78,7 @@ def open_clip_tokenizer(folder: Path, text: TextConfig) -> ClipTokenizer:
 
 
 def our_text_layout(layout: Layout) -> Layout:
-    """A CLIPTextModel's layout under our names, with or without its published prefix; positions are not stored."""
+    """Rename the tensors of a CLIPTextModel to ours: add the prefix `text_model.` if missing, drop `position_ids`."""
     kept = {name: stored for name, stored in layout.items() if not name.endswith("embeddings.position_ids")}
     prefix = "" if any(name.startswith("text_model.") for name in kept) else "text_model."
     return {prefix + name: stored for name, stored in kept.items()}
@@ -89,7 +89,7 @@ def _options(file: Path) -> JsonOptions:
 
 
 def _read_config(path: Path, kinds: Mapping[str, str], solver: str | None, name: str) -> ModelConfig:
-    """The model that the configurations of all components make."""
+    """Combine the configurations of all components; raise CheckpointError when they do not fit together."""
     unet, (height, width) = read_unet(_options(path / "unet" / CONFIG_FILE))
     autoencoder = read_autoencoder(_options(path / "vae" / CONFIG_FILE), kinds["vae"])
     text = _read_text(path)
@@ -111,7 +111,7 @@ def _read_config(path: Path, kinds: Mapping[str, str], solver: str | None, name:
 
 
 def _read_text(path: Path) -> ClipTextConfig:
-    """The text encoder; prompts are padded to the length that the tokenizer's settings state, if they do."""
+    """Read the text encoder's configuration; prompts have the length in the tokenizer's settings, if it is there."""
     text = read_text_config(path / "text_encoder" / CONFIG_FILE)
     length = stated_length(path / "tokenizer")
     if length is None or length == text.max_tokens:
@@ -123,7 +123,10 @@ def _read_text(path: Path) -> ClipTextConfig:
 
 
 def _schedule(file: Path, unet: UNetConfig, pipeline: str, solver: str | None) -> ScheduleConfig:
-    """The schedule that the pipeline would take; a U-Net that embeds the guidance scale is evaluated once a step."""
+    """The schedule that diffusers' pipeline would use.
+
+    A U-Net that embeds the guidance scale is evaluated once per step, so its guidance kind is "distilled".
+    """
     offset = PIPELINE_OFFSET if pipeline.startswith("StableDiffusion") else None
     schedule = read_schedule_file(file, solver, offset)
     if unet.guidance_width == 0:
@@ -132,7 +135,7 @@ def _schedule(file: Path, unet: UNetConfig, pipeline: str, solver: str | None) -
 
 
 def _licence(card: Path) -> str:
-    """The licence that a model card states in its head, or "unknown"."""
+    """The licence in the front matter of a model card, or "unknown"."""
     if not card.is_file():
         return "unknown"
     found = LICENCE.search(card.read_text(encoding="utf-8", errors="replace"))
@@ -140,7 +143,7 @@ def _licence(card: Path) -> str:
 
 
 def _settings_files(path: Path) -> list[Path]:
-    """The files besides the weights that decide what is drawn."""
+    """The files besides the weights that affect the pictures."""
     configs = [path / part / CONFIG_FILE for part in ("unet", "vae", "text_encoder")]
     tokenizer = sorted(file for file in (path / "tokenizer").glob("*") if file.suffix in (".json", ".txt"))
     return [path / INDEX_FILE, path / "scheduler" / SCHEDULER_FILE, *configs, *tokenizer]

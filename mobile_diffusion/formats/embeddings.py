@@ -1,8 +1,8 @@
-"""Textual inversion (Gal et al. 2022): learned tokens that a checkpoint gets while it is opened.
+"""Textual inversion (Gal et al. 2022): adds learned tokens to a checkpoint while it is opened.
 
-A file holds the vectors of one token: diffusers' learned_embeds.safetensors names the token, a file of
-AUTOMATIC1111's web interface ("emb_params") is named after it.  A token of n vectors becomes n tokens, `x`,
-`x_1`, ..., of which a prompt names the first, as in diffusers.  Stable Diffusion XL's files are refused.
+A file has the vectors of one token.  diffusers' learned_embeds.safetensors contains the token's name; for a file of
+AUTOMATIC1111's web interface ("emb_params") the file name is the token.  A token with n vectors becomes n tokens,
+`x`, `x_1`, ..., and a prompt uses the first, as in diffusers.  Files for Stable Diffusion XL are not supported.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from mobile_diffusion.tokenization.tokens import check_prompt
 
 TABLE = "text_model.embeddings.token_embedding.weight"
 UNNAMED = "emb_params"
-"""The only tensor of a file of AUTOMATIC1111's web interface."""
+"""Name of the only tensor in a file of AUTOMATIC1111's web interface."""
 XL_TENSORS = frozenset({"clip_l", "clip_g"})
 DIFFUSERS_PICKLE = "torch.load(FILE)"
 WEB_PICKLE = '{"emb_params": torch.load(FILE)["string_to_param"]["*"].detach()}'
 PICKLES = {".bin": DIFFUSERS_PICKLE, ".pt": WEB_PICKLE, ".pth": WEB_PICKLE, ".ckpt": WEB_PICKLE}
-"""The tensors to save instead of a pickle, by the suffix that each program writes."""
+"""Suffix of a pickle -> Python expression for the tensors to convert; each suffix belongs to one program."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,20 +39,21 @@ class Embedding:
     """A learned token."""
 
     token: str
-    """What a prompt says."""
+    """The word that a prompt uses."""
     vectors: Tensor
     """(n, D) float32."""
 
     @property
     def tokens(self) -> list[str]:
-        """The tokens of the tokenizer that it takes, one for each vector."""
+        """The tokens to add to the tokenizer, one per vector."""
         return [self.token, *(f"{self.token}_{number}" for number in range(1, len(self.vectors)))]
 
 
 def read_embedding(file: Path, width: int) -> Embedding:
     """Read a textual inversion file for a text encoder of `width`.
 
-    Raises CheckpointError: it is a pickle, damaged, of another kind or of another width, or holds NaN or inf.
+    Raises CheckpointError when the file is a pickle, is damaged, is not a textual inversion, has vectors of another
+    width, or contains NaN or inf.
     """
     if file.suffix.lower() in PICKLES:
         raise CheckpointError(
@@ -72,9 +73,9 @@ def read_embedding(file: Path, width: int) -> Embedding:
 
 
 def add_embeddings(source: CheckpointFiles, files: Sequence[Path]) -> CheckpointFiles:
-    """The source with the learned tokens of `files`, in their order: tokenizer, configuration and weights.
+    """Return the checkpoint with the learned tokens of `files` in its tokenizer, configuration and weights.
 
-    Raises CheckpointError as `read_embedding` does, when the tokenizer has one of the tokens already, and when the
+    Raises CheckpointError as `read_embedding` does, when the tokenizer already has one of the tokens, and when the
     model's text encoder is not CLIP's.
     """
     text = source.config.text
@@ -96,9 +97,9 @@ def add_embeddings(source: CheckpointFiles, files: Sequence[Path]) -> Checkpoint
 
 
 def extend_tokenizer(tokenizer: Tokenizer, embeddings: Sequence[Embedding], vocabulary: int) -> ClipTokenizer:
-    """The tokenizer with the learned tokens, whose ids continue after the last row of the encoder's table.
+    """Return the tokenizer with the learned tokens; their ids follow the last row of the encoder's embedding table.
 
-    Raises CheckpointError when it has one of them already, or has another number of ids than `vocabulary`.
+    Raises CheckpointError when it already has one of the tokens, or when its number of ids is not `vocabulary`.
     """
     if not isinstance(tokenizer, ClipTokenizer) or tokenizer.vocabulary != vocabulary:
         got = tokenizer.vocabulary if isinstance(tokenizer, ClipTokenizer) else type(tokenizer).__name__
@@ -109,13 +110,13 @@ def extend_tokenizer(tokenizer: Tokenizer, embeddings: Sequence[Embedding], voca
 
 
 def _append(part: str, state: dict[str, Tensor], embeddings: Sequence[Embedding]) -> None:
-    """Add the learned rows to the text encoder's table of tokens, in place."""
+    """Append the learned vectors to the text encoder's token embedding, in place."""
     if part == "text_encoder":
         state[TABLE] = torch.cat([state[TABLE], *(embedding.vectors for embedding in embeddings)])
 
 
 def _only_tensor(file: Path) -> str:
-    """The name of the one tensor of a textual inversion file; raises CheckpointError when it is another kind."""
+    """The name of the only tensor in a textual inversion file; raises CheckpointError for any other file."""
     headers = read_headers(file)
     if headers.keys() & XL_TENSORS:
         raise CheckpointError(
@@ -131,7 +132,7 @@ def _only_tensor(file: Path) -> str:
 
 
 def _token(file: Path, name: str) -> str:
-    """What a prompt says for the token: its name in the file, or the file's own where it has none."""
+    """The word that a prompt uses: the tensor's name, or the file's name when the tensor is unnamed."""
     token = file.stem if name == UNNAMED else name
     try:
         check_prompt(token)

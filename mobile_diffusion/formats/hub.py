@@ -1,7 +1,7 @@
-"""A model on the hub, by its id "owner/name", as a local folder: fetched once, kept in huggingface_hub's cache.
+"""Downloads a model from the hub by its id "owner/name" into huggingface_hub's cache, once.
 
-Only what a diffusers checkpoint needs is fetched, in one variant; an interrupted download resumes where it
-stopped.  Without a network the cached folder is used.
+Only the files that a diffusers checkpoint needs are downloaded, in one variant.  An interrupted download resumes.
+Without a network the cached folder is used.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ WEIGHTS = re.compile(
     r"(?:\.safetensors\.index(?:\.(?P<index>[\w-]+))?\.json"
     r"|(?:\.(?P<before>[\w-]+?))?(?:-\d+-of-\d+)?(?:\.(?P<after>[\w-]+))?\.safetensors)"
 )
-"""A component's weights: plain or a variant; whole, or a shard or the index of shards."""
+"""Matches a component's weights, plain or a variant: a single file, a shard, or the index of shards."""
 
 
 def is_identifier(path: Path | str) -> bool:
-    """Whether it can only be a model's id: of the form owner/name, and no path that exists."""
+    """Whether `path` is a model id: it has the form owner/name, and no such path exists."""
     return IDENTIFIER.fullmatch(str(path)) is not None and not Path(path).exists()
 
 
 def fetch(identifier: str, variant: str | None = None) -> Path:
-    """The folder of a model, fetched where it is not cached yet.
+    """Return the local folder of a model; download what is not in the cache.
 
-    Raises CheckpointError when it cannot be fetched and is not cached, or has no weights in safetensors.
+    Raises CheckpointError when the model cannot be downloaded and is not cached, or has no safetensors weights.
     """
-    from huggingface_hub import snapshot_download  # only here: an import of a second
+    from huggingface_hub import snapshot_download  # imported here because it takes about a second
     from huggingface_hub.errors import DryRunError
 
     weights = [f"{folder}/*.safetensors*" for folder in COMPONENTS]
@@ -58,7 +58,10 @@ def fetch(identifier: str, variant: str | None = None) -> Path:
 
 
 def choose_files(identifier: str, names: list[str], variant: str | None) -> list[str]:
-    """Of a model's files, those that are needed: settings, and one variant of each component's weights."""
+    """Choose the files to download: settings, and one variant of each component's weights.
+
+    Raises CheckpointError when the model is not a diffusers checkpoint, or a component has no safetensors weights.
+    """
     if INDEX_FILE not in names:
         reason = f"expected a diffusers checkpoint, got one without {INDEX_FILE}"
         raise CheckpointError(f"{identifier}: {reason}; fetch its .safetensors file and give the file's path")
@@ -77,7 +80,7 @@ def choose_files(identifier: str, names: list[str], variant: str | None) -> list
 
 
 def _cached(identifier: str, cause: BaseException) -> Path:
-    """The folder in the cache, where the network cannot be used."""
+    """The cached folder, for use without a network; raises CheckpointError when nothing is cached."""
     from huggingface_hub import snapshot_download
 
     try:

@@ -1,7 +1,8 @@
-"""LoRA files, merged into the weights as these are read: W + scale * alpha / rank * (up @ down) (Hu et al. 2021).
+"""Merges LoRA files into the weights while these are read: W + scale * alpha / rank * (up @ down) (Hu et al. 2021).
 
-Linear layers and convolutions (LoCon), in the names of kohya, diffusers and peft (lora_names.py).  Everything is
-checked against the model before a weight is read: each module of the file must be in it and fit, and none is skipped.
+Linear layers and convolutions (LoCon) are supported, with the names of kohya, diffusers and peft (lora_names.py).
+Before a weight is read, every module of the file is checked against the model: it must exist there with a matching
+shape.  No module is skipped.
 """
 
 from __future__ import annotations
@@ -29,26 +30,27 @@ class LoraUpdate:
     """What a LoRA adds to one weight: factor * (up @ down)."""
 
     weight: str
-    """Our tensor."""
+    """Our name of the weight."""
     up: str
+    """The file's name of the tensor; so is `down`."""
     down: str
     factor: float
 
 
 @dataclass(frozen=True)
 class LoraAdapter:
-    """A LoRA that fits a model: an `Adapter` of its source."""
+    """A LoRA that fits a model; an `Adapter` of `CheckpointFiles`."""
 
     files: tuple[Path, ...]
-    """The file, and peft's configuration beside it where that was read."""
+    """The LoRA file, then peft's configuration beside it if it was read."""
     updates: Mapping[str, tuple[LoraUpdate, ...]]
-    """By network."""
+    """Updates per network."""
 
     def __call__(self, part: str, state: dict[str, Tensor]) -> None:
-        """Add to a network's float32 weights, in place.
+        """Add the updates of network `part` to its float32 weights, in place.
 
-        Weights that an option has left out since (the text encoder's last layers) are passed over.  Raises
-        CheckpointError when the file has been damaged or one of its weights is NaN or inf.
+        Weights that an option has removed (the last layers of the text encoder) are skipped.  Raises CheckpointError
+        when the file has been damaged since it was opened, or contains NaN or inf.
         """
         with opened(self.files[0]) as stored:
             for update in self.updates.get(part, ()):
@@ -66,10 +68,11 @@ class LoraAdapter:
 
 
 def lora_adapter(path: Path, scale: float, source: CheckpointFiles) -> LoraAdapter:
-    """The adapter that merges a LoRA file, or the one in a folder of diffusers or peft, into a source's networks.
+    """Build the adapter that merges a LoRA into the networks of `source`.
 
-    Raises ConfigError when the scale is not finite; CheckpointError when the file is damaged, is of another kind, is
-    for another model, or changes a module that the model has not.
+    `path` is a file, or a folder that diffusers or peft wrote.  Raises ConfigError when the scale is not finite.
+    Raises CheckpointError when the file is damaged, is not a LoRA that is supported, is for another model, or changes
+    a module that the model does not have.
     """
     if not math.isfinite(scale):
         raise ConfigError(f"{path}: expected a finite scale of the LoRA, got {scale}")
@@ -86,7 +89,10 @@ def lora_adapter(path: Path, scale: float, source: CheckpointFiles) -> LoraAdapt
 
 
 def _place(lora: LoraFile, source: CheckpointFiles) -> list[tuple[str, str]]:
-    """Network and name of each module; raises CheckpointError naming the first that the model has not, or has twice."""
+    """Find the network and our name of each module of the file.
+
+    Raises CheckpointError when the model lacks a module, or when the file changes a module twice.
+    """
     known = known_modules(source.config.unet, source.layouts)
     places: dict[tuple[str, str], LoraModule] = {}
     missing: list[LoraModule] = []
@@ -105,7 +111,7 @@ def _place(lora: LoraFile, source: CheckpointFiles) -> list[tuple[str, str]]:
 
 
 def _not_there(lora: LoraFile, missing: list[LoraModule]) -> CheckpointError:
-    """The error that the model lacks modules, as slim ones lack those that were removed."""
+    """Build the error for modules that the model does not have; a slim model lacks those that were removed."""
     first, count, total = missing[0].down, len(missing), len(lora.modules)
     if count == total:
         reason = f"expected a LoRA for this model, got one of which none of {total} modules is in it, such as {first!r}"
@@ -116,7 +122,7 @@ def _not_there(lora: LoraFile, missing: list[LoraModule]) -> CheckpointError:
 
 
 def _check_shape(file: Path, module: LoraModule, expected: Shape) -> None:
-    """Raise CheckpointError unless a module's product is of a weight's shape; 1x1 convolutions may be matrices."""
+    """Raise CheckpointError unless up @ down has the shape of the weight; 1x1 convolutions may be matrices."""
     got = module.shape
     if module.rank and _without_ones(got) == _without_ones(expected):
         return
@@ -126,5 +132,5 @@ def _check_shape(file: Path, module: LoraModule, expected: Shape) -> None:
 
 
 def _without_ones(shape: Shape) -> Shape:
-    """A weight's shape without the window of a 1x1 convolution."""
+    """A weight's shape without the kernel dimensions of a 1x1 convolution."""
     return shape[:2] if all(side == 1 for side in shape[2:]) else shape

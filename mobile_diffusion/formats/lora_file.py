@@ -1,4 +1,4 @@
-"""A LoRA file on disk: its modules, each with the names of its tensors; no weight is read but alphas."""
+"""Reads the modules of a LoRA file and the names of their tensors.  The only values that are read are the alphas."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mobile_diffusion.tensor_layout import FLOATS, Shape, read_headers
 from mobile_diffusion.weights import refuse_pickle
 
 FOLDER_FILES = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")
-"""What diffusers and peft call the file in a folder."""
+"""Names of the LoRA file in folders that diffusers and peft write."""
 
 Headers = dict[str, tuple[Shape, str]]
 
@@ -28,21 +28,21 @@ class LoraModule:
     """One linear or convolution layer that a file changes."""
 
     name: str
-    """As the file spells it, without the prefix that says the network."""
+    """The name in the file, without the prefix for the network."""
     part: str | None
-    """The network, where the file says it."""
+    """The network; None when the name has no prefix for it."""
     down: str
-    """Its tensor (rank, in) or (rank, in, kh, kw)."""
+    """Name of the tensor (rank, in) or (rank, in, kh, kw)."""
     up: str
-    """Its tensor (out, rank) or (out, rank, 1, 1)."""
+    """Name of the tensor (out, rank) or (out, rank, 1, 1)."""
     down_shape: Shape
     up_shape: Shape
     alpha: float | None
-    """None where no tensor says it."""
+    """None when the file has no alpha tensor for the module."""
 
     @property
     def rank(self) -> int:
-        """Rank of the product up @ down; 0 when the two do not fit together."""
+        """Rank of the product up @ down; 0 when the shapes do not match."""
         fits = min(len(self.down_shape), len(self.up_shape)) >= 2 and self.up_shape[1] == self.down_shape[0]
         return self.down_shape[0] if fits and all(side == 1 for side in self.up_shape[2:]) else 0
 
@@ -54,19 +54,20 @@ class LoraModule:
 
 @dataclass(frozen=True)
 class LoraFile:
-    """What the header of a file says."""
+    """The contents of a LoRA file's header."""
 
     file: Path
     modules: tuple[LoraModule, ...]
     metadata: dict[str, str]
     is_peft: bool
-    """Whether peft itself saved it, which keeps alpha in another file."""
+    """Whether peft saved it; peft stores alpha in another file."""
 
 
 def read_lora_file(path: Path) -> LoraFile:
-    """Read a LoRA file, or the one in a folder of diffusers or peft.
+    """Read a LoRA file, or the one in a folder that diffusers or peft wrote.
 
-    Raises CheckpointError when there is none, or when it is damaged, of another kind or for another family.
+    Raises CheckpointError when there is none, or when it is damaged, is an adapter of another kind, or is for another
+    family of models.
     """
     file = _find(path)
     headers = read_headers(file)
@@ -83,7 +84,7 @@ def read_lora_file(path: Path) -> LoraFile:
 
 @contextlib.contextmanager
 def opened(file: Path) -> Iterator[Any]:
-    """A safetensors file; what a damaged one raises becomes a CheckpointError."""
+    """Open a safetensors file; raise CheckpointError inside the block when it turns out to be damaged."""
     try:
         with safe_open(file, framework="pt") as stored:
             yield stored
@@ -109,7 +110,7 @@ Key = tuple[str | None, str]
 
 
 def _group(file: Path, headers: Headers) -> tuple[dict[Key, dict[Role, str]], bool]:
-    """The tensors of each module by their role, and whether peft wrote them."""
+    """Group the tensors by module and role; the second value is whether peft wrote them."""
     tensors: dict[Key, dict[Role, str]] = defaultdict(dict)
     is_peft = False
     for name in sorted(headers):
@@ -127,7 +128,7 @@ def _group(file: Path, headers: Headers) -> tuple[dict[Key, dict[Role, str]], bo
 
 
 def _module(file: Path, headers: Headers, key: Key, names: dict[Role, str], stored: Any) -> LoraModule:
-    """One module; raises CheckpointError when a tensor is missing or of the wrong type."""
+    """Build one module; raise CheckpointError when a tensor is missing or has the wrong type."""
     if "down" not in names or "up" not in names:
         raise CheckpointError(f"{file}: expected both halves of a LoRA's {key[1]!r}, got {list(names)}; fetch it again")
     down, up = names["down"], names["up"]

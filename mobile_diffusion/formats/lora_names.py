@@ -1,8 +1,8 @@
-"""Names in LoRA files: which of our modules a tensor is for, and what part of its LoRA it is.
+"""Parses the tensor names of LoRA files: which of our modules a tensor belongs to, and its role in the LoRA.
 
-Trainers name modules as diffusers does, with dots (diffusers, peft) or underscores (kohya), or as latent diffusion
-does with underscores (older kohya).  All of them become one spelling, in which a name is looked up.  Kinds of
-adapters and families of models that are not supported are recognised here, by name.
+Training programs use diffusers' names of modules with dots (diffusers, peft) or underscores (kohya), or latent
+diffusion's names with underscores (older kohya).  `flatten` brings all of them to one spelling for the look-up.
+Kinds of adapters and families of models that are not supported are also recognised here by name.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PREFIXES: tuple[tuple[str, str], ...] = (
     ("lora_te1_", "text_encoder"),
     ("text_encoder.", "text_encoder"),
 )
-"""Beginnings of names, and the network that they say; diffusers writes the last for kohya's."""
+"""Prefix of a name, and the network that it stands for."""
 
 KINDS = (
     (r"dora_scale|lora_magnitude_vector", "DoRA"),
@@ -45,31 +45,31 @@ KINDS = (
     (r"[._]lora[._].*bias$|\.lora_(up|down|[AB])(\.\w+)?\.bias$", "LoRA with biases"),
     (r"^bundle_emb\.", "LoRA with a bundled textual inversion"),
 )
-"""Kinds of adapters that are not merged here."""
+"""Pattern in a tensor's name, and the kind of adapter it shows; these kinds are not supported."""
 
 FAMILIES = (
     (r"double_blocks|single_transformer_blocks|single_blocks|^(transformer\.|lora_transformer_)", "Flux or SD3"),
     (r"joint_blocks", "SD3"),
     (r"^lora_te2_|^text_encoder_2\.|transformer_blocks[._][1-9]|add_embedding|label_emb", "SDXL"),
 )
-"""Models of other families, by names that only their LoRA files have."""
+"""Pattern in a tensor's name, and the family of models it shows; these families are not supported."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """What a tensor's name says."""
+    """The parts of a tensor's name."""
 
     module: str
-    """The module as the file names it, without the prefix that says the network."""
+    """The file's name of the module, without the prefix for the network."""
     part: str | None
-    """The network, where the name says it."""
+    """The network; None when the name has no prefix for it."""
     role: Role
     is_peft: bool
-    """Whether it was saved by peft itself, which keeps alpha in another file."""
+    """Whether peft saved the tensor; peft stores alpha in another file."""
 
 
 def parse_name(name: str) -> Piece | None:
-    """What the name of a LoRA's tensor says; None when it is none of a LoRA."""
+    """Parse the name of a LoRA's tensor; None when it is not one."""
     match = PIECE.fullmatch(name)
     if match is None:
         return None
@@ -82,12 +82,12 @@ def parse_name(name: str) -> Piece | None:
 
 
 def flatten(module: str) -> str:
-    """The spelling in which modules are compared."""
+    """The common spelling of a module's name, with underscores for dots, in which names are compared."""
     return module.replace(".processor.", ".").replace(".", "_")
 
 
 def known_modules(config: UNetConfig, layouts: Mapping[str, Layout]) -> dict[str, tuple[str, str]]:
-    """Network and name of every linear and convolution layer of ours, by each flattened name that it goes by."""
+    """Network and our name of every linear and convolution layer, keyed by each flattened name that files use."""
     known: dict[str, tuple[str, str]] = {}
     names = unet_names(config)
     for part in ("unet", "text_encoder"):
@@ -102,12 +102,12 @@ def known_modules(config: UNetConfig, layouts: Mapping[str, Layout]) -> dict[str
 
 
 def unsupported_kind(names: Iterable[str]) -> str | None:
-    """The kind of adapter that is not merged here, if names say so."""
+    """The kind of adapter that the names show, if it is one that is not supported; else None."""
     return _first(KINDS, names)
 
 
 def other_family(names: Iterable[str]) -> str | None:
-    """The family of models that the names belong to, if it is neither Stable Diffusion 1 nor 2."""
+    """The family of models that the names show, if it is neither Stable Diffusion 1 nor 2; else None."""
     return _first(FAMILIES, names)
 
 

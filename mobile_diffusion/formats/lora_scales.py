@@ -1,7 +1,7 @@
-"""The alpha of a LoRA's modules, by which they are scaled: alpha / rank, or alpha / sqrt(rank) when stabilised.
+"""Finds the alpha of a LoRA's modules, which scales them by alpha / rank, or alpha / sqrt(rank) for rsLoRA.
 
-It stands in a tensor beside each module (kohya), in the file's metadata (diffusers) or in adapter_config.json
-(peft).  Without any of them it is the rank, so that the scale is one: what kohya and diffusers mean by its absence.
+Alpha is stored in a tensor per module (kohya), in the file's metadata (diffusers) or in adapter_config.json (peft).
+Without any of these, alpha equals the rank and the scale is one, as in kohya and diffusers.
 """
 
 from __future__ import annotations
@@ -31,32 +31,32 @@ REQUIRED: dict[str, tuple[object, ...]] = {
     "alora_invocation_tokens": (None,),
     "layer_replication": (None, []),
 }
-"""Options of peft that would change what is merged, and the values of each that do not."""
+"""Options of peft that affect merging, and their supported values; the first is assumed when an option is absent."""
 
 
 @dataclass(frozen=True)
 class AlphaRule:
-    """What peft's configuration of one network says."""
+    """The part of peft's configuration of one network that sets the scale."""
 
     alpha: float | None = None
-    """None for the rank of each module."""
+    """None for alpha equal to the rank of each module."""
     patterns: Mapping[str, float] = field(default_factory=dict)
-    """Alphas of modules whose name ends with a regular expression."""
+    """Regular expression -> alpha of the modules whose name ends with a match."""
     stabilised: bool = False
     """Divide by the square root of the rank (rsLoRA, Kalajdzievski 2023)."""
 
     def scale(self, module: str, rank: int) -> float:
-        """The factor of a module's product, by peft's name of the module."""
+        """The factor of a module's product up @ down; `module` is peft's name."""
         matches = (alpha for pattern, alpha in self.patterns.items() if re.match(rf"(.*\.)?({pattern})$", module))
         alpha = next(matches, self.alpha)
         return 1.0 if alpha is None else alpha / (math.sqrt(rank) if self.stabilised else rank)
 
 
 def read_rules(lora: LoraFile) -> tuple[dict[str, AlphaRule], tuple[Path, ...]]:
-    """The rule of each network, "unet" and "text_encoder", and the files beside the LoRA that say it.
+    """The rule per network, "unet" and "text_encoder", and the files besides the LoRA that they were read from.
 
-    Raises CheckpointError when peft's configuration is missing where alpha can be nowhere else, or says something
-    that is not supported.
+    Raises CheckpointError when peft saved the LoRA and its configuration is missing, or when an option is not
+    supported.
     """
     if lora.is_peft:
         config = lora.file.with_name(PEFT_CONFIG)
@@ -70,7 +70,7 @@ def read_rules(lora: LoraFile) -> tuple[dict[str, AlphaRule], tuple[Path, ...]]:
 
 
 def _split(file: Path, text: str) -> dict[str, dict[str, Any]]:
-    """Diffusers' metadata by network; its names are "unet.r", "text_encoder.lora_alpha", ..."""
+    """Split diffusers' metadata by network; its keys are "unet.r", "text_encoder.lora_alpha" and so on."""
     try:
         values = parse_strictly(text.encode())
     except ValueError as error:
@@ -83,7 +83,7 @@ def _split(file: Path, text: str) -> dict[str, dict[str, Any]]:
 
 
 def _rule(file: Path, values: Mapping[str, Any]) -> AlphaRule:
-    """One network's rule; raises CheckpointError naming an option that is not supported or malformed."""
+    """Build one network's rule; raise CheckpointError naming an option that is not supported or is malformed."""
     if not values:
         return AlphaRule()
     for name, accepted in REQUIRED.items():

@@ -1,6 +1,6 @@
-"""Our own format: a folder of model.json, three safetensors files and tokenizer.json.
+"""Reads our own format: a folder with model.json, three safetensors files and tokenizer.json.
 
-Names of tensors are those of diffusers and transformers.  checkpoint.py writes such folders.
+The names of tensors are those of diffusers and transformers.  checkpoint.py writes such folders.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FILES = (MODEL_FILE, TOKENIZER_FILE, *(f"{part}.safetensors" for part in PARTS))
 
 
 def read_native(path: Path) -> CheckpointFiles:
-    """The source in a folder of our own; raises CheckpointError when it is not one or a header is damaged."""
+    """Read a checkpoint folder without its weights; raise CheckpointError when a file is missing or damaged."""
     config = read_config(path)
     return CheckpointFiles(
         config=config,
@@ -36,7 +36,7 @@ def read_native(path: Path) -> CheckpointFiles:
 
 
 def read_config(path: Path) -> ModelConfig:
-    """The configuration in a checkpoint folder's model.json; raises CheckpointError when it is not one."""
+    """Read a checkpoint folder's model.json; raise CheckpointError when it is missing or not valid."""
     file = path / MODEL_FILE
     try:
         _check_folder(path)

@@ -1,4 +1,4 @@
-"""What a user may change about a checkpoint while opening it; changes.py makes the changes."""
+"""What a user may change about a checkpoint when opening it.  changes.py applies the changes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class OpenOptions:
-    """Changes to a checkpoint; with none given it is opened as it is.
+    """Changes to make to a checkpoint when it is opened; without any, it is opened as it is.
 
     >>> from mobile_diffusion import OpenOptions
     >>> options = OpenOptions(width=768, height=512, steps=20, solver="dpm-solver++")
@@ -17,29 +17,29 @@ class OpenOptions:
     """
 
     height: int | None = None
-    """Pixels of a picture, a multiple of 64 for Stable Diffusion; also `width`."""
+    """Height of the pictures in pixels, a multiple of 64 for Stable Diffusion; the same holds for `width`."""
     width: int | None = None
     steps: int | None = None
-    """Steps of the exported schedule."""
+    """Number of sampling steps."""
     solver: str | None = None
-    """ddim, dpm-solver++, euler, pndm or lcm; the checkpoint's scheduler says which by default."""
+    """ddim, dpm-solver++, euler, pndm or lcm; None for that of the checkpoint's scheduler."""
     spacing: str | None = None
-    """trailing, leading or linspace spacing of the timesteps."""
+    """Spacing of the timesteps: trailing, leading or linspace."""
     guidance: float | None = None
     """Default guidance scale."""
     guidance_kind: str | None = None
-    """"cfg" (two evaluations a step) or "distilled" (one)."""
+    """"cfg" (two evaluations of the U-Net per step) or "distilled" (one)."""
     loras: tuple[tuple[Path, float], ...] = ()
-    """LoRA files and the scale of each, merged in order."""
+    """LoRA files, each with its scale, merged in order."""
     decoder: Path | None = None
-    """A tiny autoencoder (diffusers folder or safetensors file) in place of the checkpoint's."""
+    """Autoencoder that replaces the checkpoint's: a diffusers folder, or a safetensors file of a tiny autoencoder."""
     skip_layers: int = 0
-    """Last layers of the text encoder that are left out."""
+    """Number of last layers of the text encoder to skip ("clip skip")."""
     embeddings: tuple[Path, ...] = ()
     """Textual inversion files."""
     prediction: str | None = None
-    """epsilon, v or sample, where no file says what the network predicts (single files of Stable Diffusion 2)."""
+    """epsilon, v or sample: what the network predicts, for single files of Stable Diffusion 2 that do not state it."""
     tokenizer: Path | None = None
-    """Folder of the tokenizer, for a checkpoint that carries none (single files)."""
+    """Folder of the tokenizer for a single file, which contains none; None for CLIP's."""
     variant: str | None = None
-    """Variant of a diffusers folder's weights, such as "fp16"; None for the plain files where there are any."""
+    """Variant of a diffusers folder's weights, such as "fp16"; None prefers the plain files."""

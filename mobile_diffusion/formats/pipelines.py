@@ -1,4 +1,4 @@
-"""Which diffusers pipelines are Stable Diffusion 1 or 2 relatives, and what the others are called."""
+"""Lists the diffusers pipelines that are supported, all relatives of Stable Diffusion 1 or 2, and names the others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PIPELINES = (
     "LatentConsistencyModelPipeline",
     "LatentConsistencyModelImg2ImgPipeline",
 )
-"""An inpainting pipeline is one of ours if its U-Net reads four channels; unet_json.py looks."""
+"""Supported pipelines; an inpainting pipeline only if its U-Net has four input channels (unet_json.py checks)."""
 
 FAMILIES = {
     "StableDiffusionXL": "SDXL",
@@ -45,7 +45,7 @@ FAMILIES = {
     "Flax": "a checkpoint for JAX, whose weights are no safetensors",
     "Onnx": "an ONNX checkpoint",
 }
-"""Beginnings of the names of other pipelines, and what their models are called."""
+"""Prefix of the name of a pipeline that is not supported -> the family of its models."""
 
 CLASSES = {
     "unet": ("UNet2DConditionModel",),
@@ -53,13 +53,13 @@ CLASSES = {
     "text_encoder": ("CLIPTextModel",),
     "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
 }
-"""The classes of each component that we compute; the scheduler's are scheduler.py's business."""
+"""Supported classes per component; those of the scheduler are in scheduler_classes.py."""
 
 
 def check_classes(file: Path, index: Mapping[str, Any]) -> dict[str, str]:
-    """The class of every component of CLASSES and that of the "pipeline", as model_index.json has them.
+    """Check the classes in a model_index.json; return the class per component of CLASSES and that of "pipeline".
 
-    Raises CheckpointError when the pipeline is of another family, by its name, or a component of another class.
+    Raises CheckpointError when the pipeline or a component's class is not supported.
     """
     pipeline = str(index.get("_class_name"))
     if pipeline not in PIPELINES:
@@ -77,7 +77,7 @@ def check_classes(file: Path, index: Mapping[str, Any]) -> dict[str, str]:
 
 
 def describe(pipeline: str) -> str:
-    """What a pipeline that we do not support is, in words."""
+    """The part of an error message that says what a pipeline that is not supported is."""
     for beginning, family in FAMILIES.items():
         if pipeline.startswith(beginning):
             return f"this is {family}, which mobile-diffusion does not support"

@@ -1,4 +1,4 @@
-"""Finds out which format a path is in, and reads it."""
+"""Detects the format of a checkpoint and calls its reader."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ SAFETENSORS = ".safetensors"
 
 
 def read_source(path: Path | str, options: OpenOptions) -> CheckpointFiles:
-    """The source at a path or hub id, options not yet applied; raises CheckpointError when there is none."""
+    """Read the checkpoint at a path or hub id, without its weights; changes.py applies the options afterwards.
+
+    Raises CheckpointError when there is no checkpoint, ConfigError when an option does not apply to its format.
+    """
     if is_identifier(path):
         _refuse(options, "a model on the hub", "prediction", "tokenizer")
         folder, name = fetch(str(path), options.variant), str(path).split("/")[1]

@@ -1,6 +1,7 @@
-"""Files that are no whole model of Stable Diffusion 1 or 2, recognised by the names of their tensors.
+"""Recognises files that are not a whole Stable Diffusion 1 or 2 model by the names of their tensors.
 
-Only for the message: a user who opens another family's checkpoint, or a part of one, learns what it is.
+It serves the error message: a user who opens a checkpoint of another family, or only a part of a model, learns
+what the file is.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ FAMILIES: tuple[tuple[str, str, str], ...] = (
     (r"(?:diffusion_model\.)?(?:input|output)_blocks\.", "a U-Net alone", WHOLE),
     (r"(?:encoder|decoder)\.(?:down|up|mid)\.", "an autoencoder alone", WHOLE),
 )
-"""The beginning of a tensor's name, what a file with one is, and what to do instead."""
+"""Pattern at the beginning of a tensor's name, what the file is, and what the user can do."""
 
 
 def refuse_other_families(file: Path, names: Iterable[str]) -> None:
-    """Raise CheckpointError when a tensor's name says that the file is of another family, or a part."""
+    """Raise CheckpointError when a tensor's name shows that the file is of another family or only part of a model."""
     names = list(names)
     for pattern, family, fix in FAMILIES:
         if any(re.match(pattern, name) for name in names):

@@ -1,7 +1,7 @@
-"""A diffusers scheduler_config.json as a `ScheduleConfig`.
+"""Reads a diffusers scheduler_config.json into a `ScheduleConfig`.
 
-The class that the file names decides, as in diffusers, which options count and what an absent one is.  An option
-that no step table has is refused by name, and so is one that no scheduler has.
+As in diffusers, the scheduler's class decides which options apply and what their defaults are.  An option that
+changes the result and is not supported is an error, and so is one that no scheduler has.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ logger = logging.getLogger(__name__)
 
 SCHEDULER_FILE = Path("scheduler_config.json")
 STEPS, LCM_STEPS = 20, 4
-"""Steps of a schedule, which no file states."""
+"""Default number of steps, because a scheduler's file does not contain one; LCM_STEPS is for solver lcm."""
 
 
 def read_schedule_file(file: Path, solver: str | None = None, offset: int | None = None) -> ScheduleConfig:
-    """`read_schedule` of a file, in which an option may be infinite."""
+    """Read a scheduler_config.json as `read_schedule` does; its options may be infinite."""
     return read_schedule(read_object(file, infinite=True), file, solver, offset)
 
 
 def read_schedule(
     values: Mapping[str, Any], file: Path = SCHEDULER_FILE, solver: str | None = None, offset: int | None = None
 ) -> ScheduleConfig:
-    """The schedule of a scheduler_config.json; `file` is what errors call it.
+    """Read the schedule from the values of a scheduler_config.json; error messages begin with `file`.
 
-    With `solver`, the file says what the diffusion process is and that solver's own options, as when diffusers
-    makes another scheduler from a configuration; what is particular to the file's own scheduler is passed over.
-    `offset` stands for the file's steps_offset: StableDiffusionPipeline takes 1 whatever the file says.
-    Raises CheckpointError naming a class or an option that has no step table, or is not known.
+    With `solver`, the diffusion process and that solver's options come from the file, and options of the file's own
+    scheduler are ignored, as when diffusers builds another scheduler from a configuration.  `offset` replaces the
+    file's steps_offset, because StableDiffusionPipeline always uses 1.  Raises CheckpointError for a class or an
+    option that is unknown or not supported, ConfigError for an unknown `solver`.
     """
     kind = _class_of(values.get("_class_name"), file, solver)
     options = JsonOptions(file, values)
@@ -72,7 +72,10 @@ def read_schedule(
 
 
 def _class_of(name: object, file: Path, solver: str | None) -> SchedulerClass:
-    """What we know of the file's class; CheckpointError where it has no table and no solver is chosen instead."""
+    """Look up the file's scheduler class.
+
+    Raises CheckpointError when the class is unknown, or when it is not supported and no `solver` replaces it.
+    """
     if solver is not None and solver not in SOLVERS:
         raise ConfigError(f"solver: expected one of {', '.join(SOLVERS)}, got {solver!r}")
     if isinstance(name, str) and name.startswith(FLOW_PREFIX):
@@ -90,7 +93,7 @@ def _class_of(name: object, file: Path, solver: str | None) -> SchedulerClass:
 
 
 def _process(options: JsonOptions, kind: SchedulerClass, solver: str) -> dict[str, Any]:
-    """The diffusion process that the model was trained on."""
+    """Read the options of the diffusion process that the model was trained with."""
     start, end, schedule = kind.betas
     options.require({"trained_betas": (None,)}, "betas are computed from a formula; give the model's formula")
     rescaled = options.flag("rescale_betas_zero_snr", False) if kind.solver != "pndm" else False
@@ -106,7 +109,7 @@ def _process(options: JsonOptions, kind: SchedulerClass, solver: str) -> dict[st
 
 
 def _sampler(options: JsonOptions, solver: str, strictly: bool) -> dict[str, Any]:
-    """The options of the solver; `strictly` refuses those that a table does not have."""
+    """Read the options of the solver; with `strictly`, values that are not supported raise CheckpointError."""
     spacings = {name: name for name in SPACINGS.values()} | {"trailing": "trailing"}
     result = {"spacing": _one_of(options, "timestep_spacing", SPACINGS[solver], spacings)}
     result["final"] = _final(options, solver)
@@ -127,7 +130,7 @@ def _sampler(options: JsonOptions, solver: str, strictly: bool) -> dict[str, Any
 
 
 def _final(options: JsonOptions, solver: str) -> str:
-    """Where the last step lands."""
+    """Read where the last step ends: at "clean" latents or at the "first" noise level."""
     if solver in ALPHA_TO_ONE:
         return "clean" if options.flag("set_alpha_to_one", ALPHA_TO_ONE[solver]) else "first"
     if solver in SIGMA_SOLVERS:
@@ -136,7 +139,7 @@ def _final(options: JsonOptions, solver: str) -> str:
 
 
 def _one_of(options: JsonOptions, name: str, default: object, choices: Mapping[Any, object]) -> object:
-    """Our value for that of an option."""
+    """Read an option and translate its value by `choices`; raise CheckpointError for any other value."""
     value = options.value(name, default)
     if not isinstance(value, str | bool | None) or value not in choices:
         raise options.wrong(name, " or ".join(repr(choice) for choice in choices), value)

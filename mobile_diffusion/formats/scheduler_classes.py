@@ -1,4 +1,4 @@
-"""What diffusers' schedulers are to us: which have a step table, their defaults, and options that no table has."""
+"""Tables for scheduler.py: diffusers' schedulers, which of them are supported, their defaults and restrictions."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ PREDICTIONS = {"epsilon": "epsilon", "sample": "sample", "v_prediction": "v"}
 WIDE_BETAS = (0.0001, 0.02, "linear")
 NARROW_BETAS = (0.00085, 0.012, "linear")
 LATENT_BETAS = (0.00085, 0.012, "scaled_linear")
-"""beta_start, beta_end and beta_schedule where a file has none, by class."""
+"""Default beta_start, beta_end and beta_schedule; which of the three applies depends on the class."""
 
 
 @dataclass(frozen=True)
 class SchedulerClass:
-    """A scheduler of diffusers, by what we make of it."""
+    """A scheduler class of diffusers and the solver here that matches it."""
 
     solver: str
-    """The solver that is this scheduler, or that comes nearest to it."""
+    """The solver that computes the same, or the most similar one."""
     lack: str = ""
-    """Why it is not that solver; empty where it is."""
+    """What the solver does not do; empty when the scheduler is supported."""
     betas: tuple[float, float, str] = WIDE_BETAS
 
 
@@ -47,25 +47,27 @@ CLASSES = {
     "TCDScheduler": SchedulerClass("lcm", "draws less noise than a consistency model", LATENT_BETAS),
 }
 FLOW_PREFIX = "FlowMatch"
-"""Begins the names of schedulers of flow matching (Stable Diffusion 3, Flux), which is another process."""
+"""Prefix of the names of flow-matching schedulers (Stable Diffusion 3, Flux), which use another process."""
 
 SPACINGS = {"ddim": "leading", "pndm": "leading", "lcm": "leading", "dpm-solver++": "linspace", "euler": "linspace"}
-"""timestep_spacing where a file has none."""
+"""Default timestep_spacing per solver."""
 ALPHA_TO_ONE = {"ddim": True, "pndm": False}
-"""set_alpha_to_one where a file has none; the other solvers do not read it."""
+"""Default set_alpha_to_one per solver; the other solvers do not read it."""
 SIGMA_SOLVERS = ("dpm-solver++", "euler")
 """Solvers that read final_sigmas_type and use_karras_sigmas."""
 
 
 @dataclass(frozen=True)
 class SupportedValues:
-    """An option of which a table has some values only."""
+    """An option of which only some values are supported."""
 
     name: str
     default: object
-    """diffusers' value where a file has none."""
+    """Default in diffusers."""
     accepted: tuple[object, ...]
+    """The values that are supported."""
     hint: str
+    """How to fix another value; it ends the error message."""
 
 
 _SET_FALSE = "set it to false or choose another solver with --solver"
@@ -121,12 +123,13 @@ LIMITS: dict[str, tuple[SupportedValues, ...]] = {
         _THRESHOLDING,
     ),
 }
-"""By solver. diffusers takes "deis", "logrho", "bh1" and "bh2" for "dpmsolver++" and "midpoint"."""
+"""Options with restrictions, per solver.  diffusers reads algorithm_type "deis" as "dpmsolver++", and solver_type
+"logrho", "bh1" and "bh2" as "midpoint"."""
 
 WITHOUT_EFFECT = frozenset(
     ("dynamic_thresholding_ratio", "sample_max_value", "clip_sample_range", "flow_shift", "time_shift_type")
 )
-"""Options that another switches on, which is refused."""
+"""Options that have an effect only together with another option, which is not supported."""
 ELSEWHERE = frozenset(
     (
         *(limit.name for limits in LIMITS.values() for limit in limits),
@@ -135,4 +138,4 @@ ELSEWHERE = frozenset(
         *("shift_terminal", "predictor_order", "corrector_order", "tau_func", "noise_sampler_seed"),
     )
 )
-"""Options of some scheduler. Files carry those of earlier schedulers along, and diffusers passes over them."""
+"""Options of any scheduler.  A file may contain options of schedulers used earlier, which diffusers ignores."""

@@ -1,8 +1,8 @@
-"""A single `.safetensors` file in latent diffusion's layout (CompVis, Stability AI): Stable Diffusion 1 and 2.
+"""Reads a single `.safetensors` file in latent diffusion's layout (CompVis, Stability AI): Stable Diffusion 1 and 2.
 
-Architecture is read from names and shapes (compvis_config.py), names are translated (compvis_names.py), prediction
-and schedule come from what stands beside the weights (compvis_settings.py).  EMA weights, schedule buffers and
-position ids are passed over.  Such files hold no tokenizer: CLIP's vocabulary is packaged with this library.
+compvis_config.py derives the architecture from names and shapes, compvis_names.py translates the names, and
+compvis_settings.py reads prediction type and schedule.  EMA weights, schedule buffers and position ids are ignored.
+Such files contain no tokenizer, so CLIP's vocabulary is part of this package.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from mobile_diffusion.weights import refuse_pickle
 VOCABULARY = Path(__file__).parents[1] / "clip_vocabulary"
 """CLIP's tokenizer folder, with the padding of Stable Diffusion 1."""
 OPEN_CLIP_PADDING = "!"
-"""Stable Diffusion 2 pads with it: id 0.  It is a special token there, as in the tokenizer folder of diffusers."""
+"""Padding token of Stable Diffusion 2, id 0.  It is a special token, as in the tokenizer folder of diffusers."""
 
 UNET = "model.diffusion_model."
 AUTOENCODER = "first_stage_model."
@@ -55,19 +55,19 @@ UNUSED = re.compile(
     r"(?:.*\.)?position_ids|text_projection(?:\.weight)?|logit_scale|attn_mask|loss\..*"
     rf"|transformer\.resblocks\.{OPEN_CLIP_LAYERS}\..*"
 )
-"""Tensors of a network that nothing here computes with."""
+"""Tensors of a file that our networks do not use."""
 ROWS = ("q_proj", "k_proj", "v_proj")
-"""What the rows of OpenCLIP's fused attention are, in order."""
+"""The layers whose rows OpenCLIP's fused attention contains, in order."""
 
 Headers = dict[str, tuple[Shape, str]]
 
 
 def read_single_file(file: Path, prediction: str | None = None, tokenizer: Path | None = None) -> CheckpointFiles:
-    """The source in a single file.
+    """Read a single file without its weights.
 
-    `prediction` ("v" or "epsilon") is needed by Stable Diffusion 2 files that do not say; `tokenizer` is a folder
-    in place of CLIP's packaged vocabulary.  Raises CheckpointError when the file is damaged, incomplete or of
-    another family, ConfigError when the prediction cannot be known.
+    `prediction` ("v" or "epsilon") is required for Stable Diffusion 2 files that do not state it.  `tokenizer` is a
+    folder that replaces CLIP's packaged vocabulary.  Raises CheckpointError when the file is damaged, incomplete or
+    of another family, ConfigError when the prediction is unknown.
     """
     headers = _read_whole(file)
     open_clip = _is_open_clip(file, headers)
@@ -91,7 +91,7 @@ def read_single_file(file: Path, prediction: str | None = None, tokenizer: Path 
 
 
 def _read_whole(file: Path) -> Headers:
-    """Names, shapes and types of a file with all three networks; raises CheckpointError when it is none."""
+    """Read names, shapes and types of a file's tensors; raise CheckpointError unless all three networks are there."""
     if not file.is_file():
         raise CheckpointError(f"{file}: expected a safetensors file, got nothing there; check the path")
     refuse_pickle(file)
@@ -108,7 +108,7 @@ def _read_whole(file: Path) -> Headers:
 
 
 def _is_open_clip(file: Path, headers: Headers) -> bool:
-    """Whether the text encoder is OpenCLIP's, as in Stable Diffusion 2; raises CheckpointError when both are there."""
+    """Whether the text encoder is OpenCLIP's, as in Stable Diffusion 2; raises CheckpointError for two encoders."""
     found = [any(name.startswith(prefix) for name in headers) for prefix in (CLIP, OPEN_CLIP)]
     if all(found):
         raise CheckpointError(f"{file}: expected one text encoder, got CLIP's and OpenCLIP's; {WHOLE}")
@@ -116,7 +116,7 @@ def _is_open_clip(file: Path, headers: Headers) -> bool:
 
 
 def _read_part(file: Path, headers: Headers, prefix: str) -> Layout:
-    """The tensors of one network by their names without its prefix; unused ones are left out."""
+    """The layout of one network, with the prefix removed from the names; unused tensors are left out."""
     layout: Layout = {}
     for name, (shape, dtype) in headers.items():
         rest = name.removeprefix(prefix)
@@ -128,7 +128,10 @@ def _read_part(file: Path, headers: Headers, prefix: str) -> Layout:
 def _read_config(
     file: Path, parts: dict[str, Layout], settings: CompVisSettings, open_clip: bool
 ) -> tuple[ModelConfig, dict[str, NameTable]]:
-    """The configuration, and the names of its networks; raises CheckpointError or ConfigError when it is none."""
+    """Derive the configuration and the name table per network.
+
+    Raises CheckpointError or ConfigError when the tensors do not form a supported model.
+    """
     shapes = {
         part: Shapes(file, {name: stored.shape for name, stored in layout.items()}) for part, layout in parts.items()
     }
@@ -155,7 +158,7 @@ def _read_config(
 
 
 def _renamed(file: Path, layout: Layout, names: NameTable) -> Layout:
-    """The layout under our names; raises CheckpointError naming a tensor that is not of the network."""
+    """Rename the tensors of a layout to ours; raise CheckpointError naming one that is not part of the network."""
     ours = {name: names.ours(name) for name in layout}
     unknown = sorted(layout[name].name for name, our_name in ours.items() if our_name is None)
     if unknown:
@@ -168,8 +171,10 @@ def _renamed(file: Path, layout: Layout, names: NameTable) -> Layout:
 
 
 def _split(name: str, stored: Stored) -> Layout:
-    """One of their tensors as ours: three where attention is fused, without the sides of a 1x1 convolution where
-    ours is a linear layer."""
+    """Convert one tensor of the file to ours.
+
+    A fused attention projection becomes three tensors.  A 1x1 convolution becomes a matrix if our layer is linear.
+    """
     if FUSED in name and stored.shape:
         count = stored.shape[0] // len(ROWS)
         shape = (count, *stored.shape[1:])
@@ -184,12 +189,12 @@ def _split(name: str, stored: Stored) -> Layout:
 
 
 def _tokenizer_files(folder: Path | None) -> list[Path]:
-    """The files of a tokenizer that is not the packaged one."""
+    """The files of the user's tokenizer; none for the packaged one."""
     return [] if folder is None else sorted(file for file in folder.glob("*") if file.suffix in (".json", ".txt"))
 
 
 def _open_tokenizer(folder: Path | None, open_clip: bool, max_tokens: int) -> ClipTokenizer:
-    """The tokenizer in `folder`, or CLIP's with the padding of the model's family."""
+    """Open the tokenizer in `folder`, or CLIP's with the padding token of the model's family."""
     if folder is not None:
         return ClipTokenizer.from_folder(folder, max_tokens)
     if not open_clip:

@@ -1,7 +1,7 @@
-"""A transformers text_encoder/config.json as a `ClipTextConfig`.
+"""Reads a transformers text_encoder/config.json into a `ClipTextConfig`.
 
-Every option of transformers' CLIPTextModel is read, or required to be what our encoder computes, or is known to
-change nothing in the last hidden state; anything else is refused by its name.
+Every option of transformers' CLIPTextModel is either read, or checked against the value that our encoder implements,
+or known to have no effect on the last hidden state.  Any other option is an error.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OTHERS = {
     "RobertaSeriesModelWithTransformation": "a multilingual encoder (AltDiffusion)",
     "LDMBertModel": "the encoder of latent diffusion before Stable Diffusion",
 }
-"""Encoders that users meet, and what each of them is."""
+"""Class of an encoder that is not supported -> what it is, for the error message."""
 
 ACTIVATIONS: dict[str, Literal["quick_gelu", "gelu"]] = {"quick_gelu": "quick_gelu", "gelu": "gelu"}
 REQUIRED: dict[str, Accepted] = {
@@ -37,7 +37,7 @@ REQUIRED: dict[str, Accepted] = {
     "pruned_heads": ({}, None),
     "quantization_config": (None,),
 }
-"""What our encoder computes; the first value is what transformers assumes."""
+"""Values that our encoder supports; the first is transformers' default."""
 
 INACTIVE = (
     *("attention_dropout", "dropout", "initializer_factor", "initializer_range", "projection_dim"),
@@ -52,19 +52,19 @@ INACTIVE = (
     *("forced_bos_token_id", "forced_eos_token_id", "exponential_decay_length_penalty", "suppress_tokens"),
     "begin_suppress_tokens",
 )
-"""Options without effect on the last hidden state: of training, of other outputs, of generating text."""
+"""Options without effect on the last hidden state: options for training, for other outputs, for text generation."""
 
 
 def read_text_config(file: Path) -> ClipTextConfig:
-    """The text encoder that a config.json describes; raises CheckpointError as `clip_config_from_transformers`."""
+    """Read a text encoder's config.json; raise CheckpointError as `clip_config_from_transformers` does."""
     return clip_config_from_transformers(read_object(file), file)
 
 
 def clip_config_from_transformers(values: Mapping[str, Any], file: Path = Path("config.json")) -> ClipTextConfig:
-    """The text encoder that transformers' options describe; `file` is for messages.
+    """Convert transformers' options to a `ClipTextConfig`; error messages begin with `file`.
 
-    Raises CheckpointError naming an option that our encoder does not compute or that is not known, or the model
-    when it is none of Stable Diffusion 1 and 2's.
+    Raises CheckpointError for an option that is unknown or has an unsupported value, and for a model that is not the
+    text encoder of Stable Diffusion 1 or 2.
     """
     stated = {name: value for name, value in values.items() if name != "architectures" or value is not None}
     options = JsonOptions(file, stated)
@@ -91,7 +91,7 @@ def clip_config_from_transformers(values: Mapping[str, Any], file: Path = Path("
 
 
 def _check_architecture(options: JsonOptions) -> None:
-    """Raise CheckpointError naming a model that is no CLIPTextModel."""
+    """Raise CheckpointError unless the model is a CLIPTextModel."""
     for name in options.names("architectures", [ARCHITECTURE]):
         if name != ARCHITECTURE:
             what = OTHERS.get(name, "which is not supported")

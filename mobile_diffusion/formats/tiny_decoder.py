@@ -1,6 +1,7 @@
-"""An autoencoder that comes alone: a diffusers folder of either kind, or a safetensors file of a tiny one.
+"""Reads an autoencoder that replaces a checkpoint's own (`--decoder`).
 
-It takes the place of a checkpoint's own (`--decoder`); a tiny one's latents are those that the U-Net sees.
+It is a diffusers folder of a KL or tiny autoencoder, or a safetensors file of a tiny one.  A tiny autoencoder encodes
+to the same latents that the U-Net works on.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from mobile_diffusion.weights import refuse_pickle
 
 CONFIG_FILE = "config.json"
 FIRST = "decoder.layers.0.weight"
-"""The tensor whose shape says the channels of a tiny autoencoder and of its latents."""
+"""The tensor whose shape shows the channels of a tiny autoencoder and of its latents."""
 NUMBERED = re.compile(r"(encoder|decoder)\.(\d+)\.(.+)")
-"""TAESD's own names: one sequence each; in front of the decoder's stands a clamp without weights."""
+"""TAESD's own names: encoder and decoder are one numbered sequence each.  The decoder begins with a clamp, which has
+no weights, so its numbers are one higher than ours."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,9 +37,9 @@ class TinyDecoder:
 
 
 def read_decoder(path: Path) -> TinyDecoder:
-    """The autoencoder in a diffusers folder or in a safetensors file.
+    """Read an autoencoder from a diffusers folder or a safetensors file, without its weights.
 
-    Raises CheckpointError when it is none that we compute, is damaged or is a pickle.
+    Raises CheckpointError when it is missing, damaged, a pickle, or not a supported autoencoder.
     """
     if path.is_dir():
         return _read_folder(path)

@@ -1,7 +1,7 @@
-"""A diffusers unet/config.json as a `UNetConfig`.
+"""Reads a diffusers unet/config.json into a `UNetConfig`.
 
-Every option of diffusers' UNet2DConditionModel is read, or required to be what our U-Net computes; anything else
-is refused by its name.
+Every option of diffusers' UNet2DConditionModel is either read or checked against the value that our U-Net implements.
+Any other option is an error.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.json_options import Accepted, JsonOptions
 
 DOWN = ("CrossAttnDownBlock2D", "DownBlock2D")
-"""Levels on the way down: with a transformer after each ResNet block, and without."""
+"""Levels on the way down: with a transformer after each ResNet block, and without.  UP lists those on the way up."""
 UP = ("CrossAttnUpBlock2D", "UpBlock2D")
 MIDDLES: dict[object, tuple[int, int]] = {"UNetMidBlock2DCrossAttn": (2, 1), "UNetMidBlock2D": (1, 0)}
-"""ResNet blocks and transformers of each kind of middle; there is none when the option is null."""
+"""Kind of middle -> its numbers of ResNet blocks and transformers.  A null option means no middle."""
 
 REQUIRED: dict[str, Accepted] = {
     "center_input_sample": (False,),
@@ -48,10 +48,11 @@ REQUIRED: dict[str, Accepted] = {
     "mid_block_only_cross_attention": (None, False),
     "cross_attention_norm": (None,),
 }
-"""What our U-Net computes; the first value is diffusers' default."""
+"""Values that our U-Net supports; the first is diffusers' default."""
 
 INACTIVE = ("dropout", "upcast_attention", "addition_embed_type_num_heads")
-"""Options without effect here: dropout is for training, attention is in float32, the last belongs to another."""
+"""Options without effect here: dropout applies to training only, attention is always in float32, and the last one
+applies only with an addition_embed_type, which is not supported."""
 
 IN_CHANNELS = {
     9: "an inpainting model, whose U-Net also reads a mask",
@@ -63,9 +64,9 @@ UNSUPPORTED = "mobile-diffusion does not compute it; expected a Stable Diffusion
 
 
 def read_unet(options: JsonOptions) -> tuple[UNetConfig, tuple[int, int]]:
-    """The U-Net, and the height and width of the latents that it was trained on.
+    """Read the U-Net's configuration, and the height and width of the latents that it was trained on.
 
-    Raises CheckpointError naming an option that our U-Net does not compute or that is not known.
+    Raises CheckpointError for an option that is unknown or has an unsupported value.
     """
     inputs = _input_channels(options)
     channels = options.whole_list("block_out_channels", [320, 640, 1280, 1280])
@@ -95,7 +96,7 @@ def read_unet(options: JsonOptions) -> tuple[UNetConfig, tuple[int, int]]:
 
 
 def _input_channels(options: JsonOptions) -> int:
-    """The channels of the input; raises CheckpointError naming a relative that reads more than latents and text."""
+    """Read the number of input channels; raise CheckpointError for a U-Net with inputs besides latents and text."""
     inputs = options.whole("in_channels", 4)
     if inputs in IN_CHANNELS:
         raise options.wrong("in_channels", "4", inputs, f"this is {IN_CHANNELS[inputs]}; use an ordinary model")
@@ -108,7 +109,7 @@ def _input_channels(options: JsonOptions) -> int:
 
 
 def _require_plain(options: JsonOptions, levels: int, channels: int) -> None:
-    """Raise CheckpointError naming an option that our U-Net does not compute."""
+    """Raise CheckpointError for an option whose value our U-Net does not support."""
     options.require(REQUIRED, UNSUPPORTED)
     options.require({"time_embedding_dim": (None, 4 * channels)}, UNSUPPORTED)
     options.require({"only_cross_attention": (False, [False] * levels)}, UNSUPPORTED)
@@ -124,7 +125,7 @@ def _levels(
     resnets: list[int],
     heads: Sequence[int | None],
 ) -> tuple[UNetLevel, ...]:
-    """The levels of one way: each of one of two kinds, the first with transformers."""
+    """The levels on the way down or up; of the two `kinds`, only the first has transformers."""
     crossed, plain = kinds
     last_is_plain = name.startswith("down")
     default = [crossed] * 3 + [plain] if last_is_plain else [plain] + [crossed] * 3

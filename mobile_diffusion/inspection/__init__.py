@@ -1,7 +1,7 @@
-"""What a checkpoint is, costs and needs, found in seconds without reading its weights.
+"""Reports a checkpoint's architecture, cost and memory in seconds, without reading its weights.
 
-cost.py measures one run of a network, stage_cost.py the stages of a model, phones.py judges whether a phone can take
-them, report.py puts it all together.  The display is cli/inspect.py.
+cost.py measures one run of a network, and stage_cost.py the stages of a model.  phones.py judges whether a phone has
+enough memory for them.  report.py combines the results, and cli/inspect.py displays them.
 """
 
 from mobile_diffusion.inspection.cost import Cost, measure

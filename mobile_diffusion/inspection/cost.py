@@ -1,8 +1,8 @@
-"""What one run of a network costs, found without its weights: it is run on the meta device, which computes shapes.
+"""Measures the cost of one run of a network without its weights, on the meta device, which computes only shapes.
 
-Multiply-accumulates are those of convolutions and matrix products, as torch's flop counter has them (norms and
-activations are left out).  Activation memory follows every tensor from the operation that makes it to the last one
-that reads it, as a memory planner does; weights are not counted, and no operation is taken to write over its input.
+Multiply-accumulates are those of convolutions and matrix products, by torch's flop counter; norms and activation
+functions are not counted.  For activation memory, a tensor is alive from the operation that creates it to the last
+one that reads it, as for a memory planner.  Weights are not counted, and no operation is assumed to work in place.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from torch.utils.flop_counter import flop_registry
 
 @dataclass(frozen=True)
 class Cost:
-    """One run of a network at one size."""
+    """The cost of one run of a network at one input size."""
 
     macs: int
     """Multiply-accumulates."""
     activation_bytes: int
-    """Most bytes of activations that are alive at once, in float32."""
+    """Peak memory of activations in bytes, in float32."""
     peak: str
-    """The operation where they occur, with the shape of its output."""
+    """The operation at the peak, with the shape of its output."""
 
 
 def measure(network: nn.Module, run: Callable[[], object]) -> Cost:
-    """The cost of `run`, which calls `network`; all its tensors are on the meta device."""
+    """Measure `run`, which calls `network`; all tensors are on the meta device."""
     recorder = _Recorder((*network.parameters(), *network.buffers()))
     with torch.no_grad(), recorder:
         result = run()
@@ -42,7 +42,7 @@ def measure(network: nn.Module, run: Callable[[], object]) -> Cost:
 
 @dataclass
 class _Life:
-    """Size of a tensor's memory, and the first and last operations that need it."""
+    """Size of a tensor's memory in bytes, and the indices of the first and the last operation that need it."""
 
     size: int
     born: int
@@ -50,13 +50,13 @@ class _Life:
 
 
 class _Recorder(TorchDispatchMode):
-    """Notes each operation's work and which memory it makes and reads."""
+    """Records the work of each operation and the memory that it creates and reads."""
 
     def __init__(self, weights: Iterable[Tensor]) -> None:
         super().__init__()
         self.flops = 0
         self._operations: list[str] = []
-        self._storages = [tensor.untyped_storage() for tensor in weights]  # held, so that no address comes twice
+        self._storages = [tensor.untyped_storage() for tensor in weights]  # kept alive, so that no address is reused
         self._weights = {storage._cdata for storage in self._storages}
         self._lives: dict[int, _Life] = {}
 
@@ -73,7 +73,7 @@ class _Recorder(TorchDispatchMode):
         return result
 
     def use(self, tensors: object) -> None:
-        """The last operation so far needs these tensors."""
+        """Record that the latest operation needs these tensors."""
         now = max(len(self._operations) - 1, 0)
         for tensor in tree_leaves(tensors):
             if isinstance(tensor, Tensor):
@@ -90,7 +90,7 @@ class _Recorder(TorchDispatchMode):
             self._lives[key] = _Life(storage.nbytes(), now, now)
 
     def peak(self) -> tuple[int, str]:
-        """Most bytes alive at once, and the operation then running."""
+        """Peak of the bytes alive at once, and the operation at the peak."""
         changes = [0] * (len(self._operations) + 1)
         for life in self._lives.values():
             changes[life.born] += life.size

@@ -1,7 +1,7 @@
-"""Whether a phone can hold a model: its largest stage compared with the memory that an app may use.
+"""Judges whether a model fits on a phone: compares its largest stage with the memory that an app may use.
 
-Stages are loaded one at a time, so what counts is the largest sum of weights and activations.  The limits are
-assumptions, not measurements: half the memory of a common phone.  Speed is not judged here.
+An app loads one stage at a time, so the largest sum of weights and activations decides.  The limits are assumptions,
+not measurements: half the memory of a common phone.  Speed is not judged here.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from mobile_diffusion.units import GB, readable
 
 @dataclass(frozen=True)
 class PhonePlatform:
-    """A phone platform as we export for it."""
+    """A phone platform, with the assumptions about its phones and its exports."""
 
     name: str
     device: str
     """The phone that is assumed."""
     limit: int
-    """Bytes that an app is assumed to be allowed: half the phone's memory."""
+    """Bytes that an app may use, by assumption half of the phone's memory."""
     precision: str
-    """Weights of an uncompressed export."""
+    """Precision of the weights in an uncompressed export."""
     activation_bytes: int
-    """Bytes of one activation."""
+    """Bytes per activation."""
 
 
 PHONES = (
@@ -36,22 +36,23 @@ PHONES = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a phone can take a model."""
+    """Whether a model fits on a phone."""
 
     phone: str
     takes: bool
-    """As it is exported without compression."""
+    """Whether the model fits when it is exported without compression."""
     precision: str | None
-    """The widest precision of the weights that fits; None when none does."""
+    """The highest precision of the weights that fits; None when none does."""
     need: int
     """Bytes of the largest stage, uncompressed: weights and activations."""
     limit: int
+    """Bytes that an app may use."""
     reason: str
-    """One line: what needs how much, and what would help."""
+    """One line: which stage needs how much memory, and what would help."""
 
 
 def judge(stages: Iterable[StageCost], phone: PhonePlatform) -> Verdict:
-    """Compare the stages that draw a picture with a phone's memory."""
+    """Compare the stages that run for a picture (`runs` above 0) with a phone's memory."""
     needed = [stage for stage in stages if stage.runs]
     choices = list(PRECISIONS)[list(PRECISIONS).index(phone.precision) :]
     largest = {precision: max(needed, key=lambda stage: _need(stage, phone, precision)) for precision in choices}

@@ -1,4 +1,4 @@
-"""One checkpoint's inspection: what its files say, what its stages cost, which phones can take it."""
+"""The inspection of one checkpoint: what its files contain, what its stages cost, which phones it fits on."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from mobile_diffusion.tensor_layout import FLOATS, Layout
 
 @dataclass(frozen=True)
 class Component:
-    """One network of a checkpoint, as it lies on disk."""
+    """One network of a checkpoint, as it is stored on disk."""
 
     name: str
     architecture: str
-    """In words."""
+    """A description for people."""
     parameters: int
     dtypes: tuple[str, ...]
-    """Types of its tensors, as the files' headers spell them."""
+    """Types of its tensors, in the spelling of safetensors headers."""
     bytes_on_disk: int
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """What `mobile-diffusion inspect` shows."""
+    """The result of `mobile-diffusion inspect`."""
 
     name: str
     path: str
@@ -38,11 +38,11 @@ class Inspection:
     """"mobile-diffusion", "diffusers" or "single-file"."""
     licence: str
     preset: str | None
-    """The preset whose U-Net it has."""
+    """The preset with the same U-Net, if any."""
     height: int
     width: int
     changes: tuple[str, ...]
-    """What options changed about the checkpoint, in words."""
+    """Descriptions of what options changed in the checkpoint."""
     components: tuple[Component, ...]
     stages: tuple[StageCost, ...]
     schedule: ScheduleConfig
@@ -58,12 +58,12 @@ class Inspection:
         return sum(stage.runs * stage.macs for stage in self.stages)
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields, and the work of one picture as `macs`."""
+        """All fields and `macs` as nested plain values."""
         return dataclasses.asdict(self) | {"macs": self.macs}
 
 
 def inspect_checkpoint(checkpoint: Checkpoint) -> Inspection:
-    """Inspect an opened checkpoint; no weight is read."""
+    """Inspect an opened checkpoint without reading its weights."""
     config, layouts = checkpoint.config, checkpoint.source.layouts
     stages = stage_costs(config)
     descriptions = {
@@ -91,12 +91,12 @@ def inspect_checkpoint(checkpoint: Checkpoint) -> Inspection:
 
 
 def find_preset(unet: UNetConfig) -> str | None:
-    """The first preset whose U-Net computes the same; None when there is none."""
+    """The first preset with an equivalent U-Net; None when there is none."""
     return next((name for name, config in PRESETS.items() if _traits(config.unet) == _traits(unet)), None)
 
 
 def _traits(unet: UNetConfig) -> tuple[object, ...]:
-    """All that matters of a U-Net: heads where there are transformers, whichever way they are stated."""
+    """The properties that make two U-Nets equivalent; heads count only in levels with transformers."""
     stages = [
         (stage.channels, stage.resnets, stage.transformers, unet.heads_of(stage) if stage.transformers else 0)
         for stage in (*unet.down, *([unet.mid] if unet.mid else []), *unet.up)

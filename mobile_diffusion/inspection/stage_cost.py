@@ -1,7 +1,7 @@
-"""The stages of a model as phones run them: their work, their memory, and the size of their weights.
+"""Computes the cost of a model's stages as phones run them: work, memory, and size of the weights.
 
-Everything follows from the configuration: the networks are built on the meta device and run there at the
-checkpoint's size, with both evaluations of a guided step in one batch.
+The configuration is enough: the networks are built and run on the meta device at the checkpoint's picture size.  Both
+evaluations of a guided step form one batch.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from mobile_diffusion.schedule import step_table
 from mobile_diffusion.unet import UNet
 
 PRECISIONS = {"fp32": 32, "fp16": 16, "int8": 8, "6-bit": 6, "4-bit": 4}
-"""Bits of a weight, by the name of a precision."""
+"""Name of a precision -> bits per weight."""
 
 
 @dataclass(frozen=True)
 class StageCost:
-    """One stage of a model at the model's size."""
+    """The cost of one stage at the model's picture size."""
 
     name: str
-    """encode_text, denoise, decode_image, or encode_image, which only redrawing a picture needs."""
+    """encode_text, denoise, decode_image or encode_image; only redrawing a picture needs the last."""
     runs: int
-    """How often it runs for one picture."""
+    """Number of runs for one picture drawn from a prompt."""
     parameters: int
     macs: int
     """Multiply-accumulates of one run; a guided `denoise` evaluates its network twice."""
     activation_bytes: int
-    """Peak of one run in float32."""
+    """Peak memory of activations in one run, in bytes, in float32."""
     peak: str
-    """The operation at the peak, with the shape of its result."""
+    """The operation at the peak, with the shape of its output."""
     weight_bytes: dict[str, int]
-    """Size of the weights, by precision."""
+    """Size of the weights in bytes, per precision."""
 
 
 def stage_costs(config: ModelConfig) -> tuple[StageCost, ...]:
-    """Every stage of a model, in the order in which an app runs them."""
+    """The cost of every stage: first those of a picture, in the order in which an app runs them, then encode_image."""
     with torch.device("meta"):
         networks = {part: build().eval() for part, build in builders(config).items()}
         unet, autoencoder = cast(UNet, networks["unet"]), cast(Autoencoder, networks["autoencoder"])
@@ -63,10 +63,10 @@ def stage_costs(config: ModelConfig) -> tuple[StageCost, ...]:
 
 
 def stored_bytes(shapes: Iterable[tuple[int, ...]], precision: str) -> int:
-    """Bytes that weights of these shapes take.
+    """Size in bytes of weights of these shapes.
 
-    Below 16 bits only matrices and convolutions are compressed, int8 with a float16 scale for each output channel,
-    6 and 4 bits with a table of float16 values for each tensor; the other weights stay float16.
+    Below 16 bits, only matrices and convolutions are compressed: int8 with a float16 scale per output channel, 6 and
+    4 bits with a palette of float16 values per tensor.  Other weights stay float16.
     """
     bits = PRECISIONS[precision]
     return sum(_tensor_bytes(shape, bits) for shape in shapes)
@@ -88,7 +88,7 @@ def _cost(
     only: set[int] | None = None,
     leave_out: set[int] | None = None,
 ) -> StageCost:
-    """The cost of a stage that holds the weights of `only` (None for all), those in `leave_out` left out."""
+    """The cost of a stage with the weights in `only` (None for all) except those in `leave_out`, by id."""
     weights = [weight for weight in network.parameters() if only is None or id(weight) in only]
     shapes = [tuple(weight.shape) for weight in weights if id(weight) not in (leave_out or ())]
     cost = measure(network, run)
@@ -105,7 +105,7 @@ def _cost(
 
 def _text_run(config: ModelConfig, encoder: nn.Module) -> Callable[[], Tensor]:
     tokens = torch.zeros(1, config.text.max_tokens, dtype=torch.int32)
-    inputs = (tokens, tokens) if config.text.uses_mask else (tokens,)  # the second is the mask
+    inputs = (tokens, tokens) if config.text.uses_mask else (tokens,)  # tokens, mask
     return lambda: encoder(*inputs)
 
 

@@ -1,6 +1,6 @@
-"""How good drawn pictures are, in figures with confidence intervals: KID, retrieval, LPIPS and PSNR, diversity.
+"""Metrics of drawn pictures with confidence intervals: KID, retrieval, LPIPS, PSNR and diversity.
 
-The metric networks are carried by packages of the extra `quality`.
+The weights of the metric networks come with the packages of the extra `quality`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Confidence intervals by the bootstrap (Efron 1979): what a figure could have been on other pictures.
+"""Bootstrap confidence intervals (Efron 1979): the range that a metric could have on other pictures.
 
-Percentile intervals of resamples with replacement, from a seeded generator, so that the same figures give the same
-interval.  Of values that are all equal the interval has no width: none found among 48 still leaves a share of some
-percent possible.  KID has its own resampling (kid.py), because resampled pictures must not be compared with themselves.
+These are percentile intervals of resamples with replacement.  The generator is seeded, so the same values always
+return the same interval.  When all values are equal the interval has no width, which understates the uncertainty: a
+share of 0 among 48 pictures is still compatible with a few percent.  KID has its own resampling (kid.py), because a
+picture must not be compared with itself.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure with its bootstrap confidence interval at `LEVEL`."""
+    """A metric with its bootstrap confidence interval at `LEVEL`."""
 
     value: float
-    """The figure on the pictures themselves, not the mean of the resamples."""
+    """The metric on the original pictures, not the mean over resamples."""
     low: float
     high: float
 
@@ -35,12 +36,12 @@ class Interval:
 
 
 def resample(count: int, generator: np.random.Generator, resamples: int = RESAMPLES) -> NDArray[np.int64]:
-    """Indices int64 (resamples, count), drawn with replacement from 0..count - 1."""
+    """Draw indices int64 (resamples, count) with replacement from 0..count - 1."""
     return generator.integers(0, count, (resamples, count))
 
 
 def percentiles(value: float, resampled: NDArray[np.float64]) -> Interval:
-    """The interval of a figure from what it is on the resamples (R,); raises DataError for NaN."""
+    """The interval of a metric from its values on the resamples (R,); raises DataError for NaN and infinity."""
     if not (np.isfinite(value) and np.isfinite(resampled).all()):
         raise DataError(f"bootstrap: expected finite figures, got {value} and {resampled}; look at the pictures")
     low, high = np.percentile(resampled, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
@@ -48,7 +49,10 @@ def percentiles(value: float, resampled: NDArray[np.float64]) -> Interval:
 
 
 def mean_interval(values: Sequence[float] | NDArray[np.float64], seed: int = 0) -> Interval:
-    """The mean of independent values (N,) with its interval; raises DataError for none, NaN and infinity."""
+    """The mean of independent values (N,) with its interval; raises DataError without values, or for NaN or infinity.
+
+    `seed` is that of the resampling.
+    """
     figures = np.asarray(values, dtype=np.float64)
     if figures.ndim != 1 or not len(figures):
         raise DataError(f"bootstrap: expected some values in a row, got shape {figures.shape}")

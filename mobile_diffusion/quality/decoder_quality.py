@@ -1,4 +1,4 @@
-"""LPIPS and PSNR of pictures that went through the autoencoder, or through one decoder in place of another."""
+"""LPIPS and PSNR between pictures and their reconstructions by an autoencoder, or between two decoders."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ from mobile_diffusion.training.lpips import Lpips
 BATCH = 8
 
 Reconstruct = Callable[[Tensor], Tensor]
-"""Images float32 (1, 3, H, W) in [0, 1] -> the same pictures, encoded and decoded."""
+"""Takes an image float32 (1, 3, H, W) in [0, 1] and returns it encoded and decoded, with the same shape and range."""
 
 
 @dataclass(frozen=True)
 class DecoderQuality:
-    """How well pictures come back."""
+    """How similar pictures and their reconstructions are."""
 
     pictures: int
     psnr_db: Interval
+    """Peak signal-to-noise ratio in dB; higher is better."""
     lpips: Interval
     """Learned perceptual distance; lower is better."""
 
 
 @torch.inference_mode()
 def compare_images(images: Tensor, others: Tensor, lpips: Lpips, seed: int = 0) -> DecoderQuality:
-    """PSNR and LPIPS between pairs of pictures (N, 3, H, W) in [0, 1]; DataError for shapes that differ."""
+    """PSNR and LPIPS between pairs of pictures (N, 3, H, W) in [0, 1]; raises DataError when the shapes differ."""
     if images.shape != others.shape:
         raise DataError(f"pictures: expected {tuple(images.shape)}, got {tuple(others.shape)}")
     pairs = [
@@ -45,5 +46,5 @@ def compare_images(images: Tensor, others: Tensor, lpips: Lpips, seed: int = 0) 
 
 
 def decoder_quality(reconstruct: Reconstruct, images: Tensor, lpips: Lpips, seed: int = 0) -> DecoderQuality:
-    """PSNR and LPIPS of pictures (N, 3, H, W) in [0, 1] against what `reconstruct` makes of them, one by one."""
+    """PSNR and LPIPS between pictures (N, 3, H, W) in [0, 1] and what `reconstruct` returns for each of them."""
     return compare_images(images, torch.cat([reconstruct(image[None]) for image in images]), lpips, seed)

@@ -1,6 +1,6 @@
-"""What draws the pictures of an evaluation: anything that makes a picture from a prompt and a seed.
+"""Draws the pictures of an evaluation with any function from a prompt and a seed to a picture.
 
-The PyTorch pipeline and the programs of a bundle can be used; this package knows neither.
+Such a function may call the PyTorch pipeline or an exported bundle; this package imports neither.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mobile_diffusion.quality.images import Picture, stack_pictures
 
 
 class Drawer(Protocol):
-    """Draws a prompt; the same seed gives the same picture."""
+    """Draws a prompt; the same seed always returns the same picture."""
 
     def __call__(self, prompt: str, seed: int, /) -> Picture: ...
 
@@ -27,13 +27,13 @@ class Tally:
         self._progress, self._total, self._done = progress, total, 0
 
     def say(self, what: str, drawn: int = 0) -> None:
-        """Report what is being done, after `drawn` more pictures."""
+        """Report the current work, after `drawn` more pictures have been drawn."""
         self._done += drawn
         self._progress(what, self._done / self._total)
 
 
 def draw_all(draw: Drawer, prompts: Sequence[str], seeds: Sequence[int], tally: Tally, what: str) -> Tensor:
-    """Each prompt with its seed as float32 (N, 3, H, W) in [0, 1]; `what` names them in the progress."""
+    """Draw each prompt with its seed: float32 (N, 3, H, W) in [0, 1]; `what` names them in the progress display."""
     pictures = []
     for prompt, seed in zip(prompts, seeds, strict=True):
         pictures.append(draw(prompt, seed))

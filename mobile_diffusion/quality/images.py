@@ -1,4 +1,4 @@
-"""Batches of pictures as the metric networks take them: float32 (B, 3, H, W) in [0, 1]."""
+"""Batches of pictures in the form that the metric networks take: float32 (B, 3, H, W) in [0, 1]."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Picture = NDArray[np.uint8] | NDArray[np.float32]
 
 
 def stack_pictures(pictures: Sequence[Picture]) -> Tensor:
-    """Pictures of one size -> float32 (B, 3, H, W) in [0, 1]; raises DataError for other shapes and values."""
+    """Stack pictures of one size to float32 (B, 3, H, W) in [0, 1]; raise DataError for other shapes and values."""
     shapes = {picture.shape for picture in pictures}
     if len(shapes) != 1:
         raise DataError(f"pictures: expected some, of one shape, got the shapes {sorted(shapes)}")
@@ -26,10 +26,10 @@ def stack_pictures(pictures: Sequence[Picture]) -> Tensor:
 
 
 def check_images(images: Tensor) -> Tensor:
-    """The same images; raises DataError unless they are float (B, 3, H, W), B above 0, in [0, 1] and finite."""
+    """Return the images; raise DataError unless they are float (B, 3, H, W) with B > 0, finite and in [0, 1]."""
     if images.ndim != 4 or images.shape[1] != 3 or not len(images) or not images.is_floating_point():
         raise DataError(f"images: expected float (B, 3, H, W), got {images.dtype} {tuple(images.shape)}")
     low, high = float(images.min()), float(images.max())
-    if not (low >= 0 and high <= 1):  # NaN is refused too
+    if not (low >= 0 and high <= 1):  # true for NaN too
         raise DataError(f"images: expected values from 0 to 1, got {low:.3g} to {high:.3g}; divide uint8 by 255")
     return images

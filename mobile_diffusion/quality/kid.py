@@ -1,8 +1,8 @@
-"""KID, the kernel Inception distance (Binkowski et al. 2018): how far drawn pictures are from real ones as a set.
+"""KID, the kernel Inception distance (Binkowski et al. 2018) between a set of drawn and a set of real pictures.
 
 KID is the unbiased estimate of the squared maximum mean discrepancy (Gretton et al. 2012, lemma 6) between features,
-with the kernel (x . y / d + 1)^3.  Unlike FID it is unbiased at any number of pictures, so some hundred suffice, and
-it can be slightly below zero.  All in float64.
+with the kernel (x . y / d + 1)^3.  Unlike FID it is unbiased for any number of pictures, so a few hundred are enough;
+it can be slightly below zero.  Everything is computed in float64.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SUBSETS = 100
 
 
 def polynomial_kernel(left: Tensor, right: Tensor) -> Tensor:
-    """Features (M, D) and (N, D) -> (x . y / D + 1)^3 of every pair, float64 (M, N)."""
+    """(x . y / D + 1)^3 of every pair of features (M, D) and (N, D): float64 (M, N)."""
     return (left.double() @ right.double().T / left.shape[1] + 1) ** DEGREE
 
 
@@ -31,10 +31,11 @@ def kid(
     subsets: int = SUBSETS,
     seed: int = 0,
 ) -> float:
-    """KID between features (M, D) and (N, D), over all of them, or the mean over random subsets of one size.
+    """KID between features (M, D) and (N, D).
 
-    Subsets, drawn without replacement, are what most published figures use: the expectation is the same, memory is
-    less.  Raises DataError for fewer than two pictures on a side, for widths that differ, and for NaN.
+    With `subset_size`, it is the mean over `subsets` random subsets, drawn without replacement.  Most published values
+    use subsets: the expectation is the same, and less memory is needed.  Raises DataError for fewer than two pictures
+    on a side, for widths that differ, for a `subset_size` out of range, and for NaN or infinity.
     """
     _check(real_features, fake_features)
     if subset_size is None:
@@ -51,21 +52,23 @@ def kid(
 
 
 def kid_interval(real_features: Tensor, fake_features: Tensor, seed: int = 0) -> Interval:
-    """KID over all features with its bootstrap interval; both sides are resampled, independently."""
+    """KID of all features with its bootstrap interval; both sides are resampled independently.
+
+    Raises DataError as `kid` does.
+    """
     return resampled_kid(real_features, fake_features, seed)[0]
 
 
 def resampled_kid(real_features: Tensor, fake_features: Tensor, seed: int = 0) -> tuple[Interval, NDArray[np.float64]]:
-    """`kid_interval`, and the KID of every resample, float64 (R,).
+    """`kid_interval`, and the KID of every resample: float64 (R,).
 
-    Resample n takes the same places of both sides whatever the features are, so two models that drew the same prompts
+    Resample n takes the same rows of both sides whatever the features are, so two models that drew the same prompts
     can be compared resample by resample (pairing.py).
 
-    A resample counts each picture w_i times.  A picture that was drawn twice is no pair of pictures: taken as one it
-    would add k(x, x), and every resample would be too high.  So pairs of one picture with itself are left out,
-    and the sum is divided by the weight of the pairs that stay.  Resamples in which one picture is all that was drawn
-    have no such pair, are NaN and are left out of the interval.  Of fewer than some twenty pictures the interval comes
-    out too narrow.
+    A resample contains picture i w_i times.  Pairs of a picture with itself are left out, because each would add
+    k(x, x) and make every resample too high.  The sum is divided by the weight of the remaining pairs.  A resample
+    that contains only one picture has no such pair; it is NaN and is left out of the interval.  With fewer than about
+    twenty pictures the interval is too narrow.
     """
     _check(real_features, fake_features)
     kernels = _kernels(real_features, fake_features)
@@ -87,7 +90,10 @@ def _check(real: Tensor, fake: Tensor) -> None:
 
 
 def _kernels(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Real with real, fake with fake, real with fake; pairs of a picture with itself are zero."""
+    """The kernels (M, M) of real with real, (N, N) of fake with fake, (M, N) of real with fake.
+
+    Pairs of a picture with itself are zero.
+    """
     within = (polynomial_kernel(side, side).fill_diagonal_(0) for side in (real, fake))
     return (*within, polynomial_kernel(real, fake))  # type: ignore[return-value]
 
@@ -99,7 +105,7 @@ def _mmd(real: Tensor, fake: Tensor, across: Tensor) -> Tensor:
 
 
 def _weights(count: int, generator: np.random.Generator) -> NDArray[np.float64]:
-    """How often each of `count` pictures is in each resample: float64 (R, count)."""
+    """How often each resample contains each of `count` pictures: float64 (R, count)."""
     drawn = resample(count, generator)
     return np.stack([np.bincount(row, minlength=count) for row in drawn]).astype(np.float64)
 
@@ -111,7 +117,7 @@ def _weighted_mmd(
     real_weights: NDArray[np.float64],
     fake_weights: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """`_mmd` of every resample (R,), NaN where one picture is all that was drawn."""
+    """`_mmd` of every resample: float64 (R,), NaN for a resample that contains only one picture of a side."""
     within = np.zeros(len(real_weights))
     for kernel, weights in ((real, real_weights), (fake, fake_weights)):
         pairs = len(kernel) ** 2 - (weights**2).sum(axis=1)  # weight of the pairs of two pictures

@@ -1,4 +1,4 @@
-"""Evaluations as files: figures in JSON, drawn pictures above real ones in contact sheets."""
+"""Writes an evaluation to files: metrics as JSON, and contact sheets of drawn pictures above real ones."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ COLUMNS = 8
 def write_evaluation(
     evaluation: Evaluation, drawn: Sequence[DrawnSet], conditions: Mapping[str, Any], out: Path
 ) -> list[Path]:
-    """Write a sheet a set, and at last the figures with their conditions; returns the paths.
+    """Write a contact sheet per set, then the metrics with their conditions; return the paths, metrics first.
 
-    Raises DataError when the folder `out` cannot be made or written.
+    Raises DataError when the folder `out` cannot be created or written.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ def write_evaluation(
 
 
 def to_json(evaluation: Evaluation, conditions: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain values: conditions first, then the figures, without the resamples of the intervals."""
+    """Convert an evaluation to plain values: conditions first, then the metrics without the resamples."""
     intervals = {"level": LEVEL, "resamples": RESAMPLES, "kind": "bootstrap percentiles"}
     figures = asdict(evaluation)
     for each in figures["sets"]:
@@ -57,7 +57,7 @@ def _write_sheet(pictures: DrawnSet, path: Path) -> Path:
 
 
 def sheet_of(pictures: DrawnSet) -> Image.Image:
-    """A contact sheet: rows of drawn pictures with their prompts, below each row the real ones."""
+    """Make a contact sheet: rows of drawn pictures with their prompts, each above a row of the real pictures."""
     size = pictures.drawn.shape[-2:]
     real = F.interpolate(pictures.real, size, mode="bilinear", antialias=True).clamp(0, 1)
     blank = torch.ones(1, 3, *size)

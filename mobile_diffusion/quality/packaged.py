@@ -1,8 +1,8 @@
-"""Weights that lie inside installed packages: found without importing the package, and only at the pinned hash.
+"""Finds weights inside installed packages, without importing the packages, and checks their SHA-256.
 
-The packages of the extra `quality` are used as carriers of one file each.  None of their code runs, so what they ask
-for beside it (OpenCV, download tools) is never imported; and a figure is comparable with another one only when both
-come from the same network, so a file with another SHA-256 is refused.
+Of each package of the extra `quality` only one file is used.  None of its code runs, so its dependencies (OpenCV,
+download tools) are never imported.  A file with another SHA-256 is an error, because values of a metric are comparable
+only when they come from the same network.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ class PackagedFile:
     """One file of one package."""
 
     package: str
-    """Name for pip, with its version."""
+    """Name and version for pip."""
     module: str
-    """Name for Python."""
+    """Name for import."""
     path: str
-    """Below the module's folder."""
+    """Path below the module's folder."""
     sha256: str
 
 
@@ -46,7 +46,7 @@ EFFICIENTNET = PackagedFile(
 
 
 def locate(file: PackagedFile) -> Path:
-    """Path of the file; raises ConfigError when the package is not installed or the file is another one."""
+    """The path of the file; raises ConfigError when the package is not installed or the SHA-256 differs."""
     spec = find_spec(file.module)
     if spec is None or spec.origin is None:
         raise ConfigError(f"expected the package {file.package}, got none; pip install 'mobile-diffusion[quality]'")

@@ -1,10 +1,10 @@
-"""One model against another: ratios with paired bootstrap intervals.
+"""Compares two models: ratios of their metrics with paired bootstrap intervals.
 
-Two models that drew the same prompts with the same seeds have had the easy and the hard ones in common.  So every
-resample takes the same prompts of both, and only what the models do differently is left in the interval; two separate
-intervals would be too wide to compare.  Sets of prompts are resampled each within itself, as their sizes are fixed.
+Both models drew the same prompts with the same seeds, so the same prompts were easy or hard for both.  Every resample
+therefore takes the same prompts of both models, and the interval shows only the difference between them; two separate
+intervals would be too wide to compare.  Each set of prompts is resampled separately, because its size is fixed.
 
-A denominator that is not above zero gives no ratio: NaN as the figure, infinity as a resample.
+A ratio with a denominator of zero or less is undefined: NaN for the metric, infinity for a resample.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ from mobile_diffusion.errors import DataError
 from mobile_diffusion.quality.bootstrap import LEVEL, Interval, resample
 
 Sets = Sequence[Sequence[float]]
-"""A value for every prompt, set by set."""
+"""A value per prompt, per set of prompts."""
 
 
 def ratio_of_means(ours: Sets, theirs: Sets, seed: int = 0) -> Interval:
-    """The mean of our values over the mean of theirs, of all prompts; raises DataError for other prompts."""
+    """The mean of our values over all prompts, divided by the mean of theirs, with its interval.
+
+    Raises DataError when the numbers of prompts differ.
+    """
     generator = np.random.default_rng(seed)
     totals = [np.zeros(0), np.zeros(0)]
     for number, (left, right) in enumerate(_paired(ours, theirs)):
@@ -36,15 +39,15 @@ def ratio_of_means(ours: Sets, theirs: Sets, seed: int = 0) -> Interval:
 def ratio_of_resampled(
     ours: Sequence[float], theirs: Sequence[float], our_resamples: Sets, their_resamples: Sets
 ) -> Interval:
-    """Our mean over theirs of figures that were resampled with the same seed, such as KID (kid.py), one a set.
+    """The ratio of means over sets, ours to theirs, of a metric that was resampled with the same seed, such as KID.
 
     Args:
-        ours: our figure of each set.
-        theirs: theirs.
-        our_resamples: it on every resample, set by set; NaN where a resample gave none, which is then left out.
+        ours: our value per set.
+        theirs: their value per set.
+        our_resamples: our value on every resample, per set; resamples with NaN are left out.
         their_resamples: theirs.
 
-    Raises DataError when the resamples are not as many.
+    Raises DataError when the numbers of resamples differ.
     """
     _paired(our_resamples, their_resamples)
     drawn = [np.asarray(side, dtype=np.float64).mean(axis=0) for side in (our_resamples, their_resamples)]  # (R,)
@@ -53,7 +56,10 @@ def ratio_of_resampled(
 
 
 def median_ratio(ours: Sequence[float], theirs: Sequence[float], seed: int = 0) -> Interval:
-    """The median over rounds of our time over theirs in the same round; raises DataError for other rounds."""
+    """The median over rounds of our time divided by theirs in the same round, with its interval.
+
+    Raises DataError when the numbers of rounds differ.
+    """
     ((left, right),) = _paired([ours], [theirs])
     ratios = np.asarray(left, dtype=np.float64) / np.asarray(right, dtype=np.float64)
     drawn = np.median(ratios[resample(len(ratios), np.random.default_rng(seed))], axis=1)
@@ -68,7 +74,7 @@ def _paired(ours: Sets, theirs: Sets) -> list[tuple[Sequence[float], Sequence[fl
 
 
 def _ratio(ours: float, theirs: float, left: NDArray[np.float64], right: NDArray[np.float64]) -> Interval:
-    """A figure and its percentile interval, from both sides of every resample (R,)."""
+    """The ratio `ours` / `theirs`, and its percentile interval from both sides of every resample (R,)."""
     value = ours / theirs if theirs > 0 else float("nan")
     ratios = np.divide(left, right, out=np.full_like(left, np.inf), where=right > 0)
     if not len(ratios):

@@ -1,18 +1,17 @@
-"""The three sets of prompts that a model is evaluated on, and the real pictures each is compared with.
+"""The three sets of prompts that a model is evaluated on, and the real pictures that each is compared with.
 
-What a model has seen is said by the settings it was trained with: styles and groups of concepts, of the training
-split.  From them and from the data set alone:
+The settings that a model was trained with (styles and groups of concepts) and the data set define the sets:
 
 - `training`: captions of pictures that the model was trained on.
-- `held-out`: captions of concepts whose whole family was held out, in the model's own styles and groups.  The
-  retrieval head has not seen them either.
-- `combinations`: a concept that the model was trained on, in a style in which it never saw it.  The data set's split
-  holds out whole concepts in every style, never one picture of a concept, so such pictures are those of the styles
-  that training left out: "red apple, flat" for a model trained on "red apple, 3d".  The style's word is then as new to
-  the model as the combination is.  A model trained on every style has no such pictures, and the set is left out.
+- `held-out`: captions of concepts whose whole family was held out, in the styles and groups of the training.  They are
+  new to the retrieval head too.
+- `combinations`: concepts of the training in styles that the training left out, such as "red apple, flat" for a model
+  trained on "red apple, 3d".  The data set's split holds out a concept in every style, never a single picture of it, so
+  there are no other new combinations.  The word for the style is then also new to the model.  For a model trained on
+  every style there are no such pictures, and the set is left out.
 
-Pictures are taken in the order of a hash of seed and name: the first `count` give the prompts, and the first
-`REFERENCES` (or `count`, when that is more) are the real pictures.  So both come from the same distribution.
+Pictures are ordered by a hash of seed and name.  The first `count` provide the prompts, and the first `REFERENCES` (or
+`count`, if that is larger) are the real pictures, so both come from the same distribution.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from mobile_diffusion.recipes.unet import UNetSettings
 from mobile_diffusion.training.settings import read_settings
 
 REFERENCES = 256
-"""Real pictures of a set, where there are as many."""
+"""Number of real pictures per set, if there are enough."""
 
 SETS = {
     "training": "captions that the model was trained on",
@@ -79,7 +78,7 @@ def _place(sample: Sample, seed: int) -> bytes:
 
 
 def _set_of(sample: Sample, settings: UNetSettings, trained: set[str] | frozenset[str]) -> str | None:
-    """The set that a picture belongs to, if any; `trained` are the code points of trained concepts."""
+    """The set that a picture belongs to, if any; `trained` are the hexcodes of the concepts of the training."""
     if settings.groups and sample.group not in settings.groups:
         return None
     if sample.style in settings.styles:
@@ -88,7 +87,10 @@ def _set_of(sample: Sample, settings: UNetSettings, trained: set[str] | frozense
 
 
 def read_training(path: Path) -> UNetSettings:
-    """Settings that a model was trained with: a run's settings.json, or its TOML file; raises ConfigError."""
+    """Read the settings of a training run from its settings.json or TOML file.
+
+    Raises ConfigError when the file is missing or malformed.
+    """
     if path.suffix == ".toml":
         return read_settings(path, UNetSettings)
     try:

@@ -1,4 +1,4 @@
-"""The figures of one set of drawn pictures."""
+"""The metrics of one set of drawn pictures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mobile_diffusion.quality.retrieval import Retrieval, RetrievalScore, open_r
 
 @dataclass(frozen=True)
 class QualityReport:
-    """How good drawn pictures are, against real ones and against their captions."""
+    """Metrics of drawn pictures, compared with real pictures and with their captions."""
 
     pictures: int
     """Drawn pictures."""
@@ -27,19 +27,19 @@ class QualityReport:
     """Kernel Inception distance to the real pictures; lower is better, 0 for pictures of the same distribution."""
     retrieval: RetrievalScore
     kid_resamples: tuple[float | None, ...]
-    """KID of every resample of the interval, for a paired comparison (pairing.py); None where it has none."""
+    """KID per resample, for a paired comparison (pairing.py); None when it is not defined."""
 
 
 @dataclass(frozen=True)
 class Networks:
-    """The metric networks, opened once for several sets."""
+    """The metric networks, which are opened once for several sets."""
 
     inception: Features
     retrieval: Retrieval
 
     @classmethod
     def open(cls) -> Networks:
-        """Open both; raises ConfigError without the extra `quality`."""
+        """Open both networks; raise ConfigError when the extra `quality` is not installed."""
         return cls(open_inception(), open_retrieval())
 
 
@@ -50,11 +50,11 @@ def evaluate_pictures(
     networks: Networks | None = None,
     seed: int = 0,
 ) -> QualityReport:
-    """KID and retrieval of drawn `images` (N, 3, H, W) for their captions, with 95 % bootstrap intervals.
+    """KID and retrieval score of drawn `images` (N, 3, H, W) and their captions, with 95 % bootstrap intervals.
 
-    All images are float32 in [0, 1]; `reference_images` (M, 3, h, w) are real ones, in any order and number above
-    one.  `networks` are opened when not given; `seed` is that of the intervals.  Raises DataError for images of other
-    shapes or values, and ConfigError without the extra `quality`.
+    `reference_images` (M, 3, h, w) are at least two real pictures in any order.  All images are float32 in [0, 1].
+    By default the networks are opened here.  `seed` is that of the intervals.  Raises DataError for images of other
+    shapes or values, and ConfigError when the extra `quality` is not installed.
     """
     if len(images) < 2 or len(reference_images) < 2:
         raise DataError(f"pictures: expected two or more, drawn and real, got {len(images)}, {len(reference_images)}")

@@ -1,17 +1,16 @@
-"""A retrieval score: do the words that a picture was drawn for find it again?
+"""The retrieval score: how often a drawn picture matches its own caption better than other captions.
 
-CLIP's score in small, from parts that may be shipped.  A picture's EfficientNet features go through a perceptron into
-the space of MiniLM's sentences; there its own caption is ranked among a fixed set of candidates, the names of all
-emoji.  R@k is the share of pictures whose own caption is among the first k.  The words for a style (", 3d") are left
-out of a caption: the score asks what is drawn, KID asks how.
+It is a small version of CLIP's score, built from parts that may be distributed.  The head, a perceptron, maps a
+picture's EfficientNet features to the embedding space of MiniLM's sentences.  There the picture's own caption is ranked
+among fixed candidates, the names of all emoji.  R@k is the share of pictures whose own caption is among the first k.
+The word for the style (", 3d") is removed from a caption: this score measures what is drawn, KID measures how.
 
-Some names lie near many pictures and would be found for everything, above all those that the perceptron was trained
-on.  So a name's cosine is lowered by half of its mean cosine to the ten nearest of a bank of pictures: cross-domain
-similarity local scaling (Conneau et al. 2018).
+Some names are near many pictures and would be found too often, most of all names from the head's training.  So the
+cosine of a name is reduced by half of its mean cosine to the ten nearest pictures of a bank: cross-domain similarity
+local scaling (Conneau et al. 2018).
 
-The perceptron was trained on pictures of the training split by `head_training.py`; concepts that the shipped model
-has never seen are new to it, too, and even real pictures of them are found less often.  A score is therefore to be
-read beside the score of real pictures of the same captions.
+head_training.py trained the head on the training split.  Held-out concepts are new to the head too, and it finds even
+real pictures of them less often.  So compare a score with the score of real pictures for the same captions.
 """
 
 from __future__ import annotations
@@ -43,13 +42,13 @@ RECORD = "retrieval.json"
 HIDDEN = 384
 NEIGHBOURS = 10
 CANDIDATES, BANK = "candidates", "bank"
-"""Names of the candidates' and of the bank's vectors among the weights."""
+"""Names of the tensors of candidates and bank in the file of the weights."""
 LARGEST = 4.0
-"""Features are cut off at so many standard deviations."""
+"""Features are clamped to this number of standard deviations."""
 
 
 class Head(nn.Module):
-    """EfficientNet's features (B, 1280) -> unit vectors (B, 384) in the space of sentences."""
+    """The perceptron: EfficientNet's features (B, 1280) -> unit vectors (B, 384) in the space of sentences."""
 
     mean: Tensor
     scale: Tensor
@@ -70,7 +69,7 @@ class Head(nn.Module):
 
 @dataclass(frozen=True)
 class RetrievalScore:
-    """How well captions find their pictures."""
+    """How well pictures match their captions."""
 
     recall_1: Interval
     """Share of pictures whose own caption is nearest."""
@@ -79,15 +78,15 @@ class RetrievalScore:
     cosine: Interval
     """Mean cosine between a picture and its own caption."""
     candidates: int
-    """Captions that each picture's own one is ranked among."""
+    """Number of captions among which each picture's own caption is ranked."""
     ranks: tuple[int, ...]
     """Rank of each picture's own caption; 1 is nearest."""
     cosines: tuple[float, ...]
-    """Cosine of each picture to its own caption."""
+    """Cosine between each picture and its own caption."""
 
 
 class Retrieval:
-    """The networks and the candidates in memory."""
+    """The networks and the candidates, loaded."""
 
     def __init__(
         self,
@@ -97,7 +96,7 @@ class Retrieval:
         candidates: Mapping[str, Tensor],
         bank: Tensor,
     ) -> None:
-        """`candidates` are captions with their unit vectors (384,), `bank` (P, 384) unit vectors of pictures."""
+        """Take `candidates`, captions with unit vectors (384,), and `bank`, unit vectors (P, 384) of pictures."""
         self._features, self._head, self._sentences = features, head.eval(), embedder
         self._places = {caption: place for place, caption in enumerate(candidates)}
         self._vectors, self._bank = torch.stack(list(candidates.values())), bank
@@ -105,13 +104,13 @@ class Retrieval:
 
     @torch.inference_mode()
     def embed(self, images: Tensor) -> Tensor:
-        """Images float32 (B, 3, H, W) in [0, 1] -> unit vectors (B, 384) in the space of sentences."""
+        """Embed images float32 (B, 3, H, W) in [0, 1] as unit vectors (B, 384) in the space of sentences."""
         return self._head(self._features(images))
 
     def score(self, images: Tensor, captions: Sequence[str], seed: int = 0) -> RetrievalScore:
-        """Rank every picture's own caption among the candidates; `seed` is that of the intervals.
+        """Rank the own caption of every image float32 (B, 3, H, W) in [0, 1] among the candidates.
 
-        Raises DataError when there are not as many captions as images.
+        `seed` is that of the intervals.  Raises DataError when the numbers of captions and images differ.
         """
         if len(captions) != len(images):
             raise DataError(f"captions: expected {len(images)}, one for every picture, got {len(captions)}")
@@ -131,7 +130,7 @@ class Retrieval:
         )
 
     def _embed_texts(self, texts: Sequence[str]) -> Tensor:
-        """Unit vectors (B, 384): those of the candidates where they are among them."""
+        """Embed texts as unit vectors (B, 384); a text that is a candidate has the candidate's vector."""
         new = sorted(set(texts) - set(self._places))
         vectors = dict(zip(new, self._sentences.embed(new), strict=True))
         return torch.stack([vectors[text] if text in vectors else self._vectors[self._places[text]] for text in texts])
@@ -143,19 +142,19 @@ def hubness(texts: Tensor, bank: Tensor) -> Tensor:
 
 
 def own_ranks(similarities: Tensor, own: Tensor, places: Tensor) -> Tensor:
-    """Rank int64 (B,) of each picture's own caption among the candidates; a draw counts against it.
+    """Rank int64 (B,) of each picture's own caption among the candidates; an equal candidate ranks before it.
 
     Args:
-        similarities: (B, C) of pictures to candidates.
-        own: (B,) of pictures to their own captions.
-        places: (B,) the place of the own caption among the candidates, which is not compared with itself; or -1.
+        similarities: (B, C), pictures to candidates.
+        own: (B,), pictures to their own captions.
+        places: int64 (B,), the column of the own caption, which is not compared with itself; -1 if it is no candidate.
     """
     others = torch.arange(similarities.shape[1]) != places[:, None]  # (B, C)
     return 1 + ((similarities >= own[:, None]) & others).sum(dim=1)
 
 
 def subject(caption: str) -> str:
-    """What a caption says is drawn, without the word for the style at its end.
+    """The subject of a caption: the caption without the word for the style at its end.
 
     >>> subject("red apple, 3d"), subject("salt, pepper")
     ('red apple', 'salt, pepper')
@@ -169,9 +168,9 @@ def open_retrieval(
 ) -> Retrieval:
     """Open the retrieval head with the networks around it.
 
-    `folder` holds the head and `text` the text encoder; by default those that come with the package.
-    Raises ConfigError without the extra `quality`, CheckpointError when a file is damaged or was made for another
-    text encoder or image network.
+    `folder` contains the head and `text` the text encoder, by default those of this package.  Raises ConfigError when
+    the extra `quality` is not installed.  Raises CheckpointError when a file is damaged, or when the head was trained
+    with another text encoder or image network.
     """
     folder = folder or retrieval_model()
     record, tensors = _read(folder)
@@ -193,7 +192,7 @@ def open_retrieval(
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Training record and float32 weights."""
+    """Read the training record and the weights as float32."""
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         tensors = load_file(folder / WEIGHTS)

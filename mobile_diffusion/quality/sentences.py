@@ -1,6 +1,7 @@
-"""Sentences as unit vectors: MiniLM (Wang et al. 2020) as sentence-transformers trained it on a billion pairs.
+"""Embeds sentences as unit vectors with all-MiniLM-L6-v2, which sentence-transformers trained on a billion pairs.
 
-It is the emoji model's own text encoder, with the mean over tokens that all-MiniLM-L6-v2 was trained with.
+The network, MiniLM (Wang et al. 2020), is also the emoji model's text encoder.  As in its training, the embedding is
+the mean over tokens.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ BATCH = 128
 
 
 class Sentences:
-    """MiniLM in memory."""
+    """MiniLM and its tokenizer, loaded."""
 
     def __init__(self, folder: Path | None = None) -> None:
         """Open `text_encoder.safetensors` and `tokenizer.json` of a folder, by default the emoji model's.
@@ -40,7 +41,7 @@ class Sentences:
         self._tokenizer = WordPieceTokenizer.from_file(folder / "tokenizer.json", MINILM.max_tokens)
 
     def embed(self, texts: Sequence[str]) -> Tensor:
-        """Texts -> unit vectors float32 (N, 384)."""
+        """Embed texts as unit vectors float32 (N, 384)."""
         starts = range(0, len(texts), BATCH)
         parts = [self._embed_batch(texts[start : start + BATCH]) for start in starts]
         return torch.cat(parts) if parts else torch.zeros(0, WIDTH)

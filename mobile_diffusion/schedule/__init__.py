@@ -1,7 +1,7 @@
-"""The diffusion process, and every solver of it as a table of linear updates, all in float64.
+"""The diffusion process, and its solvers as tables of linear updates, all in float64.
 
-process.py is the process and its conversions, spacing.py the timesteps of a sampler, table.py the table itself,
-solvers.py and multistep.py the solvers.  sampler.py makes one step with a table, drawing.py the loop over the steps.
+process.py has the process and its conversions, spacing.py the timesteps of a sampler, table.py the step table, and
+solvers.py and multistep.py the solvers.  ../sampler.py applies one step of a table, ../drawing.py loops over the steps.
 """
 
 from mobile_diffusion.schedule.process import (

@@ -1,4 +1,4 @@
-"""One step between two noise levels: what the output says of picture and noise, as factors of latents and output."""
+"""One step between two noise levels, as factors a and b of the latents x and the network's output m."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from mobile_diffusion.schedule.levels import Level
 from mobile_diffusion.schedule.table import StepTable
 
 Factors = tuple[float, float]
-"""Factors of the latents and of the network's output."""
+"""a and b: the factors of the latents x and of the network's output m."""
 
 
 def clean_factors(prediction: str, level: Level) -> Factors:
-    """a and b of x_0 = a x + b m; ConfigError where epsilon is predicted from pure noise."""
+    """a and b of x_0 = a x + b m; raises ConfigError when epsilon is predicted from pure noise (alpha = 0)."""
     alpha, sigma = level
     if prediction == "v":
         return alpha, -sigma
@@ -47,7 +47,10 @@ def step_factors(prediction: str, now: Level, then: Level) -> Factors:
 def first_order_table(
     prediction: str, times: Sequence[float], now: list[Level], then: list[Level], start: float = 1.0
 ) -> StepTable:
-    """Steps from each level of `now` to the one of `then`, the first of them from `start` times the latents."""
+    """Build the table of first-order steps from each level in `now` to the one in `then`, at timesteps `times`.
+
+    `start` is the factor of the initial latents as the network sees them.
+    """
     inputs = [start] + [1.0] * (len(now) - 1)
     factors = [step_factors(prediction, *pair) for pair in zip(now, then, strict=True)]
     return StepTable(

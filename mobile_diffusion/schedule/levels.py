@@ -1,4 +1,4 @@
-"""Noise levels (alpha, sigma) of the diffusion process, and the grids of levels that the solvers step along."""
+"""Noise levels (alpha, sigma) of the diffusion process, and the sequences of levels that solvers step through."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ Level: TypeAlias = tuple[float, float]
 
 CLEAN: Level = (1.0, 0.0)
 SMALLEST_ALPHA_BAR = 2.0**-24
-"""Stands for zero where a solver divides by alpha, as in diffusers."""
+"""Replaces an alpha_bar of zero where a solver divides by alpha, as in diffusers."""
 KARRAS_RHO = 7.0
 
 
 def levels_at(config: ScheduleConfig, times: Iterable[int]) -> list[Level]:
-    """Levels of whole training timesteps."""
+    """The levels of integer training timesteps."""
     alpha, sigma = alphas_sigmas(config)
     return [(float(alpha[t]), float(sigma[t])) for t in times]
 
 
 def final_level(config: ScheduleConfig) -> Level:
-    """Where the last step lands."""
+    """The level at which the last step ends."""
     return CLEAN if config.final == "clean" else levels_at(config, [0])[0]
 
 
 def levels_behind(config: ScheduleConfig, times: Iterable[int], stride: int) -> list[Level]:
-    """Levels `stride` timesteps closer to the picture than each of `times`; the final level after the first."""
+    """The levels `stride` timesteps before each of `times`, with less noise; the final level before timestep 0."""
     nearer, final = [t - stride for t in times], final_level(config)
     levels = levels_at(config, [max(t, 0) for t in nearer])
     return [level if t >= 0 else final for t, level in zip(nearer, levels, strict=True)]
 
 
 def noise_ratios(config: ScheduleConfig) -> NDArray[np.float64]:
-    """sigma_t / alpha_t of every training timestep: (train_steps,) float64, rising and finite."""
+    """sigma_t / alpha_t of every training timestep: float64 (train_steps,), increasing and finite."""
     alpha_bar = alphas_cumprod(config)
     if config.zero_terminal_snr:
         alpha_bar[-1] = SMALLEST_ALPHA_BAR
@@ -48,17 +48,17 @@ def noise_ratios(config: ScheduleConfig) -> NDArray[np.float64]:
 
 
 def ratio_levels(ratios: Iterable[float]) -> list[Level]:
-    """Levels of noise ratios sigma / alpha."""
+    """The levels with the noise ratios sigma / alpha."""
     return [(1 / math.hypot(ratio, 1), float(ratio) / math.hypot(ratio, 1)) for ratio in ratios]
 
 
 def karras_ratios(highest: float, lowest: float, count: int) -> NDArray[np.float64]:
-    """`count` noise ratios from highest to lowest (Karras et al. 2022, eq. 5)."""
+    """`count` noise ratios from highest to lowest, float64 (count,) (Karras et al. 2022, eq. 5)."""
     ramp = np.linspace(0, 1, count)
     high, low = highest ** (1 / KARRAS_RHO), lowest ** (1 / KARRAS_RHO)
     return (high + ramp * (low - high)) ** KARRAS_RHO
 
 
 def times_of(ratios: NDArray[np.float64], of_steps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Fractional timesteps of noise ratios, between those `of_steps`: linear in the ratio's logarithm."""
+    """Fractional timesteps of noise ratios, interpolated linearly in the logarithm of the ratios `of_steps`."""
     return np.interp(np.log(ratios), np.log(of_steps), np.arange(len(of_steps)))

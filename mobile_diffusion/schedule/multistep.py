@@ -1,7 +1,7 @@
-"""The solvers that remember earlier outputs, as step tables: DPM-Solver++ 2M and PNDM without Runge-Kutta steps.
+"""The multistep solvers as step tables: DPM-Solver++ 2M, and PNDM without Runge-Kutta steps.
 
-Tensors are written as vectors of their factors over (latents, memory..., output), so that a formula reads as in
-its paper and its result is a row of the update matrix.
+A tensor is represented by the vector of its factors over (latents, memory..., output).  So a formula looks as in its
+paper, and its result is a row of the update matrix.
 """
 
 from __future__ import annotations
@@ -32,14 +32,17 @@ Vector = NDArray[np.float64]
 """Factors of latents, memory and output, in this order."""
 
 FEW_STEPS = 15
-"""Below as many, DPM-Solver++ may end with a step of first order."""
+"""With fewer steps, DPM-Solver++ may end with a first-order step."""
 PLMS_WEIGHTS = ((1.0,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -59 / 24, 37 / 24, -9 / 24))
-"""Adams-Bashforth weights of the newest output and of those before it, by how many those are."""
+"""Adams-Bashforth weights, newest output first; row i is for i earlier outputs."""
 PLMS_MEMORY = 3
 
 
 def dpm_solver_table(config: ScheduleConfig, count: int) -> StepTable:
-    """DPM-Solver++ 2M by midpoints (Lu et al. 2022, algorithm 2); it remembers the last prediction of x_0."""
+    """DPM-Solver++ 2M, midpoint variant (Lu et al. 2022, algorithm 2).
+
+    Its memory is the previous prediction of x_0.  Raises ConfigError when `count` is not supported.
+    """
     times, levels = _dpm_grid(config, count)
     path = [*levels, final_level(config)]
     short_end = config.final == "clean" or (config.lower_order_final and count < FEW_STEPS)
@@ -52,7 +55,7 @@ def dpm_solver_table(config: ScheduleConfig, count: int) -> StepTable:
 
 
 def _dpm_grid(config: ScheduleConfig, count: int) -> tuple[Sequence[float], list[Level]]:
-    """Timesteps and levels; unless the spacing is trailing, those of N + 1 steps without the last."""
+    """Timesteps and levels of the steps; unless the spacing is trailing, those of N + 1 steps without the last."""
     of_steps = noise_ratios(config)
     if config.karras:
         ratios = karras_ratios(of_steps[-1], of_steps[0], count)
@@ -69,7 +72,7 @@ def _dpm_grid(config: ScheduleConfig, count: int) -> tuple[Sequence[float], list
 
 
 def _dpm_matrix(prediction: str, before: Level | None, now: Level, then: Level) -> Matrix:
-    """One step from `now` to `then`, of first order where `before` is None."""
+    """The matrix of a step from `now` to `then`; it is of first order when `before` is None."""
     latents, remembered, output = np.eye(3)
     a, b = clean_factors(prediction, now)
     clean = a * latents + b * output
@@ -81,17 +84,18 @@ def _dpm_matrix(prediction: str, before: Level | None, now: Level, then: Level) 
 
 
 def _growth(before: Level, now: Level, then: Level) -> float:
-    """1 / r, the length of the step to come over that of the step before, in lambda = log(alpha / sigma)."""
+    """1 / r: the length of the step over that of the previous one, in lambda = log(alpha / sigma)."""
     behind, ahead = np.diff([math.log(alpha / sigma) for alpha, sigma in (before, now, then)])
     return float(ahead / behind)
 
 
 def pndm_table(config: ScheduleConfig, count: int) -> StepTable:
-    """PLMS (Liu et al. 2022, eq. 12 and 9), begun as latent diffusion does: the first step is taken twice.
+    """PLMS (Liu et al. 2022, eq. 12 and 9), started as in latent diffusion: the first step is taken twice.
 
-    An evaluation where that step ended replaces it by a step with the mean of both outputs, so N steps are N + 1
-    evaluations.  Remembered are three earlier outputs, newest first; after the first evaluation, its output and
-    the initial latents.  As in DDIM, every step goes train_steps // N timesteps down.
+    The network is evaluated where the first step ends, and the step is repeated with the mean of both outputs.  So N
+    steps need N + 1 evaluations.  The memory is three earlier outputs, newest first; after the first evaluation it is
+    that output and the initial latents.  As in DDIM, every step goes down by train_steps // N timesteps.  Raises
+    ConfigError when the network predicts the sample.
     """
     if config.prediction == "sample":
         raise ConfigError("prediction: 'sample' is not defined for solver 'pndm'; choose 'ddim'")
@@ -110,20 +114,20 @@ def pndm_table(config: ScheduleConfig, count: int) -> StepTable:
 
 
 def _plms_first(factors: tuple[float, float]) -> Matrix:
-    """An ordinary step, which remembers its output and where it began."""
+    """The first step, which stores its output and the latents at its start."""
     latents, *_, output = np.eye(PLMS_MEMORY + 2)
     return _matrix(factors[0] * latents + factors[1] * output, output, latents, np.zeros_like(latents))
 
 
 def _plms_second(factors: tuple[float, float]) -> Matrix:
-    """The first step again, from where it began, with the mean of its output and of the one where it ended."""
+    """The first step again from its start, with the mean of its output and the output at its end."""
     _, first_output, beginning, _, output = np.eye(PLMS_MEMORY + 2)
     moved = factors[0] * beginning + factors[1] * (first_output + output) / 2
     return _matrix(moved, first_output, np.zeros_like(moved), np.zeros_like(moved))
 
 
 def _plms_later(factors: tuple[float, float], earlier: int) -> Matrix:
-    """A step with the extrapolation of the output and of at most three `earlier` ones."""
+    """A step with a weighted sum of the output and the `earlier` outputs, of which at most three are used."""
     latents, *remembered, output = np.eye(PLMS_MEMORY + 2)
     weights = PLMS_WEIGHTS[min(earlier, PLMS_MEMORY)]
     outputs = [output, *remembered]
@@ -132,12 +136,12 @@ def _plms_later(factors: tuple[float, float], earlier: int) -> Matrix:
 
 
 def _matrix(*rows: Vector) -> Matrix:
-    """Rows as plain numbers."""
+    """Convert rows to tuples of floats."""
     return tuple(tuple(row.tolist()) for row in rows)
 
 
 def _with_memory(times: Iterable[float], update: Sequence[Matrix], levels: Iterable[Level]) -> StepTable:
-    """A deterministic table whose network sees the latents as they are."""
+    """Build a deterministic table in which the network sees the latents unscaled."""
     alphas, sigmas = zip(*levels, strict=True)
     ones, zeros = (1.0,) * len(update), (0.0,) * len(update)
     return StepTable(tuple(map(float, times)), ones, tuple(update), zeros, alphas, sigmas)

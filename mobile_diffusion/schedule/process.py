@@ -1,6 +1,6 @@
 """The diffusion process x_t = alpha_t x_0 + sigma_t epsilon with alpha_t^2 + sigma_t^2 = 1, in float64.
 
-Training uses these alphas and conversions; the solvers build their tables from them.
+Training and the solvers use these alphas and conversions.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from mobile_diffusion.config import ScheduleConfig
 
 Array: TypeAlias = Any
-"""A float, a numpy array or a torch tensor: the conversions are arithmetic that each of them can do."""
+"""A float, a numpy array or a torch tensor; the conversions work with each of them."""
 
 MAX_BETA = 0.999
 COSINE_OFFSET = 0.008
 
 
 def betas(config: ScheduleConfig) -> NDArray[np.float64]:
-    """Variances beta_t of the forward process: (train_steps,) float64."""
+    """Variances beta_t of the forward process: float64 (train_steps,)."""
     plain = _plain_betas(config)
     return _rescaled_to_zero(plain) if config.zero_terminal_snr else plain
 
@@ -37,14 +37,17 @@ def _plain_betas(config: ScheduleConfig) -> NDArray[np.float64]:
 
 
 def _cosine_betas(count: int) -> NDArray[np.float64]:
-    """Nichol and Dhariwal 2021, eq. 17: alpha_bar is a squared cosine, beta is capped."""
+    """Betas of the cosine schedule (Nichol and Dhariwal 2021, eq. 17), limited to MAX_BETA."""
     time = np.arange(count + 1, dtype=np.float64) / count
     alpha_bar = np.square(np.cos((time + COSINE_OFFSET) / (1 + COSINE_OFFSET) * math.pi / 2))
     return np.minimum(1 - alpha_bar[1:] / alpha_bar[:-1], MAX_BETA)
 
 
 def _rescaled_to_zero(plain: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Lin et al. 2023, algorithm 1: alpha_t is shifted to end at zero and scaled to begin where it did."""
+    """Betas with zero terminal SNR (Lin et al. 2023, algorithm 1).
+
+    alpha_t is shifted to end at zero and scaled to keep its first value.
+    """
     alpha = np.sqrt(np.cumprod(1 - plain))
     alpha = (alpha - alpha[-1]) * alpha[0] / (alpha[0] - alpha[-1])
     alpha_bar = np.square(alpha)
@@ -52,12 +55,12 @@ def _rescaled_to_zero(plain: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def alphas_cumprod(config: ScheduleConfig) -> NDArray[np.float64]:
-    """alpha_bar_t = alpha_t^2: (train_steps,) float64, falling from near 1 to near (or to) 0."""
+    """alpha_bar_t = alpha_t^2: float64 (train_steps,), decreasing from nearly 1 to nearly or exactly 0."""
     return np.cumprod(1 - betas(config), dtype=np.float64)
 
 
 def alphas_sigmas(config: ScheduleConfig) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """alpha_t and sigma_t of every training timestep: two (train_steps,) float64."""
+    """alpha_t and sigma_t of every training timestep, each float64 (train_steps,)."""
     alpha_bar = alphas_cumprod(config)
     return np.sqrt(alpha_bar), np.sqrt(1 - alpha_bar)
 

@@ -1,7 +1,7 @@
 """The solvers without memory as step tables: DDIM, Euler, and the sampler of latent consistency models.
 
-A solver is a choice of timesteps, of noise levels and of what a step between two levels does.  In each of them
-diffusers' scheduler of the same name is followed, for any number of steps.
+A solver chooses timesteps, noise levels, and the update between two levels.  Each solver matches diffusers' scheduler
+of the same name for any number of steps.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ LCM_DATA_DEVIATION = 0.5
 
 
 def step_table(config: ScheduleConfig, steps: int | None = None) -> StepTable:
-    """The table of the schedule's solver in `steps` steps, `config.steps` for None.
+    """Build the step table of the schedule's solver with `steps` steps, by default `config.steps`.
 
-    PNDM's table of N > 1 steps has N + 1 rows.  Raises ConfigError for a number of steps or a combination of
-    options that the solver does not have.
+    PNDM's table has N + 1 rows for N > 1 steps.  Raises ConfigError for a number of steps or a combination of options
+    that the solver does not support.
     """
     count = check_steps(config, steps)
     if config.karras and config.solver not in KARRAS_SOLVERS:
@@ -46,9 +46,9 @@ def step_table(config: ScheduleConfig, steps: int | None = None) -> StepTable:
 
 
 def ddim_table(config: ScheduleConfig, count: int) -> StepTable:
-    """DDIM (Song et al. 2021) without noise.
+    """DDIM without noise (Song et al. 2021, eq. 12 with eta = 0).
 
-    Every step goes train_steps // N timesteps down, which need not be the next of the list (linspace spacing).
+    Every step goes down by train_steps // N timesteps.  With linspace spacing this may differ from the next timestep.
     """
     times = timesteps(config, count)
     then = levels_behind(config, times, config.train_steps // count)
@@ -58,8 +58,8 @@ def ddim_table(config: ScheduleConfig, count: int) -> StepTable:
 def euler_table(config: ScheduleConfig, count: int) -> StepTable:
     """Euler steps of the probability-flow equation in sigma / alpha (Karras et al. 2022, algorithm 1).
 
-    Divided by alpha, its latents are those of a step of first order.  They begin as sigma times noise, but under
-    leading spacing as noise of the variance that latents have.
+    Euler's latents x_0 + (sigma / alpha) epsilon, multiplied by alpha, are those of a first-order step, so the table
+    uses that step.  It starts from sigma times the noise, but with leading spacing from the noise, as in diffusers.
     """
     of_steps = noise_ratios(config)
     if config.spacing == "linspace":
@@ -76,7 +76,11 @@ def euler_table(config: ScheduleConfig, count: int) -> StepTable:
 
 
 def lcm_table(config: ScheduleConfig, count: int) -> StepTable:
-    """Multistep consistency sampling (Luo et al. 2023, algorithm 3): to clean latents, then noise added again."""
+    """Multistep consistency sampling (Luo et al. 2023, algorithm 3).
+
+    Every step predicts clean latents and, except for the last, adds noise for the next level.  Raises ConfigError for
+    more steps than `config.original_steps`.
+    """
     times = _lcm_timesteps(config, count)
     levels = levels_at(config, times)
     then = [*levels[1:], CLEAN]
@@ -91,7 +95,7 @@ def lcm_table(config: ScheduleConfig, count: int) -> StepTable:
 
 
 def _lcm_timesteps(config: ScheduleConfig, count: int) -> list[int]:
-    """`count` of the timesteps of the solver that was distilled, evenly spread, noisiest first."""
+    """`count` timesteps of the solver that was distilled, evenly spaced, noisiest first."""
     original = config.original_steps
     if count > original:
         raise ConfigError(
@@ -102,7 +106,7 @@ def _lcm_timesteps(config: ScheduleConfig, count: int) -> list[int]:
 
 
 def boundary_condition(time: float) -> tuple[float, float]:
-    """c_skip and c_out, which make a consistency model the identity at time 0 (Luo et al. 2023, section 4.1)."""
+    """c_skip and c_out, with which a consistency model is the identity at time 0 (Luo et al. 2023, section 4.1)."""
     scaled, variance = LCM_TIME_SCALE * time, LCM_DATA_DEVIATION**2
     return variance / (scaled**2 + variance), scaled / math.sqrt(scaled**2 + variance)
 

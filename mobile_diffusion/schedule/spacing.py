@@ -1,4 +1,4 @@
-"""Which training timesteps a sampler of N steps visits (Lin et al. 2023, table 2)."""
+"""The training timesteps at which a sampler of N steps evaluates the network (Lin et al. 2023, table 2)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mobile_diffusion.errors import ConfigError
 
 
 def check_steps(config: ScheduleConfig, steps: int | None) -> int:
-    """The number of sampling steps, `config.steps` for None; ConfigError unless 1..train_steps."""
+    """The number of sampling steps, by default `config.steps`; raises ConfigError unless it is 1 to train_steps."""
     count = config.steps if steps is None else steps
     whole = isinstance(count, int) and not isinstance(count, bool)
     if not whole or not 1 <= count <= config.train_steps:
@@ -18,10 +18,13 @@ def check_steps(config: ScheduleConfig, steps: int | None) -> int:
 
 
 def timesteps(config: ScheduleConfig, steps: int | None = None) -> tuple[int, ...]:
-    """Training timesteps of an N-step sampler, noisiest first; the offset counts under "leading" spacing only."""
+    """Training timesteps of a sampler with `steps` steps, noisiest first; only "leading" spacing uses the offset.
+
+    Raises ConfigError for a number of steps that is out of range, and when a timestep would be out of range.
+    """
     count, total = check_steps(config, steps), config.train_steps
     if config.spacing == "trailing":
-        ends = np.arange(total, 0, -total / count)[:count]  # rounding errors can make it one too long
+        ends = np.arange(total, 0, -total / count)[:count]  # rounding errors can add one element
         return tuple(int(end) - 1 for end in ends.round())
     if config.spacing == "linspace":
         return tuple(int(t) for t in np.linspace(0, total - 1, count).round()[::-1])
@@ -31,7 +34,7 @@ def timesteps(config: ScheduleConfig, steps: int | None = None) -> tuple[int, ..
 
 
 def _leading(total: int, count: int, offset: int) -> tuple[int, ...]:
-    """Multiples of total // count, plus the offset."""
+    """Multiples of total // count plus the offset, noisiest first."""
     result = tuple(step * (total // count) + offset for step in reversed(range(count)))
     if result[0] >= total:
         raise ConfigError(

@@ -1,7 +1,7 @@
-"""The step table: a whole sampler as constants, which is all that an artifact or an app has to know.
+"""The step table: a whole sampler as constants.  Exported graphs and apps need nothing else of a solver.
 
-Every solver here is linear in the latents, in a few remembered tensors and in the network's output, so one step
-is one small matrix.  How the matrices come about is in solvers.py and multistep.py.
+Every solver is linear in the latents, in a few tensors from earlier steps, and in the network's output, so a step is
+one small matrix.  solvers.py and multistep.py compute the matrices.
 """
 
 from __future__ import annotations
@@ -18,19 +18,21 @@ Matrix: TypeAlias = tuple[tuple[float, ...], ...]
 
 @dataclass(frozen=True)
 class StepTable:
-    """N evaluations of the network, first one first; the first latents are standard normal noise.
+    """The constants of N evaluations of the network, in order.  The initial latents are standard normal noise.
 
-    With K = 1 + memory, s the K tensors (latents, p_1 .. p_{K-1}), p zero at the beginning, and m the network's
-    output for `inputs[i] * latents` at `timesteps[i]`: s' = update[i] (s, m), and `noise[i]` times fresh standard
-    normal noise is then added to the latents.  ConfigError if the columns differ in length or are not finite.
+    Step i maps the state s = (latents, p_1, ..., p_{K-1}), where K = 1 + memory and every p is initially zero, to
+    s' = update[i] (s, m).  Here m is the network's output for `inputs[i] * latents` at `timesteps[i]`.  Then
+    `noise[i]` times new standard normal noise is added to the latents.
+
+    Raises ConfigError when the columns differ in length, a matrix has a wrong shape, or a value is not finite.
     """
 
     timesteps: tuple[float, ...]
-    """Training timestep that the network sees; not always a whole number."""
+    """Training timestep per evaluation; it may be fractional."""
     inputs: tuple[float, ...]
-    """Factor of the latents as the network sees them; 1 but where a solver starts from scaled noise."""
+    """Factor by which the latents are multiplied for the network; 1 unless a solver starts from scaled noise."""
     update: tuple[Matrix, ...]
-    """Matrix of every step: K rows of K + 1 factors."""
+    """Matrix per step: K rows of K + 1 factors."""
     noise: tuple[float, ...]
     """Factor of the noise that is added to the latents; 0 for a deterministic step."""
     alphas: tuple[float, ...]
@@ -62,7 +64,7 @@ class StepTable:
 
     @property
     def memory(self) -> int:
-        """Tensors, of the latents' shape, that one step hands to the next beside the latents."""
+        """Number of tensors besides the latents, each of their shape, that one step passes to the next."""
         return len(self.update[0]) - 1
 
     @property

@@ -1,9 +1,9 @@
-"""CLIP's byte-pair tokenizer, on the `tokenizers` library: Stable Diffusion's.
+"""CLIP's byte-pair tokenizer, which Stable Diffusion uses, built on the `tokenizers` library.
 
-Ids are those of transformers 5.23: NFC, runs of whitespace become one space, lower case; then contractions,
-letters, single digits and runs of the rest; then merges over UTF-8 bytes.  OpenAI's original repairs text first:
-ftfy (mis-decoded characters, curly quotes, ligatures, full-width forms) and HTML entities ("&amp;"); such text
-gets other ids there.
+It returns the same ids as transformers 5.23.  Text is normalised (NFC, one space for any run of whitespace, lower
+case), split into contractions, letters, single digits and runs of other characters, and merged over UTF-8 bytes.
+OpenAI's original first repairs text with ftfy (mis-decoded characters, curly quotes, ligatures, full-width forms) and
+decodes HTML entities ("&amp;"); for such text its ids differ.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from mobile_diffusion.tokenization.tokens import (
 )
 
 WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
-"""What is a word; what matches nothing, such as a space, is left out."""
+"""Matches a word; text that matches nothing, such as a space, is dropped."""
 
 
 class ClipTokenizer:
-    """CLIP's tokenizer; ids of the padding and of added tokens are those of the checkpoint that it comes from.
+    """CLIP's tokenizer, with the padding token and the added tokens of its checkpoint.
 
-    A token `x` with companions `x_1`, `x_2`, ... (textual inversion with several vectors) becomes all of them.
+    A token `x` with companions `x_1`, `x_2`, ... (textual inversion with several vectors) expands to all of them.
     """
 
     def __init__(self, definition: str, max_tokens: int) -> None:
-        """Build one from the text of a `tokenizer.json` that `save` wrote.
+        """Build a tokenizer from the text of a `tokenizer.json` that `save` wrote.
 
         Raises:
             ConfigError: `max_tokens` leaves no room for a word between start and end token.
-            CheckpointError: `definition` is not a CLIP tokenizer, or does not say which token pads.
+            CheckpointError: `definition` is not a CLIP tokenizer, or has no padding token.
         """
         check_max_tokens(max_tokens)
         self.max_tokens = max_tokens
@@ -55,7 +55,7 @@ class ClipTokenizer:
 
     @classmethod
     def from_file(cls, path: Path, max_tokens: int) -> ClipTokenizer:
-        """Open a `tokenizer.json` that `save` wrote; raises CheckpointError when it is missing or is not one."""
+        """Open a `tokenizer.json` that `save` wrote; raise CheckpointError when it is missing or not valid."""
         try:
             return cls(read_definition(path), max_tokens)
         except CheckpointError as error:
@@ -65,8 +65,8 @@ class ClipTokenizer:
     def from_folder(cls, folder: Path, max_tokens: int) -> ClipTokenizer:
         """Open the tokenizer folder of a diffusers checkpoint: vocab.json and merges.txt, or tokenizer.json.
 
-        Raises CheckpointError: a file is missing or malformed, the files do not belong together, it is not CLIP's
-        tokenizer, or no file says which token pads.
+        Raises CheckpointError when a file is missing or malformed, when the files do not belong together, when it is
+        not CLIP's tokenizer, or when no file states the padding token.
         """
         files = read_tokenizer_folder(folder)
         try:
@@ -80,10 +80,10 @@ class ClipTokenizer:
         return self._tokenizer.get_vocab_size(with_added_tokens=True)
 
     def encode(self, prompt: str) -> Tokens:
-        """The prompt in exactly `max_tokens` tokens.
+        """Encode the prompt as exactly `max_tokens` tokens.
 
-        A longer one is cut, its end token kept, and one warning logged.  The empty prompt is the null
-        condition: start and end token only.
+        A prompt that is too long is truncated but keeps its end token, and a warning is logged.  The empty prompt,
+        only start and end token, is the null condition.
 
         Raises:
             PromptError: the prompt is not text (NUL bytes, lone surrogates) or has over a million characters.
@@ -94,13 +94,13 @@ class ClipTokenizer:
         return fit(ids, self.max_tokens, self._end, self._padding)
 
     def save(self, path: Path) -> None:
-        """Write one `tokenizer.json`, its padding section included."""
+        """Write a `tokenizer.json`, including its padding section."""
         path.write_bytes(self._definition.encode("utf-8"))
 
     def with_tokens(self, tokens: Sequence[str]) -> ClipTokenizer:
-        """This tokenizer with further tokens, found anywhere in a prompt; their ids are the next ones.
+        """Return a copy with more tokens, which are found anywhere in a prompt and get the next free ids.
 
-        Raises CheckpointError when the vocabulary has one of them, or a companion of one, already.
+        Raises CheckpointError when the vocabulary already has one of them, or a companion of one.
         """
         tokenizer = parse_clip(self._definition)
         known = tokenizer.get_vocab()
@@ -112,7 +112,7 @@ class ClipTokenizer:
 
 
 def define(files: TokenizerFiles) -> str:
-    """The `tokenizer.json` of a tokenizer folder; raises CheckpointError when its parts do not fit."""
+    """Build the text of a `tokenizer.json` from a tokenizer folder; raise CheckpointError when its parts differ."""
     special = files.special
     tokenizer = Tokenizer(_model(files))
     tokenizer.normalizer, tokenizer.pre_tokenizer = _normalizer(), _pre_tokenizer()
@@ -128,7 +128,7 @@ def define(files: TokenizerFiles) -> str:
 
 
 def parse_clip(definition: str) -> Tokenizer:
-    """The tokenizer that a `tokenizer.json` of ours describes; raises CheckpointError when it is not CLIP's."""
+    """Parse the text of a `tokenizer.json` that `save` wrote; raise CheckpointError when it is not CLIP's."""
     tokenizer = parse_definition(definition)
     suffix = getattr(tokenizer.model, "end_of_word_suffix", None)
     if not isinstance(tokenizer.model, models.BPE) or suffix != WORD_END:
@@ -147,7 +147,7 @@ def parse_clip(definition: str) -> Tokenizer:
 
 
 def padding_id(tokenizer: Tokenizer) -> int:
-    """The id in the padding section; raises CheckpointError when there is none, or it is not its token's."""
+    """The id in the padding section; raises CheckpointError when it is missing or is not the id of its token."""
     padding = tokenizer.padding
     if padding is None or tokenizer.token_to_id(padding["pad_token"]) != padding["pad_id"]:
         raise CheckpointError("expected a padding section with a token of the vocabulary and its id, got none")
@@ -155,7 +155,7 @@ def padding_id(tokenizer: Tokenizer) -> int:
 
 
 def companions(tokenizer: Tokenizer) -> dict[int, tuple[int, ...]]:
-    """Ids that follow the id of an added token `x`: those of the added tokens `x_1`, `x_2`, ..."""
+    """Id of an added token `x` -> ids of the added tokens `x_1`, `x_2`, ..., for tokens that have any."""
     ids = {token.content: index for index, token in tokenizer.get_added_tokens_decoder().items()}
     found = {}
     for token, index in ids.items():
@@ -192,5 +192,5 @@ def _known_id(tokenizer: Tokenizer, token: str) -> int:
 
 
 def _state(component: Any) -> Any:
-    """A component of a tokenizer as its JSON says it."""
+    """The JSON value of a tokenizer's component."""
     return json.loads(component.__getstate__())

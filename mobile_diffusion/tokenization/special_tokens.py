@@ -1,9 +1,9 @@
-"""Which tokens of a transformers tokenizer folder are special, and which one pads.
+"""Reads which tokens of a transformers tokenizer folder are special, and which one is the padding token.
 
-Three generations of files say so: special_tokens_map.json and added_tokens.json (the oldest), "added_tokens" in
-tokenizer.json, and "added_tokens_decoder" in tokenizer_config.json.  They are read in the order in which
-transformers 5.23 lets one override another, because it decides ids: whether "!" in a prompt is Stable Diffusion
-2's padding token or a word, and whether "<|ENDOFTEXT|>" ends the prompt.
+Three generations of files contain this: special_tokens_map.json and added_tokens.json (the oldest), "added_tokens" in
+tokenizer.json, and "added_tokens_decoder" in tokenizer_config.json.  One overrides another in the same order as in
+transformers 5.23.  The order affects ids: it decides whether "!" in a prompt is Stable Diffusion 2's padding token or
+a word, and whether "<|ENDOFTEXT|>" ends the prompt.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from mobile_diffusion.errors import CheckpointError
 from mobile_diffusion.strict_json import read_object
 
 NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-"""In the order in which transformers adds them."""
+"""Names of special tokens, in the order in which transformers adds them."""
 DEFAULTS = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>"}
-"""What transformers assumes of a CLIP folder that does not name them.  Padding has no default here."""
+"""Transformers' defaults for a CLIP folder.  The padding token has no default here."""
 FIXED = {
     "padding_side": "right",
     "truncation_side": "right",
@@ -28,7 +28,7 @@ FIXED = {
     "add_bos_token": True,
     "add_eos_token": True,
 }
-"""Settings that change the ids, and the one value of each that is supported."""
+"""Settings that affect the ids, and the only supported value of each."""
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 SETTINGS = "tokenizer_config.json"
 OLD_SETTINGS = "special_tokens_map.json"
@@ -38,22 +38,22 @@ Token = str | AddedToken
 
 @dataclass(frozen=True, eq=False)
 class SpecialTokens:
-    """What the files say, once each has had its turn."""
+    """The special tokens of a folder, after all its files have been read."""
 
     start: str
     end: str
     unknown: str
     padding: str
     added: tuple[AddedToken, ...]
-    """Tokens that are looked for in the text before it is split, in the order in which they are added."""
+    """Tokens that are matched in the text before it is split, in the order in which they are added."""
     ids: dict[str, int]
-    """Ids that the files state for tokens of `added`."""
+    """Ids in the files of tokens of `added`."""
 
 
 def read_special_tokens(folder: Path, definition: dict[str, Any]) -> SpecialTokens:
-    """Read the special tokens of a folder whose tokenizer.json is `definition` (empty without one).
+    """Read the special tokens of a folder; `definition` is the content of its tokenizer.json, empty without one.
 
-    Raises CheckpointError: a file is malformed, a setting is not supported, or no file says which token pads.
+    Raises CheckpointError when a file is malformed, a setting is not supported, or no file states the padding token.
     """
     settings = _optional(folder / SETTINGS)
     _check_fixed(folder / SETTINGS, settings)
@@ -80,7 +80,7 @@ def read_special_tokens(folder: Path, definition: dict[str, Any]) -> SpecialToke
 
 
 def _check_fixed(file: Path, settings: dict[str, Any]) -> None:
-    """Raise CheckpointError naming the first setting that would change the ids in a way not known here."""
+    """Raise CheckpointError for the first setting that affects the ids and is not supported."""
     for name, value in FIXED.items():
         if settings.get(name, value) != value:
             raise CheckpointError(f"{file}: {name}: expected {value!r}, got {settings[name]!r}, which is not supported")
@@ -92,13 +92,13 @@ def _check_fixed(file: Path, settings: dict[str, Any]) -> None:
 
 
 def _read_old_settings(file: Path) -> dict[str, Any]:
-    """The special tokens by name; each that has flags is special, whatever else they say."""
+    """Read the special tokens by name; a token with flags is always special."""
     values = _optional(file)
     return {name: {**value, "special": True} if isinstance(value, dict) else value for name, value in values.items()}
 
 
 def _read_old_tokens(file: Path, settings: dict[str, Any]) -> dict[int, AddedToken]:
-    """Added tokens that are stored without flags: those that have a name are special."""
+    """Read the added tokens, which are stored without flags; a token is special if it has a name in `settings`."""
     named = {_content(_token(file, settings[name])) for name in NAMES if settings.get(name)}
     flags = {True: {"normalized": False, "special": True}, False: {"normalized": True, "special": False}}
     return _decoder(
@@ -134,7 +134,7 @@ def _decoder(file: Path, values: Any) -> dict[int, AddedToken]:
 
 
 def _token(file: Path, value: Any) -> Token:
-    """A token as it is stored: its text, or an object with its text and flags."""
+    """Read a stored token: its text, or an object with its text and flags."""
     flags = {name: value[name] for name in FLAGS if name in value} if isinstance(value, dict) else {}
     content = value.get("content") if isinstance(value, dict) else value
     if not isinstance(content, str) or not content or not all(isinstance(flag, bool) for flag in flags.values()):
@@ -147,7 +147,7 @@ def _content(token: Token) -> str:
 
 
 def _in_order(decoder: dict[int, AddedToken], named: dict[str, Token], extra: list[Token]) -> tuple[AddedToken, ...]:
-    """The tokens to add: those with ids, then those with names, then others; of one text the last counts."""
+    """The tokens to add: those with ids, then those with names, then others; the last of equal texts wins."""
     tokens: list[Token] = [token for _, token in sorted(decoder.items())]
     known = {_content(token) for token in tokens}
     for token in (*(named[name] for name in NAMES if name in named), *extra):
@@ -158,7 +158,7 @@ def _in_order(decoder: dict[int, AddedToken], named: dict[str, Token], extra: li
 
 
 def _flagged(token: Token, special: bool) -> AddedToken:
-    """A token with its final flags; a plain text is special, and looked for in the prompt as typed."""
+    """The token with its final flags; plain text becomes a special token, matched in the prompt as typed."""
     if isinstance(token, str):
         return AddedToken(token, special=True)
     flags = {name: getattr(token, name) for name in FLAGS}

@@ -1,8 +1,8 @@
-"""A prompt becomes a fixed number of token ids: what the pipeline asks of a tokenizer, and which kinds there are.
+"""Converts a prompt to a fixed number of token ids: the interface of a tokenizer, and the kinds that exist.
 
-The `tokenizers` library does the splitting (wordpiece.py, clip_tokenizer.py); what a prompt may be and how its
-ids are made to fit is in tokens.py.  The empty prompt is a prompt too, and is the null condition of
-classifier-free guidance.  What the ids mean to the model is in text_encoder.py.
+wordpiece.py and clip_tokenizer.py split text with the `tokenizers` library.  tokens.py checks prompts, and pads or
+truncates their ids.  The empty prompt is valid: it is the null condition of classifier-free guidance.  The network
+that reads the ids is in text_encoder.py.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ __all__ = [
 
 
 class Tokenizer(Protocol):
-    """What the pipeline needs of a tokenizer."""
+    """The methods that the pipeline needs of a tokenizer."""
 
     @property
     def max_tokens(self) -> int:
         """L, the length of every encoded prompt."""
 
     def encode(self, prompt: str) -> Tokens:
-        """The prompt in exactly L tokens; raises PromptError when it cannot be read."""
+        """Encode the prompt as exactly L tokens; raise PromptError when it is not valid text."""
 
     def save(self, path: Path) -> None:
         """Write the file that `open_tokenizer` opens."""
@@ -46,13 +46,13 @@ TOKENIZERS: dict[str, Callable[[Path, int], Tokenizer]] = {
     "wordpiece": WordPieceTokenizer.from_file,
     "clip-bpe": ClipTokenizer.from_file,
 }
-"""How to open the `tokenizer.json` of each kind: path and L."""
+"""Kind -> the function that opens its `tokenizer.json`; it takes the path and L."""
 
 
 def open_tokenizer(kind: str, file: Path, max_tokens: int) -> Tokenizer:
-    """Open a saved tokenizer of a named kind.
+    """Open a saved tokenizer; `max_tokens` is L.
 
-    Raises ConfigError for a kind that is not in TOKENIZERS, CheckpointError when the file is not such a tokenizer.
+    Raises ConfigError for a kind that is not in TOKENIZERS, CheckpointError when the file is not of that kind.
     """
     if kind not in TOKENIZERS:
         raise ConfigError(f"{file}: expected a tokenizer of kind {' or '.join(TOKENIZERS)}, got {kind!r}")

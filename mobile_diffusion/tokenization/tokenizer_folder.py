@@ -1,7 +1,7 @@
-"""CLIP's tokenizer as transformers stores it: the `tokenizer/` folder of a diffusers checkpoint.
+"""Reads CLIP's tokenizer as transformers stores it: the `tokenizer/` folder of a diffusers checkpoint.
 
-Words and merges come from tokenizer.json, or else from vocab.json and merges.txt; special tokens from the files
-that special_tokens.py reads.  Nothing is built here: see clip_tokenizer.py.
+Vocabulary and merges come from tokenizer.json if there is one, else from vocab.json and merges.txt.  special_tokens.py
+reads the special tokens.  clip_tokenizer.py builds the tokenizer.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from mobile_diffusion.strict_json import read_object
 from mobile_diffusion.tokenization.special_tokens import SETTINGS, SpecialTokens, read_special_tokens
 
 WORD_END = "</w>"
-"""Ends every symbol that ends a word."""
+"""Suffix of every symbol at the end of a word."""
 UNLIMITED = 1_000_000
-"""A model_max_length above it means that there is none."""
+"""A larger model_max_length means that there is no limit."""
 
 
 @dataclass(frozen=True, eq=False)
 class TokenizerFiles:
-    """What a folder says."""
+    """The contents of a tokenizer folder."""
 
     vocabulary: dict[str, int]
-    """Id of every symbol: bytes, bytes that end a word, merged symbols, special tokens."""
+    """Id of every symbol: bytes, bytes at the end of a word, merged symbols, special tokens."""
     merges: list[tuple[str, str]]
-    """Pairs of symbols that become one, the first pair first."""
+    """Pairs of symbols to merge, in order of priority."""
     special: SpecialTokens
 
 
 def read_tokenizer_folder(folder: Path) -> TokenizerFiles:
     """Read a tokenizer folder.
 
-    Raises CheckpointError: a file is missing or malformed, vocabulary and merges do not belong together, it is
-    not CLIP's kind, no padding token is stated, or a setting is not supported.
+    Raises CheckpointError when a file is missing or malformed, when vocabulary and merges do not belong together,
+    when it is not CLIP's tokenizer, when no padding token is stated, or when a setting is not supported.
     """
     file = folder / "tokenizer.json"
     definition = read_object(file) if file.is_file() else {}
@@ -47,7 +47,10 @@ def read_tokenizer_folder(folder: Path) -> TokenizerFiles:
 
 
 def stated_length(folder: Path) -> int | None:
-    """The length L to which a folder says that prompts are padded; None when it does not say."""
+    """The length L of a prompt in the folder's settings; None when they have none or no limit.
+
+    Raises CheckpointError when it is not an integer of at least 3.
+    """
     file = folder / SETTINGS
     length = read_object(file).get("model_max_length") if file.is_file() else None
     if length is None or (isinstance(length, int | float) and length > UNLIMITED):
@@ -58,7 +61,7 @@ def stated_length(folder: Path) -> int | None:
 
 
 def _read_model(folder: Path) -> dict[str, Any]:
-    """What tokenizer.json calls "model", from the two files that are older."""
+    """Read vocab.json and merges.txt into the form of "model" in a tokenizer.json."""
     for name in ("vocab.json", "merges.txt"):
         if not (folder / name).is_file():
             wanted = "tokenizer.json, or vocab.json and merges.txt"
@@ -72,7 +75,7 @@ def _read_model(folder: Path) -> dict[str, Any]:
 
 
 def _checked_model(file: Path, definition: dict[str, Any]) -> dict[str, Any]:
-    """The "model" of a tokenizer.json; raises CheckpointError unless it is of CLIP's kind."""
+    """The "model" of a tokenizer.json; raises CheckpointError unless it is CLIP's kind of BPE."""
     model = definition.get("model")
     values = model if isinstance(model, dict) else {}
     if values.get("type", "BPE") != "BPE" or values.get("end_of_word_suffix") != WORD_END:
@@ -102,7 +105,7 @@ def _merges(folder: Path, model: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _check_merges(folder: Path, vocabulary: dict[str, int], merges: list[tuple[str, str]], added: set[str]) -> None:
-    """Raise CheckpointError unless every merge makes a symbol of the vocabulary, and every symbol is made."""
+    """Raise CheckpointError unless every merge produces a symbol of the vocabulary, and every symbol is produced."""
     made = {first + second for first, second in merges}
     long = {word for word in vocabulary if len(word.removesuffix(WORD_END)) > 1} - added
     problems = {"a merge that makes no token": made - set(vocabulary), "a token that no merge makes": long - made}

@@ -1,7 +1,7 @@
-"""What every tokenizer does alike: which prompts it reads, how ids are made to fit, how its file is opened.
+"""What all tokenizers share: checking prompts, padding and truncating ids, opening the tokenizer's file.
 
-A prompt is any text that all languages read alike.  Its ids are padded to the model's length, or cut to it with
-a warning and their end token kept.  How text becomes ids is in wordpiece.py and clip_tokenizer.py.
+A prompt is any text that Python, Swift, Kotlin and C++ read the same way.  Its ids are padded to the model's length,
+or truncated with a warning; the end token is kept.  wordpiece.py and clip_tokenizer.py convert text to ids.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mobile_diffusion.errors import CheckpointError, ConfigError, PromptError
 logger = logging.getLogger(__name__)
 
 MAX_CHARACTERS = 1_000_000
-"""A longer prompt is refused: it is a file given by mistake, and splitting it would take seconds."""
+"""A longer prompt is an error: it is probably a file passed by mistake, and splitting it would take seconds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ def check_max_tokens(max_tokens: int) -> None:
 
 
 def check_prompt(prompt: str) -> None:
-    """Raise PromptError unless `prompt` is text that every tokenizer of every language reads alike."""
+    """Raise PromptError unless `prompt` is text that the tokenizers of all programming languages read the same way."""
     if len(prompt) > MAX_CHARACTERS:
         raise PromptError(
             f"expected a prompt of at most {MAX_CHARACTERS:,} characters, got {len(prompt):,}: shorten it"
@@ -58,9 +58,9 @@ def check_prompt(prompt: str) -> None:
 
 
 def fit(ids: list[int], length: int, end: int, padding: int) -> Tokens:
-    """Ids of a prompt -> Tokens of exactly `length`.
+    """Pad or truncate the ids of a prompt to exactly `length`.
 
-    Fewer are padded; more are cut, the last that remains becomes the end token, and one warning is logged.
+    When ids are truncated, the last one that remains is replaced by the end token, and a warning is logged.
     """
     if len(ids) > length:
         logger.warning(
@@ -73,7 +73,7 @@ def fit(ids: list[int], length: int, end: int, padding: int) -> Tokens:
 
 
 def read_definition(path: Path) -> str:
-    """The text of a `tokenizer.json`; raises CheckpointError when it is missing or is not text."""
+    """Read the text of a `tokenizer.json`; raise CheckpointError when it is missing or not UTF-8."""
     try:
         return path.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -82,7 +82,7 @@ def read_definition(path: Path) -> str:
 
 
 def parse_definition(definition: str) -> tokenizers.Tokenizer:
-    """The tokenizer a `tokenizer.json` describes; raises CheckpointError when it describes none."""
+    """Build a tokenizer from the text of a `tokenizer.json`; raise CheckpointError when the text is not valid."""
     try:
         return tokenizers.Tokenizer.from_str(definition)
     except Exception as error:  # the library raises bare Exception for any malformed definition

@@ -1,4 +1,4 @@
-"""BERT's tokenizer, on the `tokenizers` library: the emoji model's."""
+"""BERT's WordPiece tokenizer, which the emoji model uses, built on the `tokenizers` library."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class WordPieceTokenizer:
     """BERT's tokenizer: lower case, accents stripped, words split greedily into pieces of its vocabulary."""
 
     def __init__(self, definition: str, max_tokens: int) -> None:
-        """Build one from the text of a `tokenizer.json`.
+        """Build a tokenizer from the text of a `tokenizer.json`.
 
         Raises:
             ConfigError: `max_tokens` leaves no room for a word between start and end token.
@@ -36,17 +36,17 @@ class WordPieceTokenizer:
 
     @classmethod
     def from_file(cls, path: Path, max_tokens: int) -> WordPieceTokenizer:
-        """Open a `tokenizer.json`; raises CheckpointError when it is missing or is not one."""
+        """Open a `tokenizer.json`; raise CheckpointError when it is missing or not valid."""
         try:
             return cls(read_definition(path), max_tokens)
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}") from error
 
     def encode(self, prompt: str) -> Tokens:
-        """The prompt in exactly `max_tokens` tokens.
+        """Encode the prompt as exactly `max_tokens` tokens.
 
-        A longer one is cut, its end token kept, and one warning logged.  The empty prompt is the null
-        condition: start and end token only.
+        A prompt that is too long is truncated but keeps its end token, and a warning is logged.  The empty prompt,
+        only start and end token, is the null condition.
 
         Raises:
             PromptError: the prompt is not text (NUL bytes, lone surrogates) or has over a million characters.
@@ -55,12 +55,15 @@ class WordPieceTokenizer:
         return fit(self._tokenizer.encode(prompt).ids, self.max_tokens, self._end, self._padding)
 
     def save(self, path: Path) -> None:
-        """Write the `tokenizer.json` this tokenizer was built from, byte for byte."""
+        """Write the `tokenizer.json` that this tokenizer was built from, byte for byte."""
         path.write_bytes(self._definition.encode("utf-8"))
 
 
 def parse_wordpiece(definition: str) -> tokenizers.Tokenizer:
-    """The tokenizer a `tokenizer.json` describes, without the padding and truncation it may carry."""
+    """Build a tokenizer from the text of a `tokenizer.json`, without its padding and truncation.
+
+    Raises CheckpointError when the text is not a WordPiece tokenizer.
+    """
     tokenizer = parse_definition(definition)
     if not isinstance(tokenizer.model, tokenizers.models.WordPiece):
         raise CheckpointError(f"expected a WordPiece tokenizer, got {type(tokenizer.model).__name__}")
@@ -70,7 +73,7 @@ def parse_wordpiece(definition: str) -> tokenizers.Tokenizer:
 
 
 def special_token(tokenizer: tokenizers.Tokenizer, token: str) -> int:
-    """The id of a token that the vocabulary must have."""
+    """The id of a special token; raises CheckpointError when the vocabulary does not have it."""
     identifier = tokenizer.token_to_id(token)
     if identifier is None:
         raise CheckpointError(f"expected the token {token} in the tokenizer's vocabulary, got none")
