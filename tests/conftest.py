@@ -24,7 +24,7 @@ def tiny_config() -> ModelConfig:
 
 @pytest.fixture(scope="session")
 def tiny_model(tiny_config: ModelConfig) -> Model:
-    """A seeded model of `tiny_config` with the shipped tokenizer; norms and biases are random too.
+    """A seeded model of `tiny_config` with the emoji model's tokenizer; norms and biases are random too.
 
     Do not change it: the whole session shares it.
     """

@@ -3,7 +3,7 @@
     python -m benchmarks.android.delegation --work /tmp/delegation                         # about 10 minutes
     python -m benchmarks.android.delegation --work /tmp/delegation emoji --naive
 
-The emoji model is the shipped one; the others are published architectures with random weights and every width divided
+Only the emoji model is trained.  The others are published architectures with random weights and every width divided
 by ten (checkpoints/support.py), which changes no operation.  `--naive` adds the unmodified stage through XNNPACK's
 stock partitioner.  Results go to benchmarks/results/android_delegation.json.
 """

@@ -1,16 +1,16 @@
-"""What the C++ runner holds in memory, stage by stage, by preset and precision.
+"""Memory that the C++ runner uses per stage, by preset and precision.
 
     python -m benchmarks.android.memory --work /tmp/memory                    # all of ROWS: an hour, 20 GB of disk
     python -m benchmarks.android.memory --work /tmp/memory emoji:int8         # one row
     python -m benchmarks.android.memory --table                               # the table of what was measured
 
-A model is exported for XNNPACK (random weights where the published ones cannot be shipped: they take the same memory),
-and the runner calls each stage three times in five ways: all stages held at once, or one at a time ("sequential");
-with XNNPACK's packed weights in memory of the process, or in files that it maps ("packed"), made ("cold") or found
-from the time before ("warm").  Figures are Linux's for the process (proc(5)): the peak while a stage is loaded and
-while it runs, and what is resident after its last run, of which mapped pages can be dropped and read again.  They are
-of this computer's processor, whose kernels pack weights as large as ARM's do, give or take the padding. Results go to
-benchmarks/results/android_memory.json, a row each.
+A model is exported for XNNPACK.  Weights are random where the published ones may not be distributed; they take the same
+memory.  The runner calls each stage three times in five ways: all stages loaded at once, or one at a time
+("sequential"); XNNPACK's packed weights in memory of the process, or in files that it maps ("packed"), which this run
+writes ("cold") or an earlier run wrote ("warm").  Figures are Linux's for the process (proc(5)): the peak while a
+stage is loaded and while it runs, and the resident memory after its last run, of which mapped pages can be dropped and
+read again.  They were taken on this computer's processor; its kernels pack weights to the size that ARM's need, up to
+padding.  Results go to benchmarks/results/android_memory.json, a row each.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def measure(name: str, precision: str, bundle: Path, work: Path) -> Row:
 
 
 def run(way: str, bundle: Path, packed: Path, events: Path) -> list[Stage]:
-    """What each stage held in one way."""
+    """Memory of each stage in one way."""
     options = [str(packed) if word == "PACKED" else word for word in WAYS[way]]
     words = ["--prompt", "a red apple, 3d", "--benchmark", str(RUNS), "--threads", "1", "--steps-json", str(events)]
     subprocess.run([RUNNER, "--bundle", str(bundle), *words, *options], check=True, stdout=subprocess.DEVNULL)
@@ -137,7 +137,7 @@ def _stage(way: str, stage: str, events: list[dict[str, Any]]) -> Stage:
 
 
 def keep(row: Row) -> None:
-    """Put a row in the place of the earlier one, in the order of ROWS."""
+    """Replace the earlier row, in the order of ROWS."""
     rows = read_result(RESULT, [])
     found = {f"{each['name']}:{each['precision']}": each for each in [*rows, asdict(row)]}
     write_result(RESULT, [found[name] for name in ROWS if name in found])
@@ -164,7 +164,7 @@ def main(
     rows: Names = None,
     only_table: Annotated[bool, typer.Option("--table", help="Print what was measured, and measure nothing.")] = False,
 ) -> None:
-    """Measure row by row, and print the table."""
+    """Measure each row, and print the table."""
     wanted = chosen(rows, ROWS, "row")
     if not only_table:
         if work is None:

@@ -1,7 +1,7 @@
-"""The models whose speed is measured: the shipped one, a medium U-Net at 32x32 latents, SnapFusion's at 64x64.
+"""The models whose speed is measured: the emoji model, a medium U-Net at 32x32 latents, SnapFusion's at 64x64.
 
-The medium one has 17.2 million parameters and 2.1 billion multiply-accumulates an evaluation, and one evaluation a
-step.  Only the emoji model's weights are trained; times do not depend on that.
+The medium one has 17.2 million parameters and 2.1 billion multiply-accumulates per evaluation, and one evaluation
+per step.  Only the emoji model's weights are trained; times do not depend on that.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MEDIUM_UNET = UNetConfig(
 
 
 def _medium() -> ModelConfig:
-    """One evaluation a step, at 32x32 latents."""
+    """One evaluation per step, at 32x32 latents."""
     emoji = preset("emoji")
     return dataclasses.replace(
         emoji,

@@ -2,9 +2,9 @@
 
     .venv/bin/python -m benchmarks.android.precisions --work build/precisions                # half an hour
 
-Every precision of the emoji model is exported as `python -m export android` does it, gates included; a bundle that is
-already in the work folder is taken as it is.  Times are taken in turns, one run of each precision after the other, on
-this computer, and are no times of a phone.  Results go to benchmarks/results/android_precisions.json.
+Every precision of the emoji model is exported as `mobile-diffusion export android` does it, checks included; a bundle
+that is already in the work folder is reused.  Runs of the precisions are interleaved.  Times are of this computer, not
+of a phone.  Results go to benchmarks/results/android_precisions.json.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def layers_of(path: Path) -> dict[str, int]:
 
 
 def timed(runners: Mapping[str, Runner], inputs: Inputs, runs: int) -> dict[str, dict[str, dict[str, float]]]:
-    """Milliseconds of each stage by precision, taken in turns."""
+    """Milliseconds of each stage by precision; runs are interleaved."""
     table: dict[str, dict[str, dict[str, float]]] = {name: {} for name in runners}
     for stage in STAGES:
         taken: dict[str, list[float]] = {name: [] for name in runners}
@@ -135,7 +135,7 @@ def runner_of(bundle: Bundle, threads: int) -> Runner:
 
 
 def inputs_of(model: Model, threads: int) -> Inputs:
-    """What each stage is given at one step of a drawing."""
+    """Inputs of each stage at one step of a drawing."""
     reference = TorchRunner.from_model(model, threads)
     samples = collect(reference, model.tokenizer, DrawSettings.of(model.config), CALIBRATION_CASES[:1])
     return {stage: {name: tensor.numpy() for name, tensor in samples[stage][-1].items()} for stage in STAGES}

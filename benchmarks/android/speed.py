@@ -4,8 +4,8 @@
     python -m benchmarks.android.speed                         # emoji and medium, about 10 minutes
     python -m benchmarks.android.speed --model snapfusion --way naive --way ours --way onnx --way openvino   # an hour
 
-SnapFusion's U-Net takes 20 GB of memory.  Every way runs in a process of its own, interleaved: a round is a batch of
-calls of each, so that what else the machine does falls on all of them alike.  Ratios are medians over the rounds.
+SnapFusion's U-Net takes 20 GB of memory.  Every way runs in its own process, interleaved: a round is a batch of
+calls of each, so that other load on the machine affects all of them alike.  Ratios are medians over the rounds.
 Every output is compared with PyTorch's.
 "load" is from the file to a loaded program, "first" the first call; memory is the peak of the resident set above what
 the process held before it loaded, and the weights of PyTorch's two ways are in it.  Products of 2048 x 2048 matrices
@@ -140,7 +140,7 @@ def resident(name: str) -> float:
 
 
 def measure(model: str, stage: str, ways: Sequence[str], work: Path, threads: int, rounds: int) -> list[Row]:
-    """All ways with one stage, in turns."""
+    """All ways with one stage, interleaved."""
     folders = {way: made(model, stage, way, work) for way in ways}
     expected = reference_output(model, stage, work, threads)
     rows, pipes, outputs = [], {}, {}
@@ -241,7 +241,7 @@ def main(
 
 
 def keep(rows: list[Row], conditions: dict[str, Any]) -> None:
-    """Put rows in the place of earlier ones of the same model and stage."""
+    """Replace earlier rows of the same model and stage."""
     earlier = read_result(RESULT, {"rows": []})["rows"]
     renewed = {(row.model, row.stage) for row in rows}
     others = [each for each in earlier if (each["model"], each["stage"]) not in renewed]

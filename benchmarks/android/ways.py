@@ -1,9 +1,9 @@
 """The ways in which one stage can run on a processor: each is made into a file, and opened again.
 
-A way is given a stage in float32 and has two functions: `make` writes what it needs into a folder (nothing for
-PyTorch's two), `open` gives a function that runs the stage once.  "naive" is ExecuTorch's guide, applied to the stage
-as PyTorch has it; "ours" is what `python -m export android` writes; "onnx" is our ONNX model in ONNX Runtime, and
-"openvino" the same model in OpenVINO with float32 kept; "eager" and "compiled" are PyTorch.
+A way takes a stage in float32 and has two functions: `make` writes what it needs into a folder (nothing for
+PyTorch's two), `open` returns a function that runs the stage once.  "naive" is ExecuTorch's guide, applied to the stage
+as PyTorch has it; "ours" is what `mobile-diffusion export android` writes; "onnx" is our ONNX model in ONNX Runtime,
+and "openvino" the same model in OpenVINO with float32 kept; "eager" and "compiled" are PyTorch.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mobile_diffusion import autoencoder, text_encoder, unet
 
 Arrays = Mapping[str, np.ndarray]
 Run = Callable[[], np.ndarray]
-"""Runs a stage once on inputs that it was opened with; gives its first output."""
+"""Runs a stage once on inputs that it was opened with; returns its first output."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def fused_attention(query: Tensor, key: Tensor, value: Tensor, heads: int, mask:
 
 @torch.no_grad()
 def make_naive(stage: ExportStage, folder: Path) -> tuple[int, dict[str, int]]:
-    """Export, lower to XNNPACK with its defaults, write; gives the number of delegates, and what is outside of them.
+    """Export, lower to XNNPACK with its defaults, write; returns the number of delegates and the operations outside.
 
     Attention is one operation of PyTorch, as it is in diffusers.
     """

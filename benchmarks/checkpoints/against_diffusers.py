@@ -3,7 +3,7 @@
     python -m benchmarks.checkpoints.against_diffusers sd15 /tmp/sd15 --size 128 --steps 2
 
 The folder is one that checkpoints/random_weights.py wrote.  diffusers draws its random numbers through `randn_tensor`,
-and a picture's latents from the posterior; it is given our noise and the posterior's mean instead.
+and a picture's latents from the posterior; here both are replaced, by our noise and the posterior's mean.
 """
 
 from __future__ import annotations

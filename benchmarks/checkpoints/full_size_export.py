@@ -1,4 +1,4 @@
-"""Exports checkpoints of real size by the real commands, and notes time, peak memory, sizes and parity.
+"""Exports checkpoints of real size with the real commands, and records time, peak memory, sizes and parity.
 
     python -m benchmarks.checkpoints.full_size_export --work /tmp/full-size            # all of ROWS, about an hour
     python -m benchmarks.checkpoints.full_size_export --work /tmp/full-size sd15:ios   # one row
@@ -75,7 +75,7 @@ def _run(*words: str) -> None:
 
 
 def export(name: str, target: str, work: Path, options: list[str]) -> Row:
-    """Run the command and read what it made."""
+    """Run the command and read its results."""
     checkpoint, out = write_checkpoint(name, work), work / f"{name}-{target}"
     shutil.rmtree(out, ignore_errors=True)
     command = [sys.executable, "-m", "export", target, str(checkpoint), "--out", str(out), *options]
@@ -122,7 +122,7 @@ def _size(manifest: dict, path: str) -> int:  # type: ignore[type-arg]
 
 
 def keep(row: Row) -> None:
-    """Put a row in the place of the earlier one, in the order of ROWS."""
+    """Replace the earlier row, in the order of ROWS."""
     rows = read_result(RESULT, [])
     found = {f"{each['checkpoint']}:{each['target']}": each for each in [*rows, asdict(row)]}
     write_result(RESULT, [found[name] for name in ROWS if name in found])
@@ -133,7 +133,7 @@ def main(
     rows: Names = None,
     option: Annotated[list[str] | None, typer.Option(help="Passed on to the export; may be repeated.")] = None,
 ) -> None:
-    """Export row by row, and write after each."""
+    """Export each row, and write after each."""
     work.mkdir(parents=True, exist_ok=True)
     for each in chosen(rows, ROWS, "row"):
         name, target = each.split(":")

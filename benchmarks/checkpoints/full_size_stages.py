@@ -6,7 +6,7 @@
 Stable Diffusion 1.5 at 512 pixels, with random weights: PyTorch's initialisation with seed 0, biases and norms moved
 by normal numbers times 0.1.  The naive way is what the libraries' guides say: diffusers' module (U-Net at batch 2,
 decoder), `torch.export`, then the runtime's converter with its defaults; ours has guidance, solver and schedule inside
-besides.  The reference is PyTorch in float32.  Every figure is of a process of its own: seconds are of the work alone,
+besides.  The reference is PyTorch in float32.  Every figure comes from its own process: seconds are of the work alone,
 without imports and the making of weights; the peak is of the whole process.  Results go to
 benchmarks/results/full_size_stages.json, a row each; programs are removed when they have been measured.
 """
@@ -196,7 +196,7 @@ WAYS: dict[str, Callable[[str, str, Path], Found]] = {"naive": naive, "ours": ou
 
 
 def measured(runtime: str, stage: str, work: Path) -> list[Row]:
-    """All ways of one stage, each in a process of its own."""
+    """All ways of one stage, each in its own process."""
     rows = []
     for way, work_of in WAYS.items():
         if way in ("naive", "ours"):
@@ -211,7 +211,7 @@ def measured(runtime: str, stage: str, work: Path) -> list[Row]:
 
 
 def keep(rows: list[Row]) -> None:
-    """Put rows in the place of earlier ones."""
+    """Replace earlier rows."""
     earlier = read_result(RESULT, [])
     new = {(row.runtime, row.stage) for row in rows}
     others = [each for each in earlier if (each["runtime"], each["stage"]) not in new]

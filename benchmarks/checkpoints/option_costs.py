@@ -3,7 +3,7 @@
     python -m benchmarks.checkpoints.option_costs            # benchmarks/results/options.json, a minute, no weights
 
 Counts are exact for the networks as configured (`mobile_diffusion.inspection`); memory is the peak of the largest
-stage's activations in float16 beside the float16 weights of that stage, as a phone that loads a stage at a time needs.
+stage's activations in float16 beside the float16 weights of that stage, for a phone that loads one stage at a time.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
     python -m benchmarks.checkpoints.random_weights sd21-v /tmp/sd21 --narrow 16           # every width a sixteenth
     python -m benchmarks.checkpoints.random_weights bk-sdm-tiny /tmp/bk --shards 500MB     # under an index
 
-Weights of Stable Diffusion cannot be shipped here; these files take the same path through our code.  Norms and
-biases are random too, so that a lost one shows.  What transformers 5 writes differently from published files is
+Weights of Stable Diffusion may not be distributed here; these files take the same path through our code.  Norms and
+biases are random too, so that a missing one shows.  What transformers 5 writes differently from published files is
 put back: names of the text encoder begin with `text_model.`, and the tokenizer is vocab.json and merges.txt.
 """
 
@@ -245,7 +245,7 @@ def publish_text_names(folder: Path) -> None:
 
 
 def write_tokenizer(folder: Path, padding: str) -> None:
-    """Put the files that published checkpoints have in the place of those that transformers 5 writes."""
+    """Replace the files that transformers 5 writes by those that published checkpoints have."""
     shutil.rmtree(folder)
     folder.mkdir()
     for name in ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"):

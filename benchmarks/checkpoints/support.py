@@ -5,7 +5,7 @@
 
 `load` writes a checkpoint of random float16 weights at real widths and opens it, every network.  The other columns
 take the same architecture with every width divided by 10: `draw` compares with diffusers' pipeline, `ios` and
-`android` export it and hold each program against PyTorch over the whole trajectory, and `img2img` is the same for a
+`android` export it and compare each program with PyTorch over the whole trajectory, and `img2img` is the same for a
 redrawn picture, with the stage encode_image.  Results go to benchmarks/results/support.json.
 """
 

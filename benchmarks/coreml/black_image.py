@@ -1,13 +1,13 @@
-"""The black picture: an autoencoder with large activations, converted naively and by us, drawn by the interpreter.
+"""The lost picture: an autoencoder with large activations, converted naively and by us, run by the interpreter.
 
     python -m benchmarks.coreml.black_image
 
-The shipped autoencoder is amplified, so that the numbers inside are as large as those of Stable Diffusion's own while
-what it draws stays the same: every convolution whose result only a group norm sees is multiplied, and the norm takes
+The emoji model's autoencoder is amplified: the numbers inside become as large as those of Stable Diffusion's own, and
+the picture stays the same: every convolution whose result only a group norm sees is multiplied, and the norm takes
 the factor away again.  The naive conversion is diffusers' AutoencoderKL with these weights through torch.export and
 coremltools in half precision, with coremltools' own group norm.  Ours is export/coreml/lower.py, in both layouts.
 Nothing here ran on a phone.  Writes benchmarks/results/black_image.json and docs/pictures/black_image.png: what
-PyTorch draws, the naive program, ours.
+PyTorch draws, the naive program (a grey square), ours.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def judged(reference: Floats, image: Floats, observer: FaultObserver) -> dict[st
 
 
 def latents_of_a_picture(model: Any) -> Tensor:
-    """The shipped model's latents for PROMPT."""
+    """The emoji model's latents for PROMPT."""
     states: list[np.ndarray] = []
     Pipeline(model).generate(PROMPT, seed=SEED, on_step=lambda step, latents: states.append(latents))
     return torch.from_numpy(states[-1].copy())

@@ -1,10 +1,10 @@
-"""A full-size package cut into parts: time, memory, sizes, and whether the parts compute what the whole computes.
+"""A full-size package cut into parts: time, memory, sizes, and whether the parts compute the same as the whole.
 
     python -m benchmarks.coreml.chunking --work /tmp/sd15               # cut at 900, 500 and 250 MB
     python -m benchmarks.coreml.chunking --work /tmp/sd15 --run         # and run the whole and the first cut
 
 The U-Net of Stable Diffusion 1.5 at 512 pixels with random weights, lowered by us into `--work` if it is not there
-(benchmarks/checkpoints/full_size_stages.py).  Every figure is of a process of its own: seconds are of cutting and
+(benchmarks/checkpoints/full_size_stages.py).  Every figure comes from its own process: seconds are of cutting and
 writing alone, without imports, and the same on all cores, waiting left out; the peak is of the whole process, mapped
 files included. With `--run` the interpreter runs the whole and the first cut with the same seeded inputs, and every
 output is compared bit by bit.  Results go to benchmarks/results/chunking.json, a row for each limit; what a run does

@@ -5,8 +5,8 @@
     python -m benchmarks.coreml.compression_curve plot  # docs/pictures/compression_curve.png
 
 Emoji: 64 prompts that the model was trained on are drawn in 8 steps with the U-Net's weights as the compressed package
-decodes them, in PyTorch; latents and pictures are held against those of the uncompressed float32 model (SNR, PSNR),
-and pictures against real ones (KID) and their captions (retrieval).  Text encoder and decoder are as they are. Mixed
+decodes them, in PyTorch; latents and pictures are compared with those of the uncompressed float32 model (SNR, PSNR),
+and pictures with real ones (KID) and their captions (retrieval).  Text encoder and decoder are as they are. Mixed
 recipes are searched with the sensitivities of all layers (`coreml plan`), which `--errors` keeps for another run.
 Stable Diffusion: random weights, one step, one evaluation, seeded inputs: what the network predicts (SNR). Sizes are
 of the U-Net's compressible weights in bits each, tables and scales included.
@@ -149,7 +149,7 @@ def chosen_recipes(bench: Bench, errors_file: Path | None) -> dict[str, dict[str
 
 
 class Judge:
-    """What pictures are held against."""
+    """What pictures are compared with."""
 
     def __init__(self, prompts: PromptSet, networks: Networks, reference: tuple[Tensor, Tensor]) -> None:
         self.prompts, self.networks, self.reference = prompts, networks, reference
@@ -207,7 +207,7 @@ def sd15(package: Path) -> dict[str, Any]:
 
 
 def keep(name: str, found: dict[str, Any], threads: int) -> None:
-    """Put the results of one model in the place of earlier ones."""
+    """Replace one model's earlier results."""
     earlier = read_result(RESULT, {})
     write_result(RESULT, {**earlier, name: {**found, "conditions": conditions(threads, **found["conditions"])}})
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.coreml.interpreter_speed --work /tmp/sd15  # about 4 minutes, 5 GB of memory
 
-The emoji model is `build/ios/denoise.mlpackage`, as `make demo` leaves it; Stable Diffusion's U-Net has random weights
+The emoji model is `build/ios/denoise.mlpackage`, as `make demo` writes it; Stable Diffusion's U-Net has random weights
 and is lowered into the work folder, unless it lies there (checkpoints/full_size_stages.py); its step has two
 evaluations, for guidance.  Each is measured in a process of its own, whose peak is that of the whole.  Seconds are of
 the opening, of the first run, which reads the weights, and of the second.  Results go to
@@ -93,7 +93,7 @@ def measured(path: Path, precision: str, steps: int, threads: int) -> dict[str, 
 
 
 def row_of(model: str, path: Path, precision: str, steps: int, threads: int) -> Row:
-    """Measure in a process of its own."""
+    """Measure in a new process."""
     load = os.getloadavg()[0]
     taken = measure_call(measured, path, precision, steps, threads)
     seconds, gigabytes = LIMITS[model]
@@ -105,7 +105,7 @@ def row_of(model: str, path: Path, precision: str, steps: int, threads: int) -> 
 
 
 def keep(row: Row) -> None:
-    """Put a row in the place of an earlier one."""
+    """Replace the earlier row."""
     earlier = read_result(RESULT, [])
     key = (row.model, row.precision, row.threads)
     others = [each for each in earlier if (each["model"], each["precision"], each["threads"]) != key]

@@ -1,6 +1,6 @@
-"""The two layouts of Core ML programs: what they are made of, how long they take to make, how exact they are.
+"""The two layouts of Core ML programs: their operations, the time of lowering, their precision.
 
-    python -m benchmarks.coreml.layouts --work /tmp/layouts emoji     # the shipped model, three stages: 3 minutes
+    python -m benchmarks.coreml.layouts --work /tmp/layouts emoji     # the emoji model, three stages: 3 minutes
     python -m benchmarks.coreml.layouts --work /tmp/layouts sd15      # the U-Net at full size, lowered only: 5 GB
 
 Every program is lowered in a process of its own (seconds without imports and the making of the model) and, for the
@@ -84,7 +84,7 @@ class Row:
 
 
 def stage_of(model: str, name: str) -> ExportStage:
-    """A stage of the shipped model, or of a preset with random weights."""
+    """A stage of the emoji model, or of a preset with random weights."""
     return build_stage(open_checkpoint(EMOJI) if model == "emoji" else RandomModel(preset(model), seed=0), name)
 
 
@@ -154,7 +154,7 @@ def measured(model: str, stage: str, units: str, system: str, work: Path) -> Row
 
 
 def keep(row: Row) -> None:
-    """Put a row in the place of an earlier one."""
+    """Replace the earlier row."""
     earlier = read_result(RESULT, {"rows": []})["rows"]
     new = asdict(row)
     names = ("model", "stage", "layout", "system")

@@ -5,7 +5,7 @@
 
 The package is that of Stable Diffusion 1.5's U-Net at 512 pixels with random weights
 (checkpoints/full_size_stages.py), the only ones of this size at hand.  PyTorch's initialisation is uniform within each
-layer, so errors are those of uniform numbers.  Each way is a process of its own, from a saved package to a saved
+layer, so errors are those of uniform numbers.  Each way is its own process, from a saved package to a saved
 package; ours includes reading every weight back.  Seconds are without imports.  Errors of both are then measured from
 the files, through our reader, weight by weight.  Results go to benchmarks/results/palettization.json; needs 4 GB of
 memory and of disk.

@@ -1,4 +1,4 @@
-"""Makes the table of Core ML packages: model x weights x layout, each run by the interpreter and held against PyTorch.
+"""Makes the table of Core ML packages: model x weights x layout, each run by the interpreter and compared with PyTorch.
 
     python -m benchmarks.coreml.variants --work /tmp/variants                     # all rows, about an hour
     python -m benchmarks.coreml.variants --work /tmp/variants emoji sd15
@@ -62,7 +62,7 @@ def main(
     models: Names = None,
     threads: Threads = 2,
 ) -> None:
-    """Measure model by model, and write after each; the work folder is emptied each time."""
+    """Measure each model, and write after each; the work folder is emptied each time."""
     for name in chosen(models, MODELS, "model"):
         work.mkdir(parents=True, exist_ok=True)
         keep(name, rows_of(name, work, threads), threads)

@@ -1,8 +1,8 @@
-"""Runs a command or a function in a process of its own and says how long it took and how much memory it held.
+"""Runs a command or a function in its own process and reports its time and its peak memory.
 
-    python -m benchmarks.measuring.peak_memory -- python -m export android CHECKPOINT --out DIR
+    python -m benchmarks.measuring.peak_memory -- mobile-diffusion export android CHECKPOINT --out DIR
 
-The resident memory of the process and of all that it starts is added up every 20 ms.  Two peaks are given: of
+The resident memory of the process and of all that it starts is added up every 20 ms.  Two peaks are reported: of
 everything resident, mapped files included (what `top` shows), and of what cannot be dropped and read again, which is
 what a machine must really have.  A figure is a lower bound: a peak shorter than the interval may be missed.
 """

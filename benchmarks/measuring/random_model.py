@@ -13,7 +13,7 @@ from mobile_diffusion.formats.checkpoint_files import builders
 
 @dataclass(frozen=True)
 class RandomModel:
-    """Seeded random networks, made one at a time; biases and norms are random too, so that a lost one shows."""
+    """Seeded random networks, made one at a time; biases and norms are random too, so that a missing one shows."""
 
     config: ModelConfig
     seed: int = 7

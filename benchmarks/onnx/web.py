@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -25,10 +25,11 @@ from benchmarks.measuring.command_line import run_script
 from benchmarks.measuring.results import conditions, write_result
 from benchmarks.paths import RESULTS
 from export.bundle.bundle import open_bundle
-from export.parity.measure import measure
+from export.parity.measure import Measurement, measure
 from export.parity.metrics import Metrics, PictureMetrics
 from export.signatures import Signature, TensorSpec, program_outputs
 from export.verify import depth_of, read_trajectories
+from mobile_diffusion.decibels import json_number, worst
 from mobile_diffusion.errors import ExportError
 
 PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
@@ -104,26 +105,32 @@ def compare(path: Path, work: Path) -> dict[str, Any]:
     entry = bundle.runtime("onnx")
     models = {artifact.stage: path / artifact.path for artifact in entry.artifacts}
     signatures = {stage.name: Signature(stage.inputs, stage.outputs) for stage in bundle.manifest.stages}
-    runner, worst = WebRunner(models, signatures, work), dict[str, float]()
-    settings, depth, count = bundle.settings(), depth_of(bundle, trajectories), 0
+    runner, found = WebRunner(models, signatures, work), list[Measurement]()
+    settings, depth = bundle.settings(), depth_of(bundle, trajectories)
     for trajectory in trajectories:
-        found, _ = measure("onnx", runner, trajectory, settings, bundle.step_table(), depth)
-        count += len(found)
-        for each in found:
-            metrics = each.metrics
-            if not isinstance(metrics, Metrics | PictureMetrics):
-                raise ExportError(f"{each.check}: expected a comparison, got {each.problem}")
-            value = metrics.psnr_db if isinstance(metrics, PictureMetrics) else metrics.snr_db
-            worst[each.check] = min(value, worst.get(each.check, value))
+        found += measure("onnx", runner, trajectory, settings, bundle.step_table(), depth)[0]
     runner.close()
     return {
         "model": bundle.manifest.model.name,
         "precision": entry.precision,
         "steps": settings.steps,
         "trajectories": len(trajectories),
-        "measurements": count,
-        "worst_db": {check: round(value, 1) for check, value in worst.items()},
+        "measurements": len(found),
+        "worst_db": worst_of(found),
     }
+
+
+def worst_of(found: Sequence[Measurement]) -> dict[str, float | None]:
+    """The least ratio of every check in dB, None where one is NaN; raises `ExportError` for a check without metrics."""
+    ratios: dict[str, list[float]] = {}
+    for each in found:
+        metrics = each.metrics
+        if not isinstance(metrics, Metrics | PictureMetrics):
+            raise ExportError(f"{each.check}: expected a comparison, got {each.problem}")
+        value = metrics.psnr_db if isinstance(metrics, PictureMetrics) else metrics.snr_db
+        ratios.setdefault(each.check, []).append(value)
+    lowest = {check: json_number(worst(values)) for check, values in ratios.items()}
+    return {check: None if value is None else round(value, 1) for check, value in lowest.items()}
 
 
 def main(

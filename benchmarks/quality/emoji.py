@@ -1,4 +1,4 @@
-"""The quality of the shipped model, for benchmarks/results/quality.json.
+"""The quality of the emoji model, for benchmarks/results/quality.json.
 
     .venv/bin/python -m benchmarks.quality.emoji --data data/emoji --count 48 --threads 1
 

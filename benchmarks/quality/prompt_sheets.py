@@ -1,4 +1,4 @@
-"""Draws what the shipped model makes of prompts it was trained on, and of concepts it has never seen.
+"""Draws prompts that the emoji model was trained on, and concepts that it has never seen.
 
     .venv/bin/python -m benchmarks.quality.prompt_sheets --data data/emoji
 

@@ -1,12 +1,12 @@
-"""Measures SnapFusion's stages for `mobile-diffusion stages`: costs and quality row by row, times in turns.
+"""Measures the milestones that `mobile-diffusion milestones` shows: costs and quality per row, interleaved times.
 
-    .venv/bin/python -m benchmarks.snapfusion.milestones quality --row student-8 --count 48  # minutes a row
-    .venv/bin/python -m benchmarks.snapfusion.milestones latency --rounds 7  # all rows, a minute a round
+    .venv/bin/python -m benchmarks.snapfusion.milestones quality --row student-8 --count 48  # minutes per row
+    .venv/bin/python -m benchmarks.snapfusion.milestones latency --rounds 7  # all rows, a minute per round
 
 Rows are those of benchmarks/snapfusion/rows.toml, or of --rows FILE.  Each is exported for ExecuTorch in float32 into
-the work folder, where a bundle of the same checkpoint is taken as it is, and its pictures are drawn by the bundle.
-Times are taken of all rows in turns, each round with programs that are loaded anew, because other work on the machine
-then falls on all rows alike.  A row that is measured again is replaced in benchmarks/results/snapfusion.json.
+the work folder, where a bundle of the same checkpoint is reused, and its pictures are drawn by the bundle.
+Times of all rows are interleaved, and each round loads the programs anew, so that other load on the machine affects
+all rows alike.  A row that is measured again is replaced in benchmarks/results/snapfusion.json.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def rounded(value: float) -> float:
 
 
 def measure_times(plans: Mapping[str, RowPlan], rounds: int, runs: int, places: Places) -> Timing:
-    """Times of every row's programs, row after row in each round."""
+    """Times of every row's programs, interleaved by row."""
     conditions = read_conditions()
     bundles = {name: bundle_of(name, plan, places.work / "bundles", places.threads) for name, plan in plans.items()}
     inputs = {name: recorded_inputs(read_trajectories(each)[0], each.settings()) for name, each in bundles.items()}

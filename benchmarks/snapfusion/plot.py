@@ -1,4 +1,4 @@
-"""Draws quality against time per picture of every stage into docs/pictures/snapfusion-stages.png.
+"""Draws quality against time per picture of every milestone into docs/pictures/snapfusion-stages.png.
 
     .venv/bin/python -m benchmarks.snapfusion.plot    # from benchmarks/results/snapfusion.json
 

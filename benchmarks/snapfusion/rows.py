@@ -1,4 +1,4 @@
-"""The rows of the table of SnapFusion's stages: which checkpoint at how many steps, and its ExecuTorch bundle."""
+"""The milestones of SnapFusion, a table row each: which checkpoint at how many steps, and its ExecuTorch bundle."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ class Plans:
 
 
 def read_rows(path: Path) -> Plans:
-    """The rows in a TOML file: `training`, and a table a row; raises ConfigError naming file and row."""
+    """The rows in a TOML file: `training`, and a table per row; raises ConfigError naming file and row."""
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
         training = Path(values.pop("training"))
         return Plans(training, {name: from_dict(RowPlan, each) for name, each in values.items()})
     except (OSError, KeyError, tomllib.TOMLDecodeError, TypeError, ConfigError) as error:
-        raise ConfigError(f"{path}: expected `training` and a table for each row, got {error}; mend the file") from None
+        raise ConfigError(f"{path}: expected `training` and a table for each row, got {error}; fix the file") from None
 
 
 def bundle_of(name: str, plan: RowPlan, work: Path, threads: int) -> Bundle:

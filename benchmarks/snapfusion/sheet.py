@@ -1,4 +1,4 @@
-"""The same prompts and seeds drawn by some stages of SnapFusion's method, side by side in one labelled PNG.
+"""The same prompts and seeds drawn by some milestones of SnapFusion, side by side in one labelled PNG.
 
     .venv/bin/python -m benchmarks.snapfusion.sheet --row teacher-50 --row teacher-8 --row student-8 --row phone
 

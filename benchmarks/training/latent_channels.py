@@ -1,4 +1,4 @@
-"""Four latent channels or eight?  Trains the shipped autoencoder with each, alike and briefly; prints held-out PSNR.
+"""Four latent channels or eight?  Trains the emoji model's autoencoder with each, briefly; prints held-out PSNR.
 
     .venv/bin/python -m benchmarks.training.latent_channels --steps 600
 
@@ -23,7 +23,7 @@ SETTINGS = EMOJI / "training" / "autoencoder.toml"
 
 
 def shortened(channels: int, steps: int) -> AutoencoderSettings:
-    """The shipped settings with `channels` latent channels and `steps` steps."""
+    """The emoji model's settings with `channels` latent channels and `steps` steps."""
     settings = read_settings(SETTINGS, AutoencoderSettings)
     share = steps / settings.loop.steps
     return dataclasses.replace(

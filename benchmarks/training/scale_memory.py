@@ -1,11 +1,11 @@
-"""Counts what one training step of a U-Net holds besides its parameters: benchmarks/results/scale_memory.json.
+"""Counts the memory that a training step of a U-Net needs besides its parameters: benchmarks/results/scale_memory.json.
 
     python -m benchmarks.training.scale_memory emoji sd15 snapfusion
 
-What autograd keeps of a forward in bfloat16 autocast for the backward, every tensor once.  The tensors are fake: they
-have sizes and no contents, so that a network of any size is counted on any computer; attention is the fused one.  With
-checkpointing it is what the blocks are given, and the largest block's own while it is computed again.  The figure of a
-batch is a constant (weights in bfloat16) and a share for each sample.
+What autograd keeps of a forward pass in bfloat16 autocast for the backward pass, every tensor once.  The tensors are
+fake: they have sizes and no contents, so that a network of any size is counted on any computer; attention is fused.
+With checkpointing it is the inputs of the blocks, and the largest block's own tensors while it is computed again.
+The figure of a batch is a constant (weights in bfloat16) and a share per sample.
 """
 
 from __future__ import annotations

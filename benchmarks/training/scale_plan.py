@@ -62,7 +62,7 @@ class Stage:
 
     name: str
     samples: float
-    """Samples seen in all; 0 for a stage that is not trained."""
+    """Samples seen in all; 0 for a command that does not train."""
     operations: float
     """Of one sample: forwards of the teacher, and three forwards' worth of the network in training."""
     trained: Network
@@ -128,7 +128,7 @@ def stages() -> list[Stage]:
 
 
 def exchange_seconds(stage: Stage, fleet: Fleet) -> float:
-    """A ring's all-reduce of the float32 gradients, which is not hidden behind the backward."""
+    """A ring's all-reduce of the float32 gradients, which does not overlap the backward pass."""
     return 2 * (fleet.gpus - 1) / fleet.gpus * 4 * stage.trained.parameters / LINKS[fleet.gpus]
 
 

@@ -2,7 +2,7 @@
 
     .venv/bin/python -m benchmarks.training.timestep_losses --data data/emoji
 
-One noise a picture, every eighth picture of each split, the time steps of the model's own schedule.
+One noise per picture, every eighth picture of each split, the time steps of the model's own schedule.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Several processes that train one network: torchrun starts them, and each computes a share of every batch.
 
-    torchrun --nproc-per-node 8 -m export.cli.main train unet settings.toml --run runs/unet
+    torchrun --nproc-per-node 8 --no-python mobile-diffusion train unet settings.toml --run runs/unet
 
 A batch is the same for any number of processes: each process draws all of it from the step's seed and takes every n-th
 sample (`BatchShare`), and gradients are averaged, here or by a sharded network (sharding.py).  So the curve does not

@@ -16,7 +16,7 @@ EMOJI = Path(__file__).parents[2] / "assets" / "emoji"
 
 @pytest.mark.full
 @pytest.mark.parametrize("target", TARGETS)
-def test_the_shipped_model_passes_every_gate(target: str, tmp_path: Path) -> None:
+def test_the_emoji_model_passes_every_gate(target: str, tmp_path: Path) -> None:
     exported = run_export(open_checkpoint(EMOJI), TARGETS[target], tmp_path / target)
     exported.parity.require()
     assert {row.runtime for row in exported.parity.rows()} == set(TARGETS[target].defaults)

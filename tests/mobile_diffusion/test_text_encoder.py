@@ -89,7 +89,7 @@ def tokens_of(prompts: list[str]) -> tuple[Tensor, Tensor]:
 
 @pytest.fixture(scope="module")
 def minilm() -> BertEncoder:
-    """The shipped encoder; strict loading shows that the file has our names, no more and no fewer."""
+    """The emoji model's encoder; strict loading shows that the file has our names, no more and no fewer."""
     encoder = build_text_encoder(PRESETS["emoji"].text)
     encoder.load_state_dict(load_file(EMOJI / "text_encoder.safetensors"))
     assert isinstance(encoder, BertEncoder)

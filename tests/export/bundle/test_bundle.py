@@ -93,12 +93,12 @@ def test_listed_file_that_is_a_folder(bundle: Path) -> None:
         open_bundle(bundle)
 
 
-@pytest.mark.parametrize(("change", "mend"), [(1, "update mobile-diffusion"), (-1, "export the bundle again")])
-def test_a_bundle_of_another_schema_is_not_opened_but_may_be_replaced(change: int, mend: str, bundle: Path) -> None:
+@pytest.mark.parametrize(("change", "fix"), [(1, "update mobile-diffusion"), (-1, "export the bundle again")])
+def test_a_bundle_of_another_schema_is_not_opened_but_may_be_replaced(change: int, fix: str, bundle: Path) -> None:
     values = json.loads((bundle / "manifest.json").read_text())
     other = {**values, "schema_version": values["schema_version"] + change, "added": 1}
     (bundle / "manifest.json").write_text(json.dumps(other))
-    with pytest.raises(BundleError, match=mend):
+    with pytest.raises(BundleError, match=fix):
         open_bundle(bundle)
     write_sample(bundle, force=True)
     open_bundle(bundle)

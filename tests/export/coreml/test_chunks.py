@@ -65,7 +65,7 @@ LAYER = 64 + 64 * 64 * 2 + 64 + 64 * 2
 
 
 def run_in_order(folder: Path, arrays: Arrays) -> Arrays:
-    """All values, after the packages of a folder have been run one behind the other."""
+    """All values, after the packages of a folder have been run one after the other."""
     values = dict(arrays)
     for path in sorted(folder.iterdir()):
         part = Program.open(path)
@@ -230,7 +230,7 @@ def test_no_cut_of_all_has_fewer_parts(coreml_folder: Path) -> None:
 
 
 def test_the_joint_is_where_least_crosses(save: Save, tmp_path: Path) -> None:
-    """Around the middle the values are wide, but for one place a layer behind it."""
+    """Around the middle the values are wide, but for one place a layer after it."""
     from coremltools.converters.mil import Builder
 
     generator = np.random.default_rng(1)

@@ -31,7 +31,7 @@ def specs(coreml_folder: Path, ct: Any) -> Specs:
 
 
 class Update(nn.Module):
-    """What Denoise does behind the U-Net, with coefficients that float16 cannot hold."""
+    """What Denoise does after the U-Net, with coefficients that float16 cannot hold."""
 
     def __init__(self, predicted: float) -> None:
         super().__init__()

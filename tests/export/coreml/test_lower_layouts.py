@@ -138,7 +138,7 @@ def test_only_rounding_tells_a_program_from_pytorch(stage: str, layout: str, low
 
 @pytest.mark.parametrize("stage", ATTENTIONS)
 def test_only_rounding_tells_the_layouts_apart(stage: str, lowered: Lowered) -> None:
-    """Also in the decoder, whose last convolution takes in what is behind it before its weights are rounded."""
+    """Also in the decoder, whose last convolution takes in what follows it before its weights are rounded."""
     made = build_stage(RandomModel(SMALL), stage)
     results = [in_float32(lowered(stage, layout, "iOS17")[0], made) for layout in UNITS]
     assert_close(*results, FLOAT32_DB)

@@ -1,4 +1,4 @@
-"""Convolutions whose input is rounded at run time, behind what leaves their input with the channels first."""
+"""Convolutions whose input is rounded at run time, after operations that leave their input with the channels first."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_the_convolution_reads_its_input_in_the_right_order(kind: type[nn.Module
 
 @pytest.mark.parametrize("kind", [Upsampled, Activated])
 def test_upstreams_pass_alone_does_not(kind: type[nn.Module]) -> None:
-    """When this fails, upstream is mended and channels_last.py can go."""
+    """When this fails, upstream is fixed and channels_last.py can go."""
     upstream = [ChannelsLastTaggedReshapePass if each is ChannelsLast else each for each in passes.XNNPACK_PASSES]
     with patch.object(passes, "XNNPACK_PASSES", upstream):
         try:

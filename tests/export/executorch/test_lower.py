@@ -1,4 +1,4 @@
-"""What the lowering leaves behind: a program a stage with one method, few delegates, no sinusoid."""
+"""What the lowering writes: a program per stage with one method, few delegates, no sinusoid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lowering in a process of its own: the same program, the same errors, and no process left behind."""
+"""Lowering in a process of its own: the same program, the same errors, and no process left over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The affine map from latents to colours: fitted as it should be, and like the pictures of the shipped model."""
+"""The affine map from latents to colours: fitted as it should be, and like the pictures of the emoji model."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert list(json.loads((tmp_path / "preview.json").read_text())) == ["weights", "bias"]
 
 
-def test_previews_of_the_shipped_model_are_like_its_pictures() -> None:
-    """Fitted as an export does, held against pictures of other prompts."""
+def test_previews_of_the_emoji_model_are_like_its_pictures() -> None:
+    """Fitted as an export does, compared with pictures of other prompts."""
     model = open_checkpoint(EMOJI)
     runner, settings = TorchRunner.from_model(model, 1), DrawSettings.of(model.config)
     fitted = preview_of(runner, model.tokenizer, settings, (), plan_export(model.config, TARGETS["android"]))

@@ -96,7 +96,7 @@ def test_golden_vectors_are_plain_little_endian_files(exported: Exports, target:
 
 @targets
 def test_golden_latents_are_those_of_the_pipeline(exported: Exports, target: str, tiny_checkpoint: Path) -> None:
-    """The reference is held against the independent loop of `Pipeline`."""
+    """The reference is compared with the independent loop of `Pipeline`."""
     pipeline = Pipeline(open_checkpoint(tiny_checkpoint))
     for golden in read_golden(exported[target].bundle.path):
         seen: list[np.ndarray] = []

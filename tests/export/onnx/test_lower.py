@@ -1,4 +1,4 @@
-"""What the lowering leaves behind: models with our names, without sinusoids, and its refusals."""
+"""What the lowering writes: models with our names, without sinusoids, and its refusals."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_tensors_in_their_own_file_begin_at_pages(
     graph = onnx.load_model(tmp_path / "probe.onnx", load_external_data=False).graph
     entries = [{entry.key: entry.value for entry in tensor.external_data} for tensor in graph.initializer]
     places = [(int(entry["offset"]), int(entry["length"])) for entry in entries if entry]
-    assert [offset for offset, _ in places] == [0, 19 * weights.PAGE]  # behind 4 * 136 * 136 = 18.06 pages
+    assert [offset for offset, _ in places] == [0, 19 * weights.PAGE]  # after 4 * 136 * 136 = 18.06 pages
     assert (tmp_path / "probe.onnx.data").stat().st_size == sum(places[-1])
 
 

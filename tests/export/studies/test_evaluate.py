@@ -57,7 +57,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained_checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny model beside the settings of the shipped one's training."""
+    """The tiny model beside the settings of the emoji model's training."""
     folder = tmp_path_factory.mktemp("trained") / "tiny"
     shutil.copytree(tiny_checkpoint, folder)
     (folder / TRAINING).parent.mkdir()

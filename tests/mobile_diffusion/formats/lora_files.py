@@ -105,7 +105,7 @@ def diffusers_file(folder: Path, unet: PeftModel, text: PeftModel, metadata: boo
 
 
 def kohya_state(unet: PeftModel, text: PeftModel, prefix: str = "lora_te_") -> State:
-    """Kohya's names, written out here: network and module in underscores, halves and alpha behind dots."""
+    """Kohya's names, written out here: network and module in underscores, halves and alpha after dots."""
     state: State = {}
     for network, model, infix in (("lora_unet_", unet, ""), (prefix, text, "text_model_")):
         tensors = lora_state(model)

@@ -1,4 +1,4 @@
-"""Retrieval against brute force, and the shipped head on pictures that the shipped model draws."""
+"""Retrieval against brute force, and the shipped head on pictures that the emoji model draws."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_one_caption_for_every_picture(untrained: Retrieval) -> None:
         untrained.score(random_images(3), ("lion", "tree"))
 
 
-def test_shipped_head_knows_what_the_shipped_model_draws() -> None:
+def test_shipped_head_knows_what_the_emoji_model_draws() -> None:
     """All four captions among the first quarter of the candidates: by chance once in 256 times."""
     prompts = ("red apple, 3d", "pizza, 3d", "orange book, 3d", "grinning face, 3d")
     pipeline, retrieval = Pipeline.from_model(open_checkpoint(shipped_model())), open_retrieval()

@@ -100,7 +100,7 @@ def scheduler_of_diffusers(config: ScheduleConfig, noises: list[Tensor], float64
 def trajectory_of_diffusers(
     config: ScheduleConfig, network: Network, start: Tensor, noises: list[Tensor], float64: bool = True
 ) -> tuple[list[float], list[Tensor]]:
-    """Timesteps, and the variance-preserving latents behind each of them, from standard normal `start`."""
+    """Timesteps, and the variance-preserving latents after each of them, from standard normal `start`."""
     dtype, trajectory = torch.float64 if float64 else torch.float32, []
     with scheduler_of_diffusers(config, noises, float64) as scheduler:
         latents = (start * scheduler.init_noise_sigma).to(dtype)
@@ -113,7 +113,7 @@ def trajectory_of_diffusers(
 
 
 def trajectory_of_table(table: StepTable, network: Network, start: Tensor, noises: list[Tensor]) -> list[Tensor]:
-    """The latents behind each step of a table, from standard normal `start`."""
+    """The latents after each step of a table, from standard normal `start`."""
     state, trajectory = [start] + [torch.zeros_like(start)] * table.memory, []
     for i, t in enumerate(table.timesteps):
         vector = torch.stack([*state, network(table.inputs[i] * state[0], t)])

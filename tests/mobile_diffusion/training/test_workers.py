@@ -1,4 +1,4 @@
-"""Two processes train as one does, and a run goes on with another number of them."""
+"""Two processes train as one does, and a run resumes with another number of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Packages of other kinds, damaged ones, and inputs that do not fit: one line each, with what, got and mend."""
+"""Packages of other kinds, damaged ones, and unfit inputs: one line each with expected, got and how to fix it."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def test_a_shared_input_does_not_make_parts_depend_on_themselves() -> None:
 
 
 def test_operations_of_its_own_for_each_layer_are_why() -> None:
-    """When this fails, upstream is mended, and the operations need not be repeated for linear layers."""
+    """When this fails, upstream is fixed, and the operations need not be repeated for linear layers."""
     with (
         patch.object(annotate, "DuplicateDynamicQuantChainPass", lambda: lambda module: None),
         pytest.raises(AssertionError, match="dependency cycles"),

@@ -15,7 +15,7 @@ from mobile_diffusion.errors import ExportError
 
 
 class Branches(nn.Module):
-    """Two layers behind each other, and one beside them."""
+    """Two layers in sequence, and one beside them."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Upsampling, and the convolution that was behind it, against torch's own."""
+"""Upsampling, and the convolution that follows it, against torch's own."""
 
 from __future__ import annotations
 
