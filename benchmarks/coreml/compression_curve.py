@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -44,7 +45,7 @@ from export.studies.bits.sensitivity import Bench, States, predictions
 from mobile_diffusion.checkpoint import open_source
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.data import load_dataset
-from mobile_diffusion.decibels import psnr_each, share_db, snr_db
+from mobile_diffusion.decibels import json_number, psnr_each, share_db, snr_db
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.noise import gaussian
 from mobile_diffusion.presets import preset
@@ -160,12 +161,12 @@ class Judge:
     def row(self, latents: Tensor, pictures: Tensor) -> Row:
         """The figures of drawn pictures."""
         wanted, wanted_pictures = self.reference
-        psnr = [ratio for ratio in psnr_each(pictures, wanted_pictures).tolist() if np.isfinite(ratio)]
+        psnr = [ratio for ratio in psnr_each(pictures, wanted_pictures).tolist() if ratio != math.inf]
         distance = kid_interval(self.features, self.networks.inception(pictures))
         score = self.networks.retrieval.score(pictures, self.prompts.captions)
         return {
             "latents_snr_db": rounded(snr_db(wanted.numpy(), latents.numpy())),
-            "picture_psnr_db": rounded(float(np.mean(psnr))) if psnr else None,
+            "picture_psnr_db": rounded(float(np.mean(psnr)) if psnr else math.inf),
             "kid": interval(distance),
             "recall_at_1": interval(score.recall_1),
             "recall_at_5": interval(score.recall_5),
@@ -179,8 +180,9 @@ def interval(found: Any) -> dict[str, float]:
 
 
 def rounded(snr: float) -> float | None:
-    """For JSON: None where nothing differs."""
-    return round(snr, 3) if np.isfinite(snr) else None
+    """For JSON: MAX_DB where nothing differs, None for NaN."""
+    value = json_number(snr)
+    return None if value is None else round(value, 3)
 
 
 def sd15(package: Path) -> dict[str, Any]:

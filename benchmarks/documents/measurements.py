@@ -22,12 +22,12 @@ TRAINING = EMOJI / "training"
 STAGES = ("encode_text", "denoise", "decode_image")
 RUNS = {
     "U-Net": ("unet", "unet-2"),
-    "blocks left out": ("robust", "robust"),
-    "wide, blocks left out": ("wide", "wide"),
+    "random block dropout": ("robust", "robust"),
+    "wide, random block dropout": ("wide", "wide"),
     "wide teacher": ("teacher", "teacher"),
     "slim": ("slim", "slim"),
     "16 steps": ("student-16", "student-16"),
-    "8 steps, guidance folded in": ("student-8", "student-8"),
+    "8 steps, guidance distilled": ("student-8", "student-8"),
     "slim decoder": ("decoder", "decoder"),
 }
 """Run -> its curve and its settings."""
@@ -36,7 +36,7 @@ UNITS = {"snr_db": "dB SNR", "psnr_db": "dB PSNR", "ssim": "SSIM"}
 
 
 def parity() -> str:
-    """Worst value of every check, one row a runtime and check."""
+    """Worst value of every check, one row per runtime and check."""
     rows = []
     for bundle in BUNDLES:
         for row in read(bundle / "parity.json")["summary"]:
@@ -48,7 +48,7 @@ def parity() -> str:
 
 
 def latency() -> str:
-    """Median and interquartile range of every stage, one row a runner, and the conditions."""
+    """Median and interquartile range of every stage, one row per runner, and the conditions."""
     rows, seen, conditions = [], set(), {}
     for bundle in BUNDLES:
         report = read(bundle / "latency.json")

@@ -46,7 +46,7 @@ def signal_to_noise(reference: np.ndarray, candidate: np.ndarray) -> float:
 
 
 def assert_close(reference: Mapping[str, np.ndarray], candidate: Mapping[str, np.ndarray], limit: float) -> None:
-    """Hold every output, its dtype and shape to the reference's."""
+    """Compare every output, its dtype and shape with the reference's."""
     assert list(reference) == list(candidate)
     for name, wanted in reference.items():
         assert (candidate[name].dtype, candidate[name].shape) == (wanted.dtype, wanted.shape)

@@ -58,7 +58,7 @@ def copy_of(exported: Mapping[str, Exported], tmp_path: Path) -> Callable[[str],
 
 @pytest.fixture(params=["1m"])
 def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own of a given size; needs root, and the right to mount."""
+    """A separate file system of a chosen size; needs root, and the right to mount."""
     if os.geteuid() != 0:
         pytest.skip("mounting a small file system needs root; RLIMIT_FSIZE is tested for everybody")
     mount = ["mount", "-t", "tmpfs", "-o", f"size={request.param}", "tmpfs", str(tmp_path)]

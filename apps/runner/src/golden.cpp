@@ -135,8 +135,8 @@ const ParityLimit* limit_of(const Manifest& manifest, const std::string& check) 
   return found == manifest.parity.end() ? nullptr : &*found;
 }
 
-// Holds a comparison to its limit, which the manifest states for the programs' precision; NaN does not pass.  A bundle
-// that was compared over one step only states none for whole trajectories: they have to be numbers.
+// Checks a comparison against its limit, which the manifest states for the programs' precision; NaN does not pass.  A
+// bundle that was compared over one step only states none for whole trajectories: they have to be numbers.
 bool judge(const Manifest& manifest, Json& entry) {
   if (entry.contains("passed")) return entry.at("passed");
   const ParityLimit* limit = limit_of(manifest, entry.at("check"));

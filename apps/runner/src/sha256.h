@@ -1,4 +1,4 @@
-// SHA-256 (FIPS 180-4), enough to hold the files of a bundle to their hashes.
+// SHA-256 (FIPS 180-4), enough to compare the files of a bundle with their hashes.
 #pragma once
 
 #include <array>

@@ -48,7 +48,7 @@ SCHEDULES = {
 
 
 def compare(stage: ExportStage, folder: Path, step: int = 1) -> None:
-    """Lower a stage, run its package, and hold every output to PyTorch's."""
+    """Lower a stage, run its package, and compare every output with PyTorch's."""
     runner = CoreMLInterpreterRunner.load(folder, {stage.name: lower(stage, folder)}, threads=1)
     assert_runs_as_pytorch(stage, runner, LIMIT_DB, step)
 

@@ -29,7 +29,7 @@ LATENTS = TensorSpec("latents", "float32", (1, 8, 8, 8))
 
 
 class Network(nn.Module):
-    """Two convolutions and a linear layer that is given one value a thousand times the others."""
+    """Two convolutions and a linear layer that takes one value a thousand times the others."""
 
     loud: Tensor
 

@@ -69,7 +69,7 @@ def trained_checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathF
 def evaluate(
     data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Iterator[Evaluate]:
-    """Runs `mobile-diffusion evaluate` with small metric networks; gives status, stdout and stderr."""
+    """Runs `mobile-diffusion evaluate` with small metric networks; returns status, stdout and stderr."""
     torch.manual_seed(0)
     embedder = Sentences()
     candidates = dict(zip(LABELS, embedder.embed(LABELS), strict=True))

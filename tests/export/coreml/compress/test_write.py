@@ -57,7 +57,7 @@ CASES = [
 
 
 def compress(source: Path, out: Path, recipe: str) -> dict[str, Any]:
-    """Compress all weights by one recipe; gives what they became by name."""
+    """Compress all weights by one recipe; returns the results by name."""
     package = CoreMLPackage.open(source)
     plan = uniform_plan("small", layers_of(package), find_recipe(recipe, opset_of(package.spec)))
     return {found.name: found for found in compress_package(source, out, plan)}

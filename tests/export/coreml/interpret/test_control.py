@@ -35,7 +35,7 @@ def test_a_branch(sign: int, save_program: Save) -> None:
 
 @pytest.fixture
 def loop(save_program: Save) -> Program:
-    """Doubles x until its sum is at least 100, with a value of outside in each round; gives x and the rounds."""
+    """Doubles x until its sum is at least 100, with a value of outside in each round; returns x and the rounds."""
     from coremltools.converters.mil import Builder
 
     def body(x: Any) -> Any:
@@ -70,7 +70,7 @@ def test_what_a_loop_does_is_observed(loop: Program) -> None:
 
 @pytest.fixture
 def counter(ct: Any, tmp_path: Path) -> Path:
-    """A package that adds x to a state and gives the sum, and that of before twice over."""
+    """A package that adds x to a state and returns the sum, and twice the earlier state."""
     from coremltools.converters.mil import Builder
     from coremltools.converters.mil.mil import types
 
@@ -148,7 +148,7 @@ def test_an_unknown_function_is_refused(both: Path) -> None:
 
 
 def test_a_pipeline(ct: Any, save_program: Save, tmp_path: Path) -> None:
-    """Two models with a weights file each; the second takes what the first gives, and an input of its own."""
+    """Two models with a weights file each; the second takes the output of the first, and an input of its own."""
     from coremltools.converters.mil import Builder
 
     weights = [np.random.default_rng(seed).standard_normal((64, 64), np.float32) for seed in (1, 2)]

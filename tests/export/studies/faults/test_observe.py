@@ -62,7 +62,7 @@ def test_a_layer_norm_warns_of_what_it_squares(save_program: Callable[..., Path]
 
 
 def test_guidance_subtracts_numbers_of_half_precision(coreml_folder: Path) -> None:
-    """The update is in float32; what it is given of the network has eleven bits all the same."""
+    """The update is in float32; what it takes from the network has eleven bits all the same."""
     package = CoreMLPackage.open(coreml_folder / "denoise.mlpackage")
     writers = {out.name: each for each in operations(package.spec) for out in each.outputs}
     assert step_count(package.spec) == 8

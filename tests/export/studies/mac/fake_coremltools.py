@@ -2,7 +2,7 @@
 
 It "compiles" by noting the package's path, "runs" with our interpreter, and "plans" all operations onto the Neural
 Engine but the casts.  Nothing that it says is evidence of what Core ML does.  It keeps every call, so that the tests
-can hold the calls to coremltools' real signatures; the structures that it returns are coremltools' own classes.
+can check the calls against coremltools' real signatures; the structures that it returns are coremltools' own classes.
 """
 
 from __future__ import annotations

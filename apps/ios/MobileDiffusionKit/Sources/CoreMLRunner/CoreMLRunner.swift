@@ -26,7 +26,7 @@
       let spec: StageSpec
     }
 
-    /// Holds the packages of a bundle to its manifest; compiles and loads none.
+    /// Compares the packages of a bundle with its manifest; compiles and loads none.
     ///
     /// `caches` is where compiled models are kept, the app's folder of caches. Throws one line when the bundle has no
     /// Core ML programs, one is damaged, or it was exported with a setting that is not known here.

@@ -25,7 +25,7 @@ public actor ExecuTorchRunner: ModelRunner {
     let spec: StageSpec
   }
 
-  /// Holds the programs of a bundle to its manifest, which takes a second for 200 MB; loads none.
+  /// Compares the programs of a bundle with its manifest, which takes a second for 200 MB; loads none.
   ///
   /// `threads` is what a report says: ExecuTorch chooses by itself on a phone. Throws one line when the bundle has no
   /// programs for XNNPACK, or one is damaged.

@@ -98,7 +98,7 @@ public struct BundleInstaller: Sendable {
     return name
   }
 
-  /// Holds every file that drawing reads to the manifest.
+  /// Compares every file that drawing reads with the manifest.
   private func verify(_ folder: URL) throws {
     let bundle = try ModelBundle.open(folder)
     let runtime = try bundle.manifest.usableRuntime()

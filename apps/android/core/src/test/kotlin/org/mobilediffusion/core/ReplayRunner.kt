@@ -4,7 +4,7 @@ import java.util.Collections
 import kotlin.test.assertEquals
 import kotlin.test.assertTrue
 
-/** Holds each call to a recorded one, and gives the outputs that were recorded; [before] is told what comes. */
+/** Compares each call with a recorded one, and returns the recorded outputs; [before] is told what comes. */
 internal class ReplayRunner(
     private val trajectory: Trajectory,
     private val before: (String) -> Unit = {},
