@@ -1,4 +1,4 @@
-"""Inputs and outputs of every stage: the contract of artifacts, runners and apps."""
+"""Inputs and outputs of each stage: the contract between programs, runners and apps."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from mobile_diffusion.errors import ExportError
 from mobile_diffusion.schedule import step_table
 
 STAGES = ("encode_text", "denoise", "decode_image")
-"""What every bundle has, in the order in which an app runs them."""
+"""The stages of every bundle, in the order in which an app runs them."""
 
 
 IMAGE_STAGES = (*STAGES, "encode_image")
-"""What a bundle that can begin with a picture has."""
+"""The stages of a bundle that can also start from a picture."""
 
 
 PARTS = {
@@ -26,12 +26,12 @@ PARTS = {
     "decode_image": "autoencoder",
     "encode_image": "autoencoder",
 }
-"""The network that each stage holds."""
+"""The network that each stage contains, by stage."""
 
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """Name, dtype ("float32" or "int32") and static shape of one input or output."""
+    """Name, dtype (numpy's name, such as "float32" or "int32") and static shape of one input or output."""
 
     name: str
     dtype: str
@@ -40,32 +40,35 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Signature:
-    """Inputs and outputs of a stage, in order."""
+    """The inputs and outputs of a stage, in order."""
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
 
 class HasSignature(Protocol):
-    """A signature, or a stage that has one."""
+    """A `Signature`, or anything else with inputs and outputs, such as an `ExportStage`."""
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
-        """In order."""
+        """The inputs, in order."""
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
-        """In order."""
+        """The outputs, in order."""
 
 
 def program_outputs(signature: HasSignature) -> tuple[str, ...]:
-    """Names of the outputs for formats in which every value has one: an output named as an input gets `_out`."""
+    """Return the output names for formats in which no two values may share a name.
+
+    An output that has the name of an input gets the suffix `_out`.
+    """
     taken = {spec.name for spec in signature.inputs}
     return tuple(f"{spec.name}_out" if spec.name in taken else spec.name for spec in signature.outputs)
 
 
 def denoise_signature(config: ModelConfig) -> Signature:
-    """Inputs and outputs of `denoise`: memory, guidance and noise only where the schedule has them."""
+    """Return the inputs and outputs of `denoise`; memory, guidance and noise only if the schedule has them."""
     latents = TensorSpec("latents", "float32", config.latent_shape)
     context = TensorSpec("context", "float32", config.context_shape)
     table, guided = step_table(config.schedule), config.schedule.guidance_kind == "cfg"
@@ -83,7 +86,7 @@ def denoise_signature(config: ModelConfig) -> Signature:
 
 
 def signature(config: ModelConfig, name: str) -> Signature:
-    """Inputs and outputs of a stage; nothing is built."""
+    """Return the inputs and outputs of a stage, without building the stage."""
     latents = TensorSpec("latents", "float32", config.latent_shape)
     image = TensorSpec("image", "float32", config.image_shape)
     if name == "denoise":
@@ -99,7 +102,10 @@ def signature(config: ModelConfig, name: str) -> Signature:
 
 
 def check_arrays(stage: str, inputs: Sequence[TensorSpec], arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """The arrays in the order of `inputs`, contiguous; raises `ExportError` where one does not fit."""
+    """Return the arrays, contiguous and in the order of `inputs`.
+
+    Raises `ExportError` if a name is missing or unknown, or if an array has another dtype or shape.
+    """
     names = [spec.name for spec in inputs]
     if set(names) != set(arrays):
         raise ExportError(f"{stage}: expected the inputs {', '.join(names)}, got {', '.join(arrays) or 'none'}")

@@ -1,8 +1,8 @@
-"""The modules that are exported, and their signatures (the contract of every artifact and runner).
+"""The stages: the modules that are exported, each with its signature.
 
-`encode_text`, `denoise`, `decode_image`, and `encode_image` for models that redraw pictures: static shapes, batch 1,
-float32 at the boundary.  The schedule is inside `denoise`: time embeddings and the coefficients of the update are
-tables indexed by `step`, so no sinusoid and no timestep is left in an exported graph.
+The stages are `encode_text`, `denoise`, `decode_image` and, for models that redraw pictures, `encode_image`.  Shapes
+are static, the batch size is 1, and inputs and outputs are float32 or int32.  `denoise` contains the schedule: time
+embeddings and the solver's coefficients are tables indexed by `step`, so an exported graph computes no sinusoid.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from mobile_diffusion.schedule import StepTable, step_table
 
 
 class StageSource(Protocol):
-    """A model, or an opened checkpoint whose weights are loaded a network at a time."""
+    """A model, or an opened checkpoint that loads the weights of one network at a time."""
 
     @property
     def config(self) -> ModelConfig:
-        """Its architecture and schedule."""
+        """Architecture and schedule of the model."""
 
     def load_part(self, part: str) -> nn.Module:
-        """One network in float32, in evaluation mode."""
+        """Return one network (a value of PARTS) in float32 and in evaluation mode."""
 
 
 @dataclass(frozen=True)
 class ExportStage:
     """One stage: a module whose `forward` takes the tensors of `inputs` by name, in that order.
 
-    It returns the tensor of its one output, or a tuple in the order of `outputs`.
+    `forward` returns one tensor, or a tuple of tensors in the order of `outputs`.
     """
 
     name: str
@@ -43,15 +43,15 @@ class ExportStage:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     samples: tuple[Mapping[str, Tensor], ...] = ()
-    """Inputs that PyTorch was given while it drew, for lowerings that find scales on them (calibration.py)."""
+    """Inputs recorded while PyTorch drew pictures, for lowerings that calibrate with them (job/calibration.py)."""
 
     def example(self) -> dict[str, Tensor]:
-        """Zeros of every input's dtype and shape, in order: the keyword arguments for a tracer."""
+        """Return zeros of each input's dtype and shape, in order: the keyword arguments for a tracer."""
         return {spec.name: torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in self.inputs}
 
 
 class EncodeText(nn.Module):
-    """Token ids to context."""
+    """Turns token ids into the context of `denoise`."""
 
     def __init__(self, text_encoder: nn.Module) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class EncodeText(nn.Module):
 
 
 class EncodeMaskedText(EncodeText):
-    """Token ids and mask to context; padded positions become zero, as in training."""
+    """Turns token ids and a mask into the context; padded positions become zero, as in training."""
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
         """tokens, mask int32 (1, L) -> context float32 (1, L, D)."""
@@ -71,9 +71,10 @@ class EncodeMaskedText(EncodeText):
 
 
 class LinearUpdate(nn.Module):
-    """The solver as tables: s' = M_i (s, m) + n_i z for the state s = (latents, memory) (schedule/table.py).
+    """One solver step by tables: s' = M_i (s, m) + n_i z.
 
-    A coefficient that is zero at every step is left out of the graph.
+    s = (latents, memory) is the state, m the network's output, z fresh noise, and i the step; `StepTable`
+    (mobile_diffusion/schedule/table.py) has M and n.  The graph omits coefficients that are zero at every step.
     """
 
     def __init__(self, table: StepTable) -> None:
@@ -90,7 +91,11 @@ class LinearUpdate(nn.Module):
             self.register_buffer(name, column.float())
 
     def forward(self, state: Sequence[Tensor], output: Tensor, step: Tensor, noise: Sequence[Tensor]) -> list[Tensor]:
-        """State of K tensors (1, C, h, w), the network's output, step (1,), fresh noise or none -> the next state."""
+        """Return the next state: K tensors (1, C, h, w).
+
+        `state` has K tensors (1, C, h, w), `output` is (1, C, h, w), `step` int32 (1,); `noise` has one tensor
+        (1, C, h, w) for a stochastic solver and none otherwise.
+        """
         columns = (*state, output)
         result = [self._row(row, columns, step) for row in range(self.rows)]
         for tensor in noise:
@@ -111,7 +116,10 @@ class LinearUpdate(nn.Module):
 
 
 class Denoise(nn.Module):
-    """One step of the sampler; guidance by two evaluations ("cfg"), or by the weights themselves ("distilled")."""
+    """One step of the sampler.
+
+    Classifier-free guidance ("cfg") evaluates the network twice; a guidance-distilled network is evaluated once.
+    """
 
     times: Tensor
     input_scale: Tensor | None
@@ -138,10 +146,10 @@ class Denoise(nn.Module):
         memory: Tensor | None = None,
         noise: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """One step further: latents (1, C, h, w), or latents and memory (1, M * C, h, w).
+        """Return the latents (1, C, h, w) of the next step, with the memory (1, M * C, h, w) if the solver has one.
 
-        latents and noise (1, C, h, w), step int32 (1,), both contexts (1, L, D), guidance (1,); the optional ones are
-        given where `denoise_signature` has them.
+        latents and noise (1, C, h, w), step int32 (1,), both contexts (1, L, D), guidance (1,).  Pass the optional
+        inputs exactly if `denoise_signature` lists them.
         """
         shown = latents if self.input_scale is None else latents * self.input_scale.index_select(0, step)
         time = self.times.index_select(0, step)  # (1, time_width)
@@ -154,12 +162,12 @@ class Denoise(nn.Module):
         return (latents, torch.cat(rest, dim=1) if len(rest) > 1 else rest[0]) if rest else latents
 
     def _guided(self, latents: Tensor, time: Tensor, both: Tensor, guidance: Tensor) -> Tensor:
-        """Two evaluations, contexts (2, L, D), combined: (1, C, h, w)."""
+        """Return the guided output (1, C, h, w) of two evaluations; `both` holds two contexts (2, L, D)."""
         predicted = self.unet.predict(torch.cat([latents, latents]), time, both)  # type: ignore[operator]
         return combine_guidance(predicted[:1], predicted[1:], guidance)
 
     def _remembered(self, memory: Tensor | None) -> list[Tensor]:
-        """The tensors of the memory, each (1, C, h, w)."""
+        """Split the memory (1, M * C, h, w) into M tensors (1, C, h, w)."""
         size = self.channels
         return (
             [] if memory is None else [memory[:, row * size : (row + 1) * size] for row in range(self.update.rows - 1)]
@@ -167,7 +175,7 @@ class Denoise(nn.Module):
 
 
 class DecodeImage(nn.Module):
-    """Latents to a picture in [0, 1]."""
+    """Decodes latents to a picture with values in [0, 1]."""
 
     def __init__(self, autoencoder: nn.Module) -> None:
         super().__init__()
@@ -179,7 +187,7 @@ class DecodeImage(nn.Module):
 
 
 class EncodeImage(nn.Module):
-    """A picture in [0, 1] to latents: the mean of the posterior, nothing drawn at random."""
+    """Encodes a picture with values in [0, 1] to latents: the mean of the posterior, without random sampling."""
 
     def __init__(self, autoencoder: nn.Module) -> None:
         super().__init__()
@@ -191,7 +199,10 @@ class EncodeImage(nn.Module):
 
 
 def time_embeddings(config: ModelConfig, unet: nn.Module, table: StepTable) -> Tensor:
-    """The embedding of every step, with that of the guidance scale where the network has one: (N, time_width)."""
+    """Return the time embedding of each of the N steps: (N, time_width).
+
+    It includes the embedding of the guidance scale if the network takes one.
+    """
     timesteps = torch.tensor(table.timesteps)
     if not config.unet.guidance_width:
         return unet.embed_time(timesteps)  # type: ignore[operator]
@@ -199,7 +210,7 @@ def time_embeddings(config: ModelConfig, unet: nn.Module, table: StepTable) -> T
 
 
 def build_stage(source: StageSource, name: str) -> ExportStage:
-    """One stage of a model, in evaluation mode; only its own network is loaded."""
+    """Return one stage of a model, in evaluation mode; loads only the network that the stage needs."""
     config, network = source.config, source.load_part(PARTS[name])
     modules = {
         "encode_text": lambda: (EncodeMaskedText if config.text.uses_mask else EncodeText)(network),
@@ -212,5 +223,5 @@ def build_stage(source: StageSource, name: str) -> ExportStage:
 
 
 def build_stages(source: StageSource, names: Sequence[str] = STAGES) -> Mapping[str, ExportStage]:
-    """Several stages of a model by name."""
+    """Return several stages of a model, by name."""
     return {name: build_stage(source, name) for name in names}

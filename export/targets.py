@@ -1,8 +1,8 @@
-"""The phones we export for: a plain dictionary.
+"""The phone platforms we export for, in a plain dictionary.
 
-A target is a list of runtimes, of which some are its defaults; a runtime says how its programs are
-made, where they lie in the bundle and which runner loads them.  Adding one is adding an entry.  Lowerings and
-runners are imported when they are called, so naming a target costs nothing.
+A target lists its runtimes and names the default ones.  A runtime says which module lowers a stage, where the programs
+are stored in the bundle and which runner loads them.  To add a runtime, add an entry.  Lowerings and runners are
+imported when they are called, so that importing this module is cheap.
 """
 
 from __future__ import annotations
@@ -26,78 +26,78 @@ from export.stages import ExportStage
 from mobile_diffusion.errors import ConfigError, ExportError
 
 LARGE_BUNDLE = 2 * 1024**3
-"""Bytes from which a bundle's programs are loaded a stage at a time."""
+"""Size of a bundle in bytes above which its programs are loaded one stage at a time."""
 
 
 class RuntimeOptions(Protocol):
-    """What a user chooses for one runtime; its lowering receives it."""
+    """What a user chooses for one runtime.  The lowering takes it as its third argument."""
 
     @property
     def precision(self) -> str:
-        """Arithmetic inside."""
+        """Precision of the program's arithmetic, such as "fp32"."""
 
     @property
     def compression_name(self) -> str:
-        """How weights are stored, for the manifest; "none" as they are."""
+        """How weights are stored, as the manifest names it; "none" if they are not compressed."""
 
     @property
     def calibrated(self) -> bool:
-        """Whether the lowering wants `ExportStage.samples`."""
+        """Whether the lowering needs `ExportStage.samples`."""
 
     def settings(self) -> Mapping[str, str]:
-        """What an app has to know of the choices."""
+        """The choices that an app must know, by name."""
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """One way to run a model on a phone, and here."""
+    """One way to run a model on a phone and, where a runner exists, on this machine."""
 
     name: str
     title: str
-    """For tables and pictures."""
+    """Name shown in tables and pictures."""
     lowering: str
-    """Module with `lower(stage, folder)`, or with the options as third, giving the program's relative path."""
+    """Module with `lower(stage, folder)` or `lower(stage, folder, options)`, which returns the program's path."""
     runner: str
-    """`module:class` of the runner that loads the programs on this machine; "" where none can."""
+    """`module:class` of the runner that loads the programs on this machine; "" if there is none."""
     folder: str
-    """Where in the bundle the programs lie; "" for its root."""
+    """Folder of the programs inside the bundle; "" for its root."""
     precision: str
-    """Arithmetic inside."""
+    """Precision of the program's arithmetic, such as "fp32"."""
     named_methods: bool
-    """True when the function in a program has the stage's name; it is "main" otherwise."""
+    """True if the function in a program has the stage's name; otherwise its name is "main"."""
     renames_outputs: bool
-    """True when no output may have the name of an input."""
+    """True if no output may have the name of an input."""
     tools: tuple[str, ...]
-    """Packages whose versions go into the manifest."""
+    """Packages whose versions are recorded in the manifest."""
     extra: str
-    """The extra of pyproject.toml that installs them."""
+    """The extra of pyproject.toml that installs these packages."""
     unverified: str
-    """What this machine cannot tell about the runtime."""
+    """What was run on this machine and what was not, in words."""
     options: RuntimeOptions | None = None
-    """Choices of one export; None where there are none to make."""
+    """Choices for one export; None if the runtime has none."""
     compression: str = "none"
-    """How its programs store weights."""
+    """How the programs store weights."""
     requirement: str = ""
-    """Module with `check()`, which raises where something is missing that no extra installs; "" for none."""
+    """Module with `check()`, which raises if something is missing that no extra installs; "" for none."""
 
     @property
     def grade(self) -> str:
-        """Precision and compression, by which parity is judged."""
+        """Precision and compression: the key of the parity limits."""
         return graded(self.precision, self.compression)
 
     def chosen(self, options: RuntimeOptions) -> Runtime:
-        """This runtime with a user's choices."""
+        """Return this runtime with a user's choices."""
         return replace(self, options=options, precision=options.precision, compression=options.compression_name)
 
     def at(self, precision: str) -> Runtime:
-        """This runtime with other arithmetic; raises `ConfigError` with the choices if it has not that one."""
+        """Return this runtime at another precision; raises `ConfigError` with the choices if it does not offer it."""
         options: Any = self.options
         if options is None or "precision" not in {field.name for field in fields(options)}:
             raise ConfigError(f"precision: expected {self.precision} for {self.name}, got {precision!r}")
         return self.chosen(replace(options, precision=precision))
 
     def has(self, precision: str) -> bool:
-        """Whether it offers that arithmetic."""
+        """Return whether the runtime offers this precision."""
         try:
             self.at(precision)
         except ConfigError:
@@ -106,15 +106,15 @@ class Runtime:
 
     @property
     def runs_here(self) -> bool:
-        """Whether its programs can be run on this machine; others are lowered, and compared with nothing."""
+        """Whether this machine can run the programs.  If not, they are lowered but not compared with the reference."""
         return bool(self.runner)
 
     def method(self, stage: str) -> str:
-        """The function to call inside the stage's program."""
+        """Return the name of the function to call in the stage's program."""
         return stage if self.named_methods else "main"
 
     def outputs(self, signature: Signature) -> tuple[str, ...]:
-        """What a program calls the outputs of its stage."""
+        """Return the names that a program gives to the outputs of its stage."""
         return program_outputs(signature) if self.renames_outputs else tuple(spec.name for spec in signature.outputs)
 
 
@@ -125,9 +125,9 @@ class Target:
     name: str
     title: str
     runtimes: tuple[Runtime, ...]
-    """Those that it has."""
+    """All runtimes of this platform."""
     defaults: tuple[str, ...]
-    """Names of those that are exported unless others are asked for; the first is the primary one."""
+    """Names of the runtimes that are exported by default; the first one is the primary runtime."""
 
 
 XNNPACK = Runtime(
@@ -218,7 +218,7 @@ TORCH = Runtime(
     extra="",
     unverified="",
 )
-"""The reference; not a runtime of any phone."""
+"""The reference; no phone uses it."""
 
 TARGETS: dict[str, Target] = {
     "ios": Target("ios", "iOS", (COREML,), ("coreml",)),
@@ -228,12 +228,12 @@ RUNTIMES: dict[str, Runtime] = {runtime.name: runtime for target in TARGETS.valu
 
 
 def graded(precision: str, compression: str) -> str:
-    """The name under which gates.py has the limits of a precision and a compression."""
+    """Return the key of a precision and a compression in the limits of `export/parity/gates.py`."""
     return precision if compression == "none" else f"{precision} {compression}"
 
 
 def find_target(name: str) -> Target:
-    """The named target; raises `ConfigError` with the choices."""
+    """Return the named target; raises `ConfigError` with the choices if there is none of that name."""
     if name not in TARGETS:
         raise ConfigError(f"target: expected one of {', '.join(TARGETS)}, got {name!r}")
     return TARGETS[name]
@@ -254,7 +254,7 @@ def lower(runtime: Runtime, stage: ExportStage, bundle: Path) -> str:
 
 
 def check_requirement(runtime: Runtime) -> None:
-    """Raise `ExportError` where a runtime cannot be exported for, whatever the model; asked before any work."""
+    """Raise `ExportError` if nothing can be exported for a runtime on this machine; called before any work starts."""
     if runtime.requirement:
         _load(runtime.requirement, runtime).check()
 
@@ -262,9 +262,10 @@ def check_requirement(runtime: Runtime) -> None:
 def load_runner(
     runtime: Runtime, folder: Path, artifacts: Mapping[str, str], threads: int, one_at_a_time: bool = False
 ) -> Runner:
-    """Load the programs that `lower` wrote: all at once, or each when it is asked for.
+    """Load the programs that `lower` wrote, all at once or (`one_at_a_time`) each when it is first called.
 
-    Raises `ConfigError` for a runtime that is not for this machine.
+    `artifacts` maps stage names to paths relative to `folder`.  Raises `ConfigError` if this machine cannot run the
+    runtime, and `ExportError` if its packages are not installed.
     """
     if not runtime.runs_here:
         raise ConfigError(f"runtime: expected one that can run here, got {runtime.name}: it {runtime.unverified}")
@@ -281,7 +282,11 @@ def load_runner(
 
 
 def open_runner(bundle: Bundle, name: str | None, threads: int) -> tuple[Runtime, Runner]:
-    """Load a runtime of an opened bundle, the primary one for None; a large one a stage at a time."""
+    """Load a runtime of an opened bundle, the primary one if `name` is None.
+
+    A bundle larger than LARGE_BUNDLE is loaded one stage at a time.  Raises `ConfigError` for an unknown runtime, and
+    for one that this machine cannot run.
+    """
     entry: RuntimeEntry = bundle.runtime(name)
     if entry.name not in RUNTIMES:
         raise ConfigError(f"{bundle.path}: expected a runtime of {', '.join(RUNTIMES)}, got {entry.name!r}")
@@ -301,7 +306,7 @@ def _load(module: str, runtime: Runtime) -> _Backend:
 
 
 class _Backend:
-    """What a lowering module looks like to the type checker."""
+    """The interface of a lowering module, for the type checker."""
 
     lower: Callable[..., str]
     check: Callable[[], None]

@@ -1,8 +1,8 @@
-"""The weights file of a Core ML package: records of numbers, read by mapping and written one at a time.
+"""Reads and writes the weights file of a Core ML package: maps records to read them, and writes one record at a time.
 
-A file begins with a header (the number of records, version 2); every record is a description of 64 bytes followed by
-its numbers, both at multiples of 64 bytes.  Types of fewer than eight bits are packed, lowest bits first.  Programs
-name a record by the offset of its description.
+The file starts with a header (number of records, version 2).  Each record is a description of 64 bytes followed by its
+numbers; both start at multiples of 64 bytes.  Types of fewer than eight bits are packed, lowest bits first.  Programs
+refer to a record by the offset of its description.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 from mobile_diffusion.errors import ExportError
 
 SENTINEL = 0xDEADBEEF
-"""What the description of every record begins with."""
+"""The first field of each record's description."""
 DESCRIPTION = struct.Struct("<IIQQQ32x")
-"""Sentinel, type, bytes of numbers, where in the file they are, bits of padding at their end."""
+"""Sentinel, type, size of the numbers in bytes, their offset in the file, bits of padding at their end."""
 HEADER = struct.Struct("<II56x")
-"""Records, version."""
+"""Number of records, version."""
 VERSION = 2
 ALIGNMENT = 64
 PART = 2**18
-"""Numbers that are packed at once: a few megabytes of memory, a multiple of eight."""
+"""Numbers that are packed at once; a multiple of eight, and a few megabytes of memory."""
 NUMPY_TYPES = {
     1: np.float16,
     2: np.float32,
@@ -38,11 +38,11 @@ NUMPY_TYPES = {
     14: np.int32,
     15: np.uint32,
 }
-"""Types whose numbers lie in the file as numpy has them."""
+"""numpy dtypes of the types that are not packed."""
 PACKED_BITS = {8: 4, 9: 1, 10: 2, 11: 4, 12: 3, 13: 6}
-"""Types of fewer than eight bits."""
+"""Bits per number of the packed types."""
 SIGNED = frozenset({8})
-"""Packed types with a sign, in two's complement."""
+"""Packed types that are signed (two's complement)."""
 BLOB_TYPES = {
     "fp16": 1,
     "fp32": 2,
@@ -59,7 +59,7 @@ BLOB_TYPES = {
     "int32": 14,
     "uint32": 15,
 }
-"""MIL's names of the types to the numbers in a description."""
+"""Maps MIL's names of types to their numbers in a description."""
 
 
 @dataclass(frozen=True)
@@ -68,39 +68,39 @@ class Record:
 
     file: Path
     kind: int
-    """Number of its type (BLOB_TYPES)."""
+    """Number of the type (BLOB_TYPES)."""
     size: int
-    """Bytes."""
+    """Size of the numbers in bytes."""
     start: int
-    """Where its bytes are."""
+    """Offset of the numbers in the file."""
     padding_bits: int
 
     @property
     def count(self) -> int:
-        """Numbers in it."""
+        """How many numbers the record has."""
         if self.kind in PACKED_BITS:
             return (self.size * 8 - self.padding_bits) // PACKED_BITS[self.kind]
         return self.size // np.dtype(NUMPY_TYPES[self.kind]).itemsize
 
     def bytes(self) -> NDArray[np.uint8]:
-        """Its bytes, mapped: (size,)."""
+        """Return the record's bytes (size,), mapped."""
         if not self.size:
             return np.zeros(0, np.uint8)
-        mapped = np.memmap(self.file, np.uint8, "c", self.start, self.size)  # "c": torch takes writable arrays only
+        mapped = np.memmap(self.file, np.uint8, "c", self.start, self.size)  # "c": torch needs writable arrays
         return mapped.view(np.ndarray)
 
     def numbers(self) -> NDArray[np.generic]:
-        """Its numbers (count,): mapped, or unpacked to int8 or uint8."""
+        """Return the record's numbers (count,): mapped, or unpacked to int8 or uint8."""
         if self.kind in PACKED_BITS:
             return unpack(self.bytes(), PACKED_BITS[self.kind], self.count, self.kind in SIGNED)
         return self.bytes().view(NUMPY_TYPES[self.kind])
 
 
 def read_record(file: Path, offset: int) -> Record:
-    """The record whose description is at an offset.
+    """Return the record whose description is at an offset.
 
     Raises:
-        ExportError: the file is absent or shorter than it says, or there is no record at the offset.
+        ExportError: the file is missing or truncated, or there is no record at the offset.
     """
     try:
         with file.open("rb") as stream:
@@ -120,7 +120,7 @@ def read_record(file: Path, offset: int) -> Record:
 
 
 def pack(numbers: NDArray[np.generic], bits: int) -> NDArray[np.uint8]:
-    """Small integers (count,) as a stream of so many bits each, lowest first, in whole bytes."""
+    """Return small integers (count,) packed into bytes with `bits` bits each, lowest bits first."""
     values = numbers.reshape(-1).astype(np.uint8)
     stream = np.empty(-(-values.size // 8) * bits, np.uint8)
     for start in range(0, values.size, PART):
@@ -130,7 +130,7 @@ def pack(numbers: NDArray[np.generic], bits: int) -> NDArray[np.uint8]:
 
 
 def _eight_in_a_word(values: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
-    """Numbers of fewer than eight bits (count,), eight to as many bytes as they have bits."""
+    """Pack numbers of fewer than eight bits (count,): eight numbers into `bits` bytes."""
     padded = np.zeros(-(-values.size // 8) * 8, np.uint8)
     padded[: values.size] = values & (2**bits - 1)
     eights = padded.reshape(-1, 8)
@@ -141,7 +141,7 @@ def _eight_in_a_word(values: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
 
 
 def unpack(stream: NDArray[np.uint8], bits: int, count: int, signed: bool = False) -> NDArray[np.generic]:
-    """What `pack` was given: uint8 (count,), or int8 when signed."""
+    """Return the numbers that `pack` packed: uint8 (count,), or int8 if `signed`."""
     values = np.empty(count, np.uint8)
     for start in range(0, count, PART):
         size = min(PART, count - start)
@@ -153,7 +153,7 @@ def unpack(stream: NDArray[np.uint8], bits: int, count: int, signed: bool = Fals
 
 
 def _eight_of_a_word(stream: NDArray[np.uint8], bits: int, count: int) -> NDArray[np.uint8]:
-    """The first numbers (count,) of a stream of `_eight_in_a_word`."""
+    """Return the first numbers (count,) that `_eight_in_a_word` packed."""
     groups, size = -(-count // 8), -(-count * bits // 8)
     data = np.zeros(groups * bits, np.uint8)
     data[:size] = stream[:size]
@@ -167,7 +167,7 @@ def _eight_of_a_word(stream: NDArray[np.uint8], bits: int, count: int) -> NDArra
 
 
 class RecordWriter:
-    """Writes a weights file, a record at a time; use it in a `with` block, which completes the header."""
+    """Writes a weights file one record at a time; a context manager that completes the header on exit."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -186,7 +186,7 @@ class RecordWriter:
         self.stream.close()
 
     def append(self, dtype: str, numbers: NDArray[np.generic]) -> int:
-        """Write numbers as a type of BLOB_TYPES; returns the offset of the record."""
+        """Write numbers as a type of BLOB_TYPES; returns the offset of the record's description."""
         kind = BLOB_TYPES[dtype]
         if kind in PACKED_BITS:
             stream = pack(numbers, PACKED_BITS[kind])
@@ -195,7 +195,7 @@ class RecordWriter:
         return self._append(kind, values.reshape(-1).view(np.uint8), 0)
 
     def copy(self, record: Record) -> int:
-        """Write a record of another file as it is; returns its offset here."""
+        """Copy a record of another file; returns its offset in this file."""
         return self._append(record.kind, record.bytes(), record.padding_bits)
 
     def _append(self, kind: int, data: NDArray[np.uint8], padding_bits: int) -> int:

@@ -1,10 +1,10 @@
-"""A package cut into parts of a limited size, for devices that cannot load all of its weights at once.
+"""Cuts a package into chunks of limited size, for devices that cannot load all of its weights at once.
 
-The cut is made in the saved specification: the operations, in order, are dealt out to as few parts as stay below the
-limit (joints.py), and the records of the weights file go with them (program_chunks.py).  The parts become one package
-again, a Core ML pipeline with the inputs, outputs and metadata of the whole, which an app opens as before; or one
-package each, for an app that loads and unloads them in turn.  No number is computed, so the parts compute what the
-whole computes.
+The saved specification is cut: its operations, in order, are divided into as few chunks as the limit allows
+(joints.py), and the records of the weights file are copied with them (program_chunks.py).  The chunks become either one
+package again, a Core ML pipeline with the same inputs, outputs and metadata, which an app opens as before; or one
+package each, for an app that loads and unloads them one after another.  No operation or weight is changed, so the
+results are the same.
 """
 
 from __future__ import annotations
@@ -31,38 +31,38 @@ SUFFIX = ".mlpackage"
 
 @dataclass(frozen=True)
 class Chunk:
-    """One part of a package that was cut."""
+    """One chunk of a package."""
 
     operations: int
-    """Without constants."""
+    """Number of operations, without constants."""
     weight_bytes: int
-    """Of its file of weights."""
+    """Size of its weights file."""
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Chunks:
-    """What became of a package."""
+    """The result of cutting a package."""
 
     path: Path
-    """The pipeline, or the folder with the packages."""
+    """The pipeline package, or the folder with one package per chunk."""
     chunks: tuple[Chunk, ...]
     crossing_bytes: tuple[int, ...]
-    """What crosses each joint in a call."""
+    """Bytes that cross each joint per call."""
     limit_bytes: int
 
 
 def split_package(
     source: Path, limit_bytes: int, out: Path, separate: bool = False, progress: Progress = silent
 ) -> Chunks:
-    """Cut a package so that no part has more than `limit_bytes` of weights, and write it to `out`.
+    """Cut a package into chunks of at most `limit_bytes` of weights each, and write it to `out`.
 
-    One that is below the limit already is written as it is, as one part.  With `separate`, `out` is a folder with a
-    package for each part, `<name>-1-of-3.mlpackage` and so on; values that cross are their outputs and inputs.
+    A package below the limit becomes one chunk.  With `separate`, `out` is a folder with one package per chunk,
+    `<name>-1-of-3.mlpackage` and so on; values that cross a joint are outputs of one and inputs of the other.
 
     Raises:
-        ExportError: no package that can be cut, an operation with more weights than the limit, or `out` exists.
+        ExportError: the package cannot be cut, an operation has more weights than the limit, or `out` exists.
     """
     package = CoreMLPackage.open(source)
     program = read_steps(package)
@@ -83,7 +83,7 @@ def split_package(
 
 
 def check_name(out: Path, separate: bool) -> None:
-    """Raise `ExportError` for a package that no system would take for one."""
+    """Raise `ExportError` unless the name of a package has the suffix that systems recognize."""
     if not separate and out.suffix != SUFFIX:
         raise ExportError(f"{out}: expected a name that ends in {SUFFIX}, got {out.name!r}")
 
@@ -91,7 +91,7 @@ def check_name(out: Path, separate: bool) -> None:
 def write_pipeline(
     package: CoreMLPackage, parts: Sequence[ProgramChunk], folder: Path, progress: Progress
 ) -> list[Chunk]:
-    """Fill a folder with one package, a pipeline of the parts, each with a file of weights of its own."""
+    """Fill a folder with one package: a pipeline of the chunks, each with its own weights file."""
     create_package(folder)
     spec = import_coremltools().proto.Model_pb2.Model(specificationVersion=package.spec.specificationVersion)
     spec.description.CopyFrom(package.spec.description)
@@ -108,7 +108,7 @@ def write_pipeline(
 def write_packages(
     package: CoreMLPackage, parts: Sequence[ProgramChunk], folder: Path, progress: Progress
 ) -> list[Chunk]:
-    """Fill a folder with a package for each part."""
+    """Fill a folder with one package per chunk."""
     chunks = []
     for number, part in enumerate(parts, 1):
         progress(f"writing part {number} of {len(parts)}", (number - 1) / len(parts))
@@ -125,11 +125,11 @@ def write_packages(
 
 
 def chunk(part: ProgramChunk, model: Any, weight_bytes: int) -> Chunk:
-    """What is reported about a part."""
+    """Return the report on one chunk."""
     names = [tuple(feature.name for feature in side) for side in (model.description.input, model.description.output)]
     return Chunk(len(part.steps), weight_bytes, *names)
 
 
 def weight_bytes(path: Path) -> int:
-    """Bytes of all files of weights of a package."""
+    """Return the total size of a package's weights files in bytes."""
     return sum(file.stat().st_size for file in path.rglob("*.bin"))

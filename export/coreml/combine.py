@@ -1,8 +1,7 @@
-"""Several saved packages as the functions of one, which share their weights (iOS 18).
+"""Combines several saved packages into one package with several functions that share weights (iOS 18).
 
-An app opens one package and asks for a function by name: adapters merged into the same network, or the same network
-for several sizes.  Weights are shared where records hold the same bytes, whatever they are called; nothing is decoded
-or computed.
+An app opens one package and chooses a function by name, such as one network with different merged adapters, or for
+different picture sizes.  Records with the same bytes are stored once, whatever their names.  Nothing is decoded.
 """
 
 from __future__ import annotations
@@ -28,28 +27,28 @@ from mobile_diffusion.progress import Progress, silent
 from mobile_diffusion.staging import staged_folder
 
 IOS18 = 9
-"""The first specification version with several functions."""
+"""The first specification version that allows several functions."""
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-"""Names that a function may have."""
+"""Valid names of functions."""
 DESCRIBED = ("input", "output", "state", "predictedFeatureName", "predictedProbabilitiesName")
-"""Fields that the description of a function has in common with that of a model."""
+"""Fields that a function's description and a model's description have in common."""
 
 
 @dataclass(frozen=True)
 class FunctionShare:
-    """What one function brought."""
+    """The weights of one function."""
 
     name: str
     records: int
     record_bytes: int
-    """Of all records that it reads, as they are stored."""
+    """Stored bytes of all records that the function reads."""
     shared_records: int
     shared_bytes: int
-    """Of those that functions before it, or it itself, had brought already."""
+    """Bytes of those records that were in the file already."""
 
     @property
     def shared(self) -> float:
-        """The shared part of its bytes, 0 to 1; of no bytes, 0."""
+        """The shared fraction of the bytes, from 0 to 1; 0 if there are none."""
         return self.shared_bytes / self.record_bytes if self.record_bytes else 0.0
 
 
@@ -61,21 +60,21 @@ class Combined:
     functions: tuple[FunctionShare, ...]
     default: str
     weight_bytes: int
-    """Of its file of weights."""
+    """Size of its weights file."""
     source_bytes: int
-    """Of the records of all packages that it was made of."""
+    """Stored bytes of the records of all source packages."""
 
 
 def combine_packages(
     sources: Mapping[str, Path], out: Path, default: str | None = None, progress: Progress = silent
 ) -> Combined:
-    """Write the packages of `sources`, by their functions' names, as one package at `out`.
+    """Combine the packages of `sources`, a mapping of function names to packages, into one package at `out`.
 
-    `default` is the function that an app gets which names none: the first, if it is None.
+    `default` is the function for an app that names none; the first one if `default` is None.
 
     Raises:
-        ExportError: fewer than two, a name that cannot be one, a package for a system before iOS 18 or of another
-            kind, outputs of one name that mean different things, or `out` exists.
+        ExportError: there are fewer than two packages, a name is invalid, a package is for a system before iOS 18 or
+            of another kind, two packages map an output of one name to different outputs of a stage, or `out` exists.
     """
     check_names(sources, default)
     check_name(out, False)
@@ -101,7 +100,7 @@ def combine_packages(
 
 
 def check_names(sources: Mapping[str, Path], default: str | None) -> None:
-    """Raise `ExportError` unless there are two functions at least, all with proper names, one of them the default."""
+    """Raise `ExportError` unless there are at least two functions, their names are valid, and one is the default."""
     if len(sources) < 2:
         raise ExportError(f"expected two functions at least, got {len(sources)}; give each as NAME=PACKAGE")
     for name in sources:
@@ -123,7 +122,7 @@ def check_package(package: CoreMLPackage) -> None:
 
 
 def described(packages: Mapping[str, CoreMLPackage], default: str) -> Any:
-    """The specification of the whole, without its program: each function described as its package was."""
+    """Return the combined specification without its program; each function has the description of its package."""
     proto = import_coremltools().proto.Model_pb2
     spec = proto.Model(specificationVersion=max(package.spec.specificationVersion for package in packages.values()))
     description, first = spec.description, packages[default].spec
@@ -139,7 +138,7 @@ def described(packages: Mapping[str, CoreMLPackage], default: str) -> Any:
 
 
 def merged_outputs(packages: Mapping[str, CoreMLPackage]) -> dict[str, str]:
-    """What the stages call the outputs of all packages; raises `ExportError` where two disagree."""
+    """Return the stages' names of the outputs of all packages; raises `ExportError` if two packages disagree."""
     merged: dict[str, str] = {}
     for package in packages.values():
         for name, stage_name in stage_outputs(package.spec).items():
@@ -152,7 +151,7 @@ def merged_outputs(packages: Mapping[str, CoreMLPackage]) -> dict[str, str]:
 
 
 def share_weights(package: CoreMLPackage, name: str, function: Any, records: SharedRecords) -> FunctionShare:
-    """Copy the records of a function that are new, and name in it where all of them are."""
+    """Copy the function's records that are not in the file yet, and update its references to all of its records."""
     offsets: dict[Place, int] = {}
     total = shared = hits = 0
     for operation in function.block_specializations[function.opset].operations:

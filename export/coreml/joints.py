@@ -1,7 +1,7 @@
-"""Where to cut a program: as few consecutive parts as stay below a limit, joined where little has to cross.
+"""Chooses where to cut a program: as few consecutive parts below a limit as possible, cut where few bytes cross.
 
-Parts are half-open ranges of steps; a joint is the number of the first step after it.  Each part counts every
-record that it reads once, so a weight that two parts read counts in both.
+A part is a half-open range of steps.  A joint is the number of the first step after it.  A part counts each record that
+it reads once, so a weight that two parts read counts in both.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from export.coreml.steps import Place, ProgramStep, Steps, crossing_bytes
 from mobile_diffusion.errors import ExportError
 
 NEAR = 0.15
-"""How far from balanced a part may be, as a part of its size, to be cut where less crosses."""
+"""How far the size of a part may be from balanced, as a fraction of that size, to reach a cheaper joint."""
 
 
 def choose_joints(program: Steps, limit: int) -> list[int]:
-    """The first steps of all parts but the first.
+    """Return the first step of each part except the first.
 
-    At each joint the rest is to be shared evenly; near that place the joint with the fewest bytes crossing is taken.
+    Each part is meant to have an even share of the remaining weights; of the joints near that size, the one with the
+    fewest bytes crossing is chosen.
 
     Raises:
         ExportError: one operation reads more than the limit, or there is no place to cut.
@@ -48,7 +49,7 @@ def next_joint(
     start: int,
     left: int,
 ) -> int:
-    """Where the first of `left` parts from step `start` on ends."""
+    """Return the end of the part that starts at step `start`, if `left` parts remain."""
     weights = running_bytes(program.steps[start:], program.sizes)
     target = weights[-1] / left
 
@@ -63,12 +64,12 @@ def next_joint(
 
 
 def fits(parts: int | None, left: int) -> bool:
-    """Whether a rest that needs so many parts (0 after the last step) can be made of `left`."""
+    """Return whether the remaining steps, which need `parts` parts (0 after the last step), fit into `left` parts."""
     return parts is not None and 0 < parts <= left
 
 
 def check_limit(program: Steps, limit: int) -> None:
-    """Raise `ExportError` for an operation whose own weights are more than a part may have."""
+    """Raise `ExportError` if the weights of one operation exceed the limit."""
     for step in program.steps:
         own = file_bytes(sum(program.sizes[place] for place in step.weights))
         if own > limit:
@@ -80,7 +81,7 @@ def check_limit(program: Steps, limit: int) -> None:
 
 
 def crossings(program: Steps) -> list[int | None]:
-    """For every joint 0..n the bytes that cross it; None where a value crosses that cannot be handed over."""
+    """Return the bytes that cross each joint 0..n, or None where a value would cross that a model cannot take."""
     count = len(program.steps)
     found: list[int | None] = [0] * (count + 1)
     writer = {name: number for number, step in enumerate(program.steps) for name in step.writes}
@@ -96,7 +97,7 @@ def crossings(program: Steps) -> list[int | None]:
 
 
 def reaches(steps: Sequence[ProgramStep], sizes: Mapping[Place, int], limit: int) -> list[int]:
-    """For every step the end of the longest part that begins with it."""
+    """Return, for each step, the end of the longest part that starts with it."""
     found: list[int] = []
     used: Counter[Place] = Counter()
     weight = end = 0
@@ -115,9 +116,9 @@ def reaches(steps: Sequence[ProgramStep], sizes: Mapping[Place, int], limit: int
 
 
 def fewest_parts(crossing: Sequence[int | None], reach: Sequence[int]) -> list[int | None]:
-    """For every joint the fewest parts of what follows it; None where nothing may be cut, or the rest cannot be.
+    """Return, for each joint, the fewest parts that the steps after it need; None if they cannot be cut.
 
-    The longest part first is best: what fits after an earlier joint fits after a later one.
+    Taking the longest part first is optimal: steps that fit after an earlier joint also fit after a later one.
     """
     fewest: list[int | None] = [None] * len(crossing)
     fewest[-1] = 0
@@ -130,7 +131,7 @@ def fewest_parts(crossing: Sequence[int | None], reach: Sequence[int]) -> list[i
 
 
 def running_bytes(steps: Sequence[ProgramStep], sizes: Mapping[Place, int]) -> list[int]:
-    """Bytes of weights of the first step, of the first two, and so on: each record once."""
+    """Return the bytes of weights of the first step, of the first two, and so on; each record counts once."""
     seen: set[Place] = set()
     total, found = 0, []
     for step in steps:

@@ -1,6 +1,6 @@
-"""How a program is laid out: its operations counted, and checked against the layout that was asked for.
+"""Counts a program's operations, and checks them against the requested layout.
 
-Read from the specification alone (structure.py).
+Only the specification is read (structure.py).
 """
 
 from __future__ import annotations
@@ -15,38 +15,38 @@ from export.coreml.structure import nodes
 from mobile_diffusion.errors import ExportError
 
 MAX_RANK = 4
-"""Axes of a tensor on the Neural Engine."""
+"""Most axes of a tensor on the Neural Engine."""
 GATHERS = frozenset({"gather", "gather_along_axis", "gather_nd"})
 ABSENT = frozenset({"linear", "matmul", "layer_norm"})
-"""Operations of the GPU's layout, which work on the last axis."""
+"""Operations of the GPU's layout, which must be absent from the Neural Engine's: they work on the last axis."""
 EMBEDDING = "encode_text"
-"""The stage with one gather in every layout: the words' embedding."""
+"""The stage that has one gather in either layout: the word embedding."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a program is made of."""
+    """Operations and shapes of a program."""
 
     operations: Mapping[str, int]
-    """How often each operation occurs, constants left out."""
+    """How often each operation occurs, without constants."""
     rank: int
-    """The most axes that a computed tensor has."""
+    """The largest number of axes of a computed tensor."""
     dynamic: tuple[str, ...]
-    """Computed values of which an axis is not known before the program runs."""
+    """Names of computed values whose shape is not static."""
 
     @property
     def total(self) -> int:
-        """All operations."""
+        """The number of operations."""
         return sum(self.operations.values())
 
     @property
     def gathers(self) -> int:
-        """Operations that read where an index says."""
+        """The number of gather operations."""
         return sum(self.operations.get(name, 0) for name in GATHERS)
 
 
 def layout_of(spec: Any) -> Layout:
-    """The operations of a specification's main function."""
+    """Return the layout of a specification's main function."""
     computed = [node for node in nodes(spec) if node.operation != "const"]
     shapes = {name: shape for node in computed for name, shape in node.shapes.items()}
     return Layout(
@@ -57,7 +57,7 @@ def layout_of(spec: Any) -> Layout:
 
 
 def check_layout(spec: Any, layout: str, stage: str) -> None:
-    """ExportError unless the program's shapes are static and, for the Neural Engine, its layout is the engine's."""
+    """Raise `ExportError` unless shapes are static and, for the Neural Engine, the program has its layout."""
     found = layout_of(spec)
     if found.dynamic:
         raise ExportError(f"{stage}: expected static shapes, got an axis of unknown size in {found.dynamic[0]!r}")

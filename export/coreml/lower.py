@@ -1,20 +1,20 @@
-"""Stages to Core ML: ML Programs that compute in half precision but for the update.
+"""Lowers stages to Core ML: ML Programs that compute in float16, except for the sampler's update.
 
-torch.export, then coremltools.  Everything up to the U-Net's last convolution is float16; the guidance and
-the solver's update after it stay in float32, because their errors would add up over the steps and their
-coefficients would be rounded.  Each program is checked for that before it is kept (structure.py, layout.py).
-Large weights are read once, while they are written (weights.py).  Compression and chunks are not here.
+torch.export traces a stage and coremltools converts it.  Everything up to the U-Net's last convolution is float16.
+Guidance and the solver's update after it stay in float32, because rounded coefficients and errors would add up over the
+steps.  Each program is checked for this before it is kept (structure.py, layout.py).  Large weights are read only once,
+while they are written (weights.py).  Compression (compress/) and chunks (chunks.py) are not here.
 
 What `CoreMLOptions` changes:
 
 | option | programs |
 |---|---|
-| CPU_AND_NE | the Neural Engine's layout, whatever the system: export/rewrites/neural_engine.py |
-| otherwise | the GPU's: linear layers over (B, S, C), attention of all heads in one product |
-| iOS16 | version 7; a gather takes its index as it is; one table a tensor, or one scale a channel, where compressed |
+| CPU_AND_NE | the Neural Engine's layout, on every system: export/rewrites/neural_engine.py |
+| otherwise | the GPU's layout: linear layers over (B, S, C), attention of all heads in one product |
+| iOS16 | version 7; a gather takes its index unchanged; compression: one table per tensor or one scale per channel |
 | iOS17 | version 8; the index of a gather is cast to int16 and guarded (`greater_equal`, `add`, `select`) |
-| iOS18 | version 9; in the GPU's layout attention is one operation, `scaled_dot_product_attention`; tables by blocks |
-| pixel buffer | `decode_image` returns whole numbers from 0 to 255 as an RGB image, for the app a CVPixelBuffer |
+| iOS18 | version 9; GPU layout: fused `scaled_dot_product_attention`; compression: tables and scales per block |
+| pixel buffer | `decode_image` returns whole numbers from 0 to 255 as an RGB image (in an app a CVPixelBuffer) |
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ from export.signatures import TensorSpec
 from export.stages import ExportStage
 
 UPDATED_STAGE = "denoise"
-"""The stage whose operations after the last convolution are computed in float32."""
+"""The stage that computes the operations after its last convolution in float32."""
 
 FUSED_FROM = "iOS18"
-"""The first system with attention as one operation."""
+"""The first system that supports attention as one operation."""
 DESCRIPTIONS = {
     "encode_text": "Token ids of a prompt (and their mask, where it is an input) to the text context of denoise.",
     "denoise": "One sampling step: latents to the latents of the next step; call it for step 0, 1, 2, ...",
@@ -53,28 +53,28 @@ DESCRIPTIONS = {
     "encode_image": "A picture with values from 0 to 1 to latents.",
 }
 SKIPPED_PASSES = frozenset({"common::const_deduplication"})
-"""It compares constants by value, which ours do not have yet; no two of them are equal."""
+"""Passes that are not run: this one compares constants by value, but deferred weights have no values yet."""
 
 
 class HalfUnlessUpdate:
-    """Says of each operation whether it is to compute in float16: all but those after the last convolution.
+    """Selects the operations that compute in float16: all except those after the last convolution.
 
-    They are found by walking from the program's outputs back to the first convolution of each path, once,
-    before the first operation is converted: later the graph is in the middle of being rewritten.
+    These are found once, before the first operation is converted and the graph changes: the search walks from the
+    program's outputs back to the first convolution on each path.
     """
 
     def __init__(self) -> None:
         self.update: set[int] | None = None
 
     def __call__(self, operation: Any) -> bool:
-        """True for float16 (the question that coremltools' FP16ComputePrecision asks)."""
+        """Return True if the operation is to compute in float16; the `op_selector` of FP16ComputePrecision."""
         if self.update is None:
             self.update = {id(found) for found in behind_last_convolution(operation.enclosing_block)}
         return id(operation) not in self.update
 
 
 def behind_last_convolution(block: Any) -> list[Any]:
-    """Operations of a MIL block on a path from a convolution (not included) to an output."""
+    """Return the operations of a MIL block on the paths from the last convolutions (not included) to the outputs."""
     found: dict[int, Any] = {}
     pending = [variable.op for variable in block.outputs]
     while pending:
@@ -88,14 +88,14 @@ def behind_last_convolution(block: Any) -> list[Any]:
 
 
 def lower(stage: ExportStage, folder: Path, options: CoreMLOptions | None = None) -> str:
-    """Write `<stage>.mlpackage` into `folder`, in place of one that is there; returns that path, relative to it.
+    """Write `<stage>.mlpackage` into `folder`, replacing an existing one; returns its path relative to `folder`.
 
-    Inputs and outputs are float32 or int32 and named as the stage names them, except that an output named
-    like an input gets another name, recorded in the package (naming.py), and that a picture may be an image
-    (`CoreMLOptions.pixel_buffer`).  Of the options, compression and chunks are not for here.
+    Inputs and outputs are float32 or int32 and have the stage's names, with two exceptions: an output with the name of
+    an input gets another name, which the package records (naming.py), and a picture may be an image
+    (`CoreMLOptions.pixel_buffer`).  This function ignores the options for compression and chunks.
 
     Raises:
-        ExportError: coremltools is not installed, or the program has not the structure that was asked for.
+        ExportError: coremltools is not installed, or the program does not have the requested structure.
     """
     chosen = CoreMLOptions() if options is None else options
     path = folder / f"{stage.name}.mlpackage"
@@ -112,7 +112,7 @@ def lower(stage: ExportStage, folder: Path, options: CoreMLOptions | None = None
 
 
 def convert(stage: ExportStage, path: Path, options: CoreMLOptions) -> Any:
-    """Convert a stage to a package at `path`, neither described nor checked yet; returns its specification."""
+    """Convert a stage to a package at `path`; returns its specification, without description and not yet checked."""
     ct = import_coremltools()
     pipeline = ct.PassPipeline()
     pipeline.remove_passes(SKIPPED_PASSES)
@@ -138,7 +138,7 @@ def convert(stage: ExportStage, path: Path, options: CoreMLOptions) -> Any:
 
 
 def output_type(stage: ExportStage, spec: TensorSpec, options: CoreMLOptions, ct: Any) -> Any:
-    """How coremltools describes an output: a tensor, or an image of the same shape."""
+    """Return coremltools' type of an output: a tensor, or an image of the same shape."""
     name = package_name(stage, spec)
     if is_image(stage, options):
         return ct.ImageType(name=name, color_layout=ct.colorlayout.RGB)
@@ -146,15 +146,15 @@ def output_type(stage: ExportStage, spec: TensorSpec, options: CoreMLOptions, ct
 
 
 def is_image(stage: ExportStage, options: CoreMLOptions) -> bool:
-    """Whether the stage's output is an image of the app, not a tensor."""
+    """Return whether the stage's output is an image instead of a tensor."""
     return options.pixel_buffer and stage.name == PICTURE
 
 
 @torch.no_grad()
 def exported(stage: ExportStage, options: CoreMLOptions | None = None) -> torch.export.ExportedProgram:
-    """The stage's graph as coremltools takes it, in the layout of the options.
+    """Return the stage's graph for coremltools, in the layout of the options.
 
-    A slice that takes all of a constant becomes `alias`, which coremltools does not know: it is left out.
+    torch turns a slice of a whole constant into `alias`, which coremltools does not know; it is removed.
     """
     chosen = CoreMLOptions() if options is None else options
     program = torch.export.export(laid_out(stage, chosen), (), stage.example())
@@ -168,7 +168,7 @@ def exported(stage: ExportStage, options: CoreMLOptions | None = None) -> torch.
 
 
 def laid_out(stage: ExportStage, options: CoreMLOptions) -> nn.Module:
-    """The stage's module, rewritten as the options want it."""
+    """Return the stage's module, rewritten for the options."""
     module = with_pixels(stage.module) if is_image(stage, options) else stage.module
     if options.layout == NEURAL_ENGINE:
         return neural_engine.rewrite(module)
@@ -176,7 +176,7 @@ def laid_out(stage: ExportStage, options: CoreMLOptions) -> nn.Module:
 
 
 def decompositions(layout: str) -> dict[Any, Callable[..., Any]]:
-    """torch's operations that are written in others before coremltools sees them."""
+    """Return the decompositions of torch operations that are applied before coremltools converts the graph."""
     table: dict[Any, Callable[..., Any]] = {
         torch.ops.aten.group_norm.default: group_norm,
         torch.ops.aten.layer_norm.default: layer_norm,
@@ -187,12 +187,12 @@ def decompositions(layout: str) -> dict[Any, Callable[..., Any]]:
 
 
 def torch_to_numpy(dtype: str) -> Any:
-    """The numpy type that coremltools wants for a dtype name of `TensorSpec`."""
+    """Return the numpy type for a dtype name of `TensorSpec`."""
     return torch.zeros(0, dtype=getattr(torch, dtype)).numpy().dtype.type
 
 
 def precision(stage: str, ct: Any) -> Any:
-    """coremltools' compute precision for a stage."""
+    """Return coremltools' compute precision for a stage."""
     if stage == UPDATED_STAGE:
         return ct.transform.FP16ComputePrecision(op_selector=HalfUnlessUpdate())
     return ct.precision.FLOAT16
@@ -208,12 +208,12 @@ def describe(spec: Any, stage: ExportStage) -> None:
 
 
 def shape_text(spec: TensorSpec) -> str:
-    """Such as "float32 [1, 4, 64, 64]" or "image [1, 3, 512, 512]"."""
+    """Return a text such as "float32 [1, 4, 64, 64]" or "image [1, 3, 512, 512]"."""
     return f"{spec.dtype} {list(spec.shape)}"
 
 
 def check(stage: ExportStage, spec: Any, options: CoreMLOptions) -> None:
-    """Check a package's specification against what the stage and the options promise."""
+    """Check a package's specification against the stage and the options; raises `ExportError` if they disagree."""
     check_signature(spec, stage, image=is_image(stage, options))
     check_operations(spec)
     check_layout(spec, options.layout, stage.name)

@@ -1,8 +1,8 @@
-"""What a tensor of a stage is called inside its Core ML package.
+"""Names of a stage's tensors inside its Core ML package.
 
-Core ML refuses a function whose output has the name of an input, and `denoise` takes latents and returns
-latents (and memory, where its solver has one).  So there, and only there, the output is called `latents_out`.
-Each package says so itself: its metadata maps every output to the stage's name, which is how runners and apps find it.
+Core ML rejects a function whose output has the name of an input.  `denoise` takes and returns `latents` (and `memory`,
+if its solver has one), so its output is called `latents_out`.  The package's metadata maps each output name to the
+stage's name; runners and apps read it.
 """
 
 from __future__ import annotations
@@ -19,19 +19,22 @@ SUFFIX = "_out"
 
 
 def package_name(stage: ExportStage, output: TensorSpec) -> str:
-    """Name of one of the stage's outputs in its package: its own, or `<name>_out` where an input has that name."""
+    """Return the name of an output in the package: the stage's name, or `<name>_out` if an input has that name."""
     name = output.name
     return name + SUFFIX if name in {spec.name for spec in stage.inputs} else name
 
 
 def outputs_metadata(stage: ExportStage) -> dict[str, str]:
-    """The metadata entry that `stage_outputs` reads back."""
+    """Return the metadata entry that `stage_outputs` reads."""
     names = {package_name(stage, output): output.name for output in stage.outputs}
     return {OUTPUTS_KEY: json.dumps(names)}
 
 
 def stage_outputs(spec: Any) -> dict[str, str]:
-    """Of a package's specification: output name of the package to output name of the stage."""
+    """Return the map from a package's output names to the stage's output names.
+
+    Raises `ExportError` if the metadata entry is damaged.
+    """
     names = {output.name: output.name for output in spec.description.output}
     text = spec.description.metadata.userDefined.get(OUTPUTS_KEY, "{}")
     try:

@@ -1,10 +1,10 @@
-"""Group and layer normalisation that cannot overflow in half precision.
+"""Group norm and layer norm that cannot overflow in float16.
 
-coremltools writes a group norm as the mean of (x - mean)^2, which is infinite in float16 once a value is 256 away from
-the mean of its group; the whole group then becomes zero.  Autoencoders of Stable Diffusion go that far, and draw black
-pictures.  Here the differences are first divided by a sixteenth of the largest of their group, so that no square
-exceeds 256, and the mean of up to four million squares is no subnormal number either.
-Core ML's own `layer_norm` does not say how it squares: its input is kept at a magnitude at which every way is safe.
+coremltools computes the variance of a group norm as the mean of (x - mean)^2.  In float16 the square is infinite if a
+value is 256 away from the mean of its group, and the whole group becomes zero.  This happens in Stable Diffusion's
+autoencoders, which then draw black pictures.  Here the differences are first divided by a sixteenth of the largest
+difference of their group.  No square exceeds 256, and the mean of up to four million squares is not subnormal.
+Core ML does not document how its `layer_norm` squares, so its input is kept at a magnitude that is always safe.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import torch
 from torch import Tensor
 
 LARGEST = 16
-"""Of the numbers that a group norm squares: the mean of N squares is at least 256 / N wherever epsilon is small."""
+"""Largest magnitude that a group norm squares; the mean of N squares is at least 256 / N if epsilon is small."""
 SAFE = 64.0
-"""Magnitude from which a layer norm's input is divided: a difference of two such numbers has a square below 2^14."""
+"""Magnitude above which a layer norm's input is scaled down; the square of a difference is then at most 2^14."""
 
 
 def group_norm(
     x: Tensor, groups: int, weight: Tensor | None, bias: Tensor | None, epsilon: float, cudnn: bool = True
 ) -> Tensor:
-    """torch's group norm of (B, C, H, W): (x - mean) / sqrt(variance + epsilon) * weight + bias.
+    """Return torch's group norm of (B, C, H, W): (x - mean) / sqrt(variance + epsilon) * weight + bias.
 
-    The deviation below the line is s sqrt(E[((x - mean) / s)^2] + epsilon / s^2) with s = max(|x - mean| / 16,
-    sqrt(epsilon)): every value stays within float16 and of rank 4, as long as x - mean does.
+    The denominator is s sqrt(E[((x - mean) / s)^2] + epsilon / s^2) with s = max(|x - mean| / 16, sqrt(epsilon)).  All
+    values have rank 4, and they fit float16 if x - mean does.
     """
     batch, channels, height, width = x.shape
     grouped = x.reshape(batch, groups, channels // groups * height, width)
@@ -46,13 +46,13 @@ def layer_norm(
     epsilon: float = 1e-5,
     cudnn: bool = True,
 ) -> Tensor:
-    """torch's layer norm of (..., C) over the last axis, of x / max(1, |x| / SAFE).
+    """Return torch's layer norm over the last axis of x / max(1, max |x| / SAFE), with x (..., C).
 
-    Rows within SAFE are divided by 1, which changes nothing.  In a larger row epsilon weighs (|x| / SAFE)^2 times as
-    much, which shows only where a whole row deviates from its mean by no more than float16's resolution there.
+    Rows within SAFE do not change.  In a larger row, epsilon counts (max |x| / SAFE)^2 times as much.  This matters
+    only if the whole row differs from its mean by no more than float16's resolution.
 
     Raises:
-        ValueError: more than the last axis is normalised.
+        ValueError: more than the last axis is normalized.
     """
     if len(shape) != 1:
         raise ValueError(f"expected a layer norm over the last axis, got one over {len(shape)}")

@@ -1,6 +1,6 @@
-"""What a user of the iOS export chooses: where it is to run, from which system on, and how its weights are stored.
+"""The choices of a user who exports for iOS: compute units, oldest system, and how weights are stored.
 
-Only names and their limits; what they mean is in lower.py (layout, target, pixel buffer), compress/ and chunks.py.
+This module only names and validates them.  lower.py (layout, target, pixel buffer), compress/ and chunks.py apply them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from mobile_diffusion.errors import ConfigError
 
 COMPUTE_UNITS = ("ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE")
-"""Core ML's own names."""
+"""Core ML's names of the compute units."""
 DEPLOYMENT_TARGETS = ("iOS16", "iOS17", "iOS18")
 NEURAL_ENGINE, GPU = "neural-engine", "gpu"
 """Layouts of the programs."""
@@ -28,15 +28,15 @@ class CoreMLOptions:
     """
 
     compute_units: str = "CPU_AND_GPU"
-    """What the app asks Core ML to use: one of COMPUTE_UNITS.  It decides the programs' layout."""
+    """Compute units that the app requests from Core ML: one of COMPUTE_UNITS.  They determine the programs' layout."""
     deployment_target: str = "iOS17"
-    """The oldest system that is to open the packages: one of DEPLOYMENT_TARGETS."""
+    """The oldest system that can open the packages: one of DEPLOYMENT_TARGETS."""
     compression: str = "none"
-    """How weights are stored: a recipe's name, or the path of a plan (compress/)."""
+    """How weights are stored: the name of a recipe or the path of a plan (compress/)."""
     chunk_mb: int = 0
-    """Megabytes of weights from which `denoise` is cut into chunks; 0 leaves it whole."""
+    """Most megabytes of weights per chunk of `denoise`; 0 disables chunking."""
     pixel_buffer: bool = False
-    """Whether `decode_image` returns the picture as an image that an app shows as it is."""
+    """Whether `decode_image` returns an image that an app can show directly, instead of a tensor."""
     precision = "fp16"
     calibrated = False
 
@@ -49,10 +49,10 @@ class CoreMLOptions:
 
     @property
     def compression_name(self) -> str:
-        """The recipe's name, or "mixed-4.5" for a plan with so many bits a weight.
+        """The name of the recipe, or a name such as "mixed-4.5" for a plan with 4.5 bits per weight.
 
         Raises:
-            ConfigError: neither a recipe nor a plan.
+            ConfigError: `compression` is neither a recipe nor a plan.
         """
         from export.coreml.compress import RECIPES, load_plan
 
@@ -64,7 +64,7 @@ class CoreMLOptions:
         return f"mixed-{load_plan(Path(self.compression)).conditions['bits_per_weight']:.1f}"
 
     def settings(self) -> Mapping[str, str]:
-        """What an app has to know, for the manifest."""
+        """Return the choices that an app must know, for the manifest."""
         return {
             "compute_units": self.compute_units,
             "deployment_target": self.deployment_target,
@@ -73,5 +73,5 @@ class CoreMLOptions:
 
     @property
     def layout(self) -> str:
-        """The layout that suits the compute units."""
+        """The layout for the compute units."""
         return NEURAL_ENGINE if self.compute_units == "CPU_AND_NE" else GPU

@@ -1,7 +1,7 @@
-"""Core ML packages as folders: written once, without copies.
+"""Writes Core ML packages without copying the weights.
 
-coremltools writes the weights into a folder of its own, copies that into a package, and copies the package to where
-it is to be saved.  At 860 million weights each copy takes 1.7 GB of disk and seconds.
+coremltools writes the weights to a temporary folder, copies them into a package, and copies the package to its final
+place.  With 860 million weights each copy takes 1.7 GB of disk and several seconds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from export.coreml.toolchain import import_coremltools
 
 CONTENT = Path("Data") / "com.apple.CoreML"
-"""Where a package of coremltools has its files."""
+"""The folder in a package in which coremltools stores the files."""
 SPECIFICATION = CONTENT / "model.mlmodel"
 WEIGHTS = CONTENT / "weights"
 
@@ -28,10 +28,10 @@ def save_specification(spec: Any, path: Path) -> None:
 
 @contextmanager
 def moved_weights(folder: Path) -> Iterator[None]:
-    """While it is open, packages that coremltools creates get their weights by a move instead of a copy.
+    """Context manager in which coremltools moves weights into a package instead of copying them.
 
-    Its temporary folder is put into `folder`, where the package is to be: a move needs the same file system, and a
-    full disk is then that of the export.  The package's manifest is written by coremltools, for an empty folder.
+    coremltools' temporary folder is created in `folder`, where the package will be, because a move needs the same file
+    system.  coremltools still writes the package's manifest.
     """
     models = import_coremltools().models.model
     create, temporary = models._create_mlpackage, tempfile.tempdir

@@ -1,8 +1,8 @@
-"""A saved Core ML package, opened: its specification, and the values that its program holds.
+"""Opens a saved Core ML package: reads its specification and the values of its program.
 
-The specification is read as the protobuf message that a phone reads, and values from the weights file beside it;
-coremltools' own reader, which rebuilds and infers a whole program, takes no part.  Models of other kinds than
-ML Programs, and pipelines of them, are refused by name.
+The specification is the protobuf message that a phone reads, and values come from the weights file next to it.
+coremltools' own reader is not used, because it rebuilds and infers a whole program.  Only ML Programs and pipelines of
+them are accepted; the error for any other kind of model names the kind.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from export.coreml.toolchain import import_coremltools
 from mobile_diffusion.errors import ExportError
 
 MODEL_PATH = "@model_path/"
-"""What the names of files inside a package begin with."""
+"""Prefix of the names of files inside a package."""
 DTYPES = {
     1: "bool",
     2: "string",
@@ -44,9 +44,9 @@ DTYPES = {
     38: "uint6",
     39: "uint3",
 }
-"""Numbers of MIL's data types to their names."""
+"""Maps the numbers of MIL's data types to their names."""
 IN_BYTES = {"fp16": np.float16, "int8": np.int8, "uint8": np.uint8, "uint32": np.uint32}
-"""Types that a specification holds as bytes, besides those of fewer than eight bits."""
+"""Types that a specification stores as bytes, besides those of fewer than eight bits."""
 IN_LISTS = {
     "bool": np.bool_,
     "fp32": np.float32,
@@ -58,19 +58,19 @@ IN_LISTS = {
     "int64": np.int64,
     "uint64": np.uint64,
 }
-"""Types that a specification holds as a list of numbers."""
+"""Types that a specification stores as a list of numbers."""
 
 
 MANIFEST = "Manifest.json"
-"""What a package has at its top: which of its files is the model."""
+"""The file at the top of a package that says which of its files is the model."""
 ENCRYPTED = ("*.mlmodelkey", "encryptionInfo*")
-"""Files of a model that only Apple's systems can read."""
+"""Files of an encrypted model, which only Apple's systems can read."""
 CONVERT = "convert the source again with convert_to='mlprogram'"
 
 
 @dataclass(frozen=True)
 class CoreMLPackage:
-    """A package on disk."""
+    """An opened package on disk."""
 
     path: Path
     spec: Any
@@ -80,10 +80,10 @@ class CoreMLPackage:
 
     @classmethod
     def open(cls, path: Path) -> CoreMLPackage:
-        """Read a `.mlpackage`'s specification; weights are read when they are asked for.
+        """Open a `.mlpackage` and read its specification; weights are read on demand.
 
         Raises:
-            ExportError: there is no such package, or it is damaged, or holds another kind of model than ML Programs.
+            ExportError: the package does not exist, is damaged, or contains another kind of model than ML Programs.
         """
         check_folder(path)
         file = model_file(path)
@@ -94,11 +94,14 @@ class CoreMLPackage:
 
     @property
     def kind(self) -> str:
-        """Core ML's name of the kind of model, such as "mlProgram"."""
+        """Core ML's name for the kind of model, such as "mlProgram"."""
         return str(self.spec.WhichOneof("Type"))
 
     def value(self, value: Any) -> Any:
-        """A message `Value`: an array of its shape (numpy has no smaller type than 8 bits), a string, or a list."""
+        """Return the content of a message `Value`: an array of its shape, a string, or a list.
+
+        Numbers of fewer than 8 bits become int8 or uint8.  Raises `ExportError` if the value is damaged.
+        """
         kind = value.WhichOneof("value")
         if kind == "blobFileValue":
             return self.record(value).numbers().reshape(shape_of(value.type.tensorType))
@@ -108,10 +111,10 @@ class CoreMLPackage:
         raise ExportError(f"{self.path}: expected values in the specification or a file, got {got}; export it again")
 
     def record(self, value: Any) -> Record:
-        """The record of a value that is kept in a file.
+        """Return the record of a value that is stored in a weights file.
 
         Raises:
-            ExportError: the record is not of the value's type or size.
+            ExportError: the record is missing, or its type or size is not that of the value.
         """
         tensor, place = value.type.tensorType, value.blobFileValue
         record = read_record(self.weights_file(place.fileName), place.offset)
@@ -123,14 +126,14 @@ class CoreMLPackage:
         return record
 
     def weights_file(self, name: str) -> Path:
-        """Where a file that the program names lies; raises `ExportError` for one outside the package."""
+        """Return the path of a file that the program names; raises `ExportError` for a path outside the package."""
         if not name.startswith(MODEL_PATH) or ".." in Path(name).parts:
             raise ExportError(f"{self.path}: expected files inside the package, got {name!r}; export it again")
         return self.path / self.content / name.removeprefix(MODEL_PATH)
 
 
 def check_folder(path: Path) -> None:
-    """Refuse what is no package to look at."""
+    """Raise `ExportError` unless the path looks like a package."""
     if path.is_file():
         raise ExportError(f"{path}: expected a folder .mlpackage, got a file, as older models are; {CONVERT}")
     if not path.is_dir():
@@ -142,10 +145,10 @@ def check_folder(path: Path) -> None:
 
 
 def model_file(path: Path) -> Path:
-    """The model's specification relative to the package, as its manifest names it.
+    """Return the path of the model's specification relative to the package, as the manifest names it.
 
     Raises:
-        ExportError: there is no manifest, or it names no file inside the package.
+        ExportError: there is no manifest, or it does not name a file inside the package.
     """
     try:
         manifest = json.loads((path / MANIFEST).read_bytes())
@@ -161,7 +164,7 @@ def model_file(path: Path) -> Path:
 
 
 def read_specification(path: Path, file: Path) -> Any:
-    """The message of a model's file; raises `ExportError` where it is absent or no such message."""
+    """Return the specification in a model file; raises `ExportError` if it is missing or damaged."""
     try:
         data = (path / file).read_bytes()
         return import_coremltools().proto.Model_pb2.Model.FromString(data)
@@ -169,13 +172,13 @@ def read_specification(path: Path, file: Path) -> Any:
         raise ExportError(f"{path}: expected the model {file}, got {error.strerror}; export it again") from None
     except ExportError:
         raise
-    except Exception as error:  # protobuf's own class of it depends on its implementation
+    except Exception as error:  # protobuf's error class depends on its implementation
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ExportError(f"{path}: expected a Core ML specification, got {reason}; export it again") from None
 
 
 def check_kind(path: Path, kind: str | None) -> None:
-    """Refuse every kind of model but an ML Program."""
+    """Raise `ExportError` unless a model is an ML Program."""
     if kind is None:
         raise ExportError(f"{path}: expected an ML Program, got a specification without a model; export it again")
     if kind == "serializedModel":
@@ -185,7 +188,7 @@ def check_kind(path: Path, kind: str | None) -> None:
 
 
 def dtype_of(tensor: Any) -> str:
-    """MIL's name of a tensor type's data type."""
+    """Return MIL's name of a tensor type's data type; raises `ExportError` for an unknown one."""
     if tensor.dataType not in DTYPES:
         known = ", ".join(DTYPES.values())
         raise ExportError(f"expected a data type of {known}, got number {tensor.dataType}; export it again")
@@ -193,7 +196,7 @@ def dtype_of(tensor: Any) -> str:
 
 
 def shape_of(tensor: Any) -> tuple[int, ...]:
-    """The static shape of a tensor type; raises `ExportError` for one that is not static."""
+    """Return the shape of a tensor type; raises `ExportError` if it is not static."""
     sizes = []
     for dimension in tensor.dimensions:
         if dimension.WhichOneof("dimension") != "constant":
@@ -203,7 +206,7 @@ def shape_of(tensor: Any) -> tuple[int, ...]:
 
 
 def immediate(value: Any) -> Any:
-    """A value inside the specification."""
+    """Return a value that is stored inside the specification."""
     content = value.immediateValue
     match content.WhichOneof("value"):
         case "tensor":
@@ -218,7 +221,7 @@ def immediate(value: Any) -> Any:
 
 
 def tensor_value(content: Any, tensor: Any) -> str | NDArray[np.generic]:
-    """A tensor inside the specification: a string, or an array of the type's shape."""
+    """Return a tensor that is stored inside the specification: a string, or an array of the type's shape."""
     dtype, shape = dtype_of(tensor), shape_of(tensor)
     field = content.WhichOneof("value")
     if dtype == "string":
@@ -232,7 +235,7 @@ def tensor_value(content: Any, tensor: Any) -> str | NDArray[np.generic]:
 
 
 def from_bytes(data: bytes, dtype: str, count: int) -> NDArray[np.generic]:
-    """Numbers (count,) that a specification holds as bytes."""
+    """Return numbers (count,) that a specification stores as bytes."""
     kind = BLOB_TYPES.get(dtype)
     expected = -(-count * PACKED_BITS[kind] // 8) if kind in PACKED_BITS else count * np.dtype(IN_BYTES[dtype]).itemsize
     if len(data) != expected:

@@ -1,4 +1,4 @@
-"""A stage as the finished package of a bundle: lowered, then compressed, then cut into chunks, as the options say."""
+"""Makes a bundle's finished package of a stage: lowers, then compresses, then cuts it into chunks, per the options."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ MEGA = 1_000_000
 
 
 def lower(stage: ExportStage, folder: Path, options: CoreMLOptions | None = None) -> str:
-    """Write `<stage>.mlpackage` into `folder`; returns its path, relative to the folder.
+    """Write `<stage>.mlpackage` into `folder`; returns its path relative to `folder`.
 
     Raises:
-        ExportError: coremltools is not installed, or the program cannot be made, compressed or cut as asked.
+        ExportError: coremltools is not installed, or the program cannot be lowered, compressed or cut as requested.
+        ConfigError: there is no such recipe, or the plan does not fit the package.
     """
     chosen = CoreMLOptions() if options is None else options
     name = lowering.lower(stage, folder, chosen)
@@ -33,7 +34,7 @@ def lower(stage: ExportStage, folder: Path, options: CoreMLOptions | None = None
 
 
 def cut(package: Path, limit_bytes: int) -> None:
-    """Put a pipeline of parts in the place of a package."""
+    """Replace a package by a pipeline of chunks."""
     whole = package.with_name(f"whole-{package.name}")
     package.rename(whole)
     try:

@@ -1,6 +1,7 @@
-"""The model of one part of a program that was cut: its operations, its inputs and outputs, its weights.
+"""Builds the model of each chunk of a program: its operations, inputs, outputs and weights.
 
-Values cross between parts in their own type; booleans and small integers, which no Core ML model takes, as int32.
+Values cross between chunks in their own type, except for booleans and small integers.  A Core ML model cannot take
+these, so they cross as int32.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from export.coreml.steps import BETWEEN, CAST, MAIN, Place, ProgramStep, Steps, 
 from export.coreml.toolchain import import_coremltools
 
 FEATURES = {"fp16": "FLOAT16", "fp32": "FLOAT32", "int32": "INT32"}
-"""MIL's names of the types that cross to those of multi-arrays."""
+"""Maps MIL's names of the types that may cross to Core ML's names of array types."""
 
 
 @dataclass(frozen=True)
@@ -29,24 +30,24 @@ class ProgramChunk:
     program: Steps
     steps: tuple[ProgramStep, ...]
     given: tuple[str, ...]
-    """Inputs of the program that it reads."""
+    """Inputs of the program that this chunk reads."""
     taken: tuple[str, ...]
-    """Values of earlier parts that it reads."""
+    """Values of earlier chunks that this chunk reads."""
     handed: tuple[str, ...]
-    """Its values that later parts read."""
+    """Values of this chunk that later chunks read."""
     results: tuple[str, ...]
-    """Outputs of the program that it computes."""
+    """Outputs of the program that this chunk computes."""
 
     @property
     def operations(self) -> list[int]:
-        """Places of its operations in the program, constants included."""
+        """Return the positions of the chunk's operations in the program, constants included."""
         wanted = {step.number for step in self.steps}.union(*(step.constants for step in self.steps))
         wanted.update(*(self.program.constants.get(name, ()) for name in self.results))
         return sorted(wanted)
 
 
 def deal(package: CoreMLPackage, program: Steps, joints: Sequence[int]) -> list[ProgramChunk]:
-    """The parts of a program between joints."""
+    """Return the chunks of a program between joints."""
     inputs = [value.name for value in main_function(package).inputs]
     edges = [0, *joints, len(program.steps)]
     home = {name: number for number, part in enumerate(cut(program, edges)) for step in part for name in step.writes}
@@ -69,12 +70,12 @@ def deal(package: CoreMLPackage, program: Steps, joints: Sequence[int]) -> list[
 
 
 def cut(program: Steps, edges: Sequence[int]) -> list[tuple[ProgramStep, ...]]:
-    """The steps between each edge and the next."""
+    """Return the steps between each edge and the next."""
     return [program.steps[start:end] for start, end in pairwise(edges)]
 
 
 def part_model(package: CoreMLPackage, part: ProgramChunk) -> Any:
-    """The specification of a part, its weights still named as in the whole package."""
+    """Return the specification of a chunk, which still refers to the weights of the whole package."""
     whole, source = package.spec, main_function(package)
     model = import_coremltools().proto.Model_pb2.Model(specificationVersion=whole.specificationVersion)
     known = {feature.name: feature for feature in (*whole.description.input, *whole.description.output)}
@@ -96,7 +97,7 @@ def part_model(package: CoreMLPackage, part: ProgramChunk) -> Any:
 
 
 def fill_function(part: ProgramChunk, source: Any, function: Any) -> None:
-    """Write the part's inputs, operations and outputs into a message `Function`."""
+    """Write the chunk's inputs, operations and outputs into a message `Function`."""
     program = part.program
     function.opset = source.opset
     copy_map(source.attributes, function.attributes)
@@ -118,24 +119,24 @@ def fill_function(part: ProgramChunk, source: Any, function: Any) -> None:
 
 
 def is_cast(kind: Any) -> bool:
-    """Whether a value's type is one that Core ML neither takes nor returns."""
+    """Return whether a value must be cast to cross, because Core ML models cannot take or return its type."""
     return dtype_of(kind.tensorType) in CAST
 
 
 def crossing_name(part: ProgramChunk, name: str) -> str:
-    """What a value that crosses is called as an input or output."""
+    """Return the name of a crossing value as an input or output of the chunk."""
     return f"{name}_as_{BETWEEN}" if is_cast(part.program.types[name]) else name
 
 
 def fill_type(message: Any, kind: Any, crosses: bool) -> None:
-    """Write a type into a message `ValueType`; where it crosses, as what crosses."""
+    """Write a type into a message `ValueType`; if it `crosses`, write the type in which it crosses."""
     message.CopyFrom(kind)
     if crosses and is_cast(kind):
         message.tensorType.dataType = import_coremltools().proto.MIL_pb2.DataType.INT32
 
 
 def fill_feature(feature: Any, name: str, kind: Any) -> None:
-    """Write a value that crosses into a message `FeatureDescription`."""
+    """Describe a crossing value in a message `FeatureDescription`."""
     dtype, array = dtype_of(kind.tensorType), feature.type.multiArrayType
     feature.name = name
     array.shape.extend(shape_of(kind.tensorType))
@@ -143,7 +144,7 @@ def fill_feature(feature: Any, name: str, kind: Any) -> None:
 
 
 def add_cast(block: Any, name: str, result: str, kind: Any, dtype: str | None = None) -> None:
-    """Append the operation that turns a value of int32 into one of type `kind`, or (`dtype`) the other way round."""
+    """Append a cast from int32 to the type `kind`, or from it to `dtype` if that is not None."""
     constant, operation = block.operations.add(type="const"), block.operations.add(type="cast")
     parameter = f"{result}_dtype"
     constant.outputs.add(name=parameter).type.CopyFrom(text("").type)
@@ -157,7 +158,7 @@ def add_cast(block: Any, name: str, result: str, kind: Any, dtype: str | None = 
 
 
 def text(words: str) -> Any:
-    """A string as a message `Value`."""
+    """Return a string as a message `Value`."""
     proto = import_coremltools().proto.MIL_pb2
     value = proto.Value()
     value.type.tensorType.dataType = proto.DataType.STRING
@@ -166,15 +167,15 @@ def text(words: str) -> Any:
 
 
 def copy_map(source: Any, target: Any) -> None:
-    """Copy a map of messages."""
+    """Copy the entries of a map of messages to another map."""
     for key in source:
         target[key].CopyFrom(source[key])
 
 
 def write_weights(package: CoreMLPackage, model: Any, folder: Path, name: str) -> int:
-    """Copy a part's records into a file of a package at `folder` and name them there; returns the file's bytes.
+    """Copy a chunk's records to a weights file of the package at `folder` and update the references to them.
 
-    A part without weights gets no file.
+    Returns the size of the file in bytes.  A chunk without weights gets no file.
     """
     function = model.mlProgram.functions[MAIN]
     operations = function.block_specializations[function.opset].operations

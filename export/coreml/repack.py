@@ -1,7 +1,7 @@
-"""Packages made from the pieces of others: values found in a program, records copied, the package's own manifest.
+"""Makes packages from parts of others: finds the values of a program, copies records, and writes the manifest.
 
-Nothing is decoded: weights go from file to file as they are, so compressed packages are treated like any other, and
-memory does not grow with the weights.
+Weights are copied from file to file without decoding, so compressed packages are treated like any other, and memory use
+does not grow with the weights.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from export.coreml.package_archive import MODEL_PATH
 
 AUTHOR = CONTENT.name
 ITEMS = {SPECIFICATION.name: "CoreML Model Specification", WEIGHTS.name: "CoreML Model Weights"}
-"""What a package's manifest lists, with the descriptions that coremltools writes."""
+"""The files that a package's manifest lists, with the descriptions that coremltools writes."""
 WEIGHTS_FILE = "weight.bin"
-"""The name of a package's only file of weights."""
+"""The name of a package's only weights file."""
 
 
 def create_package(folder: Path) -> None:
-    """Give an empty folder the manifest and the folders of a package; specification and weights are still to come."""
+    """Create the manifest and the folders of a package in an empty folder, without specification and weights."""
     (folder / WEIGHTS).mkdir(parents=True)
     identifiers = {name: str(uuid.uuid5(uuid.NAMESPACE_URL, f"{AUTHOR}/{name}")) for name in ITEMS}
     entries = {
@@ -43,12 +43,12 @@ def create_package(folder: Path) -> None:
 
 
 def file_name(name: str) -> str:
-    """How a program names one of the package's files of weights."""
+    """Return the name by which a program refers to one of the package's weights files."""
     return f"{MODEL_PATH}{WEIGHTS.name}/{name}"
 
 
 def file_values(operation: Any) -> Iterator[Any]:
-    """The messages `Value` of an operation, and of the blocks inside it, that are kept in a file."""
+    """Yield the messages `Value` of an operation, and of the blocks inside it, that are stored in a file."""
     for argument in operation.inputs.values():
         for binding in argument.arguments:
             if binding.WhichOneof("binding") == "value":
@@ -61,7 +61,7 @@ def file_values(operation: Any) -> Iterator[Any]:
 
 
 def in_files(value: Any) -> Iterator[Any]:
-    """A value, or those that it is made of, as far as they are kept in a file."""
+    """Yield a value, or the values in it if it is a tuple or list, as far as they are stored in a file."""
     if value.WhichOneof("value") == "blobFileValue":
         yield value
         return
@@ -75,24 +75,24 @@ def in_files(value: Any) -> Iterator[Any]:
 
 
 def stored_bytes(record: Record) -> int:
-    """Bytes that a record takes in a file, its description and the padding after it included."""
+    """Return the bytes that a record takes in a file, including its description and the padding after it."""
     return DESCRIPTION.size + -(-record.size // ALIGNMENT) * ALIGNMENT
 
 
 def file_bytes(weights: int) -> int:
-    """Bytes of a file whose records take so many."""
+    """Return the size in bytes of a file whose records take `weights` bytes."""
     return HEADER.size + weights if weights else 0
 
 
 class SharedRecords:
-    """Copies records into one file, those of the same content once."""
+    """Copies records into one file; records with the same content are copied once."""
 
     def __init__(self, writer: RecordWriter) -> None:
         self.writer = writer
         self.written: dict[bytes, list[tuple[Record, int]]] = {}
 
     def place(self, record: Record) -> tuple[int, bool]:
-        """Offset of a record's content in the file, and whether it was there before."""
+        """Copy a record if it is new; returns its offset in the file, and whether it was there before."""
         alike = self.written.setdefault(digest(record), [])
         for other, offset in alike:
             if same(record, other):
@@ -103,13 +103,13 @@ class SharedRecords:
 
 
 def digest(record: Record) -> bytes:
-    """SHA-256 of a record's type and bytes."""
+    """Return the SHA-256 of a record's type and bytes."""
     found = hashlib.sha256(f"{record.kind} {record.padding_bits}".encode())
     found.update(record.bytes().data)
     return found.digest()
 
 
 def same(first: Record, second: Record) -> bool:
-    """Whether two records are equal byte by byte."""
+    """Return whether two records are equal byte by byte."""
     kinds = [(record.kind, record.size, record.padding_bits) for record in (first, second)]
     return kinds[0] == kinds[1] and np.array_equal(first.bytes(), second.bytes())

@@ -1,7 +1,7 @@
-"""A program's operations as steps that can be dealt out to parts: what each reads, writes and weighs.
+"""Describes a program as steps that can be divided into parts: what each step reads and writes, and its weights.
 
-Constants, and what is computed from constants alone (compressed weights), belong to no step: they are repeated
-wherever they are read.
+A step is an operation that depends on the program's inputs.  Constants, and values computed only from constants
+(compressed weights), belong to no step: they are repeated in each part that reads them.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from mobile_diffusion.errors import ExportError
 
 MAIN = "main"
 Place = tuple[str, int]
-"""A record: its file as the program names it, and its offset."""
+"""A record: the name of its file in the program, and its offset."""
 CROSSING = {"fp16": 2, "fp32": 4, "int32": 4}
-"""Types that may be inputs and outputs of a Core ML model, with their bytes."""
+"""Types that a Core ML model can take and return, with their size in bytes."""
 BETWEEN = "int32"
-"""Type in which integers and booleans of other types cross from one part to another: it holds all of their values."""
+"""Type in which the types of CAST cross from one part to another; it can represent all of their values."""
 CAST = frozenset({"bool", "int8", "uint8", "int16", "uint16"})
-"""Those types."""
+"""Types that are cast to BETWEEN, because a Core ML model cannot take or return them."""
 
 
 @dataclass(frozen=True)
@@ -31,36 +31,36 @@ class ProgramStep:
     """One operation that computes something from the program's inputs."""
 
     number: int
-    """Its place among the block's operations."""
+    """Position among the block's operations."""
     reads: frozenset[str]
-    """Inputs of the program, and values of other steps."""
+    """Inputs of the program and values of other steps that this step reads."""
     writes: tuple[str, ...]
     constants: frozenset[int]
-    """Places of the operations that give it constants, and of those that these need."""
+    """Positions of the operations that compute its constants, directly or indirectly."""
     weights: frozenset[Place]
-    """Records that it and its constants read."""
+    """Records that the step and its constants read."""
 
 
 @dataclass(frozen=True)
 class Steps:
-    """A program, read for cutting."""
+    """The steps of a program, with what is needed to cut it."""
 
     block: Any
-    """The message `Block` of its main function."""
+    """The message `Block` of the main function."""
     steps: tuple[ProgramStep, ...]
     constants: Mapping[str, frozenset[int]]
-    """Values that depend on no input, with the operations that they need, their own included."""
+    """Values that depend on no input, each with the positions of the operations that compute it."""
     types: Mapping[str, Any]
-    """Messages `ValueType` of the inputs and of all that operations write."""
+    """Messages `ValueType` of the inputs and of all results."""
     sizes: Mapping[Place, int]
     """Bytes that each record takes in a file."""
 
 
 def read_steps(package: CoreMLPackage) -> Steps:
-    """The steps of a package's main function, in order.
+    """Return the steps of a package's main function, in order.
 
     Raises:
-        ExportError: the package is no ML program of one function without state, or a weight cannot be read.
+        ExportError: the package is not an ML Program with one function and no state, or a weight cannot be read.
     """
     function = main_function(package)
     block = function.block_specializations[function.opset]
@@ -86,7 +86,10 @@ def read_steps(package: CoreMLPackage) -> Steps:
 
 
 def main_function(package: CoreMLPackage) -> Any:
-    """The only function of a package's ML program; raises `ExportError` for another kind of model."""
+    """Return the only function of a package's ML Program.
+
+    Raises `ExportError` for another kind of model, several functions, or a program with state.
+    """
     kind = package.spec.WhichOneof("Type")
     if kind != "mlProgram":
         raise ExportError(f"{package.path}: expected an ML program, got a {kind or 'package without a model'}")
@@ -99,13 +102,13 @@ def main_function(package: CoreMLPackage) -> Any:
 
 
 def is_constant(operation: Any, computed: frozenset[str]) -> bool:
-    """Whether an operation returns the same for all inputs; `computed` are the inputs and step values that it reads."""
+    """Return whether an operation is constant; `computed` has the names that it reads of inputs and other steps."""
     kind = str(operation.type)
     return kind.startswith("const") or (not computed and not kind.startswith("random"))
 
 
 def names_read(operation: Any) -> Iterator[str]:
-    """Names of the values outside it that an operation reads, those of the blocks inside it included."""
+    """Yield the names of the outer values that an operation, or a block inside it, reads."""
     for argument in operation.inputs.values():
         yield from (one.name for one in argument.arguments if one.WhichOneof("binding") == "name")
     for block in operation.blocks:
@@ -116,13 +119,13 @@ def names_read(operation: Any) -> Iterator[str]:
 
 
 def places(operation: Any) -> Iterator[Place]:
-    """The records that an operation reads."""
+    """Yield the records that an operation reads."""
     for value in file_values(operation):
         yield value.blobFileValue.fileName, value.blobFileValue.offset
 
 
 def crossing_bytes(kind: Any) -> int | None:
-    """Bytes of a value between two parts; None where it cannot be handed over: Core ML takes no scalars."""
+    """Return the bytes of a value that crosses a joint; None if it cannot cross, as Core ML models take no scalars."""
     if kind.WhichOneof("type") != "tensorType":
         return None
     dtype, shape = dtype_of(kind.tensorType), shape_of(kind.tensorType)

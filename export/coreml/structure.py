@@ -1,7 +1,6 @@
-"""What the specification of a Core ML package says of its structure: operations, precision, signature.
+"""Reads and checks the structure of a Core ML package: operations, precision, signature.
 
-Read from the protobuf message alone, so it sees what a phone will see, without weights and without running
-anything.
+Only the specification is read, the protobuf message that a phone reads; no weights are needed and nothing runs.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from export.stages import ExportStage
 from mobile_diffusion.errors import ExportError
 
 FORBIDDEN = frozenset({"sin", "cos"})
-"""A sinusoid in a program would be the time embedding, computed in half precision."""
+"""A sinusoid in a program would mean that it computes the time embedding, in float16."""
 
 
 IMAGE = "image"
-"""Instead of a dtype: red, green and blue from 0 to 255, which an app receives as a CVPixelBuffer."""
+"""Dtype name of a picture: red, green and blue from 0 to 255, which an app receives as a CVPixelBuffer."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +29,15 @@ class Node:
 
     operation: str
     inputs: tuple[str, ...]
-    """Names of the values it reads."""
+    """Names of the values that the operation reads."""
     outputs: dict[str, str]
-    """Names of the values it writes, with their dtypes as MIL spells them: "FLOAT16", "INT32", "BOOL"."""
+    """Names of its results, with their dtypes in MIL's spelling: "FLOAT16", "INT32", "BOOL"."""
     shapes: dict[str, tuple[int | None, ...]]
-    """The same with their shapes; None for an axis whose size is not known."""
+    """Names of its results, with their shapes; None for an axis of unknown size."""
 
 
 def nodes(spec: Any) -> Iterator[Node]:
-    """The operations of the program's main function, in order, constants included."""
+    """Yield the operations of the program's main function, in order, constants included."""
     data_types = import_coremltools().proto.MIL_pb2.DataType
     function = spec.mlProgram.functions["main"]
     for operation in function.block_specializations[function.opset].operations:
@@ -52,19 +51,19 @@ def nodes(spec: Any) -> Iterator[Node]:
 
 
 def shape_of(tensor: Any) -> tuple[int | None, ...]:
-    """The shape of a MIL tensor type."""
+    """Return the shape of a MIL tensor type; None for an axis of unknown size."""
     known = (axis.constant.size if axis.WhichOneof("dimension") == "constant" else None for axis in tensor.dimensions)
     return tuple(known)
 
 
 def signature(spec: Any) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """Inputs and outputs of a package, named as the package names them."""
+    """Return the inputs and outputs of a package, with the package's names."""
     inputs, outputs = spec.description.input, spec.description.output
     return tuple(map(tensor_spec, inputs)), tuple(map(tensor_spec, outputs))
 
 
 def tensor_spec(value: Any) -> TensorSpec:
-    """A feature description as name, dtype and shape; a picture is of dtype `IMAGE` and shape (H, W, 3)."""
+    """Return name, dtype and shape of a feature description; a picture has dtype `IMAGE` and shape (H, W, 3)."""
     if value.type.WhichOneof("Type") == "imageType":
         image = value.type.imageType
         return TensorSpec(value.name, IMAGE, (image.height, image.width, 3))
@@ -74,7 +73,7 @@ def tensor_spec(value: Any) -> TensorSpec:
 
 
 def check_signature(spec: Any, stage: ExportStage, image: bool = False) -> None:
-    """ExportError unless names, dtypes and shapes are those of the stage; its picture may be wanted as an image."""
+    """Raise `ExportError` unless names, dtypes and shapes are those of the stage; `image` expects an image as output."""
     outputs = (
         TensorSpec(name, IMAGE, (*spec.shape[2:], 3)) if image else TensorSpec(name, spec.dtype, spec.shape)
         for name, spec in ((package_name(stage, spec), spec) for spec in stage.outputs)
@@ -85,14 +84,14 @@ def check_signature(spec: Any, stage: ExportStage, image: bool = False) -> None:
 
 
 def check_operations(spec: Any) -> None:
-    """ExportError if the program computes a sinusoid."""
+    """Raise `ExportError` if the program computes a sinusoid."""
     found = sorted({node.operation for node in nodes(spec)} & FORBIDDEN)
     if found:
         raise ExportError(f"expected no time embedding inside the program, got operation {found[0]!r}")
 
 
 def update_nodes(spec: Any, output: str) -> list[Node]:
-    """Operations on a path from a convolution (not included) to `output`, constants left out."""
+    """Return the operations between the last convolutions (not included) and `output`, without constants."""
     writer = {name: node for node in nodes(spec) for name in node.outputs}
     found: list[Node] = []
     pending = [output]
@@ -106,7 +105,7 @@ def update_nodes(spec: Any, output: str) -> list[Node]:
 
 
 def check_update(spec: Any, output: str) -> None:
-    """ExportError unless every floating-point value between the last convolution and `output` is float32."""
+    """Raise `ExportError` unless every floating-point value between the last convolution and `output` is float32."""
     update = update_nodes(spec, output)
     for node in update:
         if "FLOAT16" in node.outputs.values():

@@ -1,8 +1,8 @@
-"""coremltools, imported when it is first needed and kept quiet.
+"""Imports coremltools when it is first needed, and silences its warnings.
 
-It warns of every library that is newer than it knows (torch among them), of the macOS parts that are absent
-on Linux, and draws a progress bar for every pass.  The versions are pinned in pyproject.toml and held by our
-tests, so none of that is news to a user.  Errors still come through.
+coremltools warns about each library that is newer than it knows (such as torch) and about macOS components that are
+missing on Linux, and it draws a progress bar for each pass.  A user does not need these: pyproject.toml pins the
+versions, and our tests check them.  Errors are still shown.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ PROGRESS_BARS = (
     ("coremltools.converters.mil.frontend.torch.ops", "_tqdm"),
     ("coremltools.converters.mil.mil.passes.pass_pipeline", "tqdm"),
 )
-"""Where coremltools holds the bars that it has no switch for."""
+"""The modules of coremltools with progress bars that no option disables."""
 
 
 @contextmanager
 def quiet_logs() -> Iterator[None]:
-    """Let only errors through the loggers that coremltools and its imports write warnings to."""
+    """Show only errors from the loggers of coremltools and of its imports."""
     loggers = [logging.getLogger(name) for name in NOISY_LOGGERS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -58,10 +58,10 @@ def without_bars() -> Iterator[None]:
 
 @contextmanager
 def without_validation() -> Iterator[None]:
-    """Leave out coremltools' check of its own program after each of its hundred passes.
+    """Skip coremltools' check of its own program after each of its hundred passes.
 
-    It walks the whole graph every time, a third of what is left of a conversion.  The finished program is checked
-    in the same way when it is written out.
+    Each check walks the whole graph; together they take a third of the remaining conversion time.  The finished program
+    is checked in the same way when it is written.
     """
     manager = importlib.import_module("coremltools.converters.mil.mil.passes.pass_pipeline").PassPipelineManager
     program = importlib.import_module("coremltools.converters.mil.mil.program").Program
@@ -82,7 +82,7 @@ def without_validation() -> Iterator[None]:
 
 
 def import_coremltools() -> ModuleType:
-    """The coremltools module; ExportError naming the package when it is not installed."""
+    """Return the module coremltools; raises `ExportError` that says how to install it if it is missing."""
     try:
         with quiet_logs():
             return importlib.import_module("coremltools")

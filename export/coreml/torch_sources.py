@@ -1,9 +1,9 @@
-"""Which torch module each operation of a Core ML program came from, kept inside the package.
+"""Records inside a Core ML package from which torch module each operation came.
 
-Names do not tell it: coremltools' passes give their own operations names such as `transpose_31` or `add_0`, which
-in the exported graph belong to other nodes.  So every node is numbered before the conversion in the field that
-coremltools passes on, through all of its passes, to the operations it makes of a node ("debug_handle").
-A package keeps the result in its metadata, compressed: some kilobytes at Stable Diffusion's size.
+Names do not show this: coremltools' passes name their operations `transpose_31` or `add_0`, which are names of other
+nodes in the exported graph.  Each node is therefore numbered before the conversion, in a field ("debug_handle") that
+coremltools copies through all passes to the operations it makes of a node.  The package's metadata stores the result
+compressed; for Stable Diffusion it takes a few kilobytes.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ import torch
 from mobile_diffusion.errors import ExportError
 
 SOURCES_KEY = "mobile_diffusion.sources"
-"""User-defined metadata of a package: JSON, module to the names of its values, by zlib and base64."""
+"""Key in a package's user-defined metadata: JSON, module to names of values, compressed by zlib, in base64."""
 LARGEST = 2**24
-"""Characters that the names may take; what unpacks to more is not ours."""
+"""Most characters of the unpacked JSON; a larger entry was not written by us."""
 
 
 def mark_sources(program: torch.export.ExportedProgram) -> tuple[str, ...]:
-    """Give every node of an exported program the number of its module; returns the modules by number.
+    """Give each node of an exported program the number of its module; returns the modules by number.
 
-    A module is named as `nn.Module.get_submodule` takes it; "" is the outermost.
+    A module has the name that `nn.Module.get_submodule` takes; "" is the outermost module.
     """
     numbers: dict[str, int] = {}
     for node in program.graph_module.graph.nodes:
@@ -41,12 +41,15 @@ def mark_sources(program: torch.export.ExportedProgram) -> tuple[str, ...]:
 
 
 def without_call(path: str) -> str:
-    """A module's path without the number of the call, which torch.export appends from the second call on."""
+    """Return a module's path without the number that torch.export appends from the second call on."""
     return re.sub(r"@\d+", "", path)
 
 
 def sources_metadata(program: Any, modules: Sequence[str]) -> dict[str, str]:
-    """The metadata entry that `read_sources` reads back, of a converted MIL program and what `mark_sources` gave."""
+    """Return the metadata entry that `read_sources` reads.
+
+    `program` is the converted MIL program, and `modules` is the result of `mark_sources`.
+    """
     from coremltools.converters.mil.mil.scope import ScopeSource
 
     names: dict[str, list[str]] = {}
@@ -59,10 +62,10 @@ def sources_metadata(program: Any, modules: Sequence[str]) -> dict[str, str]:
 
 
 def read_sources(spec: Any) -> dict[str, str]:
-    """Of a package's specification: name of a value to the module that computed it; empty for other tools' packages.
+    """Return the module of each value by the value's name; empty for packages of other tools.
 
     Raises:
-        ExportError: the entry is there and is damaged.
+        ExportError: the metadata entry is damaged.
     """
     packed = spec.description.metadata.userDefined.get(SOURCES_KEY)
     if not packed:
@@ -78,5 +81,5 @@ def read_sources(spec: Any) -> dict[str, str]:
 
 
 def source_of(outputs: Sequence[str], sources: Mapping[str, str]) -> str | None:
-    """The module of an operation that writes these values; None where it is not known."""
+    """Return the module of the operation that computes these values; None if it is not known."""
     return next((sources[name] for name in outputs if name in sources), None)

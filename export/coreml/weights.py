@@ -1,9 +1,9 @@
-"""Large weights that stay where they are while coremltools rewrites a program around them.
+"""Defers large weights: coremltools converts a program without reading them until they are written.
 
-coremltools holds every constant as a numpy array and, for a half-precision program, scans each for values that
-float16 cannot hold and casts it: at 860 million weights that is half of a conversion's time and a second and a
-third copy of the weights.  No pass needs to know the weights of a convolution, though.  So it receives arrays of
-the same shape that take no memory (`Deferred`) and that become the weights when they are written to the file.
+coremltools stores each constant as a numpy array.  For a float16 program it also scans each array for values beyond
+float16 and casts it.  With 860 million weights this takes half of the conversion time and two more copies of the
+weights, although no pass needs the weights of a convolution.  coremltools therefore receives arrays of the same shape
+that take no memory (`Deferred`) and that return the weights when they are written to the file.
 """
 
 from __future__ import annotations
@@ -19,53 +19,53 @@ from torch import Tensor
 from mobile_diffusion.errors import ExportError
 
 SMALLEST = 2**16
-"""Elements from which a parameter is deferred."""
+"""Number of elements from which a parameter is deferred."""
 CONSUMERS = frozenset({"conv2d", "convolution", "embedding", "linear"})
-"""torch's operations that coremltools hands a parameter on from as it is; others may be computed beforehand."""
+"""torch operations for which coremltools passes a parameter on unchanged; others may be computed at conversion."""
 HALF_MAX = 65504.0
 INFINITY = 1e38
-"""From here on coremltools takes a number for an infinity, which float16 can hold."""
+"""Magnitude from which coremltools treats a number as infinity, which float16 can represent."""
 
 
 class Deferred(np.ndarray[Any, Any]):
-    """An array of nothing but NaN that stands for a parameter, in the parameter's shape and without its memory.
+    """A placeholder for a parameter: an array of NaN with the parameter's shape that takes no memory.
 
-    `astype` keeps the parameter and `flatten` returns its numbers, as coremltools asks for them when it writes them.
-    All else that numpy does to it loses the parameter, so nothing can be computed with it unnoticed: `flatten`
-    refuses what is left, and numbers computed from it are NaN (`check_constants`).
+    `astype` keeps the parameter.  `flatten` returns its numbers; coremltools calls it to write them.  Any other numpy
+    operation loses the parameter, and cannot go unnoticed: `flatten` raises an error on the result, and numbers
+    computed from it are NaN (`check_constants`).
     """
 
     parameter: Tensor | None = None
 
     @classmethod
     def of(cls, parameter: Tensor, dtype: Any = np.float32) -> Deferred:
-        """Stand for a parameter of float32, to be written as `dtype`."""
+        """Return a placeholder for a float32 parameter that is to be written as `dtype`."""
         array = np.broadcast_to(np.array(np.nan, dtype), parameter.shape).view(cls)
         array.parameter = parameter
         return array
 
     def __array_finalize__(self, other: Any) -> None:
-        """A view or a copy stands for nothing."""
+        """Make a view or a copy a placeholder for nothing."""
         self.parameter = None
 
     def source(self) -> Tensor:
-        """The parameter; ExportError when this array is what became of one."""
+        """The parameter; raises `ExportError` if this array is a view or a copy of a placeholder."""
         if self.parameter is None:
             raise ExportError(f"expected a weight as the model holds it, got a rearranged one of shape {self.shape}")
         return self.parameter
 
     def astype(self, dtype: Any, *args: Any, **options: Any) -> Any:
-        """The same parameter, to be written in another type."""
+        """Return a placeholder for the same parameter that is to be written in another type."""
         return Deferred.of(self.source(), dtype)
 
     def flatten(self, order: Any = "C") -> Any:
-        """The parameter's numbers in this array's type, on one axis."""
+        """Return the parameter's numbers on one axis, in this array's type."""
         values = self.source().detach().reshape(-1)
         return values.to(getattr(torch, self.dtype.name)).numpy()
 
 
 def overflows(operation: Any) -> bool:
-    """Whether a float32 constant of an operation holds a finite number beyond float16 (coremltools' rule)."""
+    """Return whether a float32 constant of an operation has a finite number beyond float16 (coremltools' rule)."""
     for value in operation.inputs.values():
         for variable in value if isinstance(value, (list, tuple)) else (value,):
             constant = variable.op is not None and variable.op.op_type == "const"
@@ -75,7 +75,7 @@ def overflows(operation: Any) -> bool:
 
 
 def beyond_half(value: Any) -> bool:
-    """Whether a number, an array or a deferred one holds a finite number that float16 cannot."""
+    """Return whether a number, array or placeholder has a finite number that float16 cannot represent."""
     tensor = value.source().detach() if isinstance(value, Deferred) else torch.as_tensor(np.asarray(value))
     if not tensor.numel():
         return False
@@ -87,20 +87,20 @@ def beyond_half(value: Any) -> bool:
 
 
 def check_constants(program: Any) -> None:
-    """ExportError if a constant of a MIL program holds NaN: it was computed from a deferred weight, or is wrong."""
+    """Raise `ExportError` if a constant of a MIL program has NaN: it is wrong, or computed from a placeholder."""
     for operation in program.functions["main"].operations:
         if operation.op_type == "const" and holds_nan(operation.val.val):
             raise ExportError(f"{operation.name}: expected a constant of numbers, got NaN; look for NaN in the weights")
 
 
 def holds_nan(value: Any) -> bool:
-    """Whether a constant's value is a number or an array with NaN in it, and does not stand for a parameter."""
+    """Return whether a constant is a number or an array with NaN, but not a placeholder for a parameter."""
     array = isinstance(value, (np.ndarray, np.generic)) and not isinstance(value, Deferred)
     return bool(array and value.dtype.kind == "f" and np.isnan(value).any())
 
 
 def deferrable(program: torch.export.ExportedProgram) -> frozenset[str]:
-    """Names of the large float32 parameters that only operations of `CONSUMERS` read."""
+    """Return the names of the large float32 parameters that only operations of `CONSUMERS` read."""
     found = set()
     for node in program.graph.find_nodes(op="placeholder"):
         value = node.meta.get("val")
@@ -113,10 +113,10 @@ def deferrable(program: torch.export.ExportedProgram) -> frozenset[str]:
 
 @contextmanager
 def deferred_weights(names: frozenset[str]) -> Iterator[None]:
-    """While it is open, coremltools' torch frontend defers the parameters of these names.
+    """Context manager in which coremltools' torch frontend defers the parameters with these names.
 
-    Two of its functions are replaced.  `_add_const` makes the constants.  `fp16_overflow` looks for numbers that
-    are too large; its own form takes 25 s for 860 million weights (`np.where` of whole arrays), ours less than one.
+    It replaces two functions: `_add_const`, which creates the constants, and `fp16_overflow`, which looks for numbers
+    beyond float16.  For 860 million weights the original takes 25 s (`np.where` of whole arrays), ours less than 1 s.
     """
     from coremltools.converters.mil.frontend.torch.converter import TorchConverter
     from coremltools.converters.mil.mil import Builder

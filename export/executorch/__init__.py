@@ -1,1 +1,1 @@
-"""Lowering to ExecuTorch, for Android: `<stage>.pte`, and beside it the stage's signature, `<stage>.json`."""
+"""Lowering to ExecuTorch, for Android: `<stage>.pte`, and next to it the stage's signature, `<stage>.json`."""

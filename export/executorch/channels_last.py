@@ -1,9 +1,10 @@
-"""XNNPACK's layout pass, made right for convolutions whose inputs are quantized while the program runs.
+"""XNNPACK's layout pass, corrected for convolutions whose inputs are dynamically quantized.
 
-A convolution wants its input channels last.  Where the input is quantized at run time, upstream follows the first
-argument of every operation back to the first input of the graph and transposes that one; all between is then read in
-the wrong order: `upsample, convolution` reaches -3 dB, and `x * sigmoid(x), convolution` is refused when it runs
-(tests/export/executorch/test_channels_last.py).  Here it is the tensor that is quantized which is transposed.
+XNNPACK's convolutions take their input channels-last.  If the input is dynamically quantized, upstream's pass follows
+the first argument of each operation back to the first input of the graph, and transposes that input.  Every operation
+in between then reads its data in the wrong order: `upsample, convolution` reaches -3 dB, and `x * sigmoid(x),
+convolution` fails at run time (tests/export/executorch/test_channels_last.py).  This pass transposes the tensor that is
+quantized.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from torch.fx import GraphModule, Node
 
 
 class ChannelsLast(ChannelsLastTaggedReshapePass):  # type: ignore[misc]
-    """Upstream's pass; for graphs without dynamic quantization it does the same."""
+    """Upstream's pass with this correction; it changes nothing for graphs without dynamic quantization."""
 
     def input_to_nhwc(self, graph_module: GraphModule, input_node: Node, target_node: Node) -> None:
-        """Give `target_node` the input with its channels last."""
+        """Replace an input of `target_node` with its channels-last copy."""
         if not (is_dequant(input_node) and is_dynamic_qdq(input_node)):
             super().input_to_nhwc(graph_module, input_node, target_node)
             return

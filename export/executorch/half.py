@@ -1,16 +1,17 @@
 """Weights in half precision: `--precision fp16` on XNNPACK.
 
-Filters of convolutions and linear layers are stored in half and looked-up tables too, and everything is computed in
-float32, which XNNPACK unpacks the filters to: a file of half the size, the same numbers on every processor, and an
-error that comes from the rounding of the weights alone (71 to 75 dB a layer).
+The weights of convolutions, linear layers and embedding tables are stored in float16.  XNNPACK unpacks them to float32
+and computes in float32.  The file is half the size, the results are the same on every processor, and the only error is
+the rounding of the weights (71 to 75 dB per layer).
 
-Arithmetic in half is not offered.  Lowered as it is, a network in half breaks into dozens of delegates (PyTorch writes
-SiLU in half as a detour over float32, and XNNPACK's partitioner takes neither a cast nor a GELU in half), and filters
-of convolutions are stored in float32 all the same.  With those fixed it is one delegate, but what it computes depends
-on the processor: where the instructions are missing (Cortex-A53, every x86-64 before AVX512-FP16) XNNPACK computes it
-in float32 without a word, and where they are there (Cortex-A76) sums are rounded to half at every term, which leaves
-43 dB of a 3x3 convolution over 256 channels, and after the first mean of squares it continues in float32 all the same.
-In a norm |x - mean| > 256 is infinite in half, and an epsilon of 1e-12 is zero.
+Arithmetic in float16 is not offered, for these reasons:
+- A float16 network breaks into dozens of delegates: PyTorch computes SiLU by way of float32, and XNNPACK's partitioner
+  takes neither casts nor a float16 GELU.  Convolution weights are stored in float32 nevertheless.
+- With that fixed there is one delegate, but its results depend on the processor.  Without float16 instructions
+  (Cortex-A53, every x86-64 before AVX512-FP16) XNNPACK silently computes in float32.  With them (Cortex-A76) it rounds
+  each partial sum to float16, which leaves 43 dB after a 3x3 convolution over 256 channels.  After the first mean of
+  squares it continues in float32 in any case.
+- In a norm, (x - mean)^2 overflows float16 for |x - mean| > 256, and an epsilon of 1e-12 becomes zero.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from export.stages import ExportStage
 
 
 class HalfEmbedding(nn.Module):
-    """A table in half precision, of which a prompt reads some rows."""
+    """An embedding table in float16; the rows that are looked up become float32."""
 
     table: Tensor
 
@@ -43,7 +44,7 @@ class HalfEmbedding(nn.Module):
 
 
 def halve_tables(stage: ExportStage) -> ExportStage:
-    """The stage with every large table in half precision; other weights are shared."""
+    """Return the stage with every large embedding table in float16; all other weights are shared."""
     return dataclasses.replace(stage, module=replaced(stage.module, _half_table))
 
 
@@ -54,9 +55,10 @@ def _half_table(module: nn.Module) -> nn.Module | None:
 
 
 def stored_in_half(program: ExportedProgram, tensor: Node) -> bool:
-    """Whether a constant of a delegate is a filter of the network.
+    """Return whether a constant of a delegate is a weight of the network that XNNPACK can store in float16.
 
-    The averages inside rewritten norms are filters of 1x1 too, but buffers: rounded, they would scale every mean.
+    Rewritten norms contain 1x1 convolutions that average; their weights are buffers and stay in float32, because
+    rounding them would scale each mean.
     """
     if not tensor.users or not all(_is_filter(tensor, user) for user in tensor.users):
         return False
@@ -65,7 +67,7 @@ def stored_in_half(program: ExportedProgram, tensor: Node) -> bool:
 
 
 def _is_filter(tensor: Node, user: Node) -> bool:
-    """Whether an operation takes the tensor as a filter that XNNPACK knows in half beside an input in float32."""
+    """Return whether `user` takes the tensor as a weight that XNNPACK supports in float16 with a float32 input."""
     name = getattr(user.target, "__name__", "")
     if name == "aten.linear.default":
         return user.args[1] is tensor

@@ -1,4 +1,4 @@
-"""What XNNPACK receives: the nodes of its graphs by kind, noted while programs are lowered."""
+"""Counts the nodes that XNNPACK receives, by kind, while programs are lowered."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ PREFIX = "XNN"
 
 @contextmanager
 def delegated_nodes() -> Iterator[list[Counter[str]]]:
-    """Within it, the list given gets a counter for each delegate: "Conv2d", "StaticTranspose", ... to how many."""
+    """Context manager that yields a list, to which lowering appends one counter per delegate.
+
+    A counter maps a kind of node ("Conv2d", "StaticTranspose", ...) to how often it occurs.
+    """
     counters: list[Counter[str]] = []
     upstream = xnnpack_preprocess.serialize_xnnpack_binary
 

@@ -1,9 +1,8 @@
-"""Layouts inside an XNNPACK delegate: a permutation between (B, C, h, w) and (B, h, w, C) that moves nothing.
+"""Passes that make permutations between (B, C, h, w) and (B, h, w, C) free inside an XNNPACK delegate.
 
-XNNPACK holds the maps of convolutions with the channels last.  Upstream's pass restores the channels-first order before
-any permutation or reshape, so that `map.permute(0, 2, 3, 1)` is two transpositions of the whole map, one of which
-undoes the other.  Here it becomes a reshape, which is free, and so does the way back.  A network can then take a map as
-a table of positions and channels, wherever that suits it, at no cost.
+XNNPACK stores feature maps channels-last.  Upstream's pass restores the channels-first order before each permutation or
+reshape, so that `map.permute(0, 2, 3, 1)` becomes two transpositions of the whole map that cancel each other.  The
+passes of this module turn it, and its inverse, into a reshape that moves no data.
 """
 
 from __future__ import annotations
@@ -22,16 +21,16 @@ COPY = exir_ops.edge.aten._to_copy.default
 PERMUTE = exir_ops.edge.aten.permute_copy.default
 VIEW = exir_ops.edge.aten.view_copy.default
 TO_POSITIONS, TO_MAP = [0, 2, 3, 1], [0, 3, 1, 2]
-"""Axes of a map as positions, channels last; and of positions as a map."""
+"""Permutation of a map (B, C, h, w) to positions (B, h, w, C), and its inverse."""
 tagged = ChannelsLastTaggedReshapePass.is_nhwc_node
-"""Whether a node lies in memory with its channels last."""
+"""Returns whether a node is stored channels-last."""
 
 
 class RequestLayouts(XNNPACKPass):  # type: ignore[misc]
-    """States what the two permutations take and give in memory: the pass that tags layouts keeps to it."""
+    """Sets the memory layout before and after the two permutations; the pass that tags layouts respects it."""
 
     def call(self, module: GraphModule) -> PassResult:
-        """Before upstream's pass: channels first before `TO_POSITIONS`, channels last after `TO_MAP`."""
+        """Run before upstream's layout passes: channels-first before `TO_POSITIONS`, channels-last after `TO_MAP`."""
         for node in _nodes(module):
             if permutes(node, TO_POSITIONS):
                 source = node.args[0]
@@ -48,10 +47,10 @@ class RequestLayouts(XNNPACKPass):  # type: ignore[misc]
 
 
 class FreePermutations(XNNPACKPass):  # type: ignore[misc]
-    """Makes a reshape of what moves nothing in memory, and stores constants in the layout that is wanted."""
+    """Turns permutations that move no data into reshapes, and stores constants in the layout that their users need."""
 
     def call(self, module: GraphModule) -> PassResult:
-        """After upstream's layout passes."""
+        """Run after upstream's layout passes."""
         for node in _nodes(module):
             self._free(module, node)
         for node in _nodes(module):
@@ -76,17 +75,17 @@ class FreePermutations(XNNPACKPass):  # type: ignore[misc]
 
 
 def permutes(node: Any, axes: list[int]) -> bool:
-    """Whether a node is the permutation of a tensor to `axes`."""
+    """Return whether a node permutes a tensor to `axes`."""
     return getattr(node, "target", None) == PERMUTE and [axis % 4 for axis in node.args[1]] == axes
 
 
 def _to_last(node: Any) -> bool:
-    """Whether a node is a copy into channels last."""
+    """Return whether a node copies a tensor to channels-last."""
     return _copies(node, torch.channels_last)
 
 
 def _to_first(node: Any) -> bool:
-    """Whether a node is a copy into channels first."""
+    """Return whether a node copies a tensor to channels-first."""
     return _copies(node, torch.contiguous_format)
 
 
@@ -95,13 +94,13 @@ def _copies(node: Any, memory_format: torch.memory_format) -> bool:
 
 
 def _one_line(node: Any) -> bool:
-    """Whether a map has one channel, or one pixel: it lies in memory alike in both layouts."""
+    """Return whether a map has one channel or one pixel, so that both layouts are the same in memory."""
     shape = node.meta["val"].shape
     return len(shape) == 4 and (shape[1] == 1 or shape[2] == shape[3] == 1)
 
 
 def _keeps_order(node: Any) -> bool:
-    """Whether a permutation moves only axes of length one."""
+    """Return whether a permutation moves only axes of length one."""
     shape = node.args[0].meta["val"].shape
     axes = [axis % len(shape) for axis in node.args[1]]
     long = [axis for axis in axes if shape[axis] != 1]
@@ -109,7 +108,7 @@ def _keeps_order(node: Any) -> bool:
 
 
 def _nodes(module: GraphModule) -> list[Any]:
-    """The nodes as they are now; their arguments have too many types to name."""
+    """Return a copy of the list of nodes, typed `Any` because their arguments have many types."""
     return list(module.graph.nodes)
 
 
@@ -120,7 +119,7 @@ def _copy(module: GraphModule, source: Any, memory_format: torch.memory_format) 
 
 
 def _reshape(module: GraphModule, node: Any, source: Any, channels_last: bool) -> None:
-    """Put a reshape of `source` in the place of `node`."""
+    """Replace `node` with a reshape of `source`."""
     with module.graph.inserting_before(node):
         view = module.graph.call_function(VIEW, (source, list(node.meta["val"].shape)))
     view.meta["val"] = node.meta["val"]

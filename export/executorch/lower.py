@@ -1,9 +1,9 @@
-"""A stage as an ExecuTorch program, `<stage>.pte`: one method of the stage's name, on XNNPACK.
+"""Lowers a stage to an ExecuTorch program for XNNPACK, `<stage>.pte`, with one method named after the stage.
 
-The module is rewritten first (rewrites/xnnpack), so that it is one delegate and what is left outside is the look-up
-of a step or token.  Beside the program lies `<stage>.json`: its signature, because a .pte knows the order of its
-inputs but not their names, how much of the stage XNNPACK has taken, and the memory that is planned outside of it.
-The lowering itself is upstream's, made quick (passes.py) and without copies of the weights (weights.py).
+The module is rewritten first (rewrites/xnnpack), so that all of it is one delegate except for the look-up of a step or
+token.  `<stage>.json` is written next to the program.  It has the signature, because a .pte stores the order of its
+inputs but not their names, and it says how much of the stage XNNPACK runs and how much memory is planned outside it.
+The lowering is upstream's, but faster (passes.py) and without copies of the weights (weights.py).
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from mobile_diffusion.errors import ExportError
 
 
 def lower(stage: ExportStage, folder: Path, options: XnnpackOptions | None = None) -> str:
-    """Write `<stage>.pte` and `<stage>.json` into `folder`; returns the former's relative path.
+    """Write `<stage>.pte` and `<stage>.json` into `folder`; returns the path of the program relative to `folder`.
 
-    The stage's weights are referred to until they are written: they must not change meanwhile.
-    Raises `ExportError` when the stage cannot be lowered, or XNNPACK takes nothing of it.
+    The weights are not copied: they must not change until this function returns.
+    Raises `ExportError` if the stage cannot be lowered or XNNPACK runs no part of it.
     """
     precision = (options or XnnpackOptions()).precision
     made = PROGRAMS[precision](stage) if precision in PROGRAMS else None
@@ -54,13 +54,16 @@ def lower(stage: ExportStage, folder: Path, options: XnnpackOptions | None = Non
 
 @torch.no_grad()
 def rewritten(stage: ExportStage) -> ExportedProgram:
-    """The stage's module, rewritten, as a program in float32."""
+    """Return the stage's rewritten module as a float32 program."""
     return torch.export.export(rewrite(stage.module), (), stage.example())
 
 
 @torch.no_grad()
 def convert(stage: ExportStage, program: ExportedProgram | None = None) -> ExecutorchProgramManager:
-    """The stage as an ExecuTorch program, not yet written; `program` is the rewritten stage unless it is float32."""
+    """Return the stage as an ExecuTorch program, not yet written.
+
+    `program` is the exported graph to lower; the rewritten stage in float32 if it is None.
+    """
     program = decompose(program or rewritten(stage))
     with quick_passes():
         edge = to_edge_transform_and_lower(
@@ -73,7 +76,7 @@ def convert(stage: ExportStage, program: ExportedProgram | None = None) -> Execu
 
 
 def inspect(program: ExecutorchProgramManager, method: str) -> Delegation:
-    """What of a program's method is delegated."""
+    """Return how much of a program's method is delegated."""
     (plan,) = (plan for plan in program.executorch_program.execution_plan if plan.name == method)
     names = count_operations(program.exported_program(method))
     delegates = names.pop("executorch_call_delegate", 0)
@@ -81,9 +84,9 @@ def inspect(program: ExecutorchProgramManager, method: str) -> Delegation:
 
 
 def count_operations(program: ExportedProgram) -> Counter[str]:
-    """Operations of a lowered program by name, without those that do nothing at run time."""
+    """Count the operations of a lowered program by name, without those that do nothing at run time."""
     nodes = [node for node in program.graph.nodes if node.op == "call_function"]
     names = Counter(getattr(node.target, "__name__", str(node.target)) for node in nodes)
-    for idle in ("getitem", "alloc"):  # takes an output of a delegate; names planned memory
+    for idle in ("getitem", "alloc"):  # selects an output of a delegate; names planned memory
         names.pop(idle, None)
     return names

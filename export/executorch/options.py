@@ -1,4 +1,4 @@
-"""What a user of ExecuTorch's programs chooses: the precision of their arithmetic, by backend."""
+"""The choices of a user who exports for ExecuTorch: the precision, per backend."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ XNNPACK_PRECISIONS = ("fp32", "fp16", "int8", "int8-dynamic", "int4-dynamic")
 VULKAN_PRECISIONS = ("fp32", "fp16")
 QNN_PRECISIONS = ("fp16",)
 QNN_SOC = "SM8650"
-"""Snapdragon 8 of the third generation: what a program for the NPU is compiled for."""
+"""The chip for which an NPU program is compiled: Snapdragon 8 Gen 3."""
 
 
 def check_precision(backend: str, precision: str, choices: tuple[str, ...]) -> None:
@@ -22,26 +22,26 @@ def check_precision(backend: str, precision: str, choices: tuple[str, ...]) -> N
 
 @dataclass(frozen=True)
 class XnnpackOptions:
-    """Choices for XNNPACK, on the processor."""
+    """Choices for XNNPACK, on the CPU."""
 
     precision: str = "fp32"
-    """One of XNNPACK_PRECISIONS; with fp16 weights are stored in half and computed with in float32 (half.py)."""
+    """One of XNNPACK_PRECISIONS.  "fp16" stores weights in float16 and computes in float32 (half.py)."""
 
     def __post_init__(self) -> None:
         check_precision("xnnpack", self.precision, XNNPACK_PRECISIONS)
 
     @property
     def compression_name(self) -> str:
-        """Weights are stored as they are computed with."""
+        """Always "none": the precision also says how weights are stored."""
         return "none"
 
     @property
     def calibrated(self) -> bool:
-        """Whether lowering wants recorded inputs: scales of activations are found on them."""
+        """Whether the lowering needs recorded inputs to calibrate the scales of activations."""
         return self.precision == "int8"
 
     def settings(self) -> Mapping[str, str]:
-        """Nothing that an app has to know."""
+        """Return an empty mapping: an app needs to know nothing."""
         return {}
 
 
@@ -58,7 +58,7 @@ class VulkanOptions:
         check_precision("vulkan", self.precision, VULKAN_PRECISIONS)
 
     def settings(self) -> Mapping[str, str]:
-        """Nothing that an app has to know."""
+        """Return an empty mapping: an app needs to know nothing."""
         return {}
 
 
@@ -75,5 +75,5 @@ class QnnOptions:
         check_precision("qnn", self.precision, QNN_PRECISIONS)
 
     def settings(self) -> Mapping[str, str]:
-        """The chip that the programs are for."""
+        """Return the chip for which the programs are compiled."""
         return {"soc": QNN_SOC}

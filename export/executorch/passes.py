@@ -1,7 +1,7 @@
 """ExecuTorch's passes from an exported program to a .pte, without those that our graphs do not need.
 
-A U-Net has about three thousand operations, and upstream visits all of them about forty times, mostly to retrace the
-graph after a pass that changed nothing.  `quick_passes` writes the same program, byte for byte, in a third of the time
+A U-Net has about three thousand operations.  Upstream visits all of them about forty times, mostly to retrace the graph
+after a pass that changed nothing.  With `quick_passes` the program is the same, byte for byte, in a third of the time
 (tests/export/executorch/test_passes.py).
 """
 
@@ -54,31 +54,31 @@ XNNPACK_PASSES = [
     RemoveRedundantCopyPass,
     FreePermutations,
 ]
-"""XNNPACK's passes, in its order, that apply to a float32 graph of our operations, and ours (layout.py).  Left out are
-those for batch norm, bilinear upsampling, quantisation, 1-D convolution, products that were linear layers (ours stay
-linear layers), attention that is one operation, ..."""
+"""The passes of XNNPACK that a float32 graph of our operations needs, in XNNPACK's order, together with ours
+(layout.py).  Left out are, among others, those for batch norm, bilinear upsampling, quantization, 1-D convolution,
+matrix products that were linear layers (ours remain linear layers) and fused attention."""
 
 TRACED_AGAIN_FOR: dict[type[ExportPass], Container[Any]] = {
     DimOrderOpsRevertPass: MemoryFormatOpsMap,
     MemoryFormatOpsPass: DimOrderOpsMap,
 }
-"""Passes that rewrite only these operations; without any there is nothing to trace again."""
+"""Each pass with the operations that it rewrites; a graph with none of them need not be retraced."""
 
 HOOKS = (
     *(name for name in vars(_ExportPassBase) if name.startswith("call_") and name != "call_submodule"),
     *("placeholder", "output", "on_attr", "inputs"),
 )
-"""Methods by which a pass changes the graph while it is traced again."""
+"""Methods by which a pass changes the graph while the graph is retraced."""
 
 REMEMBERED = ("inputs_to_parameters", "inputs_to_buffers")
-"""Mappings of a program's signature that upstream makes anew whenever it asks whether a node is a weight."""
+"""Mappings of a program's signature that upstream rebuilds each time it asks whether a node is a weight."""
 
 
 class Partitioner(XnnpackPartitioner):  # type: ignore[misc]
-    """XNNPACK's partitioner without its second opinion on every operation that it wants kept whole.
+    """XNNPACK's partitioner without the check of each operation that it asks not to decompose.
 
-    Asking costs three more decompositions of each program.  The answer is yes for all that our stages contain: what
-    the partitioner then does not take would be counted as undelegated.
+    The check costs three more decompositions per program, and passes for every operation of our stages.  If it did not,
+    the operation would be counted as undelegated.
     """
 
     def ops_to_not_decompose(
@@ -90,10 +90,10 @@ class Partitioner(XnnpackPartitioner):  # type: ignore[misc]
 
 
 class ViewsToCopies(ExportPass):  # type: ignore[misc]
-    """torch's `ReplaceViewOpsWithViewCopyOpsPass`, as a pass that can be joined with others."""
+    """torch's `ReplaceViewOpsWithViewCopyOpsPass`, as a pass that can be merged with others."""
 
     def call_operator(self, op: Any, args: Any, kwargs: Any, meta: Any) -> Any:
-        """The operation, or the one that copies where it returns a view."""
+        """Call the operation, or its copying variant if it returns a view."""
         if op == torch.ops.aten._unsafe_view.default:
             op = torch.ops.aten.view_copy.default
         return super().call_operator(get_view_copy_of_view_op(op._schema) or op, args, kwargs, meta)
@@ -106,15 +106,15 @@ class FunctionalOperators(
     ScalarToTensorPass,  # type: ignore[misc]
     SymToTensorPass,  # type: ignore[misc]
 ):
-    """Five passes in one: each hands the operation on to the next, and the graph is traced once."""
+    """Five passes in one: each passes the operation to the next, and the graph is traced once."""
 
 
 class EdgeOperators(RemoveMixedTypeOperators, OpReplacePass, MemoryFormatOpsPass):  # type: ignore[misc]
-    """Three passes in one, as above."""
+    """Three passes in one, like `FunctionalOperators`."""
 
 
 def decompose(program: ExportedProgram) -> ExportedProgram:
-    """Into operations that XNNPACK or ExecuTorch know: in one go, where upstream traces twice."""
+    """Return the program in operations of XNNPACK and ExecuTorch; traces it once, where upstream traces it twice."""
     table = _default_decomposition_table()
     for operation in Partitioner().ops_to_not_decompose(program)[0]:
         table.pop(operation, None)
@@ -123,7 +123,10 @@ def decompose(program: ExportedProgram) -> ExportedProgram:
 
 @contextmanager
 def quick_passes() -> Iterator[None]:
-    """Within it, `to_edge_transform_and_lower` and `to_executorch` take a program of `decompose` the short way."""
+    """Context manager in which `to_edge_transform_and_lower` and `to_executorch` run fewer passes.
+
+    The program must come from `decompose`.
+    """
     before = [FunctionalOperators(), RemoveNoopPass(), PruneEmptyTensorsPass(), RemoveToCopyPass(), EdgeOperators()]
     _, after = _program._get_aten_to_edge_passes(_program.EdgeCompileConfig())
     with ExitStack() as stack:
@@ -140,7 +143,7 @@ def quick_passes() -> Iterator[None]:
             patch.object(LoweredBackendModule, "original_module", property(_outputs_only)),
             patch.object(ExportGraphSignature, "replace_all_uses", _replace_and_forget),
             *(patch.object(ExportGraphSignature, name, _remembered(name)) for name in REMEMBERED),
-            warnings.catch_warnings(),  # torch's own use of old names
+            warnings.catch_warnings(),  # torch uses its own deprecated names
         )
         for change in changes:
             stack.enter_context(change)
@@ -149,7 +152,7 @@ def quick_passes() -> Iterator[None]:
 
 
 def _unchanged(module: GraphModule) -> PassResult:
-    """In place of a pass that was joined with others."""
+    """Do nothing, in place of a pass that was merged with others."""
     return PassResult(module, False)
 
 
@@ -161,7 +164,10 @@ _decompose = ExportedProgram.run_decompositions
 
 
 def _decomposed_already(program: ExportedProgram, table: dict[Any, Any] | None = None) -> ExportedProgram:
-    """Upstream begins with an empty table, only to have no operations that write into their inputs."""
+    """Return the program unchanged.
+
+    Upstream decomposes it with an empty table here, only to remove operations that write to their inputs.
+    """
     return program if table == {} else _decompose(program, table)
 
 
@@ -169,7 +175,7 @@ _trace_again = _ExportPassBase.call
 
 
 def _trace_again_if_needed(self: _ExportPassBase, module: GraphModule) -> PassResult:
-    """Trace the graph again only where the pass acts by tracing, or left nodes of unknown shape."""
+    """Retrace the graph only if the pass works by retracing, or left nodes of unknown shape."""
     targets = TRACED_AGAIN_FOR.get(type(self))
     acts = (
         any(getattr(type(self), hook) is not getattr(ExportPass, hook) for hook in HOOKS)
@@ -185,7 +191,7 @@ _recompile = GraphModule.recompile
 
 
 def _recompile_when_called(self: GraphModule) -> None:
-    """Generate a graph's Python code when it is called, which it hardly ever is: passes interpret the graph."""
+    """Generate a graph's Python code only when the graph is called; passes interpret graphs and rarely call them."""
 
     def forward(module: GraphModule, *args: Any, **kwargs: Any) -> Any:
         _recompile(module)
@@ -196,14 +202,14 @@ def _recompile_when_called(self: GraphModule) -> None:
 
 
 def _outputs_only(lowered: LoweredBackendModule) -> SimpleNamespace:
-    """What upstream wants of the program inside a delegate, which it would run to know the outputs' shapes."""
+    """Return the outputs of the program inside a delegate, which upstream would run to learn their shapes."""
     graph = lowered._original_exported_program.graph
     outputs = [node.meta["val"] for node in graph.output_node().args[0]]
     return SimpleNamespace(graph=graph, module=lambda: lambda *_: outputs)
 
 
 def _remembered(name: str) -> property:
-    """A mapping of the signature that is made anew only when the signature has changed."""
+    """Return a property that rebuilds a mapping of the signature only after the signature changed."""
     upstream = getattr(ExportGraphSignature, name).fget
 
     def find(signature: ExportGraphSignature) -> Any:
@@ -219,7 +225,7 @@ _replace_all_uses = ExportGraphSignature.replace_all_uses
 
 
 def _replace_and_forget(signature: ExportGraphSignature, old: str, new: str) -> None:
-    """Rename in a signature, which is the one change that its lists do not show."""
+    """Rename in a signature and drop the remembered mappings: its lists do not show this change."""
     for name in REMEMBERED:
         signature.__dict__.pop(f"_{name}", None)
     _replace_all_uses(signature, old, new)

@@ -1,7 +1,8 @@
-"""A stage as an ExecuTorch program for Qualcomm's NPU, `<stage>.pte`, where Qualcomm's SDK is installed.
+"""Lowers a stage to an ExecuTorch program for Qualcomm's NPU, `<stage>.pte`; needs Qualcomm's SDK.
 
-Unverified: neither the SDK nor a phone was at hand, so only its absence is tested (tests/export/executorch/
-test_qnn.py).  Left to itself upstream would download the SDK without asking; here it is an error before any work.
+Unverified: we had neither the SDK nor a phone, so the tests cover only the errors when the SDK is missing
+(tests/export/executorch/test_qnn.py).  Upstream would download the SDK without asking; `check` raises an error instead,
+before any work starts.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from mobile_diffusion.errors import ExportError
 
 SDK_VARIABLE = "QNN_SDK_ROOT"
 COMPILER = Path("lib/x86_64-linux-clang/libQnnHtp.so")
-"""In the SDK: what compiles for the NPU."""
+"""The SDK's compiler for the NPU, relative to the SDK."""
 BINDINGS = "executorch.backends.qualcomm.python.PyQnnManagerAdaptor"
-"""In ExecuTorch's packages for some systems."""
+"""ExecuTorch's bindings to the SDK, which only its packages for some systems contain."""
 
 
 def check() -> None:
-    """Raise `ExportError` unless Qualcomm's SDK and ExecuTorch's bindings to it are here."""
+    """Raise `ExportError` unless Qualcomm's SDK and ExecuTorch's bindings to it are installed."""
     root = os.environ.get(SDK_VARIABLE, "")
     if not root:
         raise ExportError(
@@ -53,9 +54,9 @@ def _has_bindings() -> bool:
 
 @torch.no_grad()
 def lower(stage: ExportStage, folder: Path, options: QnnOptions | None = None) -> str:
-    """Write `<stage>.pte` and `<stage>.json` into `folder`; returns the former's relative path.
+    """Write `<stage>.pte` and `<stage>.json` into `folder`; returns the path of the program relative to `folder`.
 
-    Raises `ExportError` when the SDK is missing, or cannot compile the stage.
+    Raises `ExportError` if the SDK is missing or cannot compile the stage.
     """
     check()
     from executorch.backends.qualcomm.serialization.qc_schema import QcomChipset
@@ -87,7 +88,7 @@ def lower(stage: ExportStage, folder: Path, options: QnnOptions | None = None) -
 
 
 class Positional(nn.Module):
-    """A stage's module whose inputs have no names: upstream passes them in order."""
+    """A stage's module that takes its inputs by position, as upstream passes them."""
 
     def __init__(self, module: nn.Module, names: tuple[str, ...]) -> None:
         super().__init__()
@@ -95,5 +96,5 @@ class Positional(nn.Module):
         self.names = names
 
     def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """The tensors of the stage's inputs, in order."""
+        """Call the module with the tensors of the stage's inputs, in order."""
         return self.module(**dict(zip(self.names, inputs, strict=True)))

@@ -1,6 +1,7 @@
-"""What lies beside a .pte, `<stage>.json`: the program itself knows the order of its inputs, but not their names.
+"""Reads and writes `<stage>.json`, the file next to a .pte.
 
-Also how much of the stage its backend has taken, for people and for the manifest.
+It has the stage's signature, because a .pte stores the order of its inputs but not their names.  It also says how much
+of the stage the backend runs, for readers and for the manifest.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from export.stages import ExportStage
 from mobile_diffusion.errors import ExportError
 
 PROGRAM = ".pte"
-"""Suffix of a program."""
+"""File suffix of a program."""
 
 
 @dataclass(frozen=True)
@@ -24,15 +25,15 @@ class Delegation:
     """How one method is divided between a backend and ExecuTorch's portable kernels."""
 
     delegates: int
-    """Subgraphs that the backend runs; one is best."""
+    """Number of subgraphs that the backend runs; one is best."""
     undelegated: dict[str, int]
-    """Operations outside of them, and how often each occurs."""
+    """Operations outside the delegates, with how often each occurs."""
     planned_bytes: int
-    """Memory for what the delegates and those operations hand to one another, inputs and outputs included."""
+    """Memory for values passed between delegates and operations, inputs and outputs included."""
 
 
 def write_signature(path: Path, stage: ExportStage, delegation: Delegation, **notes: Any) -> None:
-    """Write the file that lies beside the program `path`; `notes` are what else a backend says about it."""
+    """Write `<stage>.json` next to the program `path`; `notes` are further entries of the backend."""
     values = {
         "stage": stage.name,
         "inputs": [asdict(spec) for spec in stage.inputs],
@@ -44,7 +45,10 @@ def write_signature(path: Path, stage: ExportStage, delegation: Delegation, **no
 
 
 def read_signature(path: Path, stage: str) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """Inputs and outputs of the program `path`; raises `ExportError` when they are not those of the stage."""
+    """Return the inputs and outputs of the program `path`.
+
+    Raises `ExportError` if the file next to it is missing, damaged, or of another stage.
+    """
     known = _read(path)
     try:
         if known["stage"] != stage:
@@ -55,7 +59,7 @@ def read_signature(path: Path, stage: str) -> tuple[tuple[TensorSpec, ...], tupl
 
 
 def read_delegation(path: Path) -> Delegation:
-    """How the program `path` is divided; raises `ExportError` when the file beside it does not tell."""
+    """Return how the program `path` is delegated; raises `ExportError` if the file next to it does not say."""
     try:
         return Delegation(**_read(path)["delegation"])
     except (KeyError, TypeError) as error:

@@ -1,12 +1,12 @@
-"""A stage as an ExecuTorch program for a phone's GPU, `<stage>.pte`: one method of the stage's name, on Vulkan.
+"""Lowers a stage to an ExecuTorch program for a phone's GPU (Vulkan), `<stage>.pte`, with one method named after it.
 
-The partitioner takes nearly all that a stage contains; rewrites/vulkan.py replaces the rest, so that a stage is one
-delegate.  There is no Vulkan runtime of ExecuTorch for this computer: what is checked is the program up to the
-delegate (`edge_program`, which torch can run) and what is in the file, not what a GPU computes.
+The partitioner takes nearly all operations of a stage, and rewrites/vulkan.py replaces the others, so that a stage is
+one delegate.  ExecuTorch has no Vulkan runtime for this computer.  The tests therefore check the program before it is
+delegated (`edge_program`, which torch can run) and the content of the file, but not what a GPU computes.
 
-With the precision fp16 weights and arithmetic are in half, the update of the latents too, and GELU is Vulkan's
-approximation by tanh, whose error is that of half.  In fp32 it is exact.  Vulkan's own group norm takes the variance as
-E[x^2] - E[x]^2 in float32, which loses digits where the mean is far larger than the deviation.
+With precision fp16, weights and arithmetic are in float16, including the update of the latents, and GELU is Vulkan's
+tanh approximation, whose error is of the size of float16's rounding.  With fp32, GELU is exact.  Vulkan's group norm
+computes the variance as E[x^2] - E[x]^2 in float32, which loses digits if the mean is much larger than the deviation.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ GELU = torch.ops.aten.gelu.default
 
 
 def lower(stage: ExportStage, folder: Path, options: VulkanOptions | None = None) -> str:
-    """Write `<stage>.pte` and `<stage>.json` into `folder`; returns the former's relative path.
+    """Write `<stage>.pte` and `<stage>.json` into `folder`; returns the path of the program relative to `folder`.
 
-    Raises `ExportError` when Vulkan takes nothing of the stage.
+    Raises `ExportError` if Vulkan runs no part of the stage.
     """
     half = options is not None and options.precision == "fp16"
     with quiet(), deferred_weights():
@@ -55,11 +55,11 @@ def lower(stage: ExportStage, folder: Path, options: VulkanOptions | None = None
 
 @torch.no_grad()
 def convert(stage: ExportStage, half: bool = False) -> EdgeProgramManager:
-    """The stage with everything that Vulkan takes in delegates."""
+    """Return the stage with everything that Vulkan supports in delegates."""
     from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
 
     program = edge_program(stage, half)
-    # Textures of up to 2048 positions a side are what every GPU has; what is larger becomes a buffer.
+    # Every GPU supports textures of up to 2048 positions per side; larger tensors become buffers.
     compile_options = {"small_texture_limits": True, "force_fp16": half}
     with quick_passes(), mended_passes():
         return to_edge_transform_and_lower({stage.name: program}, partitioner=[VulkanPartitioner(compile_options)])
@@ -67,7 +67,7 @@ def convert(stage: ExportStage, half: bool = False) -> EdgeProgramManager:
 
 @torch.no_grad()
 def edge_program(stage: ExportStage, half: bool = False) -> ExportedProgram:
-    """The rewritten stage in the operations that the partitioner sees; torch can run it."""
+    """Return the rewritten stage in the operations that the partitioner sees; torch can run it."""
     from executorch.backends.vulkan.partitioner.vulkan_partitioner import ops_not_to_decompose
 
     program = torch.export.export(own_storage(rewrite(stage.module)), (), stage.example())
@@ -76,14 +76,14 @@ def edge_program(stage: ExportStage, half: bool = False) -> ExportedProgram:
         table.pop(operation, None)
     if half:
         for node in program.graph.find_nodes(op="call_function", target=GELU):
-            node.kwargs = {**node.kwargs, "approximate": "tanh"}  # what Vulkan computes, said
+            node.kwargs = {**node.kwargs, "approximate": "tanh"}  # which Vulkan computes in any case
     else:
         table[GELU] = gelu
     return program.run_decompositions(table)
 
 
 def own_storage(module: nn.Module) -> nn.Module:
-    """The module, with a copy of each tensor that is a part of a larger one: upstream writes the larger one whole."""
+    """Return the module with a copy of each tensor that is a view of a larger one, which upstream would write whole."""
     for child in module.modules():
         for name, parameter in child._parameters.items():
             if parameter is not None and _is_part(parameter):
@@ -104,11 +104,11 @@ def _copied(tensor: Tensor) -> Tensor:
 
 @contextmanager
 def mended_passes() -> Iterator[None]:
-    """Within it, two of upstream's steps do nothing.
+    """Context manager that disables two of upstream's steps.
 
-    None of its patterns is looked for: they are of language models and of quantised operations, and for those of rotary
-    embeddings it exports a dozen modules, twice.  And no input of GELU is squeezed: that pass hands the arguments of
-    GELU on to the view, which refuses them.
+    The first is the search for patterns.  They are for language models and quantized operations, and those for rotary
+    embeddings export a dozen modules, twice.  The second squeezes the input of GELU: it passes GELU's arguments on to
+    the view, which rejects them.
     """
     from executorch.backends.vulkan import patterns
     from executorch.backends.vulkan._passes import SqueezeUnsqueezeInputs
@@ -122,9 +122,9 @@ def mended_passes() -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep from the user's terminal what Vulkan's modules tell of every operation.
+    """Keep the log lines that Vulkan's modules write for each operation off the terminal.
 
-    They turn the root logger up when they are imported, which is therefore done within.
+    These modules raise the level of the root logger on import, so import them inside this context manager.
     """
     root = logging.getLogger()
     level = root.level

@@ -1,8 +1,8 @@
-"""Weights that go from the model's own memory into the .pte, one at a time, while it is written.
+"""Writes weights from the model's own memory into the .pte, one tensor at a time.
 
-Left to itself, XNNPACK's lowering makes three copies of every weight: with its input program, in the bytes
-that it keeps for the file, and in passing for the key.  At the size of Stable Diffusion each is 3.4 GB.  Here none is
-made: the file's segments refer to the tensors, which may themselves be mapped from a checkpoint.
+XNNPACK's lowering copies each weight three times: with the input program, as bytes for the file, and for the key that
+names it.  For Stable Diffusion each copy is 3.4 GB.  This module avoids all three: the file's segments refer to the
+tensors, which may themselves be mapped from a checkpoint.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from torch.export import ExportedProgram
 from torch.fx import Node
 
 FILTER_RANK = 4
-"""XNNPACK takes the filters of convolutions as (outputs, height, width, inputs)."""
+"""Rank of a convolution's weight, which XNNPACK stores as (outputs, height, width, inputs)."""
 
 
 class TensorData(FileBackedData):  # type: ignore[misc]
-    """A segment of the file that is still a tensor; ExecuTorch's writer asks for its bytes when it comes to it.
+    """A segment of the file that is still a tensor; ExecuTorch's writer asks for its bytes when it writes the segment.
 
-    The base class is what the writer knows as data that is not in memory; nothing of it is used.
+    The writer recognizes data that is not in memory by the base class; nothing else of that class is used.
     """
 
     def __init__(self, tensor: Tensor, channels_last: bool, dtype: torch.dtype = torch.float32) -> None:
@@ -50,11 +50,11 @@ class TensorData(FileBackedData):  # type: ignore[misc]
         return self._tensor.numel() * self._dtype.itemsize
 
     def in_half(self) -> TensorData:
-        """The same tensor, written in half precision."""
+        """Return the same tensor, to be written in float16."""
         return TensorData(self._tensor, self._channels_last, torch.float16)
 
     def key(self) -> str:
-        """Names the content: equal for equal weights in an equal layout, whatever the program."""
+        """Return a key of the content: the same for equal weights in the same layout, in any program."""
         layout = "channels last" if self._channels_last else "contiguous"
         digest = hashlib.sha256(f"{self._dtype} {layout} {tuple(self._tensor.shape)} ".encode())
         digest.update(_bytes(self._tensor.contiguous()))
@@ -66,7 +66,7 @@ class TensorData(FileBackedData):  # type: ignore[misc]
     def prefix(self, size: int) -> bytes:
         if not self._channels_last:
             return bytes(self._ordered()[:size])
-        filters = -(-size * len(self._tensor) // len(self))  # those that the first bytes are of
+        filters = -(-size * len(self._tensor) // len(self))  # rows that cover the first `size` bytes
         return bytes(TensorData(self._tensor[:filters], channels_last=True, dtype=self._dtype)._ordered()[:size])
 
     def sha256(self) -> bytes:
@@ -76,7 +76,7 @@ class TensorData(FileBackedData):  # type: ignore[misc]
         outfile.write(self._ordered())
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there is no file to close."""
 
     def _ordered(self) -> memoryview:
         tensor = self._tensor.permute(0, 2, 3, 1) if self._channels_last else self._tensor
@@ -84,17 +84,17 @@ class TensorData(FileBackedData):  # type: ignore[misc]
 
 
 InHalf = Callable[[ExportedProgram, Node], bool]
-"""Which constants of a delegate are stored in half precision."""
+"""Returns whether a constant of a delegate is stored in float16."""
 
 
 def never(program: ExportedProgram, tensor: Node) -> bool:
-    """Weights are stored as they are."""
+    """Return False: no weight is stored in float16."""
     return False
 
 
 @contextmanager
 def deferred_weights(in_half: InHalf = never) -> Iterator[None]:
-    """Within it, float32 weights that XNNPACK takes are neither copied nor turned into bytes."""
+    """Context manager in which the lowering neither copies XNNPACK's float32 weights nor turns them into bytes."""
     upstream, upstream_type = NodeVisitor.get_serialized_buffer_index, NodeVisitor.get_serialized_dtype
 
     def halved(visitor: NodeVisitor, tensor: Node) -> bool:
@@ -136,7 +136,7 @@ def _deferrable(
     *_: object,
     **__: object,
 ) -> TensorData | None:
-    """The data of a weight that is stored as it is or channels last; None for anything else."""
+    """Return the data of a float weight that is stored unchanged or channels-last; None for any other constant."""
     if quant_params is not None or swap_in_out_for_weights or not is_param_node(visitor.exported_program, tensor):
         return None
     value = get_param_tensor(visitor.exported_program, tensor)
@@ -146,7 +146,7 @@ def _deferrable(
 
 
 def _deepcopy(value: Any, memo: dict[int, Any] | None = None) -> Any:
-    """`copy.deepcopy`, but a copied program refers to the original's weights: no pass writes into them."""
+    """Like `copy.deepcopy`, but a copied program shares the original's weights, into which no pass writes."""
     shared = dict(memo or {})
     if isinstance(value, ExportedProgram):
         tensors = (*value.state_dict.values(), *value.constants.values())
@@ -155,5 +155,5 @@ def _deepcopy(value: Any, memo: dict[int, Any] | None = None) -> Any:
 
 
 def _bytes(tensor: Tensor) -> memoryview:
-    """The memory of a contiguous tensor."""
+    """Return the memory of a contiguous tensor."""
     return tensor.numpy().data.cast("B")

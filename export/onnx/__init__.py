@@ -1,4 +1,4 @@
 """Lowering to ONNX, for ONNX Runtime on Android."""
 
 OUTPUTS_KEY = "mobile_diffusion.outputs"
-"""Metadata of a model: a JSON object, output name of the model to output name of the stage."""
+"""Metadata key of a model: a JSON object that maps the model's output names to the stage's output names."""

@@ -1,8 +1,8 @@
-"""A stage as an ONNX model, simplified by onnxsim: in float32, or in int8 by ONNX Runtime's quantizer (quantize.py).
+"""Lowers a stage to an ONNX model, in float32 or in int8 (quantize.py), and simplifies it with onnxsim.
 
-A stage's output that has the name of one of its inputs (`latents`) is called `latents_out` in the model, because ONNX
-names every value once; the model's metadata maps it back, and a runner returns it under the stage's name.  The weights
-never pass through a protobuf (weights.py), so that Stable Diffusion's U-Net needs no more memory than its weights.
+In ONNX no two values may share a name.  An output with the name of an input (`latents`) is therefore called
+`latents_out` in the model; the metadata maps it back, and a runner returns it under the stage's name.  The float32
+export never serializes the weights into a protobuf in memory (weights.py), so it holds only one copy of them.
 """
 
 from __future__ import annotations
@@ -31,16 +31,17 @@ from export.stages import ExportStage
 from mobile_diffusion.errors import ExportError
 
 OPSET = 18
-"""What torch's exporter writes by itself (another one would be a conversion), with LayerNormalization as one node,
-and old enough for every ONNX Runtime since 1.14."""
+"""torch's exporter writes this opset without a conversion.  It has LayerNormalization as one node, and every ONNX
+Runtime since 1.14 reads it."""
 FORBIDDEN = frozenset({"Sin", "Cos"})
-"""The schedule is a table: a sinusoid in a graph means that a time embedding is computed on the phone."""
+"""The schedule is a table, so a sinusoid in the graph would mean that the phone computes a time embedding."""
 
 
 def lower(stage: ExportStage, folder: Path, options: OnnxOptions | None = None) -> str:
-    """Write `<stage>.onnx` into `folder`, and `<stage>.onnx.data` if it is large; returns the former's relative path.
+    """Write `<stage>.onnx` into `folder`; returns its path relative to `folder`.
 
-    Raises `ExportError` when the stage cannot be converted, or the model that was written is not a valid one.
+    A large model keeps its weights in `<stage>.onnx.data`.  Raises `ExportError` if the stage cannot be converted, or
+    if the written model is not valid.
     """
     program = convert(stage)
     weights = detach(program)
@@ -57,7 +58,7 @@ def lower(stage: ExportStage, folder: Path, options: OnnxOptions | None = None) 
 
 
 def save_int8(skeleton: onnx.ModelProto, weights: Weights, stage: ExportStage, path: Path) -> None:
-    """Quantise the model on the stage's recorded calls, and write it to `path`."""
+    """Quantize the model, calibrated on the stage's samples, and write it to `path`."""
     from export.onnx.quantize import quantize
 
     with tempfile.TemporaryDirectory(prefix="mobile-diffusion-") as folder:
@@ -67,7 +68,7 @@ def save_int8(skeleton: onnx.ModelProto, weights: Weights, stage: ExportStage, p
 
 
 def convert(stage: ExportStage) -> ir.Model:
-    """The stage as a model, not yet simplified; its initializers are views of the stage's own tensors."""
+    """Return the stage as an ONNX model, not yet simplified; its initializers are views of the stage's tensors."""
     with _quiet():
         program = torch.onnx.export(
             replaced(stage.module, parted_attention.replacement),
@@ -84,20 +85,23 @@ def convert(stage: ExportStage) -> ir.Model:
 
 
 def simplify(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
-    """Fold constants and drop what does nothing; raises `ExportError` if the result computes something else."""
+    """Return the model with constants folded and no-ops removed.
+
+    Raises `ExportError` if the simplified model computes something else, or contains a sinusoid.
+    """
     simplified, same = onnxsim.simplify(model)
     if not same:
         raise ExportError(f"{name}: expected onnxsim to keep what the model computes, got another result from it")
     found = sorted(FORBIDDEN & {node.op_type for node in simplified.graph.node})
     if found:
         raise ExportError(f"{name}: expected a graph without sinusoids, got {', '.join(found)}")
-    del simplified.metadata_props[:]  # what onnxsim says about itself
+    del simplified.metadata_props[:]  # onnxsim's notes about itself
     simplified.metadata_props.extend(model.metadata_props)
     return simplified
 
 
 def check(path: Path) -> None:
-    """Raise `ExportError` unless the model at `path`, with the file of its weights, is a valid one."""
+    """Raise `ExportError` unless the model at `path` and its weights file are valid."""
     try:
         onnx.checker.check_model(path)
     except onnx.checker.ValidationError as error:
@@ -105,7 +109,7 @@ def check(path: Path) -> None:
 
 
 def _set_metadata(model: onnx.ModelProto, stage: ExportStage) -> None:
-    """Our names, and nothing of the exporter's notes on where each node came from: they name local files."""
+    """Write our metadata, and remove the exporter's notes on the origin of each node, which name local files."""
     for item in (*model.graph.node, model.graph, *model.functions):
         del item.metadata_props[:]
     del model.metadata_props[:]
@@ -115,7 +119,7 @@ def _set_metadata(model: onnx.ModelProto, stage: ExportStage) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's progress lines, which it prints, and its notes on torchvision from the user's terminal."""
+    """Keep the exporter's progress lines and its notes on torchvision off the terminal."""
     loggers = [logging.getLogger(name) for name in ("onnxscript", "torch.onnx")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

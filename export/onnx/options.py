@@ -1,4 +1,4 @@
-"""What a user of the ONNX models chooses."""
+"""The choices of a user who exports for ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class OnnxOptions:
 
     @property
     def calibrated(self) -> bool:
-        """Whether lowering wants recorded inputs: scales of activations are found on them."""
+        """Whether the lowering needs recorded inputs to calibrate the scales of activations."""
         return self.precision == "int8"
 
     def settings(self) -> Mapping[str, str]:
-        """Nothing that an app has to know."""
+        """Return an empty mapping: an app needs to know nothing."""
         return {}

@@ -1,9 +1,9 @@
-"""A model in int8 by ONNX Runtime's own static quantizer: a second opinion beside XNNPACK's.
+"""Quantizes a model to int8 with ONNX Runtime's static quantizer, independently of our quantization for XNNPACK.
 
-Convolutions and products with weights get 8-bit inputs (QDQ, per channel, scales from the recorded calls).  An input
-that 8 bits over its whole range would leave with less than SENSITIVE_DB of signal keeps float arithmetic, as does
-attention, whose products are of two activations, the last stage of the U-Net and the whole text encoder; weights are
-stored in 8 bits there, too.
+Convolutions and matrix products with weights get 8-bit inputs (QDQ, per-channel weights, scales from the samples).
+These parts keep float arithmetic, with weights stored in 8 bits: layers whose input would have a signal-to-noise ratio
+below SENSITIVE_DB when rounded over its whole range; attention, which multiplies two activations; the last resolution
+level of the U-Net; and the text encoder.
 """
 
 from __future__ import annotations
@@ -30,28 +30,28 @@ from mobile_diffusion.units import GB
 Samples = Sequence[Mapping[str, Tensor]]
 
 SENSITIVE_DB = 28.0
-"""Signal over rounding that an input must have to be quantised.  With less left in int8, the emoji model's denoise
-gained nothing; with more in float it lost speed."""
+"""Signal-to-rounding ratio in dB that an input needs to be quantized.  A higher limit keeps more layers in float; with
+the emoji model's `denoise` that cost speed and gained nothing."""
 FLOAT_STAGES = frozenset({"encode_text"})
-"""A few values inside a text encoder are a hundred times the others: MiniLM had 8 dB with every product in int8, and 15
-without the sensitive ones.  It runs once a picture."""
+"""Stages that keep float arithmetic.  A few activations of a text encoder are a hundred times as large as the others:
+MiniLM had 8 dB with every product in int8, and 15 dB without the sensitive ones.  It runs once per picture."""
 LAST_STAGE = "Resize"
-"""After the last of these, the U-Net's layers keep float arithmetic: the emoji model's worst step had 25 dB with them
-in int8 and 35 without, for a fifth of the speed."""
+"""Upsampling operation; layers of the U-Net after the last one keep float arithmetic.  The worst step of the emoji
+model had 25 dB with these layers in int8 and 35 dB with them in float, at the cost of a fifth of the speed."""
 LARGEST = 2 * GB
-"""Bytes of weights that a protobuf holds, and so the quantizer."""
+"""Bytes of weights that a protobuf can hold; the quantizer needs the whole model in one."""
 QUANTISED = ("Conv", "Gemm", "MatMul")
-"""Operations with weights."""
+"""Operations with weights that are quantized."""
 LEVELS = 255
 DELICATE_DB = 37.0
-"""What a weight alone in 8 bits must leave of a text encoder's output; others are stored in half precision."""
+"""Least SNR in dB of a text encoder's output with one weight in 8 bits; weights below it are stored in float16."""
 DELICATE_CALLS = 4
-"""Recorded calls on which that is found."""
+"""Number of samples on which this SNR is measured."""
 FLOAT = onnx.TensorProto.FLOAT
 
 
 class _Calls(CalibrationDataReader):  # type: ignore[misc]
-    """The recorded calls, one after another."""
+    """Feeds the samples to the quantizer, one after another."""
 
     def __init__(self, samples: Samples) -> None:
         self._calls = _arrays(samples)
@@ -61,9 +61,10 @@ class _Calls(CalibrationDataReader):  # type: ignore[misc]
 
 
 def quantize(model: onnx.ModelProto, samples: Samples, name: str) -> onnx.ModelProto:
-    """The model in int8, calibrated with recorded calls of it.
+    """Return the model in int8, calibrated with recorded calls.
 
-    Raises `ExportError` without calls, with calls that are all the same, and for a model that is too large.
+    Raises `ExportError` if there are no calls, if an input is not finite or constant over all calls, or if the weights
+    are larger than LARGEST.
     """
     check_samples(samples, name)
     size = sum(_bytes(weight) for weight in model.graph.initializer)
@@ -96,7 +97,7 @@ def quantize(model: onnx.ModelProto, samples: Samples, name: str) -> onnx.ModelP
 
 
 def check_samples(samples: Samples, name: str) -> None:
-    """Raise `ExportError` unless there are recorded calls, of finite values that differ."""
+    """Raise `ExportError` unless there are recorded calls whose values are finite and not constant."""
     if not samples:
         raise ExportError(f"{name}: expected recorded calls to calibrate int8 with, got none")
     for key, value in samples[0].items():
@@ -108,7 +109,7 @@ def check_samples(samples: Samples, name: str) -> None:
 
 
 def sensitive(model: onnx.ModelProto, samples: Samples) -> list[str]:
-    """Names of the nodes that keep float arithmetic."""
+    """Return the names of the nodes that keep float arithmetic."""
     constants = {weight.name for weight in model.graph.initializer}
     nodes = [node for node in model.graph.node if node.op_type in QUANTISED]
     of_weights = [node for node in nodes if node.input[1] in constants]
@@ -118,7 +119,7 @@ def sensitive(model: onnx.ModelProto, samples: Samples) -> list[str]:
 
 
 def _last_stage(model: onnx.ModelProto, name: str) -> list[str]:
-    """Names of the U-Net's nodes after its last upsampling."""
+    """Return the names of the U-Net's nodes after its last upsampling."""
     kinds = [node.op_type for node in model.graph.node]
     if name != "denoise" or LAST_STAGE not in kinds:
         return []
@@ -127,23 +128,23 @@ def _last_stage(model: onnx.ModelProto, name: str) -> list[str]:
 
 
 def signal_to_rounding(model: onnx.ModelProto, values: set[str], samples: Samples) -> dict[str, float]:
-    """dB of each value over its rounding to 8 bits that span its whole range, in the call in which it was smallest.
+    """Return the signal-to-rounding ratio of each value in dB, the lowest over the samples.
 
-    NaN for a value that was always zero: it is not quantised.
+    The value is rounded to 8 bits over its whole range.  A value that is always zero has NaN and is not quantized.
     """
     names = sorted(values)
     session = onnxruntime.InferenceSession(_observed(model, names).SerializeToString(), _options())
     found = np.array([session.run(None, call) for call in _arrays(samples)], np.float64)  # (calls, 3 * values)
     least, most, square = found.reshape(len(found), len(names), 3).transpose(2, 1, 0)  # (values, calls) each
     step = (np.maximum(most.max(1), 0) - np.minimum(least.min(1), 0)) / LEVELS
-    rounding = np.square(step) / 12  # the energy of errors that are uniform over a step
+    rounding = np.square(step) / 12  # mean square of an error that is uniform over one step
     pairs = zip(square.min(1), rounding, strict=True)
     levels = [ratio_db(signal, error) if error else math.nan for signal, error in pairs]
     return dict(zip(names, levels, strict=True))
 
 
 def _observed(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
-    """The model with the minimum, maximum and mean square of some values as its outputs."""
+    """Return the model with the minimum, maximum and mean square of the named values as outputs."""
     result = onnx.ModelProto()
     result.CopyFrom(model)
     del result.graph.output[:]
@@ -162,9 +163,9 @@ def _observed(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
 
 
 def delicate(model: onnx.ModelProto, samples: Samples) -> set[str]:
-    """Names of the large weights that, alone in 8 bits, leave the model's output less than DELICATE_DB.
+    """Return the names of the large weights that bring the output below DELICATE_DB when only they are in 8 bits.
 
-    The weights become inputs of one session, so that each can be changed in turn.
+    The weights become inputs of one session, so that one weight at a time can be replaced.
     """
     opened = onnx.ModelProto()
     opened.CopyFrom(model)
@@ -190,9 +191,9 @@ def delicate(model: onnx.ModelProto, samples: Samples) -> set[str]:
 
 
 def store_weights(model: onnx.ModelProto, in_half: Collection[str] = ()) -> None:
-    """Store the large float weights that are left in int8, a scale for each output or row; arithmetic stays float.
+    """Store the remaining large float weights in int8, with one scale per output channel or row, in place.
 
-    Those named are stored in half precision instead.
+    Arithmetic stays in float.  Weights named in `in_half` are stored in float16 instead.
     """
     graph = model.graph
     weights = {weight.name: weight for weight in graph.initializer if _is_large(weight)}
@@ -224,15 +225,16 @@ def store_weights(model: onnx.ModelProto, in_half: Collection[str] = ()) -> None
 
 
 def _axis(node: onnx.NodeProto) -> int:
-    """The axis of the outputs in a node's weights, or of the rows in a table."""
+    """Return the output axis of a node's weights, or the row axis of a table."""
     turned = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
     return 1 if node.op_type == "MatMul" or (node.op_type == "Gemm" and not turned) else 0
 
 
 def _multiplied(node: onnx.NodeProto, name: str, first: bool) -> list[onnx.NodeProto]:
-    """The node, after two that turn its weights into float, which ONNX Runtime does once, when it loads them.
+    """Return two nodes that turn the weights into float, followed by the node itself.
 
-    From a DequantizeLinear in their place ONNX Runtime would make a product of 8-bit inputs, whatever the inputs.
+    ONNX Runtime folds the two when it loads the model.  A single DequantizeLinear would not do: ONNX Runtime would fuse
+    it into an 8-bit product, even where the inputs are to stay in float.
     """
     node.input[1] = f"{name}_float"
     if not first:
@@ -242,7 +244,7 @@ def _multiplied(node: onnx.NodeProto, name: str, first: bool) -> list[onnx.NodeP
 
 
 def _looked_up(node: onnx.NodeProto) -> list[onnx.NodeProto]:
-    """Only the rows that are looked up become float: (V, D) of int8 and (V, 1) of scales."""
+    """Return nodes that turn only the looked-up rows into float; the table is int8 (V, D) with scales (V, 1)."""
     table, indices, (output,) = node.input[0], node.input[1], node.output
     rows, scales, cast = f"{output}_rows", f"{output}_scales", f"{output}_float"
     return [
@@ -254,7 +256,7 @@ def _looked_up(node: onnx.NodeProto) -> list[onnx.NodeProto]:
 
 
 def _in_int8(weight: onnx.TensorProto, axis: int) -> Iterator[onnx.TensorProto]:
-    """The rounded weights, and their scales, which broadcast to them."""
+    """Yield the rounded weights, then their scales, which broadcast against the weights."""
     values = numpy_helper.to_array(weight)
     others = tuple(dim for dim in range(values.ndim) if dim != axis)
     scale = np.maximum(np.abs(values).max(axis=others, keepdims=True) / 127, np.finfo(np.float32).tiny)
@@ -282,7 +284,7 @@ def _options() -> onnxruntime.SessionOptions:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the quantizer's advice to preprocess the model, which is already simplified, from the user's terminal."""
+    """Keep the quantizer's advice to preprocess the model off the terminal; the model is already simplified."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

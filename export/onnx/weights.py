@@ -1,9 +1,9 @@
-"""The weights of a model: kept out of it while it is rewritten, then written straight from the network's memory.
+"""Keeps the weights out of a model while it is rewritten, then writes them straight from the network's memory.
 
-A protobuf holds at most 2 GB, and every pass over one copies it.  So the passes see a skeleton, in which each large
-weight is an input without a value.  At the end a weight is an initializer again: in the file itself for a small model,
-else in one file beside it, a tensor at a time and each at a page's start, where ONNX Runtime maps it instead of reading
-it.  No second copy of the weights is held.
+A protobuf holds at most 2 GB, and every pass copies it.  The passes therefore see a skeleton, in which each large
+weight is an input without a value.  `save` turns these inputs into initializers again.  A small model stores them in
+the .onnx file; a large one stores them in a second file, page-aligned so that ONNX Runtime maps instead of reads them.
+Tensors are written one at a time, so there is never a second copy of the weights.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from onnxscript import ir
 Weights = Mapping[str, ir.TensorProtocol]
 
 LARGE_TENSOR = 2**16
-"""Bytes above which an initializer is a weight; below are shapes, scales, biases and tables, which passes fold."""
+"""Bytes above which an initializer counts as a weight; smaller ones (shapes, scales, biases) stay and can be folded."""
 LARGE_MODEL = 2**27
-"""Bytes of weights above which they get a file of their own."""
+"""Bytes of weights above which the weights get a file of their own."""
 PAGE = 4096
-"""Alignment of a tensor in that file: that of a mapping on every phone."""
+"""Alignment in bytes of a tensor in that file: a page."""
 DATA_SUFFIX = ".data"
 
 
 def detach(model: ir.Model) -> dict[str, ir.TensorProtocol]:
-    """Turn the large initializers into inputs, after the model's own; returns their values by name."""
+    """Turn the large initializers into inputs, after the model's own inputs; returns their values by name."""
     graph = model.graph
     weights = {
         name: value.const_value
@@ -46,7 +46,7 @@ def detach(model: ir.Model) -> dict[str, ir.TensorProtocol]:
 def save(skeleton: onnx.ModelProto, weights: Weights, path: Path) -> None:
     """Turn the inputs that `detach` made into initializers again, and write the model to `path`.
 
-    A model with more than LARGE_MODEL bytes of weights has them in `<path>.data`.
+    If there are more than LARGE_MODEL bytes of weights, they are stored in `<path>.data`.
     """
     names = [value.name for value in skeleton.graph.input if value.name in weights]
     own = [value for value in skeleton.graph.input if value.name not in weights]
@@ -61,20 +61,20 @@ def save(skeleton: onnx.ModelProto, weights: Weights, path: Path) -> None:
 
 
 def save_whole(model: onnx.ModelProto, path: Path) -> None:
-    """Write a model that holds its weights to `path`, and more than LARGE_MODEL bytes of them beside it."""
+    """Write a model with its weights to `path`; more than LARGE_MODEL bytes of weights go to `<path>.data`."""
     large = model.ByteSize() > LARGE_MODEL
     location = path.name + DATA_SUFFIX
     onnx.save_model(model, path, save_as_external_data=large, location=location, size_threshold=LARGE_TENSOR)
 
 
 def _embed(weights: Weights) -> Iterator[onnx.TensorProto]:
-    """Initializers that hold the values."""
+    """Yield initializers that contain the values."""
     for name, tensor in weights.items():
         yield _initializer(name, tensor, raw_data=_array(tensor).tobytes())
 
 
 def _write(weights: Weights, path: Path) -> Iterator[onnx.TensorProto]:
-    """Initializers that say where in the file at `path` the values are; the file is written meanwhile."""
+    """Write the values to the file at `path`, and yield initializers that refer to them by offset and length."""
     with path.open("wb") as stream:
         for name, tensor in weights.items():
             stream.write(bytes(-stream.tell() % PAGE))
@@ -90,5 +90,5 @@ def _initializer(name: str, tensor: ir.TensorProtocol, **content: Any) -> onnx.T
 
 
 def _array(tensor: ir.TensorProtocol) -> np.ndarray:
-    """The values in C order; torch transposes several times faster than numpy."""
+    """Return the values in C order; torch transposes several times faster than numpy."""
     return torch.from_numpy(tensor.numpy()).contiguous().numpy()

@@ -1,1 +1,1 @@
-"""Equal mathematics in operations that a backend takes whole."""
+"""Rewrites of modules: the same mathematics in operations that a backend supports or runs faster."""

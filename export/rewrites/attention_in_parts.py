@@ -1,7 +1,7 @@
-"""Attention whose scores are never held whole: some rows (a picture's head each) at a time, or some queries of one.
+"""Attention in parts, so that the score matrix never exists whole.
 
-Rows are what to divide by: their parts are as fast as the whole, while keys are packed or read anew for each part of
-the queries.
+A part is several rows (a row is one head of one picture) or several queries of one row.  Rows are divided first,
+because that costs no time; if queries are divided, the keys are packed or read again for each part.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ import torch
 from torch import Tensor
 
 SCORES = 128 * 2**20
-"""Bytes of float32 scores held at once: at 64x64 positions, two pictures and eight heads, 1 GiB in eight parts."""
+"""Most bytes of float32 scores in memory at once.  64x64 positions, two pictures and eight heads have 1 GiB of scores,
+which are computed in eight parts."""
 FLOAT_BYTES = 4
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Query (R, Q, size), key and value -> (R, Q, size)."""
+"""Takes a query (R, Q, size), key and value; returns (R, Q, size)."""
 
 
 def attend_in_parts(attend: Attend, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """`attend`, so often that scores take at most SCORES bytes at once, or those of one query.
+    """Return attention (R, Q, size), computed in parts whose scores take at most SCORES bytes (but at least one query).
 
-    query (R, Q, size), value (R, K, size), key (R, ...) as `attend` takes it -> (R, Q, size).
+    query (R, Q, size), value (R, K, size), key (R, ...) as `attend` takes it.
     """
     queries, keys = query.shape[1], value.shape[1]
     row_count = max(1, SCORES // (queries * keys * FLOAT_BYTES))
@@ -35,7 +36,7 @@ def attend_in_parts(attend: Attend, query: Tensor, key: Tensor, value: Tensor) -
 
 
 def _split(x: Tensor, count: int, dim: int) -> list[Tensor]:
-    """`Tensor.split`, by slices: XNNPACK does not take a split."""
+    """Like `Tensor.split`, but by slices, because XNNPACK does not support a split."""
     length = x.shape[dim]
     return [x] if count >= length else [x.narrow(dim, at, min(count, length - at)) for at in range(0, length, count)]
 

@@ -1,7 +1,7 @@
-"""Attention as the one operation `scaled_dot_product_attention`, which Core ML has from iOS 18 on.
+"""Attention as one operation, `scaled_dot_product_attention`, which Core ML supports from iOS 18 on.
 
-Elsewhere an exported graph holds it as matmul, softmax, matmul (mobile_diffusion/blocks.py).  The operation scales the
-scores by itself, and a GPU need not hold them whole.
+Without this rewrite an exported graph has attention as matmul, softmax, matmul (mobile_diffusion/blocks.py).  The fused
+operation scales the scores itself, and a GPU need not store all of them.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ RECAST: dict[type[nn.Module], type[nn.Module]] = {
     BertSelfAttention: FusedBertAttention,
     ClipAttention: FusedClipAttention,
 }
-"""Which forward takes the place of which."""
+"""Maps each class to the class whose `forward` replaces its own."""
 
 
 def fused_attention(query: Tensor, key: Tensor, value: Tensor, heads: int, mask: Tensor | None = None) -> Tensor:
-    """Multi-head attention as `mobile_diffusion.blocks.attention` computes it, in an exported graph too.
+    """Return the same as `mobile_diffusion.blocks.attention`, as one operation in an exported graph, too.
 
     query (B, Q, W), key and value (B, K, W) -> (B, Q, W); `mask` broadcasts to (B, heads, Q, K).
     """
@@ -68,7 +68,7 @@ def fused_attention(query: Tensor, key: Tensor, value: Tensor, heads: int, mask:
 
 
 def rewrite(module: nn.Module) -> nn.Module:
-    """A copy of a stage's module with fused attention, which shares its weights."""
+    """Return a copy of a stage's module with fused attention; the copy shares the weights."""
     return replaced(module, _replacement)
 
 

@@ -1,11 +1,11 @@
-"""The U-Net and the autoencoder in the layout that Apple's Neural Engine likes.
+"""Rewrites the U-Net and the autoencoder to the layout that Apple's Neural Engine prefers.
 
-After the principles of Apple's "Deploying Transformers on the Apple Neural Engine" (machinelearning.apple.com, 2022):
-tokens lie as (B, C, 1, S), channels first and positions last, where elsewhere they are (B, S, C).  Every linear layer
-is a 1x1 convolution; attention is one pair of einsums a head, so that no tensor has more than four axes and nothing
-but the keys is transposed; tables are read by a comparison and a product instead of a gather.  Nothing here changes
-what is computed, and no weight is copied: a convolution's weight is a view of the linear layer's.
-Whether a device runs it faster, a file cannot tell.  Text encoders are in neural_engine_text.py.
+It follows Apple's "Deploying Transformers on the Apple Neural Engine" (machinelearning.apple.com, 2022).  Tokens are
+(B, C, 1, S), channels first and positions last, instead of (B, S, C).  Each linear layer is a 1x1 convolution.
+Attention is one pair of einsums per head, so that no tensor has more than four axes and only the keys are transposed.
+Tables are read by a comparison and a product instead of a gather.  The results do not change, and no weight is copied:
+a convolution's weight is a view of the linear layer's.  Only a device can tell whether this is faster.
+Text encoders are in neural_engine_text.py.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mobile_diffusion.unet import Attention, GatedGelu, SpatialTransformer, UNet
 
 
 class ChannelsFirstAttention(Attention):
-    """Attention of a transformer, between positions or to the text."""
+    """Attention of a transformer: self-attention between positions, or cross-attention to the text."""
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         """x (B, width, 1, h*w), context (B, context_width, 1, L) -> (B, width, 1, h*w)."""
@@ -41,7 +41,7 @@ class ChannelsFirstGatedGelu(GatedGelu):
 
 
 class ChannelsFirstTransformer(SpatialTransformer):
-    """A spatial transformer whose projections are convolutions, whatever the checkpoint has."""
+    """A spatial transformer whose projections are convolutions, even if the checkpoint has linear layers."""
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         """x (B, C, h, w), context (B, D, 1, L) -> (B, C, h, w)."""
@@ -52,7 +52,7 @@ class ChannelsFirstTransformer(SpatialTransformer):
 
 
 class ChannelsFirstResnetBlock(ResnetBlock):
-    """A ResNet block whose time embedding lies as the map does."""
+    """A ResNet block whose time embedding has the map's layout."""
 
     def forward(self, x: Tensor, time: Tensor | None = None) -> Tensor:
         """x (B, inputs, h, w), time (1 or B, time_width, 1, 1) -> (B, outputs, h, w)."""
@@ -63,7 +63,7 @@ class ChannelsFirstResnetBlock(ResnetBlock):
 
 
 class ChannelsFirstUNet(UNet):
-    """Hands the time embedding and the text to its blocks as they want them."""
+    """A U-Net that passes the time embedding and the text to its blocks in this layout."""
 
     def predict(self, latents: Tensor, time: Tensor, context: Tensor) -> Tensor:
         """latents (B, C, h, w), time (1 or B, time_width), context (B, L, D) -> (B, C, h, w)."""
@@ -71,7 +71,7 @@ class ChannelsFirstUNet(UNet):
 
 
 class ChannelsFirstPixelAttention(PixelAttention):
-    """The autoencoder's attention."""
+    """Attention of the autoencoder."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, C, h, w)."""
@@ -90,16 +90,16 @@ RECAST: dict[type[nn.Module], type[nn.Module]] = {
     nn.LayerNorm: ChannelNorm,
     **TEXT,
 }
-"""Which forward takes the place of which."""
+"""Maps each class to the class whose `forward` replaces its own."""
 
 
 def on_one_row(x: Tensor) -> Tensor:
-    """A map (B, C, h, w) as positions (B, C, 1, h*w)."""
+    """Return a map (B, C, h, w) as positions (B, C, 1, h*w)."""
     return x.reshape(*x.shape[:2], 1, -1)
 
 
 def rewrite(module: nn.Module) -> nn.Module:
-    """A copy of a stage's module in this layout, which shares its weights; inputs and outputs are the stage's."""
+    """Return a copy of a stage's module in this layout; it shares the weights, and has the same inputs and outputs."""
     return replaced(module, _replacement)
 
 
@@ -111,12 +111,13 @@ def _replacement(module: nn.Module) -> nn.Module | None:
 
 
 def look_up(table: Tensor, dim: int, index: Tensor) -> Tensor:
-    """`index_select` of one row, as a sum over all of them of which one is multiplied by one and the others by zero.
+    """Return one row of a table without a gather: the sum of all rows, the wanted one times 1 and the others times 0.
 
-    table (N, ...) of finite numbers, index int (1,) -> (1, ...), exactly; zeros where `index` is outside of the table.
+    table (N, ...) of finite numbers, index int (1,) -> (1, ...), exactly; zeros if `index` is outside the table.
+    Raises `ValueError` for another axis than the first, or for more than one index.
     """
     if dim != 0 or index.shape != (1,):
         raise ValueError(f"expected one row of the first axis, got {tuple(index.shape)} of axis {dim}")
-    rows = torch.arange(table.shape[0], dtype=torch.float32)  # floats, because the engine has no integers
+    rows = torch.arange(table.shape[0], dtype=torch.float32)  # floats, because the Neural Engine has no integers
     chosen = (rows == index.to(torch.float32)).to(table.dtype).reshape(-1, *[1] * (table.dim() - 1))
     return (table * chosen).sum(0, keepdim=True)

@@ -1,6 +1,6 @@
 """The text encoders in the Neural Engine's layout: (B, width, 1, L) between the embeddings and the context.
 
-The words' embedding stays a gather, the only one: a vocabulary is too large to be read by comparison.
+The word embedding remains a gather, the only one: a vocabulary is too large for a look-up by comparison.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mobile_diffusion.text_encoder import (
 
 
 class ChannelsFirstBertEmbeddings(BertEmbeddings):
-    """Word + position + token type, normalised over the channels."""
+    """The sum of word, position and token-type embeddings, normalized over the channels."""
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, L) -> (B, width, 1, L)."""
@@ -36,7 +36,7 @@ class ChannelsFirstBertAttention(BertSelfAttention):
 
 
 class ChannelsFirstBert(BertEncoder):
-    """BERT: tokens in, context out, positions last between them."""
+    """BERT with tokens and context in the stage's layout, and positions last in between."""
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """tokens and mask (B, L) -> (B, L, width)."""
@@ -49,13 +49,13 @@ class ChannelsFirstClipAttention(ClipAttention):
     """Causal attention with its four projections."""
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """x (B, width, 1, L), mask (1, L, 1, L), keys before queries -> (B, width, 1, L)."""
+        """x (B, width, 1, L), mask (1, keys, 1, queries) of size L each -> (B, width, 1, L)."""
         mixed = split_einsum_attention(self.q_proj(x), self.k_proj(x), self.v_proj(x), self.heads, mask)
         return self.out_proj(mixed)
 
 
 class ChannelsFirstClip(ClipTransformer):
-    """CLIP's text tower: tokens in, context out, positions last between them."""
+    """CLIP's text encoder with tokens and context in the stage's layout, and positions last in between."""
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, L) -> (B, L, width)."""
@@ -72,4 +72,4 @@ TEXT: dict[type[nn.Module], type[nn.Module]] = {
     ClipAttention: ChannelsFirstClipAttention,
     ClipTransformer: ChannelsFirstClip,
 }
-"""Which forward takes the place of which."""
+"""Maps each class to the class whose `forward` replaces its own."""

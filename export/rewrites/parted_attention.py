@@ -1,7 +1,7 @@
-"""Attention whose scores are never held whole: some heads at a time, or some queries of one.
+"""Attention modules for ONNX Runtime and Vulkan that compute large attention in parts (attention_in_parts.py).
 
-ONNX Runtime and Vulkan hold the scores of an attention as one tensor: a gigabyte for two pictures of 512 pixels and
-eight heads, and several such tensors at once.  Attention with smaller scores is left as it is.
+These backends store all scores of an attention in one tensor: a gigabyte for two pictures of 512 pixels and eight
+heads, and several such tensors at once.  Attention with smaller scores is left as it is.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class PartedAttention(Attention):
 
 
 class PartedPixelAttention(PixelAttention):
-    """The autoencoder's attention."""
+    """Attention of the autoencoder."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, C, h, w)."""
@@ -36,9 +36,9 @@ class PartedPixelAttention(PixelAttention):
 
 
 def parted_attention(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
-    """`mobile_diffusion.blocks.attention` without a mask, by parts where its scores would exceed `parts.SCORES` bytes.
+    """Return the same as `mobile_diffusion.blocks.attention` without a mask, in parts if the scores are large.
 
-    query (B, Q, W), key and value (B, K, W) -> (B, Q, W).
+    Scores are large above `attention_in_parts.SCORES` bytes.  query (B, Q, W), key and value (B, K, W) -> (B, Q, W).
     """
     (batch, queries, width), keys = query.shape, key.shape[1]
     if batch * heads * queries * keys * parts.FLOAT_BYTES <= parts.SCORES:
@@ -48,7 +48,7 @@ def parted_attention(query: Tensor, key: Tensor, value: Tensor, heads: int) -> T
 
 
 def replacement(module: nn.Module) -> nn.Module | None:
-    """What takes the place of a module; for `export.rewrites.replacement.replaced`."""
+    """Return the module that replaces `module`, or None; the argument of `export.rewrites.replacement.replaced`."""
     match module:
         case Attention():
             return recast(module, PartedAttention)

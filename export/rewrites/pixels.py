@@ -1,4 +1,4 @@
-"""A decoder whose picture is bytes to look at: whole numbers from 0 to 255 instead of fractions of one."""
+"""A decoder whose picture has whole numbers from 0 to 255 as values, instead of fractions of one."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from export.stages import DecodeImage
 from mobile_diffusion.errors import ExportError
 
 PICTURE = "decode_image"
-"""The stage that can give one."""
+"""The stage that can return such a picture."""
 WHITE = 255.0
 
 
 class DecodePixels(DecodeImage):
-    """Latents to whole numbers, so that it does not matter how a system rounds when it makes bytes of them."""
+    """Decodes latents to whole numbers, so that the result does not depend on how a system rounds them to bytes."""
 
     def forward(self, latents: Tensor) -> Tensor:
         """latents (1, C, h, w) -> image float32 (1, 3, H, W), 0, 1, ... 255."""
@@ -23,12 +23,15 @@ class DecodePixels(DecodeImage):
 
 
 def with_pixels(module: nn.Module) -> nn.Module:
-    """`decode_image`'s module in another form; shares all it holds.  ExportError when it is another module."""
+    """Return the module of `decode_image` with whole numbers as output; it shares the weights.
+
+    Raises `ExportError` for the module of another stage.
+    """
     if not isinstance(module, DecodeImage):
         raise ExportError(f"expected the module of {PICTURE} for a pixel buffer, got {type(module).__name__}")
     return recast(module, DecodePixels)
 
 
 def fractions(pixels: np.ndarray) -> np.ndarray:
-    """The picture that the stage promises, of bytes: uint8 (H, W, 3) -> float32 (1, 3, H, W) from 0 to 1."""
+    """Return a picture of bytes in the stage's format: uint8 (H, W, 3) -> float32 (1, 3, H, W), values in [0, 1]."""
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None]).astype(np.float32) / np.float32(WHITE)

@@ -1,7 +1,7 @@
-"""How a module is rewritten: a copy that shares its weights, with some of the modules inside replaced.
+"""Rewrites a module: makes a copy that shares its weights and replaces some of the modules inside.
 
-Names are kept wherever the replacement keeps them (`recast`), so that an operation of the exported program can be
-traced to the module of the original that it came from.
+`recast` keeps the names of modules, so that each operation of the exported program can be traced to a module of the
+original.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def replaced(module: nn.Module, replacement: Callable[[nn.Module], nn.Module | None]) -> nn.Module:
-    """A copy of `module` in which every module that `replacement` returns a substitute for is replaced.
+    """Return a copy of `module` with every module replaced for which `replacement` returns a substitute.
 
-    It is asked for what is inside a module before it is asked for that module, and for `module` itself last.
-    Parameters and buffers are not copied.
+    `replacement` is called for the children of a module before the module itself, and for `module` last.
+    Parameters and buffers are shared.
     """
     shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
     result = copy.deepcopy(module, shared)
-    for name, child in reversed(list(result.named_modules())):  # what is inside before what it is inside of
+    for name, child in reversed(list(result.named_modules())):  # children before their parents
         new = replacement(child)
         if new is not None:
             parent, _, attribute = name.rpartition(".")
@@ -35,7 +35,7 @@ def replaced(module: nn.Module, replacement: Callable[[nn.Module], nn.Module | N
 
 
 def recast(module: nn.Module, kind: type[Module]) -> Module:
-    """A module with the parameters, children and attributes of `module`, and the `forward` of `kind`."""
+    """Return a module with the parameters, children and attributes of `module`, and with the `forward` of `kind`."""
     result = kind.__new__(kind)
     result.__dict__.update(module.__dict__)
     return result

@@ -7,14 +7,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 LARGEST = 4.0
-"""Of the numbers that a norm squares: 4000 such squares still have a sum that float16 holds, and a number that is so
-much smaller that its square vanishes would add less than 2^-18 of the largest square."""
+"""Largest magnitude that a norm squares.  The sum of 4000 such squares still fits float16.  A number whose square
+underflows would add less than 2^-18 of the largest square."""
 SMALLEST_NORMAL = 2.0**-14
-"""Of float16: what is smaller may become zero on a device."""
+"""Smallest normal float16 number; a device may flush smaller ones to zero."""
 
 
 class Projection(nn.Module):
-    """A linear layer as a 1x1 convolution; its weight is a view of the layer's."""
+    """A linear layer as a 1x1 convolution, whose weight is a view of the layer's."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
@@ -27,10 +27,10 @@ class Projection(nn.Module):
 
 
 class ChannelNorm(nn.LayerNorm):
-    """Layer norm over the channels, which cannot overflow in half precision.
+    """Layer norm over the channels that cannot overflow in float16.
 
-    (x - mean) / sqrt(variance + epsilon) is the same for all values divided by any s > 0, if epsilon is divided by
-    s^2.  With s a quarter of the largest |x - mean|, no square exceeds 16 (as in export/coreml/norms.py).
+    (x - mean) / sqrt(variance + epsilon) does not change if x is divided by any s > 0 and epsilon by s^2.  With s a
+    quarter of the largest |x - mean|, no square exceeds 16 (compare export/coreml/norms.py).
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -44,20 +44,21 @@ class ChannelNorm(nn.LayerNorm):
 
 
 def positions_last(x: Tensor) -> Tensor:
-    """Tokens (B, S, C) -> (B, C, 1, S)."""
+    """Return tokens (B, S, C) as (B, C, 1, S)."""
     return x.transpose(1, 2).unsqueeze(2)
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """(B, C, 1, S) -> tokens (B, S, C)."""
+    """Return (B, C, 1, S) as tokens (B, S, C)."""
     return x.squeeze(2).transpose(1, 2)
 
 
 def split_einsum_attention(query: Tensor, key: Tensor, value: Tensor, heads: int, mask: Tensor | None = None) -> Tensor:
-    """Multi-head attention, a head at a time, as `mobile_diffusion.blocks.attention` computes it.
+    """Return the same as `mobile_diffusion.blocks.attention`, computed one head at a time.
 
     query (B, W, 1, Q), key and value (B, W, 1, K) -> (B, W, 1, Q).  `mask` broadcasts to (B, K, 1, Q) and is added to
-    the scores.  The keys are scaled, not the queries: a factor after a convolution would be merged into its weights.
+    the scores.  The transposed keys are scaled, not the queries, because coremltools would merge a factor after a
+    convolution into the weights.
     """
     size = query.shape[1] // heads
     keys = key.transpose(1, 3) * size**-0.5  # (B, K, 1, W)

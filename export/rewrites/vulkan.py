@@ -1,8 +1,8 @@
-"""What the Vulkan partitioner does not take, in operations that it does.
+"""Rewrites what the Vulkan partitioner does not support into operations that it does.
 
-It has group norm, layer norm, upsampling, softmax and the look-up of a step or token as operations of its own, so that
-little is left: its convolution takes one picture at a time, and guidance makes two of them.  They are laid one
-below the other, because two convolutions would hold the weights twice.  Large attention is taken by parts.
+Vulkan has operations for group norm, layer norm, upsampling, softmax and the look-up of a step or token, so that little
+is left to rewrite.  Its convolution takes one picture at a time, but guidance needs two.  The two pictures are stacked
+vertically, because two convolutions would store the weights twice.  Large attention is computed in parts.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from export.rewrites.replacement import recast, replaced
 
 ERF_RATE = 0.3275911
 ERF_COEFFICIENTS = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)
-"""Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26: erf to within 1.5e-7; highest power first."""
+"""Coefficients of erf, highest power first: Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26, error at
+most 1.5e-7."""
 
 
 class StackedConvolution(nn.Conv2d):
-    """A convolution that lays the pictures of a batch one below the other, with rows of zeros between them."""
+    """A convolution that stacks the pictures of a batch vertically, with rows of zeros between them."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, C', h', w')."""
@@ -40,9 +41,9 @@ class StackedConvolution(nn.Conv2d):
 
 
 def gelu(x: Tensor, *, approximate: str = "none") -> Tensor:
-    """GELU for a table of decompositions: Vulkan's own `gelu` is the approximation by tanh, whichever was asked for.
+    """Return the exact GELU, as a decomposition: Vulkan's own `gelu` always uses the tanh approximation.
 
-    The error function is Abramowitz and Stegun's: erf(z) = 1 - p(t) exp(-z^2) with t = 1 / (1 + ERF_RATE z), z >= 0.
+    erf(z) = 1 - p(t) exp(-z^2) with t = 1 / (1 + ERF_RATE z) for z >= 0 (Abramowitz and Stegun 7.1.26).
     """
     if approximate == "tanh":
         return 0.5 * x * (1.0 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
@@ -55,7 +56,7 @@ def gelu(x: Tensor, *, approximate: str = "none") -> Tensor:
 
 
 def rewrite(module: nn.Module) -> nn.Module:
-    """A copy of `module` that shares its weights, with every convolution and large attention replaced."""
+    """Return a copy of `module` with every convolution and attention replaced; the copy shares the weights."""
     return replaced(module, _replacement)
 
 

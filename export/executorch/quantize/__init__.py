@@ -1,4 +1,4 @@
-"""Programs of stages in 8 and 4 bits, for XNNPACK."""
+"""Quantizes stages to 8 and 4 bits for XNNPACK."""
 
 from export.executorch.quantize.recipe import PROGRAMS, Quantized
 

@@ -1,7 +1,7 @@
-"""Writes the chosen roundings into a graph: what torchao's two-step quantization (`prepare`, `convert`) is told.
+"""Annotates a graph with the chosen rounding of each layer, for torchao's quantization in two steps (prepare, convert).
 
-Weights are rounded over [-127, 127] an output channel.  Inputs and outputs with a static range have it fixed here;
-an input with a dynamic one is followed by operations that find its range, which XNNPACK takes with the layer.
+Weights are rounded to [-127, 127] per output channel.  Static ranges of inputs and outputs are fixed here.  For a
+dynamic range, operations that compute the range are inserted after the input; XNNPACK fuses them into the layer.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from export.executorch.quantize.ranges import LayerRanges
 from export.executorch.quantize.rounding import HIGH, LEAST_SCALE, LOW, WEIGHT_HIGH, Range
 
 Roundings = Mapping[str, LayerRanges | None]
-"""The name of each layer's operation to its ranges; None for those that are found at run time."""
+"""Maps the name of each layer's operation to its ranges, or to None if the range is computed at run time."""
 
 WEIGHT = QuantizationSpec(
     dtype=torch.int8,
@@ -46,12 +46,12 @@ AT_RUN_TIME = QuantizationSpec(
 
 
 def rounded_graph(module: GraphModule, roundings: Roundings, sample: Mapping[str, torch.Tensor]) -> GraphModule:
-    """The exported module with its layers rounded; `module` is changed, and must not be used any more.
+    """Return the exported module with its layers rounded; `module` is changed and must not be used afterwards.
 
-    Each dynamically rounded input gets operations of its own, though several layers share it (queries, keys and
-    values; the text, in every block).  Upstream's partitioner unites all that share an operation in one part, which
-    may then depend on itself through what lies between (`Invalid partition, found dependency cycles`), and two
-    convolutions that share a rounded input compute nonsense in XNNPACK.
+    Each dynamically quantized layer gets rounding operations of its own, even if several layers share an input
+    (queries, keys and values; the text, in every block).  If layers shared them, upstream's partitioner would put all
+    these layers into one partition, which may then depend on itself (`Invalid partition, found dependency cycles`), and
+    two convolutions with a shared rounded input compute wrong results in XNNPACK.
     """
     prepared = prepare_pt2e(module, _Chosen(roundings))
     prepared(**sample)  # shows the weights to their observers
@@ -62,7 +62,7 @@ def rounded_graph(module: GraphModule, roundings: Roundings, sample: Mapping[str
 
 
 def _forget_unused(module: GraphModule) -> None:
-    """Drop the weights that were rounded: a buffer that nothing reads would still be written into the program."""
+    """Drop the float originals of rounded weights: they would be written to the program, which never reads them."""
     used = {node.target for node in module.graph.nodes if node.op == "get_attr"}
     for name in [*dict(module.named_parameters()), *dict(module.named_buffers())]:
         if name not in used:

@@ -1,7 +1,7 @@
-"""Embedding tables in 8 bits a number: most of a small text encoder's weights, of which a prompt reads some rows.
+"""Embedding tables in 8 bits, with one scale per row.  They are most of the weights of a small text encoder.
 
-A row is looked up as it is stored, turned to float and multiplied by its scale: operations that ExecuTorch's portable
-kernels have, so that no runtime needs more than it has for float32.
+A row is looked up in int8, cast to float and multiplied by its scale.  ExecuTorch's portable kernels have these
+operations, so the runtime needs no kernels beyond those for float32.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from export.executorch.quantize.rounding import WEIGHT_HIGH
 from export.rewrites.replacement import replaced
 
 LEAST_ROWS = 1024
-"""A smaller table is not worth the operations."""
+"""Rows below which a table stays in float, because the additional operations cost more than they save."""
 
 
 class RoundedEmbedding(nn.Module):
-    """A table in 8 bits with a scale a row."""
+    """An embedding table in int8 with one scale per row."""
 
     values: Tensor
     scales: Tensor
@@ -35,7 +35,7 @@ class RoundedEmbedding(nn.Module):
 
 
 def round_embeddings(module: nn.Module) -> nn.Module:
-    """A copy of `module` that shares its weights, with every large table in 8 bits."""
+    """Return a copy of `module` with every large embedding table in 8 bits; all other weights are shared."""
     return replaced(module, _replacement)
 
 

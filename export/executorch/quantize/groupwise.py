@@ -1,6 +1,6 @@
-"""Weights of linear layers in 4 bits, with a scale for each group of numbers along the input.
+"""Group-wise 4-bit weights of linear layers: one scale per group of GROUP weights along the input axis.
 
-XNNPACK takes them with inputs in 8 bits, each row by its own range.
+XNNPACK multiplies them by 8-bit inputs that are dynamically quantized per row.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from torchao.quantization.quant_api import Int8DynamicActivationIntxWeightConfig
 
 FOUR_BITS: torch.dtype = torch.int4  # type: ignore[attr-defined]
 GROUP = 32
-"""Numbers that share a scale: the smallest group that XNNPACK takes."""
+"""Weights that share a scale; the smallest group size that XNNPACK supports."""
 
 
 def group_weights(module: nn.Module, names: Collection[str]) -> list[str]:
-    """Give the named linear layers of `module`, in place, weights in 4 bits; returns the names of those that took them.
+    """Quantize the named linear layers of `module` to 4 bits, in place; returns the names of the quantized layers.
 
-    A layer whose width is no multiple of GROUP does not.
+    A layer is left as it is if its input width is not a multiple of GROUP.
     """
     layers = {name: layer for name, layer in module.named_modules() if name in names and isinstance(layer, nn.Linear)}
     taken = {name: layer for name, layer in layers.items() if layer.in_features % GROUP == 0}

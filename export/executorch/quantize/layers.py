@@ -1,8 +1,8 @@
-"""The layers of a stage that are worth quantizing: convolutions and linear layers that do its work.
+"""Finds the layers of a stage that are worth quantizing: the convolutions and linear layers that do most of its work.
 
-What the rewriting of norms adds (rewrites/xnnpack) are convolutions and linear layers too, over single pixels or with
-one output: they cost nothing and a norm with rounded means is no norm, so they stay in float.  So do the first and last
-convolutions, which have next to no work and carry the whole signal through a few channels.
+Rewritten norms (rewrites/xnnpack) also contain convolutions and linear layers.  These stay in float, because they cost
+almost nothing and a norm needs exact means.  The first and last convolutions stay in float as well: they have little
+work, and the whole signal passes through their few channels.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import torch
 from torch.fx import GraphModule, Node
 
 KINDS: dict[Any, str] = {torch.ops.aten.linear.default: "linear", torch.ops.aten.conv2d.default: "convolution"}
-"""Operations with weights that XNNPACK computes in 8 bits."""
+"""Operations with weights that XNNPACK can compute in 8 bits, with the name of their kind."""
 LEAST_CHANNELS = 16
-"""Of both sides of a layer: with fewer its rounding is as much work as the layer."""
+"""Least number of input and of output channels; with fewer, rounding costs as much as the layer."""
 LEAST_SHARE = 0.0005
-"""Of the stage's multiplications or weights: a layer with less than both is not worth its rounding."""
+"""Least share of the stage's multiplications or weights; a layer below both is not worth quantizing."""
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,15 @@ class QuantizedLayer:
     """A layer of an exported graph."""
 
     name: str
-    """Of the module that holds its weight."""
+    """Name of the module that contains the weight."""
     node: str
-    """Name of its operation in the graph."""
+    """Name of the layer's operation in the graph."""
     kind: str
-    """One of KINDS' values."""
+    """A value of KINDS."""
     weights: int
-    """Numbers in its weight."""
+    """Number of elements of the weight."""
     products: int
-    """Multiplications of one run."""
+    """Multiplications per run."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ class Found:
     """The layers of a stage."""
 
     layers: tuple[QuantizedLayer, ...]
-    """Those to quantize."""
+    """The layers to quantize."""
     left: dict[str, str]
-    """Name of each other layer with weights of its own, and why it stays in float."""
+    """The other layers with weights, by name, each with the reason why it stays in float."""
 
 
 def find_layers(graph_module: GraphModule) -> Found:
-    """The layers of an exported module, in order of execution."""
+    """Return the layers of an exported module, in order of execution."""
     every = {node: _layer(node) for node in graph_module.graph.nodes if node.target in KINDS and _has_weights(node)}
     products = sum(layer.products for layer in every.values())
     weights = sum(layer.weights for layer in every.values())
@@ -69,12 +69,12 @@ def find_layers(graph_module: GraphModule) -> Found:
 
 
 def _has_weights(node: Node) -> bool:
-    """Whether the weight is stored as it is: not in 4 bits already."""
+    """Return whether the node reads a float weight; False if the weight is in 4 bits already."""
     return isinstance(node.args[1], Node) and node.args[1].op == "get_attr"
 
 
 def _layer(node: Node) -> QuantizedLayer:
-    """Products: each output position takes every weight once."""
+    """Describe a layer.  Its products: each output position multiplies every weight once."""
     weight = node.args[1]
     assert isinstance(weight, Node)
     shape, output = weight.meta["val"].shape, node.meta["val"].shape
@@ -86,6 +86,6 @@ def _layer(node: Node) -> QuantizedLayer:
 
 
 def _belongs_to_norm(node: Node) -> bool:
-    """Whether the innermost module of the operation is a norm."""
+    """Return whether the innermost module of the operation is a norm."""
     stack = list(node.meta.get("nn_module_stack", {}).values())
     return bool(stack) and "Norm" in str(stack[-1][1]).rpartition(".")[2]

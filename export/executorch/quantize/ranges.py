@@ -1,6 +1,6 @@
-"""Ranges of the layers' inputs and outputs, found on the inputs that the stage was given while PyTorch drew.
+"""Finds the ranges of the layers' inputs and outputs on inputs that were recorded while PyTorch drew pictures.
 
-torchao's histogram observer chooses each range: the one that loses least, which cuts off rare large values.
+torchao's histogram observer chooses each range: the one with the least error, which clips rare large values.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Sample = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class LayerRanges:
-    """Of one layer."""
+    """The ranges of one layer."""
 
     input: Range
     output: Range
@@ -32,9 +32,9 @@ class LayerRanges:
 def find_ranges(
     module: GraphModule, layers: Sequence[QuantizedLayer], samples: Sequence[Sample]
 ) -> dict[str, LayerRanges]:
-    """The ranges of each layer, by the name of its operation.
+    """Return the ranges of each layer, by the name of its operation.
 
-    Raises `ExportError` when a layer's input is NaN or infinite, or the same value everywhere.
+    Raises `ExportError` if a layer's input contains NaN or infinity, or is constant.
     """
     observed = _Observed(module, layers)
     for sample in samples:
@@ -43,7 +43,7 @@ def find_ranges(
 
 
 class _Observed(Interpreter):
-    """Runs a graph and watches what its layers are given and give; a tensor that many are given is watched once."""
+    """Runs a graph and observes the inputs and outputs of its layers; a shared input is observed once."""
 
     def __init__(self, module: GraphModule, layers: Sequence[QuantizedLayer]) -> None:
         super().__init__(module)

@@ -1,8 +1,8 @@
-"""How a stage is quantized at each precision, and how closely.
+"""How a stage is quantized at each precision.
 
-"int8" finds ranges of activations on recorded inputs and chooses layer by layer; "int8-dynamic" finds every range when
-the program runs, and needs no recording; "int4-dynamic" also stores the linear layers' weights in 4 bits, but for those
-of the text encoder, which have 8 dB left in 4 bits and 20 in 8.
+"int8" calibrates the ranges of activations on recorded inputs and chooses the rounding per layer.  "int8-dynamic"
+computes each range at run time and needs no recorded inputs.  "int4-dynamic" also stores the weights of linear layers
+in 4 bits, except in the text encoder, which has 8 dB with 4-bit weights and 20 dB with 8-bit weights.
 """
 
 from __future__ import annotations
@@ -36,32 +36,34 @@ from mobile_diffusion.errors import ExportError
 
 TARGETS_DB = {"encode_text": 26.0, "denoise": 44.0}
 TARGET_DB = 36.0
-"""What rounded layers together may cost a stage, by its signal-to-noise ratio: of `denoise` little, because most of its
-latents are what it was given, and the network's part of them stands 15 dB lower.  The rounding of weights
-alone leaves 24 dB of a MiniLM text encoder, whose hidden layers have a few very large channels."""
+"""Target for a stage's signal-to-noise ratio with all its layers rounded.  It is high because the output of `denoise`
+mostly repeats its input: the network's part of the output is 15 dB lower.  A MiniLM text encoder misses the target: its
+hidden layers have a few very large channels, and rounding the weights alone leaves 24 dB."""
 LEAST_SAMPLES = 2
 RANGE_SAMPLES, COST_SAMPLES = 16, 4
-"""How many recorded inputs ranges are found on, and how many the cost of each layer; of a text encoder as many."""
+"""Number of recorded inputs for calibrating ranges, and for measuring the cost of each layer."""
 GOLDEN = (5**0.5 - 1) / 2
 COST_BYTES = 2 * 1024**3
-"""Activations held at most to measure the cost of layers: those of larger stages are not measured, but all static."""
+"""Most bytes of activations for measuring the cost of layers; a larger stage uses static ranges without measuring."""
 
 
 @dataclass(frozen=True)
 class Quantized:
-    """A stage's program, and what was decided."""
+    """A quantized stage: its program, and how each layer was rounded."""
 
     program: ExportedProgram
     notes: dict[str, Any]
-    """For `<stage>.json`: each layer's bits and rounding with its measured cost, and those left in float with why."""
+    """Notes for `<stage>.json`: bits, rounding and measured cost per layer, and why other layers stay in float."""
 
 
 @torch.no_grad()
 def static(stage: ExportStage) -> Quantized:
-    """8 bits with ranges of activations found on `stage.samples`, but where the range of each input is far better.
+    """Return the stage in 8 bits, with ranges of activations calibrated on `stage.samples`.
+
+    A layer uses dynamic ranges where these are much better, and stays in float where rounding costs too much.
 
     Raises:
-        ExportError: there are too few samples, or they are not finite or constant; no layer can be quantized.
+        ExportError: there are too few samples, the samples are not finite or all equal, or no layer can be quantized.
     """
     samples = _samples(stage)
     module, found = _exported(stage, _rewritten(stage))
@@ -81,7 +83,7 @@ def static(stage: ExportStage) -> Quantized:
 
 @torch.no_grad()
 def dynamic(stage: ExportStage) -> Quantized:
-    """8 bits with every range of activations found when the program runs."""
+    """Return the stage in 8 bits, with ranges of activations computed at run time."""
     module, found = _exported(stage, _rewritten(stage))
     choices = {layer.node: Choice(DYNAMIC) for layer in found.layers}
     return _quantized(stage, module, dict.fromkeys(choices), _notes(found, choices))
@@ -89,10 +91,10 @@ def dynamic(stage: ExportStage) -> Quantized:
 
 @torch.no_grad()
 def groupwise(stage: ExportStage) -> Quantized:
-    """4 bits for the weights of linear layers in groups along the input, 8 for the others; ranges as `dynamic`."""
+    """Return the stage with group-wise 4-bit weights in linear layers, 8-bit weights elsewhere, and dynamic ranges."""
     if stage.name == "encode_text":
         return dynamic(stage)
-    rewritten = _rewritten(stage, {"gate by two layers"})  # which would leave no linear layer there
+    rewritten = _rewritten(stage, {"gate by two layers"})  # this rewrite would leave no linear layer there
     _, every = _exported(stage, rewritten)
     grouped = group_weights(rewritten, {layer.name for layer in every.layers if layer.kind == "linear"})
     module = torch.export.export(rewritten, (), stage.example()).module()
@@ -108,11 +110,11 @@ PROGRAMS: dict[str, Callable[[ExportStage], Quantized]] = {
     "int8-dynamic": dynamic,
     "int4-dynamic": groupwise,
 }
-"""Precision to the function that makes a stage's program."""
+"""Maps a precision to the function that returns a stage's program."""
 
 
 def _rewritten(stage: ExportStage, without: Collection[str] = ()) -> nn.Module:
-    """The stage's module with the rewrites that suit layers in 8 bits, and large tables rounded."""
+    """Return the stage's module with the rewrites that suit 8-bit layers, and with large embedding tables rounded."""
     names = [name for name in REWRITES if name not in without]
     return round_embeddings(rewrite(stage.module, names))
 
@@ -132,7 +134,7 @@ def _quantized(stage: ExportStage, module: GraphModule, roundings: Roundings, no
 
 
 def _samples(stage: ExportStage) -> list[Sample]:
-    """The stage's samples with their tensors in the order of its inputs, checked."""
+    """Return the stage's checked samples, each with its tensors in the order of the stage's inputs."""
     names = [spec.name for spec in stage.inputs]
     samples: list[Sample] = [{name: sample[name] for name in names} for sample in stage.samples]
     if len(samples) < LEAST_SAMPLES:
@@ -150,7 +152,7 @@ def _samples(stage: ExportStage) -> list[Sample]:
 
 
 def _spread(samples: Sequence[Sample], count: int) -> list[Sample]:
-    """At most `count` of them, by the golden ratio: of denoise, over prompts and steps alike."""
+    """Return at most `count` samples, spread by the golden ratio: for `denoise`, over both prompts and steps."""
     if len(samples) <= count:
         return [*samples]
     return [samples[int((number + 0.5) * GOLDEN % 1.0 * len(samples))] for number in range(count)]

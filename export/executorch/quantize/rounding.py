@@ -1,8 +1,8 @@
-"""What quantization does to numbers, in float: rounded to 8 bits and back, by torch's own operations.
+"""Fake quantization: rounds float tensors to 8 bits and back, with torch's own operations.
 
-Activations are rounded over a range [-128, 127] with a zero point, weights over [-127, 127] around zero with a scale an
-output channel (Krishnamoorthi 2018, section 2).  A static range is found on samples; a dynamic one is that of the
-tensor itself, of each row for linear layers and of each picture for convolutions, which is how XNNPACK takes them.
+Activations are rounded to [-128, 127] with a zero point, weights symmetrically to [-127, 127] with one scale per output
+channel (Krishnamoorthi 2018, section 2).  Static ranges come from samples.  A dynamic range is that of the tensor
+itself: per row for linear layers and per picture for convolutions, as in XNNPACK.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from torch import Tensor
 LOW, HIGH = -128, 127
 WEIGHT_HIGH = 127
 LEAST_SCALE = 2.0**-12
-"""Of an activation, as XNNPACK's quantizer has it."""
+"""Least scale of an activation, the same as in XNNPACK's quantizer."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """How an activation is rounded: x is stored as round(x / scale) + zero_point."""
+    """How an activation is rounded: x is stored as round(x / scale) + zero_point, clipped to 8 bits."""
 
     scale: float
     zero_point: int
 
 
 def rounded(x: Tensor, by: Range) -> Tensor:
-    """An activation of any shape, as 8 bits keep it."""
+    """Return an activation of any shape, rounded to 8 bits and back."""
     return torch.fake_quantize_per_tensor_affine(x, by.scale, by.zero_point, LOW, HIGH)
 
 
 def rounded_weight(weight: Tensor) -> Tensor:
-    """A weight (outputs, ...), as 8 bits an output channel keep it."""
+    """Return a weight (outputs, ...), rounded per output channel to 8 bits and back."""
     largest = weight.abs().flatten(1).amax(dim=1)  # (outputs,)
     scales = (largest / WEIGHT_HIGH).clamp(min=torch.finfo(torch.float32).eps)
     zeros = torch.zeros(len(scales), dtype=torch.int32)
@@ -40,7 +40,11 @@ def rounded_weight(weight: Tensor) -> Tensor:
 
 
 def rounded_at_run_time(x: Tensor, kind: str) -> Tensor:
-    """Input of a "linear" layer (..., width) by rows' ranges, of a "convolution" (B, C, h, w) by pictures'."""
+    """Return an activation rounded with dynamic ranges.
+
+    The input of a "linear" layer (..., width) has one range per row, that of a "convolution" (B, C, h, w) one per
+    picture.
+    """
     dims = (-1,) if kind == "linear" else (1, 2, 3)
     low, high = x.amin(dims, keepdim=True).clamp(max=0), x.amax(dims, keepdim=True).clamp(min=0)
     scale = ((high - low) / (HIGH - LOW)).clamp(min=torch.finfo(torch.float32).tiny)

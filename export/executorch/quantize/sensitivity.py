@@ -1,9 +1,9 @@
 """Measures the error at a stage's output when one layer is rounded, and chooses how each layer is rounded.
 
-One layer at a time is rounded and the rest of the graph runs again; the error of a layer is its share of the energy of
-the output.  Errors of different layers are almost uncorrelated, so their energies add up: for the emoji model's U-Net
-to 31 dB, while all layers together gave 32.  Layers leave static rounding, the most costly first, until the sum meets a
-target.
+One layer at a time is rounded, and the rest of the graph runs again.  A layer's error is the energy of the change at
+the output, relative to the energy of the output.  Errors of different layers are almost uncorrelated, so their energies
+add up: for the emoji model's U-Net the sum predicts 31 dB, and all layers together gave 32 dB.  Layers leave static
+rounding, the most costly first, until the sum meets a target.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from mobile_diffusion.decibels import share_db, share_of
 from mobile_diffusion.errors import ExportError
 
 STATIC, DYNAMIC, FLOAT = "static", "dynamic", "float"
-"""Rounded with ranges found in calibration; with the range of each input at run time; not rounded."""
+"""Rounded with calibrated ranges; rounded with ranges computed at run time; not rounded."""
 GAIN_DB = 3.0
-"""Least gain of a range at run time over one found in calibration, for it to be chosen."""
+"""Least gain in dB of a dynamic range over a static one for the dynamic one to be chosen."""
 
 
 @dataclass(frozen=True)
@@ -36,20 +36,20 @@ class Choice:
     """STATIC, DYNAMIC or FLOAT."""
     static_db: float | None = None
     dynamic_db: float | None = None
-    """None if it was not measured."""
+    """The SNR with a dynamic range, in dB; None if it was not measured."""
 
 
 SMALL_DB = 15.0
-"""A layer that alone is so much better than the target is never the reason for missing it."""
+"""Margin in dB: a layer whose own SNR exceeds the target by more is never the reason for missing the target."""
 Errors = Callable[[QuantizedLayer, str], float]
-"""Layer and way (STATIC, DYNAMIC) -> error at the output, as a share of the output's energy."""
+"""Takes a layer and a way (STATIC or DYNAMIC); returns the error at the output, as a share of the output's energy."""
 
 
 def choose(layers: Sequence[QuantizedLayer], errors: Errors, target_db: float) -> dict[str, Choice]:
-    """Operation name of each layer -> how it is rounded: static, unless the sum of all errors misses the target.
+    """Return how each layer is rounded, by operation name: static, unless the sum of all errors misses the target.
 
-    A costly layer uses the range of each input at run time if that gains GAIN_DB, and else stays in float.  If that is
-    not enough, the layers that are still the most costly stay in float, too.
+    A costly layer uses dynamic ranges if these gain GAIN_DB, and otherwise stays in float.  If the target is still
+    missed, the layers that remain the most costly stay in float, too.
     """
     static = {layer.node: errors(layer, STATIC) for layer in layers}
     chosen = {node: Choice(STATIC, share_db(share)) for node, share in static.items()}
@@ -70,7 +70,7 @@ def choose(layers: Sequence[QuantizedLayer], errors: Errors, target_db: float) -
 
 
 def cost(choice: Choice) -> float:
-    """The error that a choice leaves, as a share of the output's energy."""
+    """Return the error of a choice, as a share of the output's energy."""
     left = {STATIC: choice.static_db, DYNAMIC: choice.dynamic_db, FLOAT: None}[choice.way]
     return 0.0 if left is None else share_of(left)
 
@@ -80,7 +80,7 @@ Compute = Callable[[Tensor, Tensor, Callable[[Tensor, Tensor], Tensor]], Tensor]
 
 
 class Rerun(Interpreter):
-    """One run of a graph whose every value is kept, so that what follows a changed layer can be run again."""
+    """One run of a graph that keeps all values, so that only the part after a changed layer has to run again."""
 
     def __init__(self, module: GraphModule, sample: Sample) -> None:
         super().__init__(module, garbage_collect_values=False)
@@ -89,7 +89,7 @@ class Rerun(Interpreter):
         self._values = self.env
 
     def results_with(self, computed: Mapping[str, Compute]) -> list[Tensor]:
-        """The stage's outputs if some layers, by operation name, are computed in another way."""
+        """Return the stage's outputs with some layers, by operation name, computed in another way."""
         self.env = dict(self._values)
         changed: set[Node] = set()
         for node in self.nodes:
@@ -111,10 +111,10 @@ class Rerun(Interpreter):
 
 
 class LayerErrors:
-    """Measures errors over some samples; keeps every value of one run per sample."""
+    """Measures errors over several samples; keeps all values of one run per sample."""
 
     def __init__(self, module: GraphModule, ranges: Mapping[str, LayerRanges], samples: Sequence[Sample]) -> None:
-        """Raises `ExportError` if the stage's output is zero or not finite."""
+        """Run the graph on each sample; raises `ExportError` if an output is zero or not finite."""
         self.ranges = ranges
         self.runs = [Rerun(module, sample) for sample in samples]
         self.energies = [_energy(run.results) for run in self.runs]
@@ -122,13 +122,13 @@ class LayerErrors:
             raise ExportError(f"calibration: expected finite outputs that are not zero, got energies {self.energies}")
 
     def alone(self, layer: QuantizedLayer, way: str) -> float:
-        """`Errors`."""
+        """Return the error with one layer rounded; an `Errors` function."""
         return self.together({layer: way})
 
     def together(self, ways: Mapping[QuantizedLayer, str]) -> float:
-        """The error with several layers rounded, as a share of the output's energy: the mean over samples.
+        """Return the error with several layers rounded, as a share of the output's energy: the mean over samples.
 
-        Every sample has the same weight: the empty prompt's output is small, but every guided step uses it.
+        All samples have the same weight: the output for the empty prompt is small, but each guided step uses it.
         """
         rounding = {layer.node: self._rounding(layer, way) for layer, way in ways.items() if way != FLOAT}
         shares = []
@@ -148,7 +148,7 @@ class LayerErrors:
 
 
 def activation_bytes(module: GraphModule) -> int:
-    """Memory of every value of one run."""
+    """Return the bytes of all values of one run together."""
     values = (node.meta.get("val") for node in module.graph.nodes if node.op == "call_function")
     return sum(value.numel() * value.element_size() for value in values if isinstance(value, Tensor))
 

@@ -1,9 +1,8 @@
-"""Equal mathematics in operations that XNNPACK takes whole, in the layout that it likes: named rewrites, counted.
+"""Named rewrites of modules for XNNPACK: the same mathematics in operations and a layout that XNNPACK supports.
 
-Left as they are, norms and nearest upsampling split a U-Net into a hundred delegates with slow portable kernels between
-them.  Rewritten, each stage is one delegate, maps keep their channels last from input to output, and what is computed
-twice is computed once.  Nothing here changes what is computed.  Of the large weights only those of upsamplings are made
-anew.
+Without them, norms and nearest upsampling split a U-Net into a hundred delegates with slow portable kernels in between.
+With them, each stage is one delegate, feature maps stay channels-last from input to output, and nothing is computed
+twice.  The results do not change.  All large weights are shared, except those of upsampling convolutions.
 """
 
 from export.rewrites.xnnpack.apply import REWRITES, Rewrite, count_rewrites, rewrite

@@ -1,4 +1,4 @@
-"""The rewrites by name, and how they are applied: one copy of a module that shares its weights."""
+"""Lists the rewrites by name and applies them to a copy of a module that shares its weights."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class Rewrite:
     """One of the rewrites."""
 
     replace: Callable[[nn.Module], nn.Module | None]
-    """Returns the module that replaces another, or None where it does not apply."""
+    """Returns the module that replaces another, or None if the rewrite does not apply."""
     kind: type[nn.Module]
-    """The class by which its work is known in an exported program."""
+    """The class of the replacement, by which the rewrite is recognized in an exported program."""
 
 
 REWRITES: dict[str, Rewrite] = {
@@ -60,13 +60,13 @@ REWRITES: dict[str, Rewrite] = {
     "shared until text": Rewrite(shared_until_text, DenoiseOnce),
     "time by table": Rewrite(time_by_table, Columns),
 }
-"""Name to rewrite, in the order in which a module is offered to them; what is inside a module comes before it."""
+"""The rewrites by name, in the order in which they are tried on a module; children come before their parents."""
 
 
 def rewrite(module: nn.Module, names: Iterable[str] = tuple(REWRITES)) -> nn.Module:
-    """A copy of `module` that shares its weights, with the named rewrites applied.
+    """Return a copy of `module` with the named rewrites applied; the copy shares the weights.
 
-    Raises `KeyError` for a name that REWRITES does not have.
+    Raises `KeyError` for a name that is not in REWRITES.
     """
     chosen = [REWRITES[name].replace for name in names]
 
@@ -80,7 +80,7 @@ def rewrite(module: nn.Module, names: Iterable[str] = tuple(REWRITES)) -> nn.Mod
 
 
 def count_rewrites(program: ExportedProgram) -> dict[str, int]:
-    """How often each rewrite is at work in an exported program; those that are not are left out."""
+    """Return how often each rewrite occurs in an exported program, without those that do not occur."""
     stacks = [node.meta.get("nn_module_stack") or {} for node in program.graph.nodes]
     kinds = {path: str(getattr(kind, "__qualname__", kind)) for stack in stacks for path, kind in stack.values()}
     names = [kind.rpartition(".")[2] for kind in kinds.values()]

@@ -1,6 +1,6 @@
-"""Attention as products of three-dimensional tensors, in parts where its scores would be large.
+"""Attention as products of three-dimensional tensors, in parts if its scores are large.
 
-XNNPACK would hold all scores; four-dimensional products would be expanded outside of its delegate.
+XNNPACK would store all scores at once.  Four-dimensional products would be expanded outside the delegate.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from mobile_diffusion.unet import Attention
 
 
 class AttentionByParts(Attention):
-    """Attention of a transformer whose scores are never held whole."""
+    """Attention of a transformer, in parts."""
 
     both: Tensor
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """x (1 or B, h*w, width), context (B, L, context_width) -> (B, h*w, width); one x may stand for two."""
+        """x (1 or B, h*w, width), context (B, L, context_width) -> (B, h*w, width); x of batch 1 is shared by both."""
         query, key, value = self.to_q(x), self.to_k(context), self.to_v(context)
         query = query * self.both if len(query) < len(key) else query
         return self.to_out[0](mixed(query, key, value, self.heads))
 
 
 class PixelAttentionByParts(PixelAttention):
-    """The autoencoder's attention whose scores are never held whole, on positions where the map lies."""
+    """Attention of the autoencoder, in parts, on a channels-last map that is not moved."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, C, h, w)."""
@@ -39,7 +39,7 @@ class PixelAttentionByParts(PixelAttention):
 
 
 def mixed(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
-    """Multi-head attention in parts, as `mobile_diffusion.blocks.attention` without a mask.
+    """Return the same as `mobile_diffusion.blocks.attention` without a mask, computed in parts.
 
     query (B, Q, W), key and value (B, K, W) -> (B, Q, W).
     """
@@ -51,7 +51,7 @@ def mixed(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
 
 
 def attention_by_parts(module: nn.Module) -> nn.Module | None:
-    """For the attention of a transformer in the U-Net."""
+    """Return the replacement of the attention of a transformer in the U-Net, or None."""
     if type(module) is not Attention:
         return None
     result = recast(module, AttentionByParts)
@@ -60,7 +60,7 @@ def attention_by_parts(module: nn.Module) -> nn.Module | None:
 
 
 def pixel_attention_by_parts(module: nn.Module) -> nn.Module | None:
-    """For the attention of the autoencoder."""
+    """Return the replacement of the attention of the autoencoder, or None."""
     return recast(module, PixelAttentionByParts) if type(module) is PixelAttention else None
 
 

@@ -1,7 +1,7 @@
-"""Guidance without doing the same twice: until the text comes in, both evaluations see the same map.
+"""Classifier-free guidance that computes the blocks before the text only once.
 
-Their latents are equal, so all blocks before the first attention to the text are computed for one picture; its map
-stands for both wherever it is added, and is doubled where it is joined.
+Both evaluations of the U-Net have the same latents.  All blocks before the first cross-attention are therefore computed
+for one picture.  Its map is broadcast where it is added to a map of both, and doubled where it is concatenated.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from mobile_diffusion.unet import Attention, UpLevel
 
 
 class UpLevelForBoth(UpLevel):
-    """A stage on the way up whose skips may be of one picture where its map is of two, or comes to be."""
+    """A level of the decoder half whose skips may be of one picture while its map is, or becomes, of two."""
 
     both: Tensor
     itself: Tensor
 
     def forward(self, x: Tensor, skips: list[Tensor], time: Tensor, context: Tensor) -> Tensor:
-        """x (B, C_in, h, w), skips of 1 or B pictures, nearest first -> as `UpLevel`."""
+        """x (B, C_in, h, w), skips of 1 or B pictures, nearest first; returns the same as `UpLevel`."""
         for index, skip in enumerate(skips):
-            joined = x * self.itself if skip is x else skip  # no middle; XNNPACK does not join a tensor with itself
+            joined = x * self.itself if skip is x else skip  # no middle; XNNPACK cannot join a tensor to itself
             joined = joined * self.both if len(joined) < len(x) else joined
             x = self.step(index, torch.cat([x, joined], dim=1), time, context)
         for up in self.upsamplers:
@@ -33,7 +33,7 @@ class UpLevelForBoth(UpLevel):
 
 
 class DenoiseOnce(Denoise):
-    """A step of the sampler that runs the network on one picture and two contexts."""
+    """A step of the sampler that calls the network with one picture and two contexts."""
 
     def _guided(self, latents: Tensor, time: Tensor, both: Tensor, guidance: Tensor) -> Tensor:
         predicted = self.unet.predict(latents, time, both)  # type: ignore[operator]
@@ -41,7 +41,7 @@ class DenoiseOnce(Denoise):
 
 
 def skip_for_both(module: nn.Module) -> nn.Module | None:
-    """For a stage on the way up."""
+    """Return the replacement of a level of the decoder half, or None."""
     if type(module) is not UpLevel:
         return None
     result = recast(module, UpLevelForBoth)
@@ -51,6 +51,6 @@ def skip_for_both(module: nn.Module) -> nn.Module | None:
 
 
 def shared_until_text(module: nn.Module) -> nn.Module | None:
-    """For the step of the sampler, where its network has attention to the text."""
+    """Return the replacement of the step of the sampler if its network has cross-attention to the text, or None."""
     attends = type(module) is Denoise and any(isinstance(child, Attention) for child in module.modules())
     return recast(module, DenoiseOnce) if attends else None

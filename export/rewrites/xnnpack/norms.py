@@ -1,6 +1,6 @@
-"""Norms in operations that stay in the layout of the convolutions and subtract the mean first.
+"""Norms in operations that keep the layout of the convolutions and subtract the mean before squaring.
 
-The portable group norm computes E[x^2] - E[x]^2, which loses digits where the mean is large.
+The portable group norm computes E[x^2] - E[x]^2, which loses digits if the mean is large.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 LARGE, BAND = 32, 8
-"""Rows from which a map's mean is taken in bands, and of how many rows each."""
+"""Number of rows from which the mean of a map is computed in bands, and rows per band."""
 
 
 class GroupNormByConvolution(nn.Module):
-    """Group means as global pooling and two 1x1 convolutions: channels to their group's mean, and back to channels.
+    """Group norm whose group means are global pooling and two 1x1 convolutions: channels to groups, groups to channels.
 
-    The obvious view of (B, groups, C / groups, h, w) would cost two transpositions of the whole map, and one
-    convolution of C x C weights would be 26 MB for the widest norm of Stable Diffusion's U-Net.
+    A view as (B, groups, C / groups, h, w) would cost two transpositions of the whole map.  A single convolution would
+    have C x C weights: 26 MB for the widest norm of Stable Diffusion's U-Net.
     """
 
     average: Tensor
@@ -46,9 +46,9 @@ class GroupNormByConvolution(nn.Module):
 
 
 def mean_of_map(x: Tensor) -> Tensor:
-    """(B, C, h, w) -> (B, C, 1, 1): of a large map, the mean of the means of bands of rows.
+    """Return the mean of each channel, (B, C, h, w) -> (B, C, 1, 1); for a large map, the mean of the means of bands.
 
-    XNNPACK takes a whole mean in one thread, and the parts of a pooling in all.
+    XNNPACK computes the mean of a whole map in one thread, but pools the bands in all threads.
     """
     height, width = x.shape[-2:]
     bands = F.avg_pool2d(x, (BAND, width)) if height >= LARGE and height % BAND == 0 else x
@@ -56,7 +56,7 @@ def mean_of_map(x: Tensor) -> Tensor:
 
 
 class LayerNormByLinear(nn.Module):
-    """Means over the last dimension as a linear layer with one output."""
+    """Layer norm whose means over the last axis are a linear layer with one output."""
 
     average: Tensor
     epsilon: Tensor
@@ -79,10 +79,10 @@ class LayerNormByLinear(nn.Module):
 
 
 def group_norm_by_convolution(module: nn.Module) -> nn.Module | None:
-    """For a group norm."""
+    """Return the replacement of a group norm, or None."""
     return GroupNormByConvolution(module) if type(module) is nn.GroupNorm else None
 
 
 def layer_norm_by_linear(module: nn.Module) -> nn.Module | None:
-    """For a layer norm."""
+    """Return the replacement of a layer norm, or None."""
     return LayerNormByLinear(module) if type(module) is nn.LayerNorm else None

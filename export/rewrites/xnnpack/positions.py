@@ -1,4 +1,4 @@
-"""Transformers on positions where the map lies, with its channels last, and a gate without slices."""
+"""Spatial transformers that work on a channels-last map without moving it, and GEGLU without slices."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mobile_diffusion.unet import GatedGelu, SpatialTransformer
 
 
 class TransformerInPlace(SpatialTransformer):
-    """A spatial transformer that permutes its map in the two ways that cost nothing (executorch/layout.py)."""
+    """A spatial transformer that permutes its map only in the two ways that are free (executorch/layout.py)."""
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         """x (1 or B, C, h, w), context (B, L, D) -> (B, C, h, w)."""
@@ -25,7 +25,7 @@ class TransformerInPlace(SpatialTransformer):
 
 
 class TwoLayerGelu(nn.Module):
-    """GEGLU whose halves are two layers; their weights are views of the one's."""
+    """GEGLU whose halves are two linear layers; their weights are views of the original layer's."""
 
     def __init__(self, gate: GatedGelu) -> None:
         super().__init__()
@@ -39,12 +39,12 @@ class TwoLayerGelu(nn.Module):
 
 
 def positions_in_place(module: nn.Module) -> nn.Module | None:
-    """For a spatial transformer."""
+    """Return the replacement of a spatial transformer, or None."""
     return recast(module, TransformerInPlace) if type(module) is SpatialTransformer else None
 
 
 def gated_by_two_layers(module: nn.Module) -> nn.Module | None:
-    """For a GEGLU."""
+    """Return the replacement of a GEGLU, or None."""
     return TwoLayerGelu(module) if type(module) is GatedGelu else None
 
 

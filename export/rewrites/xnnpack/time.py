@@ -1,7 +1,7 @@
-"""The time embedding of every ResNet block as columns of one table, which is read once a step.
+"""The projected time embeddings of all ResNet blocks as columns of one table, which is read once per step.
 
-The embedding of a step is the same in every picture, so its projections are known when the model is exported: the
-linear layers and their weights leave the program.
+A step has the same embedding in every picture, so its projections can be computed at export.  The program then needs
+neither the linear layers nor their weights.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mobile_diffusion.blocks import ResnetBlock
 
 
 class Columns(nn.Module):
-    """Takes the place of a projection of the time embedding: its results, among those of all blocks."""
+    """Replaces the time projection of one block: selects its results among those of all blocks."""
 
     def __init__(self, start: int, width: int) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class Columns(nn.Module):
 
 
 def time_by_table(module: nn.Module) -> nn.Module | None:
-    """For the step of the sampler; changes the ResNet blocks inside of it."""
+    """Return the replacement of the step of the sampler, or None; changes the ResNet blocks inside it in place."""
     if not isinstance(module, Denoise):
         return None
     blocks = [child for child in module.unet.modules() if isinstance(child, ResnetBlock)]

@@ -1,9 +1,9 @@
-"""Nearest upsampling by two, and the convolution after it.
+"""Nearest upsampling by two and the 3x3 convolution after it, as one convolution of the small map.
 
-A 3x3 convolution of a map in which every pixel stands four times sees, at each of the four positions over a pixel, only
-2x2 different pixels: it is four 2x2 convolutions of the small map, whose weights are sums of the 3x3 weights.  That is
-4 multiplications an output where there were 9, and the large map is never made.  XNNPACK would run the same thing as a
-transposed convolution of 4x4, but takes nearly as long for it as for the 9.
+In the upsampled map every pixel occurs four times, so a 3x3 window covers only 2x2 different pixels.  Upsampling and
+convolution together equal four 2x2 convolutions of the small map, one per phase, whose weights are sums of the 3x3
+weights.  This needs 4 multiplications per output instead of 9, and no upsampled map.  A transposed 4x4 convolution
+would compute the same, but in XNNPACK it takes nearly as long as the original.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from torch.nn import functional as F
 from mobile_diffusion.blocks import Upsample
 
 TAPS = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]], [[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]])
-"""(phase, tap of 2, tap of 3): which of the three taps fall on the first and on the second of the two pixels."""
+"""Axes (phase, tap of 2, tap of 3): 1 where one of the 3 taps falls on the first or the second of the 2 pixels."""
 SIDE = 3
 
 
 class UpsampledConvolution(nn.Module):
     """Nearest upsampling by two and a 3x3 convolution with padding 1, as one 2x2 convolution of the small map.
 
-    Its channels are (row phase, column phase, output).  With the phases in reverse, reading them one after another
-    computes the rows and columns of the large map with one line too many on every side.
+    The channels of the 2x2 convolution are (row phase, column phase, output).  The phases are stored in reverse order:
+    interleaving them yields the large map with one additional row or column on each side, which is cut off.
     """
 
     weight: Tensor
@@ -46,11 +46,11 @@ class UpsampledConvolution(nn.Module):
 
 
 class ConvolutionsBeforeUpsampling(nn.Sequential):
-    """A sequence with `UpsampledConvolution` in the place of every upsampling and its convolution."""
+    """A sequence with an `UpsampledConvolution` in place of each upsampling and its convolution."""
 
 
 class UpsampleByBroadcast(nn.Module):
-    """Pixels repeated by multiplying with ones that broadcast: exact, and no dimension beyond the third."""
+    """Repeats pixels by multiplying with ones that broadcast: exact, and with at most three axes."""
 
     pair_row: Tensor
     pair_column: Tensor
@@ -69,12 +69,15 @@ class UpsampleByBroadcast(nn.Module):
 
 
 def convolution_before_upsampling(module: nn.Module) -> nn.Module | None:
-    """For the upsampling of the U-Net and of the autoencoder."""
+    """Return the replacement of the upsampling of the U-Net or of the autoencoder, or None."""
     return UpsampledConvolution(module.conv) if isinstance(module, Upsample) else None
 
 
 def convolutions_before_upsampling(module: nn.Module) -> nn.Module | None:
-    """For a sequence in which convolutions follow upsamplings, as in the tiny autoencoder; its names change."""
+    """Return the replacement of a sequence with convolutions after upsamplings, as in the tiny autoencoder, or None.
+
+    The names of the modules inside change.
+    """
     if type(module) is not nn.Sequential or not any(map(_pair, module, list(module)[1:])):
         return None
     layers: list[nn.Module] = []
@@ -87,18 +90,18 @@ def convolutions_before_upsampling(module: nn.Module) -> nn.Module | None:
 
 
 def upsampling(module: nn.Module) -> nn.Module | None:
-    """For an upsampling by itself."""
+    """Return the replacement of an upsampling without a convolution, or None."""
     return UpsampleByBroadcast() if type(module) is nn.Upsample and _doubles(module) else None
 
 
 def _doubles(module: nn.Module) -> bool:
-    """Whether a layer repeats every pixel, as it was or rewritten: what is inside a sequence is rewritten before it."""
+    """Return whether a layer repeats every pixel: the original, or its replacement (children are rewritten first)."""
     repeats = isinstance(module, nn.Upsample) and module.scale_factor == 2.0 and module.mode == "nearest"
     return repeats or isinstance(module, UpsampleByBroadcast)
 
 
 def _pair(first: nn.Module, second: nn.Module) -> bool:
-    """Whether two layers are an upsampling and a 3x3 convolution that keeps the side."""
+    """Return whether two layers are an upsampling and a 3x3 convolution that keeps the size of the map."""
     return (
         _doubles(first)
         and isinstance(second, nn.Conv2d)
