@@ -73,7 +73,7 @@ def tensor_spec(value: Any) -> TensorSpec:
 
 
 def check_signature(spec: Any, stage: ExportStage, image: bool = False) -> None:
-    """Raise `ExportError` unless names, dtypes and shapes are those of the stage; `image` expects an image as output."""
+    """Raise `ExportError` unless names, dtypes and shapes are those of the stage; with `image`, the output is one."""
     outputs = (
         TensorSpec(name, IMAGE, (*spec.shape[2:], 3)) if image else TensorSpec(name, spec.dtype, spec.shape)
         for name, spec in ((package_name(stage, spec), spec) for spec in stage.outputs)

@@ -5,6 +5,7 @@ and computes in float32.  The file is half the size, the results are the same on
 the rounding of the weights (71 to 75 dB per layer).
 
 Arithmetic in float16 is not offered, for these reasons:
+
 - A float16 network breaks into dozens of delegates: PyTorch computes SiLU by way of float32, and XNNPACK's partitioner
   takes neither casts nor a float16 GELU.  Convolution weights are stored in float32 nevertheless.
 - With that fixed there is one delegate, but its results depend on the processor.  Without float16 instructions
