@@ -70,7 +70,7 @@ class TinyAutoencoderConfig:
         require_positive(self, "channels", "latent_channels", "scaling_factor")
         for name in ("encoder_blocks", "decoder_blocks"):
             blocks = getattr(self, name)
-            require(len(blocks) > 0 and min(blocks) > 0, self, name, "a positive number a level")
+            require(len(blocks) > 0 and min(blocks) > 0, self, name, "a positive number per level")
         same = len(self.encoder_blocks) == len(self.decoder_blocks)
         require(same, self, "decoder_blocks", f"{len(self.encoder_blocks)} levels, as the encoder")
 

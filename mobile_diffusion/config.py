@@ -75,7 +75,7 @@ class UNetConfig:
         require(even, self, "guidance_width", "an even number, or 0")
         for down, up in zip(self.down, reversed(self.up), strict=True):
             fits = up.channels == down.channels and up.resnets == down.resnets + 1
-            require(fits, self, "up", "each level the channels of its twin in `down` and one ResNet block more")
+            require(fits, self, "up", "per level the channels of its counterpart in `down` and one more ResNet block")
 
     def heads_of(self, level: UNetLevel) -> int:
         """Attention heads of a level's transformers."""

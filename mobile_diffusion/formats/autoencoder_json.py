@@ -15,7 +15,7 @@ from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.json_options import Accepted, JsonOptions
 from mobile_diffusion.tensor_layout import Layout, Stored
 
-UNSUPPORTED = "mobile-diffusion does not compute it; use the autoencoder of a Stable Diffusion 1 or 2 relative"
+UNSUPPORTED = "mobile-diffusion does not support it; use the autoencoder of a Stable Diffusion 1 or 2 relative"
 KL_REQUIRED: dict[str, Accepted] = {
     "in_channels": (3,),
     "out_channels": (3,),
@@ -83,7 +83,7 @@ def _read_tiny(options: JsonOptions) -> TinyAutoencoderConfig:
     alike = [encoder[0]] * len(encoder)
     options.require({"block_out_channels": (encoder, None)}, UNSUPPORTED)
     if encoder != alike or decoder != alike:
-        raise options.wrong("decoder_block_out_channels", f"the encoder's, all alike: {alike}", decoder, UNSUPPORTED)
+        raise options.wrong("decoder_block_out_channels", f"equal channels, {alike}", decoder, UNSUPPORTED)
     options.require(TINY_REQUIRED, UNSUPPORTED)
     options.ignore("force_upcast")
     return TinyAutoencoderConfig(

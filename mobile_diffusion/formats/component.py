@@ -19,7 +19,7 @@ TRANSFORMERS_STEM = "model"
 PREFERRED = "fp16"
 """The variant that is chosen when a folder has several, none of them plain, and the user names none."""
 CONVERT = (
-    'convert it once where you trust it: python -c "from diffusers import StableDiffusionPipeline as P; '
+    'if you trust it, convert it once: python -c "from diffusers import StableDiffusionPipeline as P; '
     "P.from_pretrained('{0}', use_safetensors=False).save_pretrained('{0}-safetensors')\""
 )
 
@@ -97,7 +97,7 @@ def _shard(index: Path, name: str) -> Path:
     """The path of a shard; raises CheckpointError when it is missing or not in the folder of the index."""
     file = index.parent / name
     if Path(name).name != name or file.suffix != ".safetensors":
-        raise CheckpointError(f"{index}: expected names of safetensors files beside it, got {name!r}; fetch it again")
+        raise CheckpointError(f"{index}: expected safetensors files in its own folder, got {name!r}; fetch it again")
     if not file.is_file():
         raise CheckpointError(f"{file}: expected a shard that {index.name} names, got no such file; fetch it")
     return file

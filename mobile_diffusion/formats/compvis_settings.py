@@ -55,7 +55,7 @@ def read_settings(file: Path, names: set[str], open_clip: bool, prediction: str 
     values = _read_configuration(configuration, open_clip) if configuration.is_file() else {}
     kind = prediction or _stated_prediction(file, names, notes, values) or ("" if open_clip else "epsilon")
     if kind not in PREDICTIONS:
-        got = repr(kind) if kind else "a Stable Diffusion 2 file that does not say"
+        got = repr(kind) if kind else "a Stable Diffusion 2 file that does not state it"
         raise ConfigError(f"{file}: expected prediction v or epsilon, got {got}; say which with --prediction")
     schedule = ScheduleConfig(
         prediction=kind,

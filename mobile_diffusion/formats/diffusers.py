@@ -71,8 +71,8 @@ def open_clip_tokenizer(folder: Path, text: TextConfig) -> ClipTokenizer:
     tokenizer = ClipTokenizer.from_folder(folder, text.max_tokens)
     if tokenizer.vocabulary > text.vocabulary:
         raise CheckpointError(
-            f"{folder}: expected at most {text.vocabulary:,} tokens, as the text encoder embeds, got "
-            f"{tokenizer.vocabulary:,}; take the tokenizer that belongs to the checkpoint"
+            f"{folder}: expected at most {text.vocabulary:,} tokens, as in the text encoder, got "
+            f"{tokenizer.vocabulary:,}; use the tokenizer that belongs to the checkpoint"
         )
     return tokenizer
 

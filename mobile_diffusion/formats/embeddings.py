@@ -57,7 +57,7 @@ def read_embedding(file: Path, width: int) -> Embedding:
     """
     if file.suffix.lower() in PICKLES:
         raise CheckpointError(
-            f"{file}: expected a .safetensors file, got a pickle, which can run code; where you trust it, convert it: "
+            f"{file}: expected a .safetensors file, got a pickle, which can run code; if you trust it, convert it: "
             f"safetensors.torch.save_file({PICKLES[file.suffix.lower()]}, NEW)"
         )
     name = _only_tensor(file)
@@ -123,7 +123,7 @@ def _only_tensor(file: Path) -> str:
             f"{file}: expected a textual inversion of Stable Diffusion 1 or 2, got one of Stable Diffusion XL"
         )
     if len(headers) != 1:
-        hint = "a LoRA and a model have options of their own"
+        hint = "a LoRA needs the option --lora"
         raise CheckpointError(f"{file}: expected a textual inversion of one tensor, got {len(headers)}; {hint}")
     ((name, (shape, dtype)),) = headers.items()
     if dtype not in FLOATS or len(shape) not in (1, 2) or 0 in shape:

@@ -94,7 +94,7 @@ class JsonOptions:
         """Raise CheckpointError for the first option, in alphabetical order, that has not been read."""
         if self._left:
             name = min(self._left)
-            reason = f"got {self._left[name]!r}; it is not known to mobile-diffusion, which cannot tell what it changes"
+            reason = f"got {self._left[name]!r}; mobile-diffusion does not know it, so its effect is unknown"
             raise CheckpointError(f"{self.file}: option {name!r}: expected no such option, {reason}")
 
     def wrong(self, name: str, expected: str, got: object, hint: str = "correct the file") -> CheckpointError:

@@ -102,7 +102,7 @@ def _place(lora: LoraFile, source: CheckpointFiles) -> list[tuple[str, str]]:
             missing.append(module)
         elif place in places:
             got = f"{places[place].down!r} and {module.down!r}"
-            raise CheckpointError(f"{lora.file}: expected one change of each module, got {got}; split the file")
+            raise CheckpointError(f"{lora.file}: expected each module once, got {got}; split the file")
         else:
             places[place] = module
     if missing:
@@ -114,7 +114,7 @@ def _not_there(lora: LoraFile, missing: list[LoraModule]) -> CheckpointError:
     """Build the error for modules that the model does not have; a slim model lacks those that were removed."""
     first, count, total = missing[0].down, len(missing), len(lora.modules)
     if count == total:
-        reason = f"expected a LoRA for this model, got one of which none of {total} modules is in it, such as {first!r}"
+        reason = f"expected a LoRA for this model, got one with {total} modules that it lacks, such as {first!r}"
         return CheckpointError(f"{lora.file}: {reason}; use another")
     names = ", ".join(module.name for module in missing[:3]) + (", ..." if count > 3 else "")
     fix = "use one that was trained for this model, or merge it before blocks are removed"

@@ -116,7 +116,7 @@ def _group(file: Path, headers: Headers) -> tuple[dict[Key, dict[Role, str]], bo
     for name in sorted(headers):
         piece = parse_name(name)
         if piece is None:
-            raise CheckpointError(f"{file}: expected a LoRA, got a tensor {name!r} that is of none; use another file")
+            raise CheckpointError(f"{file}: expected only tensors of a LoRA, got {name!r}; use another file")
         roles = tensors[piece.part, piece.module]
         if piece.role in roles:
             raise CheckpointError(f"{file}: expected one LoRA, got {roles[piece.role]!r} and {name!r}; split the file")
@@ -130,7 +130,7 @@ def _group(file: Path, headers: Headers) -> tuple[dict[Key, dict[Role, str]], bo
 def _module(file: Path, headers: Headers, key: Key, names: dict[Role, str], stored: Any) -> LoraModule:
     """Build one module; raise CheckpointError when a tensor is missing or has the wrong type."""
     if "down" not in names or "up" not in names:
-        raise CheckpointError(f"{file}: expected both halves of a LoRA's {key[1]!r}, got {list(names)}; fetch it again")
+        raise CheckpointError(f"{file}: expected up and down of module {key[1]!r}, got {list(names)}; fetch it again")
     down, up = names["down"], names["up"]
     for name in (down, up):
         if headers[name][1] not in FLOATS:

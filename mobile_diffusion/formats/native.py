@@ -42,7 +42,7 @@ def read_config(path: Path) -> ModelConfig:
         _check_folder(path)
         values = parse_strictly(file.read_bytes())
         if not isinstance(values, dict) or type(values.get("format")) is not int:
-            raise CheckpointError(f'{file}: expected an object with a whole number "format"; it is not ours')
+            raise CheckpointError(f'{file}: expected an object with an integer "format", got another; check the path')
         if values["format"] != FORMAT:
             raise CheckpointError(f"{file}: expected format {FORMAT}, got {values['format']}; update mobile-diffusion")
         return from_dict(ModelConfig, {name: value for name, value in values.items() if name != "format"})

@@ -86,7 +86,7 @@ def _class_of(name: object, file: Path, solver: str | None) -> SchedulerClass:
     kind = CLASSES[name]
     if kind.lack and solver is None:
         raise CheckpointError(
-            f"{file}: {name} has no step table, as it {kind.lack}; choose another solver, such as "
+            f"{file}: {name} is not supported, because it {kind.lack}; choose another solver, such as "
             f"--solver {kind.solver}"
         )
     return kind

@@ -31,20 +31,20 @@ CLASSES = {
     "DPMSolverMultistepScheduler": SchedulerClass("dpm-solver++"),
     "EulerDiscreteScheduler": SchedulerClass("euler"),
     "LCMScheduler": SchedulerClass("lcm", betas=LATENT_BETAS),
-    "DDPMScheduler": SchedulerClass("ddim", "draws noise of another variance"),
+    "DDPMScheduler": SchedulerClass("ddim", "adds noise at every step"),
     "DDIMParallelScheduler": SchedulerClass("ddim", "takes its steps in parallel"),
-    "DDPMParallelScheduler": SchedulerClass("ddim", "draws noise of another variance"),
-    "DEISMultistepScheduler": SchedulerClass("dpm-solver++", "weights earlier outputs in another way"),
+    "DDPMParallelScheduler": SchedulerClass("ddim", "adds noise at every step"),
+    "DEISMultistepScheduler": SchedulerClass("dpm-solver++", "weights earlier outputs differently"),
     "UniPCMultistepScheduler": SchedulerClass("dpm-solver++", "corrects every step with the next output"),
     "DPMSolverSinglestepScheduler": SchedulerClass("dpm-solver++", "evaluates the network inside a step"),
     "DPMSolverSDEScheduler": SchedulerClass("dpm-solver++", "follows a Brownian path", NARROW_BETAS),
-    "SASolverScheduler": SchedulerClass("dpm-solver++", "draws noise at every step"),
+    "SASolverScheduler": SchedulerClass("dpm-solver++", "adds noise at every step"),
     "HeunDiscreteScheduler": SchedulerClass("dpm-solver++", "evaluates the network twice a step", NARROW_BETAS),
     "KDPM2DiscreteScheduler": SchedulerClass("dpm-solver++", "evaluates the network twice a step", NARROW_BETAS),
-    "KDPM2AncestralDiscreteScheduler": SchedulerClass("dpm-solver++", "draws noise at every step", NARROW_BETAS),
-    "EulerAncestralDiscreteScheduler": SchedulerClass("euler", "draws noise at every step"),
-    "LMSDiscreteScheduler": SchedulerClass("euler", "weights earlier outputs in another way"),
-    "TCDScheduler": SchedulerClass("lcm", "draws less noise than a consistency model", LATENT_BETAS),
+    "KDPM2AncestralDiscreteScheduler": SchedulerClass("dpm-solver++", "adds noise at every step", NARROW_BETAS),
+    "EulerAncestralDiscreteScheduler": SchedulerClass("euler", "adds noise at every step"),
+    "LMSDiscreteScheduler": SchedulerClass("euler", "weights earlier outputs differently"),
+    "TCDScheduler": SchedulerClass("lcm", "adds less noise than a consistency model", LATENT_BETAS),
 }
 FLOW_PREFIX = "FlowMatch"
 """Prefix of the names of flow-matching schedulers (Stable Diffusion 3, Flux), which use another process."""
@@ -72,7 +72,7 @@ class SupportedValues:
 
 _SET_FALSE = "set it to false or choose another solver with --solver"
 _THRESHOLDING = SupportedValues(
-    "thresholding", False, (False,), "it is not linear, nor meant for latents; set it to false"
+    "thresholding", False, (False,), "it is not linear and not meant for latents; set it to false"
 )
 _CLIP_HINT = "clipping is not linear; set it to false, as StableDiffusionPipeline does"
 _RANGE = "only the range of the training steps is known; set it to null"
@@ -81,18 +81,21 @@ LIMITS: dict[str, tuple[SupportedValues, ...]] = {
     "ddim": (SupportedValues("clip_sample", True, (False,), _CLIP_HINT), _THRESHOLDING),
     "pndm": (
         SupportedValues(
-            "skip_prk_steps", False, (True,), "Runge-Kutta steps have no table; set it to true, or --solver ddim"
+            "skip_prk_steps",
+            False,
+            (True,),
+            "Runge-Kutta steps are not supported; set it to true or use --solver ddim",
         ),
     ),
     "dpm-solver++": (
         SupportedValues(
-            "solver_order", 2, (2,), "of order 1 it is nearly --solver euler; order 3 is for unconditional models"
+            "solver_order", 2, (2,), "for order 1 use --solver euler, which is similar; order 3 is not supported"
         ),
         SupportedValues(
-            "algorithm_type", "dpmsolver++", ("dpmsolver++", "deis"), "choose --solver dpm-solver++ all the same"
+            "algorithm_type", "dpmsolver++", ("dpmsolver++", "deis"), "choose --solver dpm-solver++ to ignore it"
         ),
         SupportedValues(
-            "solver_type", "midpoint", ("midpoint", "logrho", "bh1", "bh2"), "choose --solver dpm-solver++"
+            "solver_type", "midpoint", ("midpoint", "logrho", "bh1", "bh2"), "choose --solver dpm-solver++ to ignore it"
         ),
         SupportedValues("use_exponential_sigmas", False, (False,), _SET_FALSE),
         SupportedValues("use_beta_sigmas", False, (False,), _SET_FALSE),

@@ -109,5 +109,5 @@ def _positive(options: JsonOptions, name: str, default: int) -> int:
 def _activation(options: JsonOptions) -> Literal["quick_gelu", "gelu"]:
     name = options.value("hidden_act", "quick_gelu")
     if not isinstance(name, str) or name not in ACTIVATIONS:
-        raise options.wrong("hidden_act", " or ".join(map(repr, ACTIVATIONS)), name, "no other is computed")
+        raise options.wrong("hidden_act", " or ".join(map(repr, ACTIVATIONS)), name, "no other activation is supported")
     return ACTIVATIONS[name]

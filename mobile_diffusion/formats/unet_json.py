@@ -60,7 +60,7 @@ IN_CHANNELS = {
     7: "an upscaler, whose U-Net also reads a picture",
     5: "a depth model, whose U-Net also reads a depth map",
 }
-UNSUPPORTED = "mobile-diffusion does not compute it; expected a Stable Diffusion 1 or 2 relative"
+UNSUPPORTED = "mobile-diffusion does not support it; use a Stable Diffusion 1 or 2 relative"
 
 
 def read_unet(options: JsonOptions) -> tuple[UNetConfig, tuple[int, int]]:
@@ -131,7 +131,7 @@ def _levels(
     default = [crossed] * 3 + [plain] if last_is_plain else [plain] + [crossed] * 3
     names = options.names(name, default)
     if len(names) != len(channels):
-        raise options.wrong(name, f"{len(channels)} names, one a level", names)
+        raise options.wrong(name, f"{len(channels)} names, one per level", names)
     for kind in names:
         if kind not in kinds:
             raise options.wrong(name, f"each one of {crossed}, {plain}", kind, UNSUPPORTED)

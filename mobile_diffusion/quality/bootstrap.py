@@ -43,7 +43,7 @@ def resample(count: int, generator: np.random.Generator, resamples: int = RESAMP
 def percentiles(value: float, resampled: NDArray[np.float64]) -> Interval:
     """The interval of a metric from its values on the resamples (R,); raises DataError for NaN and infinity."""
     if not (np.isfinite(value) and np.isfinite(resampled).all()):
-        raise DataError(f"bootstrap: expected finite figures, got {value} and {resampled}; look at the pictures")
+        raise DataError(f"bootstrap: expected finite values, got {value} and {resampled}; check the pictures")
     low, high = np.percentile(resampled, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
     return Interval(value, float(low), float(high))
 
@@ -55,6 +55,6 @@ def mean_interval(values: Sequence[float] | NDArray[np.float64], seed: int = 0) 
     """
     figures = np.asarray(values, dtype=np.float64)
     if figures.ndim != 1 or not len(figures):
-        raise DataError(f"bootstrap: expected some values in a row, got shape {figures.shape}")
+        raise DataError(f"bootstrap: expected one or more values of shape (N,), got {figures.shape}; pass a list")
     drawn = figures[resample(len(figures), np.random.default_rng(seed))]  # (R, N)
     return percentiles(float(figures.mean()), drawn.mean(axis=1))

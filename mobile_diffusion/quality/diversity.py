@@ -39,7 +39,7 @@ def mean_distance(features: Tensor) -> Tensor:
 def diversity(features: Tensor, seed: int = 0) -> Diversity:
     """Diversity from features (prompts, seeds, D); raises DataError for fewer than two prompts or two seeds."""
     if features.ndim != 3 or features.shape[0] < 2 or features.shape[1] < 2:
-        raise DataError(f"diversity: expected two prompts and seeds or more, got {tuple(features.shape)}")
+        raise DataError(f"diversity: expected two or more prompts and seeds, got {tuple(features.shape)}")
     prompts, seeds, _ = features.shape
     within = mean_interval(mean_distance(features).numpy(), seed)
     across = mean_distance(features.transpose(0, 1)).mean()

@@ -19,7 +19,7 @@ def stack_pictures(pictures: Sequence[Picture]) -> Tensor:
     """Stack pictures of one size to float32 (B, 3, H, W) in [0, 1]; raise DataError for other shapes and values."""
     shapes = {picture.shape for picture in pictures}
     if len(shapes) != 1:
-        raise DataError(f"pictures: expected some, of one shape, got the shapes {sorted(shapes)}")
+        raise DataError(f"pictures: expected one or more of the same shape, got the shapes {sorted(shapes)}")
     stacked = torch.from_numpy(np.stack(list(pictures)))  # (B, H, W, 3)
     scaled = stacked.float() / 255 if stacked.dtype == torch.uint8 else stacked.float()
     return check_images(scaled.permute(0, 3, 1, 2).contiguous())

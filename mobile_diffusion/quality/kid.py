@@ -84,9 +84,9 @@ def _check(real: Tensor, fake: Tensor) -> None:
         if features.ndim != 2 or len(features) < 2:
             raise DataError(f"{name} features: expected two pictures or more (N, D), got {tuple(features.shape)}")
         if not torch.isfinite(features).all():
-            raise DataError(f"{name} features: expected finite values, got NaN or infinity; look at the pictures")
+            raise DataError(f"{name} features: expected finite values, got NaN or infinity; check the pictures")
     if real.shape[1] != fake.shape[1]:
-        raise DataError(f"features: expected one width, got {real.shape[1]} and {fake.shape[1]}")
+        raise DataError(f"features: expected the same width, got {real.shape[1]} and {fake.shape[1]}; use one network")
 
 
 def _kernels(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -69,7 +69,7 @@ def median_ratio(ours: Sequence[float], theirs: Sequence[float], seed: int = 0) 
 def _paired(ours: Sets, theirs: Sets) -> list[tuple[Sequence[float], Sequence[float]]]:
     sizes = [[len(values) for values in side] for side in (ours, theirs)]
     if sizes[0] != sizes[1] or not all(sizes[0]) or not sizes[0]:
-        raise DataError(f"pairing: expected as many values of both, got {sizes[0]} and {sizes[1]}; measure both again")
+        raise DataError(f"pairing: expected equal numbers of values, got {sizes[0]} and {sizes[1]}; measure both again")
     return list(zip(ours, theirs, strict=True))
 
 

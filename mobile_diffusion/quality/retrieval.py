@@ -113,7 +113,7 @@ class Retrieval:
         `seed` is that of the intervals.  Raises DataError when the numbers of captions and images differ.
         """
         if len(captions) != len(images):
-            raise DataError(f"captions: expected {len(images)}, one for every picture, got {len(captions)}")
+            raise DataError(f"captions: expected {len(images)}, one per picture, got {len(captions)}")
         subjects = [subject(caption) for caption in captions]
         pictures, own = self.embed(images), self._embed_texts(subjects)
         cosines = (pictures * own).sum(dim=1)  # (B,)
@@ -180,7 +180,7 @@ def open_retrieval(
         ("image network", record["image_network_sha256"], EFFICIENTNET.sha256),
     ):
         if found != expected:
-            raise CheckpointError(f"{folder}: expected the {name} {expected[:16]}, got {found[:16]}; train the head")
+            raise CheckpointError(f"{folder}: expected the {name} {expected[:16]}, got {found[:16]}; train it again")
     vectors, bank = (F.normalize(tensors.pop(name, torch.zeros(0, 1)), dim=1) for name in (CANDIDATES, BANK))
     head = Head(record["hidden"])
     try:

@@ -21,8 +21,8 @@ def clean_factors(prediction: str, level: Level) -> Factors:
         return 0.0, 1.0
     if alpha == 0:
         raise ConfigError(
-            "prediction: 'epsilon' from pure noise says nothing of the picture, so with zero_terminal_snr it has no "
-            "table; choose solver 'euler' or 'dpm-solver++', spacing 'leading', or a model that predicts 'v'"
+            "prediction: 'epsilon' is not supported at pure noise (zero_terminal_snr), because it does not determine "
+            "the picture; choose solver 'euler' or 'dpm-solver++', spacing 'leading', or a model that predicts 'v'"
         )
     return 1 / alpha, -sigma / alpha
 

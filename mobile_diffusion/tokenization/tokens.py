@@ -78,7 +78,7 @@ def read_definition(path: Path) -> str:
         return path.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "bytes that are not UTF-8"
-        raise CheckpointError(f"expected a tokenizer's definition, got: {reason}; copy it anew") from error
+        raise CheckpointError(f"expected a tokenizer's definition, got: {reason}; copy it again") from error
 
 
 def parse_definition(definition: str) -> tokenizers.Tokenizer:

@@ -32,7 +32,7 @@ def test_collapsed_model() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 4, 3), (4, 1, 3), (4, 3)])
 def test_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(DataError, match="two prompts and seeds"):
+    with pytest.raises(DataError, match="two or more prompts and seeds"):
         diversity(torch.ones(shape))
 
 

@@ -69,5 +69,5 @@ def test_median_over_rounds() -> None:
 
 def test_other_prompts_are_refused() -> None:
     for ours, theirs in (([[1.0]], [[1.0, 2.0]]), ([[]], [[]]), ([], []), ([[1.0]], [[1.0], [1.0]])):
-        with pytest.raises(DataError, match="pairing: expected as many values of both"):
+        with pytest.raises(DataError, match="pairing: expected equal numbers of values"):
             ratio_of_means(ours, theirs)

@@ -111,7 +111,7 @@ def test_style_is_not_asked_for(caption: str, words: str) -> None:
 
 
 def test_one_caption_for_every_picture(untrained: Retrieval) -> None:
-    with pytest.raises(DataError, match="expected 3, one for every picture, got 2"):
+    with pytest.raises(DataError, match="expected 3, one per picture, got 2"):
         untrained.score(random_images(3), ("lion", "tree"))
 
 

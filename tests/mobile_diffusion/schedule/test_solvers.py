@@ -171,7 +171,7 @@ def test_one_step_of_pndm_needs_no_memory() -> None:
 @pytest.mark.parametrize("solver", ["ddim", "lcm"])
 def test_epsilon_of_pure_noise_is_refused(solver: str) -> None:
     config = make_config(solver=solver, zero_terminal_snr=True)
-    with pytest.raises(ConfigError, match="'epsilon' from pure noise says nothing of the picture.*choose solver"):
+    with pytest.raises(ConfigError, match="'epsilon' is not supported at pure noise.*choose solver"):
         step_table(config)
     for prediction in ("v", "sample"):
         assert step_table(dataclasses.replace(config, prediction=prediction)).alphas[0] == 0.0
