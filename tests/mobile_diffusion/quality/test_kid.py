@@ -80,7 +80,7 @@ def test_resampling_adds_no_bias() -> None:
     ("real", "fake", "message"),
     [
         (torch.zeros(1, 3), torch.zeros(4, 3), "two pictures or more"),
-        (torch.zeros(4, 3), torch.zeros(4, 2), "one width, got 3 and 2"),
+        (torch.zeros(4, 3), torch.zeros(4, 2), "the same width, got 3 and 2"),
         (torch.full((4, 3), torch.nan), torch.zeros(4, 3), "NaN"),
         (torch.zeros(4, 3), torch.tensor([[torch.inf] * 3] * 4), "infinity"),
         (torch.zeros(4), torch.zeros(4, 3), "N, D"),
