@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.documents.markers import fill_page, measured_model, rendered, table, trained
+from benchmarks.documents.markers import decibels, fill_page, measured_model, rendered, table, trained
 from benchmarks.measuring.command_line import run_script
 from benchmarks.paths import ROOT
 
@@ -41,7 +41,7 @@ def speed(found: Found) -> str:
             f"{row['first_ms']:.0f}",
             f"{row['peak_mb']:.0f}",
             f"{row['file_mb']:.0f}" if row["file_mb"] else "",
-            f"{row['snr_db']:.0f}" if row["snr_db"] < 300 else "reference",
+            decibels(row["snr_db"], digits=0, equal="reference"),
         ]
         for row in sorted(found["rows"], key=_place)
         if row["model"]

@@ -7,26 +7,17 @@ A table whose results are not there stays as it is.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.documents.markers import fill_page, measured_model, rendered, table, trained
+from benchmarks.documents.markers import decibels, fill_page, measured_model, rendered, table, trained
 from benchmarks.measuring.command_line import run_script
 from benchmarks.paths import ROOT
-from mobile_diffusion.decibels import MAX_DB
 
 PAGE = ROOT / "docs" / "coreml.md"
 MEGA = 1e6
 FIGURES = ("seconds", "cpu_seconds", "peak_gb")
 Found = dict[str, Any]
-
-
-def decibels(value: Any) -> str:
-    """A ratio; `json_number` writes None for NaN, and MAX_DB for infinity."""
-    if value is None or math.isnan(value):
-        return "NaN"
-    return f"{value:.1f}" if value < MAX_DB else "equal"
 
 
 def variants(found: Found) -> str:

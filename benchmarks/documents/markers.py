@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks.paths import RESULTS
+from mobile_diffusion.decibels import MAX_DB
 
 
 def read(path: Path) -> Any:
@@ -20,6 +22,13 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     """A Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def decibels(value: float | None, digits: int = 1, equal: str = "equal") -> str:
+    """A ratio of the results, where `json_number` wrote None for NaN and MAX_DB for infinity."""
+    if value is None or math.isnan(value):
+        return "NaN"
+    return f"{value:.{digits}f}" if value < MAX_DB else equal
 
 
 def measured_model(name: str) -> str:

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from benchmarks.coreml.compression_curve import rounded
-from benchmarks.documents.coreml import decibels
+from benchmarks.documents.markers import decibels
 from benchmarks.onnx.web import worst_of
 from export.parity.measure import Measurement
 from export.parity.metrics import Metrics, PictureMetrics
