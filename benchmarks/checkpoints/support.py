@@ -108,7 +108,7 @@ def drawn(name: str, work: Path) -> Cell:
 
 
 def put_decoder(tiny: Path, folder: Path) -> None:
-    """A tiny autoencoder in the place of a diffusers folder's own, for diffusers to open."""
+    """A tiny autoencoder instead of a diffusers folder's own, for diffusers to open."""
     shutil.rmtree(folder / "vae")
     shutil.copytree(tiny, folder / "vae")
     index = json.loads((folder / "model_index.json").read_text())

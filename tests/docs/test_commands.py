@@ -1,6 +1,6 @@
 """Every command in the documents is a real one, and is run: here, or by the script that the table below names.
 
-The commands are run in a folder whose name has spaces, with a tiny model in the place of the emoji model and of Stable
+The commands are run in a folder whose name has spaces, with a tiny model instead of the emoji model and of Stable
 Diffusion, in the order in which they stand on their page.
 """
 

@@ -52,7 +52,7 @@ def exported(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture
 def copy_of(exported: Mapping[str, Exported], tmp_path: Path) -> Callable[[str], Path]:
-    """Gives a copy of a target's bundle that may be spoiled."""
+    """Returns a copy of a target's bundle that may be spoiled."""
     return lambda target: Path(shutil.copytree(exported[target].bundle.path, tmp_path / target))
 
 

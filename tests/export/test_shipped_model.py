@@ -1,4 +1,4 @@
-"""The model in assets/emoji as `make demo` exports it: every gate, and the bundle opened and verified anew."""
+"""The model in assets/emoji as `make demo` exports it: every gate, and the bundle opened and verified again."""
 
 from __future__ import annotations
 

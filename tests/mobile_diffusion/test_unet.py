@@ -89,7 +89,7 @@ def diffusers_unet(shape: Shape) -> diffusers.UNet2DConditionModel:
 
 
 def diffusers_guidance_waves(guidance: Tensor, width: int) -> Tensor:
-    """What diffusers' latent consistency pipeline gives the network for a guidance scale."""
+    """What diffusers' latent consistency pipeline passes to the network for a guidance scale."""
     return LatentConsistencyModelPipeline.get_guidance_scale_embedding(None, guidance - 1, width)
 
 

@@ -1,4 +1,4 @@
-"""Packed weights kept in files: the same picture, less memory of its own, and damaged files are made anew."""
+"""Packed weights kept in files: the same picture, less memory of its own, and damaged files are made again."""
 
 from __future__ import annotations
 

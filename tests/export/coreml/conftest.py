@@ -124,6 +124,17 @@ def infer(build: Callable[..., Any]) -> Run:
 
 
 @pytest.fixture
+def equals_inference(interpret: Run, infer: Run) -> Callable[..., None]:
+    """`equals_inference("reshape", x=array, ...)`: our results have coremltools' values, shapes and dtypes."""
+
+    def check(operation: str, **operands: Any) -> None:
+        for ours, theirs in zip(interpret(operation, **operands), infer(operation, **operands), strict=True):
+            np.testing.assert_array_equal(ours, theirs, strict=True)
+
+    return check
+
+
+@pytest.fixture
 def save_program(ct: Any, tmp_path: Path) -> Callable[..., Path]:
     """`save_program(function, x=(1, 2))`: a saved package of a MIL function of float32 inputs."""
     from coremltools.converters.mil import Builder

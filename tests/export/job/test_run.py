@@ -195,7 +195,7 @@ class Spoiled:
 def test_failed_gate_leaves_no_bundle(
     tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, value: float
 ) -> None:
-    """With PyTorch in the place of the programs, so that lowering takes no time."""
+    """With PyTorch instead of the programs, so that lowering takes no time."""
     from export.runners.torch import TorchRunner
 
     model = open_checkpoint(tiny_checkpoint)

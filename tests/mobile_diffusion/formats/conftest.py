@@ -45,7 +45,7 @@ def copy_tree(source: Path, target: Path) -> Path:
 
 
 def replace(file: Path, content: bytes | str) -> None:
-    """Put new content in the place of a file that may be a link."""
+    """Replace the content of a file that may be a link."""
     file.unlink(missing_ok=True)
     file.write_bytes(content.encode() if isinstance(content, str) else content)
 

@@ -1,4 +1,4 @@
-"""Diffusers folders that cannot be opened: each gives one line that names the file, before a weight is read."""
+"""Diffusers folders that cannot be opened: each raises one line that names the file, before a weight is read."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def test_a_lora_is_part_of_the_hash_with_its_scale(checkpoint: Path, tmp_path: P
 
 
 class TestDecoder:
-    """A tiny autoencoder in the place of the checkpoint's."""
+    """A tiny autoencoder instead of the checkpoint's."""
 
     @pytest.fixture
     def taesd(self, published: Publish) -> Path:

@@ -46,7 +46,7 @@ def write_settings(folder: Path, steps: int = 2, rate: str = "1e-3") -> None:
 
 @pytest.fixture
 def distil(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs `train distil` in the folder; gives the status and the last line of stderr, of which it has one."""
+    """Runs `train distil` in the folder; returns the status and the last line of stderr, of which it has one."""
 
     def run(*more: str) -> tuple[int, str]:
         words = ["train", "distil", folder / "student.toml", "--run", folder / "run", "--out", folder / "out"]

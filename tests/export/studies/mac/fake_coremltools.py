@@ -40,7 +40,7 @@ class FakeCoreML:
         self.calls: list[Call] = []
 
     def surface(self) -> CoreML:
-        """With these methods in the place of coremltools'."""
+        """With these methods instead of coremltools'."""
         return CoreML(self.compile_model, self.CompiledMLModel, FakePlans(self), real_core_ml().units)
 
     def compile_model(self, *args: Any, **options: Any) -> str:
