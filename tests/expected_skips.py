@@ -34,6 +34,7 @@ EXPECTED = (
     ExpectedSkip(r"mounting a small file system needs root; .+"),
     ExpectedSkip(r"this machine does not let root mount; .+"),
     ExpectedSkip(r"not a git checkout; run the tests in a clone"),
+    ExpectedSkip(r"killing at a system call needs Linux and gcc", (MAC,)),
     ExpectedSkip(r"macOS has Core ML", (MAC,)),
     ExpectedSkip(r"Linux alone says a process's peak memory in /proc", (MAC,)),
     ExpectedSkip(r"the C library cannot give memory back", (MAC,)),
