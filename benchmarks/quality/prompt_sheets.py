@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.progress import track
-
 from benchmarks.measuring.command_line import Data, run_script
 from benchmarks.paths import EMOJI
 from mobile_diffusion.checkpoint import open_checkpoint
+from mobile_diffusion.cli.progress_bar import draw_progress
 from mobile_diffusion.data import captions
 from mobile_diffusion.pipeline import Pipeline
+from mobile_diffusion.progress import tracked
 from mobile_diffusion.recipes.unet import UNetSettings
 from mobile_diffusion.training.images import choose_groups, choose_samples
 from mobile_diffusion.training.settings import read_settings
@@ -33,7 +33,8 @@ def main(data: Data = Path("data/emoji")) -> None:
     for split in ("train", "held-out"):
         chosen = choose_groups(choose_samples(data, settings.styles, split), settings.groups)
         prompts = [captions(sample)[0] for sample in chosen[:: len(chosen) // COUNT]][:COUNT]
-        pictures = [pipeline.generate(prompt, seed=SEED) for prompt in track(prompts, split)]
+        with draw_progress(steady=True) as progress:
+            pictures = [pipeline.generate(prompt, seed=SEED) for prompt in tracked(prompts, split, progress)]
         write_png(contact_sheet(pictures, prompts, COLUMNS), MODEL / "training" / f"prompts-{split}.png")
 
 

@@ -7,10 +7,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
-from mobile_diffusion.cli.terminal import Terminal, printable
-from mobile_diffusion.progress import Progress as Report
+from mobile_diffusion.cli.progress_bar import draw_progress
+from mobile_diffusion.cli.terminal import printable
+from mobile_diffusion.progress import Progress
 
 OURS = ("mobile_diffusion", "export")
 
@@ -40,31 +39,8 @@ def verdict(compared: Sequence[str], others: Sequence[str]) -> str:
 
 
 @contextmanager
-def progress_bar() -> Iterator[Report]:
-    """A bar on stderr; yields the function that moves it.  Without a terminal each new task is one line."""
+def progress_bar() -> Iterator[Progress]:
+    """The bar of a command that exports or draws, which also quiets the libraries that it runs."""
     quiet_libraries()
-    console = Terminal(stderr=True)
-    if not console.is_terminal:
-        yield _line_by_line(console)
-        return
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console) as display:
-        task = display.add_task("starting", total=1.0)
-        yield lambda what, part: display.update(task, description=printable(what), completed=part)
-
-
-def _line_by_line(console: Terminal) -> Report:
-    previous: list[str] = []
-
-    def report(what: str, part: float) -> None:
-        if previous[-1:] != [what]:
-            previous.append(what)
-            console.print(f"{part:4.0%} {what}", soft_wrap=True)
-
-    return report
+    with draw_progress() as report:
+        yield report

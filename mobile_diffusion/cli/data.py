@@ -6,18 +6,17 @@ Only the display is here; the work is `mobile_diffusion.data.prepare`, imported 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from mobile_diffusion.cli.command_group import CommandGroup
-from mobile_diffusion.cli.terminal import Json, Terminal, show
+from mobile_diffusion.cli.progress_bar import draw_progress
+from mobile_diffusion.cli.terminal import Json, show
 
 if TYPE_CHECKING:
     from mobile_diffusion.data import Sample
@@ -52,26 +51,11 @@ def fetch(
     from mobile_diffusion.data import choose_styles, prepare
 
     styles = choose_styles(style or ())
-    with _progress() as report:
-        samples = prepare(out, styles, report)
+    with draw_progress(steady=True) as progress:
+        samples = prepare(out, styles, progress)
     counts, licences = count_styles(samples), out / "LICENSES.txt"
     end = f"{len(samples)} pictures in {out}; licences in {licences}"
     show(json, {"folder": out, "licences": licences, "styles": counts}, styles_table(counts), end)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on stderr for every step that `prepare` reports."""
-    columns = (TextColumn("{task.description:>9}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bars: dict[str, TaskID] = {}
-    with Progress(*columns, console=Terminal(stderr=True)) as display:
-
-        def report(task: str, done: int, total: int) -> None:
-            if task not in bars:
-                bars[task] = display.add_task(task, total=total)
-            display.update(bars[task], completed=done, total=total)
-
-        yield report
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import json
 import math
 import unicodedata
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,6 +44,12 @@ def results() -> Terminal:
     """The console of stdout; wide enough for the tables when it is a file or a pipe."""
     console = Terminal()
     return console if console.is_terminal else Terminal(width=WIDTH)
+
+
+@cache
+def messages() -> Terminal:
+    """The console of stderr.  Log and bar share it, so that a line of the log is printed above the bar."""
+    return Terminal(stderr=True)
 
 
 def show(as_json: bool, figures: object, *screen: RenderableType) -> None:

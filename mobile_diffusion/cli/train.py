@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,9 @@ import typer
 from rich.logging import RichHandler
 
 from mobile_diffusion.cli.command_group import CommandGroup
+from mobile_diffusion.cli.progress_bar import draw_progress
+from mobile_diffusion.cli.terminal import messages
+from mobile_diffusion.progress import Progress, silent
 from mobile_diffusion.shipped import shipped_model
 
 if TYPE_CHECKING:
@@ -33,12 +37,22 @@ WEIGHTS = Path("data/weights")
 @app.callback()
 def _group() -> None:
     """Train a model. Under torchrun several processes share every batch: see docs/scale.md."""
-    level = logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING
-    logging.basicConfig(level=level, format="%(message)s", handlers=[RichHandler(show_path=False)])
+    level = logging.INFO if _is_first() else logging.WARNING
+    logging.basicConfig(level=level, format="%(message)s", handlers=[RichHandler(console=messages(), show_path=False)])
     if "WORLD_SIZE" in os.environ:  # torch is slow to import
         from mobile_diffusion.training import workers
 
         workers.join()
+
+
+def _is_first() -> bool:
+    """Whether this is the first process of torchrun, or the only one; asks no torch, which is slow to import."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _bar() -> AbstractContextManager[Progress]:
+    """The bar of the first process; the others draw none."""
+    return draw_progress(steady=True) if _is_first() else nullcontext(silent)
 
 
 def _set_threads(threads: int) -> None:
@@ -72,7 +86,9 @@ def autoencoder(
     """
     from mobile_diffusion.recipes.autoencoder import AutoencoderSettings, train_autoencoder
 
-    quality = train_autoencoder(_read(settings, AutoencoderSettings, threads), data, weights, run)
+    read = _read(settings, AutoencoderSettings, threads)
+    with _bar() as progress:
+        quality = train_autoencoder(read, data, weights, run, progress)
     typer.echo(f"held-out PSNR {quality:.2f} dB; weights in {run}")
 
 
@@ -98,7 +114,8 @@ def unet(
     from mobile_diffusion.recipes.unet import UNetSettings, train_unet
 
     read = _read(settings, UNetSettings, threads)
-    train_unet(read, data, autoencoder, text or shipped_model(), run, out, start)
+    with _bar() as progress:
+        train_unet(read, data, autoencoder, text or shipped_model(), run, out, start, progress)
     typer.echo(f"trained; state, curve and sample sheets in {run}")
 
 
@@ -119,7 +136,9 @@ def robust(
     """
     from mobile_diffusion.recipes.robust import RobustSettings, train_robust
 
-    train_robust(_read(settings, RobustSettings, threads), data, model, run, out)
+    read = _read(settings, RobustSettings, threads)
+    with _bar() as progress:
+        train_robust(read, data, model, run, out, progress)
     _report_trained(out, run)
 
 
@@ -166,7 +185,9 @@ def evolve(
     from mobile_diffusion.slimming.latency import read_table
 
     training = _read(settings, RobustSettings, threads).training
-    for decision in evolve_checkpoint(training, read_table(table), target_ms, batches, data, model, run, out):
+    with _bar() as progress:
+        decisions = evolve_checkpoint(training, read_table(table), target_ms, batches, data, model, run, out, progress)
+    for decision in decisions:
         typer.echo(f"{decision.action}: distance {-decision.quality:.5f}, {decision.step_ms:.1f} ms")
     typer.echo(f"{out} written; plot of the decisions in {run / PLOT}")
 
@@ -192,7 +213,9 @@ def distil(
     from mobile_diffusion.recipes.distil import distil as distil_student
     from mobile_diffusion.recipes.teacher_student import DistillationSettings
 
-    distil_student(_read(settings, DistillationSettings, threads), data, teacher, run, out, student)
+    read = _read(settings, DistillationSettings, threads)
+    with _bar() as progress:
+        distil_student(read, data, teacher, run, out, student, progress)
     _report_trained(out, run)
 
 
@@ -213,7 +236,9 @@ def decoder(
     """
     from mobile_diffusion.recipes.decoder import DecoderSettings, slim_decoder
 
-    quality = slim_decoder(_read(settings, DecoderSettings, threads), data, model, run, out)
+    read = _read(settings, DecoderSettings, threads)
+    with _bar() as progress:
+        quality = slim_decoder(read, data, model, run, out, progress)
     typer.echo(f"{out} written; PSNR {quality:.2f} dB on held-out latents, compared with the full decoder")
 
 
@@ -244,7 +269,8 @@ def shards(
 
     _set_threads(threads)
     opened = model or shipped_model()
-    index = make_shards(data, opened, autoencoder, tuple(style), tuple(group or ()), pictures, out)
+    with _bar() as progress:
+        index = make_shards(data, opened, autoencoder, tuple(style), tuple(group or ()), pictures, out, progress)
     typer.echo(f"{index.count} pictures in {len(index.shards)} shards in {out}")
 
 

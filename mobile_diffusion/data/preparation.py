@@ -11,7 +11,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Protocol
 
 from mobile_diffusion.data.concepts import Concept, read_concepts
 from mobile_diffusion.data.dataset import DATASET, Sample, load_dataset, write_dataset
@@ -20,6 +19,7 @@ from mobile_diffusion.data.licences import LICENCES, licence_summary
 from mobile_diffusion.data.package_archive import fetch
 from mobile_diffusion.data.pictures import Artwork, concept_key, is_finished, read_artwork, render, write_png
 from mobile_diffusion.errors import DataError
+from mobile_diffusion.progress import Progress, part_of, silent, tracked
 from mobile_diffusion.staging import write_bytes
 
 _log = logging.getLogger(__name__)
@@ -28,17 +28,7 @@ _RENDERING = 1
 """Version of the rendering; increase it when rendering changes, so that all pictures are rendered again."""
 
 
-class Progress(Protocol):
-    """A callback of `prepare`: takes the step ("packages" or a style), the number done, and the total."""
-
-    def __call__(self, task: str, done: int, total: int, /) -> None: ...
-
-
-def _silent(task: str, done: int, total: int) -> None:
-    """No progress display."""
-
-
-def prepare(folder: Path, styles: Sequence[Style], progress: Progress = _silent) -> list[Sample]:
+def prepare(folder: Path, styles: Sequence[Style], progress: Progress = silent) -> list[Sample]:
     """Make or complete the data set in `folder` for these styles; rows of other styles are kept.
 
     Returns all samples of the data set.  Raises DataError when a package cannot be downloaded or a file cannot be
@@ -46,15 +36,15 @@ def prepare(folder: Path, styles: Sequence[Style], progress: Progress = _silent)
     """
     sources = folder / "sources"
     packages = list(dict.fromkeys([*CAPTION_PACKAGES, *(p for style in styles for p in style.packages)]))
-    for number, package in enumerate(packages):
-        progress("packages", number, len(packages))
+    share = 1 / (1 + len(styles))  # of the whole: the packages, and each style
+    for package in tracked(packages, "packages", part_of(progress, 0.0, share)):
         fetch(package, sources)
-    progress("packages", len(packages), len(packages))
     concepts = read_concepts(sources)
     samples = _known_samples(folder, concepts)
     try:
-        for style in styles:
-            samples[style.name] = _prepare_style(style, concepts, folder, progress)
+        for number, style in enumerate(styles, start=1):
+            part = part_of(progress, number * share, share)
+            samples[style.name] = _prepare_style(style, concepts, folder, part)
             _write(samples, folder)
     except OSError as error:
         raise DataError(
@@ -94,7 +84,7 @@ def _prepare_style(style: Style, concepts: dict[str, Concept], folder: Path, pro
             sample = _sample(style, concept, folder)
             _draw(artwork[key], style, folder / sample.image)
             samples.append(sample)
-            progress(style.name, len(samples), len(artwork))
+            progress(f"{style.name}: {len(samples)} of {len(artwork)}", len(samples) / len(artwork))
     return samples
 
 

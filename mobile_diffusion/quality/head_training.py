@@ -1,7 +1,5 @@
 """Trains the retrieval head, which maps EfficientNet's features of pictures to the embeddings of their words.
 
-    .venv/bin/python -m mobile_diffusion.quality.head_training --data data/emoji --out assets/quality
-
 The loss is symmetric and contrastive over a batch (Radford et al. 2021): each picture is matched with one of its words,
 its label or a keyword.  Training uses pictures of one concept in all styles.  Concepts are split by family
 (data/concept_families.py).  A tenth of the training families, chosen by hash, is used only for early stopping.
@@ -10,10 +8,8 @@ Held-out families are measured once, for the record.  Features are computed once
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
-import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 from safetensors import safe_open
 from safetensors.torch import save, save_file
 from torch import Tensor
@@ -31,6 +26,8 @@ from torch.nn import functional as F
 from mobile_diffusion.data import Sample, load_dataset, load_image
 from mobile_diffusion.data.dataset import DATASET
 from mobile_diffusion.errors import TrainingError
+from mobile_diffusion.progress import Progress, silent, tracked
+from mobile_diffusion.progress import part_of as progress_of
 from mobile_diffusion.quality import sentences
 from mobile_diffusion.quality.efficientnet import open_efficientnet
 from mobile_diffusion.quality.images import stack_pictures
@@ -49,9 +46,10 @@ from mobile_diffusion.quality.retrieval import (
 from mobile_diffusion.quality.sentences import Sentences
 from mobile_diffusion.staging import staged_file, write_bytes
 
-LOGGER = logging.getLogger(__name__)
 CACHE = "features.safetensors"
 PARTS = ("train", "validation", "held-out")
+FEATURES_READ = 0.5
+"""Progress when the features are computed; the rest is training."""
 SMALLEST_SCALE = 0.05
 """Added to the standard deviation of every feature, because some features hardly vary on emoji."""
 VALIDATION_SHARE = 0.1
@@ -91,14 +89,17 @@ class Words:
         return cls(embedder.embed(texts), rows)
 
 
-def picture_features(samples: Sequence[Sample], network: Features, cache: Path, source: str) -> Tensor:
+def picture_features(
+    samples: Sequence[Sample], network: Features, cache: Path, source: str, progress: Progress = silent
+) -> Tensor:
     """Features float32 (N, 1280) of all pictures, computed once and stored in the file `cache`.
 
     `source` identifies data set and network; raises TrainingError when `cache` has features of another source.
     """
     if not cache.exists():
         batches = [samples[start : start + 32] for start in range(0, len(samples), 32)]
-        parts = [network(stack_pictures([load_image(each) for each in batch])) for batch in track(batches, "features")]
+        tracking = tracked(batches, "features", progress)
+        parts = [network(stack_pictures([load_image(each) for each in batch])) for batch in tracking]
         cache.parent.mkdir(parents=True, exist_ok=True)
         with staged_file(cache) as scratch:
             save_file({"features": torch.cat(parts)}, scratch, metadata={"source": source})
@@ -197,7 +198,9 @@ class HeadData:
         return picture_bank(head, self.features[train], self.places[train])
 
 
-def train_head(data: HeadData, settings: HeadSettings) -> tuple[Head, list[dict[str, float]]]:
+def train_head(
+    data: HeadData, settings: HeadSettings, progress: Progress = silent
+) -> tuple[Head, list[dict[str, float]]]:
     """Train a head; return it at the epoch with the best validation R@5, and the validation metrics per epoch.
 
     Raises TrainingError when the loss is not finite.
@@ -215,7 +218,7 @@ def train_head(data: HeadData, settings: HeadSettings) -> tuple[Head, list[dict[
     )
     curve: list[dict[str, float]] = []
     best: dict[str, Tensor] = {}
-    for epoch in range(settings.epochs):
+    for epoch in tracked(range(settings.epochs), "training", progress):
         head.train()
         for batch in np.split(generator.permutation(train)[: batches * settings.batch], batches):
             loss = batch_loss(head, data, batch, settings, generator)
@@ -242,17 +245,18 @@ def batch_loss(
     return contrastive_loss(head(data.features[batch]), texts, same, settings.temperature)
 
 
-def make_head(data: Path, out: Path, run: Path, settings: HeadSettings) -> dict[str, Any]:
+def make_head(data: Path, out: Path, run: Path, settings: HeadSettings, progress: Progress = silent) -> dict[str, Any]:
     """Train on the data set in `data`, write weights and record to `out`, and return the record.
 
     The metrics in the record are those of the float16 weights that are written.
     """
     samples, embedder, data_hash = load_dataset(data), Sentences(), sha256_of(data / DATASET)
-    features = picture_features(samples, open_efficientnet(), run / CACHE, f"{data_hash} by {EFFICIENTNET.sha256}")
+    source, reading = f"{data_hash} by {EFFICIENTNET.sha256}", progress_of(progress, 0.0, FEATURES_READ)
+    features = picture_features(samples, open_efficientnet(), run / CACHE, source, reading)
     labels = list(dict.fromkeys(sample.label for sample in samples))
     places = torch.tensor([labels.index(sample.label) for sample in samples])
     gathered = HeadData(samples, features, Words.of(samples, embedder), embedder.embed(labels).half().float(), places)
-    head, curve = train_head(gathered, settings)
+    head, curve = train_head(gathered, settings, progress_of(progress, FEATURES_READ, 1 - FEATURES_READ))
     halves = {name: tensor.half() for name, tensor in head.state_dict().items()}
     head.load_state_dict({name: tensor.float() for name, tensor in halves.items()})
     record = {
@@ -285,22 +289,3 @@ def part_figures(part: str, data: HeadData, head: Head) -> dict[str, float]:
         **data.figures(head, rows),
         **{f"{name}_among_own": value for name, value in narrow.items() if name != "cosine"},
     }
-
-
-def main() -> None:
-    """Train a head, write it, and log its metrics."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("data/emoji"))
-    parser.add_argument("--out", type=Path, required=True, help="for the head of the package: assets/quality")
-    parser.add_argument("--run", type=Path, default=Path("runs/retrieval"))
-    parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    torch.set_num_threads(arguments.threads)
-    record = make_head(arguments.data, arguments.out, arguments.run, HeadSettings())
-    for part, figures in record["parts"].items():
-        LOGGER.info("%s: %s", part, figures)
-
-
-if __name__ == "__main__":
-    main()

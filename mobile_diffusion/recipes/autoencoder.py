@@ -20,6 +20,7 @@ from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.config_json import from_dict, to_dict
 from mobile_diffusion.errors import CheckpointError
+from mobile_diffusion.progress import Progress, part_of, silent
 from mobile_diffusion.staging import write_bytes
 from mobile_diffusion.training import workers
 from mobile_diffusion.training.images import choose_samples, psnr, stack_images, to_pictures, to_signed
@@ -32,6 +33,8 @@ from mobile_diffusion.training.workers import WHOLE, BatchShare, choose_device
 from mobile_diffusion.weights import check_weights, load_weights, save_weights
 
 LOGGER = logging.getLogger(__name__)
+_TRAINED = 0.95
+"""Progress when the network is trained; the rest is measuring its latents."""
 RESULT, WEIGHTS = "autoencoder.json", "autoencoder.safetensors"
 SHEET_PICTURES = 16
 
@@ -133,17 +136,20 @@ class AutoencoderTask:
         return float(psnr(self.reconstruct(self.held_out), to_signed(self.held_out)).mean())
 
 
-def train_autoencoder(settings: AutoencoderSettings, data: Path, weights: Path, run: Path) -> float:
+def train_autoencoder(
+    settings: AutoencoderSettings, data: Path, weights: Path, run: Path, progress: Progress = silent
+) -> float:
     """Train, then write `autoencoder.safetensors` and `autoencoder.json` into the folder `run`.
 
     `weights` is the folder of LPIPS's archive, which is fetched when it is missing.  Returns the PSNR in dB over the
     held-out pictures.  Raises DataError for a data set without the styles, TrainingError as the loop does.
     """
     task = AutoencoderTask(settings, data, weights, choose_device())
-    average_in(train(task, run))
+    average_in(train(task, run, part_of(progress, 0.0, _TRAINED)))
     task.module.eval()
     with torch.no_grad():
-        scaling_factor = 1.0 / float(encode_images(task.module, task.images).std())
+        latents = encode_images(task.module, task.images, part_of(progress, _TRAINED, 1 - _TRAINED))
+        scaling_factor = 1.0 / float(latents.std())
         quality = task.held_out_psnr()
     if workers.is_first():
         save_weights(task.module, run / WEIGHTS)

@@ -19,6 +19,7 @@ from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.checkpoint import save_checkpoint
 from mobile_diffusion.data import captions
 from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.progress import Progress, part_of, silent
 from mobile_diffusion.slimming.decoder_pruning import prune_decoder
 from mobile_diffusion.slimming.synthetic import FullPictures, prepare_latents
 from mobile_diffusion.training import workers
@@ -30,6 +31,8 @@ from mobile_diffusion.training.sheets import contact_sheet, write_png
 from mobile_diffusion.training.workers import WHOLE, BatchShare
 
 SHEET_PICTURES = 8
+_SAMPLED = 0.1
+"""Progress when the latents are drawn; the rest is training."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,9 @@ class DecoderTask:
         return latents.to(next(self.module.parameters()).device, memory_format=torch.channels_last)
 
 
-def slim_decoder(settings: DecoderSettings, data: Path, model: Path, run: Path, out: Path) -> float:
+def slim_decoder(
+    settings: DecoderSettings, data: Path, model: Path, run: Path, out: Path, progress: Progress = silent
+) -> float:
     """Write the checkpoint `model` with a slim decoder to `out`, replacing one there; returns the held-out PSNR in dB.
 
     Raises ConfigError for an autoencoder or a share that cannot be slimmed, DataError for a data set without the
@@ -119,9 +124,10 @@ def slim_decoder(settings: DecoderSettings, data: Path, model: Path, run: Path, 
     samples = chosen_samples(settings, data)
     texts = [captions(sample)[0] for sample in samples]
     count, batch = settings.latents + settings.held_out, settings.sampling_batch
-    latents = prepare_latents(opened, texts, count, batch, settings.loop.seed, run)
+    sampling = part_of(progress, 0.0, _SAMPLED)
+    latents = prepare_latents(opened, texts, count, batch, settings.loop.seed, run, sampling)
     task = DecoderTask(settings, full, latents[: settings.latents], latents[settings.latents :])
-    average_in(train(task, run))
+    average_in(train(task, run, part_of(progress, _SAMPLED, 1 - _SAMPLED)))
     quality = task.held_out_psnr()
     config = dataclasses.replace(opened.config, autoencoder=task.slim.config)
     result = dataclasses.replace(opened, config=config, autoencoder=task.slim)

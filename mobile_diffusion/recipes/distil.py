@@ -27,10 +27,11 @@ from mobile_diffusion.distillation.targets import (
     truncated_weight,
     two_steps,
 )
+from mobile_diffusion.progress import Progress, part_of, silent
 from mobile_diffusion.recipes.consistency import ConsistencyTask
 from mobile_diffusion.recipes.teacher_student import DistillationPair, DistillationSettings
 from mobile_diffusion.schedule import add_noise, velocity
-from mobile_diffusion.training.checkpoints import open_placed, save_trained, training_source
+from mobile_diffusion.training.checkpoints import ENCODED, open_placed, save_trained, training_source
 from mobile_diffusion.training.loop import train
 from mobile_diffusion.training.workers import WHOLE, BatchShare
 
@@ -109,7 +110,13 @@ TASKS: dict[str, type[StepTask] | type[ConsistencyTask]] = {"steps": StepTask, "
 
 
 def distil(
-    settings: DistillationSettings, data: Path, teacher: Path, run: Path, out: Path, student: Path | None = None
+    settings: DistillationSettings,
+    data: Path,
+    teacher: Path,
+    run: Path,
+    out: Path,
+    student: Path | None = None,
+    progress: Progress = silent,
 ) -> None:
     """Train a student and write it as a checkpoint to `out`, replacing one that is there.
 
@@ -119,6 +126,6 @@ def distil(
     """
     teaching = open_placed(teacher)
     initial = open_placed(student) if student else None
-    source = training_source(teaching, settings, settings.family_power, data, run)
+    source = training_source(teaching, settings, settings.family_power, data, run, part_of(progress, 0.0, ENCODED))
     task = TASKS[settings.objective](settings, teaching, initial, source)
-    save_trained(train(task, run), task.model, out)
+    save_trained(train(task, run, part_of(progress, ENCODED, 1 - ENCODED)), task.model, out)

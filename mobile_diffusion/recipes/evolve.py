@@ -20,6 +20,7 @@ import torch
 from mobile_diffusion.checkpoint import Model, save_checkpoint
 from mobile_diffusion.distillation.grid import Levels
 from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.progress import Progress, part_of, silent
 from mobile_diffusion.recipes.unet import UNetSettings
 from mobile_diffusion.schedule import add_noise
 from mobile_diffusion.schedule.levels import levels_at
@@ -31,7 +32,7 @@ from mobile_diffusion.slimming.evolution_plot import draw_evolution
 from mobile_diffusion.slimming.latency import LatencyTable
 from mobile_diffusion.staging import write_bytes
 from mobile_diffusion.training.batches import Memory, SampleSource, choose_captions
-from mobile_diffusion.training.checkpoints import open_placed, training_inputs
+from mobile_diffusion.training.checkpoints import ENCODED, open_placed, training_inputs
 from mobile_diffusion.training.loop import step_generator
 from mobile_diffusion.training.workers import WHOLE
 
@@ -68,6 +69,7 @@ def evolve_checkpoint(
     model: Path,
     run: Path,
     out: Path,
+    progress: Progress = silent,
 ) -> list[Decision]:
     """Write a slim checkpoint to `out`, and the log and plot of the decisions into `run`.
 
@@ -77,7 +79,9 @@ def evolve_checkpoint(
     opened = open_placed(model)
     if table.unet != opened.config.unet:
         raise ConfigError(f"latency table: expected the U-Net of {model}, got another; measure this checkpoint")
-    source = Memory(*training_inputs(opened, settings, settings.family_power, data, run))
+    encoding = part_of(progress, 0.0, ENCODED)
+    source = Memory(*training_inputs(opened, settings, settings.family_power, data, run, encoding))
+    progress("comparing candidates", ENCODED)
     opened.unet.eval()
     quality = guided_closeness(opened.unet, [example_of(opened, settings, source, number) for number in range(batches)])
     before = quality(opened.config.unet)

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.progress import Progress, part_of, silent
 from mobile_diffusion.recipes.unet import UNetSettings, UNetTask
 from mobile_diffusion.slimming.blocks import skippable, skipping
 from mobile_diffusion.training.batches import SampleSource
-from mobile_diffusion.training.checkpoints import open_placed, save_trained, training_source
+from mobile_diffusion.training.checkpoints import ENCODED, open_placed, save_trained, training_source
 from mobile_diffusion.training.loop import train
 from mobile_diffusion.training.workers import WHOLE, BatchShare
 
@@ -62,12 +63,16 @@ class RobustTask(UNetTask):
         return [] if whole else [name for name, gone in zip(self.names, drawn.tolist(), strict=True) if gone]
 
 
-def train_robust(settings: RobustSettings, data: Path, model: Path, run: Path, out: Path) -> None:
+def train_robust(
+    settings: RobustSettings, data: Path, model: Path, run: Path, out: Path, progress: Progress = silent
+) -> None:
     """Continue training the U-Net of the checkpoint `model`, and write the result to `out`, replacing one there.
 
     Raises CheckpointError and ConfigError for a checkpoint that cannot be trained, DataError for a data set without
     the styles or groups, TrainingError as the loop does.
     """
     opened = open_placed(model)
-    source = training_source(opened, settings.training, settings.training.family_power, data, run)
-    save_trained(train(RobustTask(settings, opened, source), run), opened, out)
+    training, encoding = settings.training, part_of(progress, 0.0, ENCODED)
+    source = training_source(opened, training, training.family_power, data, run, encoding)
+    state = train(RobustTask(settings, opened, source), run, part_of(progress, ENCODED, 1 - ENCODED))
+    save_trained(state, opened, out)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from mobile_diffusion.progress import Progress, silent
 from mobile_diffusion.recipes.autoencoder import open_autoencoder
 from mobile_diffusion.training.checkpoints import open_placed
 from mobile_diffusion.training.images import choose_groups, choose_samples
@@ -23,6 +24,7 @@ def make_shards(
     groups: tuple[str, ...],
     size: int,
     out: Path,
+    progress: Progress = silent,
 ) -> ShardIndex:
     """Encode the training pictures of a data set into shards of `size` pictures; all processes call it together.
 
@@ -33,4 +35,4 @@ def make_shards(
     if autoencoder is not None:
         opened = dataclasses.replace(opened, autoencoder=open_autoencoder(autoencoder).to(choose_device()))
     samples = choose_groups(choose_samples(data, styles, "train"), groups)
-    return write_shards(opened, samples, styles, groups, size, out)
+    return write_shards(opened, samples, styles, groups, size, out, progress)

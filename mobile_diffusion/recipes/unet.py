@@ -21,12 +21,13 @@ from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.config import BertConfig, ScheduleConfig, UNetConfig
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.presets import MINILM, preset
+from mobile_diffusion.progress import Progress, part_of, silent
 from mobile_diffusion.recipes.autoencoder import open_autoencoder
 from mobile_diffusion.schedule import add_noise, alphas_sigmas, velocity
 from mobile_diffusion.text_encoder import build_text_encoder
 from mobile_diffusion.tokenization.tokenizer import WordPieceTokenizer
 from mobile_diffusion.training.batches import SampleSource, choose_captions
-from mobile_diffusion.training.checkpoints import save_trained, training_source
+from mobile_diffusion.training.checkpoints import ENCODED, save_trained, training_source
 from mobile_diffusion.training.loop import train
 from mobile_diffusion.training.run_folder import load_run_average
 from mobile_diffusion.training.settings import LoopSettings
@@ -135,6 +136,7 @@ def train_unet(
     run: Path,
     out: Path | None = None,
     start: Path | None = None,
+    progress: Progress = silent,
 ) -> None:
     """Train a new U-Net, then write the whole model as a checkpoint to `out`, if given, replacing one that is there.
 
@@ -147,7 +149,7 @@ def train_unet(
         load_run_average(model.unet, start)
     for part in (model.text_encoder, model.autoencoder, model.unet):
         part.to(choose_device())
-    source = training_source(model, settings, settings.family_power, data, run)
-    state = train(UNetTask(settings, model, source), run)
+    source = training_source(model, settings, settings.family_power, data, run, part_of(progress, 0.0, ENCODED))
+    state = train(UNetTask(settings, model, source), run, part_of(progress, ENCODED, 1 - ENCODED))
     if out is not None:
         save_trained(state, model, out)

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from rich.progress import track
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.progress import Progress, silent, tracked
 from mobile_diffusion.sampler import advance, combine_guidance
 from mobile_diffusion.schedule import step_table
 from mobile_diffusion.staging import staged_file
@@ -53,12 +53,14 @@ def sample_latents(model: Model, contexts: Tensor, null: Tensor, generator: torc
     return latents.cpu()
 
 
-def prepare_latents(model: Model, texts: Sequence[str], count: int, batch: int, seed: int, run: Path) -> Tensor:
+def prepare_latents(
+    model: Model, texts: Sequence[str], count: int, batch: int, seed: int, run: Path, progress: Progress = silent
+) -> Tensor:
     """Latents float32 (count, C, h, w) of the texts, cycling through them, or those that this run drew earlier."""
     cache = run / CACHE
     if not cache.exists() and workers.is_first():
         contexts, parts = encode_captions(model.tokenizer, model.text_encoder, ["", *texts]), []
-        for start in track(range(0, count, batch), "latents"):
+        for start in tracked(range(0, count, batch), "drawing latents", progress):
             rows = 1 + torch.arange(start, min(start + batch, count)) % (len(contexts) - 1)
             generator = torch.Generator().manual_seed((seed << 32) + start)
             parts.append(sample_latents(model, contexts[rows].float(), contexts[:1].float(), generator))

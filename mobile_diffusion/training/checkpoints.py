@@ -13,6 +13,7 @@ from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.checkpoint import Model, open_checkpoint, save_checkpoint
 from mobile_diffusion.data import Sample
 from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.progress import Progress, silent
 from mobile_diffusion.training import workers
 from mobile_diffusion.training.batches import Memory, SampleSource, family_weights
 from mobile_diffusion.training.images import choose_groups, choose_samples
@@ -25,6 +26,8 @@ from mobile_diffusion.training.state import TrainState
 from mobile_diffusion.training.stream import open_stream
 from mobile_diffusion.training.workers import choose_device
 
+ENCODED = 0.05
+"""Progress of a recipe when the pictures and captions are encoded."""
 LAYOUT = torch.channels_last
 """Memory layout of convolution weights: with the default one, bfloat16 training on a CPU takes half as long again."""
 
@@ -63,16 +66,18 @@ def chosen_samples(settings: Chosen, data: Path) -> list[Sample]:
 
 
 def training_inputs(
-    model: Model, settings: Chosen, family_power: float, data: Path, run: Path
+    model: Model, settings: Chosen, family_power: float, data: Path, run: Path, progress: Progress = silent
 ) -> tuple[TrainingInputs, Tensor]:
     """The encoded pictures of the settings, kept in the run's folder, and the weight of each, (N,)."""
     assert isinstance(model.autoencoder, Autoencoder)  # open_placed
     samples = chosen_samples(settings, data)
-    inputs = prepare_inputs(samples, model.autoencoder, model.tokenizer, model.text_encoder, run)
+    inputs = prepare_inputs(samples, model.autoencoder, model.tokenizer, model.text_encoder, run, progress)
     return inputs, family_weights(samples, family_power)
 
 
-def training_source(model: Model, settings: Chosen, family_power: float, data: Path, run: Path) -> SampleSource:
+def training_source(
+    model: Model, settings: Chosen, family_power: float, data: Path, run: Path, progress: Progress = silent
+) -> SampleSource:
     """The pictures of a data set, encoded and kept in memory, or a stream of the shards in the folder `data`.
 
     A stream returns every picture once per epoch, without weights.  Raises ConfigError for shards that other networks
@@ -80,7 +85,7 @@ def training_source(model: Model, settings: Chosen, family_power: float, data: P
     """
     if (data / INDEX).exists():
         return open_stream(data, model, settings.styles, settings.groups, settings.loop.seed)
-    return Memory(*training_inputs(model, settings, family_power, data, run))
+    return Memory(*training_inputs(model, settings, family_power, data, run, progress))
 
 
 def save_trained(state: TrainState, model: Model, out: Path) -> None:

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.progress import track
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.data import Sample, captions
+from mobile_diffusion.progress import Progress, part_of, silent, tracked
 from mobile_diffusion.staging import staged_file
 from mobile_diffusion.text_encoder import BertEncoder, ClipTextEncoder
 from mobile_diffusion.tokenization.tokenizer import Tokenizer
@@ -44,20 +44,22 @@ class TrainingInputs:
 
 
 @torch.no_grad()
-def encode_images(autoencoder: Autoencoder, images: Tensor) -> Tensor:
+def encode_images(autoencoder: Autoencoder, images: Tensor, progress: Progress = silent) -> Tensor:
     """uint8 (N, 3, H, W) -> unscaled posterior means float32 (N, C, h, w)."""
     device = next(autoencoder.parameters()).device
-    parts = track(images.split(16), "latents")
+    parts = tracked(images.split(16), "encoding pictures", progress)
     latents = torch.cat([autoencoder.encode(to_signed(part).to(device))[0].cpu() for part in parts])
     return latents.contiguous()  # safetensors does not write channels-last, in which such a network returns latents
 
 
 @torch.no_grad()
-def encode_captions(tokenizer: Tokenizer, text_encoder: BertEncoder | ClipTextEncoder, texts: list[str]) -> Tensor:
+def encode_captions(
+    tokenizer: Tokenizer, text_encoder: BertEncoder | ClipTextEncoder, texts: list[str], progress: Progress = silent
+) -> Tensor:
     """Texts -> contexts float16 (N, L, D), zero at padded positions."""
     device = next(text_encoder.parameters()).device
     rows = []
-    for start in track(range(0, len(texts), 256), "captions"):
+    for start in tracked(range(0, len(texts), 256), "encoding captions", progress):
         tokens = [tokenizer.encode(text) for text in texts[start : start + 256]]
         ids = torch.from_numpy(np.stack([token.ids for token in tokens])).to(device)
         mask = torch.from_numpy(np.stack([token.mask for token in tokens])).to(device)
@@ -71,14 +73,17 @@ def prepare_inputs(
     tokenizer: Tokenizer,
     text_encoder: BertEncoder | ClipTextEncoder,
     run: Path,
+    progress: Progress = silent,
 ) -> TrainingInputs:
     """Compute the inputs, or read those that an earlier start of the same run computed."""
     cache = run / CACHE
     if not cache.exists() and workers.is_first():
         texts = [captions(sample) for sample in samples]
         counts = torch.tensor([len(group) for group in texts])
-        latents = encode_images(autoencoder, stack_images(samples)) * autoencoder.config.scaling_factor
-        contexts = encode_captions(tokenizer, text_encoder, ["", *(text for group in texts for text in group)])
+        pictures, halves = stack_images(samples), (part_of(progress, 0.0, 0.5), part_of(progress, 0.5, 0.5))
+        latents = encode_images(autoencoder, pictures, halves[0]) * autoencoder.config.scaling_factor
+        words = ["", *(text for group in texts for text in group)]
+        contexts = encode_captions(tokenizer, text_encoder, words, halves[1])
         first = 1 + torch.cumsum(counts, 0) - counts
         run.mkdir(parents=True, exist_ok=True)
         tensors = {"latents": latents, "contexts": contexts, "first_caption": first, "caption_count": counts}

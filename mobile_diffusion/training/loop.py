@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.optim import AdamW
 
 from mobile_diffusion.errors import TrainingError
+from mobile_diffusion.progress import Progress, silent
 from mobile_diffusion.training import workers
 from mobile_diffusion.training.curve import CURVE, CurveRow, append_row, cut_curve
 from mobile_diffusion.training.run_folder import (
@@ -147,41 +147,28 @@ def open_run(task: Task, run: Path) -> TrainState:
     return state
 
 
-def train(task: Task, run: Path) -> TrainState:
+def train(task: Task, run: Path, progress: Progress = silent) -> TrainState:
     """Train to the end, saving, logging and drawing as the settings say; returns the final state.
 
-    Raises `TrainingError` as `open_run` and `optimise` do, and when the disk is full.
+    Progress names the step, and since the last row of the curve the loss and the samples per second.  Raises
+    `TrainingError` as `open_run` and `optimise` do, and when the disk is full.
     """
     settings, state = task.loop, open_run(task, run)
-    with _progress() as progress:
-        bar = progress.add_task(run.name, total=settings.steps, completed=state.step, note="")
-        losses: list[float] = []
-        since = time.monotonic()
-        while state.step < settings.steps:
-            losses.append(optimise(task, state))
-            progress.update(bar, completed=state.step)
-            if state.step % settings.log_every == 0 or state.step == settings.steps:
-                loss, speed = sum(losses) / len(losses), len(losses) * settings.batch / (time.monotonic() - since)
-                progress.update(bar, note=f"loss {loss:.4f}, {speed:.0f} samples/s")
-                if workers.is_first():
-                    with room_for(run / CURVE):
-                        append_row(CurveRow(state.step, round(loss, 6), round(speed, 1)), run)
-                losses, since = [], time.monotonic()
-            with room_for(run / STATE):
-                _save_and_draw(task, state, run)
+    losses: list[float] = []
+    note, since = "", time.monotonic()
+    while state.step < settings.steps:
+        losses.append(optimise(task, state))
+        if state.step % settings.log_every == 0 or state.step == settings.steps:
+            loss, speed = sum(losses) / len(losses), len(losses) * settings.batch / (time.monotonic() - since)
+            note = f", loss {loss:.4f}, {speed:.0f} samples/s"
+            if workers.is_first():
+                with room_for(run / CURVE):
+                    append_row(CurveRow(state.step, round(loss, 6), round(speed, 1)), run)
+            losses, since = [], time.monotonic()
+        progress(f"{run.name}: step {state.step} of {settings.steps}{note}", state.step / settings.steps)
+        with room_for(run / STATE):
+            _save_and_draw(task, state, run)
     return state
-
-
-def _progress() -> Progress:
-    """The bar of a run, shown by the first process."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-        disable=not workers.is_first(),
-    )
 
 
 def _save_and_draw(task: Task, state: TrainState, run: Path) -> None:

@@ -28,6 +28,7 @@ from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.config_json import from_dict, to_dict
 from mobile_diffusion.data import Sample, captions
 from mobile_diffusion.errors import ConfigError, DataError
+from mobile_diffusion.progress import Progress, part_of, silent
 from mobile_diffusion.staging import staged_file, write_bytes
 from mobile_diffusion.training import workers
 from mobile_diffusion.training.images import stack_images
@@ -107,7 +108,13 @@ def _weights_hash(network: nn.Module, words: str) -> str:
 
 
 def write_shards(
-    model: Model, samples: Sequence[Sample], styles: tuple[str, ...], groups: tuple[str, ...], size: int, out: Path
+    model: Model,
+    samples: Sequence[Sample],
+    styles: tuple[str, ...],
+    groups: tuple[str, ...],
+    size: int,
+    out: Path,
+    progress: Progress = silent,
 ) -> ShardIndex:
     """Encode samples into shards of `size` pictures in a shuffled order; all processes call it together.
 
@@ -130,7 +137,8 @@ def write_shards(
         if paths[number].exists():
             _check_plan(paths[number], plan)
         else:
-            _write_shard(model, pieces[number], plan, paths[number])
+            part = part_of(progress, number / len(pieces), 1 / len(pieces))
+            _write_shard(model, pieces[number], plan, paths[number], part)
             LOGGER.info("%s written, %d of %d", paths[number], number + 1, len(pieces))
     workers.wait()
     found = tuple(Shard(path.name, len(piece), path.stat().st_size) for path, piece in zip(paths, pieces, strict=True))
@@ -158,15 +166,16 @@ def _other_shards(folder: Path) -> DataError:
 
 
 @torch.no_grad()
-def _write_shard(model: Model, samples: Sequence[Sample], plan: str, path: Path) -> None:
+def _write_shard(model: Model, samples: Sequence[Sample], plan: str, path: Path, progress: Progress) -> None:
     assert isinstance(model.autoencoder, Autoencoder)  # open_placed
     texts = [captions(sample) for sample in samples]
     counts = torch.tensor([len(group) for group in texts])
-    latents = encode_images(model.autoencoder, stack_images(list(samples)))
+    halves = part_of(progress, 0.0, 0.5), part_of(progress, 0.5, 0.5)
+    latents = encode_images(model.autoencoder, stack_images(list(samples)), halves[0])
     words = ["", *(text for group in texts for text in group)]
     tensors = {
         "latents": (latents * model.autoencoder.config.scaling_factor).half(),
-        "contexts": encode_captions(model.tokenizer, model.text_encoder, words),
+        "contexts": encode_captions(model.tokenizer, model.text_encoder, words, halves[1]),
         "first_caption": 1 + torch.cumsum(counts, 0) - counts,
         "caption_count": counts,
     }

@@ -9,7 +9,6 @@ import json
 import os
 import stat
 import tarfile
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from PIL import Image
 from mobile_diffusion.data import concepts, preparation
 from mobile_diffusion.data import emoji_packages as sources
 from mobile_diffusion.data.emoji_packages import EmojiPackage, Style
+from mobile_diffusion.progress import Progress
 
 CONCEPTS = {
     "1F34E": ("red apple", 4, 42, ["fruit", "Red"]),
@@ -150,7 +150,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
 
 
 @pytest.fixture
-def steps() -> tuple[list[str], Callable[[str, int, int], None]]:
+def steps() -> tuple[list[tuple[str, float]], Progress]:
     """A list, and a progress callback that fills it."""
-    seen: list[str] = []
-    return seen, lambda task, done, total: seen.append(f"{task} {done}/{total}")
+    seen: list[tuple[str, float]] = []
+    return seen, lambda what, part: seen.append((what, part))

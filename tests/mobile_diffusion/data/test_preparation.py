@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,11 +13,12 @@ import pytest
 from mobile_diffusion.data import concept_families as families
 from mobile_diffusion.data import load_dataset, load_image, prepare
 from mobile_diffusion.errors import DataError
+from mobile_diffusion.progress import Progress
 
 if TYPE_CHECKING:
     from tests.mobile_diffusion.data.conftest import Registry
 
-Steps = tuple[list[str], Callable[[str, int, int], None]]
+Steps = tuple[list[tuple[str, float]], Progress]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -36,7 +36,8 @@ def test_rows_of_two_styles(registry: Registry, tmp_path: Path, steps: Steps) ->
     assert (apple.label, apple.family, apple.split, apple.licence) == ("red apple", "apple", "train", "MIT")
     assert apple.keywords == ("fruit", "red", "mac store", "name of 1f34e")
     assert heart.keywords == ("love", "like", "name of 2764")
-    assert "flat 3/3" in seen
+    assert seen[0] == ("packages", 0) and seen[-1] == ("flat: 3 of 3", pytest.approx(1))
+    assert [part for _, part in seen] == sorted(part for _, part in seen)
     picture = load_image(apple)
     assert picture.shape == (128, 128, 3)
     assert (picture[64, 64] == (255, 0, 0)).all()
@@ -77,8 +78,8 @@ class _Interrupted(BaseException):
 def test_resumes_after_an_interruption(registry: Registry, tmp_path: Path) -> None:
     folder, whole = tmp_path / "emoji", tmp_path / "whole"
 
-    def interrupt(task: str, done: int, total: int) -> None:
-        if (task, done) == ("flat", 2):
+    def interrupt(what: str, part: float) -> None:
+        if what == "flat: 2 of 3":
             raise _Interrupted
 
     with pytest.raises(_Interrupted):

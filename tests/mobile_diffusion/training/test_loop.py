@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,6 +104,14 @@ def test_a_run_can_begin_with_the_average_of_another(tmp_path: Path) -> None:
         assert torch.equal(left, right)
     with pytest.raises(TrainingError, match="of this module"):
         load_average(nn.Linear(2, 2), tmp_path / STATE)
+
+
+def test_progress_names_step_loss_and_speed(tmp_path: Path) -> None:
+    seen: list[tuple[str, float]] = []
+    train(Regression(), tmp_path / "emoji", lambda what, part: seen.append((what, part)))
+    assert [part for _, part in seen] == [(step + 1) / LOOP.steps for step in range(LOOP.steps)]
+    assert seen[0][0] == f"emoji: step 1 of {LOOP.steps}"
+    assert re.fullmatch(rf"emoji: step {LOOP.steps} of {LOOP.steps}, loss \d\.\d{{4}}, \d+ samples/s", seen[-1][0])
 
 
 def test_nan_stops_the_run(tmp_path: Path) -> None:
