@@ -135,7 +135,7 @@ class TestShards:
     @pytest.mark.parametrize("name", ["../vae/diffusion_pytorch_model.safetensors", "/etc/passwd", "x.bin"])
     def test_shards_lie_beside_their_index(self, folder: Path, name: str) -> None:
         edit_json(folder / "unet" / f"{UNET}.index.json", weight_map={"conv_in.weight": name})
-        assert "expected names of safetensors files beside it" in one_line(folder)
+        assert "expected safetensors files in its own folder" in one_line(folder)
 
     @pytest.mark.parametrize("value", [None, {}, []])
     def test_an_index_without_map(self, folder: Path, value: object) -> None:

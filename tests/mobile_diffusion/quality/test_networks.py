@@ -133,7 +133,7 @@ def test_images_that_are_refused(images: torch.Tensor) -> None:
 
 
 def test_pictures_of_two_sizes_are_refused() -> None:
-    with pytest.raises(DataError, match="of one shape"):
+    with pytest.raises(DataError, match="of the same shape"):
         stack_pictures([picture(0), picture(1, 32)])
     with pytest.raises(DataError, match="expected one or more of the same shape"):
         stack_pictures([])

@@ -73,7 +73,7 @@ def test_what_it_cannot_grow_to(unet: UNet) -> None:
     without = dataclasses.replace(COUNTS, down=(UNetLevel(16, 2, 0), UNetLevel(32, 2, 0)))
     with pytest.raises(ConfigError, match=r"down_blocks\.1: expected a transformer after ResNet block 0, got none"):
         grow_unet(unet, without, seed=0)
-    with pytest.raises(ConfigError, match="one ResNet block more"):
+    with pytest.raises(ConfigError, match="one more ResNet block"):
         grow_unet(unet, dataclasses.replace(COUNTS, down=(UNetLevel(24, 2, 0), UNetLevel(32, 2, 2))), seed=0)
 
 
