@@ -62,7 +62,7 @@ def named(prefix: str) -> State:
         (named("transformer.single_transformer_blocks.1.attn.to_q"), "one for Flux"),
         (named("lora_unet_double_blocks_0_img_attn_qkv"), "one for Flux"),
         (PAIR | {"model.diffusion_model.input_blocks.0.0.weight": torch.ones(1)}, "got a tensor 'model"),
-        (named("lora_unet_nowhere"), "got one with 1 modules that it lacks, such as 'lora_unet_nowhere.lora_down.weight'"),
+        (named("lora_unet_nowhere"), "1 modules that it lacks, such as 'lora_unet_nowhere.lora_down.weight'"),
         (named("lora_te_down_blocks_0_attentions_0_proj_in"), "none of 1 modules"),
         (PAIR | named("lora_unet_nowhere"), r"1 of 2 modules are not in this model \(nowhere\)"),
         ({DOWN: torch.ones(2, 20)}, "expected up and down of module"),
