@@ -52,6 +52,11 @@ def messages() -> Terminal:
     return Terminal(stderr=True)
 
 
+def say(line: str) -> None:
+    """Print one line of a command's result, however long it is."""
+    results().print(line, soft_wrap=True)
+
+
 def show(as_json: bool, figures: object, *screen: RenderableType) -> None:
     """Print a command's result: `figures` as JSON and nothing else, or the tables and lines of `screen`.
 

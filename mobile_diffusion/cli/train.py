@@ -16,7 +16,7 @@ from rich.logging import RichHandler
 
 from mobile_diffusion.cli.command_group import CommandGroup
 from mobile_diffusion.cli.progress_bar import draw_progress
-from mobile_diffusion.cli.terminal import messages
+from mobile_diffusion.cli.terminal import messages, say
 from mobile_diffusion.progress import Progress, silent
 from mobile_diffusion.shipped import shipped_model
 
@@ -89,7 +89,7 @@ def autoencoder(
     read = _read(settings, AutoencoderSettings, threads)
     with _bar() as progress:
         quality = train_autoencoder(read, data, weights, run, progress)
-    typer.echo(f"held-out PSNR {quality:.2f} dB; weights in {run}")
+    say(f"held-out PSNR {quality:.2f} dB; weights in {run}")
 
 
 @app.command()
@@ -116,7 +116,7 @@ def unet(
     read = _read(settings, UNetSettings, threads)
     with _bar() as progress:
         train_unet(read, data, autoencoder, text or shipped_model(), run, out, start, progress)
-    typer.echo(f"trained; state, curve and sample sheets in {run}")
+    say(f"trained; state, curve and sample sheets in {run}")
 
 
 @app.command()
@@ -159,7 +159,7 @@ def grow(
     from mobile_diffusion.recipes.grow import grow_checkpoint
 
     before, after = grow_checkpoint(model, preset, out, average, seed)
-    typer.echo(f"{out} written: {before / 1e6:.1f} M -> {after / 1e6:.1f} M parameters; it draws as before")
+    say(f"{out} written: {before / 1e6:.1f} M -> {after / 1e6:.1f} M parameters; it draws as before")
 
 
 @app.command()
@@ -188,8 +188,8 @@ def evolve(
     with _bar() as progress:
         decisions = evolve_checkpoint(training, read_table(table), target_ms, batches, data, model, run, out, progress)
     for decision in decisions:
-        typer.echo(f"{decision.action}: distance {-decision.quality:.5f}, {decision.step_ms:.1f} ms")
-    typer.echo(f"{out} written; plot of the decisions in {run / PLOT}")
+        say(f"{decision.action}: distance {-decision.quality:.5f}, {decision.step_ms:.1f} ms")
+    say(f"{out} written; plot of the decisions in {run / PLOT}")
 
 
 @app.command()
@@ -239,7 +239,7 @@ def decoder(
     read = _read(settings, DecoderSettings, threads)
     with _bar() as progress:
         quality = slim_decoder(read, data, model, run, out, progress)
-    typer.echo(f"{out} written; PSNR {quality:.2f} dB on held-out latents, compared with the full decoder")
+    say(f"{out} written; PSNR {quality:.2f} dB on held-out latents, compared with the full decoder")
 
 
 @app.command()
@@ -271,7 +271,7 @@ def shards(
     opened = model or shipped_model()
     with _bar() as progress:
         index = make_shards(data, opened, autoencoder, tuple(style), tuple(group or ()), pictures, out, progress)
-    typer.echo(f"{index.count} pictures in {len(index.shards)} shards in {out}")
+    say(f"{index.count} pictures in {len(index.shards)} shards in {out}")
 
 
 @app.command()
@@ -285,7 +285,7 @@ def text(out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("
     from mobile_diffusion.recipes.text import convert_minilm
 
     convert_minilm(None, out)
-    typer.echo(f"text encoder and tokenizer in {out}")
+    say(f"text encoder and tokenizer in {out}")
 
 
 @app.command()
@@ -302,8 +302,8 @@ def curve(
     from mobile_diffusion.training.curve import plot_curve
 
     plot_curve(run, out)
-    typer.echo(f"{out} written")
+    say(f"{out} written")
 
 
 def _report_trained(out: Path, run: Path) -> None:
-    typer.echo(f"{out} written; state, curve and sample sheets in {run}")
+    say(f"{out} written; state, curve and sample sheets in {run}")
