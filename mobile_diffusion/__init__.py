@@ -1,6 +1,6 @@
 """Text-to-image diffusion in PyTorch: open a checkpoint, draw with it, save it.
 
-The names below are the public interface; what else lies in the modules may change.  Each name is imported when it is
+The names below are the public interface; everything else in the modules may change.  Each name is imported when it is
 first used, so that `import mobile_diffusion` takes no time.
 """
 

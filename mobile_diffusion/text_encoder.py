@@ -63,6 +63,7 @@ class BertEmbeddings(nn.Module):
         self.LayerNorm = nn.LayerNorm(config.width, eps=config.epsilon)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """tokens (B, L) int -> (B, L, D)."""
         positions = self.position_embeddings.weight[: tokens.shape[1]]
         return self.LayerNorm(self.word_embeddings(tokens) + positions + self.token_type_embeddings.weight[0])
 
@@ -78,6 +79,7 @@ class BertSelfAttention(nn.Module):
         self.value = nn.Linear(config.width, config.width)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """x (B, L, D), mask (B, 1, 1, L) to add to the scores -> (B, L, D)."""
         return attention(self.query(x), self.key(x), self.value(x), self.heads, mask)
 
 
@@ -90,6 +92,7 @@ class BertResidual(nn.Module):
         self.LayerNorm = nn.LayerNorm(config.width, eps=config.epsilon)
 
     def forward(self, x: Tensor, residual: Tensor) -> Tensor:
+        """x (B, L, inputs), residual (B, L, D) -> (B, L, D)."""
         return self.LayerNorm(self.dense(x) + residual)
 
 
@@ -105,6 +108,7 @@ class BertLayer(nn.Module):
         self.output = BertResidual(config.intermediate, config)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """x (B, L, D), mask (B, 1, 1, L) to add to the scores -> (B, L, D)."""
         x = self.attention["output"](self.attention["self"](x, mask), x)
         return self.output(F.gelu(self.intermediate["dense"](x)), x)
 
@@ -117,6 +121,7 @@ class BertStack(nn.Module):
         self.layer = nn.ModuleList(BertLayer(config) for _ in range(config.layers))
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """x (B, L, D), mask (B, 1, 1, L) to add to the scores -> (B, L, D)."""
         for layer in self.layer:
             x = layer(x, mask)
         return x
@@ -149,6 +154,7 @@ class ClipEmbeddings(nn.Module):
         self.position_embedding = nn.Embedding(config.positions, config.width)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """tokens (B, L) int -> (B, L, D)."""
         return self.token_embedding(tokens) + self.position_embedding.weight[: tokens.shape[1]]
 
 
@@ -164,6 +170,7 @@ class ClipAttention(nn.Module):
         self.out_proj = nn.Linear(config.width, config.width)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """x (B, L, D), mask (1, 1, L, L) to add to the scores -> (B, L, D)."""
         return self.out_proj(attention(self.q_proj(x), self.k_proj(x), self.v_proj(x), self.heads, mask))
 
 
@@ -177,6 +184,7 @@ class ClipMlp(nn.Module):
         self.fc2 = nn.Linear(config.intermediate, config.width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, L, D) -> (B, L, D)."""
         return self.fc2(self.activation(self.fc1(x)))
 
 
@@ -191,6 +199,7 @@ class ClipLayer(nn.Module):
         self.mlp = ClipMlp(config)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """x (B, L, D), mask (1, 1, L, L) to add to the scores -> (B, L, D)."""
         x = x + self.self_attn(self.layer_norm1(x), mask)
         return x + self.mlp(self.layer_norm2(x))
 
@@ -203,6 +212,7 @@ class ClipStack(nn.Module):
         self.layers = nn.ModuleList(ClipLayer(config) for _ in range(config.layers))
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """x (B, L, D), mask (1, 1, L, L) to add to the scores -> (B, L, D)."""
         for layer in self.layers:
             x = layer(x, mask)
         return x
@@ -221,6 +231,7 @@ class ClipTransformer(nn.Module):
         self.register_buffer("causal_mask", causal_mask(config.positions), persistent=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """tokens (B, L) int -> (B, L, D)."""
         length = tokens.shape[1]
         x = self.encoder(self.embeddings(tokens), self.causal_mask[:, :, :length, :length])
         return self.final_layer_norm(x)

@@ -59,7 +59,7 @@ def _known_samples(folder: Path, concepts: dict[str, Concept]) -> dict[str, list
     try:
         known = load_dataset(folder) if (folder / DATASET).is_file() else []
     except DataError as error:
-        _log.warning("starting the rows anew: %s", error)
+        _log.warning("ignoring the existing rows: %s", error)
         known = []
     for sample in known:
         concept = concepts.get(concept_key(sample.hexcode))

@@ -59,7 +59,7 @@ def read_schedule(
     sampler = _sampler(options, own, strictly=solver is None)
     given = options.whole("steps_offset", 0)
     if offset is not None and offset != given:
-        logger.info("%s: steps_offset %d is taken as %d, as diffusers' pipeline does", file, given, offset)
+        logger.info("%s: steps_offset %d is replaced by %d, as in diffusers' pipeline", file, given, offset)
     options.ignore(*WITHOUT_EFFECT, *ELSEWHERE)
     options.finish()
     steps = min(LCM_STEPS, sampler["original_steps"]) if own == "lcm" else min(STEPS, process["train_steps"])

@@ -40,6 +40,7 @@ class SameConv2d(nn.Conv2d):
         super().__init__(inputs, outputs, kernel, stride, groups=groups, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, h, w) -> (B, outputs, ceil(h / stride), ceil(w / stride))."""
         padding: list[int] = []
         for size, kernel, stride in zip(x.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1], strict=True):
             total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
@@ -63,6 +64,7 @@ class InvertedResidual(nn.Module):
         self.expands, self.adds = expansion > 1, stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, h, w) -> (B, outputs, ceil(h / stride), ceil(w / stride))."""
         inner = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
         inner = F.relu6(self._bn1(self._depthwise_conv(inner)))
         projected = self._bn2(self._project_conv(inner))
@@ -86,6 +88,7 @@ class EfficientNetLite0(nn.Module):
         self._bn1 = nn.BatchNorm2d(WIDTH, EPSILON)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Normalised images (B, 3, 224, 224) -> features (B, 1280)."""
         x = F.relu6(self._bn0(self._conv_stem(images)))
         for block in self._blocks:
             x = block(x)

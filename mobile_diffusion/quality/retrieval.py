@@ -62,6 +62,7 @@ class Head(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, features: Tensor) -> Tensor:
+        """Features (B, 1280) -> unit vectors (B, 384)."""
         standard = ((features - self.mean) / self.scale).clamp(-LARGEST, LARGEST)
         inner = F.gelu(self.hidden(self.dropout(standard)))
         return F.normalize(self.output(self.dropout(inner)), dim=1)

@@ -278,7 +278,7 @@ def test_an_unknown_solver_is_refused() -> None:
 def test_an_offset_stands_for_that_of_the_file(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", logger="mobile_diffusion"):
         assert read_schedule(with_options(SD15, steps_offset=0), offset=1).offset == 1
-    assert "steps_offset 0 is taken as 1" in caplog.text
+    assert "steps_offset 0 is replaced by 1" in caplog.text
     assert read_schedule(with_options(SD15, steps_offset=0)).offset == 0
 
 
