@@ -1,4 +1,4 @@
-"""Smaller weights: palettes, integers, a recipe for every layer, and the proof that the file holds what it should."""
+"""Compresses weights: palettization, linear quantization, a recipe per layer, and a check of the written file."""
 
 from export.coreml.compress.layers import WeightLayer, layers_of
 from export.coreml.compress.plan import CompressionPlan, load_plan, uniform_plan

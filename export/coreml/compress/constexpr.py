@@ -1,8 +1,8 @@
-"""Compressed weights as MIL's `constexpr` operations, in the form that coremltools writes them.
+"""Writes compressed weights as MIL's `constexpr` operations, in the same form as coremltools.
 
-iOS 16 and 17 keep everything in attributes: packed indices with a table and a shape, or int8 with a scale for each
-entry of an axis.  iOS 18 keeps operands, of types of 1 to 8 bits, and tables and scales of the weight's rank.
-Numbers lie in the weights file from ten of them on; fewer are inside the specification.
+iOS 16 and 17 store everything in attributes: packed indices with a table and a shape, or int8 numbers with one scale
+per channel.  iOS 18 uses operands, with types of 1 to 8 bits, and with tables and scales of the weight's rank.  Ten
+numbers or more are stored in the weights file, fewer in the specification.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LEAST_IN_FILE = 10
 NUMBERS = {name: number for number, name in DTYPES.items()}
 LUT, AFFINE, BLOCKWISE = "constexpr_lut_to_dense", "constexpr_affine_dequantize", "constexpr_blockwise_shift_scale"
 SUFFIXES = {LUT: "_palettized", AFFINE: "_quantized", BLOCKWISE: "_quantized"}
-"""Suffix of a decoded weight's name, after that of the constant."""
+"""Suffix that a decoded weight's name has in addition to the constant's name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,35 +35,35 @@ class Field:
 
     name: str
     dtype: str
-    """MIL's name."""
+    """MIL's name of the type."""
     numbers: NDArray[Any]
 
     @property
     def in_file(self) -> bool:
-        """Whether coremltools would keep it in the weights file."""
+        """Whether the operand is stored in the weights file (coremltools' rule)."""
         return self.numbers.size >= LEAST_IN_FILE and self.dtype in BLOB_TYPES and not self.dtype.endswith("32")
 
 
 @dataclass(frozen=True, eq=False)
 class Constexpr:
-    """The operation that stands for a compressed weight."""
+    """The operation that decodes a compressed weight."""
 
     operation: str
     fields: tuple[Field, ...]
-    """In the order in which their numbers are written."""
+    """The operands, in the order in which their numbers are written."""
     operands: bool
-    """Whether they are inputs (iOS 18); attributes otherwise."""
+    """True if the operands are inputs (iOS 18), False if they are attributes."""
 
 
 def constexpr(stored: Palette | Linear, layer: WeightLayer, bits: int, opset: int) -> Constexpr:
-    """The operation of an operation set that decodes a weight."""
+    """Return the operation of an operation set that decodes a weight."""
     if isinstance(stored, Palette):
         return (lut_of_groups if opset >= LARGE_OPSET else packed_lut)(stored, layer, bits)
     return (blockwise if opset >= LARGE_OPSET else affine)(stored, layer, bits)
 
 
 def packed_lut(stored: Palette, layer: WeightLayer, bits: int) -> Constexpr:
-    """iOS 16: indices as a stream of bytes."""
+    """Return iOS 16's palette operation: indices packed into bytes."""
     codes = stored.codes.reshape(-1) if bits == 8 else pack(stored.codes, bits)
     shape = np.array(layer.shape, np.uint32)
     fields = (Field("indices", "uint8", codes), Field("lut", "fp16", stored.table.reshape(-1)))
@@ -71,7 +71,7 @@ def packed_lut(stored: Palette, layer: WeightLayer, bits: int) -> Constexpr:
 
 
 def lut_of_groups(stored: Palette, layer: WeightLayer, bits: int) -> Constexpr:
-    """iOS 18: indices of a small type, tables for groups, vectors along the output axis."""
+    """Return iOS 18's palette operation: indices of a small type, tables per group, vectors along the output axis."""
     fields = [Field("indices", f"uint{bits}", stored.codes), Field("lut", "fp16", stored.table)]
     if stored.table.shape[-1] > 1:
         fields.append(Field("vector_axis", "int32", np.array(layer.output_axis, np.int32)))
@@ -79,7 +79,7 @@ def lut_of_groups(stored: Palette, layer: WeightLayer, bits: int) -> Constexpr:
 
 
 def affine(stored: Linear, layer: WeightLayer, bits: int) -> Constexpr:
-    """iOS 16: int8 and a scale for each entry of an axis."""
+    """Return iOS 16's linear operation: int8 numbers with one scale per channel."""
     scale = stored.scale.reshape(-1)
     fields = (
         Field("quantized_data", "int8", stored.codes),
@@ -91,22 +91,22 @@ def affine(stored: Linear, layer: WeightLayer, bits: int) -> Constexpr:
 
 
 def blockwise(stored: Linear, layer: WeightLayer, bits: int) -> Constexpr:
-    """iOS 18: int8 or int4 and a scale for each block."""
+    """Return iOS 18's linear operation: int8 or int4 numbers with one scale per block."""
     return Constexpr(BLOCKWISE, (Field("data", f"int{bits}", stored.codes), Field("scale", "fp16", stored.scale)), True)
 
 
 @dataclass(frozen=True, eq=False)
 class Replacement:
-    """What takes a constant's place in a program, its numbers being in the file."""
+    """What replaces a constant in a program, after its numbers were written to the file."""
 
     operation: str
     operands: bool
     values: Mapping[str, Any]
-    """Messages `Value` by the names of operands."""
+    """Messages `Value`, by the names of the operands."""
 
 
 def replacement(made: Constexpr, file: str, append: Callable[[str, NDArray[Any]], int]) -> Replacement:
-    """Write a weight's numbers with `append`, which returns their offset in the file."""
+    """Write a weight's numbers with `append`, which returns their offset in the file; returns the replacement."""
     values = {}
     for field in made.fields:
         if field.in_file:
@@ -132,14 +132,14 @@ def replace_constant(operation: Any, by: Replacement) -> str:
 
 
 def file_value(field: Field, file: str, offset: int) -> Any:
-    """A value that lies in the weights file."""
+    """Return a message `Value` that refers to the weights file."""
     value = typed_value(field)
     value.blobFileValue.fileName, value.blobFileValue.offset = file, offset
     return value
 
 
 def immediate_value(field: Field) -> Any:
-    """A value inside the specification."""
+    """Return a message `Value` that is stored in the specification."""
     value = typed_value(field)
     tensor = value.immediateValue.tensor
     if field.dtype == "int32":
@@ -150,7 +150,7 @@ def immediate_value(field: Field) -> Any:
 
 
 def text_value(text: str) -> Any:
-    """A string."""
+    """Return a string as a message `Value`."""
     value = import_coremltools().proto.MIL_pb2.Value()
     value.type.tensorType.dataType = NUMBERS["string"]
     value.immediateValue.tensor.strings.values.append(text)
@@ -158,7 +158,7 @@ def text_value(text: str) -> Any:
 
 
 def typed_value(field: Field) -> Any:
-    """A value with its type, still empty."""
+    """Return a message `Value` with its type but without content."""
     value = import_coremltools().proto.MIL_pb2.Value()
     tensor = value.type.tensorType
     tensor.dataType, tensor.rank = NUMBERS[field.dtype], field.numbers.ndim

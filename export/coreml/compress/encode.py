@@ -1,4 +1,4 @@
-"""One weight, stored by its recipe: what the file will hold, and the error that it promises."""
+"""Compresses one weight by its recipe, and computes the error of the result."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from mobile_diffusion.decibels import ratio_db
 from mobile_diffusion.errors import ExportError
 
 PART = 2**20
-"""Numbers whose squares are added at once."""
+"""Number of squares that are added at once."""
 
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """A weight as it is written."""
+    """A compressed weight, ready to be written."""
 
     layer: WeightLayer
     recipe: Recipe
     made: Constexpr
     snr_db: float
-    """Of the reconstruction, as the clustering or quantization computed it."""
+    """SNR of the reconstruction in dB, as the clustering or quantization computed it."""
 
 
 def encode(weight: NDArray[np.float16], layer: WeightLayer, recipe: Recipe, opset: int) -> Encoded:
-    """Compress a weight.
+    """Return the weight compressed by the recipe.
 
     Raises:
-        ExportError: it holds NaN or infinities, or the recipe stores nothing.
+        ExportError: the weight has NaN or infinities, or the recipe does not compress.
     """
     if recipe.kind == NONE:
         raise ExportError(f"{layer.name}: expected a recipe that stores fewer bits, got {recipe.name}")
@@ -44,7 +44,7 @@ def encode(weight: NDArray[np.float16], layer: WeightLayer, recipe: Recipe, opse
 
 
 def energy(weight: NDArray[np.float16], name: str) -> float:
-    """The sum of squares of a weight; raises `ExportError` unless all numbers are finite."""
+    """Return the sum of squares of a weight; raises `ExportError` unless all numbers are finite."""
     flat = weight.reshape(-1)
     total = sum(squares(flat[start : start + PART].astype(np.float32)) for start in range(0, flat.size, PART))
     if not np.isfinite(total):
@@ -54,5 +54,5 @@ def energy(weight: NDArray[np.float16], name: str) -> float:
 
 
 def squares(numbers: NDArray[np.float32]) -> float:
-    """The sum of squares, added up in float64."""
+    """Return the sum of squares, added up in float64."""
     return float(np.einsum("i,i->", numbers, numbers, dtype=np.float64))

@@ -1,11 +1,11 @@
-"""k-means of float16 numbers on a line, at the least squared error there is.
+"""One-dimensional k-means of float16 numbers that minimizes the squared error.
 
-float16 has 65,536 bit patterns, so a weight of any size is a histogram of at most so many values with counts.  On a
-line clusters are intervals, and the error of an interval follows from sums over its ends; the best k - 1 boundaries
-are found by dynamic programming (Wang and Song 2011, "Ckmeans.1d.dp"), first on some thousand places, spaced as the
-best quantizer of a density would space its levels (Panter and Dite 1951), then moved on ever finer places until no
-joint move of all boundaries helps; the best of a few such starts is taken.  It was optimal wherever it was compared
-with an exhaustive search (tests, benchmarks/coreml/palettization.py).
+float16 has 65,536 bit patterns, so a weight of any size is a histogram with at most that many values.  In one dimension
+clusters are intervals, and cumulative sums give the error of any interval.  Dynamic programming (Wang and Song 2011,
+"Ckmeans.1d.dp") finds the best k - 1 boundaries among at most MOST_PLACES candidates, which are spaced like the levels
+of the best quantizer of a density (Panter and Dite 1951).  The boundaries are then moved in ever smaller steps until no
+joint move helps.  The best of a few such starts is used.  The result was optimal in every comparison with an exhaustive
+search (tests, benchmarks/coreml/palettization.py).
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ Halves = NDArray[np.float16]
 
 PATTERNS = 2**16
 PART = 2**20
-"""Numbers that are counted at once, so that no copy of a whole weight is made."""
+"""Numbers that are counted at once, to avoid a copy of a whole weight."""
 PLACES_PER_CLUSTER, LEAST_CLUSTERS, MOST_PLACES = (16, 20, 26), 32, 2048
-"""Places among which the first boundaries are chosen: several numbers of them, as far as they are not too many, and
-for few clusters as many as for 32."""
+"""Number of candidate places for the first boundaries: one start for each of these numbers per cluster, counting at
+least LEAST_CLUSTERS clusters, and at most MOST_PLACES in all."""
 WIDEST = 6
-"""Clusters that are first tried are at most so many times as wide, in places, as the average."""
+"""Largest width of a cluster in the first search, in multiples of the average number of places."""
 REACH = 24
-"""Places on either side of a boundary to which it may move at once."""
+"""Steps that a boundary may move at once in either direction."""
 ROUNDS = 30
-"""Moves on places of one fineness; three or four are usual."""
+"""Most rounds of moves per step size; three or four are usual."""
 
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """Distinct values in ascending order, with how often each occurs."""
+    """The distinct values in ascending order, with their counts."""
 
     values: Floats
-    """(n,)."""
+    """The values (n,)."""
     counts: Floats
-    """(n,), whole numbers above zero."""
+    """The counts (n,), positive whole numbers."""
 
     @property
     def energy(self) -> float:
@@ -48,12 +48,12 @@ class Histogram:
         return float(self.counts @ np.square(self.values))
 
     def error(self, table: Floats) -> float:
-        """The sum of squared distances to the nearest entry of an ascending table (k,)."""
+        """Return the sum of squared distances to the nearest entry of an ascending table (k,)."""
         return float(self.counts @ np.square(self.values - table[nearest(self.values, table)]))
 
 
 def histogram(numbers: Halves) -> Histogram:
-    """Count float16 numbers of any shape; negative zero counts as zero."""
+    """Return the histogram of float16 numbers of any shape; negative zero counts as zero."""
     bits = np.ascontiguousarray(numbers).reshape(-1).view(np.uint16)
     counts = np.zeros(PATTERNS, np.int64)
     for start in range(0, bits.size, PART):
@@ -65,19 +65,19 @@ def histogram(numbers: Halves) -> Histogram:
 
 
 def patterns() -> Floats:
-    """The value of every bit pattern of float16, infinities and NaN included: (65536,)."""
+    """Return the value of every bit pattern of float16, infinities and NaN included: (65536,)."""
     return np.arange(PATTERNS, dtype=np.uint16).view(np.float16).astype(np.float64)
 
 
 def nearest(values: Floats, table: Floats) -> Places:
-    """Index of the nearest entry of an ascending table for each value."""
+    """Return the index of the nearest entry of an ascending table for each value."""
     return np.searchsorted((table[1:] + table[:-1]) / 2, values)
 
 
 def cluster(found: Histogram, clusters: int) -> Floats:
-    """Centres of the clusters with the least squared error, in float16's values, ascending: (clusters,).
+    """Return the centres of the clusters with the least squared error, rounded to float16, ascending: (clusters,).
 
-    Where there are fewer values than clusters the last one is repeated.
+    If there are fewer values than clusters, the last centre is repeated.
     """
     if len(found.values) <= clusters:
         return np.pad(found.values, (0, clusters - len(found.values)), "edge")
@@ -91,26 +91,29 @@ def cluster(found: Histogram, clusters: int) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """Sums over the first 0, 1, ..., n values, by which any interval is judged at once."""
+    """Cumulative sums over the first 0, 1, ..., n values, which give the error of any interval."""
 
     counts: Floats
     values: Floats
 
     @classmethod
     def of(cls, found: Histogram) -> Sums:
-        """Of a histogram: (n + 1,) each."""
+        """Return the sums of a histogram: (n + 1,) each."""
         totals = (np.cumsum(found.counts), np.cumsum(found.counts * found.values))
         return cls(*(np.concatenate([[0.0], total]) for total in totals))
 
     def gain(self, start: Places, end: Places) -> Floats:
-        """How much squared error the mean of values start <= i < end saves against zero; -inf where end < start."""
+        """Return how much squared error the mean of values start <= i < end saves compared with zero.
+
+        The result is -inf where end < start.
+        """
         count = self.counts[end] - self.counts[start]
         total = self.values[end] - self.values[start]
         nothing = np.where(end < start, -np.inf, 0.0)
         return np.divide(np.square(total), count, out=nothing, where=count > 0)
 
     def means(self, ends: Places) -> Floats:
-        """The mean of each interval (k,) between ends (k + 1,); of an empty one, the value where it is."""
+        """Return the mean of each interval (k,) between ends (k + 1,); for an empty one, the value at its place."""
         count, total = np.diff(self.counts[ends]), np.diff(self.values[ends])
         single = np.minimum(ends[:-1], len(self.counts) - 2)
         alone = (self.values[single + 1] - self.values[single]) / (self.counts[single + 1] - self.counts[single])
@@ -118,10 +121,10 @@ class Sums:
 
 
 def spaced_places(found: Histogram, count: int) -> Places:
-    """At most count + 1 places from 0 to n, dense where the best quantizer's levels are.
+    """Return at most count + 1 places from 0 to n, spaced like the levels of the best quantizer.
 
-    Levels lie as the cube root of the density; a tenth goes by numbers and a tenth by values, for histograms with
-    spikes.
+    The density of levels follows the cube root of the density of numbers.  For histograms with spikes, a tenth of the
+    places is spaced evenly over the numbers and a tenth evenly over the distinct values.
     """
     gaps = np.gradient(found.values)
     levels = (np.cbrt(found.counts * np.square(gaps)), found.counts, np.ones_like(gaps))
@@ -131,7 +134,7 @@ def spaced_places(found: Histogram, count: int) -> Places:
 
 
 def first_ends(found: Histogram, sums: Sums, clusters: int, count: int) -> tuple[Places, Places]:
-    """The best ends (k + 1,) among so many spaced places, and the distances (k + 1,) of places there."""
+    """Return the best ends (k + 1,) among `count` spaced places, and the distances (k + 1,) between places there."""
     places = spaced_places(found, count)
     last = len(places) - 1
     if last < clusters:
@@ -146,9 +149,9 @@ def first_ends(found: Histogram, sums: Sums, clusters: int, count: int) -> tuple
 
 
 def best_ends(sums: Sums, places: Places, clusters: int, width: int) -> Places:
-    """Dynamic programming: indices (k + 1,) of places that part k clusters, each at most `width` places wide.
+    """Return the indices (k + 1,) of the places that separate k clusters, each at most `width` places wide.
 
-    best[j, i] = max over d of best[j - 1, i - d] + gain(i - d, i).
+    Dynamic programming: best[j, i] = max over d of best[j - 1, i - d] + gain(i - d, i).
     """
     last = len(places) - 1
     end, step = np.arange(last + 1)[:, None], np.arange(1, width + 1)[None]
@@ -166,7 +169,7 @@ def best_ends(sums: Sums, places: Places, clusters: int, width: int) -> Places:
 
 
 def walked_back(taken: NDArray[np.int32], last: int) -> Places:
-    """The ends that a table of best widths (less one) leads to."""
+    """Return the ends that follow from a table of the best widths minus one."""
     ends = [last]
     for widths in taken[::-1]:
         ends.append(ends[-1] - int(widths[ends[-1]]) - 1)
@@ -174,7 +177,7 @@ def walked_back(taken: NDArray[np.int32], last: int) -> Places:
 
 
 def refined(sums: Sums, ends: Places, steps: Places) -> Places:
-    """Move ends (k + 1,) jointly, by steps that halve down to single values, until they stay."""
+    """Return ends (k + 1,) after joint moves, with steps that are halved down to single values, until none moves."""
     while True:
         steps = np.maximum(steps // 2, 1)
         for _ in range(ROUNDS):
@@ -187,7 +190,7 @@ def refined(sums: Sums, ends: Places, steps: Places) -> Places:
 
 
 def best_moves(sums: Sums, ends: Places, steps: Places) -> Places:
-    """The best ends among those up to REACH steps away, found for all boundaries at once."""
+    """Return the best ends among those at most REACH steps away, optimized jointly over all boundaries."""
     places = (ends[:, None] + steps[:, None] * np.arange(-REACH, REACH + 1)).clip(0, ends[-1])  # (k + 1, places)
     places[0], places[-1] = 0, ends[-1]
     gains = sums.gain(places[:-1, :, None], places[1:, None, :])  # (k, from, to)

@@ -1,8 +1,8 @@
-"""The weights of a package that are worth compressing.
+"""Finds the weights of a package that are worth compressing.
 
-They are the large float16 constants by which activations are multiplied, and the tables of word embeddings.  Left
-alone are biases, norms, position embeddings (they are added, and small), tables that are indexed by the sampling step,
-and the update, which is in float32.  Weights that several functions or operations share are one weight.
+These are the large float16 constants that multiply activations, and the word embeddings.  Biases, norms, position
+embeddings (small, and added), tables indexed by the sampling step, and the float32 update are not compressed.  A weight
+that several functions or operations share counts as one.
 """
 
 from __future__ import annotations
@@ -16,34 +16,34 @@ from export.coreml.package_archive import CoreMLPackage, dtype_of, shape_of
 from mobile_diffusion.errors import ExportError
 
 LEAST_NUMBERS = 2048
-"""Smaller weights stay as they are: their tables would cost as much as they save."""
+"""Numbers below which a weight is not compressed, because its tables would cost as much as they save."""
 STEP = "step"
-"""The input that indexes tables of the schedule."""
+"""The input that indexes the schedule's tables."""
 AXES = {("linear", "weight"): (0, 1), ("conv", "weight"): (0, 1), ("conv_transpose", "weight"): (1, 0)}
-"""Output and input axis of the weight of an operation; those of `matmul` and `gather` are found otherwise."""
+"""Output and input axis of an operation's weight; those of `matmul` and `gather` depend on their other operands."""
 COMPRESSED = "constexpr_"
-"""What the names of operations begin with that decode a stored weight."""
+"""Prefix of the names of operations that decode a compressed weight."""
 
 
 @dataclass(frozen=True)
 class WeightLayer:
-    """One weight."""
+    """One compressible weight."""
 
     name: str
-    """Of the constant; that of the first where functions share it."""
+    """Name of the constant; if functions share the weight, the name in the first."""
     shape: tuple[int, ...]
     output_axis: int
     input_axis: int
     place: tuple[str, int]
-    """File and offset of its record, as the program names them."""
+    """File and offset of the record, as the program names them."""
     results: tuple[str, ...]
-    """Names of the values that are computed with it."""
+    """Names of the values that are computed with the weight."""
     grouped: bool = False
-    """Whether it belongs to a convolution with groups."""
+    """Whether the weight belongs to a grouped convolution."""
 
     @property
     def count(self) -> int:
-        """Numbers in it."""
+        """How many numbers the weight has."""
         return math.prod(self.shape)
 
 
@@ -56,10 +56,10 @@ class Use:
 
 
 def layers_of(package: CoreMLPackage) -> tuple[WeightLayer, ...]:
-    """The compressible weights, in the program's order.
+    """Return the compressible weights, in the program's order.
 
     Raises:
-        ExportError: the package is compressed already, or a pipeline of several programs.
+        ExportError: the package is compressed already, or it is a pipeline.
     """
     if package.kind == "pipeline":
         raise ExportError(f"{package.path}: expected one program, got a pipeline; compress it before it is cut")
@@ -74,18 +74,18 @@ def layers_of(package: CoreMLPackage) -> tuple[WeightLayer, ...]:
 
 
 def merged(first: WeightLayer, second: WeightLayer) -> WeightLayer:
-    """One weight of two functions."""
+    """Return the description of a weight that two functions share."""
     return WeightLayer(**{**vars(first), "results": tuple(dict.fromkeys(first.results + second.results))})
 
 
 def bodies(spec: Any) -> list[Any]:
-    """The body of each function, by name."""
+    """Return the body of each function, in the order of their names."""
     functions = spec.mlProgram.functions
     return [functions[name].block_specializations[functions[name].opset] for name in sorted(functions)]
 
 
 def operations(block: Any) -> Iterator[Any]:
-    """The operations of a block and of the blocks inside them, in order."""
+    """Yield the operations of a block and of the blocks inside them, in order."""
     for operation in block.operations:
         for inner in operation.blocks:
             yield from operations(inner)
@@ -93,7 +93,10 @@ def operations(block: Any) -> Iterator[Any]:
 
 
 def opset_of(spec: Any) -> int:
-    """Number of the operation set of a program: 7 for "CoreML7"; raises `ExportError` for another dialect."""
+    """Return the number of a program's operation set: 7 for "CoreML7".
+
+    Raises `ExportError` for another dialect, or if functions have different operation sets.
+    """
     names = {function.opset for function in spec.mlProgram.functions.values()}
     numbers = [name.removeprefix("CoreML") for name in names]
     if len(names) != 1 or not numbers[0].isdigit():
@@ -102,7 +105,7 @@ def opset_of(spec: Any) -> int:
 
 
 class Function:
-    """Who reads what in one function."""
+    """The operations of one function, with the values that they read."""
 
     def __init__(self, package: CoreMLPackage, body: list[Any]) -> None:
         self.package, self.body = package, body
@@ -115,7 +118,10 @@ class Function:
         self.stepped = self._stepped()
 
     def stored(self) -> Iterator[Any]:
-        """Constants whose numbers are in a file."""
+        """Yield the constants that are stored in a file.
+
+        Raises `ExportError` if a weight is compressed already.
+        """
         for operation in self.body:
             if operation.type.startswith(COMPRESSED):
                 got = f"{operation.type} {operation.outputs[0].name!r}"
@@ -124,7 +130,7 @@ class Function:
                 yield operation
 
     def layer(self, constant: Any) -> WeightLayer | None:
-        """The weight that a constant is, if it is one that all who read it take in the same way."""
+        """Return the weight in a constant, or None if it is not compressible or its readers use it differently."""
         (output,), value = constant.outputs, constant.attributes["val"]
         tensor = value.type.tensorType
         shape, uses = shape_of(tensor), self.uses.get(output.name, [])
@@ -141,7 +147,7 @@ class Function:
         return WeightLayer(output.name, shape, *pair, place, results, grouped)
 
     def axes(self, use: Use, rank: int) -> tuple[int, int] | None:
-        """Output and input axis of a weight where it is used; None where it is not multiplied by, or looked up."""
+        """Return the output and input axis of a weight at one use; None if it is neither multiplied nor looked up."""
         operation, parameter = use.operation, use.parameter
         if operation.type == "matmul" and parameter in ("x", "y"):
             turned = bool(self.number(operation, f"transpose_{parameter}", False))
@@ -152,14 +158,14 @@ class Function:
         return AXES.get((operation.type, parameter))
 
     def number(self, operation: Any, parameter: str, default: Any) -> Any:
-        """A constant operand of an operation."""
+        """Return a constant operand of an operation."""
         if parameter not in operation.inputs:
             return default
         writer = self.writers.get(operation.inputs[parameter].arguments[0].name)
         return default if writer is None else self.package.value(writer.attributes["val"])
 
     def _stepped(self) -> set[str]:
-        """Names of the values that are computed from the sampling step alone."""
+        """Return the names of the values that are computed only from the sampling step."""
         found = {STEP}
         for operation in self.body:
             names = [binding.name for argument in operation.inputs.values() for binding in argument.arguments]
@@ -173,10 +179,10 @@ class Function:
 
 
 def require_layers(package: CoreMLPackage, layers: tuple[WeightLayer, ...]) -> Mapping[str, WeightLayer]:
-    """The weights by name.
+    """Return the weights by name.
 
     Raises:
-        ExportError: there are none, or two have one name.
+        ExportError: there are none, or two have the same name.
     """
     if not layers:
         raise ExportError(f"{package.path}: expected float16 weights of more than {LEAST_NUMBERS} numbers, got none")

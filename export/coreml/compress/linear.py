@@ -1,4 +1,4 @@
-"""Weights as small integers and scales: one scale for each output channel, or for each block of inputs beside."""
+"""Linear quantization of weights: integers with one scale per output channel, or per block of inputs in a channel."""
 
 from __future__ import annotations
 
@@ -11,23 +11,26 @@ from export.coreml.compress.layers import WeightLayer
 from export.coreml.compress.recipes import Recipe
 
 LEAST_SCALE = np.float16(2.0**-24)
-"""The smallest number above zero of float16: a channel of zeros has a scale too."""
+"""The smallest positive float16 number: the scale of a channel of zeros."""
 
 
 @dataclass(frozen=True, eq=False)
 class Linear:
-    """A weight as integers and scales."""
+    """A linearly quantized weight."""
 
     codes: NDArray[np.int8]
-    """Of the weight's shape."""
+    """The integers, in the weight's shape."""
     scale: NDArray[np.float16]
-    """Of the weight's rank: blocks along each axis."""
+    """The scales, with the weight's rank; the sizes are the numbers of blocks along each axis."""
     noise: float
-    """Sum of squared errors, the rounding of scale * code to float16 included."""
+    """The sum of squared errors, including the rounding of scale * code to float16."""
 
 
 def quantize(weight: NDArray[np.float16], layer: WeightLayer, recipe: Recipe) -> Linear:
-    """Symmetric: code = round(w / scale) with scale = max |w| / (2^(bits - 1) - 1) over a channel or block."""
+    """Return a weight quantized symmetrically: code = round(w / scale), scale = max |w| / (2^(bits - 1) - 1).
+
+    The maximum is over an output channel, or over a block of its inputs if the recipe has blocks.
+    """
     largest = 2 ** (recipe.bits - 1) - 1
     split, scales = list(weight.shape), [1] * weight.ndim
     scales[layer.output_axis] = weight.shape[layer.output_axis]

@@ -1,4 +1,4 @@
-"""Weights as indices into tables: one table, one for each group of output channels, or tables of pairs."""
+"""Weight palettization: indices into one table, a table per group of output channels, or tables of vectors."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ Codes = NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class Palette:
-    """A weight as indices and tables."""
+    """A palettized weight: indices and tables."""
 
     codes: Codes
-    """Of the weight's shape; along the output axis shorter where an index stands for several channels."""
+    """The indices, in the weight's shape; the output axis is shorter if an index stands for several channels."""
     table: Halves
-    """(g0, g1, ..., entries, vector): g is the number of groups along each axis."""
+    """The tables (g0, g1, ..., entries, vector), with the number of groups g along each axis."""
     noise: float
-    """The sum of squared errors that the clustering promises."""
+    """The sum of squared errors, as the clustering computed it."""
 
 
 def palettize(weight: Halves, layer: WeightLayer, recipe: Recipe) -> Palette:
-    """The tables with the least squared error and every number's nearest entry."""
+    """Return the tables with the least squared error, and the index of each number's nearest entry."""
     ones = [1] * weight.ndim
     if recipe.vector > 1:
         found = vectors.palettize_vectors(weight, layer.output_axis, recipe.bits, recipe.vector)
@@ -47,7 +47,7 @@ def palettize(weight: Halves, layer: WeightLayer, recipe: Recipe) -> Palette:
 
 
 def palettize_numbers(weight: Halves, bits: int) -> tuple[Codes, Halves, float]:
-    """Codes of a weight's shape, their table (2^bits,), and the squared error."""
+    """Return the indices in the weight's shape, their table (2^bits,), and the sum of squared errors."""
     counted = kmeans.histogram(weight)
     table = kmeans.cluster(counted, 2**bits)
     codes = kmeans.nearest(kmeans.patterns(), table).astype(np.uint8)  # of each bit pattern

@@ -1,7 +1,7 @@
-"""Which recipe each weight of a package gets: a JSON file that is made once and used again.
+"""Compression plans: JSON files that say which recipe each weight of a package gets.
 
-A plan belongs to a program: its weights by name and shape.  It keeps what was measured when it was made, so that a
-reader sees why a layer has the bits it has.
+A plan belongs to one program, whose weights it lists by name and shape.  It also stores the measurements from which it
+was made, so that a reader sees why a layer has its number of bits.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from mobile_diffusion.errors import ConfigError
 
 FORMAT, VERSION = "mobile-diffusion compression plan", 1
 LARGEST = 2**24
-"""Bytes of a plan; a file above it is something else."""
+"""Most bytes of a plan; a larger file is not a plan."""
 
 
 STAGE = "denoise"
-"""The stage that plans are made for: the others are small, and run once a picture."""
+"""The stage for which plans are made; the other stages are small and run once per picture."""
 
 
 @dataclass(frozen=True)
@@ -36,29 +36,29 @@ class LayerPlan:
     shape: tuple[int, ...]
     recipe: str
     errors: Mapping[str, float] = field(default_factory=dict)
-    """Recipe -> energy of the stage's output error, relative to its signal, with this weight alone stored so."""
+    """Maps a recipe to the relative energy of the stage's output error with only this weight compressed by it."""
 
 
 @dataclass(frozen=True)
 class CompressionPlan:
-    """Recipes of all weights of one stage."""
+    """The recipes of all weights of one stage."""
 
     stage: str
     layers: tuple[LayerPlan, ...]
     budget: str = ""
-    """What the search was asked for: "4.5 bits" or "40 dB"."""
+    """The target of the search: "4.5 bits" or "40 dB"."""
     predicted_snr_db: float | None = None
-    """Of the stage's output, if the errors of layers add up."""
+    """SNR of the stage's output in dB, if the errors of layers add up."""
     measured_snr_db: float | None = None
-    """With all layers stored so, at once."""
+    """SNR of the stage's output in dB with all layers compressed."""
     conditions: Mapping[str, Any] = field(default_factory=dict)
-    """What it was measured on."""
+    """The conditions of the measurement."""
 
     def recipes(self, layers: Sequence[WeightLayer], opset: int) -> dict[str, Recipe]:
-        """The recipe of every weight by name.
+        """Return the recipe of each weight, by name.
 
         Raises:
-            ConfigError: the plan is of other weights, or of a recipe that the program's operation set has not got.
+            ConfigError: the plan is for other weights, or the operation set or a shape does not support a recipe.
         """
         wanted = {layer.name: layer.shape for layer in layers}
         got = {layer.name: layer.shape for layer in self.layers}
@@ -74,13 +74,13 @@ class CompressionPlan:
         return found
 
     def save(self, path: Path) -> None:
-        """Write the plan as JSON, in one step."""
+        """Write the plan as JSON, atomically."""
         content = {"format": FORMAT, "version": VERSION, **dataclasses.asdict(self)}
         staging.write_bytes(json.dumps(content, indent=1, allow_nan=False).encode() + b"\n", path)
 
 
 def uniform_plan(stage: str, layers: Sequence[WeightLayer], recipe: Recipe) -> CompressionPlan:
-    """One recipe for all weights, or its substitute where a shape does not take it."""
+    """Return a plan with one recipe for all weights, or its substitute for shapes that it does not support."""
     chosen = uniform_recipes(layers, recipe)
     return CompressionPlan(
         stage, tuple(LayerPlan(layer.name, layer.shape, chosen[layer.name].name) for layer in layers)
@@ -88,20 +88,20 @@ def uniform_plan(stage: str, layers: Sequence[WeightLayer], recipe: Recipe) -> C
 
 
 def uniform_recipes(layers: Sequence[WeightLayer], recipe: Recipe) -> dict[str, Recipe]:
-    """One recipe for all weights by name, or its substitutes."""
+    """Return one recipe, or its substitute, for each weight by name."""
     return {layer.name: fitting(recipe, layer) for layer in layers}
 
 
 def bits_per_weight(layers: Sequence[WeightLayer], recipes: Mapping[str, Recipe]) -> float:
-    """Stored bits over numbers, of the compressible weights together."""
+    """Return the stored bits of all compressible weights, divided by the number of their elements."""
     return sum(recipes[layer.name].cost_bits(layer) for layer in layers) / sum(layer.count for layer in layers)
 
 
 def load_plan(path: Path) -> CompressionPlan:
-    """Read a plan.
+    """Read a plan from a file.
 
     Raises:
-        ConfigError: there is no such file, or it is not a plan.
+        ConfigError: the file does not exist, or is not a plan.
     """
     try:
         if path.stat().st_size > LARGEST:

@@ -1,7 +1,7 @@
-"""The ways to store a weight in fewer bits: a plain dictionary.
+"""The recipes, which are ways to store a weight in fewer bits, in a plain dictionary.
 
-A recipe says what is stored; `bits_per_weight` what that costs, tables and scales included.  Where a weight's shape
-does not take a recipe (channels that are no multiple of the group), its `otherwise` is used, and the plan says so.
+`Recipe.cost_bits` counts the stored bits, including tables and scales.  If a recipe does not support the shape of a
+weight (such as a number of channels that is not a multiple of the group), its `otherwise` is used; the plan names it.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from export.coreml.compress.layers import WeightLayer
 from mobile_diffusion.errors import ConfigError
 
 HALF_BITS = 16
-"""Bits of an uncompressed weight, of an entry of a table, and of a scale."""
+"""Bits of an uncompressed number, of an entry of a table, and of a scale."""
 GROUP, BLOCK = 16, 32
 """Output channels that share a table; inputs that share a scale."""
 PALETTE, LINEAR, NONE = "palette", "linear", "none"
 SMALL_OPSET, LARGE_OPSET = 6, 8
-"""Numbers of the operation sets of iOS 16, with one table or scale row a weight, and iOS 18, with groups and blocks."""
+"""Numbers of the operation sets of iOS 16 (one table or row of scales per weight) and iOS 18 (groups and blocks)."""
 
 
 @dataclass(frozen=True)
@@ -28,27 +28,27 @@ class Recipe:
     kind: str
     """PALETTE (indices into a table), LINEAR (integers and scales), or NONE."""
     bits: int
-    """Of an index or integer."""
+    """Bits per index or integer."""
     group: int = 0
-    """Output channels that share a table; 0 for one table a weight."""
+    """Output channels that share a table; 0 for one table per weight."""
     vector: int = 1
-    """Neighbouring output channels that one index stands for."""
+    """Adjacent output channels that share one index."""
     block: int = 0
-    """Input channels that share a scale; 0 for all of an output channel."""
+    """Input channels that share a scale; 0 for one scale per output channel."""
     opset: int = SMALL_OPSET
-    """The smallest operation set that has it."""
+    """The first operation set that supports the recipe."""
     otherwise: str = NONE
-    """The recipe of weights whose shape does not take this one."""
+    """The recipe for weights whose shape this one does not support."""
 
     def takes(self, layer: WeightLayer) -> bool:
-        """Whether a weight's shape is one that it can store."""
+        """Return whether the recipe supports the weight's shape."""
         outputs, inputs = layer.shape[layer.output_axis], layer.shape[layer.input_axis]
         if self.vector > 1 and layer.grouped:
             return False
         return not (outputs % max(self.group, self.vector) or (self.block and inputs % self.block))
 
     def cost_bits(self, layer: WeightLayer) -> int:
-        """Bits of a whole weight, tables and scales included."""
+        """Return the bits of a whole weight, including tables and scales."""
         if self.kind == NONE:
             return HALF_BITS * layer.count
         outputs, inputs = layer.shape[layer.output_axis], layer.shape[layer.input_axis]
@@ -79,11 +79,11 @@ RECIPES: dict[str, Recipe] = {
         Recipe("palettize-2-pairs", PALETTE, 4, vector=2, opset=LARGE_OPSET, otherwise="palettize-2"),
     )
 }
-"""Every recipe; the number in a name is bits a weight, of the pairs half of the index that two weights share."""
+"""All recipes by name.  The number in a name is bits per weight; for pairs, half of the bits of the shared index."""
 
 
 def find_recipe(name: str, opset: int = LARGE_OPSET) -> Recipe:
-    """The named recipe; raises `ConfigError` with the choices of the operation set where it is none of them."""
+    """Return the named recipe; raises `ConfigError` with the choices if the operation set has no such recipe."""
     choices = ", ".join(each.name for each in RECIPES.values() if each.opset <= opset)
     if name not in RECIPES:
         raise ConfigError(f"compression: expected one of {choices}, or the path of a plan, got {name!r}")
@@ -95,7 +95,7 @@ def find_recipe(name: str, opset: int = LARGE_OPSET) -> Recipe:
 
 
 def fitting(recipe: Recipe, layer: WeightLayer) -> Recipe:
-    """The recipe, or the first of its substitutes that a weight's shape takes."""
+    """Return the recipe, or the first of its substitutes that supports the weight's shape."""
     while not recipe.takes(layer):
         recipe = RECIPES[recipe.otherwise]
     return recipe

@@ -1,4 +1,4 @@
-"""A program's weights files and its constants, rewritten together."""
+"""Rewrites a program's weights files and its constants together."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from export.coreml.compress.layers import bodies, operations
 from export.coreml.package_archive import CoreMLPackage
 
 Place = tuple[str, int]
-"""A record, as a program names it: file and offset."""
+"""A record: the name of its file in the program, and its offset."""
 
 
 def values_of(operation: Any) -> Iterator[Any]:
-    """The values of an operation that lie in a file, by name."""
+    """Yield the values of an operation that are stored in a file, in the order of their names."""
     values = [operation.attributes[name] for name in sorted(operation.attributes)]
     arguments = [operation.inputs[name] for name in sorted(operation.inputs)]
     values += [binding.value for argument in arguments for binding in argument.arguments]
@@ -26,12 +26,12 @@ def values_of(operation: Any) -> Iterator[Any]:
 
 
 def place_of(value: Any) -> Place:
-    """Where a value lies."""
+    """Return the record of a value."""
     return value.blobFileValue.fileName, value.blobFileValue.offset
 
 
 def places(spec: Any) -> dict[Place, Any]:
-    """Every record that a program names, in its order, with the first value that names it."""
+    """Return all records that a program refers to, in its order, each with the first value that refers to it."""
     found: dict[Place, Any] = {}
     for body in bodies(spec):
         for operation in operations(body):
@@ -41,7 +41,7 @@ def places(spec: Any) -> dict[Place, Any]:
 
 
 class Rewriting:
-    """The new weights files while they are written, and what the program will have to say of them."""
+    """The new weights files while they are written, with the changes to make in the program."""
 
     def __init__(self, package: CoreMLPackage, folder: Path) -> None:
         self.package, self.folder = package, folder
@@ -52,7 +52,7 @@ class Rewriting:
         self.replaced: dict[Place, Replacement] = {}
 
     def writer(self, name: str) -> RecordWriter:
-        """The new file in place of one that the program names."""
+        """Return the writer of the new file that replaces one of the program's files."""
         if name not in self.writers:
             file = self.folder / self.package.weights_file(name).relative_to(self.package.path)
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -60,15 +60,15 @@ class Rewriting:
         return self.writers[name]
 
     def copy(self, place: Place) -> None:
-        """Write a record as it is."""
+        """Copy a record unchanged."""
         self.copied[place] = self.writer(place[0]).copy(self.package.record(self.values[place]))
 
     def put(self, place: Place, made: Encoded) -> None:
-        """Write a compressed weight in a record's place."""
+        """Write a compressed weight in place of a record."""
         self.replaced[place] = replacement(made.made, place[0], self.writer(place[0]).append)
 
     def finish(self) -> None:
-        """Let the program name the new records."""
+        """Complete the files, and make the program refer to the new records."""
         for body in bodies(self.package.spec):
             rename(body, dict(self._renamed(body)))
 
@@ -83,7 +83,7 @@ class Rewriting:
 
 
 def rename(block: Any, names: Mapping[str, str]) -> None:
-    """Give values other names wherever a block, and the blocks inside it, read them."""
+    """Rename the values that a block and the blocks inside it read."""
     for operation in block.operations:
         for argument in operation.inputs.values():
             for binding in argument.arguments:

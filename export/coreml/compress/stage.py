@@ -1,8 +1,8 @@
-"""What one choice of compression means for each stage of a bundle.
+"""Applies one choice of compression to the stages of a bundle.
 
-The recipe or plan that is asked for is for `denoise`, which has most of the weights and averages errors over many
-layers and steps.  The other stages are run once, have a tenth of the weights, and what they lose is seen in every
-picture (the decoder) or shifts the prompt (the text encoder): they keep 8 bits.
+The chosen recipe or plan is for `denoise`, which has most of the weights and averages errors over many layers and
+steps.  The other stages keep 8 bits: they run once per picture and have a tenth of the weights, and their errors are
+visible in every picture (the decoder) or change the meaning of the prompt (the text encoder).
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from export.coreml.package_archive import CoreMLPackage
 from mobile_diffusion.progress import Progress, silent
 
 OTHER_STAGES = {LINEAR: "int8"}
-"""Kind of the recipe of `denoise` -> recipe of the other stages."""
+"""Maps the kind of the recipe of `denoise` to the recipe of the other stages."""
 OTHERWISE = "palettize-8"
-"""That of the other stages for every other kind, and beside a plan."""
+"""The recipe of the other stages for all other kinds, and for plans."""
 
 
 def compress_stage(
     package: Path, stage: str, compression: str, progress: Progress = silent
 ) -> tuple[Reconstruction, ...]:
-    """Compress a stage's package where it is: `compression` is a recipe's name, or the path of a plan.
+    """Compress a stage's package in place; `compression` is the name of a recipe or the path of a plan.
 
-    Returns what its weights became; nothing where the stage has none that are large.
+    Returns the reconstruction of each compressed weight; none if the stage has no large weights.
 
     Raises:
-        ConfigError: there is no such recipe, for this deployment target, or no such plan for this package.
-        ExportError: a weight is not finite, or what was written does not decode to what was promised.
+        ConfigError: there is no such recipe for this deployment target, or the plan does not fit this package.
+        ExportError: a weight is not finite, or a written weight does not decode with the expected error.
     """
     opened = CoreMLPackage.open(package)
     layers = layers_of(opened)
@@ -43,7 +43,7 @@ def compress_stage(
 
 
 def stage_plan(package: CoreMLPackage, stage: str, compression: str) -> CompressionPlan:
-    """The plan of one stage for a recipe's name or a plan's path."""
+    """Return the plan of one stage for the name of a recipe or the path of a plan."""
     layers, opset = layers_of(package), opset_of(package.spec)
     if is_plan(compression):
         plan = load_plan(Path(compression))
@@ -55,7 +55,7 @@ def stage_plan(package: CoreMLPackage, stage: str, compression: str) -> Compress
 
 
 def named_plan(package: Path, compression: str) -> CompressionPlan:
-    """The plan of a package, whatever its stage, that a recipe's name or a plan's path names."""
+    """Return the plan for a package of any stage, from the name of a recipe or the path of a plan."""
     if is_plan(compression):
         return load_plan(Path(compression))
     opened = CoreMLPackage.open(package)
@@ -64,5 +64,5 @@ def named_plan(package: Path, compression: str) -> CompressionPlan:
 
 
 def is_plan(compression: str) -> bool:
-    """Whether a choice of compression is a plan's path."""
+    """Return whether a choice of compression is the path of a plan."""
     return compression not in RECIPES and Path(compression).exists()

@@ -1,4 +1,4 @@
-"""k-means of short vectors: neighbouring output channels that share one index."""
+"""k-means of short vectors, for adjacent output channels that share one index."""
 
 from __future__ import annotations
 
@@ -11,26 +11,29 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 SAMPLE = 2**16
-"""Vectors on which centres are found, before all of them move them."""
+"""Vectors on which the first centres are computed; the last rounds use all vectors."""
 STARTS, SAMPLE_ROUNDS, ROUNDS = 2, 60, 4
 PART = 2**16
-"""Vectors that are compared with all centres at once."""
+"""Vectors whose distances to all centres are computed at once."""
 
 
 @dataclass(frozen=True, eq=False)
 class VectorPalette:
-    """A weight as indices of vectors."""
+    """A weight as indices into a table of vectors."""
 
     codes: NDArray[np.uint8]
-    """Of the weight's shape, shorter along the axis."""
+    """The indices, in the weight's shape but shorter along the axis."""
     table: NDArray[np.float16]
-    """(entries, vector)."""
+    """The table (entries, vector)."""
     noise: float
-    """Sum of squared errors."""
+    """The sum of squared errors."""
 
 
 def palettize_vectors(weight: NDArray[np.float16], axis: int, bits: int, length: int) -> VectorPalette:
-    """Vectors of `length` numbers along an axis as indices of 2^bits centres: seeded k-means++, then Lloyd's rounds."""
+    """Return a weight as indices of 2^bits centres; each index stands for `length` numbers along an axis.
+
+    The centres come from k-means++ with a fixed seed, followed by Lloyd's algorithm.
+    """
     moved = np.moveaxis(weight, axis, -1)
     points = torch.from_numpy(np.ascontiguousarray(moved).reshape(-1, length).astype(np.float32))  # (n, length)
     generator = torch.Generator().manual_seed(0)
@@ -45,13 +48,13 @@ def palettize_vectors(weight: NDArray[np.float16], axis: int, bits: int, length:
 
 
 def best_start(points: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """The best of some starts, each moved until it stays."""
+    """Return the best centres of several starts, each after Lloyd's algorithm."""
     starts = [moved_centres(points, spread_centres(points, count, generator), SAMPLE_ROUNDS) for _ in range(STARTS)]
     return min(starts, key=lambda centres: nearest(points, centres)[1])
 
 
 def spread_centres(points: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """k-means++ (Arthur and Vassilvitskii 2007), greedy: of some draws the next centre is the one that helps most."""
+    """Return centres by greedy k-means++ (Arthur and Vassilvitskii 2007): each centre is the best of several draws."""
     chosen = points[torch.randint(len(points), (1,), generator=generator)]
     distance = (points - chosen).square().sum(1)
     trials = 2 + int(math.log(count))
@@ -66,7 +69,7 @@ def spread_centres(points: Tensor, count: int, generator: torch.Generator) -> Te
 
 
 def moved_centres(points: Tensor, centres: Tensor, rounds: int) -> Tensor:
-    """Lloyd's rounds: every centre goes to the mean of its points; one without points stays."""
+    """Return the centres after Lloyd's algorithm: each moves to the mean of its points; one without points stays."""
     for _ in range(rounds):
         codes, _ = nearest(points, centres)
         count = torch.bincount(codes, minlength=len(centres)).unsqueeze(1)
@@ -79,7 +82,7 @@ def moved_centres(points: Tensor, centres: Tensor, rounds: int) -> Tensor:
 
 
 def nearest(points: Tensor, centres: Tensor) -> tuple[Tensor, float]:
-    """Index (n,) of the nearest of the centres (k, d) for each point (n, d), and the sum of squared distances."""
+    """Return the index (n,) of the nearest centre (k, d) of each point (n, d), and the sum of squared distances."""
     half_norm = centres.square().sum(1) / 2  # |p - c|^2 = |p|^2 - 2 (p c - |c|^2 / 2)
     codes = torch.cat([(part @ centres.T - half_norm).argmax(1) for part in points.split(PART)])
     noise = sum(

@@ -1,8 +1,7 @@
-"""What was written, read back: every compressed weight decoded from the file and compared with the original.
+"""Verifies a compressed package: decodes each weight from the file and compares it with the original.
 
-The decoding is the interpreter's, which shares nothing with the writer but the reading of records.  A weight whose
-error is not the one that its clustering promised has a wrong table, a wrong index or a wrong place: the package is
-refused, whichever it is.
+The interpreter decodes; it shares no code with the writer except the reading of records.  If the error of a weight is
+not the one that the clustering computed, a table, an index or a position is wrong, and the package is rejected.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ ADVICE = "compress it again, and report it if it happens twice"
 
 @dataclass(frozen=True)
 class Promise:
-    """What the writer says that a weight became."""
+    """The result for a weight that the writer promises."""
 
     layer: WeightLayer
     recipe: Recipe
@@ -42,28 +41,28 @@ class Promise:
 
     @property
     def name(self) -> str:
-        """Of the decoded weight in the new program."""
+        """Name of the decoded weight in the new program."""
         return self.layer.name + SUFFIXES[self.operation]
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What a weight in the file is."""
+    """A weight as decoded from the file."""
 
     name: str
     shape: tuple[int, ...]
     recipe: str
     snr_db: float
-    """Energy of the original over that of the error."""
+    """Energy of the original divided by the energy of the error, in dB."""
     stored_bytes: int
-    """Of everything that decodes to it."""
+    """Stored bytes of all operands from which the weight is decoded."""
 
 
 def verify(source: Path, folder: Path, promised: Sequence[Promise], progress: Progress) -> tuple[Reconstruction, ...]:
-    """Read every compressed weight of the package in `folder` and compare it with that of `source`.
+    """Decode each compressed weight of the package in `folder`, and compare it with the weight in `source`.
 
     Raises:
-        ExportError: a weight is missing, or its reconstruction is not as good, or as bad, as was promised.
+        ExportError: a weight is missing, or its error is not the promised one (larger or smaller).
     """
     original, written = CoreMLPackage.open(source), CoreMLPackage.open(folder)
     values = places(original.spec)
@@ -81,31 +80,31 @@ def verify(source: Path, folder: Path, promised: Sequence[Promise], progress: Pr
 
 
 def compressed(spec: Any) -> Iterator[Any]:
-    """The operations of a program that decode a weight."""
+    """Yield the operations of a program that decode a weight."""
     for body in bodies(spec):
         yield from (operation for operation in operations(body) if operation.type.startswith(COMPRESSED))
 
 
 def stored_fields(operation: Any) -> dict[str, Any]:
-    """The messages `Value` of a decoding operation by operand, wherever its operation set keeps them."""
+    """Return the messages `Value` of a decoding operation by operand, from its attributes or its inputs."""
     fields = {name: value for name, value in operation.attributes.items() if name != "name"}
     return fields | {name: argument.arguments[0].value for name, argument in operation.inputs.items()}
 
 
 def operands_of(package: CoreMLPackage, operation: Any) -> dict[str, Any]:
-    """The operands of a decoding operation."""
+    """Return the operands of a decoding operation."""
     return {name: package.value(value) for name, value in stored_fields(operation).items()}
 
 
 def packed_bytes(package: CoreMLPackage, operation: Any) -> Iterator[int]:
-    """Bytes of each operand that lies in the file."""
+    """Yield the bytes of each operand that is stored in the file."""
     for value in stored_fields(operation).values():
         if value.WhichOneof("value") == "blobFileValue":
             yield package.record(value).size
 
 
 def decode(operation: str, operands: dict[str, Any]) -> NDArray[np.float16]:
-    """The weight that a decoding operation returns; raises `ExportError` for one that is not known."""
+    """Return the weight that a decoding operation computes; raises `ExportError` for an unknown operation."""
     if operation not in DECOMPRESSIONS:
         raise ExportError(f"expected one of {', '.join(DECOMPRESSIONS)}, got {operation}")
     decoded = DECOMPRESSIONS[operation](**operands)
@@ -113,7 +112,7 @@ def decode(operation: str, operands: dict[str, Any]) -> NDArray[np.float16]:
 
 
 def held_to(promise: Promise, weight: NDArray[np.float16], decoded: NDArray[np.float16], size: int) -> Reconstruction:
-    """The reconstruction, if it is the promised one."""
+    """Return the reconstruction; raises `ExportError` unless it is the promised one."""
     layer = promise.layer
     if decoded.shape != layer.shape or decoded.dtype != np.float16:
         got = f"{decoded.dtype} {decoded.shape}"
@@ -127,7 +126,7 @@ def held_to(promise: Promise, weight: NDArray[np.float16], decoded: NDArray[np.f
 
 
 def reconstruction_snr(weight: NDArray[np.float16], decoded: NDArray[np.float16]) -> float:
-    """10 log10(sum w^2 / sum (w - w')^2), added up in float64 a part at a time."""
+    """Return 10 log10(sum w^2 / sum (w - w')^2) in dB, added up in float64 one part at a time."""
     signal = noise = 0.0
     left, right = weight.reshape(-1), decoded.reshape(-1)
     for start in range(0, left.size, PART):

@@ -1,8 +1,8 @@
-"""A package with compressed weights, from one without.
+"""Writes a package with compressed weights from an uncompressed one.
 
-Only the specification and the weights file are read.  Weights are compressed one after another, two at a time where
-there are two processors, and each is written before the next but one is begun.  What was written is read back
-(verify.py), and only then does the package appear.
+Only the specification and the weights file are read.  Weights are compressed in order, two at a time if there are two
+processors, so that memory holds only a few.  The written weights are read back and checked (verify.py) before the
+package appears at its path.
 """
 
 from __future__ import annotations
@@ -30,22 +30,23 @@ from mobile_diffusion.staging import staged_folder
 
 WORKERS = 2
 COMPRESSION_KEY = "mobile_diffusion.compression"
-"""User-defined metadata: the recipes of a package and how many weights have each."""
+"""Key in the user-defined metadata: the recipes of a package, each with its number of weights."""
 _WRITTEN = 0.8
-"""Progress when the file is written; the rest is reading it back."""
+"""Progress after the file is written; reading it back is the rest."""
 
 
 def compress_package(
     source: Path, out: Path, plan: CompressionPlan, progress: Progress = silent, replace: bool = False
 ) -> tuple[Reconstruction, ...]:
-    """Write the package `source` with its weights stored as the plan says; `out` may be `source` when it is replaced.
+    """Write the package `source` to `out`, with its weights compressed as the plan says.
 
-    Returns what every compressed weight became, as read back from the file.
+    With `replace`, `out` may be `source`.  Returns the reconstruction of each compressed weight, read back from the
+    file.
 
     Raises:
-        ConfigError: the plan is not one for this package.
-        ExportError: the package is no uncompressed program, a weight is not finite, `out` cannot be written, or a
-            weight that was read back is not what was promised.
+        ConfigError: the plan does not fit this package.
+        ExportError: the package is not an uncompressed program, a weight is not finite, `out` cannot be written, or a
+            weight that was read back does not have the expected error.
     """
     package = CoreMLPackage.open(source)
     layers = layers_of(package)
@@ -65,13 +66,13 @@ def _require_package(path: Path) -> None:
 
 
 def summary(recipes: Mapping[str, Recipe]) -> str:
-    """Such as "palettize-6 (120), none (1)"."""
+    """Return a text such as "palettize-6 (120), none (1)"."""
     names = [recipe.name for recipe in recipes.values()]
     return ", ".join(f"{name} ({names.count(name)})" for name in dict.fromkeys(names))
 
 
 def copy_other_files(source: Path, folder: Path) -> None:
-    """Copy the files of a package that are not there yet: its Manifest.json, and whatever else it has."""
+    """Copy the files of a package that are not in `folder` yet, such as its Manifest.json."""
     for file in sorted(path.relative_to(source) for path in source.rglob("*") if path.is_file()):
         if not (folder / file).exists():
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +86,7 @@ def write_weights(
     recipes: Mapping[str, Recipe],
     progress: Progress,
 ) -> tuple[Promise, ...]:
-    """Write the weights files, rewrite the specification in memory, and say what was promised of each weight."""
+    """Write the weights files and rewrite the specification in memory; returns the promise for each weight."""
     chosen = {layer.place: layer for layer in layers if recipes[layer.name].kind != NONE}
     total, done = sum(layer.count for layer in chosen.values()), 0
     rewriting, promised = Rewriting(package, folder), []
@@ -105,7 +106,7 @@ def write_weights(
 def encoded_in_order(
     package: CoreMLPackage, rewriting: Rewriting, chosen: Mapping[Place, WeightLayer], recipes: Mapping[str, Recipe]
 ) -> Iterator[tuple[Place, Encoded | None]]:
-    """Every record with its weight compressed (None for one that stays), compressed ahead of who takes them."""
+    """Yield each record with its compressed weight, or None if it stays; compresses ahead of the consumer."""
     opset = opset_of(package.spec)
 
     def work(layer: WeightLayer) -> Encoded:
@@ -124,5 +125,5 @@ def encoded_in_order(
 
 
 def finished(place: Place, future: Future[Encoded] | None) -> tuple[Place, Encoded | None]:
-    """A record's place with what became of it."""
+    """Return a record with its compressed weight, or None if it stays."""
     return place, None if future is None else future.result()

@@ -1,7 +1,7 @@
-"""An interpreter of saved Core ML packages: what a program computes, on any machine, without a Mac.
+"""An interpreter for saved Core ML packages, which runs their programs on any machine, without a Mac.
 
-A package is read back from disk with its weights, as the protobuf message that a phone reads, and run operation by
-operation on torch's CPU kernels.
+It reads the protobuf message that a phone reads, and the weights, from disk, and runs one operation after another on
+torch's CPU kernels.
 """
 
 from export.coreml.interpret.control import StateBag

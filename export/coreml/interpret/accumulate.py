@@ -1,13 +1,13 @@
-"""Sums in float16: what the operations give when their running sums are rounded (the mode "fp16-accumulate").
+"""Operations with running sums that are rounded to float16 (the mode "fp16-accumulate").
 
-How the Neural Engine adds is not published.  Here it is taken to add one part after the other: the products of a part
-(PART of them) are exact, their sum is rounded to float16, added to the running sum, and that is rounded to float16.
-Of K products a result then carries 2 K / PART roundings, each of at most 2^-11 of the largest running sum, so its
-error is at most K / PART * 2^-10 * sum |product| (Higham, Accuracy and Stability of Numerical Algorithms, 2002,
-section 4.2, for sums in order).  A sum of the same parts in any other order, or in more than float16, has no larger
-bound; hardware that rounds within a part would.  A running sum also overflows where float16 does, although the result
-may not.  A mean is a running mean, not a sum divided at its end: the sum over a picture would not fit float16, and
-networks with such means are run on that engine.
+Apple has not published how the Neural Engine adds.  We assume that it adds part by part: the PART products of a part
+are exact, their sum is rounded to float16 and added to the running sum, and the running sum is rounded to float16.  A
+result of K products then has 2 K / PART roundings, each at most 2^-11 of the largest running sum, so its error is at
+most K / PART * 2^-10 * sum |product| (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 4.2, for
+sums in order).  The bound also holds for another order of the parts and for wider sums, but not for hardware that
+rounds within a part.  A running sum can overflow float16 even if the result does not.  A mean is computed as a running
+mean, not as a sum that is divided at the end: the sum over a picture would overflow float16, yet networks with such
+means run on the Neural Engine.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from export.coreml.interpret.normalization import EPSILON, affine, channel_affin
 from export.coreml.interpret.product import einsum_by, masked, transposed
 
 PART = 32
-"""Products whose sum is exact."""
+"""Number of products whose sum is exact."""
 PARTS = 1024
-"""Parts of a reduction at most; of a longer one each is larger."""
+"""Most parts of a reduction; a longer reduction has larger parts."""
 
 
 def half(x: Tensor) -> Tensor:
-    """Every number rounded to float16."""
+    """Return every number rounded to float16."""
     return x.half().float()
 
 
 def running_sum(parts: Iterable[Tensor]) -> Tensor:
-    """Parts added in order, everything rounded."""
+    """Return the sum of the parts, added in order and rounded after each."""
     total: Tensor | None = None
     for part in parts:
         total = half(part) if total is None else half(total.add_(half(part)))
@@ -80,7 +80,7 @@ def conv(
     dilations: Tensor | None = None,
     groups: Tensor | None = None,
 ) -> Tensor:
-    """Convolution, a part being as many channels as PART products allow, and at least one."""
+    """Convolution; a part has as many channels as PART products allow, and at least one."""
     x, steps, padding, spread = convolution_of(x, weight, strides, pad_type, pad, dilations)
     count = 1 if groups is None else int(groups)
     grouped = x.unflatten(1, (count, -1))  # (B, groups, C_in / groups, ...)
@@ -102,7 +102,7 @@ def conv(
 
 
 def transposed_conv(x: Tensor, weight: Tensor, bias: Tensor | None = None, **options: Tensor | str) -> Tensor:
-    """Transposed convolution, a part being as many channels as PART products allow."""
+    """Transposed convolution; a part has as many channels as PART products allow."""
     if is_grouped(options):
         return conv_transpose(x, weight, bias, **options)  # type: ignore[arg-type]
     share = max(PART // math.prod(weight.shape[2:]), 1)
@@ -114,13 +114,13 @@ def transposed_conv(x: Tensor, weight: Tensor, bias: Tensor | None = None, **opt
 
 
 def is_grouped(options: dict[str, Tensor | str]) -> bool:
-    """Whether a convolution has more than one group; each is then a sum of few products."""
+    """Return whether a convolution has more than one group."""
     groups = options.get("groups")
     return isinstance(groups, Tensor) and int(groups) > 1
 
 
 def lines(x: Tensor, axes: list[int]) -> tuple[Tensor, list[int]]:
-    """x (..., n) with some axes as the last, and the shape of a reduction that keeps them."""
+    """Return x (..., n) with some axes merged into the last, and the shape of a reduction that keeps these axes."""
     places = sorted(axis % x.dim() for axis in axes)
     others = [axis for axis in range(x.dim()) if axis not in places]
     flat = x.permute(*others, *places).flatten(len(others)) if places else x.unsqueeze(-1)
@@ -128,7 +128,7 @@ def lines(x: Tensor, axes: list[int]) -> tuple[Tensor, list[int]]:
 
 
 def parts_of(flat: Tensor) -> tuple[Tensor, ...]:
-    """The last axis in parts."""
+    """Split the last axis into parts."""
     return flat.split(max(PART, -(-flat.shape[-1] // PARTS)), dim=-1)
 
 
@@ -139,7 +139,7 @@ def sum_over(x: Tensor, axes: list[int]) -> Tensor:
 
 
 def mean_over(x: Tensor, axes: list[int]) -> Tensor:
-    """Running mean over some axes, which stay with size 1: m + (part's mean - m) share, everything rounded."""
+    """Running mean over some axes, which stay with size 1: m + (part's mean - m) * share, each step rounded."""
     flat, shape = lines(x, axes)
     mean, count = torch.zeros(flat.shape[:-1]), 0
     for part in parts_of(flat):
@@ -149,12 +149,12 @@ def mean_over(x: Tensor, axes: list[int]) -> Tensor:
 
 
 def kept(total: Tensor, axes: list[int], keep: Tensor | None) -> Tensor:
-    """A reduction with its axes of size 1, or without."""
+    """Return a reduction with its axes of size 1, or without these axes."""
     return total if is_set(keep) else total.squeeze(tuple(axes)) if axes else total
 
 
 def all_or(axes: Tensor | None, x: Tensor) -> list[int]:
-    """Axes of a reduction."""
+    """Return the axes of a reduction; all axes if none are named."""
     return integers_or(axes, list(range(x.dim())))
 
 
@@ -216,14 +216,14 @@ def l2_norm(x: Tensor, epsilon: Tensor | None = None) -> Tensor:
 
 
 def softmax(x: Tensor, axis: Tensor | None = None) -> Tensor:
-    """Softmax along one axis: exponentials, their sum and the quotients rounded."""
+    """Softmax along one axis; exponentials, their sum and the quotients are rounded."""
     place = -1 if axis is None else int(axis)
     powers = half((x - x.amax(place, keepdim=True)).exp())
     return powers / sum_over(powers, [place])
 
 
 def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None) -> Tensor:
-    """softmax(query key^T / sqrt(E) + mask) value, every step rounded."""
+    """softmax(query key^T / sqrt(E) + mask) value, rounded after each step."""
     scores = half(product(query, key.transpose(-1, -2)) / math.sqrt(query.shape[-1]))
     return product(half(softmax(scores if attn_mask is None else half(masked(scores, attn_mask)))), value)
 
@@ -245,4 +245,4 @@ ACCUMULATED: dict[str, Operation] = {
     "scaled_dot_product_attention": scaled_dot_product_attention,
     "softmax": softmax,
 }
-"""Operations that sum, by their MIL names; the others are those of `OPS`."""
+"""The operations that sum, by their MIL names; all other operations are those of `OPS`."""

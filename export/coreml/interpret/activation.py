@@ -1,6 +1,6 @@
 """MIL's activation functions.
 
-Parameters are named as in MIL.  Results are in float32; the interpreter rounds them.
+Parameters have MIL's names.  Results are in float32; the interpreter rounds them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from export.coreml.interpret.instruction import Operation
 
 
 def gelu(x: Tensor, mode: str = "EXACT") -> Tensor:
-    """Gaussian error linear unit, exact or by one of two approximations."""
+    """Gaussian error linear unit, exact or one of two approximations."""
     return GELU_MODES[mode](x)
 
 
@@ -38,12 +38,12 @@ def leaky_relu(x: Tensor, alpha: Tensor) -> Tensor:
 
 
 def prelu(x: Tensor, alpha: Tensor) -> Tensor:
-    """x where positive, else alpha x, with an alpha for every channel: x (B, C, ...), alpha (C,)."""
+    """x where positive, else alpha x, with one alpha per channel: x (B, C, ...), alpha (C,)."""
     return torch.where(x > 0, x, of_channels(alpha, x) * x)
 
 
 def of_channels(vector: Tensor, x: Tensor) -> Tensor:
-    """A number for every channel (C,) as it broadcasts against x (B, C, ...)."""
+    """Return one number per channel (C,), reshaped to broadcast against x (B, C, ...)."""
     return vector.reshape(1, -1, *[1] * (x.dim() - 2))
 
 
@@ -68,12 +68,12 @@ def scaled_tanh(x: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
 
 
 def sigmoid_hard(x: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
-    """alpha x + beta, cut to [0, 1]."""
+    """alpha x + beta, clipped to [0, 1]."""
     return (alpha * x + beta).clamp(0.0, 1.0)
 
 
 def softplus_parametric(x: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
-    """alpha log(1 + e^(beta x)), with an alpha and a beta for every channel: x (B, C, ...), both (C,)."""
+    """alpha log(1 + e^(beta x)), with one alpha and beta per channel: x (B, C, ...), both (C,)."""
     return of_channels(alpha, x) * F.softplus(of_channels(beta, x) * x)
 
 

@@ -1,7 +1,7 @@
-"""Branches, loops and states: MIL operations that are more than functions of numbers.
+"""MIL's branches, loops and states.
 
-A branch or a loop receives its blocks as functions of their inputs; a state is a cell that outlives a run when the
-caller keeps it.
+A branch or a loop takes its blocks as functions of their inputs.  A state is a cell that keeps its content between runs
+if the caller keeps the cell.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ Run = Callable[..., tuple[Tensor, ...]]
 
 
 def cond(blocks: tuple[Run, ...], pred: Tensor) -> tuple[Tensor, ...]:
-    """What the first block returns if `pred`, else the second."""
+    """Return the results of the first block if `pred` is true, else those of the second."""
     return blocks[0 if bool(pred) else 1]()
 
 
 def while_loop(blocks: tuple[Run, ...], loop_vars: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """The second block on its own results for as long as the first returns True."""
+    """Call the second block on its own results as long as the first block returns True; returns the last results."""
     while bool(blocks[0](*loop_vars)[0]):
         loop_vars = blocks[1](*loop_vars)
     return loop_vars
 
 
 class State:
-    """A tensor that a program reads and writes: zeros, or what was last written."""
+    """A tensor that a program reads and writes; zeros at first."""
 
     def __init__(self, name: str, shape: Shape) -> None:
         self.name = name
@@ -40,15 +40,15 @@ class State:
 
 
 def read_state(input: State) -> Tensor:
-    """A copy of what the state holds."""
+    """Return a copy of the content of a state."""
     return input.value.clone()
 
 
 def write_state(input: State, data: Tensor) -> tuple[()]:
-    """Let the state hold a copy of a tensor.
+    """Write a copy of a tensor to a state.
 
     Raises:
-        ExportError: it has not the state's shape.
+        ExportError: the tensor does not have the state's shape.
     """
     if data.shape != input.value.shape:
         expected, got = tuple(input.value.shape), tuple(data.shape)
@@ -64,11 +64,11 @@ class StateBag:
         self.cells = {name: State(name, shape) for name, shape in shapes.items()}
 
     def read(self, name: str) -> NDArray[np.float16]:
-        """A copy of a state in float16, as it is stored."""
+        """Return a copy of a state in float16, as stored."""
         return self._cell(name).value.half().numpy()
 
     def write(self, name: str, array: NDArray[np.floating]) -> None:
-        """Replace a state by float16 numbers of its shape."""
+        """Replace the content of a state; `array` has its shape and is rounded to float16."""
         write_state(self._cell(name), torch.from_numpy(np.asarray(array)).half().float())
 
     def _cell(self, name: str) -> State:
@@ -78,5 +78,5 @@ class StateBag:
 
 
 CONTROL: dict[str, Operation] = {"cond": cond, "while_loop": while_loop}
-"""Operations whose first argument is their blocks."""
+"""Operations that take their blocks as the first argument."""
 STATES: dict[str, Operation] = {"read_state": read_state, "write_state": write_state}

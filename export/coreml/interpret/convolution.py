@@ -1,6 +1,6 @@
 """MIL's convolutions and poolings.
 
-Sums are in float32 and only the result is rounded.  Parameters are named as in MIL.
+Sums are in float32, and only the result is rounded.  Parameters have MIL's names.
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ TRANSPOSED = {3: F.conv_transpose1d, 4: F.conv_transpose2d, 5: F.conv_transpose3
 MAXIMA: dict[int, Any] = {3: F.max_pool1d, 4: F.max_pool2d, 5: F.max_pool3d}
 MEANS: dict[int, Any] = {3: F.avg_pool1d, 4: F.avg_pool2d, 5: F.avg_pool3d}
 Pairs = list[tuple[int, int]]
-"""Padding before and after every spatial axis."""
+"""Padding at the start and at the end of each spatial axis."""
 
 
 def same(sizes: list[int], kernel: list[int], strides: list[int], lower: bool) -> Pairs:
-    """Padding for outputs of size ceil(size / stride); an odd one goes to the end, or to the beginning if `lower`."""
+    """Return the padding for outputs of size ceil(size / stride).
+
+    If the padding is odd, the larger half is at the end, or at the start if `lower`.
+    """
     pairs = []
     for size, width, stride in zip(sizes, kernel, strides, strict=True):
         total = max((-(-size // stride) - 1) * stride + width - size, 0)
@@ -35,7 +38,7 @@ def same(sizes: list[int], kernel: list[int], strides: list[int], lower: bool) -
 
 
 def in_pairs(pad: list[int]) -> Pairs:
-    """MIL's vector of paddings by axis."""
+    """Return MIL's vector of paddings as pairs, one per axis."""
     return list(zip(pad[0::2], pad[1::2], strict=True))
 
 
@@ -48,13 +51,13 @@ PADDINGS: dict[str, Callable[[list[int], list[int], list[int], list[int]], Pairs
 
 
 def pad_by(x: Tensor, pairs: Pairs, value: float = 0.0) -> Tensor:
-    """x (B, C, ...) with numbers before and after its last axes."""
+    """Return x (B, C, ...) with its spatial axes padded by a constant."""
     flat = [size for pair in reversed(pairs) for size in pair]  # torch: innermost first
     return F.pad(x, flat, value=value) if any(flat) else x
 
 
 def even(pairs: Pairs) -> bool:
-    """Whether there is as much at the beginning as at the end."""
+    """Return whether each axis has the same padding at both ends."""
     return all(before == after for before, after in pairs)
 
 
@@ -76,7 +79,7 @@ def conv(
 def convolution_of(
     x: Tensor, weight: Tensor, strides: Tensor | None, pad_type: str, pad: Tensor | None, dilations: Tensor | None
 ) -> tuple[Tensor, list[int], list[int], list[int]]:
-    """x, strides, padding and dilations as torch takes them; padding that is uneven is added to x."""
+    """Return x, strides, padding and dilations in torch's form; uneven padding is added to x."""
     axes = x.dim() - 2
     steps, spread = integers_or(strides, [1] * axes), integers_or(dilations, [1] * axes)
     width = [(size - 1) * each + 1 for size, each in zip(weight.shape[2:], spread, strict=True)]
@@ -97,7 +100,7 @@ def conv_transpose(
     dilations: Tensor | None = None,
     groups: Tensor | None = None,
 ) -> Tensor:
-    """Transposed convolution of (B, C_in, ...) with (C_in, C_out / groups, ...), cut by its padding."""
+    """Transposed convolution of (B, C_in, ...) with (C_in, C_out / groups, ...), cropped by its padding."""
     axes = x.dim() - 2
     steps, spread = integers_or(strides, [1] * axes), integers_or(dilations, [1] * axes)
     count = 1 if groups is None else int(groups)
@@ -107,14 +110,14 @@ def conv_transpose(
     for axis, (first, size) in enumerate(sizes):
         length = size if known is None else known[axis]
         missing = first + length - full.shape[axis + 2]
-        if missing > 0:  # an output shape beyond what x reaches: nothing but the bias
+        if missing > 0:  # the output shape extends beyond the result: only the bias
             full = beyond(full, bias, axis + 2, missing)
         full = full.narrow(axis + 2, first, length)
     return full
 
 
 def beyond(full: Tensor, bias: Tensor | None, axis: int, count: int) -> Tensor:
-    """So many entries more on an axis, of the bias alone."""
+    """Append `count` entries to an axis that contain only the bias."""
     shape = list(full.shape)
     shape[axis] = count
     alone = torch.zeros(shape) if bias is None else bias.reshape(1, -1, *[1] * (full.dim() - 2)).expand(shape)
@@ -131,13 +134,14 @@ TRANSPOSED_SIZES: dict[str, Callable[[list[int], list[int], list[int], list[int]
         for size, whole, stride in zip(sizes, full, strides, strict=True)
     ],
 }
-"""Where in the full result of each axis the output begins, and how long it is."""
+"""Maps a kind of padding to a function that returns where the output starts on each axis of the full result, and its
+size."""
 
 
 def pooled(
     function: dict[int, Any], x: Tensor, kernel: Tensor, strides: Tensor | None, pairs: Pairs, fill: float, ceil: bool
 ) -> Tensor:
-    """A pooling of torch's over x (B, C, ...)."""
+    """Return one of torch's poolings of x (B, C, ...)."""
     sizes = integers(kernel)
     steps = integers_or(strides, [1] * len(sizes))
     if even(pairs) and all(2 * before <= size for (before, _), size in zip(pairs, sizes, strict=True)):
@@ -146,7 +150,7 @@ def pooled(
 
 
 def window_pairs(x: Tensor, kernel: Tensor, strides: Tensor | None, pad_type: str, pad: Tensor | None) -> Pairs:
-    """Padding of a pooling."""
+    """Return the padding of a pooling."""
     sizes = integers(kernel)
     steps = integers_or(strides, [1] * len(sizes))
     return PADDINGS[pad_type](list(x.shape[2:]), sizes, steps, integers_or(pad, [0] * 2 * len(sizes)))
@@ -160,7 +164,7 @@ def max_pool(
     pad: Tensor | None = None,
     ceil_mode: Tensor | None = None,
 ) -> Tensor:
-    """Largest number of every window."""
+    """Maximum of each window."""
     pairs = window_pairs(x, kernel_sizes, strides, pad_type, pad)
     return pooled(MAXIMA, x, kernel_sizes, strides, pairs, -torch.inf, is_set(ceil_mode))
 
@@ -174,7 +178,7 @@ def avg_pool(
     exclude_padding_from_average: Tensor | None = None,
     ceil_mode: Tensor | None = None,
 ) -> Tensor:
-    """Mean of every window, with padding as zeros or left out."""
+    """Mean of each window; padding counts as zeros or is excluded."""
     pairs = window_pairs(x, kernel_sizes, strides, pad_type, pad)
     means = pooled(MEANS, x, kernel_sizes, strides, pairs, 0.0, is_set(ceil_mode))
     if not is_set(exclude_padding_from_average):
@@ -190,7 +194,7 @@ def l2_pool(
     pad: Tensor | None = None,
     ceil_mode: Tensor | None = None,
 ) -> Tensor:
-    """Root of the sum of squares of every window; no window reaches beyond the padding (`CHECKS` refuses ceil_mode)."""
+    """Root of the sum of squares of each window; no window extends beyond the padding (`CHECKS` rejects ceil_mode)."""
     count = math.prod(integers(kernel_sizes))
     return (avg_pool(x.square(), kernel_sizes, pad_type, strides, pad) * count).sqrt()
 

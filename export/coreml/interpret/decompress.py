@@ -1,8 +1,8 @@
-"""How compressed weights become numbers again: tables, scales and masks, as MIL's `constexpr` operations store them.
+"""Decompresses weights: MIL's `constexpr` operations with tables, scales and masks.
 
-Pure functions of arrays, named and with parameters as in MIL.  iOS 16 stores indices and masks as packed bytes with a
-shape beside them, iOS 18 as arrays of small types; `blobs.py` has unpacked the latter.  Products are computed in
-float32 and rounded once to the type of their scale.
+The functions are pure, and have MIL's names and parameters.  iOS 16 stores indices and masks as packed bytes with a
+separate shape.  iOS 18 stores arrays of small types, which `blobs.py` has unpacked already.  Products are computed in
+float32 and rounded once, to the type of their scale.
 Sources: coremltools.converters.mil.mil.ops.defs, iOS16/constexpr_ops.py and iOS18/compression.py (documentation).
 """
 
@@ -22,7 +22,7 @@ Array = NDArray[Any]
 
 
 def affine_dequantize(quantized_data: Array, zero_point: Array, scale: Array, axis: Array) -> Array:
-    """scale (q - zero_point), each a number or one for every entry of an axis."""
+    """Return scale (q - zero_point); scale and zero point are one number each, or one per entry of an axis."""
     shape = [1] * quantized_data.ndim
     shape[int(axis)] = -1
     factor, zero = (each.astype(np.float32).reshape(shape if each.ndim else ()) for each in (scale, zero_point))
@@ -30,7 +30,7 @@ def affine_dequantize(quantized_data: Array, zero_point: Array, scale: Array, ax
 
 
 def scaled(data: Array, scale: Any, offset: Any, dtype: Any) -> Array:
-    """scale (data - offset) in float32, rounded to a type."""
+    """Return scale (data - offset), computed in float32 and rounded to `dtype`."""
     value = data.astype(np.float32)
     if offset is not None:
         value -= offset
@@ -39,7 +39,7 @@ def scaled(data: Array, scale: Any, offset: Any, dtype: Any) -> Array:
 
 
 def blockwise_shift_scale(data: Array, scale: Array, offset: Array | None = None) -> Array:
-    """scale (data - offset), one pair for every block: data (n, ...), scale (n / block, ...)."""
+    """Return scale (data - offset) with one scale and offset per block: data (n, ...), scale (n / block, ...)."""
     split = blocks(data.shape, scale.shape)
     value = data.reshape(split)
     pair = [None if each is None else each.astype(np.float32).reshape(beside(scale.shape)) for each in (scale, offset)]
@@ -47,7 +47,7 @@ def blockwise_shift_scale(data: Array, scale: Array, offset: Array | None = None
 
 
 def blocks(shape: tuple[int, ...], groups: tuple[int, ...]) -> tuple[int, ...]:
-    """(n0, n1, ...) in g0, g1, ... groups: (g0, n0 / g0, g1, n1 / g1, ...).
+    """Return the shape (n0, n1, ...) divided into g0, g1, ... groups: (g0, n0 / g0, g1, n1 / g1, ...).
 
     Raises:
         ExportError: the groups do not divide the shape.
@@ -58,12 +58,12 @@ def blocks(shape: tuple[int, ...], groups: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def beside(groups: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape in which numbers of groups broadcast against `blocks`: (g0, 1, g1, 1, ...)."""
+    """Return the shape in which numbers per group broadcast against `blocks`: (g0, 1, g1, 1, ...)."""
     return tuple(part for group in groups for part in (group, 1))
 
 
 def lut_to_dense(indices: Array, lut: Array, shape: Array | None = None, vector_axis: Array | None = None) -> Array:
-    """Numbers of tables: iOS 16's packed indices (M,) of one table (N,), or iOS 18's indices of tables per group."""
+    """Look up numbers in tables: iOS 16 has packed indices (M,) of one table (N,), iOS 18 has one table per group."""
     if shape is None:
         return grouped_lut(indices, lut, 0 if vector_axis is None else int(vector_axis))
     count, bits = math.prod(int(size) for size in shape), table_bits(lut.size)
@@ -71,7 +71,7 @@ def lut_to_dense(indices: Array, lut: Array, shape: Array | None = None, vector_
 
 
 def table_bits(entries: int) -> int:
-    """Bits of an index into a table; raises `ExportError` where the size is no power of two up to 256."""
+    """Return the bits of an index into a table; raises `ExportError` unless the size is a power of two up to 256."""
     bits = entries.bit_length() - 1
     if not 1 <= bits <= 8 or 2**bits != entries:
         raise ExportError(f"compressed weight: expected a table of 2 to 256 entries, got {entries}; compress it again")
@@ -79,9 +79,9 @@ def table_bits(entries: int) -> int:
 
 
 def grouped_lut(indices: Array, lut: Array, axis: int) -> Array:
-    """indices (n0, n1, ...), lut (g0, g1, ..., entries, vector) -> (n0, ..., n_axis * vector, ...).
+    """Look up indices (n0, n1, ...) in lut (g0, g1, ..., entries, vector) -> (n0, ..., n_axis * vector, ...).
 
-    A vector of a table lies along `axis` of the result.
+    The vectors of a table are along `axis` of the result.
     """
     groups, (entries, length) = lut.shape[:-2], lut.shape[-2:]
     table = np.arange(math.prod(groups), dtype=np.int32).reshape(beside(groups)) * entries  # (g0, 1, g1, 1, ...)
@@ -98,7 +98,11 @@ def grouped_lut(indices: Array, lut: Array, axis: int) -> Array:
 
 
 def sparse_to_dense(nonzero_data: Array, mask: Array, shape: Array | None = None) -> Array:
-    """Numbers where the mask has a 1, else 0: iOS 16's mask is packed bytes (M,), iOS 18's of the result's shape."""
+    """Return the numbers where the mask is 1, else 0.
+
+    iOS 16 stores the mask as packed bytes (M,), iOS 18 in the result's shape.  Raises `ExportError` unless the mask has
+    as many ones as there are numbers.
+    """
     sizes = mask.shape if shape is None else tuple(int(size) for size in shape)
     set_ = mask.reshape(-1) if shape is None else unpack(mask, 1, math.prod(sizes))
     if np.count_nonzero(set_) != nonzero_data.size:
@@ -112,7 +116,7 @@ def sparse_to_dense(nonzero_data: Array, mask: Array, shape: Array | None = None
 def lut_to_sparse(
     indices_mask: Array, indices_nonzero_data: Array, lut: Array, vector_axis: Array | None = None
 ) -> tuple[Array, Array]:
-    """Mask and non-zero numbers of a weight whose non-zero numbers are indices of tables."""
+    """Return mask and non-zero numbers of a weight whose non-zero numbers are indices into tables."""
     indices = sparse_to_dense(indices_nonzero_data, indices_mask)
     dense = lut_to_dense(indices, lut, None, vector_axis)
     axis = 0 if vector_axis is None else int(vector_axis)
@@ -123,13 +127,13 @@ def lut_to_sparse(
 def sparse_blockwise_shift_scale(
     data_mask: Array, nonzero_data: Array, scale: Array, offset: Array | None = None
 ) -> tuple[Array, Array]:
-    """Mask and non-zero numbers of a weight whose non-zero numbers have scales per block."""
+    """Return mask and non-zero numbers of a weight whose non-zero numbers have one scale per block."""
     dense = blockwise_shift_scale(sparse_to_dense(nonzero_data, data_mask), scale, offset)
     return data_mask, dense[data_mask != 0]
 
 
 def cast(source_val: Array, output_dtype: str) -> Array:
-    """A float16 constant as float32."""
+    """Return a float16 constant as float32."""
     if output_dtype != "fp32":
         raise ExportError(f"constexpr_cast: expected output_dtype to be 'fp32', got {output_dtype!r}")
     return source_val.astype(np.float32)

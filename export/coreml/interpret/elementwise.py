@@ -1,6 +1,6 @@
 """Element-wise MIL operations: arithmetic, comparison, cast and selection.
 
-Parameters are named as in MIL.  Results are in float32; the interpreter rounds them.
+Parameters have MIL's names.  Results are in float32; the interpreter rounds them.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ DTYPES: dict[str, torch.dtype] = {
     "bool": torch.bool,
     **dict.fromkeys(("int8", "uint8", "int16", "uint16", "int32"), torch.int32),
 }
-"""What a value of each MIL type is held in."""
+"""The torch dtype in which values of each MIL type are computed."""
 INTEGER_BITS = {"int8": 8, "uint8": 8, "int16": 16, "uint16": 16, "int32": 32}
 
 
 def unary(function: Callable[[Tensor], Tensor]) -> Operation:
-    """An operation of one tensor `x`."""
+    """Return the operation of one tensor `x`."""
     return lambda x: function(x)
 
 
 def binary(function: Callable[[Tensor, Tensor], Tensor]) -> Operation:
-    """An operation of two tensors that broadcast."""
+    """Return the operation of two tensors that broadcast."""
     return lambda x, y: function(x, y)
 
 
 def cast(x: Tensor, dtype: str) -> Tensor:
-    """Change of type; a number that the integer type cannot hold is an error here, undefined on a device."""
+    """Cast to a type.  A number outside an integer type's range raises `ExportError`; on a device it is undefined."""
     if dtype in INTEGER_BITS and x.dtype != torch.bool and x.numel():
         low, high = integer_range(dtype)
         if not (low <= x.min().item() and x.max().item() <= high):
@@ -45,7 +45,7 @@ def cast(x: Tensor, dtype: str) -> Tensor:
 
 
 def integer_range(dtype: str) -> tuple[int, int]:
-    """Smallest and largest value of a MIL integer type."""
+    """Return the smallest and largest value of a MIL integer type."""
     bits = INTEGER_BITS[dtype]
     return (0, 2**bits - 1) if dtype.startswith("u") else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
 
@@ -83,7 +83,7 @@ def rsqrt(x: Tensor, epsilon: Tensor | None = None) -> Tensor:
 def quantize(
     input: Tensor, scale: Tensor, output_dtype: str, zero_point: Tensor | None = None, axis: Tensor | None = None
 ) -> Tensor:
-    """round(x / scale) + zero_point, cut to the range of int8 or uint8."""
+    """round(x / scale) + zero_point, clipped to the range of int8 or uint8."""
     value = (input / along(scale, input, axis)).round()
     if zero_point is not None:
         value = value + along(zero_point, input, axis)
@@ -97,7 +97,7 @@ def dequantize(input: Tensor, scale: Tensor, zero_point: Tensor | None = None, a
 
 
 def along(vector: Tensor, x: Tensor, axis: Tensor | None) -> Tensor:
-    """A number, or a vector with an entry for each place of an axis, as it broadcasts against x."""
+    """Return a number, or a vector along an axis, reshaped to broadcast against x."""
     if vector.dim() != 1 or axis is None:
         return vector
     shape = [1] * x.dim()

@@ -1,4 +1,4 @@
-"""Instructions run one after the other on torch's CPU kernels, with results rounded as a program stores them."""
+"""Runs instructions one after another on torch's CPU kernels, and rounds their results as the program stores them."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from export.coreml.interpret.weights import Value, Weight
 from mobile_diffusion.errors import ExportError
 
 PRECISIONS = ("as-stored", "fp16-accumulate", "float32")
-"""Round where the program says float16; round the running sums inside of operations too; or compute all in float32,
-which distinguishes rounding from a wrong graph."""
+"""Round results that the program stores in float16; also round running sums inside operations; or compute everything in
+float32, to tell rounding errors from a wrong graph."""
 CHUNK = 2**18
-"""Numbers that are rounded at a time."""
+"""Numbers that are rounded at once."""
 WRONG = (RuntimeError, IndexError, ValueError, TypeError, ZeroDivisionError)
-"""What torch raises for operands that an operation does not take."""
+"""The exceptions that torch raises for invalid operands."""
 
 
 def run_block(block: Block, values: dict[int, Value], precision: str, observer: Observer | None) -> tuple[Value, ...]:
-    """What a block returns, for values of its inputs and of the slots that it reads from around it."""
+    """Return the results of a block; `values` has its inputs and the outer slots that it reads."""
     for instruction in block.instructions:
         execute(instruction, values, precision, observer)
     return tuple(values[slot] for slot in block.outputs)
@@ -34,7 +34,7 @@ def run_block(block: Block, values: dict[int, Value], precision: str, observer: 
 def call_block(
     block: Block, values: dict[int, Value], precision: str, observer: Observer | None, *inputs: Tensor
 ) -> tuple[Value, ...]:
-    """A block of a branch or a loop as a function of its inputs; its own values are gone afterwards."""
+    """Run a block of a branch or a loop as a function of its inputs, and drop its own values afterwards."""
     values.update(zip(block.inputs, inputs, strict=True))
     results = run_block(block, values, precision, observer)
     for slot in block.left:
@@ -45,16 +45,16 @@ def call_block(
 def execute(
     instruction: Instruction, values: dict[int, Value], precision: str = "as-stored", observer: Observer | None = None
 ) -> None:
-    """Compute one instruction's results into `values` and forget what is not needed any more."""
+    """Compute the results of one instruction into `values`, and drop values that are no longer needed."""
     operands = {
         name: tuple(wide(values[one]) for one in slot) if isinstance(slot, tuple) else wide(values[slot])
         for name, slot in instruction.operands.items()
     }
     calls = tuple(partial(call_block, block, values, precision, observer) for block in instruction.blocks)
     results = compute(instruction, {"blocks": calls, **operands} if calls else operands, precision)
-    read = None if observer else memory_of(operands.values())  # an observer is shown the results before rounding too
+    read = None if observer else memory_of(operands.values())  # an observer also sees the results before rounding
     if not observer:
-        del operands  # float32 forms of weights
+        del operands  # float32 copies of weights
     half = precision != "float32" and instruction.operation in ROUNDED
     stored = tuple(
         rounded(result, read is None or bool(memory_of([result]) & read)) if half and dtype == "fp16" else result
@@ -68,10 +68,10 @@ def execute(
 
 
 def compute(instruction: Instruction, operands: dict[str, Any], precision: str) -> tuple[Tensor, ...]:
-    """An instruction's exact results.
+    """Return the results of an instruction before rounding.
 
     Raises:
-        ExportError: an operand is out of range, or a result is not of the type or shape that the program declares.
+        ExportError: an operand is invalid, or a result does not have the type or shape that the program declares.
     """
     function = instruction.function
     if precision == "fp16-accumulate" and instruction.dtypes[:1] == ("fp16",):
@@ -100,20 +100,20 @@ def check_results(instruction: Instruction, where: str, results: tuple[Tensor, .
 
 
 def memory_of(values: Iterable[Value | tuple[Value, ...]]) -> set[int]:
-    """Where the numbers of tensors lie: two that have a place in common may share them."""
+    """Return the memory addresses of tensors; two tensors with an address in common may share memory."""
     flat = (one for value in values for one in (value if isinstance(value, tuple) else (value,)))
     return {one.untyped_storage().data_ptr() for one in flat if isinstance(one, Tensor)}
 
 
 def wide(value: Value) -> Value:
-    """A value as operations take it: a weight is read, and is float32."""
+    """Return a value in the form that operations take; a weight is read, and becomes float32."""
     return value.tensor() if isinstance(value, Weight) else value
 
 
 def rounded(value: Tensor, shared: bool) -> Tensor:
-    """A float32 tensor with every number rounded to float16: in place, unless others share its memory.
+    """Return a float32 tensor with every number rounded to float16; rounds in place unless its memory is shared.
 
-    In pieces, because the attention scores of Stable Diffusion alone take a gigabyte.
+    It works in pieces, because the attention scores of Stable Diffusion alone take a gigabyte.
     """
     if shared:
         return value.half().float() if value.numel() < CHUNK else rounded(value.clone(), False)

@@ -1,7 +1,7 @@
-"""Inputs and outputs of a package as arrays: what its description declares, and how a program's tensors become it.
+"""Converts a package's inputs and outputs between arrays, as its description declares them, and tensors.
 
-A picture is an array of bytes (H, W, 3) with its channels as red, green and blue, or (H, W) in grey, and is a float
-tensor (1, C, H, W) inside; the package says in which order the program has its channels.
+A picture is an array of bytes (H, W, 3) in the order red, green, blue, or (H, W) in grayscale.  Inside the program it
+is a float tensor (1, C, H, W), whose order of channels the package states.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from export.signatures import TensorSpec
 from mobile_diffusion.errors import ExportError
 
 ARRAY_DTYPES = {"FLOAT32": "float32", "FLOAT16": "float16", "INT32": "int32", "INT8": "int8", "DOUBLE": "float64"}
-"""Core ML's names to numpy's."""
+"""Maps Core ML's names of types to numpy's."""
 COLORS = {"RGB": (0, 1, 2), "BGR": (2, 1, 0), "GRAYSCALE": None}
-"""Where in the tensor red, green and blue are."""
+"""Channel numbers of red, green and blue in the tensor, by Core ML's name of the color space."""
 
 
 @dataclass(frozen=True)
 class Feature:
-    """An input or output as the package's description has it."""
+    """An input or output, as the package's description declares it."""
 
     spec: TensorSpec
     color: str | None = None
-    """One of COLORS for a picture."""
+    """One of COLORS for a picture; None for an array."""
 
     @property
     def array_spec(self) -> TensorSpec:
-        """What an array for it must satisfy."""
+        """Name, dtype and shape of the array that the feature takes or returns."""
         return replace(self.spec, dtype="uint8") if self.color else self.spec
 
 
 def feature(value: Any) -> Feature:
-    """A feature description.
+    """Return the feature of a feature description.
 
     Raises:
-        ExportError: it is neither an array nor a picture, or an array of a type that is not known.
+        ExportError: it is neither an array nor a picture, or it is an array of an unknown type.
     """
     kind = value.type.WhichOneof("Type")
     if kind == "imageType":
@@ -59,7 +59,7 @@ def feature(value: Any) -> Feature:
 
 
 def picture(value: Any) -> Feature:
-    """The description of an image."""
+    """Return the feature of an image description; raises `ExportError` for an unknown color space."""
     image = value.type.imageType
     colors = import_coremltools().proto.FeatureTypes_pb2.ImageFeatureType.ColorSpace
     color = dict(zip(colors.values(), colors.keys(), strict=True)).get(image.colorSpace, str(image.colorSpace))
@@ -70,7 +70,7 @@ def picture(value: Any) -> Feature:
 
 
 def tensor_of(found: Feature, array: NDArray[Any], dtype: str, rounding: bool) -> Tensor:
-    """An array as the tensor that a program takes, of a MIL dtype."""
+    """Return an array as the tensor of a MIL dtype that a program takes."""
     if found.color:
         order = COLORS[found.color]
         planes = array[None, None] if order is None else array[:, :, order].transpose(2, 0, 1)[None]  # (1, C, H, W)
@@ -80,9 +80,9 @@ def tensor_of(found: Feature, array: NDArray[Any], dtype: str, rounding: bool) -
 
 
 def array_of(found: Feature, tensor: Tensor) -> NDArray[Any]:
-    """A program's tensor as an array of its own.
+    """Return a program's tensor as an array that shares no memory with it.
 
-    The numbers of a picture are rounded to whole ones, halves to even, and cut to 0..255; NaN becomes 0.
+    The numbers of a picture are rounded to integers (half to even) and clipped to 0..255; NaN becomes 0.
     """
     if not found.color:
         return tensor.contiguous().numpy().astype(found.spec.dtype)

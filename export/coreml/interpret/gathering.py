@@ -1,7 +1,7 @@
-"""MIL operations that take or change entries of a tensor by indices.
+"""MIL operations that read or change entries of a tensor by indices.
 
-An index out of range is an error here and undefined on a device.  Up to iOS 16 negative indices of `gather` count
-from the end; from iOS 17 on they are out of range.  Parameters are named as in MIL.
+An index out of range raises `ExportError`; on a device it is undefined.  Up to iOS 16 a negative index of `gather`
+counts from the end; from iOS 17 on it is out of range.  Parameters have MIL's names.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mobile_diffusion.errors import ExportError
 
 
 def check_indices(operation: str, indices: Tensor, count: int) -> None:
-    """ExportError unless every index is one of 0..count-1."""
+    """Raise `ExportError` unless every index is in 0..count-1."""
     wrong = indices[(indices < 0) | (indices >= count)]
     if wrong.numel():
         raise ExportError(f"{operation}: expected indices from 0 to {count - 1}, got {int(wrong[0])}")
@@ -33,7 +33,7 @@ def gather(
     *,
     from_end: bool = False,
 ) -> Tensor:
-    """Slices of an axis; the first `batch_dims` axes of x and indices go together."""
+    """Slices along an axis; x and indices share the first `batch_dims` axes."""
     place = 0 if axis is None else int(axis) % x.dim()
     batch = 0 if batch_dims is None else int(batch_dims)
     indices = counted(indices, x.shape[place], from_end)
@@ -49,7 +49,7 @@ def gather(
 
 
 def counted(indices: Tensor, count: int, from_end: bool) -> Tensor:
-    """Indices from the beginning."""
+    """Return indices counted from the start; raises `ExportError` for one out of range."""
     return torch.where(indices < 0, indices + count, indices) if from_end else indices
 
 
@@ -61,7 +61,7 @@ def gather_along_axis(
     *,
     from_end: bool = False,
 ) -> Tensor:
-    """Entries of an axis, of each line its own."""
+    """Entries along an axis, with separate indices for each line."""
     place = 0 if axis is None else int(axis) % x.dim()
     indices = counted(indices, x.shape[place], from_end)
     check_indices("gather_along_axis", indices, x.shape[place])
@@ -71,7 +71,7 @@ def gather_along_axis(
 def gather_nd(
     x: Tensor, indices: Tensor, batch_dims: Tensor | None = None, validate_indices: Tensor | None = None
 ) -> Tensor:
-    """Slices of the first axes; the last axis of indices names a place on each of them."""
+    """Slices of the first axes; the last axis of `indices` has a place on each of them."""
     batch = 0 if batch_dims is None else int(batch_dims)
     shared, samples = x.shape[:batch], math.prod(x.shape[:batch])
     rows, each = x.reshape(samples, *x.shape[batch:]), indices.reshape(samples, *indices.shape[batch:])
@@ -83,7 +83,7 @@ def gather_nd(
 
 
 def flattened(operation: str, x: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
-    """x with its first axes as one, and the places on it that the last axis of indices names."""
+    """Return x with its first axes merged, and the indices as places on the merged axis."""
     count = indices.shape[-1]
     places = torch.zeros(indices.shape[:-1], dtype=torch.int64)
     for axis in range(count):
@@ -93,7 +93,7 @@ def flattened(operation: str, x: Tensor, indices: Tensor) -> tuple[Tensor, Tenso
 
 
 def divided(data: Tensor, axis: int, places: Tensor, updates: Tensor) -> Tensor:
-    """Entries divided by the product of their updates."""
+    """Return the data with entries divided by the product of their updates."""
     products = torch.ones_like(data).scatter_reduce(axis, places, updates, "prod")
     return data / products if data.is_floating_point() else torch.div(data, products, rounding_mode="trunc")
 
@@ -107,7 +107,7 @@ SCATTERS: dict[str, Callable[[Tensor, int, Tensor, Tensor], Tensor]] = {
     "sub": lambda data, axis, places, updates: data.scatter_add(axis, places, -updates),
     "update": lambda data, axis, places, updates: data.scatter(axis, places, updates),
 }
-"""How an entry and its update become one; several updates of an entry come in no order."""
+"""Functions that apply updates, by mode; the order of several updates of one entry is undefined."""
 
 
 def scatter(
@@ -118,7 +118,7 @@ def scatter(
     mode: str = "add",
     validate_indices: Tensor | None = None,
 ) -> Tensor:
-    """data with slices of an axis changed: updates have the length of indices there."""
+    """data with slices along an axis changed; `updates` has the length of `indices` on that axis."""
     place = 0 if axis is None else int(axis) % data.dim()
     check_indices("scatter", indices, data.shape[place])
     shape = [1] * data.dim()
@@ -134,7 +134,7 @@ def scatter_along_axis(
     mode: str = "add",
     validate_indices: Tensor | None = None,
 ) -> Tensor:
-    """data with entries of an axis changed, of each line its own."""
+    """data with entries along an axis changed, with separate indices for each line."""
     place = 0 if axis is None else int(axis) % data.dim()
     check_indices("scatter_along_axis", indices, data.shape[place])
     return SCATTERS[mode](data, place, indices.long(), updates)
@@ -143,7 +143,7 @@ def scatter_along_axis(
 def scatter_nd(
     data: Tensor, indices: Tensor, updates: Tensor, mode: str = "add", validate_indices: Tensor | None = None
 ) -> Tensor:
-    """data with slices of the first axes changed; the last axis of indices names a place on each of them."""
+    """data with slices of the first axes changed; the last axis of `indices` has a place on each of them."""
     flat, places = flattened("scatter_nd", data, indices)
     rows = updates.reshape(places.numel(), *flat.shape[1:])
     index = places.reshape(-1, *[1] * (flat.dim() - 1)).expand_as(rows)
@@ -157,7 +157,7 @@ def one_hot(
     on_value: Tensor | None = None,
     off_value: Tensor | None = None,
 ) -> Tensor:
-    """A new axis that has `on_value` at the index and `off_value` elsewhere; an index outside has none."""
+    """A new axis with `on_value` at the index and `off_value` elsewhere; only `off_value` for an index out of range."""
     size = int(one_hot_vector_size)
     set_ = indices[..., None] == torch.arange(size, dtype=indices.dtype)  # (..., size)
     on = torch.tensor(1, dtype=torch.int32) if on_value is None else on_value
@@ -166,7 +166,7 @@ def one_hot(
 
 
 def non_zero(x: Tensor) -> Tensor:
-    """Where x is not 0: int32 (count, rank)."""
+    """Positions where x is not 0: int32 (count, rank)."""
     return x.nonzero().to(torch.int32)
 
 
@@ -176,7 +176,7 @@ GATHERING: dict[str, Operation] = {
     "gather_nd": gather_nd,
     "non_zero": non_zero,
 }
-"""Those that only move numbers."""
+"""The operations of this module that only move numbers."""
 SCATTERING: dict[str, Operation] = {
     "one_hot": one_hot,
     "scatter": scatter,
@@ -187,4 +187,4 @@ FROM_END: dict[str, Operation] = {
     "gather": partial(gather, from_end=True),
     "gather_along_axis": partial(gather_along_axis, from_end=True),
 }
-"""As they are up to iOS 16."""
+"""Their variants up to iOS 16, in which negative indices count from the end."""

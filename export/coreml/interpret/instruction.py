@@ -1,4 +1,4 @@
-"""What a program becomes when it is read: instructions on numbered slots, in blocks."""
+"""The form of a program after reading: blocks of instructions on numbered slots."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 Operation = Callable[..., Any]
-"""A function of the operands, named as in MIL, to a tensor or a tuple of them."""
+"""Takes the operands, with MIL's names; returns a tensor or a tuple of tensors."""
 Shape = tuple[int, ...]
 
 
@@ -24,18 +24,18 @@ class Instruction:
     operands: dict[str, int | tuple[int, ...]]
     results: tuple[int, ...]
     dtypes: tuple[str, ...]
-    """MIL dtype of each result."""
+    """The MIL dtype of each result."""
     shapes: tuple[Shape | None, ...] = ()
-    """Declared shape of each result; None where the program leaves a size open."""
+    """The declared shape of each result; None if a size is not static."""
     outputs: tuple[str, ...] = ()
-    """Names of the values that it writes in the program."""
+    """Names of the results in the program."""
     blocks: tuple[Block, ...] = ()
-    """Bodies of a branch or a loop."""
+    """The blocks of a branch or a loop."""
     last_uses: tuple[int, ...] = ()
     """Slots that no later instruction reads."""
 
     def slots_read(self) -> list[int]:
-        """The slots of all operands, and those of outer values that its blocks read."""
+        """Return the slots of all operands, and of the outer values that its blocks read."""
         values = self.operands.values()
         read = [slot for value in values for slot in (value if isinstance(value, tuple) else (value,))]
         return read + [slot for block in self.blocks for slot in block.outer]
@@ -43,26 +43,26 @@ class Instruction:
 
 @dataclass(frozen=True)
 class Block:
-    """Instructions in order, with what they are given and what they give."""
+    """Instructions in order, with the slots of their inputs and outputs."""
 
     inputs: tuple[int, ...]
     instructions: tuple[Instruction, ...]
     outputs: tuple[int, ...]
     outer: tuple[int, ...] = ()
-    """Slots that it reads and does not write."""
+    """Slots that the block reads but does not write."""
     left: tuple[int, ...] = ()
-    """Its own slots that hold a value after its last instruction."""
+    """Slots of the block that still have a value after its last instruction."""
 
 
 Observer = Callable[[Instruction, Mapping[str, Any], tuple[Tensor, ...], tuple[Tensor, ...]], None]
-"""Called after every instruction with its operands as they were computed with (float32 views), the exact results in
-float32, and the results as they are stored.  It must change none of them."""
+"""Called after each instruction with its operands (as float32), its float32 results before rounding, and its results as
+stored.  It must not change any of them."""
 
 
 def finished_block(
     inputs: Sequence[int], drafts: Sequence[Instruction], outputs: Sequence[int], constants: Mapping[int, object]
 ) -> Block:
-    """A block whose instructions know which slots they are the last to read (or write for nobody)."""
+    """Return a block whose instructions list the slots that no later instruction reads."""
     own = {*inputs, *(slot for draft in drafts for slot in draft.results)}
     read = {*outputs, *(slot for draft in drafts for slot in draft.slots_read())}
     outer = read - own - constants.keys()
@@ -72,7 +72,7 @@ def finished_block(
 
 
 def with_last_uses(drafts: Sequence[Instruction], kept: set[int]) -> tuple[Instruction, ...]:
-    """The instructions, each with its `last_uses`; slots in `kept` are left alone."""
+    """Return the instructions, each with its `last_uses`; slots in `kept` are excluded."""
     seen = set(kept)
     finished: list[Instruction] = []
     for draft in reversed(drafts):

@@ -1,6 +1,6 @@
-"""MIL operations that make tensors of nothing but sizes and bounds, and the masks of triangles.
+"""MIL operations that create tensors from sizes and bounds, and the triangular mask.
 
-Parameters are named as in MIL.
+Parameters have MIL's names.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from export.coreml.interpret.instruction import Operation
 
 
 def fill(shape: Tensor, value: Tensor | None = None) -> Tensor:
-    """A tensor of one number."""
+    """A tensor of the given shape, filled with one number."""
     value = torch.zeros(()) if value is None else value
     return torch.full(integers(shape), value.item(), dtype=value.dtype)
 
 
 def fill_like(ref_tensor: Tensor, value: Tensor | None = None) -> Tensor:
-    """A tensor of one number with the shape of another."""
+    """A tensor with the shape of another, filled with one number."""
     value = torch.zeros(()) if value is None else value
     return torch.full(ref_tensor.shape, value.item(), dtype=value.dtype)
 
@@ -30,12 +30,12 @@ def shape(x: Tensor) -> Tensor:
 
 
 def range_1d(start: Tensor, end: Tensor, step: Tensor) -> Tensor:
-    """Numbers from `start` on, `step` apart, below `end`."""
+    """Numbers from `start` to `end` (not included) in steps of `step`."""
     return torch.arange(start.item(), end.item(), step.item(), dtype=start.dtype)
 
 
 def band_part(x: Tensor, lower: Tensor | None = None, upper: Tensor | None = None) -> Tensor:
-    """x with zeros more than so many places below or above the diagonal of its last axes; -1 keeps all."""
+    """x with zeros beyond `lower` places below and `upper` places above the diagonal of its last axes; -1 keeps all."""
     below, above = int(number_or(lower, -1)), int(number_or(upper, -1))
     rows, columns = torch.arange(x.shape[-2])[:, None], torch.arange(x.shape[-1])[None, :]
     kept = ((rows - columns <= below) | (below < 0)) & ((columns - rows <= above) | (above < 0))

@@ -14,7 +14,7 @@ from export.coreml.interpret.attributes import integers_or, number_or
 from export.coreml.interpret.instruction import Operation
 
 EPSILON = 1e-5
-"""MIL's default."""
+"""MIL's default epsilon."""
 
 
 def softmax(x: Tensor, axis: Tensor | None = None) -> Tensor:
@@ -23,7 +23,7 @@ def softmax(x: Tensor, axis: Tensor | None = None) -> Tensor:
 
 
 def norm_places(x: Tensor, axes: Tensor | None) -> list[int]:
-    """Axes of a layer norm in order."""
+    """Return the axes of a layer norm, in order."""
     return sorted(axis % x.dim() for axis in integers_or(axes, list(range(x.dim()))))
 
 
@@ -44,7 +44,7 @@ def layer_norm(
 
 
 def affine(x: Tensor, places: list[int], gamma: Tensor | None, beta: Tensor | None) -> Tensor:
-    """gamma x + beta, both with the sizes of some axes of x."""
+    """gamma x + beta; gamma and beta have the sizes of some axes of x."""
     shape = [size if place in places else 1 for place, size in enumerate(x.shape)]
     x = x if gamma is None else x * gamma.reshape(shape)
     return x if beta is None else x + beta.reshape(shape)
@@ -58,14 +58,14 @@ def batch_norm(
     beta: Tensor | None = None,
     epsilon: Tensor | None = None,
 ) -> Tensor:
-    """Normalisation of every channel by stored mean and variance."""
+    """Normalization of each channel by its stored mean and variance."""
     return F.batch_norm(x, mean, variance, gamma, beta, training=False, eps=number_or(epsilon, EPSILON))
 
 
 def instance_norm(
     x: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None, epsilon: Tensor | None = None
 ) -> Tensor:
-    """Normalisation of every channel of every sample."""
+    """Normalization of each channel of each sample."""
     return F.instance_norm(x, weight=gamma, bias=beta, eps=number_or(epsilon, EPSILON))
 
 
@@ -77,12 +77,12 @@ def l2_norm(x: Tensor, epsilon: Tensor | None = None) -> Tensor:
 def local_response_norm(
     x: Tensor, size: Tensor, alpha: Tensor | None = None, beta: Tensor | None = None, k: Tensor | None = None
 ) -> Tensor:
-    """x divided by (k + alpha / size sum of squares of the channels around)^beta."""
+    """x divided by (k + alpha / size * sum of squares of `size` adjacent channels)^beta."""
     return F.local_response_norm(x, int(size), number_or(alpha, 1e-4), number_or(beta, 0.75), number_or(k, 1.0))
 
 
 def channel_affine(x: Tensor, gamma: Tensor | None, beta: Tensor | None) -> Tensor:
-    """gamma x + beta with numbers for every channel of x (B, C, ...)."""
+    """gamma x + beta with one gamma and beta per channel of x (B, C, ...)."""
     x = x if gamma is None else x * of_channels(gamma, x)
     return x if beta is None else x + of_channels(beta, x)
 

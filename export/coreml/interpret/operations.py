@@ -1,7 +1,7 @@
-"""Which operations are interpreted, and with which values of their attributes.
+"""The operations that the interpreter supports, and the supported values of their attributes.
 
-`OPS` has them by their MIL names.  What is not here, or has an attribute that is not honoured, is refused by name when
-a package is opened (`check_attributes`).
+`OPS` has the operations by their MIL names.  Opening a package with any other operation, or with an unsupported
+attribute, raises an error that names it (`interpreted`, `check_attributes`).
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ COMPUTING = {
     **SCATTERING,
 }
 OPS: dict[str, Operation] = {**COMPUTING, **CONTROL, **GATHERING, **MAKING, **REPLACING, **SHAPE, **SLICING, **STATES}
-"""Every operation that is interpreted, by its MIL name."""
+"""All supported operations, by their MIL names."""
 EXACT = frozenset({"abs", "ceil", "floor", "max_pool", "maximum", "minimum", "relu", "select", "sign"}) | frozenset(
     {"argsort", "one_hot", "reduce_argmax", "reduce_argmin", "reduce_max", "reduce_min", "topk"}
 )
-"""Operations that give nothing but numbers they were given, or whole ones."""
+"""Operations that return only numbers from their inputs, or integers."""
 ROUNDED = frozenset(COMPUTING) - EXACT
-"""Operations whose float16 results are rounded; the others only move numbers."""
+"""Operations whose float16 results are rounded; the others need no rounding."""
 VARIADIC = frozenset({"values", "loop_vars", "ref_tensors", "begins", "ends", "end_masks"})
-"""Parameters that are several values."""
+"""Parameters that take several values."""
 EARLIER_OPSETS = frozenset({"CoreML5", "CoreML6"})
-"""Those of iOS 15 and 16."""
+"""The operation sets of iOS 15 and 16."""
 CHOICES: dict[tuple[str, str], Collection[str]] = {
     ("avg_pool", "pad_type"): PADDINGS,
     ("cast", "dtype"): DTYPES,
@@ -70,12 +70,12 @@ CHOICES: dict[tuple[str, str], Collection[str]] = {
     ("scatter_nd", "mode"): SCATTERS,
     ("topk", "output_indices_dtype"): INDEX_DTYPES,
 }
-"""Values of the attributes that are strings, except for equations."""
+"""Supported values of string attributes, except for equations."""
 Constants = Mapping[str, Any]
 
 
 def whole_factors(constants: Constants) -> None:
-    """Refuse to repeat pixels by a fraction."""
+    """Raise `ExportError` for upsampling by factors that are not whole."""
     for name in ("scale_factor_height", "scale_factor_width"):
         factor = constants.get(name)
         if isinstance(factor, Tensor) and not float(factor).is_integer():
@@ -83,20 +83,20 @@ def whole_factors(constants: Constants) -> None:
 
 
 def plain_nearest(constants: Constants) -> None:
-    """Refuse a sampling of nearest numbers whose rounding is not documented."""
+    """Raise `ExportError` for a nearest-neighbor sampling mode whose rounding is not documented."""
     modes = constants.get("interpolation_mode"), constants.get("sampling_mode", "DEFAULT")
     if modes[0] == "NEAREST_NEIGHBOR" and modes[1] != "DEFAULT":
         raise ExportError(f"resize: expected sampling_mode to be 'DEFAULT' for nearest neighbours, got {modes[1]!r}")
 
 
 def windows_inside(constants: Constants) -> None:
-    """Refuse windows beyond the padding."""
+    """Raise `ExportError` for pooling windows that extend beyond the padding."""
     if bool(constants.get("ceil_mode", False)):
         raise ExportError("l2_pool: expected ceil_mode to be False, got True")
 
 
 def known_equation(constants: Constants) -> None:
-    """Refuse an equation that is not a product of two tensors."""
+    """Raise `ExportError` for an equation that is not a product of two tensors."""
     letters(constants.get("equation", ""), 2)
 
 
@@ -106,11 +106,11 @@ CHECKS: dict[str, Callable[[Constants], None]] = {
     "resize": plain_nearest,
     "upsample_nearest_neighbor": whole_factors,
 }
-"""What else attributes must satisfy."""
+"""Further checks of attributes, by operation."""
 
 
 def interpreted(operation: str, name: str, opset: str) -> Operation:
-    """The function of a MIL operation; ExportError with its name when there is none."""
+    """Return the function of a MIL operation; raises `ExportError` with its name if there is none."""
     if operation not in OPS:
         raise ExportError(f"expected only known operations, got {operation!r} ({name}); add it to interpret/")
     return FROM_END.get(operation, OPS[operation]) if opset in EARLIER_OPSETS else OPS[operation]
@@ -118,15 +118,15 @@ def interpreted(operation: str, name: str, opset: str) -> Operation:
 
 @functools.cache
 def parameters_of(function: Operation) -> inspect.Signature:
-    """A function's signature."""
+    """Return the signature of a function."""
     return inspect.signature(function)
 
 
 def check_attributes(operation: str, name: str, function: Operation, operands: Mapping[str, Any]) -> None:
-    """Check that an operation's parameters are interpreted; `operands` has the values of the constant ones.
+    """Check that an operation's parameters are supported; `operands` has the values of the constant ones.
 
     Raises:
-        ExportError: there is one too many or too few, or one has a value that is not honoured.
+        ExportError: a parameter is missing or unknown, or has an unsupported value.
     """
     blocks = {"blocks": ()} if operation in CONTROL else {}
     try:

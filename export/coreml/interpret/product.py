@@ -1,7 +1,7 @@
-"""MIL's matrix products: linear layers, `matmul`, `einsum`, and the attention that iOS 18 has as one operation.
+"""MIL's matrix products: linear layers, `matmul`, `einsum`, and the fused attention of iOS 18.
 
-Sums are in float32 and only the result is rounded.  That is the best a device can do; `accumulate.py` has the
-same operations with rounded sums.  Parameters are named as in MIL.
+Sums are in float32, and only the result is rounded, which is the best that a device can do; `accumulate.py` has the
+same operations with rounded sums.  Parameters have MIL's names.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from export.coreml.interpret.instruction import Operation
 from mobile_diffusion.errors import ExportError
 
 Product = Callable[[Tensor, Tensor], Tensor]
-"""(..., M, K) and (..., K, N) to (..., M, N)."""
+"""Takes (..., M, K) and (..., K, N); returns (..., M, N)."""
 SCORES = 2**24
-"""Attention scores that are held at a time."""
+"""Most attention scores in memory at once."""
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -29,22 +29,22 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def transposed(x: Tensor, transpose: Tensor | None) -> Tensor:
-    """x with its last two axes exchanged where that is asked for; a vector has no two."""
+    """Return x with its last two axes exchanged if `transpose` is set; a vector is returned unchanged."""
     return x.transpose(-1, -2) if is_set(transpose) and x.dim() > 1 else x
 
 
 def matmul(x: Tensor, y: Tensor, transpose_x: Tensor | None = None, transpose_y: Tensor | None = None) -> Tensor:
-    """Matrix product with numpy's broadcasting; the transpositions do not concern vectors."""
+    """Matrix product with numpy's broadcasting; vectors are not transposed."""
     return torch.matmul(transposed(x, transpose_x), transposed(y, transpose_y))
 
 
 def einsum(values: tuple[Tensor, ...], equation: str) -> Tensor:
-    """Product of two tensors by an equation of letters; axes of size 1 broadcast."""
+    """Product of two tensors by an einsum equation; axes of size 1 broadcast."""
     return einsum_by(torch.matmul, values, equation)
 
 
 def einsum_by(product: Product, values: tuple[Tensor, ...], equation: str) -> Tensor:
-    """`einsum` by a product of matrices: both tensors are brought to (batch, rows, sum) and (batch, sum, columns)."""
+    """`einsum` by a matrix product: the tensors are reshaped to (batch, rows, sum) and (batch, sum, columns)."""
     (left, right), output = letters(equation, len(values))
     x, y = values
     both = [each for each in left if each in right]
@@ -64,10 +64,10 @@ def einsum_by(product: Product, values: tuple[Tensor, ...], equation: str) -> Te
 
 
 def letters(equation: str, count: int) -> tuple[list[str], str]:
-    """Axes of both operands and of the result.
+    """Return the axes of both operands and of the result.
 
     Raises:
-        ExportError: the equation is not of two operands with every axis once, or sums over an axis of one operand.
+        ExportError: there are not two operands, an axis occurs twice in one, or the sum is over an axis of only one.
     """
     operands, _, output = equation.replace(" ", "").partition("->")
     names = operands.split(",")
@@ -78,7 +78,7 @@ def letters(equation: str, count: int) -> tuple[list[str], str]:
 
 
 def matched(x: Tensor, y: Tensor, left: str, right: str) -> tuple[Tensor, Tensor]:
-    """Both tensors with axes of size 1 expanded where they have a letter in common."""
+    """Return both tensors with axes of size 1 expanded to the size of the other tensor's axis with the same letter."""
     first, second = list(x.shape), list(y.shape)
     for place, name in enumerate(left):
         if name in right:
@@ -100,13 +100,13 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn
 
 
 def attention_rows(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-    """Attention of some queries, as MIL's documentation writes it."""
+    """Attention of some queries, as defined in MIL's documentation."""
     scores = torch.matmul(query, key.transpose(-1, -2)) / math.sqrt(query.shape[-1])
     return torch.matmul((scores if mask is None else masked(scores, mask)).softmax(-1), value)
 
 
 def masked(scores: Tensor, mask: Tensor) -> Tensor:
-    """Scores with a mask added, or left out where a mask of booleans is False."""
+    """Return scores with a mask added, or, for a boolean mask, with scores set to -inf where it is False."""
     return scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
 
 

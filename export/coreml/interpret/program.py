@@ -1,9 +1,9 @@
-"""A package, opened: what its programs compute, for arrays by the names of its inputs.
+"""Opens a package and runs its programs on arrays, by the names of its inputs.
 
-A package holds one program, or a pipeline of several that hand arrays on; a program holds one function or several, of
-which one is chosen.  "As stored" means that every float16 value is rounded to float16 after the operation that made
-it, so the overflow and the rounding that the program itself asks for are seen here; how a device accumulates inside
-an operation is not, but for the mode "fp16-accumulate" (accumulate.py).
+A package contains one program, or a pipeline of several that pass arrays on.  A program contains one or more functions,
+one of which is chosen.  With precision "as-stored", each float16 result is rounded to float16 after its operation, so
+the results show the overflow and rounding that the program itself specifies.  They do not show how a device accumulates
+inside an operation; the precision "fp16-accumulate" models that (accumulate.py).
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from export.signatures import TensorSpec, check_arrays
 from mobile_diffusion.errors import ExportError
 
 MAIN = "main"
-"""The function of a package that does not say which is its default."""
+"""The function of a package that does not name a default."""
 DAMAGED = (ArithmeticError, LookupError, TypeError, ValueError)
-"""What a program raises that was changed since it was written."""
+"""The exceptions that reading a damaged program raises."""
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -44,18 +44,18 @@ class Routine:
     outputs: tuple[Feature, ...]
     block: Block
     constants: dict[int, Value]
-    """Values of the constant slots."""
+    """The values of the constant slots."""
     names: tuple[str, ...]
-    """Of every slot, in the program."""
+    """The name in the program of each slot."""
     input_slots: dict[str, int]
     input_dtypes: dict[str, str]
     """MIL dtypes of the inputs."""
     output_slots: dict[str, int]
     states: dict[str, Shape]
-    """Shapes of the states; each has an input slot too."""
+    """Shapes of the states; each state also has an input slot."""
 
     def run(self, features: Arrays, precision: str, observer: Observer | None, bag: StateBag) -> Arrays:
-        """The arrays of its outputs."""
+        """Run the function; returns the arrays of its outputs."""
         values: dict[int, Value] = dict(self.constants)
         for name in self.states:
             values[self.input_slots[name]] = bag.cells[name]
@@ -67,7 +67,7 @@ class Routine:
         return {each.spec.name: self.output(each, values) for each in self.outputs}
 
     def output(self, found: Feature, values: dict[int, Value]) -> NDArray[Any]:
-        """One output as an array."""
+        """Return one output as an array."""
         value = wide(values[self.output_slots[found.spec.name]])
         assert isinstance(value, Tensor)
         return array_of(found, value)
@@ -75,15 +75,15 @@ class Routine:
 
 @dataclass(frozen=True)
 class Program:
-    """A package, opened: `run` it with arrays."""
+    """An opened package; `run` calls it with arrays."""
 
     name: str
-    """The package's, for messages."""
+    """Name of the package, for messages."""
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    """Named as the package names them; the dtype of a picture is "image"."""
+    """The outputs, with the package's names; the dtype of a picture is "image"."""
     stage_names: dict[str, str]
-    """Output name of the package to output name of the stage (naming.py)."""
+    """Maps the package's output names to the stage's output names (naming.py)."""
     routines: tuple[Routine, ...]
     """In the order in which they run."""
     array_specs: tuple[TensorSpec, ...]
@@ -99,11 +99,11 @@ class Program:
     def open(
         cls, path: Path, precision: str = "as-stored", function: str | None = None, infinite_constants: bool = False
     ) -> Program:
-        """Read a saved `.mlpackage`; `function` is one of several that it holds, its default if none is named.
+        """Open a saved `.mlpackage`; `function` names one of its functions, the default if it is None.
 
         Raises:
-            ExportError: not a package of programs, a damaged one, or one with an operation, a parameter or a constant
-                that is not interpreted.  Infinite constants are refused unless they are allowed.
+            ExportError: it is not a package of ML Programs, it is damaged, or it has an unsupported operation,
+                parameter or constant.  Infinite constants are allowed only with `infinite_constants`.
         """
         package = CoreMLPackage.open(path)
         description = description_of(package, function)
@@ -127,12 +127,12 @@ class Program:
 
     @property
     def instructions(self) -> tuple[Instruction, ...]:
-        """All instructions in order, those of branches and loops left out."""
+        """All instructions in order, without those inside branches and loops."""
         return tuple(each for routine in self.routines for each in routine.block.instructions)
 
     @property
     def constants(self) -> dict[str, Tensor | str]:
-        """Constants by their names in the program; all weights are read for it."""
+        """Return the constants by their names in the program; reads all weights."""
         return {
             routine.names[slot]: value.tensor() if isinstance(value, Weight) else value
             for routine in self.routines
@@ -140,24 +140,24 @@ class Program:
         }
 
     def new_states(self) -> StateBag:
-        """States of zeros, to be kept between runs."""
+        """Return new states, filled with zeros, for `run_with`."""
         return StateBag({name: shape for routine in self.routines for name, shape in routine.states.items()})
 
     def run(self, observer: Observer | None = None, **arrays: np.ndarray) -> dict[str, np.ndarray]:
-        """Outputs by the package's names, for inputs of exactly the declared names, dtypes and shapes.
+        """Return the outputs by the package's names; inputs must have the declared names, dtypes and shapes.
 
-        States, where the program has some, begin as zeros.
+        The program's states start as zeros.
 
         Raises:
-            ExportError: an input is missing, unknown, or of another dtype or shape; an index is out of range; a weight
-                holds NaN.
+            ExportError: an input is missing, unknown, or of another dtype or shape; an index is out of range; or a
+                weight has NaN.
         """
         return self.run_with(self.new_states(), arrays, observer)
 
     def run_with(
         self, states: StateBag, arrays: Mapping[str, np.ndarray], observer: Observer | None = None
     ) -> dict[str, np.ndarray]:
-        """As `run`, with states that outlive it."""
+        """Like `run`, but read and write `states`, which keep their content for the next run."""
         ordered = check_arrays(self.name, self.array_specs, arrays)
         features: Arrays = {spec.name: array for spec, array in zip(self.inputs, ordered, strict=True)}
         with torch.inference_mode():
@@ -167,12 +167,12 @@ class Program:
 
 
 def models(package: CoreMLPackage) -> list[Any]:
-    """The specifications of a package's programs, in the order in which they run."""
+    """Return the specifications of a package's programs, in the order in which they run."""
     return list(package.spec.pipeline.models) if package.kind == "pipeline" else [package.spec]
 
 
 def description_of(package: CoreMLPackage, function: str | None) -> Any:
-    """Inputs and outputs of the whole, or of one function.
+    """Return the description of the inputs and outputs of the package, or of one function.
 
     Raises:
         ExportError: there is no such function.
@@ -186,7 +186,7 @@ def description_of(package: CoreMLPackage, function: str | None) -> Any:
 
 
 def with_description(spec: Any, description: Any) -> Any:
-    """A specification of nothing but a function's outputs and the package's metadata."""
+    """Return a specification that has only a function's outputs and the package's metadata."""
     small = type(spec)()
     small.description.metadata.CopyFrom(spec.description.metadata)
     small.description.output.extend(description.output)
@@ -194,10 +194,10 @@ def with_description(spec: Any, description: Any) -> Any:
 
 
 def read_routine(package: CoreMLPackage, function: str, infinite: bool) -> Routine:
-    """A function of a program.
+    """Read a function of a program.
 
     Raises:
-        ExportError: it is not there, or holds what is not interpreted.
+        ExportError: there is no such function, or it has something that is not supported.
     """
     functions = package.spec.mlProgram.functions
     chosen = function if function in functions else MAIN
@@ -233,7 +233,7 @@ def read_routine(package: CoreMLPackage, function: str, infinite: bool) -> Routi
 
 
 def static_dtype(tensor: Any) -> str:
-    """The data type of an input; raises `ExportError` where its sizes are left open."""
+    """Return the data type of an input; raises `ExportError` if its shape is not static."""
     shape_of(tensor)
     return dtype_of(tensor)
 

@@ -1,7 +1,7 @@
-"""A function of a package's specification becomes instructions: names become numbered slots, constants values.
+"""Reads a function of a package's specification into instructions: names become numbered slots, constants values.
 
-An operand may be the name of a value (of this block or of one around it) or a value inside the operation.  Parameters
-that the package leaves out have MIL's defaults, which are those of our functions.
+An operand is the name of a value (of this block or of an outer one) or a value inside the operation.  Parameters that
+the package omits have MIL's defaults, which are also the defaults of our functions.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from export.coreml.package_archive import CoreMLPackage, dtype_of, shape_of
 from mobile_diffusion.errors import ExportError
 
 LARGE = 2**16
-"""Numbers from which a constant in a file stays there until an operation wants it."""
+"""Count of numbers from which a constant in a file is read only when an operation needs it."""
 Scope = MutableMapping[str, int]
-"""Names of a block, and of those around it, to slots."""
+"""Maps the names of a block and of its outer blocks to slots."""
 Read = Callable[[], Any]
 
 
 class Reader:
-    """Numbers the values of a function while it is read, and keeps its constants."""
+    """Reads a function: numbers its values and keeps its constants."""
 
     def __init__(self, package: CoreMLPackage, opset: str, infinite: bool = False) -> None:
         self.package = package
@@ -38,21 +38,21 @@ class Reader:
         self.store = Store()
         self.constants: dict[int, Value] = {}
         self.names: list[str] = []
-        """Of every slot."""
+        """The name of each slot."""
 
     def new_slot(self, name: str) -> int:
-        """A slot for a value of this name."""
+        """Return a new slot for a value with this name."""
         self.names.append(name)
         return len(self.names) - 1
 
     def define(self, names: Sequence[str], scope: Scope) -> tuple[int, ...]:
-        """Slots for values that a block has or receives."""
+        """Return new slots for values that a block computes or takes, and add them to the scope."""
         slots = tuple(map(self.new_slot, names))
         scope.update(zip(names, slots, strict=True))
         return slots
 
     def block(self, message: Any, inputs: Sequence[str], outer: Scope) -> Block:
-        """The operations of a block."""
+        """Read the operations of a block."""
         scope: Scope = ChainMap({}, outer)
         given = self.define(inputs, scope)
         drafts = []
@@ -67,13 +67,13 @@ class Reader:
         return finished_block(given, drafts, outputs, self.constants)
 
     def known(self, name: str, scope: Scope, where: str) -> int:
-        """The slot of a name; raises `ExportError` where no operation before has given it."""
+        """Return the slot of a name; raises `ExportError` if no earlier operation has computed it."""
         if name not in scope:
             raise ExportError(f"{where}: expected a value that is computed before, got {name!r}; export it again")
         return scope[name]
 
     def instruction(self, operation: Any, scope: Scope) -> Instruction:
-        """An operation of the program."""
+        """Read an operation of the program."""
         name = name_of(operation)
         function = interpreted(operation.type, name, self.opset)
         only_attributes(operation, name, frozenset())
@@ -97,7 +97,7 @@ class Reader:
         )
 
     def operand(self, operation: Any, parameter: str, bound: Any, scope: Scope) -> int | tuple[int, ...]:
-        """The slot, or slots, of a parameter."""
+        """Return the slot, or slots, of a parameter."""
         where = f"{operation.type} {name_of(operation)!r}"
         slots = tuple(
             self.known(each.name, scope, where)
@@ -108,18 +108,18 @@ class Reader:
         return slots[0] if len(slots) == 1 and parameter not in VARIADIC else slots
 
     def value_of(self, slot: int | tuple[int, ...]) -> Any:
-        """What is known of an operand before the program runs: its constant, or None."""
+        """Return the value of a constant operand; None if it is computed when the program runs."""
         value = None if isinstance(slot, tuple) else self.constants.get(slot)
         return None if isinstance(value, Weight) else value
 
     def inline(self, value: Any, name: str) -> int:
-        """A slot for a value inside an operation."""
+        """Return a new slot for a value inside an operation."""
         slot = self.new_slot(name)
         self.constants[slot] = self.held(value, name)
         return slot
 
     def constant(self, operation: Any, scope: Scope) -> None:
-        """A constant of the program."""
+        """Read a constant of the program."""
         name = name_of(operation)
         only_attributes(operation, name, frozenset({"val"}))
         if "val" not in operation.attributes or len(operation.outputs) != 1:
@@ -128,7 +128,7 @@ class Reader:
         self.constants[slot] = self.held(operation.attributes["val"], operation.outputs[0].name)
 
     def held(self, value: Any, name: str) -> Value:
-        """A constant as the interpreter holds it: a string, a tensor, or a weight that stays in its file."""
+        """Return a constant in the interpreter's form: a string, a tensor, or a weight that stays in its file."""
         if value.WhichOneof("value") == "blobFileValue" and self.package.record(value).count >= LARGE:
             return Weight(name, lambda: self.package.value(value), self.store, self.infinite)
         array = self.package.value(value)
@@ -139,7 +139,7 @@ class Reader:
         return tensor
 
     def compressed(self, operation: Any, scope: Scope) -> None:
-        """A constant that is computed from compressed parts, which are attributes up to iOS 17 and inputs since."""
+        """Read a compressed constant; its parts are attributes up to iOS 17 and inputs from iOS 18 on."""
         name = name_of(operation)
         if operation.type not in DECOMPRESSIONS:
             raise ExportError(f"expected only known operations, got {operation.type!r} ({name}); decompress it before")
@@ -156,7 +156,7 @@ class Reader:
             self.constants[slot] = Weight(output.name, read, self.store, self.infinite)
 
     def part(self, operation: Any, bound: Any, scope: Scope) -> Read:
-        """How one input of a compressed constant is read."""
+        """Return a function that reads one input of a compressed constant."""
         (binding,) = bound.arguments
         if binding.WhichOneof("binding") == "value":
             return self.stored(binding.value)
@@ -168,7 +168,7 @@ class Reader:
         return lambda: value if isinstance(value, str) else value.numpy()
 
     def stored(self, value: Any) -> Read:
-        """How a value of the package is read; that its record is there is seen now."""
+        """Return a function that reads a value of the package; raises `ExportError` now if its record is missing."""
         if value.WhichOneof("value") == "blobFileValue":
             self.package.record(value)
         return lambda: self.package.value(value)
@@ -177,7 +177,7 @@ class Reader:
 def decompressed(
     function: Callable[..., Any], parts: Mapping[str, Read], place: int | None, shape: Shape | None, name: str
 ) -> Callable[[], NDArray[Any]]:
-    """How a compressed constant is made; of several results that at `place`."""
+    """Return a function that decompresses a constant; `place` selects one of several results."""
 
     def read() -> NDArray[Any]:
         result = function(**{key: part() for key, part in parts.items()})
@@ -190,26 +190,26 @@ def decompressed(
 
 
 def check_parts(operation: str, name: str, parts: Mapping[str, Read]) -> None:
-    """Check that the parameters of a compressed constant are ones that are interpreted."""
+    """Raise `ExportError` if a parameter of a compressed constant is not supported."""
     check_attributes(operation, name, DECOMPRESSIONS[operation], dict.fromkeys(parts))
 
 
 def name_of(operation: Any) -> str:
-    """An operation's name, or that of its first output."""
+    """Return an operation's name, or else the name of its first output."""
     if "name" in operation.attributes:
         return str(operation.attributes["name"].immediateValue.tensor.strings.values[0])
     return operation.outputs[0].name if operation.outputs else operation.type
 
 
 def only_attributes(operation: Any, name: str, known: frozenset[str]) -> None:
-    """Refuse an operation with other attributes than its name and these."""
+    """Raise `ExportError` if an operation has attributes other than its name and the known ones."""
     for attribute in operation.attributes:
         if attribute != "name" and attribute not in known:
             raise ExportError(f"{operation.type} {name!r}: expected no attribute {attribute!r}: it is not interpreted")
 
 
 def declared_shape(tensor: Any) -> Shape | None:
-    """The shape that a program declares, None where a size is open."""
+    """Return the shape that a program declares; None if it is not static."""
     try:
         return shape_of(tensor)
     except ExportError:

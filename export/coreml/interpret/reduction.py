@@ -1,6 +1,6 @@
-"""MIL's reductions, running sums, and what sorts.
+"""MIL's reductions, cumulative sums, and sorting.
 
-Sums are in float32 and only the result is rounded; integers are summed as int32.  Parameters are named as in MIL.
+Sums are in float32, and only the result is rounded; integers are summed as int32.  Parameters have MIL's names.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from export.coreml.interpret.attributes import integers_or, is_set
 from export.coreml.interpret.instruction import Operation
 
 INDEX_DTYPES = frozenset({"int32", "uint16"})
-"""Types of indices that an operation can be asked for; both are held in int32."""
+"""Types of indices that an operation can return; both are stored as int32."""
 Reduction = Callable[[Tensor, list[int], bool], Tensor]
 
 
 def reduction(function: Reduction) -> Operation:
-    """An operation over some axes, all when none is named."""
+    """Return the operation that reduces some axes; all axes if none are named."""
 
     def reduce(x: Tensor, axes: Tensor | None = None, keep_dims: Tensor | None = None) -> Tensor:
         return function(x, integers_or(axes, list(range(x.dim()))), is_set(keep_dims))
@@ -35,7 +35,7 @@ def product(x: Tensor, axes: list[int], keep: bool) -> Tensor:
 
 
 def mean(x: Tensor, axes: list[int], keep: bool) -> Tensor:
-    """Mean over several axes; of integers their quotient, rounded down."""
+    """Mean over several axes; for integers it is rounded down."""
     if x.is_floating_point():
         return x.mean(axes, keep)
     count = x.numel() // max(x.sum(axes, keep).numel(), 1)
@@ -57,7 +57,7 @@ REDUCTIONS: dict[str, Reduction] = {
 
 
 def arg_reduction(function: Callable[[Tensor, int, bool], Tensor]) -> Operation:
-    """Where along an axis the wanted number is: int32."""
+    """Return the operation that finds the place of a number along an axis: int32."""
 
     def reduce(
         x: Tensor, axis: Tensor | None = None, keep_dims: Tensor | None = None, output_dtype: str = "int32"
@@ -70,7 +70,7 @@ def arg_reduction(function: Callable[[Tensor, int, bool], Tensor]) -> Operation:
 def cumsum(
     x: Tensor, axis: Tensor | None = None, exclusive: Tensor | None = None, reverse: Tensor | None = None
 ) -> Tensor:
-    """Sums of the first numbers of an axis; exclusive, without the own; reversed, of the last numbers."""
+    """Cumulative sum along an axis; `exclusive` omits the number itself, `reverse` sums from the end."""
     place = 0 if axis is None else int(axis)
     x = x.flip(place) if is_set(reverse) else x
     sums = x.cumsum(place, dtype=x.dtype)
@@ -88,7 +88,7 @@ def topk(
     return_indices: Tensor | None = None,
     output_indices_dtype: str = "int32",
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """The k largest numbers of an axis, or the smallest, in order, and where they were; of -1 all."""
+    """The k largest numbers of an axis (smallest if `ascending`), in order, with their places; k = -1 means all."""
     place = -1 if axis is None else int(axis)
     count = 1 if k is None else int(k)
     values, indices = x.sort(dim=place, descending=not is_set(ascending), stable=True)
@@ -98,7 +98,7 @@ def topk(
 
 
 def argsort(x: Tensor, axis: Tensor | None = None, ascending: Tensor | None = None) -> Tensor:
-    """Places of an axis in the order of their numbers, largest first unless `ascending`."""
+    """Places along an axis in the order of their numbers; largest first unless `ascending`."""
     place = -1 if axis is None else int(axis)
     return x.argsort(dim=place, descending=not is_set(ascending), stable=True).to(torch.int32)
 

@@ -1,7 +1,7 @@
-"""MIL's operations that change the size of pictures: by factors, to sizes, by pixels that become channels.
+"""MIL's operations that change the size of pictures: by factors, to sizes, or by turning pixels into channels.
 
-Linear interpolation is done axis by axis at the places that MIL's documentation of `resize_bilinear` states for each
-of its sampling modes.  Parameters are named as in MIL.
+Linear interpolation works on one axis after another, at the places that MIL's documentation of `resize_bilinear` gives
+for each sampling mode.  Parameters have MIL's names.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from export.coreml.interpret.attributes import integers, number_or
 from export.coreml.interpret.instruction import Operation
 
 Points = Callable[[int, int], Tensor]
-"""Sizes before and after to the places (size after,) where an axis is sampled, in float64."""
+"""Takes an axis's old and new size; returns the places (new size,) where it is sampled, in float64."""
 
 
 def strict_corners(size: int, target: int) -> Tensor:
-    """First and last number at the first and last place."""
+    """Places such that the first and the last sample are the first and the last number."""
     return torch.arange(target, dtype=torch.float64) * ((size - 1) / max(target - 1, 1))
 
 
 def corners(size: int, target: int) -> Tensor:
-    """As `strict_corners`, but the middle where there is only one place."""
+    """Like `strict_corners`, but the middle if there is only one place."""
     return torch.full((1,), (size - 1) / 2, dtype=torch.float64) if target == 1 else strict_corners(size, target)
 
 
@@ -35,12 +35,12 @@ def plain(size: int, target: int) -> Tensor:
 
 
 def offset_corners(size: int, target: int) -> Tensor:
-    """Multiples of (size - 1) / target, moved by a half of it."""
+    """Multiples of (size - 1) / target, shifted by half of it."""
     return (torch.arange(target, dtype=torch.float64) + 0.5) * (max(1, size - 1) / target)
 
 
 def half_pixels(size: int, target: int) -> Tensor:
-    """Centres of pixels on centres of pixels."""
+    """The centers of the new pixels, in the coordinates of the old pixels' centers."""
     return (torch.arange(target, dtype=torch.float64) + 0.5) * (size / target) - 0.5
 
 
@@ -55,7 +55,7 @@ INTERPOLATIONS = frozenset({"LINEAR", "NEAREST_NEIGHBOR"})
 
 
 def linear_axis(x: Tensor, axis: int, points: Tensor) -> Tensor:
-    """x sampled along an axis between its numbers; places outside take the number at the border."""
+    """Return x interpolated along an axis; places outside have the number at the border."""
     places = points.clamp(0, x.shape[axis] - 1)
     below = places.floor().long().clamp(max=max(x.shape[axis] - 2, 0))
     above = (below + 1).clamp(max=x.shape[axis] - 1)
@@ -66,14 +66,14 @@ def linear_axis(x: Tensor, axis: int, points: Tensor) -> Tensor:
 
 
 def bilinear(x: Tensor, sizes: list[int], points: Points) -> Tensor:
-    """The last axes of x at new sizes."""
+    """Return x with its last axes resized by linear interpolation."""
     for axis, size in enumerate(sizes, start=x.dim() - len(sizes)):
         x = linear_axis(x, axis, points(x.shape[axis], size))
     return x
 
 
 def nearest(x: Tensor, sizes: list[int]) -> Tensor:
-    """The last axes of x at new sizes, each number that of the place floor(i size / target)."""
+    """Return x with its last axes resized; number i comes from the place floor(i size / target)."""
     for axis, size in enumerate(sizes, start=x.dim() - len(sizes)):
         places = torch.arange(size) * x.shape[axis] // size
         x = x.index_select(axis, places)
@@ -113,7 +113,7 @@ def resize(
     interpolation_mode: str = "LINEAR",
     sampling_mode: str = "DEFAULT",
 ) -> Tensor:
-    """The last axes of x at the last sizes of `shape`, of which 0 keeps a size."""
+    """x with its last axes resized to the last entries of `shape`; 0 keeps a size."""
     count = int(resized_dims)
     wanted = integers(shape)[-count:]
     sizes = [size or known for size, known in zip(wanted, x.shape[-count:], strict=True)]
@@ -123,14 +123,14 @@ def resize(
 
 
 def resize_nearest_neighbor(x: Tensor, target_size_height: Tensor, target_size_width: Tensor) -> Tensor:
-    """Pixels repeated or left out: (..., h, w) -> (..., H, W)."""
+    """Nearest-neighbor resizing to a size: (..., h, w) -> (..., H, W)."""
     return nearest(x, [int(target_size_height), int(target_size_width)])
 
 
 def upsample_nearest_neighbor(
     x: Tensor, scale_factor_height: Tensor | None = None, scale_factor_width: Tensor | None = None
 ) -> Tensor:
-    """Pixels repeated: (..., h, w) -> (..., h fh, w fw); `CHECKS` refuses factors that are not whole."""
+    """Repeated pixels: (..., h, w) -> (..., h fh, w fw); `CHECKS` rejects factors that are not whole."""
     height, width = int(number_or(scale_factor_height, 1)), int(number_or(scale_factor_width, 1))
     *leading, rows, columns = x.shape
     tiled = x[..., :, None, :, None].expand(*leading, rows, height, columns, width)
@@ -138,17 +138,17 @@ def upsample_nearest_neighbor(
 
 
 def pixel_shuffle(x: Tensor, upscale_factor: Tensor) -> Tensor:
-    """Channels to a finer grid: (B, C f^2, h, w) -> (B, C, h f, w f)."""
+    """Channels become pixels of a finer grid: (B, C f^2, h, w) -> (B, C, h f, w f)."""
     return F.pixel_shuffle(x, int(upscale_factor))
 
 
 def pixel_unshuffle(x: Tensor, downscale_factor: Tensor) -> Tensor:
-    """A grid to channels of a coarser one: (B, C, h f, w f) -> (B, C f^2, h, w)."""
+    """Pixels become channels of a coarser grid: (B, C, h f, w f) -> (B, C f^2, h, w)."""
     return F.pixel_unshuffle(x, int(downscale_factor))
 
 
 def depth_to_space(x: Tensor, block_size: Tensor) -> Tensor:
-    """Blocks of channels to pixels, places first: (B, f^2 C, h, w) -> (B, C, h f, w f)."""
+    """Like `pixel_shuffle`, but the place is the channels' outer index: (B, f^2 C, h, w) -> (B, C, h f, w f)."""
     batch, channels, height, width = x.shape
     size = int(block_size)
     parts = x.reshape(batch, size, size, channels // size**2, height, width)
@@ -156,7 +156,7 @@ def depth_to_space(x: Tensor, block_size: Tensor) -> Tensor:
 
 
 def space_to_depth(x: Tensor, block_size: Tensor) -> Tensor:
-    """Pixels to blocks of channels, places first: (B, C, h f, w f) -> (B, f^2 C, h, w)."""
+    """Like `pixel_unshuffle`, but the place is the channels' outer index: (B, C, h f, w f) -> (B, f^2 C, h, w)."""
     batch, channels, height, width = x.shape
     size = int(block_size)
     parts = x.reshape(batch, channels, height // size, size, width // size, size)
@@ -164,7 +164,7 @@ def space_to_depth(x: Tensor, block_size: Tensor) -> Tensor:
 
 
 def crop(x: Tensor, crop_height: Tensor, crop_width: Tensor) -> Tensor:
-    """x without rows above and below and columns left and right."""
+    """x without some rows at the top and bottom and some columns at the left and right."""
     (top, bottom), (left, right) = integers(crop_height), integers(crop_width)
     return x[..., top : x.shape[-2] - bottom, left : x.shape[-1] - right]
 
@@ -174,7 +174,7 @@ RESIZING: dict[str, Operation] = {
     "resize_bilinear": resize_bilinear,
     "upsample_bilinear": upsample_bilinear,
 }
-"""Those that compute numbers."""
+"""Operations that compute new numbers."""
 REPLACING: dict[str, Operation] = {
     "crop": crop,
     "depth_to_space": depth_to_space,
@@ -184,4 +184,4 @@ REPLACING: dict[str, Operation] = {
     "space_to_depth": space_to_depth,
     "upsample_nearest_neighbor": upsample_nearest_neighbor,
 }
-"""Those that only move them."""
+"""Operations that only move numbers."""

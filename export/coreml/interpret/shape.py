@@ -1,6 +1,6 @@
-"""MIL operations that rearrange numbers without changing them, so nothing has to be rounded after them.
+"""MIL operations that rearrange numbers without changing them, so that their results need no rounding.
 
-Parameters are named as in MIL; semantics are those of its iOS 17 operation set.
+Parameters have MIL's names; the semantics are those of the iOS 17 operation set.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PAD_PLACES: dict[str, Callable[[int, int], int]] = {
     "reflect": lambda place, size: size - 1 - abs(size - 1 - abs(place)),
     "replicate": lambda place, size: min(max(place, 0), size - 1),
 }
-"""Which entry of an axis of `size` stands at a place outside of it."""
+"""Functions, by padding mode, from a place outside an axis and its size to the entry that is copied there."""
 PAD_MODES = frozenset({"constant", *PAD_PLACES})
 
 
@@ -30,7 +30,7 @@ def identity(x: Tensor) -> Tensor:
 
 
 def reshape(x: Tensor, shape: Tensor) -> Tensor:
-    """New shape; 0 takes the size of x's axis, counted from the right (1 beyond its rank), -1 the rest."""
+    """x in a new shape; 0 keeps the size of x's axis, counted from the right (1 beyond its rank), -1 is the rest."""
     sizes = integers(shape)
     known = list(x.shape)
     for place in range(1, len(sizes) + 1):
@@ -46,7 +46,7 @@ def reshape_like(
     ends: tuple[Tensor, ...],
     end_masks: tuple[Tensor, ...],
 ) -> Tensor:
-    """The shape that some axes of other tensors have, one tensor's after another's."""
+    """x in the shape made of some axes of other tensors, one tensor after another."""
     sizes: list[int] = []
     for tensor, begin, end, open_end in zip(ref_tensors, begins, ends, end_masks, strict=True):
         sizes += tensor.shape[int(begin) : None if bool(open_end) else int(end)]
@@ -54,12 +54,12 @@ def reshape_like(
 
 
 def transpose(x: Tensor, perm: Tensor) -> Tensor:
-    """Axes in the order of `perm`."""
+    """x with its axes in the order of `perm`."""
     return x.permute(integers(perm))
 
 
 def expand_dims(x: Tensor, axes: Tensor) -> Tensor:
-    """New axes of size 1 at these places of the result."""
+    """x with new axes of size 1 at these places of the result."""
     new = integers(axes)
     rank = x.dim() + len(new)
     for axis in sorted(axis % rank for axis in new):
@@ -68,12 +68,12 @@ def expand_dims(x: Tensor, axes: Tensor) -> Tensor:
 
 
 def squeeze(x: Tensor, axes: Tensor | None = None) -> Tensor:
-    """Without these axes where they are of size 1; without any of size 1 when none is named."""
+    """x without these axes where their size is 1; without all axes of size 1 if none are named."""
     return x.squeeze() if axes is None else x.squeeze(tuple(integers(axes)))
 
 
 def concat(values: tuple[Tensor, ...], axis: Tensor, interleave: Tensor | None = None) -> Tensor:
-    """Tensors one after the other; interleaved, their slices in turn."""
+    """Tensors one after another; with `interleave`, their slices alternate."""
     place = int(axis) % values[0].dim()
     if is_set(interleave):
         return torch.stack(values, dim=place + 1).flatten(place, place + 1)
@@ -88,7 +88,7 @@ def stack(values: tuple[Tensor, ...], axis: Tensor) -> Tensor:
 def split(
     x: Tensor, axis: Tensor, num_splits: Tensor | None = None, split_sizes: Tensor | None = None
 ) -> tuple[Tensor, ...]:
-    """Pieces of these sizes, or so many equal ones."""
+    """Pieces of these sizes, or `num_splits` equal ones."""
     if split_sizes is not None:
         return torch.split(x, integers(split_sizes), dim=int(axis))
     if num_splits is None:
@@ -97,7 +97,7 @@ def split(
 
 
 def pad(x: Tensor, pad: Tensor, mode: str = "constant", constant_val: Tensor | None = None) -> Tensor:
-    """Numbers before and after each of the last axes: a constant, or the axis's own by `PAD_PLACES`."""
+    """x with its last axes padded by a constant, or by numbers of the axis itself (`PAD_PLACES`)."""
     sizes = integers(pad)
     pairs = list(zip(sizes[0::2], sizes[1::2], strict=True))  # outermost axis first
     if mode == "constant":
@@ -111,19 +111,19 @@ def pad(x: Tensor, pad: Tensor, mode: str = "constant", constant_val: Tensor | N
 
 
 def tile(x: Tensor, reps: Tensor) -> Tensor:
-    """x repeated so often along every axis."""
+    """x repeated `reps` times along each axis."""
     return x.repeat(integers(reps))
 
 
 def reverse(x: Tensor, axes: Tensor | None = None) -> Tensor:
-    """Backwards along these axes, or along all."""
+    """x reversed along these axes, or along all."""
     return x.flip(list(range(x.dim())) if axes is None else integers(axes))
 
 
 def reverse_sequence(
     x: Tensor, lengths: Tensor, seq_axis: Tensor | None = None, batch_axis: Tensor | None = None
 ) -> Tensor:
-    """The first entries of an axis backwards, of each sample as many as its length."""
+    """x with the first entries of an axis reversed, as many per sample as its length."""
     along, batch = (0 if axis is None else int(axis) % x.dim() for axis in (seq_axis, batch_axis))
     places = torch.arange(x.shape[along]).expand(lengths.numel(), -1)  # (samples, entries)
     counts = lengths.long()[:, None]
@@ -135,13 +135,13 @@ def reverse_sequence(
 
 
 def flatten2d(x: Tensor, axis: Tensor | None = None) -> Tensor:
-    """Two axes: those before `axis` and those from it on."""
+    """x with two axes: all before `axis` merged, and all from `axis` on merged."""
     place = 1 if axis is None else int(axis) % x.dim()
     return x.reshape(math.prod(x.shape[:place]), math.prod(x.shape[place:]))
 
 
 def sliding_windows(x: Tensor, axis: Tensor, size: Tensor, stride: Tensor | None = None) -> Tensor:
-    """All windows of an axis, as an axis after it: (..., n, ...) -> (..., windows, size, ...)."""
+    """All windows along an axis, as a new axis after it: (..., n, ...) -> (..., windows, size, ...)."""
     place = int(axis) % x.dim()
     return x.unfold(place, int(size), 1 if stride is None else int(stride)).movedim(-1, place + 1)
 

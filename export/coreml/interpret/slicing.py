@@ -1,6 +1,6 @@
-"""MIL operations that take or replace a part of a tensor by bounds.
+"""MIL operations that read or replace a part of a tensor given by bounds.
 
-Parameters are named as in MIL.
+Parameters have MIL's names.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def bounds_of(
     end_mask: Tensor | None,
     squeeze_mask: Tensor | None,
 ) -> tuple[list[range], list[int]]:
-    """The places that are taken of every axis, and the axes of which one place is taken and the axis dropped."""
+    """Return the places to take along each axis, and the axes of which one place is taken and that are dropped."""
     rank = len(shape)
     strides = [1] * rank if stride is None else integers(stride)
     open_begin, open_end, single = (flags(mask, rank) for mask in (begin_mask, end_mask, squeeze_mask))
@@ -54,7 +54,7 @@ def slice_by_index(
 
 
 def take(x: Tensor, axis: int, places: range) -> Tensor:
-    """The entries of an axis at an arithmetic sequence of places, which may run backwards."""
+    """Return the entries along an axis at a range of places, which may run backwards."""
     if places.step > 0 and len(places):
         return x[(slice(None),) * axis + (slice(places.start, places[-1] + 1, places.step),)]
     return x.index_select(axis, torch.tensor(list(places), dtype=torch.int64))
@@ -79,7 +79,7 @@ def slice_update(
 
 
 def slice_by_size(x: Tensor, begin: Tensor, size: Tensor) -> Tensor:
-    """From `begin`, so many entries of every axis; -1 means all that are left."""
+    """`size` entries of each axis from `begin` on; -1 means all that remain."""
     for axis, (first, count) in enumerate(zip(integers(begin), integers(size), strict=True)):
         first %= x.shape[axis]
         x = x.narrow(axis, first, x.shape[axis] - first if count == -1 else count)

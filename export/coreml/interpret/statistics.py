@@ -1,4 +1,4 @@
-"""What numbers a program makes: range, magnitude and what is not finite, by operation."""
+"""Measures the numbers that a program computes, per operation: range, magnitude, and how many are not finite."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from export.signatures import TensorSpec
 
 @dataclass(frozen=True)
 class ValueStatistics:
-    """One result of one operation, as it is stored."""
+    """Statistics of one result of one operation, as stored."""
 
     output: str
-    """Its name in the program."""
+    """Name of the result in the program."""
     operation: str
     dtype: str
-    """MIL's name."""
+    """MIL's name of the dtype."""
     shape: tuple[int, ...]
     minimum: float | None
-    """Of the finite numbers, as the next three; None where there are none."""
+    """Minimum of the finite numbers, to which the next three also refer; None if there are none."""
     maximum: float | None
     mean_magnitude: float | None
     smallest: float | None
-    """Smallest magnitude but 0."""
+    """Smallest magnitude other than 0."""
     not_finite: int
-    """Numbers that are infinite or none."""
+    """How many numbers are infinite or NaN."""
 
 
 class Statistics:
-    """An observer that keeps a row for every result; of a loop, for every time."""
+    """An observer that keeps one row per result, and inside a loop one row per iteration."""
 
     def __init__(self) -> None:
         self.rows: list[ValueStatistics] = []
@@ -49,13 +49,13 @@ class Statistics:
         exact: tuple[Tensor, ...],
         stored: tuple[Tensor, ...],
     ) -> None:
-        """Measure what an instruction has stored."""
+        """Add rows for the stored results of an instruction."""
         for name, dtype, tensor in zip(instruction.outputs, instruction.dtypes, stored, strict=True):
             self.rows.append(row(name, instruction.operation, dtype, tensor))
 
 
 def row(output: str, operation: str, dtype: str, tensor: Tensor) -> ValueStatistics:
-    """The statistics of a tensor."""
+    """Return the statistics of a tensor."""
     numbers = tensor.reshape(-1).float()
     finite = numbers[numbers.isfinite()]
     lost = numbers.numel() - finite.numel()
@@ -72,7 +72,7 @@ def row(output: str, operation: str, dtype: str, tensor: Tensor) -> ValueStatist
 
 
 def largest_first(rows: list[ValueStatistics]) -> list[ValueStatistics]:
-    """Those with numbers that are not finite, then those with the largest magnitudes."""
+    """Return the rows sorted: first those with numbers that are not finite, then by magnitude, largest first."""
 
     def size(found: ValueStatistics) -> tuple[bool, float]:
         return found.not_finite > 0, max(abs(found.minimum or 0.0), abs(found.maximum or 0.0))
@@ -81,7 +81,7 @@ def largest_first(rows: list[ValueStatistics]) -> list[ValueStatistics]:
 
 
 def random_arrays(inputs: tuple[TensorSpec, ...], seed: int) -> dict[str, NDArray[Any]]:
-    """Normal numbers, zeros for integers, and random bytes for pictures, of a program's inputs."""
+    """Return arrays for a program's inputs: normal random numbers, zeros for integers, random bytes for pictures."""
     generator = np.random.default_rng(seed)
 
     def array(spec: TensorSpec) -> NDArray[Any]:

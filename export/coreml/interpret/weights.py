@@ -1,7 +1,7 @@
-"""Constants that stay where they are stored until an operation wants them.
+"""Reads large constants only when an operation needs them.
 
-A weight of a large model costs memory only while it is worked on: it is read from its file, decompressed where it is
-compressed, and made float32.  What fits into a small store is kept in that form, so that a small model pays once.
+A weight of a large model takes memory only during an operation: it is read from its file, decompressed if necessary,
+and cast to float32.  Up to KEPT_BYTES of weights are kept in that form, so that a small model's weights are read once.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from torch import Tensor
 from mobile_diffusion.errors import ExportError
 
 KEPT_BYTES = 2**29
-"""Memory for weights that are kept in the form in which operations take them."""
+"""Most bytes of weights that are kept in the form in which operations take them."""
 TENSORS = {"f": torch.float32, "i": torch.int32, "u": torch.int32, "b": torch.bool}
-"""What numbers of each kind are held in."""
+"""The torch dtype in which numbers of each numpy kind are computed."""
 
 
 class Store:
-    """What is left of the memory for kept weights."""
+    """The memory that is left for kept weights."""
 
     def __init__(self, size: int = KEPT_BYTES) -> None:
         self.left = size
 
     def takes(self, size: int) -> bool:
-        """Whether so many bytes may be kept; they are then taken."""
+        """Return whether `size` bytes fit; if so, reserve them."""
         if size > self.left:
             return False
         self.left -= size
@@ -37,7 +37,7 @@ class Store:
 
 
 class Weight:
-    """A constant that is read, and decompressed, when it is used."""
+    """A constant that is read and decompressed when it is used."""
 
     def __init__(self, name: str, read: Callable[[], NDArray[Any]], store: Store, infinite: bool = False) -> None:
         self.name = name
@@ -48,10 +48,10 @@ class Weight:
         self.kept: Tensor | None = None
 
     def tensor(self) -> Tensor:
-        """As operations take it: float32, int32 or bool.
+        """Return the constant in the form that operations take: float32, int32 or bool.
 
         Raises:
-            ExportError: it holds NaN, or an infinity.
+            ExportError: it has NaN, or an infinity that is not allowed.
         """
         if self.kept is not None:
             return self.kept
@@ -67,18 +67,21 @@ class Weight:
 
 
 Value = Tensor | str | Weight | Any
-"""What a slot holds: a tensor, a string, a weight, or a state."""
+"""The content of a slot: a tensor, a string, a weight, or a state."""
 
 
 def held(array: NDArray[Any]) -> Tensor:
-    """Numbers as operations take them; those in float32 are not copied."""
+    """Return an array in the form that operations take; float32 numbers are not copied."""
     if array.dtype.kind in "iu":
         return torch.from_numpy(np.ascontiguousarray(array).astype(np.int32).reshape(array.shape))
     return torch.from_numpy(array).to(TENSORS[array.dtype.kind])
 
 
 def check_finite(name: str, value: Tensor, infinite: bool) -> None:
-    """Refuse a constant with NaN, and, unless they are allowed, one with infinities (a single one may be a bound)."""
+    """Raise `ExportError` for a constant with NaN or, unless `infinite`, with infinities.
+
+    A constant that is a single infinite number is always allowed, because it may be a bound.
+    """
     if not value.is_floating_point() or not value.numel() or bool(torch.isfinite(value.sum())):
         return
     if bool(value.isnan().any()):
