@@ -108,7 +108,7 @@ def read_record(file: Path, offset: int) -> Record:
             found = stream.read(DESCRIPTION.size)
             length = stream.seek(0, 2)
     except OSError as error:
-        raise ExportError(f"{file}: expected a file of weights, got {error.strerror}; export again") from None
+        raise ExportError(f"{file}: expected a weights file, got {error.strerror}; export again") from None
     if len(found) < DESCRIPTION.size or DESCRIPTION.unpack(found)[0] != SENTINEL:
         raise ExportError(f"{file}: expected a weight at byte {offset}, got something else; export the package again")
     _, kind, size, start, padding = DESCRIPTION.unpack(found)

@@ -102,10 +102,10 @@ def combine_packages(
 def check_names(sources: Mapping[str, Path], default: str | None) -> None:
     """Raise `ExportError` unless there are at least two functions, their names are valid, and one is the default."""
     if len(sources) < 2:
-        raise ExportError(f"expected two functions at least, got {len(sources)}; give each as NAME=PACKAGE")
+        raise ExportError(f"expected at least two functions, got {len(sources)}; give each as NAME=PACKAGE")
     for name in sources:
         if not NAME.fullmatch(name):
-            raise ExportError(f"expected a function's name of letters, digits and _, got {name!r}")
+            raise ExportError(f"expected a function name of letters, digits and _, got {name!r}")
     if default is not None and default not in sources:
         raise ExportError(f"default: expected one of {', '.join(sources)}, got {default!r}")
 
@@ -144,7 +144,7 @@ def merged_outputs(packages: Mapping[str, CoreMLPackage]) -> dict[str, str]:
         for name, stage_name in stage_outputs(package.spec).items():
             if merged.setdefault(name, stage_name) != stage_name:
                 raise ExportError(
-                    f"{package.path}: expected the output {name!r} to be {merged[name]!r}, as in the packages before, "
+                    f"{package.path}: expected the output {name!r} to be {merged[name]!r}, as in the earlier packages, "
                     f"got {stage_name!r}; combine packages of one stage"
                 )
     return merged

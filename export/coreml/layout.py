@@ -66,7 +66,7 @@ def check_layout(spec: Any, layout: str, stage: str) -> None:
     if found.rank > MAX_RANK:
         raise ExportError(f"{stage}: expected tensors of at most {MAX_RANK} axes, got one of {found.rank}")
     if found.gathers > (stage == EMBEDDING):
-        raise ExportError(f"{stage}: expected no gather but that of the words' embedding, got {found.gathers}")
+        raise ExportError(f"{stage}: expected no gather except that of the word embedding, got {found.gathers}")
     wrong = sorted(ABSENT & found.operations.keys())
     if wrong:
         raise ExportError(f"{stage}: expected convolutions and einsums only, got operation {wrong[0]!r}")

@@ -135,11 +135,11 @@ class CoreMLPackage:
 def check_folder(path: Path) -> None:
     """Raise `ExportError` unless the path looks like a package."""
     if path.is_file():
-        raise ExportError(f"{path}: expected a folder .mlpackage, got a file, as older models are; {CONVERT}")
+        raise ExportError(f"{path}: expected a .mlpackage folder, got a file (the older format); {CONVERT}")
     if not path.is_dir():
         raise ExportError(f"{path}: expected a Core ML package, got no folder of this name; check the path")
     if any(next(path.rglob(pattern), None) for pattern in ENCRYPTED):
-        raise ExportError(f"{path}: expected a model that can be read, got an encrypted one; use it as it was before")
+        raise ExportError(f"{path}: expected a model that can be read, got an encrypted one; use the unencrypted model")
     if path.suffix == ".mlmodelc" or (path / "coremldata.bin").exists() or next(path.glob("*.mil"), None):
         raise ExportError(f"{path}: expected a .mlpackage, got a compiled model; use the package it was compiled from")
 
@@ -182,7 +182,7 @@ def check_kind(path: Path, kind: str | None) -> None:
     if kind is None:
         raise ExportError(f"{path}: expected an ML Program, got a specification without a model; export it again")
     if kind == "serializedModel":
-        raise ExportError(f"{path}: expected an ML Program, got an encrypted model; use it as it was before")
+        raise ExportError(f"{path}: expected an ML Program, got an encrypted model; use the unencrypted model")
     if kind != "mlProgram":
         raise ExportError(f"{path}: expected an ML Program, got the kind {kind!r}; {CONVERT}")
 

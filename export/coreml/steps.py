@@ -97,7 +97,7 @@ def main_function(package: CoreMLPackage) -> Any:
     if list(functions) != [MAIN]:
         raise ExportError(f"{package.path}: expected the one function {MAIN!r}, got {', '.join(sorted(functions))}")
     if any(value.type.WhichOneof("type") == "stateType" for value in functions[MAIN].inputs):
-        raise ExportError(f"{package.path}: expected a program without state, got one that keeps some between calls")
+        raise ExportError(f"{package.path}: expected a program without state, got one that keeps state between calls")
     return functions[MAIN]
 
 

@@ -113,4 +113,4 @@ def check_update(spec: Any, output: str) -> None:
             raise ExportError(f"expected the update in float32, got {node.operation} {names!r} in float16")
     convolutions = {name for node in nodes(spec) if node.operation == "conv" for name in node.outputs}
     if not any(name in convolutions for node in update for name in node.inputs):
-        raise ExportError(f"expected {output!r} to be computed from a convolution, found none before it")
+        raise ExportError(f"expected {output!r} to be computed from a convolution, got none before it")

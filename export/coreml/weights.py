@@ -51,7 +51,7 @@ class Deferred(np.ndarray[Any, Any]):
     def source(self) -> Tensor:
         """The parameter; raises `ExportError` if this array is a view or a copy of a placeholder."""
         if self.parameter is None:
-            raise ExportError(f"expected a weight as the model holds it, got a rearranged one of shape {self.shape}")
+            raise ExportError(f"expected a weight unchanged from the model, got a rearranged one of shape {self.shape}")
         return self.parameter
 
     def astype(self, dtype: Any, *args: Any, **options: Any) -> Any:

@@ -40,7 +40,7 @@ def check() -> None:
         )
     if not _has_bindings():
         raise ExportError(
-            f"qnn: expected the module {BINDINGS}, got none in the executorch that is installed; install its package "
+            f"qnn: expected the module {BINDINGS}, got none in the installed executorch; install its package "
             "for Linux on x86-64, or choose another --runtime"
         )
 

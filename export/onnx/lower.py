@@ -91,7 +91,7 @@ def simplify(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     """
     simplified, same = onnxsim.simplify(model)
     if not same:
-        raise ExportError(f"{name}: expected onnxsim to keep what the model computes, got another result from it")
+        raise ExportError(f"{name}: expected onnxsim to preserve the results of the model, got different ones")
     found = sorted(FORBIDDEN & {node.op_type for node in simplified.graph.node})
     if found:
         raise ExportError(f"{name}: expected a graph without sinusoids, got {', '.join(found)}")

@@ -99,7 +99,7 @@ def quantize(model: onnx.ModelProto, samples: Samples, name: str) -> onnx.ModelP
 def check_samples(samples: Samples, name: str) -> None:
     """Raise `ExportError` unless there are recorded calls whose values are finite and not constant."""
     if not samples:
-        raise ExportError(f"{name}: expected recorded calls to calibrate int8 with, got none")
+        raise ExportError(f"{name}: expected recorded calls for the calibration of int8, got none")
     for key, value in samples[0].items():
         tensors = [sample[key].float() for sample in samples]
         if not all(bool(tensor.isfinite().all()) for tensor in tensors):

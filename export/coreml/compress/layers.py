@@ -62,7 +62,7 @@ def layers_of(package: CoreMLPackage) -> tuple[WeightLayer, ...]:
         ExportError: the package is compressed already, or it is a pipeline.
     """
     if package.kind == "pipeline":
-        raise ExportError(f"{package.path}: expected one program, got a pipeline; compress it before it is cut")
+        raise ExportError(f"{package.path}: expected one program, got a pipeline; compress it before cutting it")
     found: dict[tuple[str, int], WeightLayer] = {}
     for body in bodies(package.spec):
         known = Function(package, list(operations(body)))
@@ -125,7 +125,7 @@ class Function:
         for operation in self.body:
             if operation.type.startswith(COMPRESSED):
                 got = f"{operation.type} {operation.outputs[0].name!r}"
-                raise ExportError(f"{self.package.path}: expected uncompressed weights, got {got}; take the original")
+                raise ExportError(f"{self.package.path}: expected uncompressed weights, got {got}; use the original")
             if operation.type == "const" and operation.attributes["val"].WhichOneof("value") == "blobFileValue":
                 yield operation
 
@@ -188,5 +188,5 @@ def require_layers(package: CoreMLPackage, layers: tuple[WeightLayer, ...]) -> M
         raise ExportError(f"{package.path}: expected float16 weights of more than {LEAST_NUMBERS} numbers, got none")
     named = {layer.name: layer for layer in layers}
     if len(named) != len(layers):
-        raise ExportError(f"{package.path}: expected a name of its own for every weight, got one name twice")
+        raise ExportError(f"{package.path}: expected a unique name for each weight, got one name twice")
     return named

@@ -206,7 +206,7 @@ def layer_norm(
 def instance_norm(
     x: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None, epsilon: Tensor | None = None
 ) -> Tensor:
-    """Normalisation of every channel of every sample."""
+    """Normalization of each channel of each sample."""
     return channel_affine(standard(x, list(range(2, x.dim())), epsilon), gamma, beta)
 
 

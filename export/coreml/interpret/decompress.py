@@ -107,7 +107,7 @@ def sparse_to_dense(nonzero_data: Array, mask: Array, shape: Array | None = None
     set_ = mask.reshape(-1) if shape is None else unpack(mask, 1, math.prod(sizes))
     if np.count_nonzero(set_) != nonzero_data.size:
         got = f"{np.count_nonzero(set_)} places for {nonzero_data.size} numbers"
-        raise ExportError(f"compressed weight: expected a mask of as many places, got {got}; compress it again")
+        raise ExportError(f"compressed weight: expected a mask with one place per number, got {got}; compress it again")
     dense = np.zeros(set_.size, nonzero_data.dtype)
     dense[set_ != 0] = nonzero_data
     return dense.reshape(sizes)

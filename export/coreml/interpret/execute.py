@@ -81,7 +81,7 @@ def compute(instruction: Instruction, operands: dict[str, Any], precision: str) 
         results = function(**operands)
     except WRONG as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ExportError(f"{where}: expected operands that it takes: {reason}; export it again") from error
+        raise ExportError(f"{where}: expected valid operands, got {reason}; export it again") from error
     results = results if isinstance(results, tuple) else (results,)
     check_results(instruction, where, results)
     return results

@@ -1,7 +1,7 @@
-"""MIL's normalisations and softmax.
+"""MIL's normalizations and softmax.
 
-Sums are in float32 and only the result is rounded; `accumulate.py` has the same with rounded sums.  Parameters are
-named as in MIL.
+Sums are in float32, and only the result is rounded; `accumulate.py` has the same operations with rounded sums.
+Parameters have MIL's names.
 """
 
 from __future__ import annotations

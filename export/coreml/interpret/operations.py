@@ -132,7 +132,7 @@ def check_attributes(operation: str, name: str, function: Operation, operands: M
     try:
         parameters_of(function).bind(**operands, **blocks)
     except TypeError as error:
-        raise ExportError(f"{operation} {name!r} has parameters that are not interpreted: {error}") from None
+        raise ExportError(f"{operation} {name!r}: expected supported parameters, got: {error}") from None
     for parameter, value in operands.items():
         if isinstance(value, str) and parameter != "equation":
             known = CHOICES.get((operation, parameter), ())

@@ -69,7 +69,7 @@ class Reader:
     def known(self, name: str, scope: Scope, where: str) -> int:
         """Return the slot of a name; raises `ExportError` if no earlier operation has computed it."""
         if name not in scope:
-            raise ExportError(f"{where}: expected a value that is computed before, got {name!r}; export it again")
+            raise ExportError(f"{where}: expected a value that was computed earlier, got {name!r}; export it again")
         return scope[name]
 
     def instruction(self, operation: Any, scope: Scope) -> Instruction:
@@ -142,7 +142,7 @@ class Reader:
         """Read a compressed constant; its parts are attributes up to iOS 17 and inputs from iOS 18 on."""
         name = name_of(operation)
         if operation.type not in DECOMPRESSIONS:
-            raise ExportError(f"expected only known operations, got {operation.type!r} ({name}); decompress it before")
+            raise ExportError(f"expected only known operations, got {operation.type!r} ({name}); decompress it first")
         attributes = {key: value for key, value in operation.attributes.items() if key != "name"}
         parts = {key: self.stored(value) for key, value in attributes.items()}
         for key, bound in operation.inputs.items():
@@ -205,7 +205,7 @@ def only_attributes(operation: Any, name: str, known: frozenset[str]) -> None:
     """Raise `ExportError` if an operation has attributes other than its name and the known ones."""
     for attribute in operation.attributes:
         if attribute != "name" and attribute not in known:
-            raise ExportError(f"{operation.type} {name!r}: expected no attribute {attribute!r}: it is not interpreted")
+            raise ExportError(f"{operation.type} {name!r}: expected only supported attributes, got {attribute!r}")
 
 
 def declared_shape(tensor: Any) -> Shape | None:

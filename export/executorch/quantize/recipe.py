@@ -147,7 +147,7 @@ def _samples(stage: ExportStage) -> list[Sample]:
             raise ExportError(f"{stage.name}: expected finite inputs to calibrate on, got NaN or infinity in {name}")
     first = samples[0]
     if all(torch.equal(sample[name], first[name]) for sample in samples for name in names):
-        raise ExportError(f"{stage.name}: expected different inputs to calibrate on, got {len(samples)} that are equal")
+        raise ExportError(f"{stage.name}: expected different inputs to calibrate on, got {len(samples)} equal ones")
     return samples
 
 

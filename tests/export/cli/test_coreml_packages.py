@@ -90,7 +90,7 @@ def test_combine_says_what_is_shared(command: Command, package: Callable[..., Pa
     [
         (["chunk", "absent.mlpackage", "--out", "a.mlpackage"], "absent.mlpackage: expected a Core ML package"),
         (["combine", "--function", "a", "--out", "b.mlpackage"], "--function: expected NAME=PACKAGE, got 'a'"),
-        (["combine", "--function", "a=x", "--out", "b.mlpackage"], "expected two functions at least, got 1"),
+        (["combine", "--function", "a=x", "--out", "b.mlpackage"], "expected at least two functions, got 1"),
         (
             ["combine", "--function", "a=x", "--function", "a=y", "--out", "b.mlpackage"],
             "--function: expected every name once, got 'a' twice",

@@ -424,7 +424,7 @@ def test_what_cannot_be_cut_is_refused(save: Save, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"old.mlpackage: expected an? .*, got .*neuralNetwork"):
         split_package(tmp_path / "old.mlpackage", 10**9, out)
     (whole / WEIGHTS / "weight.bin").unlink()
-    with pytest.raises(ExportError, match=r"weight.bin: expected a file of weights"):
+    with pytest.raises(ExportError, match=r"weight.bin: expected a weights file"):
         split_package(whole, LAYER + 64, out)
     assert not out.exists()
 

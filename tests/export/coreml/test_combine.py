@@ -186,9 +186,9 @@ def test_packages_for_earlier_systems_are_refused(save: Save, tmp_path: Path) ->
 
 def test_what_cannot_be_combined_is_refused(save: Save, tmp_path: Path) -> None:
     a, b, out = save("a", weights(0)), save("b", weights(1)), tmp_path / "all.mlpackage"
-    with pytest.raises(ExportError, match=r"expected two functions at least, got 1"):
+    with pytest.raises(ExportError, match=r"expected at least two functions, got 1"):
         combine_packages({"a": a}, out)
-    with pytest.raises(ExportError, match=r"expected a function's name of letters, digits and _, got 'a-b'"):
+    with pytest.raises(ExportError, match=r"expected a function name of letters, digits and _, got 'a-b'"):
         combine_packages({"a-b": a, "b": b}, out)
     with pytest.raises(ExportError, match=r"default: expected one of a, b, got 'c'"):
         combine_packages({"a": a, "b": b}, out, "c")

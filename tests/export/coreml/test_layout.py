@@ -67,7 +67,7 @@ def renamed(name: str) -> Callable[[Any], None]:
     ("change", "message"),
     [
         (to_five_axes, "denoise: expected tensors of at most 4 axes, got one of 5"),
-        (renamed("gather"), "denoise: expected no gather but that of the words' embedding, got 1"),
+        (renamed("gather"), "denoise: expected no gather except that of the word embedding, got 1"),
         (renamed("linear"), "denoise: expected convolutions and einsums only, got operation 'linear'"),
         (renamed("matmul"), "denoise: expected convolutions and einsums only, got operation 'matmul'"),
     ],
@@ -85,7 +85,7 @@ def test_the_words_may_be_gathered_once(spec: Any) -> None:
     check_layout(changed(spec, renamed("gather")), NEURAL_ENGINE, "encode_text")
     twice = changed(spec, renamed("gather"))
     computed(twice)[2].type = "gather_nd"
-    with pytest.raises(ExportError, match="encode_text: expected no gather but that of the words' embedding, got 2"):
+    with pytest.raises(ExportError, match="encode_text: expected no gather except that of the word embedding, got 2"):
         check_layout(twice, NEURAL_ENGINE, "encode_text")
 
 

@@ -39,7 +39,7 @@ def test_flatten_gives_the_numbers_in_its_type(dtype: Any) -> None:
     [lambda x: x.T, lambda x: x[:1], lambda x: x.reshape(3, 2), lambda x: np.expand_dims(x, 0), lambda x: x.copy()],
 )
 def test_a_rearranged_one_is_refused(change: Callable[[Any], Any]) -> None:
-    with pytest.raises(ExportError, match=r"expected a weight as the model holds it, got a rearranged one of shape"):
+    with pytest.raises(ExportError, match=r"expected a weight unchanged from the model, got a rearranged one of shape"):
         change(Deferred.of(WEIGHT)).flatten()
 
 

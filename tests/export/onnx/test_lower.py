@@ -64,7 +64,7 @@ def test_a_sinusoid_is_refused(operation: str) -> None:
 
 def test_a_simplification_that_changes_the_result_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lowering.onnxsim, "simplify", lambda model, **options: (model, False))
-    with pytest.raises(ExportError, match="probe: expected onnxsim to keep"):
+    with pytest.raises(ExportError, match="probe: expected onnxsim to preserve"):
         lowering.simplify(small_model("Exp"), "probe")
 
 

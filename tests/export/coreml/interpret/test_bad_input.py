@@ -43,7 +43,7 @@ def test_a_pipeline_of_something_else(edit: Callable[..., Path]) -> None:
 
 def test_an_encrypted_model(edit: Callable[..., Path]) -> None:
     path = edit(lambda spec: spec.serializedModel.SetInParent())
-    refused(path, "expected an ML Program, got an encrypted model; use it as it was before")
+    refused(path, "expected an ML Program, got an encrypted model; use the unencrypted model")
 
 
 def test_no_model_at_all(edit: Callable[..., Path]) -> None:
@@ -52,7 +52,7 @@ def test_no_model_at_all(edit: Callable[..., Path]) -> None:
 
 def test_an_older_model_in_a_file(package: Path, tmp_path: Path) -> None:
     path = shutil.copy(package / SPECIFICATION, tmp_path / "old.mlmodel")
-    refused(Path(path), r"old\.mlmodel: expected a folder \.mlpackage, got a file, as older models are; convert")
+    refused(Path(path), r"old\.mlmodel: expected a \.mlpackage folder, got a file \(the older format\); convert")
 
 
 def test_nothing(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_changed_bytes_never_surprise(package: Path) -> None:
 
 def test_no_weights(package: Path) -> None:
     (package / WEIGHTS / "weight.bin").unlink()
-    refused(package, r"weight\.bin: expected a file of weights, got No such file or directory; export again")
+    refused(package, r"weight\.bin: expected a weights file, got No such file or directory; export again")
 
 
 @pytest.mark.parametrize("size", [0, 100, -1])

@@ -170,7 +170,7 @@ def test_an_unknown_parameter_is_named(save_program: SaveProgram, monkeypatch: p
 
     monkeypatch.setitem(OPS, "gelu", lambda x: x)
     path = save_program(lambda x: Builder.gelu(x=x), x=(1, 3))
-    with pytest.raises(ExportError, match=r"gelu .* parameters that are not interpreted: .*'mode'"):
+    with pytest.raises(ExportError, match=r"gelu .*: expected supported parameters, got: .*'mode'"):
         Program.open(path)
 
 

@@ -133,7 +133,7 @@ def drawn(count: int, width: int = 32) -> tuple[dict[str, torch.Tensor], ...]:
     [
         ((), "at least 2 recorded inputs to calibrate on, got 0"),
         (drawn(1), "at least 2 recorded inputs to calibrate on, got 1"),
-        (drawn(1) * 5, "different inputs to calibrate on, got 5 that are equal"),
+        (drawn(1) * 5, "different inputs to calibrate on, got 5 equal ones"),
         (tuple({"x": torch.full((1, 4, 32), value)} for value in (0.0, 1e-30)), "got 1e-30 everywhere at linear"),
         ((*drawn(3), {"x": torch.full((1, 4, 32), torch.nan)}), "finite inputs to calibrate on, got NaN"),
         ((*drawn(3), {"x": torch.full((1, 4, 32), torch.inf)}), "finite inputs to calibrate on, got NaN or infinity"),
