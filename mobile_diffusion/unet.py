@@ -150,7 +150,7 @@ class SpatialTransformer(nn.Module):
         return x + (hidden if self.linear else self.proj_out(hidden))
 
 
-class UNetStage(nn.Module):
+class LevelBlocks(nn.Module):
     """The ResNet blocks and transformers of one level; `inputs` are the input channels of each ResNet block."""
 
     def __init__(self, config: UNetConfig, level: UNetLevel, inputs: list[int]) -> None:
@@ -170,7 +170,7 @@ class UNetStage(nn.Module):
         return x
 
 
-class DownLevel(UNetStage):
+class DownLevel(LevelBlocks):
     """A level on the way down; it returns all feature maps that the way up uses."""
 
     def __init__(self, config: UNetConfig, level: UNetLevel, inputs: int, last: bool) -> None:
@@ -186,7 +186,7 @@ class DownLevel(UNetStage):
         return outputs + [down(x) for down in self.downsamplers]
 
 
-class MidLevel(UNetStage):
+class MidLevel(LevelBlocks):
     """The middle: a ResNet block, then alternating transformers and ResNet blocks."""
 
     def __init__(self, config: UNetConfig, level: UNetLevel) -> None:
@@ -201,7 +201,7 @@ class MidLevel(UNetStage):
         return x
 
 
-class UpLevel(UNetStage):
+class UpLevel(LevelBlocks):
     """A level on the way up; every ResNet block also takes one feature map from the way down."""
 
     def __init__(self, config: UNetConfig, level: UNetLevel, inputs: int, skips: list[int], last: bool) -> None:

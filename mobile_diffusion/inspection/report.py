@@ -97,12 +97,12 @@ def find_preset(unet: UNetConfig) -> str | None:
 
 def _traits(unet: UNetConfig) -> tuple[object, ...]:
     """The properties that make two U-Nets equivalent; heads count only in levels with transformers."""
-    stages = [
-        (stage.channels, stage.resnets, stage.transformers, unet.heads_of(stage) if stage.transformers else 0)
-        for stage in (*unet.down, *([unet.mid] if unet.mid else []), *unet.up)
+    levels = [
+        (level.channels, level.resnets, level.transformers, unet.heads_of(level) if level.transformers else 0)
+        for level in (*unet.down, *([unet.mid] if unet.mid else []), *unet.up)
     ]
     shared = (unet.context_width, unet.in_channels, unet.out_channels, unet.groups)
-    return (*stages, *shared, unet.linear_projection, unet.guidance_width)
+    return (*levels, *shared, unet.linear_projection, unet.guidance_width)
 
 
 def _component(name: str, words: str, layout: Layout) -> Component:

@@ -49,7 +49,7 @@ SHAPES = {
 
 
 def our_config(shape: Shape) -> UNetConfig:
-    """The stages of a shape; the way up mirrors the way down with a ResNet block more."""
+    """The levels of a shape; the way up mirrors the way down with a ResNet block more."""
     rows = list(zip(shape.widths, shape.layers, shape.transformers, shape.heads[: len(shape.layers)], strict=True))
     last_heads = rows[-1][3]
     return UNetConfig(
@@ -133,7 +133,7 @@ def test_guidance_is_given_where_it_is_embedded_only(name: str, guidance: Tensor
 
 
 @torch.no_grad()
-def test_uneven_stages_run() -> None:
+def test_uneven_levels_run() -> None:
     """SnapFusion's table: more transformers than ResNet blocks, one ResNet block in the middle."""
     config = UNetConfig(
         down=(UNetLevel(32, 2, 0), UNetLevel(32, 1, 2)),
