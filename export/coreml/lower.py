@@ -69,11 +69,11 @@ class HalfUnlessUpdate:
     def __call__(self, operation: Any) -> bool:
         """Return True if the operation is to compute in float16; the `op_selector` of FP16ComputePrecision."""
         if self.update is None:
-            self.update = {id(found) for found in behind_last_convolution(operation.enclosing_block)}
+            self.update = {id(found) for found in after_last_convolution(operation.enclosing_block)}
         return id(operation) not in self.update
 
 
-def behind_last_convolution(block: Any) -> list[Any]:
+def after_last_convolution(block: Any) -> list[Any]:
     """Return the operations of a MIL block on the paths from the last convolutions (not included) to the outputs."""
     found: dict[int, Any] = {}
     pending = [variable.op for variable in block.outputs]

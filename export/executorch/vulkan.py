@@ -61,7 +61,7 @@ def convert(stage: ExportStage, half: bool = False) -> EdgeProgramManager:
     program = edge_program(stage, half)
     # Every GPU supports textures of up to 2048 positions per side; larger tensors become buffers.
     compile_options = {"small_texture_limits": True, "force_fp16": half}
-    with quick_passes(), mended_passes():
+    with quick_passes(), reduced_passes():
         return to_edge_transform_and_lower({stage.name: program}, partitioner=[VulkanPartitioner(compile_options)])
 
 
@@ -103,7 +103,7 @@ def _copied(tensor: Tensor) -> Tensor:
 
 
 @contextmanager
-def mended_passes() -> Iterator[None]:
+def reduced_passes() -> Iterator[None]:
     """Context manager that disables two of upstream's steps.
 
     The first is the search for patterns.  They are for language models and quantized operations, and those for rotary

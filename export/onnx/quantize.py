@@ -35,12 +35,12 @@ the emoji model's `denoise` that cost speed and gained nothing."""
 FLOAT_STAGES = frozenset({"encode_text"})
 """Stages that keep float arithmetic.  A few activations of a text encoder are a hundred times as large as the others:
 MiniLM had 8 dB with every product in int8, and 15 dB without the sensitive ones.  It runs once per picture."""
-LAST_STAGE = "Resize"
+UPSAMPLING = "Resize"
 """Upsampling operation; layers of the U-Net after the last one keep float arithmetic.  The worst step of the emoji
 model had 25 dB with these layers in int8 and 35 dB with them in float, at the cost of a fifth of the speed."""
 LARGEST = 2 * GB
 """Bytes of weights that a protobuf can hold; the quantizer needs the whole model in one."""
-QUANTISED = ("Conv", "Gemm", "MatMul")
+QUANTIZED = ("Conv", "Gemm", "MatMul")
 """Operations with weights that are quantized."""
 LEVELS = 255
 DELICATE_DB = 37.0
@@ -86,7 +86,7 @@ def quantize(model: onnx.ModelProto, samples: Samples, name: str) -> onnx.ModelP
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            op_types_to_quantize=list(QUANTISED),
+            op_types_to_quantize=list(QUANTIZED),
             nodes_to_exclude=kept,
         )
         result = onnx.load(changed)
@@ -111,7 +111,7 @@ def check_samples(samples: Samples, name: str) -> None:
 def sensitive(model: onnx.ModelProto, samples: Samples) -> list[str]:
     """Return the names of the nodes that keep float arithmetic."""
     constants = {weight.name for weight in model.graph.initializer}
-    nodes = [node for node in model.graph.node if node.op_type in QUANTISED]
+    nodes = [node for node in model.graph.node if node.op_type in QUANTIZED]
     of_weights = [node for node in nodes if node.input[1] in constants]
     heard = signal_to_rounding(model, {node.input[0] for node in of_weights}, samples)
     kept = [node.name for node in of_weights if not heard[node.input[0]] >= SENSITIVE_DB]
@@ -121,9 +121,9 @@ def sensitive(model: onnx.ModelProto, samples: Samples) -> list[str]:
 def _last_stage(model: onnx.ModelProto, name: str) -> list[str]:
     """Return the names of the U-Net's nodes after its last upsampling."""
     kinds = [node.op_type for node in model.graph.node]
-    if name != "denoise" or LAST_STAGE not in kinds:
+    if name != "denoise" or UPSAMPLING not in kinds:
         return []
-    last = len(kinds) - 1 - kinds[::-1].index(LAST_STAGE)
+    last = len(kinds) - 1 - kinds[::-1].index(UPSAMPLING)
     return [node.name for node in list(model.graph.node)[last:]]
 
 
@@ -169,7 +169,7 @@ def delicate(model: onnx.ModelProto, samples: Samples) -> set[str]:
     """
     opened = onnx.ModelProto()
     opened.CopyFrom(model)
-    matrices = {node.input[1] for node in model.graph.node if node.op_type in QUANTISED}
+    matrices = {node.input[1] for node in model.graph.node if node.op_type in QUANTIZED}
     weights = {each.name: each for each in model.graph.initializer if _is_large(each) and each.name in matrices}
     others = [each for each in opened.graph.initializer if each.name not in weights]
     del opened.graph.initializer[:]
@@ -179,7 +179,7 @@ def delicate(model: onnx.ModelProto, samples: Samples) -> set[str]:
     values = {name: numpy_helper.to_array(each) for name, each in weights.items()}
     calls = list(_arrays(samples))[:DELICATE_CALLS]
     exact = [session.run(None, call | values)[0] for call in calls]
-    axes = {node.input[1]: _axis(node) for node in model.graph.node if node.op_type in QUANTISED}
+    axes = {node.input[1]: _axis(node) for node in model.graph.node if node.op_type in QUANTIZED}
     result = set()
     for name, weight in weights.items():
         rounded, scale = (numpy_helper.to_array(each) for each in _in_int8(weight, axes[name]))
@@ -202,7 +202,7 @@ def store_weights(model: onnx.ModelProto, in_half: Collection[str] = ()) -> None
     for node in nodes:
         place = 0 if node.op_type == "Gather" else 1
         name = node.input[place] if len(node.input) > place else ""
-        if name not in weights or node.op_type not in (*QUANTISED, "Gather"):
+        if name not in weights or node.op_type not in (*QUANTIZED, "Gather"):
             graph.node.append(node)
             continue
         first = name not in stored

@@ -32,7 +32,7 @@ def final_level(config: ScheduleConfig) -> Level:
     return CLEAN if config.final == "clean" else levels_at(config, [0])[0]
 
 
-def levels_behind(config: ScheduleConfig, times: Iterable[int], stride: int) -> list[Level]:
+def levels_after(config: ScheduleConfig, times: Iterable[int], stride: int) -> list[Level]:
     """The levels `stride` timesteps before each of `times`, with less noise; the final level before timestep 0."""
     nearer, final = [t - stride for t in times], final_level(config)
     levels = levels_at(config, [max(t, 0) for t in nearer])

@@ -19,8 +19,8 @@ from mobile_diffusion.schedule.levels import (
     Level,
     final_level,
     karras_ratios,
+    levels_after,
     levels_at,
-    levels_behind,
     noise_ratios,
     ratio_levels,
     times_of,
@@ -101,7 +101,7 @@ def pndm_table(config: ScheduleConfig, count: int) -> StepTable:
         raise ConfigError("prediction: 'sample' is not defined for solver 'pndm'; choose 'ddim'")
     stride = config.train_steps // count
     visited = timesteps(config, count)
-    levels, then = levels_at(config, visited), levels_behind(config, visited, stride)
+    levels, then = levels_at(config, visited), levels_after(config, visited, stride)
     if count == 1:
         return first_order_table(config.prediction, visited, levels, then)
     repeated = levels_at(config, [visited[1] + stride])[0]

@@ -18,8 +18,8 @@ from mobile_diffusion.schedule.levels import (
     CLEAN,
     final_level,
     karras_ratios,
+    levels_after,
     levels_at,
-    levels_behind,
     noise_ratios,
     ratio_levels,
     times_of,
@@ -51,7 +51,7 @@ def ddim_table(config: ScheduleConfig, count: int) -> StepTable:
     Every step goes down by train_steps // N timesteps.  With linspace spacing this may differ from the next timestep.
     """
     times = timesteps(config, count)
-    then = levels_behind(config, times, config.train_steps // count)
+    then = levels_after(config, times, config.train_steps // count)
     return first_order_table(config.prediction, times, levels_at(config, times), then)
 
 

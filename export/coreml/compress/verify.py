@@ -75,7 +75,7 @@ def verify(source: Path, folder: Path, promised: Sequence[Promise], progress: Pr
         weight = original.value(values[promise.layer.place])
         operands = operands_of(written, stored[promise.name])
         decoded = decode(stored[promise.name].type, operands)
-        found.append(held_to(promise, weight, decoded, sum(packed_bytes(written, stored[promise.name]))))
+        found.append(rebuilt(promise, weight, decoded, sum(packed_bytes(written, stored[promise.name]))))
     return tuple(found)
 
 
@@ -111,7 +111,7 @@ def decode(operation: str, operands: dict[str, Any]) -> NDArray[np.float16]:
     return np.asarray(decoded)
 
 
-def held_to(promise: Promise, weight: NDArray[np.float16], decoded: NDArray[np.float16], size: int) -> Reconstruction:
+def rebuilt(promise: Promise, weight: NDArray[np.float16], decoded: NDArray[np.float16], size: int) -> Reconstruction:
     """Return the reconstruction; raises `ExportError` unless it is the promised one."""
     layer = promise.layer
     if decoded.shape != layer.shape or decoded.dtype != np.float16:

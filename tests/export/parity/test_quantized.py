@@ -37,7 +37,7 @@ def test_every_check_has_a_limit_with_its_reason(precision: str) -> None:
     assert all(limit.reason and (limit.metric == "ssim" or limit.at_least > LEAST_DB) for limit in limits)
 
 
-def test_four_bits_are_never_held_to_more_than_eight() -> None:
+def test_four_bits_never_have_a_stricter_gate_than_eight() -> None:
     eight, four = ROUNDINGS["int8-dynamic"], ROUNDINGS["int4-dynamic"]
     names = ("text", "denoise", "prediction", "decoder", "free_running", "picture", "ssim")
     assert all(getattr(four, name) <= getattr(eight, name) for name in names)

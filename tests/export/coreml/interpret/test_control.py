@@ -107,7 +107,7 @@ def test_without_states_every_run_begins_anew(counter: Path) -> None:
         np.testing.assert_array_equal(list(program.run(x=x).values()), [0 * ROW, ROW])
 
 
-def test_states_are_held_to_their_names_and_shapes(counter: Path) -> None:
+def test_states_are_checked_against_their_names_and_shapes(counter: Path) -> None:
     states = Program.open(counter).new_states()
     with pytest.raises(ExportError, match=r"expected a state of total, got 'sum'"):
         states.read("sum")

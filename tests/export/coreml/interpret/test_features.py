@@ -77,7 +77,7 @@ def test_scale_and_bias_are_the_programs(make: Make) -> None:
     np.testing.assert_array_equal(only(program.run(x=PICTURE)), expected)
 
 
-def test_a_picture_is_held_to_its_size_and_type(make: Make) -> None:
+def test_a_picture_is_checked_against_its_size_and_type(make: Make) -> None:
     program = make("RGB", torch.relu)
     with pytest.raises(ExportError, match=r"expected x as uint8 \(4, 6, 3\), got float32 \(4, 6, 3\)"):
         program.run(x=PICTURE.astype(np.float32))
