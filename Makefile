@@ -14,8 +14,10 @@ TORCH := $(shell sed -n 's/^ *"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 CLI := $(BIN)/python -m export.cli.main
 MODEL := assets/emoji
 TRAINING := $(MODEL)/training
-# The tests run in a process a core; their networks are small, so one thread each is enough.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=logical --dist=loadfile
+# The tests run in one process per core; their networks are small, so one thread each is enough. Files keep the order of
+# tests/conftest.py, which puts the long ones first.
+DISTRIBUTED := --numprocesses=logical --dist=loadfile --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(DISTRIBUTED)
 
 .PHONY: demo test test-full test-awkward-path lint docs lock apps data train student android-tables clean
 
@@ -30,7 +32,7 @@ test-full: $(INSTALLED) lint
 
 # The apps' tests from a path with a space, an umlaut and quotes.
 test-awkward-path: $(INSTALLED)
-	tests/apps/awkward-path.sh --numprocesses=logical --dist=loadfile -m "not full"
+	tests/apps/awkward-path.sh $(DISTRIBUTED) -m "not full"
 
 lint: $(INSTALLED)
 	$(BIN)/python -m ruff check .

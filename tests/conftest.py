@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.config import ModelConfig
 from tests.expected_skips import SkipCheck
 from tests.tiny_models import TINY, emoji_words, untrained
+
+LONG_FILES = (
+    "test_package.py",
+    "test_public_api.py",
+    "export/test_runtimes.py",
+    "export/executorch/quantize/test_recipe.py",
+    "export/executorch/test_vulkan.py",
+    "export/cli/test_commands.py",
+    "export/coreml/test_lower.py",
+    "export/coreml/test_sources.py",
+    "docs/test_site.py",
+    "docs/test_commands.py",
+    "mobile_diffusion/recipes/test_distil.py",
+    "mobile_diffusion/test_equality.py",
+)
+"""Files that take minutes. They run first, so that no process works on one of them alone at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put LONG_FILES first; the order is otherwise kept."""
+    ranks = {Path(__file__).parent / name: rank for rank, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -235,7 +235,7 @@ def test_bundles_draw_what_pytorch_draws(exported: Exports, target: str, tiny_ch
 
 def test_artists_that_cannot_be(exported: Exports, tiny_checkpoint: Path) -> None:
     bundle = exported["android"].bundle.path
-    with pytest.raises(ConfigError, match="steps: expected no such option for a bundle"):
+    with pytest.raises(ConfigError, match="steps: expected no such option with --bundle"):
         open_artist(tiny_checkpoint, bundle, OpenOptions(steps=4))
     with pytest.raises(ConfigError, match="xnnpack, onnx"):
         open_artist(tiny_checkpoint, bundle, runtime="coreml")
