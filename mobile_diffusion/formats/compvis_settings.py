@@ -18,6 +18,7 @@ from safetensors import safe_open
 from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.config import PREDICTIONS, ScheduleConfig
 from mobile_diffusion.errors import CheckpointError, ConfigError
+from mobile_diffusion.quoting import quoted, shortened
 from mobile_diffusion.schedule import betas
 
 PARAMETERIZATIONS = {"eps": "epsilon", "v": "v", "x0": "sample"}
@@ -85,7 +86,9 @@ def _stated_prediction(file: Path, names: set[str], notes: dict[str, str], value
         parameterization = values.get("parameterization", "eps")
         stated.add(PARAMETERIZATIONS.get(parameterization, str(parameterization)))
     if len(stated) > 1:
-        raise CheckpointError(f"{file}: expected one prediction, got {' and '.join(sorted(stated))}; correct its .yaml")
+        raise CheckpointError(
+            f"{file}: expected one prediction, got {shortened(' and '.join(sorted(stated)))}; correct its .yaml"
+        )
     return next(iter(stated), None)
 
 
@@ -98,7 +101,7 @@ def _read_configuration(file: Path, open_clip: bool) -> dict[str, Any]:
         params: dict[str, Any] = values["model"]["params"]
         text = params.get("cond_stage_config", {}).get("params") or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        reason = " ".join(str(error).split())
+        reason = shortened(error)
         raise CheckpointError(f"{file}: expected an LDM configuration, got: {reason}; correct or remove it") from error
     required = {
         "beta_schedule": (params.get("beta_schedule", "linear"), "linear"),
@@ -107,11 +110,13 @@ def _read_configuration(file: Path, open_clip: bool) -> dict[str, Any]:
     }
     for name, (got, expected) in required.items():
         if got != expected:
-            raise CheckpointError(f"{file}: option {name}: expected {expected!r}, got {got!r}, which is not supported")
+            raise CheckpointError(
+                f"{file}: option {name}: expected {quoted(expected)}, got {quoted(got)}, which is not supported"
+            )
     for name in ("linear_start", "linear_end", "scale_factor", "timesteps"):
         whole = name == "timesteps"
         if name in params and (isinstance(params[name], bool) or not isinstance(params[name], int if whole else float)):
-            raise CheckpointError(f"{file}: option {name}: expected a number, got {params[name]!r}; correct it")
+            raise CheckpointError(f"{file}: option {name}: expected a number, got {quoted(params[name])}; correct it")
     return {"parameterization": "eps", "scale_factor": 1.0} | params
 
 

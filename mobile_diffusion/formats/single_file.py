@@ -35,6 +35,7 @@ from mobile_diffusion.formats.compvis_names import (
 )
 from mobile_diffusion.formats.compvis_settings import CompVisSettings, read_settings
 from mobile_diffusion.formats.refused_families import WHOLE, refuse_other_families
+from mobile_diffusion.quoting import quoted
 from mobile_diffusion.tensor_layout import Layout, Shape, Stored, read_headers
 from mobile_diffusion.tokenization.clip_tokenizer import ClipTokenizer, define
 from mobile_diffusion.tokenization.tokenizer_folder import read_tokenizer_folder
@@ -163,7 +164,7 @@ def _renamed(file: Path, layout: Layout, names: NameTable) -> Layout:
     unknown = sorted(layout[name].name for name, our_name in ours.items() if our_name is None)
     if unknown:
         more = f" (and {len(unknown) - 1} more)" if len(unknown) > 1 else ""
-        raise CheckpointError(f"{file}: tensor {unknown[0]!r}{more}: expected none of that name; {WHOLE}")
+        raise CheckpointError(f"{file}: tensor {quoted(unknown[0])}{more}: expected none of that name; {WHOLE}")
     renamed: Layout = {}
     for name, our_name in ours.items():
         renamed |= _split(our_name or name, layout[name])

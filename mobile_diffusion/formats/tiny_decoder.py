@@ -15,6 +15,7 @@ from mobile_diffusion.errors import CheckpointError
 from mobile_diffusion.formats.autoencoder_json import our_autoencoder_layout, read_autoencoder
 from mobile_diffusion.formats.component import DIFFUSERS_STEM, read_component
 from mobile_diffusion.formats.json_options import JsonOptions
+from mobile_diffusion.quoting import quoted
 from mobile_diffusion.strict_json import read_object
 from mobile_diffusion.tensor_layout import Layout, read_layout
 from mobile_diffusion.weights import refuse_pickle
@@ -49,7 +50,9 @@ def read_decoder(path: Path) -> TinyDecoder:
     layout = {_our_name(name): stored for name, stored in read_layout(path).items()}
     if FIRST not in layout or not any(name.startswith("encoder.") for name in layout):
         found = next(iter(sorted(layout)), "nothing")
-        raise CheckpointError(f"{path}: expected a tiny autoencoder, encoder and decoder, got {found!r} and others")
+        raise CheckpointError(
+            f"{path}: expected a tiny autoencoder, encoder and decoder, got {quoted(found)} and others"
+        )
     channels, latents, *_ = layout[FIRST].shape
     return TinyDecoder(TinyAutoencoderConfig(channels=channels, latent_channels=latents), layout, (path,))
 

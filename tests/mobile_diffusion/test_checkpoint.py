@@ -183,8 +183,8 @@ def test_shapes_are_checked_before_weights_are_read(folder: Path, monkeypatch: p
     ("change", "said"),
     [
         ({"format": 1}, "expected format 2, got 1"),
-        ({"format": "1"}, "whole number"),
-        ({"format": True}, "whole number"),
+        ({"format": "1"}, "an integer"),
+        ({"format": True}, "an integer"),
         ({"colour": "red"}, "unknown field 'colour'"),
         ({"height": "big"}, "height"),
         ({"width": 15}, "width"),
