@@ -26,7 +26,6 @@ from mobile_diffusion.model_limits import PARAMETERS
 from mobile_diffusion.quoting import quoted, shortened
 
 FLOATS = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
-
 Shape = tuple[int, ...]
 Build = Callable[[], nn.Module]
 Change = Callable[[dict[str, Tensor]], None]
@@ -76,11 +75,20 @@ def check_layout(build: Build, layout: Layout, where: Path) -> None:
     extra, and the number of other such tensors.
     """
     wrong = [name for name in sorted(layout) if layout[name].dtype not in FLOATS]
-    problems = [f"tensor {quoted(name)}: expected floats, got {layout[name].dtype}" for name in wrong]
+    problems = [
+        f"tensor {quoted(name)}: expected floats of 16 bits or more, got {_described(layout[name])}" for name in wrong
+    ]
     problems += _misfits(expected_shapes(build, where), {name: stored.shape for name, stored in layout.items()})
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise CheckpointError(f"{where}: {problems[0]}{more}; use the weights that belong to its configuration")
+
+
+def _described(stored: Stored) -> str:
+    """The type of a tensor that is none of FLOATS, for an error message."""
+    if stored.dtype.startswith("F8"):
+        return f"float8 ({stored.dtype}), which has lost too much precision to be exported; use the float16 file"
+    return stored.dtype
 
 
 def load_layout(build: Build, layout: Layout, changes: Sequence[Change] = ()) -> nn.Module:

@@ -30,7 +30,7 @@ def read_source(path: Path | str, options: OpenOptions) -> CheckpointFiles:
         return read_diffusers(path, options.variant, options.solver)
     if path.is_file() and path.suffix.lower() == SAFETENSORS:
         _refuse(options, "a single file", "variant")
-        return read_single_file(path, options.prediction, options.tokenizer)
+        return read_single_file(path, options.prediction, options.tokenizer, options.height, options.width)
     _refuse(options, "a folder of our own", "variant", "prediction", "tokenizer")
     return read_native(path)
 

@@ -49,8 +49,10 @@ OPEN_CLIP_PADDING = "!"
 UNET = "model.diffusion_model."
 AUTOENCODER = "first_stage_model."
 CLIP = "cond_stage_model.transformer."
-OPEN_CLIP = "cond_stage_model.model."
-NETWORKS = {"U-Net": (UNET,), "autoencoder": (AUTOENCODER,), "text encoder": (CLIP, OPEN_CLIP)}
+OPEN_CLIP = ("cond_stage_model.model.", "conditioner.embedders.0.model.")
+"""OpenCLIP's text encoder, in files of latent diffusion and of generative-models (sd_turbo.safetensors)."""
+VAE_LACK = "use a file with a VAE, or convert it with its VAE to a diffusers folder"
+NETWORKS = {"U-Net": (UNET,), "autoencoder": (AUTOENCODER,), "text encoder": (CLIP, *OPEN_CLIP)}
 
 UNUSED = re.compile(
     r"(?:.*\.)?position_ids|text_projection(?:\.weight)?|logit_scale|attn_mask|loss\..*"
@@ -63,20 +65,29 @@ ROWS = ("q_proj", "k_proj", "v_proj")
 Headers = dict[str, tuple[Shape, str]]
 
 
-def read_single_file(file: Path, prediction: str | None = None, tokenizer: Path | None = None) -> CheckpointFiles:
+def read_single_file(
+    file: Path,
+    prediction: str | None = None,
+    tokenizer: Path | None = None,
+    height: int | None = None,
+    width: int | None = None,
+) -> CheckpointFiles:
     """Read a single file without its weights.
 
     `prediction` ("v" or "epsilon") is required for Stable Diffusion 2 files that do not state it.  `tokenizer` is a
-    folder that replaces CLIP's packaged vocabulary.  Raises CheckpointError when the file is damaged, incomplete or
-    of another family, ConfigError when the prediction is unknown.
+    folder that replaces CLIP's packaged vocabulary.  `height` and `width` replace the size that the file states.
+    Raises CheckpointError when the file is damaged, incomplete or of another family, and
+    ConfigError when the prediction is unknown.
     """
     headers = _read_whole(file)
-    open_clip = _is_open_clip(file, headers)
-    prefixes = {"unet": UNET, "autoencoder": AUTOENCODER, "text_encoder": OPEN_CLIP if open_clip else CLIP}
+    encoder = _text_encoder(file, headers)
+    open_clip = encoder != CLIP
+    prefixes = {"unet": UNET, "autoencoder": AUTOENCODER, "text_encoder": encoder}
     parts = {part: _read_part(file, headers, prefix) for part, prefix in prefixes.items()}
     if not open_clip:
         parts["text_encoder"] = _renamed(file, parts["text_encoder"], clip_names())
     settings = read_settings(file, set(headers), open_clip, prediction)
+    settings = dataclasses.replace(settings, height=height or settings.height, width=width or settings.width)
     try:
         config, tables = _read_config(file, parts, settings, open_clip)
     except ConfigError as error:
@@ -103,17 +114,20 @@ def _read_whole(file: Path) -> Headers:
         for network, prefixes in NETWORKS.items()
         if not any(name.startswith(prefixes) for name in headers)
     ]
+    if len(missing) == 1 and missing[0].startswith("autoencoder"):
+        reason = f"expected a whole model, got one with no VAE inside ({AUTOENCODER}*)"
+        raise CheckpointError(f"{file}: {reason}; {VAE_LACK}")
     if missing:
         raise CheckpointError(f"{file}: expected a whole model, got a file without {', '.join(missing)}; {WHOLE}")
     return headers
 
 
-def _is_open_clip(file: Path, headers: Headers) -> bool:
-    """Whether the text encoder is OpenCLIP's, as in Stable Diffusion 2; raises CheckpointError for two encoders."""
-    found = [any(name.startswith(prefix) for name in headers) for prefix in (CLIP, OPEN_CLIP)]
-    if all(found):
-        raise CheckpointError(f"{file}: expected one text encoder, got CLIP's and OpenCLIP's; {WHOLE}")
-    return found[1]
+def _text_encoder(file: Path, headers: Headers) -> str:
+    """The prefix of the text encoder: CLIP, or one of OPEN_CLIP; raises CheckpointError for two encoders."""
+    found = [prefix for prefix in (CLIP, *OPEN_CLIP) if any(name.startswith(prefix) for name in headers)]
+    if len(found) > 1:
+        raise CheckpointError(f"{file}: expected one text encoder, got {' and '.join(found)}; {WHOLE}")
+    return found[0]
 
 
 def _read_part(file: Path, headers: Headers, prefix: str) -> Layout:
@@ -139,6 +153,10 @@ def _read_config(
     unet = read_unet(shapes["unet"], open_clip)
     autoencoder = read_autoencoder(shapes["autoencoder"], settings.scaling_factor)
     text = (read_open_clip if open_clip else read_clip)(shapes["text_encoder"])
+    unit = autoencoder.factor * unet.downscale
+    if settings.height % unit or settings.width % unit:
+        got = f"{settings.width}x{settings.height}"
+        raise CheckpointError(f"{file}: picture: expected multiples of {unit} pixels, got {got}; choose with --size")
     tables = {
         "unet": unet_names(unet),
         "autoencoder": autoencoder_names(autoencoder),
