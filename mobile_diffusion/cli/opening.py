@@ -65,6 +65,9 @@ class Opening:
     decoder: Annotated[Path | None, _option("Tiny autoencoder that replaces the checkpoint's: a diffusers folder.")] = (
         None
     )
+    vae: Annotated[
+        Path | None, _option("VAE that replaces the checkpoint's: a diffusers folder, or a .safetensors file.")
+    ] = None
     tokenizer: Annotated[
         Path | None, _option("Folder of the tokenizer, for a checkpoint that has none (single files).")
     ] = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,10 @@ CLASSES = {
 """Supported classes per component; those of the scheduler are in scheduler_classes.py."""
 
 
-def check_classes(file: Path, index: Mapping[str, Any]) -> dict[str, str]:
+def check_classes(file: Path, index: Mapping[str, Any], replaced: Collection[str] = ()) -> dict[str, str]:
     """Check the classes in a model_index.json; return the class per component of CLASSES and that of "pipeline".
+
+    Components that are `replaced` by an option are not checked.
 
     Raises CheckpointError when the pipeline or a component's class is not supported.
     """
@@ -38,6 +40,8 @@ def check_classes(file: Path, index: Mapping[str, Any]) -> dict[str, str]:
         raise CheckpointError(f"{file}: {describe(pipeline)}; expected a Stable Diffusion 1 or 2 relative")
     kinds = {"pipeline": pipeline}
     for part, accepted in CLASSES.items():
+        if part in replaced:
+            continue
         entry = index.get(part)
         kind = entry[1] if isinstance(entry, list) and len(entry) == 2 else None
         if kind not in accepted:

@@ -43,7 +43,7 @@ def read_decoder(path: Path) -> TinyDecoder:
     Raises CheckpointError when it is missing, damaged, a pickle, or not a supported autoencoder.
     """
     if path.is_dir():
-        return _read_folder(path)
+        return read_folder(path)
     refuse_pickle(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: expected an autoencoder's folder or file, got nothing there; check the path")
@@ -57,7 +57,8 @@ def read_decoder(path: Path) -> TinyDecoder:
     return TinyDecoder(TinyAutoencoderConfig(channels=channels, latent_channels=latents), layout, (path,))
 
 
-def _read_folder(folder: Path) -> TinyDecoder:
+def read_folder(folder: Path) -> TinyDecoder:
+    """Read an autoencoder from a diffusers folder; raise CheckpointError as `read_decoder` does."""
     values = read_object(folder / CONFIG_FILE)
     config = read_autoencoder(JsonOptions(folder / CONFIG_FILE, values), str(values.get("_class_name")))
     layout, files = read_component(folder, DIFFUSERS_STEM, None)
