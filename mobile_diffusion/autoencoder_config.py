@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mobile_diffusion.field_rules import require, require_positive
+from mobile_diffusion.model_limits import require_few_blocks
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,13 @@ class AutoencoderConfig:
         require(self.kind == "kl", self, "kind", "'kl'")
         require(len(self.channels) > 0, self, "channels", "at least one level")
         require_positive(self, "latent_channels", "resnets", "groups", "scaling_factor")
+        require_few_blocks(self, len(self.channels) * (2 * self.resnets + 1))
         require(self.decoder_groups >= 0, self, "decoder_groups", "a positive number, or 0")
         same = len(self.of_decoder[0]) == len(self.channels)
         require(same, self, "decoder_channels", f"{len(self.channels)} levels, or none")
         for (levels, groups), name in (((self.channels, self.groups), "groups"), (self.of_decoder, "decoder_groups")):
             for channels in levels:
-                require(channels % groups == 0, self, name, f"a divisor of {channels} channels")
+                require(channels > 0 and channels % groups == 0, self, name, f"a divisor of {channels} channels")
 
     @property
     def of_decoder(self) -> tuple[tuple[int, ...], int]:
@@ -71,6 +73,7 @@ class TinyAutoencoderConfig:
         for name in ("encoder_blocks", "decoder_blocks"):
             blocks = getattr(self, name)
             require(len(blocks) > 0 and min(blocks) > 0, self, name, "a positive number per level")
+            require_few_blocks(self, sum(blocks))
         same = len(self.encoder_blocks) == len(self.decoder_blocks)
         require(same, self, "decoder_blocks", f"{len(self.encoder_blocks)} levels, as the encoder")
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 from mobile_diffusion.autoencoder_config import AutoencoderConfig, TinyAutoencoderConfig
 from mobile_diffusion.field_rules import require, require_positive
+from mobile_diffusion.model_limits import SIDE, TOKENS, TRAIN_STEPS, require_few_blocks
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,9 @@ class UNetConfig:
     def __post_init__(self) -> None:
         require_positive(self, "context_width", "in_channels", "out_channels", "heads", "groups")
         require(len(self.down) > 0 and len(self.down) == len(self.up), self, "up", "as many levels as `down`")
-        for level in (*self.down, *self.up, *([self.mid] if self.mid else [])):
+        levels = (*self.down, *self.up, *([self.mid] if self.mid else []))
+        require_few_blocks(self, sum(level.resnets + level.transformers for level in levels))
+        for level in levels:
             divisor = f"a divisor of {level.channels} channels"
             require(level.channels % self.groups == 0, self, "groups", divisor)
             require(level.channels % self.heads_of(level) == 0, self, "heads", divisor)
@@ -110,8 +113,7 @@ class BertConfig:
 
     def __post_init__(self) -> None:
         require(self.kind == "bert", self, "kind", "'bert'")
-        require(self.width % self.heads == 0, self, "heads", f"a divisor of the width {self.width}")
-        require(2 < self.max_tokens <= self.positions, self, "max_tokens", f"3 to {self.positions}")
+        _check_text(self)
 
     @property
     def uses_mask(self) -> bool:
@@ -137,8 +139,7 @@ class ClipTextConfig:
     def __post_init__(self) -> None:
         require(self.kind == "clip", self, "kind", "'clip'")
         require(self.activation in ("quick_gelu", "gelu"), self, "activation", "'quick_gelu' or 'gelu'")
-        require(self.width % self.heads == 0, self, "heads", f"a divisor of the width {self.width}")
-        require(2 < self.max_tokens <= self.positions, self, "max_tokens", f"3 to {self.positions}")
+        _check_text(self)
 
     @property
     def uses_mask(self) -> bool:
@@ -147,6 +148,17 @@ class ClipTextConfig:
 
 
 TextConfig = BertConfig | ClipTextConfig
+
+
+def _check_text(config: TextConfig) -> None:
+    """Raise ConfigError unless the sizes of a text encoder are positive and within the limits."""
+    require_positive(config, "vocabulary", "width", "layers", "heads", "intermediate", "positions", "epsilon")
+    require_few_blocks(config, config.layers)
+    require(config.width % config.heads == 0, config, "heads", f"a divisor of the width {config.width}")
+    longest = min(config.positions, TOKENS)
+    require(2 < config.max_tokens <= longest, config, "max_tokens", f"3 to {longest}")
+
+
 BETA_SCHEDULES = ("scaled_linear", "linear", "cosine")
 PREDICTIONS = ("v", "epsilon", "sample")
 SPACINGS = ("trailing", "leading", "linspace")
@@ -191,7 +203,7 @@ class ScheduleConfig:
         require(self.solver in SOLVERS, self, "solver", f"one of {SOLVERS}")
         require(self.final in FINALS, self, "final", f"one of {FINALS}")
         require(self.guidance_kind in GUIDANCE_KINDS, self, "guidance_kind", f"one of {GUIDANCE_KINDS}")
-        require(self.train_steps > 0, self, "train_steps", "a positive number")
+        require(1 <= self.train_steps <= TRAIN_STEPS, self, "train_steps", f"1 to {TRAIN_STEPS}")
         require(1 <= self.steps <= self.train_steps, self, "steps", f"1 to {self.train_steps}")
         require(0 <= self.offset < self.train_steps, self, "offset", f"0 to {self.train_steps - 1}")
         require(1 <= self.original_steps <= self.train_steps, self, "original_steps", f"1 to {self.train_steps}")
@@ -220,7 +232,7 @@ class ModelConfig:
         unit = self.autoencoder.factor * self.unet.downscale
         for name in ("height", "width"):
             size = getattr(self, name)
-            require(size > 0 and size % unit == 0, self, name, f"a positive multiple of {unit}")
+            require(0 < size <= SIDE and size % unit == 0, self, name, f"a multiple of {unit} up to {SIDE}")
         same = self.unet.in_channels == self.unet.out_channels == self.autoencoder.latent_channels
         require(same, self, "unet", f"{self.autoencoder.latent_channels} channels in and out, as the latents")
         require(self.unet.context_width == self.text.width, self, "unet", f"context_width {self.text.width}")

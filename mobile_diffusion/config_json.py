@@ -8,6 +8,7 @@ import typing
 from typing import Any, Literal, TypeVar
 
 from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.quoting import quoted
 
 Config = TypeVar("Config")
 
@@ -27,7 +28,7 @@ def from_dict(kind: type[Config], values: object) -> Config:
     hints = typing.get_type_hints(kind)
     unknown = sorted(set(values) - set(hints))
     if unknown:
-        raise ConfigError(f"{kind.__name__}: unknown field {unknown[0]!r}; known are {sorted(hints)}")
+        raise ConfigError(f"{kind.__name__}: unknown field {quoted(unknown[0])}; known are {sorted(hints)}")
     try:
         return kind(**{name: _convert(hints[name], value, name) for name, value in values.items()})
     except TypeError as error:
@@ -41,7 +42,7 @@ def _convert(hint: Any, value: object, name: str) -> object:
         return _convert_union(arguments, value, name)
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
-            raise ConfigError(f"field {name!r}: expected a list, got {value!r}")
+            raise ConfigError(f"field {quoted(name)}: expected a list, got {quoted(value)}")
         return tuple(_convert(arguments[0], item, name) for item in value)
     if dataclasses.is_dataclass(hint):
         return from_dict(typing.cast(type, hint), value)
@@ -50,7 +51,7 @@ def _convert(hint: Any, value: object, name: str) -> object:
     if hint is float and type(value) in (int, float):
         return float(typing.cast(float, value))
     if type(value) is not hint:
-        raise ConfigError(f"field {name!r}: expected {hint.__name__}, got {value!r}")
+        raise ConfigError(f"field {quoted(name)}: expected {hint.__name__}, got {quoted(value)}")
     return value
 
 
@@ -64,5 +65,5 @@ def _convert_union(arguments: tuple[Any, ...], value: object, name: str) -> obje
     kind = value.get("kind") if isinstance(value, dict) else None
     by_kind = {cls.kind: cls for cls in classes}
     if kind not in by_kind:
-        raise ConfigError(f"field {name!r}: kind is {kind!r}; expected one of {sorted(by_kind)}")
+        raise ConfigError(f"field {quoted(name)}: kind is {quoted(kind)}; expected one of {sorted(by_kind)}")
     return from_dict(by_kind[kind], value)

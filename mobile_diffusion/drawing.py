@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.errors import MobileDiffusionError, PromptError
 from mobile_diffusion.noise import check_seed, gaussian
+from mobile_diffusion.quoting import quoted
 from mobile_diffusion.schedule import step_table
 from mobile_diffusion.tokenization.tokenizer import Tokenizer
 
@@ -171,7 +172,7 @@ def guidance_input(settings: DrawSettings, guidance: float) -> dict[str, np.ndar
 def first_step(settings: DrawSettings, strength: float) -> int:
     """The step to start with; raises PromptError for a strength without steps, or a solver that cannot start late."""
     if not 0.0 < strength <= 1.0:
-        raise PromptError(f"strength: expected a number above 0 and up to 1, got {strength!r}")
+        raise PromptError(f"strength: expected a number above 0 and up to 1, got {quoted(strength)}")
     first = settings.steps - min(int(settings.steps * strength), settings.steps)
     if first == settings.steps:
         least = 1 / settings.steps
@@ -265,7 +266,9 @@ def choose_guidance(settings: DrawSettings, guidance: float | None = None, negat
     if settings.guidance_kind == "cfg":
         return scale
     if negative != NULL_PROMPT:
-        raise PromptError(f"negative prompt: expected none, as guidance is in this model's weights, got {negative!r}")
+        raise PromptError(
+            f"negative prompt: expected none, as guidance is in this model's weights, got {quoted(negative)}"
+        )
     if scale != settings.guidance:
         raise PromptError(f"guidance: expected {settings.guidance:g}, which it was distilled with, got {scale:g}")
     return scale
@@ -275,7 +278,7 @@ def check_guidance(guidance: float) -> float:
     """Return the guidance scale, or raise PromptError unless it is a number from 0 to 30."""
     number = isinstance(guidance, int | float | np.number) and not isinstance(guidance, bool)
     if not number or not 0 <= float(guidance) <= MAX_GUIDANCE:
-        raise PromptError(f"guidance: expected a number from 0 to {MAX_GUIDANCE:g}, got {guidance!r}")
+        raise PromptError(f"guidance: expected a number from 0 to {MAX_GUIDANCE:g}, got {quoted(guidance)}")
     return float(guidance)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.quoting import quoted
 
 
 def require(condition: bool, owner: object, name: str, rule: str) -> None:
     """Raise ConfigError naming class, field, value and rule unless `condition` is true."""
     if not condition:
         value = getattr(owner, name)
-        raise ConfigError(f"{type(owner).__name__}.{name} is {value!r}; expected {rule}")
+        raise ConfigError(f"{type(owner).__name__}.{name} is {quoted(value)}; expected {rule}")
 
 
 def require_positive(owner: object, *names: str) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mobile_diffusion.errors import ConfigError, PromptError
+from mobile_diffusion.quoting import quoted
 
 MAX_SEED = 2**64 - 1
 
@@ -28,7 +29,7 @@ def check_seed(seed: int) -> int:
     """Return `seed` as an int; raise PromptError unless it is an integer in 0..2**64-1."""
     whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
     if not whole or not 0 <= int(seed) <= MAX_SEED:
-        raise PromptError(f"seed: expected an integer from 0 to {MAX_SEED}, got {seed!r}; give such a seed")
+        raise PromptError(f"seed: expected an integer from 0 to {MAX_SEED}, got {quoted(seed)}; give such a seed")
     return int(seed)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.drawing import NULL_PROMPT, DrawSettings, OnStep, Start, draw, encode
 from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.quoting import quoted
 from mobile_diffusion.sampler import advance, combine_guidance
 from mobile_diffusion.schedule import step_table
 
@@ -107,7 +108,7 @@ class Pipeline:
     def run(self, stage: str, /, **arrays: np.ndarray) -> dict[str, np.ndarray]:
         """Run one stage over numpy arrays, as a runner of artifacts does; raises ConfigError for an unknown stage."""
         if stage not in self._stages:
-            raise ConfigError(f"stage: expected one of {', '.join(self._stages)}, got {stage!r}")
+            raise ConfigError(f"stage: expected one of {', '.join(self._stages)}, got {quoted(stage)}")
         tensors = {name: torch.tensor(array, device=self.device) for name, array in arrays.items()}
         return {name: output.cpu().numpy() for name, output in self._stages[stage](**tensors).items()}
 

@@ -18,6 +18,7 @@ from mobile_diffusion.config import (
     UNetLevel,
 )
 from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.quoting import quoted
 
 SD_LICENCE = "CreativeML-OpenRAIL-M"
 SD2_LICENCE = "CreativeML-OpenRAIL++-M"
@@ -165,5 +166,5 @@ PRESETS["emoji-wide"] = dataclasses.replace(PRESETS["emoji"], name="emoji-wide",
 def preset(name: str) -> ModelConfig:
     """Return the named preset; raise ConfigError with the list of names when there is none of that name."""
     if name not in PRESETS:
-        raise ConfigError(f"preset {name!r} is unknown; choose one of {', '.join(PRESETS)}")
+        raise ConfigError(f"preset {quoted(name)} is unknown; choose one of {', '.join(PRESETS)}")
     return PRESETS[name]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mobile_diffusion.errors import CheckpointError
+from mobile_diffusion.quoting import quoted, shortened
 
 
 def parse_strictly(content: bytes, infinite: bool = False) -> Any:
@@ -36,19 +37,19 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) != len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"key {next(name for name in names if names.count(name) > 1)!r} twice")
+        raise ValueError(f"key {quoted(next(name for name in names if names.count(name) > 1))} twice")
     return values
 
 
 def _finite_float(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"the number {text}")
+        raise ValueError(f"the number {shortened(text)}")
     return value
 
 
 def _infinite_float(text: str) -> float:
     value = float(text)
     if math.isnan(value):
-        raise ValueError(f"the number {text}")
+        raise ValueError(f"the number {shortened(text)}")
     return value

@@ -22,9 +22,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from mobile_diffusion.errors import CheckpointError
+from mobile_diffusion.model_limits import PARAMETERS
+from mobile_diffusion.quoting import quoted, shortened
 
 FLOATS = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
-
 Shape = tuple[int, ...]
 Build = Callable[[], nn.Module]
 Change = Callable[[dict[str, Tensor]], None]
@@ -74,11 +75,20 @@ def check_layout(build: Build, layout: Layout, where: Path) -> None:
     extra, and the number of other such tensors.
     """
     wrong = [name for name in sorted(layout) if layout[name].dtype not in FLOATS]
-    problems = [f"tensor {name!r}: expected floats, got {layout[name].dtype}" for name in wrong]
+    problems = [
+        f"tensor {quoted(name)}: expected floats of 16 bits or more, got {_described(layout[name])}" for name in wrong
+    ]
     problems += _misfits(expected_shapes(build, where), {name: stored.shape for name, stored in layout.items()})
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise CheckpointError(f"{where}: {problems[0]}{more}; use the weights that belong to its configuration")
+
+
+def _described(stored: Stored) -> str:
+    """The type of a tensor that is none of FLOATS, for an error message."""
+    if stored.dtype.startswith("F8"):
+        return f"float8 ({stored.dtype}), which has lost too much precision to be exported; use the float16 file"
+    return stored.dtype
 
 
 def load_layout(build: Build, layout: Layout, changes: Sequence[Change] = ()) -> nn.Module:
@@ -108,7 +118,7 @@ def _read(file: Path, layout: Layout) -> Iterator[tuple[str, Tensor]]:
         for name, stored in ours.items():
             tensor = _read_tensor(stream, offsets[stored.name], stored, buffer)
             if tensor.numel() and not all(math.isfinite(value) for value in torch.aminmax(tensor)):
-                raise CheckpointError(f"{file}: tensor {stored.name!r}: expected finite weights, got NaN or inf")
+                raise CheckpointError(f"{file}: tensor {quoted(stored.name)}: expected finite weights, got NaN or inf")
             yield name, tensor
 
 
@@ -126,7 +136,7 @@ def _read_tensor(stream: BinaryIO, offset: int, stored: Stored, buffer: Tensor) 
     stream.seek(offset + row * (stored.rows[0] if stored.rows else 0))
     raw = buffer[: stored.size]
     if stream.readinto(raw.numpy()) != stored.size:  # type: ignore[attr-defined]
-        raise OSError(f"the end of the file inside tensor {stored.name!r}")
+        raise OSError(f"the end of the file inside tensor {quoted(stored.name)}")
     return raw.view(FLOATS[stored.dtype]).to(torch.float32, copy=True).reshape(stored.shape)
 
 
@@ -136,7 +146,7 @@ def _readable(file: Path) -> Iterator[None]:
     try:
         yield
     except (SafetensorError, OSError, ValueError, KeyError) as error:
-        reason = f"{file}: expected a whole safetensors file, got: {error}; fetch it again"
+        reason = f"{file}: expected a whole safetensors file, got: {shortened(error)}; fetch it again"
         raise CheckpointError(reason) from error
 
 
@@ -147,10 +157,14 @@ def expected_shapes(build: Build, where: Path) -> dict[str, Shape]:
     """
     try:
         with torch.device("meta"), _WithoutInitialisation():
-            return {name: tuple(tensor.shape) for name, tensor in build().state_dict().items()}
+            shapes = {name: tuple(tensor.shape) for name, tensor in build().state_dict().items()}
     except (RuntimeError, OverflowError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"{where}: expected sizes that a model can have, got: {reason}") from error
+    if (parameters := sum(map(math.prod, shapes.values()))) > PARAMETERS:
+        reason = f"expected a network of at most {PARAMETERS:,} parameters, got {parameters:,}"
+        raise CheckpointError(f"{where}: {reason}; use a smaller network")
+    return shapes
 
 
 def _misfits(expected: dict[str, Shape], found: dict[str, Shape]) -> list[str]:
@@ -158,11 +172,13 @@ def _misfits(expected: dict[str, Shape], found: dict[str, Shape]) -> list[str]:
     problems = []
     for name, shape in expected.items():
         if name not in found:
-            problems.append(f"tensor {name!r} is missing, expected shape {list(shape)}")
+            problems.append(f"tensor {quoted(name)} is missing, expected shape {shortened(list(shape))}")
         elif found[name] != shape:
-            problems.append(f"tensor {name!r}: expected shape {list(shape)}, got {list(found[name])}")
+            problems.append(
+                f"tensor {quoted(name)}: expected shape {shortened(list(shape))}, got {shortened(list(found[name]))}"
+            )
     extra = sorted(set(found) - set(expected))
-    return problems + [f"tensor {name!r} is extra, expected none of that name" for name in extra]
+    return problems + [f"tensor {quoted(name)} is extra, expected none of that name" for name in extra]
 
 
 class _WithoutInitialisation(TorchFunctionMode):

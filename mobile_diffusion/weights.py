@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mobile_diffusion.errors import CheckpointError
+from mobile_diffusion.quoting import quoted
 from mobile_diffusion.tensor_layout import Build, Layout, check_layout, load_layout, read_layout
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
@@ -57,5 +58,5 @@ def save_weights(module: nn.Module, file: Path) -> None:
     }
     for name, tensor in state.items():
         if not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{file.name}: tensor {name!r}: expected values within float16, got others")
+            raise CheckpointError(f"{file.name}: tensor {quoted(name)}: expected values within float16, got others")
     save_file(state, file, metadata={"format": "pt"})

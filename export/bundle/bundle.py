@@ -17,6 +17,7 @@ from export.bundle.manifest import Manifest, dump_manifest, read_manifest, read_
 from export.bundle.manifest_parts import MANIFEST, FileEntry, RuntimeEntry
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import BundleError, ConfigError, ExportError
+from mobile_diffusion.quoting import quoted
 from mobile_diffusion.schedule import StepTable
 from mobile_diffusion.staging import staged_folder
 from mobile_diffusion.tokenization.tokenizer import TOKENIZERS, Tokenizer, open_tokenizer
@@ -40,7 +41,7 @@ class Bundle:
             if runtime.name == name or (name is None and runtime.primary):
                 return runtime
         choices = ", ".join(runtime.name for runtime in runtimes)
-        raise ConfigError(f"--runtime: expected one that {self.path} contains, {choices}, got {name!r}")
+        raise ConfigError(f"--runtime: expected one that {self.path} contains, {choices}, got {quoted(name)}")
 
     def artifacts(self, runtime: RuntimeEntry) -> dict[str, str]:
         """Relative path of every stage's program."""
@@ -75,7 +76,9 @@ class Bundle:
         entry = self.manifest.tokenizer
         if entry.kind not in TOKENIZERS:
             known = " or ".join(TOKENIZERS)
-            raise BundleError(f"{self.path}: expected a {known} tokenizer, got {entry.kind!r}; update mobile-diffusion")
+            raise BundleError(
+                f"{self.path}: expected a {known} tokenizer, got {quoted(entry.kind)}; update mobile-diffusion"
+            )
         return open_tokenizer(entry.kind, self.path / entry.files[0], entry.max_tokens)
 
 

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from export.signatures import IMAGE_STAGES, STAGES, TensorSpec
 from mobile_diffusion.config import GUIDANCE_KINDS, PREDICTIONS, SOLVERS, SPACINGS
 from mobile_diffusion.errors import BundleError
+from mobile_diffusion.quoting import quoted
 
 MANIFEST = "manifest.json"
 DTYPES = ("float32", "int32")
@@ -19,7 +20,7 @@ _HEX = frozenset("0123456789abcdef")
 def require(condition: bool, expected: str, got: object) -> None:
     """Raise `BundleError` with what was expected and what was found, unless `condition` holds."""
     if not condition:
-        raise BundleError(f"{MANIFEST}: expected {expected}, got {str(got)[:120]!r}; export the bundle again")
+        raise BundleError(f"{MANIFEST}: expected {expected}, got {quoted(str(got))}; export the bundle again")
 
 
 def _is_sha256(text: str) -> bool:

@@ -16,6 +16,7 @@ import typer
 from mobile_diffusion.config import GUIDANCE_KINDS, PREDICTIONS, SOLVERS, SPACINGS
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.formats.open_options import OpenOptions
+from mobile_diffusion.quoting import quoted
 from mobile_diffusion.shipped import shipped_model
 
 PANEL = "Opening the checkpoint"
@@ -64,6 +65,9 @@ class Opening:
     decoder: Annotated[Path | None, _option("Tiny autoencoder that replaces the checkpoint's: a diffusers folder.")] = (
         None
     )
+    vae: Annotated[
+        Path | None, _option("VAE that replaces the checkpoint's: a diffusers folder, or a .safetensors file.")
+    ] = None
     tokenizer: Annotated[
         Path | None, _option("Folder of the tokenizer, for a checkpoint that has none (single files).")
     ] = None
@@ -85,7 +89,7 @@ def parse_size(text: str | None) -> tuple[int | None, int | None]:
         return None, None
     found = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", text, re.ASCII)
     if found is None:
-        raise ConfigError(f"--size: expected 512, or WIDTHxHEIGHT such as 768x512, got {text!r}")
+        raise ConfigError(f"--size: expected 512, or WIDTHxHEIGHT such as 768x512, got {quoted(text)}")
     width = int(found[1])
     return width, int(found[2] or width)
 
@@ -98,4 +102,4 @@ def parse_lora(text: str) -> tuple[Path, float]:
     try:
         return Path(path), float(scale)
     except ValueError:
-        raise ConfigError(f"--lora: expected FILE or FILE:SCALE, got {text!r}") from None
+        raise ConfigError(f"--lora: expected FILE or FILE:SCALE, got {quoted(text)}") from None

@@ -20,6 +20,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from mobile_diffusion.errors import PromptError
+from mobile_diffusion.quoting import quoted
 
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON instead of tables.")]
 
@@ -91,7 +92,7 @@ def typed_text(text: str) -> str:
     try:
         return text.encode("utf-8", "surrogateescape").decode("utf-8")
     except UnicodeError:
-        raise PromptError(f"prompt: expected text in UTF-8, got {text!r}; set the terminal to UTF-8") from None
+        raise PromptError(f"prompt: expected text in UTF-8, got {quoted(text)}; set the terminal to UTF-8") from None
 
 
 def is_hidden(character: str) -> bool:

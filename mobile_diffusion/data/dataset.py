@@ -16,6 +16,7 @@ import numpy as np
 from mobile_diffusion.data.concept_families import Split
 from mobile_diffusion.data.pictures import read_png
 from mobile_diffusion.errors import DataError
+from mobile_diffusion.quoting import quoted
 from mobile_diffusion.staging import write_bytes
 
 DATASET = "dataset.jsonl"
@@ -84,13 +85,13 @@ def _parse(line: str, number: int, path: Path) -> Sample:
         return _sample({name: row[name] for name in _STORED}, path.parent)
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"expected a data set row at {path}:{number}, got {error!r}; run mobile-diffusion data fetch"
+            f"expected a data set row at {path}:{number}, got {quoted(error)}; run mobile-diffusion data fetch"
         ) from error
 
 
 def _sample(row: dict[str, Any], folder: Path) -> Sample:
     if row["split"] not in ("train", "held-out"):
-        raise ValueError(f"split {row['split']!r}")
+        raise ValueError(f"split {quoted(row['split'])}")
     return Sample(**{**row, "keywords": tuple(row["keywords"])}, folder=folder)
 
 

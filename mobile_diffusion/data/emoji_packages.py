@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mobile_diffusion.errors import DataError
+from mobile_diffusion.quoting import quoted
 
 
 @dataclass(frozen=True)
@@ -182,5 +183,5 @@ def choose_styles(names: Iterable[str]) -> tuple[Style, ...]:
     wanted = tuple(names) or tuple(STYLES)
     unknown = [name for name in wanted if name not in STYLES]
     if unknown:
-        raise DataError(f"expected a style among {', '.join(STYLES)}, got {unknown[0]!r}; name one of these")
+        raise DataError(f"expected a style among {', '.join(STYLES)}, got {quoted(unknown[0])}; name one of these")
     return tuple(style for name, style in STYLES.items() if name in wanted)

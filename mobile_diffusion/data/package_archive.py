@@ -20,6 +20,7 @@ from typing import Any
 
 from mobile_diffusion.data.emoji_packages import EmojiPackage
 from mobile_diffusion.errors import DataError
+from mobile_diffusion.quoting import quoted
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ def _pack(package: EmojiPackage, folder: Path) -> Path:
     if done.returncode != 0 or not path.is_file():
         reason = _npm_reason(done.stderr or done.stdout) or f"exit status {done.returncode}"
         raise DataError(
-            f"expected npm to fetch {package.address}, got {reason!r}; check the network and npm's registry"
+            f"expected npm to fetch {package.address}, got {quoted(reason)}; check the network and npm's registry"
         )
     return path
 

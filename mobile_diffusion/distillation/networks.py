@@ -11,6 +11,7 @@ from torch import Tensor
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.quoting import quoted
 from mobile_diffusion.sampler import combine_guidance
 from mobile_diffusion.unet import UNet
 
@@ -31,7 +32,7 @@ def check_pair(teacher: ModelConfig, student: ModelConfig) -> None:
             raise ConfigError(f"student: expected the teacher's {name}, {wanted}, got {got}; choose another student")
     if teacher.schedule.prediction != "v":
         got_prediction = teacher.schedule.prediction
-        raise ConfigError(f"teacher: expected prediction 'v', got {got_prediction!r}; fine-tune it to v first")
+        raise ConfigError(f"teacher: expected prediction 'v', got {quoted(got_prediction)}; fine-tune it to v first")
     if teacher.schedule.guidance_kind != "cfg":
         raise ConfigError(
             "teacher: expected guidance by two evaluations, got distilled guidance; choose another teacher"

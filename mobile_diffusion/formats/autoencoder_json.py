@@ -13,6 +13,7 @@ from collections.abc import Callable
 from mobile_diffusion.autoencoder_config import AutoencoderConfig, TinyAutoencoderConfig
 from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.json_options import Accepted, JsonOptions
+from mobile_diffusion.quoting import shortened
 from mobile_diffusion.tensor_layout import Layout, Stored
 
 UNSUPPORTED = "mobile-diffusion does not support it; use the autoencoder of a Stable Diffusion 1 or 2 relative"
@@ -51,7 +52,7 @@ def read_autoencoder(options: JsonOptions, kind: str) -> AutoencoderConfig | Tin
     Raises CheckpointError for another class, and for an option that is unknown or has an unsupported value.
     """
     if kind not in READERS:
-        raise CheckpointError(f"{options.file}: expected {' or '.join(READERS)}, got {kind}; {UNSUPPORTED}")
+        raise CheckpointError(f"{options.file}: expected {' or '.join(READERS)}, got {shortened(kind)}; {UNSUPPORTED}")
     try:
         config = READERS[kind](options)
     except ConfigError as error:
@@ -83,7 +84,7 @@ def _read_tiny(options: JsonOptions) -> TinyAutoencoderConfig:
     alike = [encoder[0]] * len(encoder)
     options.require({"block_out_channels": (encoder, None)}, UNSUPPORTED)
     if encoder != alike or decoder != alike:
-        raise options.wrong("decoder_block_out_channels", f"equal channels, {alike}", decoder, UNSUPPORTED)
+        raise options.wrong("decoder_block_out_channels", f"equal channels, {shortened(alike)}", decoder, UNSUPPORTED)
     options.require(TINY_REQUIRED, UNSUPPORTED)
     options.ignore("force_upcast")
     return TinyAutoencoderConfig(

@@ -12,6 +12,7 @@ from mobile_diffusion.formats.embeddings import add_embeddings
 from mobile_diffusion.formats.lora import lora_adapter
 from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.formats.tiny_decoder import read_decoder
+from mobile_diffusion.formats.vae_source import read_vae
 from mobile_diffusion.schedule import step_table
 from mobile_diffusion.tensor_layout import check_layout
 from mobile_diffusion.text_encoder import skip_last_layers, without_skipped_layers
@@ -53,20 +54,21 @@ def _reschedule(options: OpenOptions, source: CheckpointFiles) -> CheckpointFile
 
 def _replace_autoencoder(options: OpenOptions, source: CheckpointFiles) -> CheckpointFiles:
     """Replace the autoencoder by another one for latents of the same shape."""
-    if options.decoder is None:
+    path = options.vae or options.decoder
+    if path is None:
         return source
-    decoder, own = read_decoder(options.decoder), source.config.autoencoder
+    decoder, own = (read_vae if options.vae else read_decoder)(path), source.config.autoencoder
     wanted, got = (own.latent_channels, own.factor), (decoder.config.latent_channels, decoder.config.factor)
     if wanted != got:
         reason = f"expected {wanted[0]} latent channels, one for {wanted[1]} pixels a side, got {got[0]} and {got[1]}"
-        raise CheckpointError(f"{options.decoder}: {reason}; use an autoencoder of the same latents")
+        raise CheckpointError(f"{path}: {reason}; use an autoencoder of the same latents")
     source = _with_config(source, autoencoder=decoder.config)
-    check_layout(builders(source.config)["autoencoder"], decoder.layout, options.decoder)
+    check_layout(builders(source.config)["autoencoder"], decoder.layout, path)
     return dataclasses.replace(
         source,
         layouts={**source.layouts, "autoencoder": decoder.layout},
         files=(*source.files, *decoder.files),
-        variations=(*source.variations, f"autoencoder of {options.decoder.name}"),
+        variations=(*source.variations, f"autoencoder of {path.name}"),
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from mobile_diffusion.errors import CheckpointError
+from mobile_diffusion.quoting import quoted, shortened
 from mobile_diffusion.strict_json import read_object
 from mobile_diffusion.tensor_layout import Layout, read_layout
 from mobile_diffusion.weights import PICKLES
@@ -73,7 +74,7 @@ def choose_variant(where: Path | str, found: Collection[str], variant: str | Non
     if wanted in found:
         return wanted
     known = ", ".join(repr(name) if name else "the plain one" for name in found)
-    wish = "one variant" if variant is None else f"variant {variant!r}"
+    wish = "one variant" if variant is None else f"variant {quoted(variant)}"
     raise CheckpointError(f"{where}: expected {wish} of the weights, got {known}; name another variant")
 
 
@@ -81,14 +82,16 @@ def _read_shards(index: Path) -> tuple[Layout, tuple[Path, ...]]:
     """The layout of all shards in an index; raises CheckpointError when a tensor is not in the shard it names."""
     where = read_object(index).get("weight_map")
     if not isinstance(where, dict) or not where:
-        raise CheckpointError(f"{index}: expected a weight_map of tensors to files, got {where!r}; fetch it again")
+        raise CheckpointError(
+            f"{index}: expected a weight_map of tensors to files, got {quoted(where)}; fetch it again"
+        )
     layout: Layout = {}
     names = sorted({str(name) for name in where.values()})
     for name in names:
         layout |= read_layout(_shard(index, name))
     for tensor, name in where.items():
         if tensor not in layout or layout[tensor].file.name != name:
-            reason = f"expected tensor {tensor!r} in {name}, got none there; fetch index and shards again"
+            reason = f"expected tensor {quoted(tensor)} in {shortened(name)}, got none; fetch index and shards again"
             raise CheckpointError(f"{index}: {reason}")
     return layout, (index, *(index.parent / name for name in names))
 
@@ -97,7 +100,9 @@ def _shard(index: Path, name: str) -> Path:
     """The path of a shard; raises CheckpointError when it is missing or not in the folder of the index."""
     file = index.parent / name
     if Path(name).name != name or file.suffix != ".safetensors":
-        raise CheckpointError(f"{index}: expected safetensors files in its own folder, got {name!r}; fetch it again")
+        raise CheckpointError(
+            f"{index}: expected safetensors files in its own folder, got {quoted(name)}; fetch it again"
+        )
     if not file.is_file():
         raise CheckpointError(f"{file}: expected a shard that {index.name} names, got no such file; fetch it")
     return file

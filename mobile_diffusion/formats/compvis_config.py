@@ -16,6 +16,7 @@ from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.config import ClipTextConfig, UNetConfig, UNetLevel
 from mobile_diffusion.errors import CheckpointError
 from mobile_diffusion.formats.unet_json import IN_CHANNELS
+from mobile_diffusion.quoting import quoted, shortened
 from mobile_diffusion.tensor_layout import Shape
 
 HEADS = 8
@@ -45,7 +46,9 @@ class Shapes:
         """The size of one dimension of a tensor; raises CheckpointError when the tensor or dimension is missing."""
         shape = self.shapes.get(name, ())
         if dimension >= len(shape):
-            raise self.wrong(f"expected a tensor {name!r} of {dimension + 1} dimensions or more, got {list(shape)}")
+            raise self.wrong(
+                f"expected a tensor {quoted(name)} of {dimension + 1} dimensions or more, got {shortened(list(shape))}"
+            )
         return shape[dimension]
 
     def count(self, pattern: str) -> int:

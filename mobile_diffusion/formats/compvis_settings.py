@@ -7,26 +7,29 @@ predict epsilon, as every published one does.  Stable Diffusion 2 exists in both
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import torch
 from safetensors import safe_open
 
 from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.config import PREDICTIONS, ScheduleConfig
 from mobile_diffusion.errors import CheckpointError, ConfigError
+from mobile_diffusion.quoting import quoted, shortened
 from mobile_diffusion.schedule import betas
 
 PARAMETERIZATIONS = {"eps": "epsilon", "v": "v", "x0": "sample"}
-TEXT_LAYERS = {True: "penultimate", False: "last"}
-"""The layer whose output conditions the U-Net; True for OpenCLIP's text encoder."""
+TEXT_LAYERS = {True: ("penultimate",), False: ("last", "hidden")}
+"""The layers that a configuration may state; True for OpenCLIP's text encoder.  "hidden" is read as diffusers and
+A1111 read it: the last layer, unless the user skips layers."""
 SIZE, V_SIZE = 512, 768
 """Side in pixels: Stable Diffusion 1 and 2-base were trained at SIZE, 2 with v-prediction at V_SIZE."""
 BETA_TOLERANCE = 1e-3
-"""Relative tolerance, because a file may store its betas in half precision."""
+"""Relative tolerance of betas in float32; those in a coarser type may be wrong by its precision."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def read_settings(file: Path, names: set[str], open_clip: bool, prediction: str 
     Raises CheckpointError when the metadata and the configuration disagree, when an option is not supported, or when
     the stored betas are not those of the schedule.  Raises ConfigError when the prediction is unknown or invalid.
     """
-    with safe_open(file, framework="np") as stored:
+    with safe_open(file, framework="pt") as stored:
         notes: dict[str, str] = stored.metadata() or {}
         written = stored.get_tensor("betas") if "betas" in names else None
     configuration = file.with_suffix(".yaml")
@@ -57,18 +60,21 @@ def read_settings(file: Path, names: set[str], open_clip: bool, prediction: str 
     if kind not in PREDICTIONS:
         got = repr(kind) if kind else "a Stable Diffusion 2 file that does not state it"
         raise ConfigError(f"{file}: expected prediction v or epsilon, got {got}; say which with --prediction")
-    schedule = ScheduleConfig(
-        prediction=kind,
-        train_steps=values.get("timesteps", ScheduleConfig.train_steps),
-        beta_start=values.get("linear_start", ScheduleConfig.beta_start),
-        beta_end=values.get("linear_end", ScheduleConfig.beta_end),
-        zero_terminal_snr="ztsnr" in names,
-    )
+    try:
+        schedule = ScheduleConfig(
+            prediction=kind,
+            train_steps=values.get("timesteps", ScheduleConfig.train_steps),
+            beta_start=values.get("linear_start", ScheduleConfig.beta_start),
+            beta_end=values.get("linear_end", ScheduleConfig.beta_end),
+            zero_terminal_snr="ztsnr" in names,
+        )
+    except ConfigError as error:
+        raise CheckpointError(f"{configuration}: {error}; correct or remove it") from error
     _check_betas(file, schedule, written)
     height, width = _size(notes, V_SIZE if open_clip and kind == "v" else SIZE)
     return CompVisSettings(
         schedule=schedule,
-        scaling_factor=values.get("scale_factor", AutoencoderConfig.scaling_factor),
+        scaling_factor=float(values.get("scale_factor", AutoencoderConfig.scaling_factor)),
         height=height,
         width=width,
         licence=notes.get("modelspec.license", "unknown"),
@@ -85,7 +91,9 @@ def _stated_prediction(file: Path, names: set[str], notes: dict[str, str], value
         parameterization = values.get("parameterization", "eps")
         stated.add(PARAMETERIZATIONS.get(parameterization, str(parameterization)))
     if len(stated) > 1:
-        raise CheckpointError(f"{file}: expected one prediction, got {' and '.join(sorted(stated))}; correct its .yaml")
+        raise CheckpointError(
+            f"{file}: expected one prediction, got {shortened(' and '.join(sorted(stated)))}; correct its .yaml"
+        )
     return next(iter(stated), None)
 
 
@@ -98,34 +106,46 @@ def _read_configuration(file: Path, open_clip: bool) -> dict[str, Any]:
         params: dict[str, Any] = values["model"]["params"]
         text = params.get("cond_stage_config", {}).get("params") or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        reason = " ".join(str(error).split())
+        reason = shortened(error)
         raise CheckpointError(f"{file}: expected an LDM configuration, got: {reason}; correct or remove it") from error
     required = {
-        "beta_schedule": (params.get("beta_schedule", "linear"), "linear"),
-        "conditioning_key": (params.get("conditioning_key", "crossattn"), "crossattn"),
-        "cond_stage_config.layer": (text.get("layer", TEXT_LAYERS[open_clip]), TEXT_LAYERS[open_clip]),
+        "beta_schedule": (params.get("beta_schedule", "linear"), ("linear",)),
+        "conditioning_key": (params.get("conditioning_key", "crossattn"), ("crossattn",)),
+        "cond_stage_config.layer": (text.get("layer", TEXT_LAYERS[open_clip][0]), TEXT_LAYERS[open_clip]),
     }
-    for name, (got, expected) in required.items():
-        if got != expected:
-            raise CheckpointError(f"{file}: option {name}: expected {expected!r}, got {got!r}, which is not supported")
+    for name, (got, accepted) in required.items():
+        if got not in accepted:
+            expected = " or ".join(map(quoted, accepted))
+            raise CheckpointError(
+                f"{file}: option {name}: expected {expected}, got {quoted(got)}, which is not supported"
+            )
     for name in ("linear_start", "linear_end", "scale_factor", "timesteps"):
-        whole = name == "timesteps"
-        if name in params and (isinstance(params[name], bool) or not isinstance(params[name], int if whole else float)):
-            raise CheckpointError(f"{file}: option {name}: expected a number, got {params[name]!r}; correct it")
+        if name in params and not _is_number(params[name], whole=name == "timesteps"):
+            raise CheckpointError(f"{file}: option {name}: expected a number, got {quoted(params[name])}; correct it")
     return {"parameterization": "eps", "scale_factor": 1.0} | params
 
 
-def _check_betas(file: Path, schedule: ScheduleConfig, written: Any) -> None:
-    """Raise CheckpointError when the betas stored in a file differ from those of its schedule."""
-    if written is None or schedule.zero_terminal_snr:
+def _is_number(value: object, whole: bool) -> bool:
+    """Whether the value is a finite number, which may be written without a point, or a whole number."""
+    return type(value) is int or (not whole and isinstance(value, float) and math.isfinite(value))
+
+
+def _check_betas(file: Path, schedule: ScheduleConfig, written: torch.Tensor | None) -> None:
+    """Raise CheckpointError when the betas stored in a file differ from those of its schedule.
+
+    Betas in float8 are rounded to zero, so they show nothing; `check_layout` refuses the weights of such a file.
+    """
+    if written is None or schedule.zero_terminal_snr or (written.is_floating_point() and written.element_size() == 1):
         return
-    expected = betas(schedule)
-    if written.shape != expected.shape or not np.allclose(written, expected, rtol=BETA_TOLERANCE):
+    expected = torch.from_numpy(betas(schedule))
+    tolerance = max(BETA_TOLERANCE, torch.finfo(written.dtype).eps) if written.is_floating_point() else 0
+    fits = written.shape == expected.shape
+    if not fits or not torch.allclose(written.double(), expected, rtol=tolerance, atol=0):
         wanted = f"{schedule.train_steps} from {schedule.beta_start} to {schedule.beta_end}"
         raise CheckpointError(f"{file}: expected betas as Stable Diffusion's ({wanted}), got others; add its .yaml")
 
 
 def _size(notes: dict[str, str], default: int) -> tuple[int, int]:
     """Height and width in pixels from ModelSpec's "WIDTHxHEIGHT", else `default` for both."""
-    match = re.fullmatch(r"(\d+)x(\d+)", notes.get("modelspec.resolution", ""))
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", notes.get("modelspec.resolution", ""))
     return (int(match[2]), int(match[1])) if match else (default, default)

@@ -20,6 +20,7 @@ from mobile_diffusion.formats.json_options import JsonOptions
 from mobile_diffusion.formats.pipelines import check_classes
 from mobile_diffusion.formats.scheduler import read_schedule_file
 from mobile_diffusion.formats.text_config import read_text_config
+from mobile_diffusion.formats.tiny_decoder import TinyDecoder
 from mobile_diffusion.formats.unet_json import read_unet
 from mobile_diffusion.strict_json import read_object
 from mobile_diffusion.tensor_layout import Layout
@@ -43,24 +44,29 @@ def is_diffusers(path: Path) -> bool:
 
 
 def read_diffusers(
-    path: Path, variant: str | None = None, solver: str | None = None, name: str | None = None
+    path: Path,
+    variant: str | None = None,
+    solver: str | None = None,
+    name: str | None = None,
+    vae: TinyDecoder | None = None,
 ) -> CheckpointFiles:
     """Read a diffusers folder without its weights.
 
     `variant` chooses one variant of the weights, such as "fp16".  `solver` replaces the scheduler's own.  `name` is
-    the model's name, by default that of the folder.  Raises CheckpointError when the model is of another family, or
-    when a file is missing, damaged or needs something that is not supported; the message names the file.
+    the model's name, by default that of the folder.  `vae` replaces that of the folder.
+    Raises CheckpointError when the model is of another family, or when a file is missing, damaged or needs something
+    that is not supported; the message names the file.
     """
-    kinds = check_classes(path / INDEX_FILE, read_object(path / INDEX_FILE))
-    config = _read_config(path, kinds, solver, name or path.resolve().name)
+    kinds = check_classes(path / INDEX_FILE, read_object(path / INDEX_FILE), () if vae is None else ("vae",))
+    config = _read_config(path, kinds, solver, name or path.resolve().name, vae)
     unet, unet_files = read_component(path / "unet", DIFFUSERS_STEM, variant)
-    vae, vae_files = read_component(path / "vae", DIFFUSERS_STEM, variant)
+    vae_layout, vae_files = _read_vae(path / "vae", variant) if vae is None else (vae.layout, ())
     text, text_files = read_component(path / "text_encoder", TRANSFORMERS_STEM, variant)
     return CheckpointFiles(
         config=config,
-        layouts={"unet": unet, "autoencoder": our_autoencoder_layout(vae), "text_encoder": our_text_layout(text)},
+        layouts={"unet": unet, "autoencoder": vae_layout, "text_encoder": our_text_layout(text)},
         open_tokenizer=lambda: open_clip_tokenizer(path / "tokenizer", config.text),
-        files=(*_settings_files(path), *unet_files, *vae_files, *text_files),
+        files=(*_settings_files(path, vae is None), *unet_files, *vae_files, *text_files),
         path=path,
         kind="diffusers",
     )
@@ -84,14 +90,21 @@ def our_text_layout(layout: Layout) -> Layout:
     return {prefix + name: stored for name, stored in kept.items()}
 
 
+def _read_vae(folder: Path, variant: str | None) -> tuple[Layout, tuple[Path, ...]]:
+    layout, files = read_component(folder, DIFFUSERS_STEM, variant)
+    return our_autoencoder_layout(layout), files
+
+
 def _options(file: Path) -> JsonOptions:
     return JsonOptions(file, read_object(file))
 
 
-def _read_config(path: Path, kinds: Mapping[str, str], solver: str | None, name: str) -> ModelConfig:
+def _read_config(
+    path: Path, kinds: Mapping[str, str], solver: str | None, name: str, vae: TinyDecoder | None
+) -> ModelConfig:
     """Combine the configurations of all components; raise CheckpointError when they do not fit together."""
     unet, (height, width) = read_unet(_options(path / "unet" / CONFIG_FILE))
-    autoencoder = read_autoencoder(_options(path / "vae" / CONFIG_FILE), kinds["vae"])
+    autoencoder = vae.config if vae else read_autoencoder(_options(path / "vae" / CONFIG_FILE), kinds["vae"])
     text = _read_text(path)
     schedule = _schedule(path / "scheduler" / SCHEDULER_FILE, unet, kinds["pipeline"], solver)
     try:
@@ -142,8 +155,8 @@ def _licence(card: Path) -> str:
     return found[1] if found else "unknown"
 
 
-def _settings_files(path: Path) -> list[Path]:
+def _settings_files(path: Path, with_vae: bool) -> list[Path]:
     """The files besides the weights that affect the pictures."""
-    configs = [path / part / CONFIG_FILE for part in ("unet", "vae", "text_encoder")]
+    configs = [path / part / CONFIG_FILE for part in ("unet", *(["vae"] if with_vae else []), "text_encoder")]
     tokenizer = sorted(file for file in (path / "tokenizer").glob("*") if file.suffix in (".json", ".txt"))
     return [path / INDEX_FILE, path / "scheduler" / SCHEDULER_FILE, *configs, *tokenizer]

@@ -19,6 +19,7 @@ from torch import Tensor
 from mobile_diffusion.config import ClipTextConfig
 from mobile_diffusion.errors import CheckpointError, PromptError
 from mobile_diffusion.formats.checkpoint_files import CheckpointFiles
+from mobile_diffusion.quoting import quoted, shortened
 from mobile_diffusion.tensor_layout import FLOATS, read_headers
 from mobile_diffusion.tokenization.clip_tokenizer import ClipTokenizer
 from mobile_diffusion.tokenization.tokenizer import Tokenizer
@@ -68,7 +69,7 @@ def read_embedding(file: Path, width: int) -> Embedding:
             "it was learned with another family of models"
         )
     if not vectors.isfinite().all():
-        raise CheckpointError(f"{file}: tensor {name!r}: expected finite weights, got NaN or inf")
+        raise CheckpointError(f"{file}: tensor {quoted(name)}: expected finite weights, got NaN or inf")
     return Embedding(_token(file, name), vectors)
 
 
@@ -127,7 +128,9 @@ def _only_tensor(file: Path) -> str:
         raise CheckpointError(f"{file}: expected a textual inversion of one tensor, got {len(headers)}; {hint}")
     ((name, (shape, dtype)),) = headers.items()
     if dtype not in FLOATS or len(shape) not in (1, 2) or 0 in shape:
-        raise CheckpointError(f"{file}: tensor {name!r}: expected float vectors, got {dtype} of shape {list(shape)}")
+        raise CheckpointError(
+            f"{file}: tensor {quoted(name)}: expected float vectors, got {dtype} of shape {shortened(list(shape))}"
+        )
     return name
 
 
@@ -137,5 +140,5 @@ def _token(file: Path, name: str) -> str:
     try:
         check_prompt(token)
     except PromptError as error:
-        raise CheckpointError(f"{file}: expected a token's name, got {token!r}: {error}") from error
+        raise CheckpointError(f"{file}: expected a token's name, got {quoted(token)}: {error}") from error
     return token

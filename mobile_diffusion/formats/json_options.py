@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mobile_diffusion.errors import CheckpointError
+from mobile_diffusion.quoting import quoted
 
 Accepted = tuple[object, ...]
 
@@ -83,7 +84,7 @@ class JsonOptions:
         for name, values in accepted.items():
             value = self._take(name, values[0])
             if not any(value == one and type(value) in _alike(one) for one in values):
-                raise self.wrong(name, " or ".join(repr(one) for one in values), value, hint)
+                raise self.wrong(name, " or ".join(map(quoted, values)), value, hint)
 
     def ignore(self, *names: str) -> None:
         """Skip options that have no effect on the pictures."""
@@ -94,12 +95,12 @@ class JsonOptions:
         """Raise CheckpointError for the first option, in alphabetical order, that has not been read."""
         if self._left:
             name = min(self._left)
-            reason = f"got {self._left[name]!r}; mobile-diffusion does not know it, so its effect is unknown"
-            raise CheckpointError(f"{self.file}: option {name!r}: expected no such option, {reason}")
+            reason = f"got {quoted(self._left[name])}; mobile-diffusion does not know it, so its effect is unknown"
+            raise CheckpointError(f"{self.file}: option {quoted(name)}: expected no such option, {reason}")
 
     def wrong(self, name: str, expected: str, got: object, hint: str = "correct the file") -> CheckpointError:
         """Build the error for an option with an unexpected value."""
-        return CheckpointError(f"{self.file}: option {name!r}: expected {expected}, got {got!r}; {hint}")
+        return CheckpointError(f"{self.file}: option {quoted(name)}: expected {expected}, got {quoted(got)}; {hint}")
 
     def _take(self, name: str, default: object) -> Any:
         return self._left.pop(name, default)

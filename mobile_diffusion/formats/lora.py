@@ -22,6 +22,7 @@ from mobile_diffusion.formats.checkpoint_files import CheckpointFiles
 from mobile_diffusion.formats.lora_file import LoraFile, LoraModule, opened, read_lora_file
 from mobile_diffusion.formats.lora_names import flatten, known_modules
 from mobile_diffusion.formats.lora_scales import read_rules
+from mobile_diffusion.quoting import quoted, shortened
 from mobile_diffusion.tensor_layout import Shape
 
 
@@ -63,7 +64,7 @@ class LoraAdapter:
     def _read(self, stored: Any, name: str) -> Tensor:
         tensor: Tensor = stored.get_tensor(name).float()
         if not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{self.files[0]}: tensor {name!r}: expected finite weights, got NaN or inf")
+            raise CheckpointError(f"{self.files[0]}: tensor {quoted(name)}: expected finite weights, got NaN or inf")
         return tensor
 
 
@@ -101,7 +102,7 @@ def _place(lora: LoraFile, source: CheckpointFiles) -> list[tuple[str, str]]:
         if place is None or module.part not in (None, place[0]):
             missing.append(module)
         elif place in places:
-            got = f"{places[place].down!r} and {module.down!r}"
+            got = f"{quoted(places[place].down)} and {quoted(module.down)}"
             raise CheckpointError(f"{lora.file}: expected each module once, got {got}; split the file")
         else:
             places[place] = module
@@ -114,7 +115,7 @@ def _not_there(lora: LoraFile, missing: list[LoraModule]) -> CheckpointError:
     """Build the error for modules that the model does not have; a slim model lacks those that were removed."""
     first, count, total = missing[0].down, len(missing), len(lora.modules)
     if count == total:
-        reason = f"expected a LoRA for this model, got one with {total} modules that it lacks, such as {first!r}"
+        reason = f"expected a LoRA for this model, got one with {total} modules that it lacks, such as {quoted(first)}"
         return CheckpointError(f"{lora.file}: {reason}; use another")
     names = ", ".join(module.name for module in missing[:3]) + (", ..." if count > 3 else "")
     fix = "use one that was trained for this model, or merge it before blocks are removed"
@@ -126,9 +127,9 @@ def _check_shape(file: Path, module: LoraModule, expected: Shape) -> None:
     got = module.shape
     if module.rank and _without_ones(got) == _without_ones(expected):
         return
-    halves = f"{list(module.up_shape)} @ {list(module.down_shape)}"
+    halves = f"{shortened(list(module.up_shape))} @ {shortened(list(module.down_shape))}"
     fix = "the LoRA is for another model, such as Stable Diffusion 2 in place of 1"
-    raise CheckpointError(f"{file}: {module.name!r}: expected a product of {list(expected)}, got {halves}; {fix}")
+    raise CheckpointError(f"{file}: {quoted(module.name)}: expected a product of {list(expected)}, got {halves}; {fix}")
 
 
 def _without_ones(shape: Shape) -> Shape:

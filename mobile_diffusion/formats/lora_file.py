@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from mobile_diffusion.errors import CheckpointError
 from mobile_diffusion.formats.lora_names import Role, other_family, parse_name, unsupported_kind
+from mobile_diffusion.quoting import quoted, shortened
 from mobile_diffusion.tensor_layout import FLOATS, Shape, read_headers
 from mobile_diffusion.weights import refuse_pickle
 
@@ -116,10 +117,12 @@ def _group(file: Path, headers: Headers) -> tuple[dict[Key, dict[Role, str]], bo
     for name in sorted(headers):
         piece = parse_name(name)
         if piece is None:
-            raise CheckpointError(f"{file}: expected only tensors of a LoRA, got {name!r}; use another file")
+            raise CheckpointError(f"{file}: expected only tensors of a LoRA, got {quoted(name)}; use another file")
         roles = tensors[piece.part, piece.module]
         if piece.role in roles:
-            raise CheckpointError(f"{file}: expected one LoRA, got {roles[piece.role]!r} and {name!r}; split the file")
+            raise CheckpointError(
+                f"{file}: expected one LoRA, got {quoted(roles[piece.role])} and {quoted(name)}; split the file"
+            )
         roles[piece.role] = name
         is_peft = is_peft or piece.is_peft
     if not tensors:
@@ -130,15 +133,21 @@ def _group(file: Path, headers: Headers) -> tuple[dict[Key, dict[Role, str]], bo
 def _module(file: Path, headers: Headers, key: Key, names: dict[Role, str], stored: Any) -> LoraModule:
     """Build one module; raise CheckpointError when a tensor is missing or has the wrong type."""
     if "down" not in names or "up" not in names:
-        raise CheckpointError(f"{file}: expected up and down of module {key[1]!r}, got {list(names)}; fetch it again")
+        raise CheckpointError(
+            f"{file}: expected up and down of module {quoted(key[1])}, got {shortened(list(names))}; fetch it again"
+        )
     down, up = names["down"], names["up"]
     for name in (down, up):
         if headers[name][1] not in FLOATS:
-            raise CheckpointError(f"{file}: tensor {name!r}: expected floats, got {headers[name][1]}; use another file")
+            raise CheckpointError(
+                f"{file}: tensor {quoted(name)}: expected floats, got {headers[name][1]}; use another file"
+            )
     alpha = None
     if "alpha" in names:
         tensor = stored.get_tensor(names["alpha"])
         alpha = float(tensor) if tensor.numel() == 1 else math.nan
         if not math.isfinite(alpha):
-            raise CheckpointError(f"{file}: tensor {names['alpha']!r}: expected a finite number, got {tensor.tolist()}")
+            raise CheckpointError(
+                f"{file}: tensor {quoted(names['alpha'])}: expected a finite number, got {shortened(tensor.tolist())}"
+            )
     return LoraModule(key[1], key[0], down, up, headers[down][0], headers[up][0], alpha)

@@ -15,6 +15,7 @@ from typing import Any
 
 from mobile_diffusion.errors import CheckpointError
 from mobile_diffusion.formats.lora_file import LoraFile
+from mobile_diffusion.quoting import quoted
 from mobile_diffusion.strict_json import parse_strictly, read_object
 
 PARTS = ("unet", "text_encoder")
@@ -88,13 +89,15 @@ def _rule(file: Path, values: Mapping[str, Any]) -> AlphaRule:
         return AlphaRule()
     for name, accepted in REQUIRED.items():
         if values.get(name, accepted[0]) not in accepted:
-            reason = f"expected {accepted[0]!r}, got {values[name]!r}, which is not supported"
+            reason = f"expected {quoted(accepted[0])}, got {quoted(values[name])}, which is not supported"
             raise CheckpointError(f"{file}: option {name}: {reason}; use a plain LoRA")
     alpha, patterns = values.get("lora_alpha"), values.get("alpha_pattern") or {}
     if not _is_number(alpha):
-        raise CheckpointError(f"{file}: option lora_alpha: expected a number, got {alpha!r}; correct it")
+        raise CheckpointError(f"{file}: option lora_alpha: expected a number, got {quoted(alpha)}; correct it")
     if not isinstance(patterns, dict) or not all(_is_pattern(*entry) for entry in patterns.items()):
-        raise CheckpointError(f"{file}: option alpha_pattern: expected numbers by name, got {patterns!r}; correct it")
+        raise CheckpointError(
+            f"{file}: option alpha_pattern: expected numbers by name, got {quoted(patterns)}; correct it"
+        )
     return AlphaRule(alpha, patterns, values.get("use_rslora") is True)
 
 

@@ -11,6 +11,7 @@ from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.config_json import from_dict
 from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.checkpoint_files import PARTS, CheckpointFiles
+from mobile_diffusion.quoting import shortened
 from mobile_diffusion.strict_json import parse_strictly
 from mobile_diffusion.tokenization.tokenizer import open_tokenizer
 from mobile_diffusion.weights import read_weights_layout, refuse_pickle
@@ -44,7 +45,9 @@ def read_config(path: Path) -> ModelConfig:
         if not isinstance(values, dict) or type(values.get("format")) is not int:
             raise CheckpointError(f'{file}: expected an object with an integer "format", got another; check the path')
         if values["format"] != FORMAT:
-            raise CheckpointError(f"{file}: expected format {FORMAT}, got {values['format']}; update mobile-diffusion")
+            raise CheckpointError(
+                f"{file}: expected format {FORMAT}, got {shortened(values['format'])}; update mobile-diffusion"
+            )
         return from_dict(ModelConfig, {name: value for name, value in values.items() if name != "format"})
     except (OSError, ValueError, RecursionError, ConfigError) as error:
         raise CheckpointError(f"{file}: expected a model's configuration, got: {error}") from error

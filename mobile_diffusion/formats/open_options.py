@@ -33,6 +33,9 @@ class OpenOptions:
     """LoRA files, each with its scale, merged in order."""
     decoder: Path | None = None
     """Autoencoder that replaces the checkpoint's: a diffusers folder, or a safetensors file of a tiny autoencoder."""
+    vae: Path | None = None
+    """KL autoencoder that replaces the checkpoint's, or the one that it lacks: a diffusers folder, or a safetensors
+    file in diffusers' or latent diffusion's names."""
     skip_layers: int = 0
     """Number of last layers of the text encoder to skip ("clip skip")."""
     embeddings: tuple[Path, ...] = ()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from mobile_diffusion.errors import CheckpointError
+from mobile_diffusion.formats.pipeline_families import FAMILIES
+from mobile_diffusion.quoting import shortened
 
 PIPELINES = (
     "StableDiffusionPipeline",
@@ -17,36 +19,6 @@ PIPELINES = (
 )
 """Supported pipelines; an inpainting pipeline only if its U-Net has four input channels (unet_json.py checks)."""
 
-FAMILIES = {
-    "StableDiffusionXL": "SDXL",
-    "StableDiffusion3": "Stable Diffusion 3",
-    "StableDiffusionInstructPix2Pix": "instruct-pix2pix",
-    "StableDiffusionUpscale": "a Stable Diffusion upscaler",
-    "StableDiffusionLatentUpscale": "a Stable Diffusion upscaler",
-    "StableDiffusionDepth2Img": "depth-guided Stable Diffusion",
-    "StableDiffusionControlNet": "Stable Diffusion with a ControlNet",
-    "StableDiffusionGLIGEN": "GLIGEN",
-    "StableVideoDiffusion": "Stable Video Diffusion",
-    "StableCascade": "Stable Cascade",
-    "AnimateDiff": "AnimateDiff",
-    "AltDiffusion": "AltDiffusion",
-    "AuraFlow": "AuraFlow",
-    "Flux": "Flux",
-    "HunyuanDiT": "HunyuanDiT",
-    "IF": "DeepFloyd IF",
-    "Kandinsky": "Kandinsky",
-    "Kolors": "Kolors",
-    "Lumina": "Lumina",
-    "PixArt": "PixArt",
-    "QwenImage": "Qwen-Image",
-    "Sana": "Sana",
-    "Wan": "Wan",
-    "Wuerstchen": "Wuerstchen",
-    "Flax": "a checkpoint for JAX, whose weights are no safetensors",
-    "Onnx": "an ONNX checkpoint",
-}
-"""Prefix of the name of a pipeline that is not supported -> the family of its models."""
-
 CLASSES = {
     "unet": ("UNet2DConditionModel",),
     "vae": ("AutoencoderKL", "AutoencoderTiny"),
@@ -56,8 +28,10 @@ CLASSES = {
 """Supported classes per component; those of the scheduler are in scheduler_classes.py."""
 
 
-def check_classes(file: Path, index: Mapping[str, Any]) -> dict[str, str]:
+def check_classes(file: Path, index: Mapping[str, Any], replaced: Collection[str] = ()) -> dict[str, str]:
     """Check the classes in a model_index.json; return the class per component of CLASSES and that of "pipeline".
+
+    Components that are `replaced` by an option are not checked.
 
     Raises CheckpointError when the pipeline or a component's class is not supported.
     """
@@ -66,19 +40,21 @@ def check_classes(file: Path, index: Mapping[str, Any]) -> dict[str, str]:
         raise CheckpointError(f"{file}: {describe(pipeline)}; expected a Stable Diffusion 1 or 2 relative")
     kinds = {"pipeline": pipeline}
     for part, accepted in CLASSES.items():
+        if part in replaced:
+            continue
         entry = index.get(part)
         kind = entry[1] if isinstance(entry, list) and len(entry) == 2 else None
         if kind not in accepted:
             wanted = " or ".join(accepted)
             fix = "use a Stable Diffusion 1 or 2 relative"
-            raise CheckpointError(f"{file}: {part}: expected {wanted}, got {kind}; {fix}")
+            raise CheckpointError(f"{file}: {part}: expected {wanted}, got {shortened(kind)}; {fix}")
         kinds[part] = str(kind)
     return kinds
 
 
 def describe(pipeline: str) -> str:
     """The part of an error message that says what a pipeline that is not supported is."""
-    for beginning, family in FAMILIES.items():
-        if pipeline.startswith(beginning):
-            return f"this is {family}, which mobile-diffusion does not support"
-    return f"this is a {pipeline}, which mobile-diffusion does not know"
+    beginnings = [beginning for beginning in FAMILIES if pipeline.startswith(beginning)]
+    if beginnings:
+        return f"this is {FAMILIES[max(beginnings, key=len)]}, which mobile-diffusion does not support"
+    return f"this is a {shortened(pipeline)}, which mobile-diffusion does not know"

@@ -11,6 +11,7 @@ from mobile_diffusion.formats.hub import fetch, is_identifier
 from mobile_diffusion.formats.native import read_native
 from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.formats.single_file import read_single_file
+from mobile_diffusion.formats.vae_source import read_vae
 
 SAFETENSORS = ".safetensors"
 
@@ -20,17 +21,20 @@ def read_source(path: Path | str, options: OpenOptions) -> CheckpointFiles:
 
     Raises CheckpointError when there is no checkpoint, ConfigError when an option does not apply to its format.
     """
+    if options.vae is not None and options.decoder is not None:
+        raise ConfigError("options vae and decoder: expected one of them, got both; leave one out")
+    vae = None if options.vae is None else read_vae(options.vae)
     if is_identifier(path):
         _refuse(options, "a model on the hub", "prediction", "tokenizer")
         folder, name = fetch(str(path), options.variant), str(path).split("/")[1]
-        return read_diffusers(folder, options.variant, options.solver, name)
+        return read_diffusers(folder, options.variant, options.solver, name, vae)
     path = Path(path)
     if is_diffusers(path):
         _refuse(options, "a diffusers folder", "prediction", "tokenizer")
-        return read_diffusers(path, options.variant, options.solver)
+        return read_diffusers(path, options.variant, options.solver, vae=vae)
     if path.is_file() and path.suffix.lower() == SAFETENSORS:
         _refuse(options, "a single file", "variant")
-        return read_single_file(path, options.prediction, options.tokenizer)
+        return read_single_file(path, options.prediction, options.tokenizer, options.height, options.width, vae)
     _refuse(options, "a folder of our own", "variant", "prediction", "tokenizer")
     return read_native(path)
 

@@ -13,9 +13,35 @@ from pathlib import Path
 from mobile_diffusion.errors import CheckpointError
 
 WHOLE = "use a whole model of Stable Diffusion 1 or 2"
+ROOT = r"(?:model\.diffusion_model\.)?"
+"""Beginning of the names of a transformer, which files have or lack."""
+SDXL = r"conditioner\.embedders\.(?:[1-9]|0\.transformer\.)|.*label_emb\.0\.0\.|add_embedding\."
+"""Names of SDXL: two text encoders, or a U-Net that also reads a picture's size.  One OpenCLIP encoder named
+`conditioner.embedders.0.model` is that of Stable Diffusion 2."""
 FAMILIES: tuple[tuple[str, str, str], ...] = (
-    (r"conditioner\.embedders\.|.*label_emb\.0\.0\.|add_embedding\.", "a Stable Diffusion XL model", WHOLE),
-    (r".*joint_blocks\.", "a Stable Diffusion 3 model", WHOLE),
+    (r"edm_mean$", "a Playground 2.5 model", WHOLE),
+    (SDXL, "a Stable Diffusion XL model", WHOLE),
+    (r".*joint_blocks\.|text_encoders\.clip_", "a Stable Diffusion 3 model", WHOLE),
+    (r".*channelwise\.|clip_txt_mapper\.", "a Stable Cascade model", WHOLE),
+    (ROOT + r"(?:double_layers\.|cond_seq_linear\.|t_embedder\.mlp\.)", "an AuraFlow model", WHOLE),
+    (ROOT + r"distilled_guidance_layer\.", "a Chroma model", WHOLE),
+    (ROOT + r"txt_in\.individual_token_refiner\.", "a HunyuanVideo model", WHOLE),
+    (ROOT + r"double_stream_blocks\.", "a HiDream model", WHOLE),
+    (ROOT + r"(?:txt_in\.text_norm|txt_norm)\.", "a Qwen-Image model", WHOLE),
+    (ROOT + r"txtfusion\.", "a Krea model", WHOLE),
+    (ROOT + r"layers\.\d+\.adaLN_modulation\.0\.", "a Z-Image model", WHOLE),
+    (r"control_all_x_embedder\.|control_layers\.", "a ControlNet of Z-Image", WHOLE),
+    (ROOT + r"cap_embedder\.", "a Lumina model", WHOLE),
+    (ROOT + r"(?:patchify_proj\.|transformer_blocks\.\d+\.scale_shift_table|av_ca_)", "an LTX-Video model", WHOLE),
+    (r"(?:audio_)?vae\.(?:decoder\.|per_channel_statistics\.)", "an LTX-Video model", WHOLE),
+    (r"(?:decoder|encoder)\.(?:stages|project_in)\.", "an autoencoder of Sana (DC-AE)", WHOLE),
+    (ROOT + r"blocks\.\d+\.cross_attn\.(?:q|kv)_linear\.", "a Sana model", WHOLE),
+    (ROOT + r"blocks\.\d+\.attn\.qkv_x\.", "a Mochi model", WHOLE),
+    (r"token_refiner\.blocks\.", "a MiniMax model", WHOLE),
+    (ROOT + r"(?:head\.modulation|vace_blocks\.|motion_encoder\.)", "a Wan model", WHOLE),
+    (r"decoder\.middle\.\d+\.residual\.", "an autoencoder of Wan", WHOLE),
+    (r"net\.(?:x_embedder|blocks|extra_pos_embedder|pos_embedder)\.", "a Cosmos model", WHOLE),
+    (ROOT + r"(?:single_stream_modulation|early_stream_modulations|ref_time_in)\.", "a Flux model", WHOLE),
     (r".*double_blocks\.", "a Flux model", WHOLE),
     (r"single_transformer_blocks\.|transformer_blocks\.", "a transformer of diffusers (Flux, SD3 or similar)", WHOLE),
     (r"noise_augmentor\.|embedder\.", "a Stable unCLIP model", WHOLE),

@@ -27,6 +27,7 @@ from mobile_diffusion.formats.scheduler_classes import (
     WITHOUT_EFFECT,
     SchedulerClass,
 )
+from mobile_diffusion.quoting import quoted, shortened
 from mobile_diffusion.schedule import step_table
 from mobile_diffusion.strict_json import read_object
 
@@ -77,12 +78,16 @@ def _class_of(name: object, file: Path, solver: str | None) -> SchedulerClass:
     Raises CheckpointError when the class is unknown, or when it is not supported and no `solver` replaces it.
     """
     if solver is not None and solver not in SOLVERS:
-        raise ConfigError(f"solver: expected one of {', '.join(SOLVERS)}, got {solver!r}")
+        raise ConfigError(f"solver: expected one of {', '.join(SOLVERS)}, got {quoted(solver)}")
     if isinstance(name, str) and name.startswith(FLOW_PREFIX):
-        raise CheckpointError(f"{file}: {name} is of flow matching (Stable Diffusion 3, Flux), which is not supported")
+        raise CheckpointError(
+            f"{file}: {shortened(name)} is of flow matching (Stable Diffusion 3, Flux), which is not supported"
+        )
     if not isinstance(name, str) or name not in CLASSES:
         known = ", ".join(name for name, kind in CLASSES.items() if not kind.lack)
-        raise CheckpointError(f"{file}: _class_name: expected one of {known}, got {name!r}; save it from one of these")
+        raise CheckpointError(
+            f"{file}: _class_name: expected one of {known}, got {quoted(name)}; save it from one of these"
+        )
     kind = CLASSES[name]
     if kind.lack and solver is None:
         raise CheckpointError(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tokenizers import AddedToken
 
+from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.checkpoint_files import CheckpointFiles
@@ -25,8 +26,6 @@ from mobile_diffusion.formats.compvis_config import (
     read_unet,
 )
 from mobile_diffusion.formats.compvis_names import (
-    ATTENTIONS,
-    FUSED,
     NameTable,
     autoencoder_names,
     clip_names,
@@ -35,6 +34,8 @@ from mobile_diffusion.formats.compvis_names import (
 )
 from mobile_diffusion.formats.compvis_settings import CompVisSettings, read_settings
 from mobile_diffusion.formats.refused_families import WHOLE, refuse_other_families
+from mobile_diffusion.formats.renaming import renamed
+from mobile_diffusion.formats.tiny_decoder import TinyDecoder
 from mobile_diffusion.tensor_layout import Layout, Shape, Stored, read_headers
 from mobile_diffusion.tokenization.clip_tokenizer import ClipTokenizer, define
 from mobile_diffusion.tokenization.tokenizer_folder import read_tokenizer_folder
@@ -48,41 +49,56 @@ OPEN_CLIP_PADDING = "!"
 UNET = "model.diffusion_model."
 AUTOENCODER = "first_stage_model."
 CLIP = "cond_stage_model.transformer."
-OPEN_CLIP = "cond_stage_model.model."
-NETWORKS = {"U-Net": (UNET,), "autoencoder": (AUTOENCODER,), "text encoder": (CLIP, OPEN_CLIP)}
+OPEN_CLIP = ("cond_stage_model.model.", "conditioner.embedders.0.model.")
+"""OpenCLIP's text encoder, in files of latent diffusion and of generative-models (sd_turbo.safetensors)."""
+VAE_LACK = "add one with --vae"
+NETWORKS = {"U-Net": (UNET,), "autoencoder": (AUTOENCODER,), "text encoder": (CLIP, *OPEN_CLIP)}
 
 UNUSED = re.compile(
     r"(?:.*\.)?position_ids|text_projection(?:\.weight)?|logit_scale|attn_mask|loss\..*"
     rf"|transformer\.resblocks\.{OPEN_CLIP_LAYERS}\..*"
 )
 """Tensors of a file that our networks do not use."""
-ROWS = ("q_proj", "k_proj", "v_proj")
-"""The layers whose rows OpenCLIP's fused attention contains, in order."""
+
 
 Headers = dict[str, tuple[Shape, str]]
 
 
-def read_single_file(file: Path, prediction: str | None = None, tokenizer: Path | None = None) -> CheckpointFiles:
+def read_single_file(
+    file: Path,
+    prediction: str | None = None,
+    tokenizer: Path | None = None,
+    height: int | None = None,
+    width: int | None = None,
+    vae: TinyDecoder | None = None,
+) -> CheckpointFiles:
     """Read a single file without its weights.
 
     `prediction` ("v" or "epsilon") is required for Stable Diffusion 2 files that do not state it.  `tokenizer` is a
-    folder that replaces CLIP's packaged vocabulary.  Raises CheckpointError when the file is damaged, incomplete or
-    of another family, ConfigError when the prediction is unknown.
+    folder that replaces CLIP's packaged vocabulary.  `height` and `width` replace the size that the file states.
+    `vae` replaces the file's autoencoder.
+    Raises CheckpointError when the file is damaged, incomplete or of another family, and
+    ConfigError when the prediction is unknown.
     """
-    headers = _read_whole(file)
-    open_clip = _is_open_clip(file, headers)
-    prefixes = {"unet": UNET, "autoencoder": AUTOENCODER, "text_encoder": OPEN_CLIP if open_clip else CLIP}
+    headers = _read_whole(file, vae is None)
+    encoder = _text_encoder(file, headers)
+    open_clip = encoder != CLIP
+    prefixes = {"unet": UNET, "autoencoder": AUTOENCODER, "text_encoder": encoder}
     parts = {part: _read_part(file, headers, prefix) for part, prefix in prefixes.items()}
+    if vae is not None:
+        del parts["autoencoder"]
     if not open_clip:
-        parts["text_encoder"] = _renamed(file, parts["text_encoder"], clip_names())
+        parts["text_encoder"] = renamed(file, parts["text_encoder"], clip_names())
     settings = read_settings(file, set(headers), open_clip, prediction)
+    settings = dataclasses.replace(settings, height=height or settings.height, width=width or settings.width)
     try:
-        config, tables = _read_config(file, parts, settings, open_clip)
+        config, tables = _read_config(file, parts, settings, open_clip, vae)
     except ConfigError as error:
         raise CheckpointError(f"{file}: {error}; {WHOLE}") from error
+    layouts = {part: renamed(file, layout, tables[part]) for part, layout in parts.items()}
     return CheckpointFiles(
         config=config,
-        layouts={part: _renamed(file, layout, tables[part]) for part, layout in parts.items()},
+        layouts=layouts if vae is None else {**layouts, "autoencoder": vae.layout},
         open_tokenizer=lambda: _open_tokenizer(tokenizer, open_clip, config.text.max_tokens),
         files=(file, *settings.files, *_tokenizer_files(tokenizer)),
         path=file,
@@ -90,8 +106,11 @@ def read_single_file(file: Path, prediction: str | None = None, tokenizer: Path 
     )
 
 
-def _read_whole(file: Path) -> Headers:
-    """Read names, shapes and types of a file's tensors; raise CheckpointError unless all three networks are there."""
+def _read_whole(file: Path, with_vae: bool) -> Headers:
+    """Read names, shapes and types of a file's tensors; raise CheckpointError unless all networks are there.
+
+    The autoencoder may be missing unless `with_vae`.
+    """
     if not file.is_file():
         raise CheckpointError(f"{file}: expected a safetensors file, got nothing there; check the path")
     refuse_pickle(file)
@@ -100,19 +119,22 @@ def _read_whole(file: Path) -> Headers:
     missing = [
         f"{network} ({' or '.join(prefixes)}*)"
         for network, prefixes in NETWORKS.items()
-        if not any(name.startswith(prefixes) for name in headers)
+        if (with_vae or network != "autoencoder") and not any(name.startswith(prefixes) for name in headers)
     ]
+    if len(missing) == 1 and missing[0].startswith("autoencoder"):
+        reason = f"expected a whole model, got one with no VAE inside ({AUTOENCODER}*)"
+        raise CheckpointError(f"{file}: {reason}; {VAE_LACK}")
     if missing:
         raise CheckpointError(f"{file}: expected a whole model, got a file without {', '.join(missing)}; {WHOLE}")
     return headers
 
 
-def _is_open_clip(file: Path, headers: Headers) -> bool:
-    """Whether the text encoder is OpenCLIP's, as in Stable Diffusion 2; raises CheckpointError for two encoders."""
-    found = [any(name.startswith(prefix) for name in headers) for prefix in (CLIP, OPEN_CLIP)]
-    if all(found):
-        raise CheckpointError(f"{file}: expected one text encoder, got CLIP's and OpenCLIP's; {WHOLE}")
-    return found[1]
+def _text_encoder(file: Path, headers: Headers) -> str:
+    """The prefix of the text encoder: CLIP, or one of OPEN_CLIP; raises CheckpointError for two encoders."""
+    found = [prefix for prefix in (CLIP, *OPEN_CLIP) if any(name.startswith(prefix) for name in headers)]
+    if len(found) > 1:
+        raise CheckpointError(f"{file}: expected one text encoder, got {' and '.join(found)}; {WHOLE}")
+    return found[0]
 
 
 def _read_part(file: Path, headers: Headers, prefix: str) -> Layout:
@@ -126,7 +148,7 @@ def _read_part(file: Path, headers: Headers, prefix: str) -> Layout:
 
 
 def _read_config(
-    file: Path, parts: dict[str, Layout], settings: CompVisSettings, open_clip: bool
+    file: Path, parts: dict[str, Layout], settings: CompVisSettings, open_clip: bool, vae: TinyDecoder | None
 ) -> tuple[ModelConfig, dict[str, NameTable]]:
     """Derive the configuration and the name table per network.
 
@@ -136,13 +158,18 @@ def _read_config(
         part: Shapes(file, {name: stored.shape for name, stored in layout.items()}) for part, layout in parts.items()
     }
     unet = read_unet(shapes["unet"], open_clip)
-    autoencoder = read_autoencoder(shapes["autoencoder"], settings.scaling_factor)
+    autoencoder = vae.config if vae else read_autoencoder(shapes["autoencoder"], settings.scaling_factor)
     text = (read_open_clip if open_clip else read_clip)(shapes["text_encoder"])
+    unit = autoencoder.factor * unet.downscale
+    if settings.height % unit or settings.width % unit:
+        got = f"{settings.width}x{settings.height}"
+        raise CheckpointError(f"{file}: picture: expected multiples of {unit} pixels, got {got}; choose with --size")
     tables = {
         "unet": unet_names(unet),
-        "autoencoder": autoencoder_names(autoencoder),
         "text_encoder": open_clip_names(text) if open_clip else clip_names(),
     }
+    if isinstance(autoencoder, AutoencoderConfig):
+        tables["autoencoder"] = autoencoder_names(autoencoder)
     config = ModelConfig(
         name=file.stem,
         licence=settings.licence,
@@ -155,37 +182,6 @@ def _read_config(
         tokenizer="clip-bpe",
     )
     return config, tables
-
-
-def _renamed(file: Path, layout: Layout, names: NameTable) -> Layout:
-    """Rename the tensors of a layout to ours; raise CheckpointError naming one that is not part of the network."""
-    ours = {name: names.ours(name) for name in layout}
-    unknown = sorted(layout[name].name for name, our_name in ours.items() if our_name is None)
-    if unknown:
-        more = f" (and {len(unknown) - 1} more)" if len(unknown) > 1 else ""
-        raise CheckpointError(f"{file}: tensor {unknown[0]!r}{more}: expected none of that name; {WHOLE}")
-    renamed: Layout = {}
-    for name, our_name in ours.items():
-        renamed |= _split(our_name or name, layout[name])
-    return renamed
-
-
-def _split(name: str, stored: Stored) -> Layout:
-    """Convert one tensor of the file to ours.
-
-    A fused attention projection becomes three tensors.  A 1x1 convolution becomes a matrix if our layer is linear.
-    """
-    if FUSED in name and stored.shape:
-        count = stored.shape[0] // len(ROWS)
-        shape = (count, *stored.shape[1:])
-        thirds = [(index * count, (index + 1) * count) for index in range(len(ROWS))]
-        return {
-            name.replace(FUSED, row): dataclasses.replace(stored, shape=shape, rows=rows)
-            for row, rows in zip(ROWS, thirds, strict=True)
-        }
-    if name.startswith(ATTENTIONS) and all(side == 1 for side in stored.shape[2:]):
-        return {name: dataclasses.replace(stored, shape=stored.shape[:2])}
-    return {name: stored}
 
 
 def _tokenizer_files(folder: Path | None) -> list[Path]:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from mobile_diffusion.config import ClipTextConfig
 from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.json_options import Accepted, JsonOptions
+from mobile_diffusion.quoting import shortened
 from mobile_diffusion.strict_json import read_object
 
 ARCHITECTURE = "CLIPTextModel"
@@ -96,7 +97,7 @@ def _check_architecture(options: JsonOptions) -> None:
         if name != ARCHITECTURE:
             what = OTHERS.get(name, "which is not supported")
             hint = "use a Stable Diffusion 1 or 2 relative"
-            raise CheckpointError(f"{options.file}: expected a {ARCHITECTURE}, got {name}, {what}; {hint}")
+            raise CheckpointError(f"{options.file}: expected a {ARCHITECTURE}, got {shortened(name)}, {what}; {hint}")
 
 
 def _positive(options: JsonOptions, name: str, default: int) -> int:

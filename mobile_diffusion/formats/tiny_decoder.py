@@ -15,6 +15,7 @@ from mobile_diffusion.errors import CheckpointError
 from mobile_diffusion.formats.autoencoder_json import our_autoencoder_layout, read_autoencoder
 from mobile_diffusion.formats.component import DIFFUSERS_STEM, read_component
 from mobile_diffusion.formats.json_options import JsonOptions
+from mobile_diffusion.quoting import quoted
 from mobile_diffusion.strict_json import read_object
 from mobile_diffusion.tensor_layout import Layout, read_layout
 from mobile_diffusion.weights import refuse_pickle
@@ -42,19 +43,22 @@ def read_decoder(path: Path) -> TinyDecoder:
     Raises CheckpointError when it is missing, damaged, a pickle, or not a supported autoencoder.
     """
     if path.is_dir():
-        return _read_folder(path)
+        return read_folder(path)
     refuse_pickle(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: expected an autoencoder's folder or file, got nothing there; check the path")
     layout = {_our_name(name): stored for name, stored in read_layout(path).items()}
     if FIRST not in layout or not any(name.startswith("encoder.") for name in layout):
         found = next(iter(sorted(layout)), "nothing")
-        raise CheckpointError(f"{path}: expected a tiny autoencoder, encoder and decoder, got {found!r} and others")
+        raise CheckpointError(
+            f"{path}: expected a tiny autoencoder, encoder and decoder, got {quoted(found)} and others"
+        )
     channels, latents, *_ = layout[FIRST].shape
     return TinyDecoder(TinyAutoencoderConfig(channels=channels, latent_channels=latents), layout, (path,))
 
 
-def _read_folder(folder: Path) -> TinyDecoder:
+def read_folder(folder: Path) -> TinyDecoder:
+    """Read an autoencoder from a diffusers folder; raise CheckpointError as `read_decoder` does."""
     values = read_object(folder / CONFIG_FILE)
     config = read_autoencoder(JsonOptions(folder / CONFIG_FILE, values), str(values.get("_class_name")))
     layout, files = read_component(folder, DIFFUSERS_STEM, None)

@@ -15,7 +15,7 @@ from mobile_diffusion.formats.json_options import Accepted, JsonOptions
 DOWN = ("CrossAttnDownBlock2D", "DownBlock2D")
 """Levels on the way down: with a transformer after each ResNet block, and without.  UP lists those on the way up."""
 UP = ("CrossAttnUpBlock2D", "UpBlock2D")
-MIDDLES: dict[object, tuple[int, int]] = {"UNetMidBlock2DCrossAttn": (2, 1), "UNetMidBlock2D": (1, 0)}
+MIDDLES: dict[str, tuple[int, int]] = {"UNetMidBlock2DCrossAttn": (2, 1), "UNetMidBlock2D": (1, 0)}
 """Kind of middle -> its numbers of ResNet blocks and transformers.  A null option means no middle."""
 
 REQUIRED: dict[str, Accepted] = {
@@ -143,7 +143,7 @@ def _middle(options: JsonOptions, channels: int, heads: int | None) -> UNetLevel
     kind = options.value("mid_block_type", "UNetMidBlock2DCrossAttn")
     if kind is None:
         return None
-    if kind not in MIDDLES:
-        raise options.wrong("mid_block_type", f"one of {', '.join(map(str, MIDDLES))}", kind, UNSUPPORTED)
+    if not isinstance(kind, str) or kind not in MIDDLES:
+        raise options.wrong("mid_block_type", f"one of {', '.join(MIDDLES)}", kind, UNSUPPORTED)
     resnets, transformers = MIDDLES[kind]
     return UNetLevel(channels, resnets, transformers, heads)

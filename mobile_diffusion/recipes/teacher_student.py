@@ -11,6 +11,7 @@ from torch import Tensor
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.distillation.networks import student_of
 from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.quoting import quoted
 from mobile_diffusion.training.batches import Picked, SampleSource, choose_captions
 from mobile_diffusion.training.settings import LoopSettings
 from mobile_diffusion.training.sheets import draw_sheet
@@ -59,7 +60,7 @@ class DistillationSettings:
     def __post_init__(self) -> None:
         for name, choices in (("objective", OBJECTIVES), ("guidance", GUIDANCE)):
             if getattr(self, name) not in choices:
-                raise ConfigError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}")
+                raise ConfigError(f"{name}: expected one of {', '.join(choices)}, got {quoted(getattr(self, name))}")
         if not self.student_steps >= 1:
             raise ConfigError(f"student_steps: expected 1 or more, got {self.student_steps}")
         for name in ("guided_share", "condition_dropout", "label_share"):

@@ -13,6 +13,7 @@ import numpy as np
 
 from mobile_diffusion.config import ScheduleConfig
 from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.quoting import quoted
 from mobile_diffusion.schedule.first_order import clean_factors, first_order_table
 from mobile_diffusion.schedule.levels import (
     CLEAN,
@@ -41,7 +42,7 @@ def step_table(config: ScheduleConfig, steps: int | None = None) -> StepTable:
     """
     count = check_steps(config, steps)
     if config.karras and config.solver not in KARRAS_SOLVERS:
-        raise ConfigError(f"karras: expected solver {' or '.join(KARRAS_SOLVERS)}, got {config.solver!r}")
+        raise ConfigError(f"karras: expected solver {' or '.join(KARRAS_SOLVERS)}, got {quoted(config.solver)}")
     return TABLES[config.solver](config, count)
 
 

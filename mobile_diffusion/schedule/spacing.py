@@ -6,6 +6,7 @@ import numpy as np
 
 from mobile_diffusion.config import SPACINGS, ScheduleConfig
 from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.quoting import quoted
 
 
 def check_steps(config: ScheduleConfig, steps: int | None) -> int:
@@ -13,7 +14,7 @@ def check_steps(config: ScheduleConfig, steps: int | None) -> int:
     count = config.steps if steps is None else steps
     whole = isinstance(count, int) and not isinstance(count, bool)
     if not whole or not 1 <= count <= config.train_steps:
-        raise ConfigError(f"steps: expected an integer from 1 to {config.train_steps}, got {count!r}")
+        raise ConfigError(f"steps: expected an integer from 1 to {config.train_steps}, got {quoted(count)}")
     return count
 
 
@@ -30,7 +31,7 @@ def timesteps(config: ScheduleConfig, steps: int | None = None) -> tuple[int, ..
         return tuple(int(t) for t in np.linspace(0, total - 1, count).round()[::-1])
     if config.spacing == "leading":
         return _leading(total, count, config.offset)
-    raise ConfigError(f"spacing: expected one of {SPACINGS}, got {config.spacing!r}")
+    raise ConfigError(f"spacing: expected one of {SPACINGS}, got {quoted(config.spacing)}")
 
 
 def _leading(total: int, count: int, offset: int) -> tuple[int, ...]:

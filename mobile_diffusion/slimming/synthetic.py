@@ -16,6 +16,7 @@ from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.progress import Progress, silent, tracked
+from mobile_diffusion.quoting import quoted
 from mobile_diffusion.sampler import advance, combine_guidance
 from mobile_diffusion.schedule import step_table
 from mobile_diffusion.staging import staged_file
@@ -36,7 +37,7 @@ def sample_latents(model: Model, contexts: Tensor, null: Tensor, generator: torc
     """
     table, schedule, unet = step_table(model.config.schedule), model.config.schedule, model.unet
     if table.memory or table.stochastic or set(table.inputs) != {1.0}:
-        raise ConfigError(f"solver: expected 'ddim' to sample latents with, got {schedule.solver!r}")
+        raise ConfigError(f"solver: expected 'ddim' to sample latents with, got {quoted(schedule.solver)}")
     device = next(unet.parameters()).device
     latents = torch.randn(len(contexts), *model.config.latent_shape[1:], generator=generator).to(device)
     contexts, null = contexts.to(device), null.to(device).expand_as(contexts)

@@ -16,6 +16,7 @@ from typing import Any
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from mobile_diffusion.errors import CheckpointError
+from mobile_diffusion.quoting import quoted
 from mobile_diffusion.tokenization.tokenizer_folder import WORD_END, TokenizerFiles, read_tokenizer_folder
 from mobile_diffusion.tokenization.tokens import (
     Tokens,
@@ -106,7 +107,9 @@ class ClipTokenizer:
         known = tokenizer.get_vocab()
         for token in tokens:
             if not token.strip() or token in known or f"{token}_1" in known:
-                raise CheckpointError(f"expected a token that the tokenizer does not have, got {token!r}; rename it")
+                raise CheckpointError(
+                    f"expected a token that the tokenizer does not have, got {quoted(token)}; rename it"
+                )
         tokenizer.add_tokens(list(tokens))
         return ClipTokenizer(tokenizer.to_str(), self.max_tokens)
 
@@ -120,7 +123,9 @@ def define(files: TokenizerFiles) -> str:
     tokenizer.add_tokens(list(special.added))
     for token, stated in special.ids.items():
         if tokenizer.token_to_id(token) != stated:
-            raise CheckpointError(f"expected id {stated} for the added token {token!r}: its file is another model's")
+            raise CheckpointError(
+                f"expected id {stated} for the added token {quoted(token)}: its file is another model's"
+            )
     end, start = ((token, _known_id(tokenizer, token)) for token in (special.end, special.start))
     tokenizer.post_processor = processors.RobertaProcessing(end, start, trim_offsets=False, add_prefix_space=False)
     tokenizer.enable_padding(pad_id=_known_id(tokenizer, special.padding), pad_token=special.padding)
@@ -132,8 +137,8 @@ def parse_clip(definition: str) -> Tokenizer:
     tokenizer = parse_definition(definition)
     suffix = getattr(tokenizer.model, "end_of_word_suffix", None)
     if not isinstance(tokenizer.model, models.BPE) or suffix != WORD_END:
-        got = f"{type(tokenizer.model).__name__} with suffix {suffix!r}"
-        raise CheckpointError(f"expected CLIP's tokenizer (BPE with suffix {WORD_END!r}), got {got}")
+        got = f"{type(tokenizer.model).__name__} with suffix {quoted(suffix)}"
+        raise CheckpointError(f"expected CLIP's tokenizer (BPE with suffix {quoted(WORD_END)}), got {got}")
     parts = {
         "normalizer": (tokenizer.normalizer, _state(_normalizer())),
         "pre_tokenizer": (tokenizer.pre_tokenizer, _state(_pre_tokenizer())),
@@ -187,7 +192,7 @@ def _pre_tokenizer() -> pre_tokenizers.PreTokenizer:
 def _known_id(tokenizer: Tokenizer, token: str) -> int:
     index = tokenizer.token_to_id(token)
     if index is None:
-        raise CheckpointError(f"expected the special token {token!r} in the vocabulary, got none")
+        raise CheckpointError(f"expected the special token {quoted(token)} in the vocabulary, got none")
     return int(index)
 
 

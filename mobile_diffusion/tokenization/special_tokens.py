@@ -15,6 +15,7 @@ from typing import Any
 from tokenizers import AddedToken
 
 from mobile_diffusion.errors import CheckpointError
+from mobile_diffusion.quoting import quoted
 from mobile_diffusion.strict_json import read_object
 
 NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -83,12 +84,14 @@ def _check_fixed(file: Path, settings: dict[str, Any]) -> None:
     """Raise CheckpointError for the first setting that affects the ids and is not supported."""
     for name, value in FIXED.items():
         if settings.get(name, value) != value:
-            raise CheckpointError(f"{file}: {name}: expected {value!r}, got {settings[name]!r}, which is not supported")
+            raise CheckpointError(
+                f"{file}: {name}: expected {quoted(value)}, got {quoted(settings[name])}, which is not supported"
+            )
     for name, value in settings.items():
         if (name.endswith("_token") and name not in NAMES and isinstance(value, str)) or (
             name == "extra_special_tokens" and not isinstance(value, list)
         ):
-            raise CheckpointError(f"{file}: {name}: expected no such special token, got {value!r}")
+            raise CheckpointError(f"{file}: {name}: expected no such special token, got {quoted(value)}")
 
 
 def _read_old_settings(file: Path) -> dict[str, Any]:
@@ -110,7 +113,7 @@ def _defined(folder: Path, definition: dict[str, Any]) -> dict[int, AddedToken]:
     """The added tokens of a tokenizer.json."""
     file, tokens = folder / "tokenizer.json", definition.get("added_tokens") or []
     if not isinstance(tokens, list) or not all(isinstance(token, dict) for token in tokens):
-        raise CheckpointError(f"{file}: added_tokens: expected a list of objects, got {tokens!r}")
+        raise CheckpointError(f"{file}: added_tokens: expected a list of objects, got {quoted(tokens)}")
     return _decoder(file, {token.get("id"): token for token in tokens})
 
 
@@ -128,7 +131,7 @@ def _defined_padding(folder: Path, definition: dict[str, Any]) -> str:
 def _decoder(file: Path, values: Any) -> dict[int, AddedToken]:
     """Added tokens by id."""
     if not isinstance(values, dict) or not all(str(index).isdecimal() for index in values):
-        raise CheckpointError(f"{file}: expected added tokens by id, got {values!r}")
+        raise CheckpointError(f"{file}: expected added tokens by id, got {quoted(values)}")
     tokens = {int(index): _token(file, value) for index, value in values.items()}
     return {index: AddedToken(token) if isinstance(token, str) else token for index, token in tokens.items()}
 
@@ -138,7 +141,7 @@ def _token(file: Path, value: Any) -> Token:
     flags = {name: value[name] for name in FLAGS if name in value} if isinstance(value, dict) else {}
     content = value.get("content") if isinstance(value, dict) else value
     if not isinstance(content, str) or not content or not all(isinstance(flag, bool) for flag in flags.values()):
-        raise CheckpointError(f"{file}: expected a token's text, or its text and flags, got {value!r}")
+        raise CheckpointError(f"{file}: expected a token's text, or its text and flags, got {quoted(value)}")
     return AddedToken(content, **flags) if isinstance(value, dict) else content
 
 

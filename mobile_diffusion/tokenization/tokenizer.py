@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.quoting import quoted
 from mobile_diffusion.tokenization.clip_tokenizer import ClipTokenizer
 from mobile_diffusion.tokenization.tokens import MAX_CHARACTERS, Tokens, check_prompt
 from mobile_diffusion.tokenization.wordpiece import WordPieceTokenizer
@@ -55,5 +56,5 @@ def open_tokenizer(kind: str, file: Path, max_tokens: int) -> Tokenizer:
     Raises ConfigError for a kind that is not in TOKENIZERS, CheckpointError when the file is not of that kind.
     """
     if kind not in TOKENIZERS:
-        raise ConfigError(f"{file}: expected a tokenizer of kind {' or '.join(TOKENIZERS)}, got {kind!r}")
+        raise ConfigError(f"{file}: expected a tokenizer of kind {' or '.join(TOKENIZERS)}, got {quoted(kind)}")
     return TOKENIZERS[kind](file, max_tokens)

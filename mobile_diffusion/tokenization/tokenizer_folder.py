@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mobile_diffusion.errors import CheckpointError
+from mobile_diffusion.quoting import quoted
 from mobile_diffusion.strict_json import read_object
 from mobile_diffusion.tokenization.special_tokens import SETTINGS, SpecialTokens, read_special_tokens
 
@@ -56,7 +57,7 @@ def stated_length(folder: Path) -> int | None:
     if length is None or (isinstance(length, int | float) and length > UNLIMITED):
         return None
     if type(length) is not int or length < 3:
-        raise CheckpointError(f"{file}: expected a model_max_length of at least 3, got {length!r}")
+        raise CheckpointError(f"{file}: expected a model_max_length of at least 3, got {quoted(length)}")
     return length
 
 
@@ -79,8 +80,8 @@ def _checked_model(file: Path, definition: dict[str, Any]) -> dict[str, Any]:
     model = definition.get("model")
     values = model if isinstance(model, dict) else {}
     if values.get("type", "BPE") != "BPE" or values.get("end_of_word_suffix") != WORD_END:
-        got = f"{values.get('type')} with suffix {values.get('end_of_word_suffix')!r}"
-        raise CheckpointError(f"{file}: expected CLIP's tokenizer (BPE with suffix {WORD_END!r}), got {got}")
+        got = f"{values.get('type')} with suffix {quoted(values.get('end_of_word_suffix'))}"
+        raise CheckpointError(f"{file}: expected CLIP's tokenizer (BPE with suffix {quoted(WORD_END)}), got {got}")
     return values
 
 
@@ -99,7 +100,7 @@ def _merges(folder: Path, model: dict[str, Any]) -> list[tuple[str, str]]:
     for number, merge in enumerate(model.get("merges") or [], start=1):
         symbols = merge.split(" ") if isinstance(merge, str) else merge
         if not isinstance(symbols, list) or len(symbols) != 2 or not all(isinstance(part, str) for part in symbols):
-            raise CheckpointError(f"{folder}: expected merges of two symbols, got {merge!r} as number {number}")
+            raise CheckpointError(f"{folder}: expected merges of two symbols, got {quoted(merge)} as number {number}")
         pairs.append((symbols[0], symbols[1]))
     return pairs
 
@@ -113,6 +114,7 @@ def _check_merges(folder: Path, vocabulary: dict[str, int], merges: list[tuple[s
         if words:
             more = f" (and {len(words) - 1:,} more)" if len(words) > 1 else ""
             raise CheckpointError(
-                f"{folder}: expected vocabulary and merges of one tokenizer, got {problem}: {min(words)!r}{more}; "
+                f"{folder}: expected vocabulary and merges of one tokenizer, "
+                f"got {problem}: {quoted(min(words))}{more}; "
                 "fetch both files again"
             )

@@ -11,6 +11,7 @@ from torch import Tensor
 from mobile_diffusion.data import Sample, load_dataset, load_image
 from mobile_diffusion.decibels import psnr_each
 from mobile_diffusion.errors import DataError
+from mobile_diffusion.quoting import quoted
 
 
 def choose_samples(folder: Path, styles: tuple[str, ...], split: str) -> list[Sample]:
@@ -18,7 +19,7 @@ def choose_samples(folder: Path, styles: tuple[str, ...], split: str) -> list[Sa
     samples = [sample for sample in load_dataset(folder) if sample.split == split]
     for style in styles:
         if not any(sample.style == style for sample in samples):
-            raise DataError(f"{folder}: expected {split} pictures of style {style!r}, got none; run `data fetch`")
+            raise DataError(f"{folder}: expected {split} pictures of style {quoted(style)}, got none; run `data fetch`")
     return [sample for sample in samples if sample.style in styles]
 
 
@@ -27,7 +28,7 @@ def choose_groups(samples: list[Sample], groups: tuple[str, ...]) -> list[Sample
     for group in groups:
         if not any(sample.group == group for sample in samples):
             known = ", ".join(sorted({sample.group for sample in samples}))
-            raise DataError(f"groups: expected some of {known}, got {group!r}; fix the settings")
+            raise DataError(f"groups: expected some of {known}, got {quoted(group)}; fix the settings")
     return [sample for sample in samples if not groups or sample.group in groups]
 
 

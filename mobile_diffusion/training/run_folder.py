@@ -22,6 +22,7 @@ from torch import nn
 
 from mobile_diffusion.config_json import from_dict, to_dict
 from mobile_diffusion.errors import ConfigError, TrainingError
+from mobile_diffusion.quoting import quoted
 from mobile_diffusion.staging import is_full, write_bytes
 from mobile_diffusion.training.sharded_state import SCRATCH, load_sharded, load_sharded_average, newest_state
 from mobile_diffusion.training.state import TrainState, load_average, load_state
@@ -75,7 +76,8 @@ def check_record(settings: object, run: Path) -> None:
     if found != settings:
         field, began, got = _first_difference(to_dict(found), to_dict(settings))
         raise TrainingError(
-            f"{run}: expected the settings and networks that the run began with, {field} = {began!r}, got {got!r}; "
+            f"{run}: expected the settings and networks that the run began with, "
+            f"{field} = {quoted(began)}, got {quoted(got)}; "
             "choose another --run"
         )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mobile_diffusion.config_json import Config, from_dict
 from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.quoting import quoted
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,9 @@ class LoopSettings:
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "learning_rate", "clip", "accumulate", "save_every", "sheet_every", "log_every"):
             if not getattr(self, name) > 0:
-                raise ConfigError(f"LoopSettings.{name} is {getattr(self, name)!r}; expected a positive number")
+                raise ConfigError(f"LoopSettings.{name} is {quoted(getattr(self, name))}; expected a positive number")
         if not 0 <= self.ema_decay < 1:
-            raise ConfigError(f"LoopSettings.ema_decay is {self.ema_decay!r}; expected 0 <= ema_decay < 1")
+            raise ConfigError(f"LoopSettings.ema_decay is {quoted(self.ema_decay)}; expected 0 <= ema_decay < 1")
 
 
 def read_settings(path: Path, kind: type[Config]) -> Config:

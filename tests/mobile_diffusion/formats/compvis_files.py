@@ -146,8 +146,10 @@ def read_back(file: Path, written: Written) -> dict[str, State]:
     """What diffusers' own converters read from the file, under our names."""
     state = load_file(file)
     text = written.text
-    if any(name.startswith("cond_stage_model.model.") for name in state):
-        encoder = ldm.convert_open_clip_checkpoint(text, state)
+    prefixes = ("cond_stage_model.model.", "conditioner.embedders.0.model.")
+    found = [prefix for prefix in prefixes if any(name.startswith(prefix) for name in state)]
+    if found:
+        encoder = ldm.convert_open_clip_checkpoint(text, state, found[0])
         encoder.pop("text_projection.weight", None)
     else:
         encoder = ldm.convert_ldm_clip_checkpoint(state)

@@ -73,7 +73,10 @@ CONV_IN = "model.diffusion_model.input_blocks.0.0.weight"
         ({"model.diffusion_model.what.weight": torch.zeros(1)}, "'model.diffusion_model.what.weight'.*expected none"),
         ({"first_stage_model.encoder.mid.attn_1.q.weight": None}, "is missing"),
         ({"first_stage_model.encoder.down.0.attn.0.q.weight": torch.zeros(1)}, "expected none of that name"),
-        ({"cond_stage_model.model.ln_final.weight": torch.zeros(64)}, "one text encoder, got CLIP's and OpenCLIP's"),
+        (
+            {"cond_stage_model.model.ln_final.weight": torch.zeros(64)},
+            "one text encoder, got cond_stage_model.tr",
+        ),
         ({"model.diffusion_model.output_blocks.0.0.in_layers.2.weight": None}, "is missing"),
         ({"model.diffusion_model.output_blocks.0.0.out_layers.3.weight": None}, "up"),
         ({"betas": torch.linspace(1e-4, 2e-2, 1000)}, "betas"),
