@@ -13,6 +13,8 @@ from typing import Any
 from mobile_diffusion.errors import CheckpointError
 
 Accepted = tuple[object, ...]
+EMA_NOTES = ("decay", "min_decay", "optimization_step", "update_after_step", "use_ema_warmup", "inv_gamma", "power")
+"""Notes that diffusers' EMAModel writes into the config.json of the network that it averaged; none has an effect."""
 
 
 class JsonOptions:

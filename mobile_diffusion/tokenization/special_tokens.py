@@ -86,7 +86,7 @@ def _check_fixed(file: Path, settings: dict[str, Any]) -> None:
             raise CheckpointError(f"{file}: {name}: expected {value!r}, got {settings[name]!r}, which is not supported")
     for name, value in settings.items():
         if (name.endswith("_token") and name not in NAMES and isinstance(value, str)) or (
-            name == "extra_special_tokens" and not isinstance(value, list)
+            name == "extra_special_tokens" and value != {} and not isinstance(value, list)
         ):
             raise CheckpointError(f"{file}: {name}: expected no such special token, got {value!r}")
 
