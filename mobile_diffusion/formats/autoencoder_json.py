@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from mobile_diffusion.autoencoder_config import AutoencoderConfig, TinyAutoencoderConfig
 from mobile_diffusion.errors import CheckpointError, ConfigError
-from mobile_diffusion.formats.json_options import Accepted, JsonOptions
+from mobile_diffusion.formats.json_options import EMA_NOTES, Accepted, JsonOptions
 from mobile_diffusion.quoting import shortened
 from mobile_diffusion.tensor_layout import Layout, Stored
 
@@ -68,7 +68,7 @@ def _read_kl(options: JsonOptions) -> AutoencoderConfig:
         if kinds != [block] * len(channels):
             raise options.wrong(name, f"{len(channels)} times {block}", kinds, UNSUPPORTED)
     options.require(KL_REQUIRED, UNSUPPORTED)
-    options.ignore("sample_size", "force_upcast")
+    options.ignore("sample_size", "force_upcast", *EMA_NOTES)
     return AutoencoderConfig(
         channels=tuple(channels),
         latent_channels=options.whole("latent_channels", 4),
@@ -86,7 +86,7 @@ def _read_tiny(options: JsonOptions) -> TinyAutoencoderConfig:
     if encoder != alike or decoder != alike:
         raise options.wrong("decoder_block_out_channels", f"equal channels, {shortened(alike)}", decoder, UNSUPPORTED)
     options.require(TINY_REQUIRED, UNSUPPORTED)
-    options.ignore("force_upcast")
+    options.ignore("force_upcast", *EMA_NOTES)
     return TinyAutoencoderConfig(
         channels=encoder[0],
         latent_channels=options.whole("latent_channels", 4),

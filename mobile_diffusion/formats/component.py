@@ -6,7 +6,8 @@ Only headers are read.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import logging
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from mobile_diffusion.errors import CheckpointError
@@ -14,6 +15,8 @@ from mobile_diffusion.quoting import quoted, shortened
 from mobile_diffusion.strict_json import read_object
 from mobile_diffusion.tensor_layout import Layout, read_layout
 from mobile_diffusion.weights import PICKLES
+
+logger = logging.getLogger(__name__)
 
 DIFFUSERS_STEM = "diffusion_pytorch_model"
 TRANSFORMERS_STEM = "model"
@@ -28,8 +31,8 @@ CONVERT = (
 def read_component(folder: Path, stem: str, variant: str | None) -> tuple[Layout, tuple[Path, ...]]:
     """Return the layout of a component under the file's own tensor names, and the files (with the index) it is in.
 
-    Raises CheckpointError when there are only pickles, when the variant or a shard is missing, or when a header is
-    damaged or contradicts the index.
+    The plain weights replace a `variant` that the component does not have.  Raises CheckpointError when there are
+    only pickles, when both or a shard are missing, or when a header is damaged or contradicts the index.
     """
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: expected a component of the checkpoint, got no such folder; restore it")
@@ -38,6 +41,18 @@ def read_component(folder: Path, stem: str, variant: str | None) -> tuple[Layout
     if chosen.suffix == ".json":
         return _read_shards(chosen)
     return read_layout(chosen), (chosen,)
+
+
+def list_variants(folder: Path, stem: str) -> list[str]:
+    """The variants of the weights in a component folder, where "" is the plain one; none if there is no such folder."""
+    return [variant for variant, _ in _weights(folder, stem)]
+
+
+def check_variant(where: Path | str, found: Iterable[Collection[str]], variant: str | None) -> None:
+    """Raise CheckpointError when no component has the variant; `found` is what each one has, `where` begins it."""
+    known = dict.fromkeys(name for names in found for name in names)
+    if variant is not None and known and variant not in known:
+        raise _unknown(where, known, variant)
 
 
 def _weights(folder: Path, stem: str) -> Iterator[tuple[str, Path]]:
@@ -66,16 +81,25 @@ def _choose(folder: Path, stem: str, found: dict[str, Path], variant: str | None
 def choose_variant(where: Path | str, found: Collection[str], variant: str | None) -> str:
     """Choose one of the variants `found`, where "" is the plain one.
 
-    Without `variant` the choice is the plain one, then the only one, then fp16.  Raises CheckpointError when the
-    choice is not among `found`; `where` begins the message.
+    With a `variant` the choice is that one, then the plain one, as in diffusers.  Without, it is the plain one, then
+    the only one, then fp16.  Raises CheckpointError when the choice is not among `found`; `where` begins the message.
     """
-    default = "" if "" in found else next(iter(found)) if len(found) == 1 else PREFERRED
-    wanted = default if variant is None else variant
-    if wanted in found:
-        return wanted
+    default = next(iter(found)) if len(found) == 1 else PREFERRED
+    if variant in found:
+        return str(variant)
+    if "" in found:
+        if variant is not None:
+            logger.warning("%s: no variant %r of the weights; the plain ones are used", where, variant)
+        return ""
+    if variant is None and default in found:
+        return default
+    raise _unknown(where, found, variant)
+
+
+def _unknown(where: Path | str, found: Iterable[str], variant: str | None) -> CheckpointError:
     known = ", ".join(repr(name) if name else "the plain one" for name in found)
     wish = "one variant" if variant is None else f"variant {quoted(variant)}"
-    raise CheckpointError(f"{where}: expected {wish} of the weights, got {known}; name another variant")
+    return CheckpointError(f"{where}: expected {wish} of the weights, got {known}; name another variant")
 
 
 def _read_shards(index: Path) -> tuple[Layout, tuple[Path, ...]]:

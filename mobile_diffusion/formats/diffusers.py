@@ -15,10 +15,16 @@ from mobile_diffusion.config import ClipTextConfig, ModelConfig, ScheduleConfig,
 from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.autoencoder_json import our_autoencoder_layout, read_autoencoder
 from mobile_diffusion.formats.checkpoint_files import CheckpointFiles
-from mobile_diffusion.formats.component import DIFFUSERS_STEM, TRANSFORMERS_STEM, read_component
+from mobile_diffusion.formats.component import (
+    DIFFUSERS_STEM,
+    TRANSFORMERS_STEM,
+    check_variant,
+    list_variants,
+    read_component,
+)
 from mobile_diffusion.formats.json_options import JsonOptions
-from mobile_diffusion.formats.pipelines import check_classes
-from mobile_diffusion.formats.scheduler import read_schedule_file
+from mobile_diffusion.formats.pipelines import PIPELINES, check_classes
+from mobile_diffusion.formats.scheduler import read_pipeline_schedule
 from mobile_diffusion.formats.text_config import read_text_config
 from mobile_diffusion.formats.tiny_decoder import TinyDecoder
 from mobile_diffusion.formats.unet_json import read_unet
@@ -31,11 +37,14 @@ INDEX_FILE = "model_index.json"
 CARD_FILE = "README.md"
 LICENCE = re.compile(r"^licen[sc]e:[ \t]*[\"']?([\w.+-]+)", re.MULTILINE)
 CONFIG_FILE = "config.json"
+STEMS = {"unet": DIFFUSERS_STEM, "vae": DIFFUSERS_STEM, "text_encoder": TRANSFORMERS_STEM}
+"""Folder of a network -> beginning of the names of its weights."""
 SCHEDULER_FILE = "scheduler_config.json"
 DISTILLED_GUIDANCE = 8.5
 """Default guidance scale of diffusers' LatentConsistencyModelPipeline, for U-Nets that embed the scale."""
-PIPELINE_OFFSET = 1
-"""The steps_offset that diffusers' StableDiffusion pipelines use, whatever the scheduler's file says."""
+OLD_VERSION, OLD_SIZE = (0, 9), 64
+"""A U-Net written by a diffusers version before OLD_VERSION whose sample_size is below OLD_SIZE gets OLD_SIZE."""
+VERSION = re.compile(r"(\d+)\.(\d+)")
 
 
 def is_diffusers(path: Path) -> bool:
@@ -47,18 +56,25 @@ def read_diffusers(
     path: Path,
     variant: str | None = None,
     solver: str | None = None,
+    prediction: str | None = None,
     name: str | None = None,
     vae: TinyDecoder | None = None,
 ) -> CheckpointFiles:
     """Read a diffusers folder without its weights.
 
-    `variant` chooses one variant of the weights, such as "fp16".  `solver` replaces the scheduler's own.  `name` is
-    the model's name, by default that of the folder.  `vae` replaces that of the folder.
-    Raises CheckpointError when the model is of another family, or when a file is missing, damaged or needs something
-    that is not supported; the message names the file.
+    `variant` chooses one variant of the weights, such as "fp16"; a component that has only plain weights is read from
+    those.  `solver` replaces the scheduler's own.  `prediction` is what the U-Net predicts, for a scheduler's file
+    that does not state it.  `name` is the model's name, by default that of the folder.  `vae` replaces that of the
+    folder.  Raises CheckpointError when the model is of another family, or when a file is missing, damaged or needs
+    something that is not supported; the message names the file.  Raises ConfigError when `prediction` is not that of
+    the file.
     """
-    kinds = check_classes(path / INDEX_FILE, read_object(path / INDEX_FILE), () if vae is None else ("vae",))
-    config = _read_config(path, kinds, solver, name or path.resolve().name, vae)
+    replaced = () if vae is None else ("vae",)
+    kinds = check_classes(path / INDEX_FILE, read_object(path / INDEX_FILE), replaced)
+    schedule = _schedule(path / "scheduler" / SCHEDULER_FILE, kinds, solver, prediction)
+    config = _read_config(path, kinds, schedule, name or path.resolve().name, vae)
+    parts = {part: stem for part, stem in STEMS.items() if part not in replaced}
+    check_variant(path, [list_variants(path / part, stem) for part, stem in parts.items()], variant)
     unet, unet_files = read_component(path / "unet", DIFFUSERS_STEM, variant)
     vae_layout, vae_files = _read_vae(path / "vae", variant) if vae is None else (vae.layout, ())
     text, text_files = read_component(path / "text_encoder", TRANSFORMERS_STEM, variant)
@@ -100,13 +116,14 @@ def _options(file: Path) -> JsonOptions:
 
 
 def _read_config(
-    path: Path, kinds: Mapping[str, str], solver: str | None, name: str, vae: TinyDecoder | None
+    path: Path, kinds: Mapping[str, str], schedule: ScheduleConfig, name: str, vae: TinyDecoder | None
 ) -> ModelConfig:
     """Combine the configurations of all components; raise CheckpointError when they do not fit together."""
-    unet, (height, width) = read_unet(_options(path / "unet" / CONFIG_FILE))
+    unet, (height, width) = _read_unet(path / "unet" / CONFIG_FILE, kinds["pipeline"])
+    if unet.guidance_width:  # a U-Net that embeds the guidance scale is evaluated once per step
+        schedule = dataclasses.replace(schedule, guidance_kind="distilled", guidance=DISTILLED_GUIDANCE)
     autoencoder = vae.config if vae else read_autoencoder(_options(path / "vae" / CONFIG_FILE), kinds["vae"])
     text = _read_text(path)
-    schedule = _schedule(path / "scheduler" / SCHEDULER_FILE, unet, kinds["pipeline"], solver)
     try:
         return ModelConfig(
             name=name,
@@ -135,16 +152,20 @@ def _read_text(path: Path) -> ClipTextConfig:
         raise CheckpointError(f"{path / 'tokenizer'}: expected a length the text encoder can take: {error}") from error
 
 
-def _schedule(file: Path, unet: UNetConfig, pipeline: str, solver: str | None) -> ScheduleConfig:
-    """The schedule that diffusers' pipeline would use.
+def _read_unet(file: Path, pipeline: str) -> tuple[UNetConfig, tuple[int, int]]:
+    """Read the U-Net's configuration and the size of its latents, which some pipelines correct in files of 2022."""
+    values = read_object(file)
+    size, version = values.get("sample_size"), VERSION.match(str(values.get("_diffusers_version")))
+    is_old = version is not None and (int(version[1]), int(version[2])) < OLD_VERSION
+    if PIPELINES[pipeline].corrects_size and is_old and type(size) is int and size < OLD_SIZE:
+        values = {**values, "sample_size": OLD_SIZE}
+    return read_unet(JsonOptions(file, values))
 
-    A U-Net that embeds the guidance scale is evaluated once per step, so its guidance kind is "distilled".
-    """
-    offset = PIPELINE_OFFSET if pipeline.startswith("StableDiffusion") else None
-    schedule = read_schedule_file(file, solver, offset)
-    if unet.guidance_width == 0:
-        return schedule
-    return dataclasses.replace(schedule, guidance_kind="distilled", guidance=DISTILLED_GUIDANCE)
+
+def _schedule(file: Path, kinds: Mapping[str, str], solver: str | None, prediction: str | None) -> ScheduleConfig:
+    """The schedule that diffusers' pipeline would use."""
+    changes = PIPELINES[kinds["pipeline"]].scheduler
+    return read_pipeline_schedule(file, kinds["scheduler"], changes, solver, prediction)
 
 
 def _licence(card: Path) -> str:

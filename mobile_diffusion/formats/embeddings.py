@@ -86,34 +86,40 @@ def add_embeddings(source: CheckpointFiles, files: Sequence[Path]) -> Checkpoint
         raise CheckpointError(f"{files[0]}: expected a model whose text encoder is CLIP, got {text.kind}; leave it out")
     embeddings = [read_embedding(file, text.width) for file in files]
     tokenizer = extend_tokenizer(source.open_tokenizer(), embeddings, text.vocabulary)
+    first = tokenizer.vocabulary - sum(len(embedding.vectors) for embedding in embeddings)
     grown = dataclasses.replace(text, vocabulary=tokenizer.vocabulary)
     return dataclasses.replace(
         source,
         config=dataclasses.replace(source.config, text=grown),
         open_tokenizer=lambda: tokenizer,
         files=(*source.files, *files),
-        adapters=(*source.adapters, lambda part, state: _append(part, state, embeddings)),
+        adapters=(*source.adapters, lambda part, state: _insert(part, state, embeddings, first)),
         variations=(*source.variations, *(f"textual inversion {embedding.token}" for embedding in embeddings)),
     )
 
 
 def extend_tokenizer(tokenizer: Tokenizer, embeddings: Sequence[Embedding], vocabulary: int) -> ClipTokenizer:
-    """Return the tokenizer with the learned tokens; their ids follow the last row of the encoder's embedding table.
+    """Return the tokenizer with the learned tokens; their ids follow those that it has.
 
-    Raises CheckpointError when it already has one of the tokens, or when its number of ids is not `vocabulary`.
+    Raises CheckpointError when it already has one of the tokens, or has more ids than `vocabulary`, the number of
+    rows in the encoder's embedding table.
     """
-    if not isinstance(tokenizer, ClipTokenizer) or tokenizer.vocabulary != vocabulary:
+    if not isinstance(tokenizer, ClipTokenizer) or tokenizer.vocabulary > vocabulary:
         got = tokenizer.vocabulary if isinstance(tokenizer, ClipTokenizer) else type(tokenizer).__name__
-        raise CheckpointError(f"textual inversion: expected CLIP's tokenizer with {vocabulary} ids, got {got}")
+        reason = f"expected CLIP's tokenizer with at most {vocabulary} ids, got {got}"
+        raise CheckpointError(f"textual inversion: {reason}; use the tokenizer that belongs to the checkpoint")
     for embedding in embeddings:
         tokenizer = tokenizer.with_tokens(embedding.tokens)
     return tokenizer
 
 
-def _append(part: str, state: dict[str, Tensor], embeddings: Sequence[Embedding]) -> None:
-    """Append the learned vectors to the text encoder's token embedding, in place."""
+def _insert(part: str, state: dict[str, Tensor], embeddings: Sequence[Embedding], first: int) -> None:
+    """Make the learned vectors the rows of the token embedding from `first` on, in place.
+
+    Rows of the table beyond the tokenizer's ids (padding) are dropped, as diffusers does.
+    """
     if part == "text_encoder":
-        state[TABLE] = torch.cat([state[TABLE], *(embedding.vectors for embedding in embeddings)])
+        state[TABLE] = torch.cat([state[TABLE][:first], *(embedding.vectors for embedding in embeddings)])
 
 
 def _only_tensor(file: Path) -> str:

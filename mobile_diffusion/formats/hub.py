@@ -1,4 +1,4 @@
-"""Downloads a model from the hub by its id "owner/name" into huggingface_hub's cache, once.
+"""Downloads a model from the hub by its id "owner/name" into huggingface_hub's cache, once; reads the cache's folders.
 
 Only the files that a diffusers checkpoint needs are downloaded, in one variant.  An interrupted download resumes.
 Without a network the cached folder is used.
@@ -11,12 +11,14 @@ import re
 from pathlib import Path
 
 from mobile_diffusion.errors import CheckpointError
-from mobile_diffusion.formats.component import choose_variant
+from mobile_diffusion.formats.component import check_variant, choose_variant
 
 LOGGER = logging.getLogger(__name__)
 
 IDENTIFIER = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 INDEX_FILE = "model_index.json"
+CACHED, SNAPSHOTS = "models--", "snapshots"
+"""Beginning of the name of a model's folder in the cache, and the folder in it with a folder per commit."""
 COMPONENTS = ("unet", "vae", "text_encoder")
 SETTINGS = (
     INDEX_FILE,
@@ -57,6 +59,32 @@ def fetch(identifier: str, variant: str | None = None) -> Path:
         raise _unreachable(identifier, error) from error
 
 
+def cached_snapshot(path: Path) -> Path | None:
+    """The snapshot in a model's folder of the cache, "models--owner--name"; None for any other folder.
+
+    It is that of the branch main, or the only one.  Raises CheckpointError when there is neither.
+    """
+    if not path.name.startswith(CACHED) or not (path / SNAPSHOTS).is_dir():
+        return None
+    main = path / "refs" / "main"
+    found = sorted(path.glob(f"{SNAPSHOTS}/*"))
+    commit = main.read_text(encoding="utf-8", errors="replace").strip() if main.is_file() else None
+    chosen = [folder for folder in found if commit in (None, folder.name)]
+    if len(chosen) != 1:
+        names = ", ".join(folder.name for folder in found[:2]) or "none"
+        reason = f"expected the snapshot of main, or a single one, got {names}"
+        raise CheckpointError(f"{path}: {reason}; give the path of a folder in {SNAPSHOTS}, or the model's id")
+    return chosen[0]
+
+
+def model_name(folder: Path) -> str:
+    """The name of the model in a folder: in the cache that of the model, not of the commit; else the folder's name."""
+    folder = folder.resolve()
+    if folder.parent.name == SNAPSHOTS and folder.parents[1].name.startswith(CACHED):
+        return folder.parents[1].name.rpartition("--")[2]
+    return folder.name
+
+
 def choose_files(identifier: str, names: list[str], variant: str | None) -> list[str]:
     """Choose the files to download: settings, and one variant of each component's weights.
 
@@ -71,6 +99,7 @@ def choose_files(identifier: str, names: list[str], variant: str | None) -> list
             kind = match["index"] or match["before"] or match["after"] or ""
             found[match["component"]].setdefault(kind, []).append(name)
     chosen = [name for name in names if not name.endswith(".safetensors") and "safetensors.index" not in name]
+    check_variant(identifier, found.values(), variant)
     for component, variants in found.items():
         if not variants:
             reason = "expected safetensors, got none (pickles are not opened); choose a model that has them"

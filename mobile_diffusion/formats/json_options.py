@@ -14,6 +14,8 @@ from mobile_diffusion.errors import CheckpointError
 from mobile_diffusion.quoting import quoted
 
 Accepted = tuple[object, ...]
+EMA_NOTES = ("decay", "min_decay", "optimization_step", "update_after_step", "use_ema_warmup", "inv_gamma", "power")
+"""Notes that diffusers' EMAModel writes into the config.json of the network that it averaged; none has an effect."""
 
 
 class JsonOptions:

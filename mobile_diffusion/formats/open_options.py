@@ -41,8 +41,10 @@ class OpenOptions:
     embeddings: tuple[Path, ...] = ()
     """Textual inversion files."""
     prediction: str | None = None
-    """epsilon, v or sample: what the network predicts, for single files of Stable Diffusion 2 that do not state it."""
+    """epsilon, v or sample: what the network predicts, for single files of Stable Diffusion 2 and diffusers folders
+    that do not state it."""
     tokenizer: Path | None = None
     """Folder of the tokenizer for a single file, which contains none; None for CLIP's."""
     variant: str | None = None
-    """Variant of a diffusers folder's weights, such as "fp16"; None prefers the plain files."""
+    """Variant of a diffusers folder's weights, such as "fp16"; a network without it is read from its
+    plain files, and None prefers those."""

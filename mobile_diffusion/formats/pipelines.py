@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,39 @@ from mobile_diffusion.errors import CheckpointError
 from mobile_diffusion.formats.pipeline_families import FAMILIES
 from mobile_diffusion.quoting import shortened
 
-PIPELINES = (
-    "StableDiffusionPipeline",
-    "StableDiffusionImg2ImgPipeline",
-    "StableDiffusionInpaintPipeline",
-    "LatentConsistencyModelPipeline",
-    "LatentConsistencyModelImg2ImgPipeline",
-)
-"""Supported pipelines; an inpainting pipeline only if its U-Net has four input channels (unet_json.py checks)."""
+
+@dataclass(frozen=True)
+class PipelineClass:
+    """A supported pipeline of diffusers, and what it corrects in a checkpoint when it is built."""
+
+    scheduler: Mapping[str, object] = field(default_factory=dict)
+    """Options that replace those of the scheduler's file."""
+    corrects_size: bool = False
+    """Whether a U-Net of 2022 with a sample_size below 64 gets one of 64."""
+
+
+_PLAIN = PipelineClass({"steps_offset": 1, "clip_sample": False}, corrects_size=True)
+_INPAINT = PipelineClass({"steps_offset": 1, "skip_prk_steps": True}, corrects_size=True)
+_UNCORRECTED = PipelineClass()
+
+PIPELINES = {
+    "StableDiffusionPipeline": _PLAIN,
+    "StableDiffusionImg2ImgPipeline": _PLAIN,
+    "StableDiffusionInpaintPipeline": _INPAINT,
+    "StableDiffusionPAGPipeline": _PLAIN,
+    "StableDiffusionPAGImg2ImgPipeline": _PLAIN,
+    "StableDiffusionPAGInpaintPipeline": _PLAIN,
+    "StableDiffusionPipelineSafe": _PLAIN,
+    "StableDiffusionAttendAndExcitePipeline": _UNCORRECTED,
+    "StableDiffusionPanoramaPipeline": _UNCORRECTED,
+    "StableDiffusionSAGPipeline": _UNCORRECTED,
+    "SemanticStableDiffusionPipeline": _UNCORRECTED,
+    "LatentConsistencyModelPipeline": _UNCORRECTED,
+    "LatentConsistencyModelImg2ImgPipeline": _UNCORRECTED,
+}
+"""Supported pipelines, whose networks are those of Stable Diffusion 1 or 2.  An inpainting pipeline is supported only
+if its U-Net has four input channels (unet_json.py checks).  What a pipeline adds while drawing (perturbed or
+self-attention guidance, panoramas, safety guidance) is not part of the checkpoint and is left out."""
 
 CLASSES = {
     "unet": ("UNet2DConditionModel",),
@@ -29,27 +55,35 @@ CLASSES = {
 
 
 def check_classes(file: Path, index: Mapping[str, Any], replaced: Collection[str] = ()) -> dict[str, str]:
-    """Check the classes in a model_index.json; return the class per component of CLASSES and that of "pipeline".
+    """Check the classes in a model_index.json; return the class per component, and that of "pipeline".
 
-    Components that are `replaced` by an option are not checked.
-
-    Raises CheckpointError when the pipeline or a component's class is not supported.
+    Components that are `replaced` by an option are not checked, and the class of "scheduler" is only read.  Raises
+    CheckpointError when another component's class or the pipeline is not supported, or when a class is missing.
     """
     pipeline = str(index.get("_class_name"))
     if pipeline not in PIPELINES:
         raise CheckpointError(f"{file}: {describe(pipeline)}; expected a Stable Diffusion 1 or 2 relative")
     kinds = {"pipeline": pipeline}
+    scheduler = _class_of(index, "scheduler")
+    if not isinstance(scheduler, str):
+        raise CheckpointError(f"{file}: scheduler: expected a library and a class, got none; restore the file")
+    kinds["scheduler"] = scheduler
     for part, accepted in CLASSES.items():
         if part in replaced:
             continue
-        entry = index.get(part)
-        kind = entry[1] if isinstance(entry, list) and len(entry) == 2 else None
+        kind = _class_of(index, part)
         if kind not in accepted:
             wanted = " or ".join(accepted)
             fix = "use a Stable Diffusion 1 or 2 relative"
             raise CheckpointError(f"{file}: {part}: expected {wanted}, got {shortened(kind)}; {fix}")
         kinds[part] = str(kind)
     return kinds
+
+
+def _class_of(index: Mapping[str, Any], part: str) -> object:
+    """The class of a component in a model_index.json, which stores [library, class]; None without one."""
+    entry = index.get(part)
+    return entry[1] if isinstance(entry, list) and len(entry) == 2 else None
 
 
 def describe(pipeline: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.formats.checkpoint_files import CheckpointFiles
 from mobile_diffusion.formats.diffusers import is_diffusers, read_diffusers
-from mobile_diffusion.formats.hub import fetch, is_identifier
+from mobile_diffusion.formats.hub import cached_snapshot, fetch, is_identifier, model_name
 from mobile_diffusion.formats.native import read_native
 from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.formats.single_file import read_single_file
@@ -25,13 +25,13 @@ def read_source(path: Path | str, options: OpenOptions) -> CheckpointFiles:
         raise ConfigError("options vae and decoder: expected one of them, got both; leave one out")
     vae = None if options.vae is None else read_vae(options.vae)
     if is_identifier(path):
-        _refuse(options, "a model on the hub", "prediction", "tokenizer")
+        _refuse(options, "a model on the hub", "tokenizer")
         folder, name = fetch(str(path), options.variant), str(path).split("/")[1]
-        return read_diffusers(folder, options.variant, options.solver, name, vae)
-    path = Path(path)
+        return read_diffusers(folder, options.variant, options.solver, options.prediction, name, vae)
+    path = cached_snapshot(Path(path)) or Path(path)
     if is_diffusers(path):
-        _refuse(options, "a diffusers folder", "prediction", "tokenizer")
-        return read_diffusers(path, options.variant, options.solver, vae=vae)
+        _refuse(options, "a diffusers folder", "tokenizer")
+        return read_diffusers(path, options.variant, options.solver, options.prediction, model_name(path), vae)
     if path.is_file() and path.suffix.lower() == SAFETENSORS:
         _refuse(options, "a single file", "variant")
         return read_single_file(path, options.prediction, options.tokenizer, options.height, options.width, vae)

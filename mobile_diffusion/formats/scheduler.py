@@ -38,34 +38,49 @@ STEPS, LCM_STEPS = 20, 4
 """Default number of steps, because a scheduler's file does not contain one; LCM_STEPS is for solver lcm."""
 
 
-def read_schedule_file(file: Path, solver: str | None = None, offset: int | None = None) -> ScheduleConfig:
+def read_schedule_file(file: Path, solver: str | None = None, prediction: str | None = None) -> ScheduleConfig:
     """Read a scheduler_config.json as `read_schedule` does; its options may be infinite."""
-    return read_schedule(read_object(file, infinite=True), file, solver, offset)
+    return read_schedule(read_object(file, infinite=True), file, solver, prediction)
+
+
+def read_pipeline_schedule(
+    file: Path, kind: str, changes: Mapping[str, object], solver: str | None = None, prediction: str | None = None
+) -> ScheduleConfig:
+    """Read a scheduler_config.json as a pipeline does: as options of the class `kind`, with `changes` made to them.
+
+    `kind` is the class in model_index.json; as in diffusers, it counts where the file states another one.
+    """
+    values = read_object(file, infinite=True)
+    if values.get("_class_name") != kind:
+        logger.warning("%s: read as %s, the class in model_index.json, not %s", file, kind, values.get("_class_name"))
+    for name, value in changes.items():
+        if values.get(name, value) != value:
+            logger.info("%s: %s %r is replaced by %r, as in diffusers' pipeline", file, name, values[name], value)
+    return read_schedule({**values, **changes, "_class_name": kind}, file, solver, prediction)
 
 
 def read_schedule(
-    values: Mapping[str, Any], file: Path = SCHEDULER_FILE, solver: str | None = None, offset: int | None = None
+    values: Mapping[str, Any], file: Path = SCHEDULER_FILE, solver: str | None = None, prediction: str | None = None
 ) -> ScheduleConfig:
     """Read the schedule from the values of a scheduler_config.json; error messages begin with `file`.
 
     With `solver`, the diffusion process and that solver's options come from the file, and options of the file's own
-    scheduler are ignored, as when diffusers builds another scheduler from a configuration.  `offset` replaces the
-    file's steps_offset, because StableDiffusionPipeline always uses 1.  Raises CheckpointError for a class or an
-    option that is unknown or not supported, ConfigError for an unknown `solver`.
+    scheduler are ignored, as when diffusers builds another scheduler from a configuration.  `prediction` is what the
+    network predicts, for a file that does not state it.  Raises CheckpointError for a class or an option that is
+    unknown or not supported, ConfigError for an unknown `solver`, and for a `prediction` that is unknown or not that
+    of the file.
     """
     kind = _class_of(values.get("_class_name"), file, solver)
     options = JsonOptions(file, values)
     own = solver or kind.solver
-    process = _process(options, kind, own)
+    process = _process(options, kind, own, prediction)
     sampler = _sampler(options, own, strictly=solver is None)
-    given = options.whole("steps_offset", 0)
-    if offset is not None and offset != given:
-        logger.info("%s: steps_offset %d is replaced by %d, as in diffusers' pipeline", file, given, offset)
+    offset = options.whole("steps_offset", 0)
     options.ignore(*WITHOUT_EFFECT, *ELSEWHERE)
     options.finish()
     steps = min(LCM_STEPS, sampler["original_steps"]) if own == "lcm" else min(STEPS, process["train_steps"])
     try:
-        config = ScheduleConfig(**process, **sampler, offset=given if offset is None else offset, steps=steps)
+        config = ScheduleConfig(**process, **sampler, offset=offset, steps=steps)
         step_table(config)
     except ConfigError as error:
         raise CheckpointError(f"{file}: {error}") from error
@@ -97,7 +112,7 @@ def _class_of(name: object, file: Path, solver: str | None) -> SchedulerClass:
     return kind
 
 
-def _process(options: JsonOptions, kind: SchedulerClass, solver: str) -> dict[str, Any]:
+def _process(options: JsonOptions, kind: SchedulerClass, solver: str, prediction: str | None) -> dict[str, Any]:
     """Read the options of the diffusion process that the model was trained with."""
     start, end, schedule = kind.betas
     options.require({"trained_betas": (None,)}, "betas are computed from a formula; give the model's formula")
@@ -107,10 +122,26 @@ def _process(options: JsonOptions, kind: SchedulerClass, solver: str) -> dict[st
         "beta_schedule": _one_of(options, "beta_schedule", schedule, BETA_SCHEDULES),
         "beta_start": float(options.number("beta_start", start)),
         "beta_end": float(options.number("beta_end", end)),
-        "prediction": _one_of(options, "prediction_type", "epsilon", PREDICTIONS),
+        "prediction": _prediction(options, prediction),
         "zero_terminal_snr": rescaled,
         "solver": solver,
     }
+
+
+def _prediction(options: JsonOptions, wanted: str | None) -> str:
+    """Read what the network predicts; `wanted` is used if the file does not state it.
+
+    Files from before diffusers 0.9 state it by predict_epsilon: if that is false, the network predicts the sample.
+    diffusers 0.10.2 reads it so; later versions ignore the option.
+    """
+    names = {ours: theirs for theirs, ours in PREDICTIONS.items()}
+    if wanted is not None and wanted not in names:
+        raise ConfigError(f"option prediction: expected one of {', '.join(names)}, got {wanted!r}")
+    default = names[wanted or "epsilon"] if options.flag("predict_epsilon", True) else "sample"
+    found = cast(str, _one_of(options, "prediction_type", default, PREDICTIONS))
+    if wanted not in (None, found):
+        raise ConfigError(f"option prediction: expected {found}, as {options.file} states, got {wanted}; leave it out")
+    return found
 
 
 def _sampler(options: JsonOptions, solver: str, strictly: bool) -> dict[str, Any]:

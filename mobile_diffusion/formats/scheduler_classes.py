@@ -130,9 +130,13 @@ LIMITS: dict[str, tuple[SupportedValues, ...]] = {
 "logrho", "bh1" and "bh2" as "midpoint"."""
 
 WITHOUT_EFFECT = frozenset(
-    ("dynamic_thresholding_ratio", "sample_max_value", "clip_sample_range", "flow_shift", "time_shift_type")
+    (
+        *("dynamic_thresholding_ratio", "sample_max_value", "clip_sample_range", "flow_shift", "time_shift_type"),
+        *("tensor_format", "timestep_values"),
+    )
 )
-"""Options that have an effect only together with another option, which is not supported."""
+"""Options that have an effect only together with another option, which is not supported, and two of 2022 that named
+the array library and an unused list."""
 ELSEWHERE = frozenset(
     (
         *(limit.name for limits in LIMITS.values() for limit in limits),

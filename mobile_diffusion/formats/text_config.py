@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from mobile_diffusion.config import ClipTextConfig
 from mobile_diffusion.errors import CheckpointError, ConfigError
-from mobile_diffusion.formats.json_options import Accepted, JsonOptions
+from mobile_diffusion.formats.json_options import EMA_NOTES, Accepted, JsonOptions
 from mobile_diffusion.quoting import shortened
 from mobile_diffusion.strict_json import read_object
 
@@ -51,7 +51,7 @@ INACTIVE = (
     *("temperature", "top_k", "top_p", "typical_p", "repetition_penalty", "length_penalty", "no_repeat_ngram_size"),
     *("encoder_no_repeat_ngram_size", "bad_words_ids", "num_return_sequences", "remove_invalid_values"),
     *("forced_bos_token_id", "forced_eos_token_id", "exponential_decay_length_penalty", "suppress_tokens"),
-    "begin_suppress_tokens",
+    *("begin_suppress_tokens", "gradient_checkpointing", "attn_implementation"),
 )
 """Options without effect on the last hidden state: options for training, for other outputs, for text generation."""
 
@@ -71,7 +71,7 @@ def clip_config_from_transformers(values: Mapping[str, Any], file: Path = Path("
     options = JsonOptions(file, stated)
     _check_architecture(options)
     options.require(REQUIRED, f"expected the {ARCHITECTURE} of a Stable Diffusion 1 or 2 relative")
-    options.ignore(*INACTIVE)
+    options.ignore(*INACTIVE, *EMA_NOTES)
     positions = _positive(options, "max_position_embeddings", 77)
     try:
         config = ClipTextConfig(

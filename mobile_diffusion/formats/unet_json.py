@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from mobile_diffusion.config import UNetConfig, UNetLevel
 from mobile_diffusion.errors import CheckpointError, ConfigError
-from mobile_diffusion.formats.json_options import Accepted, JsonOptions
+from mobile_diffusion.formats.json_options import EMA_NOTES, Accepted, JsonOptions
 
 DOWN = ("CrossAttnDownBlock2D", "DownBlock2D")
 """Levels on the way down: with a transformer after each ResNet block, and without.  UP lists those on the way up."""
@@ -114,7 +114,7 @@ def _require_plain(options: JsonOptions, levels: int, channels: int) -> None:
     options.require({"time_embedding_dim": (None, 4 * channels)}, UNSUPPORTED)
     options.require({"only_cross_attention": (False, [False] * levels)}, UNSUPPORTED)
     options.require({"transformer_layers_per_block": (1, [1] * levels)}, UNSUPPORTED)
-    options.ignore(*INACTIVE)
+    options.ignore(*INACTIVE, *EMA_NOTES)
 
 
 def _levels(

@@ -12,7 +12,7 @@ import huggingface_hub
 import pytest
 
 from mobile_diffusion.checkpoint import open_checkpoint, open_source
-from mobile_diffusion.errors import CheckpointError
+from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.hub import choose_files, is_identifier
 from mobile_diffusion.formats.open_options import OpenOptions
 from tests.mobile_diffusion.formats.conftest import Publish
@@ -130,6 +130,25 @@ def test_a_variant_that_is_not_there_is_named() -> None:
         choose_files("a/b", [*SETTINGS, *weights(".safetensors")], "bf16")
 
 
+def test_a_variant_of_one_component_is_fetched_beside_plain_ones() -> None:
+    there = [*weights(".safetensors"), f"{PARTS[0]}.fp16.safetensors"]
+    chosen = choose_files("a/b", [*SETTINGS, *there], "fp16")
+    parts = [f"{PARTS[0]}.fp16.safetensors", *(f"{part}.safetensors" for part in PARTS[1:])]
+    assert sorted(chosen) == sorted([*SETTINGS, *parts])
+
+
 def test_options_of_other_formats_are_refused(cache: Path) -> None:
-    with pytest.raises(Exception, match="option prediction: expected none"):
-        open_source("someone/bk-sdm-tiny", OpenOptions(prediction="v"))
+    with pytest.raises(ConfigError, match="option tokenizer: expected none"):
+        open_source("someone/bk-sdm-tiny", OpenOptions(tokenizer=Path("tokenizer")))
+
+
+def test_folders_of_the_cache_have_the_name_of_the_model(cache: Path, published: Publish) -> None:
+    repository, expected = cache / "models--someone--bk-sdm-tiny", open_source(published("bk-sdm-tiny"))
+    for folder in (repository, repository / "snapshots" / COMMIT):
+        opened = open_source(folder)
+        assert opened.config == expected.config and opened.source_hash == expected.source_hash
+    (repository / "refs" / "main").unlink()
+    assert open_source(repository).config.name == "bk-sdm-tiny"
+    (repository / "snapshots" / "other").mkdir()
+    with pytest.raises(CheckpointError, match="expected the snapshot of main, or a single one, got 0123456789abcdef"):
+        open_source(repository)

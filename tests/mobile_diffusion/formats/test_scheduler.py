@@ -12,7 +12,7 @@ import pytest
 
 from mobile_diffusion.config import SOLVERS, ScheduleConfig
 from mobile_diffusion.errors import CheckpointError, ConfigError
-from mobile_diffusion.formats.scheduler import read_schedule, read_schedule_file
+from mobile_diffusion.formats.scheduler import read_pipeline_schedule, read_schedule, read_schedule_file
 from mobile_diffusion.formats.scheduler_classes import CLASSES
 from mobile_diffusion.schedule import step_table
 from tests.mobile_diffusion.schedule.reference import CLASSES as CLASS_OF
@@ -275,11 +275,22 @@ def test_an_unknown_solver_is_refused() -> None:
         read_schedule(SD15, solver="magic")
 
 
-def test_an_offset_stands_for_that_of_the_file(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_pipeline_changes_options_of_the_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "scheduler_config.json"
+    file.write_text(json.dumps(with_options(SD15, steps_offset=0)))
     with caplog.at_level("INFO", logger="mobile_diffusion"):
-        assert read_schedule(with_options(SD15, steps_offset=0), offset=1).offset == 1
-    assert "steps_offset 0 is replaced by 1" in caplog.text
-    assert read_schedule(with_options(SD15, steps_offset=0)).offset == 0
+        assert read_pipeline_schedule(file, "PNDMScheduler", {"steps_offset": 1}).offset == 1
+    assert "steps_offset 0 is replaced by 1" in caplog.text and "read as" not in caplog.text
+    assert read_pipeline_schedule(file, "PNDMScheduler", {}).offset == 0
+
+
+def test_the_class_in_the_index_is_the_one_that_counts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "scheduler_config.json"
+    file.write_text(json.dumps(SD15))
+    config = read_pipeline_schedule(file, "DDIMScheduler", {"clip_sample": False})
+    assert config.solver == "ddim" and "read as DDIMScheduler, the class in model_index.json" in caplog.text
+    with pytest.raises(CheckpointError, match="_class_name: expected one of DDIMScheduler, .*got 'Magic'"):
+        read_pipeline_schedule(file, "Magic", {})
 
 
 def test_a_file_may_hold_infinity_but_not_nan(tmp_path: Path) -> None:
