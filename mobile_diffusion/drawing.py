@@ -21,6 +21,7 @@ from mobile_diffusion.noise import check_seed, gaussian
 from mobile_diffusion.quoting import quoted
 from mobile_diffusion.schedule import step_table
 from mobile_diffusion.tokenization.tokenizer import Tokenizer
+from mobile_diffusion.tokenization.unknown_words import warn_unknown
 
 NULL_PROMPT = ""
 MAX_GUIDANCE = 30.0
@@ -118,14 +119,16 @@ def draw(
 ) -> NDArray[np.uint8]:
     """Draw a prompt as (H, W, 3) uint8; the same seed gives the same starting noise with every runner.
 
-    `negative` is what guidance leads away from; `on_step(i, latents)` is called after each step.  Raises PromptError
-    for a prompt, seed, guidance scale or start that cannot be used, MobileDiffusionError when the stages return NaN or
-    infinity.
+    `negative` is what guidance leads away from; `on_step(i, latents)` is called after each step.  Logs a warning that
+    names words which the tokenizer does not have.  Raises PromptError for a prompt, seed, guidance scale or start that
+    cannot be used, MobileDiffusionError when the stages return NaN or infinity.
     """
     check_seed(seed)
     first = 0 if start is None else first_step(settings, start.strength)
     scale = choose_guidance(settings, guidance, negative)
     constant = conditions(run_stage, settings, text_inputs(tokenizer, settings, prompt, negative), scale)
+    for name, text in (("prompt", prompt), ("negative prompt", negative)):
+        warn_unknown(name, tokenizer.unknown_words(text))
     clean = None if start is None else _encode_start(run_stage, settings, start)
     state = first_state(settings, seed, first, clean)
     keep = _keeper(settings, start, clean, seed)

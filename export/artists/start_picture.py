@@ -5,17 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from mobile_diffusion.drawing import DrawSettings, Start
 from mobile_diffusion.errors import PromptError
+from mobile_diffusion.picture_file import open_picture
 
 
 def open_start(picture: Path | None, strength: float | None, mask: Path | None, settings: DrawSettings) -> Start | None:
     """Read the start of a drawing and resize it to the model's size; None without a picture.
 
-    The white part of the mask is redrawn. Raises `PromptError` for a strength or a mask without a picture, and for a
-    file that is not a picture.
+    The white part of the mask is redrawn, and so is a transparent one. Raises `PromptError` for a strength or a mask
+    without a picture, and `DataError` for a file that `open_picture` refuses.
     """
     if picture is None:
         for name, value in (("--strength", strength), ("--mask", mask)):
@@ -23,7 +24,7 @@ def open_start(picture: Path | None, strength: float | None, mask: Path | None, 
                 raise PromptError(f"{name}: expected --image with the picture to start from, got none")
         return None
     *_, height, width = settings.image_shape
-    pixels = np.asarray(_open(picture).convert("RGB").resize((width, height), Image.Resampling.LANCZOS))
+    pixels = np.asarray(open_picture(picture).resize((width, height), Image.Resampling.LANCZOS))
     image = (pixels.transpose(2, 0, 1)[None] / 255).astype(np.float32)  # (1, 3, H, W)
     default = 1.0 if mask is not None else Start.strength
     return Start(image, default if strength is None else strength, None if mask is None else _open_mask(mask, settings))
@@ -32,14 +33,5 @@ def open_start(picture: Path | None, strength: float | None, mask: Path | None, 
 def _open_mask(path: Path, settings: DrawSettings) -> np.ndarray:
     """(1, 1, h, w): 1 where the mask is lighter than middle grey, else 0."""
     *_, height, width = settings.latent_shape
-    grey = _open(path).convert("L").resize((width, height), Image.Resampling.BOX)
+    grey = open_picture(path).convert("L").resize((width, height), Image.Resampling.BOX)
     return (np.asarray(grey) >= 128).astype(np.float32)[None, None]
-
-
-def _open(path: Path) -> Image.Image:
-    try:
-        picture = Image.open(path)
-        picture.load()
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise PromptError(f"{path}: expected a picture file, got: {error}") from error
-    return picture

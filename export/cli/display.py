@@ -22,6 +22,7 @@ def quiet_libraries() -> None:
         handler.setFormatter(PrintableFormatter())
     for name in OURS:
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)  # it raises what it logs, and that becomes our own line
 
 
 class PrintableFormatter(logging.Formatter):

@@ -32,7 +32,7 @@ def generate(
         float | None, typer.Option(help="How much of --image to redraw, above 0 and up to 1. Default: 0.8.")
     ] = None,
     mask: Annotated[
-        Path | None, typer.Option(help="Black and white picture; redraw --image where it is white.")
+        Path | None, typer.Option(help="Black and white picture; redraw --image where it is white or transparent.")
     ] = None,
     threads: Threads = 2,
 ) -> None:

@@ -19,6 +19,7 @@ from PIL import Image, PngImagePlugin
 from mobile_diffusion.data.emoji_packages import CHANGED_MEANINGS, OLDER_NAMES, Style
 from mobile_diffusion.data.package_archive import read_json, read_members
 from mobile_diffusion.errors import DataError
+from mobile_diffusion.picture_file import on_white, open_picture
 from mobile_diffusion.staging import write_bytes
 
 SIZE = 128
@@ -137,13 +138,6 @@ def _decode_svg(content: bytes, side: int) -> Image.Image:
         return on_white(file)
 
 
-def on_white(picture: Image.Image) -> Image.Image:
-    """Composite a picture over white and return it as RGB."""
-    rgba = picture.convert("RGBA")
-    white = Image.new("RGBA", rgba.size, (*_WHITE, 255))
-    return Image.alpha_composite(white, rgba).convert("RGB")
-
-
 def write_png(picture: Image.Image, path: Path, recipe: str) -> None:
     """Write a PNG atomically, with its recipe as metadata (see `is_finished`)."""
     text = PngImagePlugin.PngInfo()
@@ -157,16 +151,17 @@ def is_finished(path: Path, recipe: str) -> bool:
     """Whether `path` is an undamaged picture with this recipe."""
     try:
         with Image.open(path) as picture:
+            if picture.size != (SIZE, SIZE):  # before anything is decoded
+                return False
             picture.load()
-            return picture.size == (SIZE, SIZE) and picture.mode == "RGB" and picture.info.get("recipe") == recipe
-    except (OSError, ValueError, SyntaxError):
+            return picture.mode == "RGB" and picture.info.get("recipe") == recipe
+    except Exception:  # a decoder raises whatever its parsing of a damaged file runs into
         return False
 
 
 def read_png(path: Path) -> np.ndarray:
     """Read a picture as uint8 (H, W, 3); raise DataError when it cannot be read."""
     try:
-        with Image.open(path) as picture:
-            return np.asarray(picture.convert("RGB"), dtype=np.uint8)
-    except (OSError, ValueError, SyntaxError) as error:
-        raise DataError(f"expected a picture at {path}, got {error}; run mobile-diffusion data fetch again") from error
+        return np.asarray(open_picture(path))
+    except DataError as error:
+        raise DataError(f"{error}; run mobile-diffusion data fetch again") from error

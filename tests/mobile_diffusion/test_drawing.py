@@ -33,6 +33,9 @@ class Words:
     def encode(self, prompt: str) -> Tokens:
         return Tokens(np.full(4, len(prompt), np.int32), np.ones(4, np.int32))
 
+    def unknown_words(self, prompt: str) -> tuple[str, ...]:
+        return tuple(word for word in prompt.split() if not word.isascii())
+
     def save(self, path: object) -> None:
         raise NotImplementedError
 
@@ -88,6 +91,17 @@ def test_the_negative_prompt_takes_the_place_of_the_empty_one() -> None:
     run = Recorder()
     draw(run, Words(), SETTINGS, "abc", negative="blurred")
     assert (run.steps()[0]["context"].max(), run.steps()[0]["null_context"].max()) == (3, 7)
+
+
+def test_words_that_the_model_does_not_know_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    draw(Recorder(), Words(), SETTINGS, "a red apple", negative="blurred")
+    assert not caplog.records
+    draw(Recorder(), Words(), SETTINGS, "🍎 3d", negative="один два три четыре пять шесть " + "я" * 99)
+    assert [record.getMessage() for record in caplog.records] == [
+        'prompt: the model does not know "🍎", which has no meaning in the picture; use other words',
+        'negative prompt: the model does not know "один", "два", "три", "четыре", "пять" and 2 more, which has '
+        "no meaning in the picture; use other words",
+    ]
 
 
 @pytest.mark.parametrize(("strength", "first"), [(1.0, 0), (0.99, 1), (0.75, 1), (0.5, 2), (0.25, 3)])

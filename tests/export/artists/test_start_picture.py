@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from diffusers.utils import load_image
 from PIL import Image
 
 from export.artists.start_picture import open_start
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.drawing import DrawSettings
-from mobile_diffusion.errors import PromptError
+from mobile_diffusion.errors import DataError, PromptError
 
 
 @pytest.fixture
@@ -45,10 +46,40 @@ def test_a_mask_is_white_where_it_is_drawn_anew(settings: DrawSettings, tmp_path
 def test_what_is_no_picture_is_refused(settings: DrawSettings, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("not a picture")
     for file in (tmp_path / "a.png", tmp_path / "absent.png", tmp_path):
-        with pytest.raises(PromptError, match="expected a picture file"):
+        with pytest.raises(DataError, match="expected a picture file"):
             open_start(file, None, None, settings)
     with pytest.raises(PromptError, match="--strength: expected --image"):
         open_start(None, 0.5, None, settings)
     with pytest.raises(PromptError, match="--mask: expected --image"):
         open_start(None, None, tmp_path / "a.png", settings)
     assert open_start(None, None, None, settings) is None
+
+
+def test_a_photo_that_was_taken_sideways_is_that_of_diffusers(settings: DrawSettings, tmp_path: Path) -> None:
+    x, y = np.meshgrid(np.arange(60), np.arange(40))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.stack([4 * x, 6 * y, x + y], -1).astype(np.uint8)).save(tmp_path / "a.jpg", exif=exif)
+    expected = load_image(str(tmp_path / "a.jpg"))
+    assert expected.size == (40, 60)
+    start = open_start(tmp_path / "a.jpg", None, None, settings)
+    resized = np.asarray(expected.resize((48, 32), Image.Resampling.LANCZOS))
+    assert start is not None and np.abs(start.image[0].transpose(1, 2, 0) * 255 - resized).max() < 0.5
+
+
+def test_a_mask_of_any_kind_says_the_same(settings: DrawSettings, tmp_path: Path) -> None:
+    """Right half redrawn: as 16-bit grey, as transparency, and in a file that is turned by its EXIF orientation."""
+    Image.new("RGB", (48, 32)).save(tmp_path / "a.png")
+    right = np.zeros((32, 48), np.uint16)
+    right[:, 24:] = 40_000
+    Image.fromarray(right).save(tmp_path / "grey.png")
+    hole = Image.new("RGBA", (48, 32), (0, 0, 0, 255))
+    hole.paste((0, 0, 0, 0), (24, 0, 48, 32))
+    hole.save(tmp_path / "hole.png")
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.fromarray(((right[:, ::-1] > 0) * 255).astype(np.uint8)).save(tmp_path / "turned.png", exif=exif)
+    for name in ("grey.png", "hole.png", "turned.png"):
+        start = open_start(tmp_path / "a.png", None, tmp_path / name, settings)
+        assert start is not None and start.mask is not None
+        assert start.mask[..., :12].max() == 0 and start.mask[..., 12:].min() == 1, name

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -116,9 +116,25 @@ def draw_in_process(locale: Mapping[str, str], checkpoint: Path, folder: Path) -
     """`generate` with words that are not ASCII, in prompt and path."""
     names = ("LC_ALL", "LC_CTYPE", "LANG", "PYTHONUTF8", "PYTHONCOERCECLOCALE", "PYTHONIOENCODING")
     environment = {name: value for name, value in os.environ.items() if name not in names}
-    words = [sys.executable, "-m", "export.cli.main", "generate", "grüner Käse 苹果", "--threads", "1"]
-    words += ["--model", str(checkpoint), "--negative", "Äpfel", "-o", str(folder / "grün.png")]
-    return subprocess.run(words, cwd=ROOT, env=environment | locale, capture_output=True, timeout=300)
+    words = ["grüner Käse 苹果", "--negative", "Äpfel", "-o", str(folder / "grün.png")]
+    return generate_in_process(words, checkpoint, environment | locale)
+
+
+def generate_in_process(
+    words: Sequence[str], checkpoint: Path, environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[bytes]:
+    command = [
+        sys.executable,
+        "-m",
+        "export.cli.main",
+        "generate",
+        *words,
+        "--model",
+        str(checkpoint),
+        "--threads",
+        "1",
+    ]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=300)
 
 
 def test_the_prompt_is_the_users_words_in_every_locale(tiny_checkpoint: Path, tmp_path: Path) -> None:
@@ -132,6 +148,19 @@ def test_the_prompt_is_the_users_words_in_every_locale(tiny_checkpoint: Path, tm
         assert picture.name == "grün.png"
         pictures.add(picture.read_bytes())
     assert len(pictures) == 1
+
+
+def test_what_the_model_cannot_read_is_one_line_each(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    picture, out = tmp_path / "logo.png", tmp_path / "a.png"
+    Image.new("RGBA", (40, 40), (255, 0, 0, 0)).save(picture)
+    words = ["🍎 แอปเปิล, 3d", "--image", str(picture), "-o", str(out)]
+    result = generate_in_process(words, tiny_checkpoint, os.environ | LOCALES["UTF-8"])
+    lines = [line for line in result.stderr.decode().splitlines() if not line.lstrip()[:1].isdigit()]
+    assert result.returncode == 0 and out.is_file()
+    assert lines == [
+        f"{picture}: has transparent pixels; they are put on white",
+        'prompt: the model does not know "🍎", "แอปเปิล", which has no meaning in the picture; use other words',
+    ]
 
 
 def test_json_has_the_figures_of_the_tables(command: Command, exported: Mapping[str, Exported]) -> None:

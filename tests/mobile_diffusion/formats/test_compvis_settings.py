@@ -64,6 +64,22 @@ def test_a_configuration_beside_the_file_is_read(tmp_path: Path) -> None:
         ("    timesteps: many", "option timesteps: expected a number, got 'many'"),
         ("    scale_factor: true", "option scale_factor"),
         ("  - what", "expected an LDM configuration"),
+        ("    made: 2024-13-45", "month must be in 1..12"),
+        ("    made: " + "9" * 5001, r"limit \(4300 digits\)"),
+        ("    timesteps: 0x" + "f" * 5001, "an integer of 20004 bits"),
+        ("    made: " + "[" * 5001, "nested too deeply"),
+        ("    made: " + "[" * 5001 + "]" * 5001, "nested too deeply"),
+        ("    made: !!int ''", "expected an LDM configuration"),
+        ("    made: !!timestamp x", "expected an LDM configuration"),
+        ("    made: !!python/object:os.system {}", "could not determine a constructor"),
+        ("    made: &made [*made]", "more than 10000 values"),
+        ("    conditioning_key: &made [*made]", "more than 10000 values"),
+        ("    made: " + "x" * 2**20, "more than 1048576 bytes"),
+        ("    parameterization: [v]", "option parameterization: expected a word"),
+        ("    scale_factor: .nan", "scaling_factor"),
+        ("    linear_start: .inf", "beta"),
+        ("      params: [layer]", "expected an LDM configuration"),
+        ("      params: layer", "expected an LDM configuration"),
     ],
 )
 def test_a_configuration_that_is_not_supported(tmp_path: Path, line: str, message: str) -> None:
@@ -71,9 +87,19 @@ def test_a_configuration_that_is_not_supported(tmp_path: Path, line: str, messag
     key = line.split(":")[0] + ":"
     lines = [old for old in CONFIGURATION.splitlines() if not old.startswith(key)]
     written.file.with_suffix(".yaml").write_text("\n".join([*lines[:4], line, *lines[4:]]))
-    with pytest.raises(CheckpointError, match=message) as caught:
+    with pytest.raises((CheckpointError, ConfigError), match=message) as caught:
         read(written.file)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and len(str(caught.value).removeprefix(str(written.file))) < 350
+
+
+def test_aliases_of_aliases_are_refused_at_once(tmp_path: Path) -> None:
+    """Ten lines that would be 10^9 words written out, as the value that a message would repeat."""
+    written = write(tmp_path, "sd2")
+    bomb = ["a0: &a0 [word]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
+    text = CONFIGURATION.replace("crossattn", "*a9")
+    written.file.with_suffix(".yaml").write_text("\n".join(bomb) + text)
+    with pytest.raises(CheckpointError, match="more than 10000 values"):
+        read(written.file)
 
 
 def test_notes_in_the_file_are_read(tmp_path: Path) -> None:

@@ -177,6 +177,23 @@ def test_ids_are_those_that_openai_published(tokenizer: ClipTokenizer) -> None:
     assert tokenizer.encode("A photo of a cat").ids[:7].tolist() == [START, 320, 1125, 539, 320, 2368, END]
 
 
+@pytest.mark.parametrize("prompt", ["🍎", "แอปเปิล ቀይ", "\u200b", "a <|endoftext|> b", "", " "])
+def test_clip_knows_every_word(prompt: str, tokenizer: ClipTokenizer) -> None:
+    assert tokenizer.unknown_words(prompt) == ()
+
+
+def test_unknown_words_of_a_small_vocabulary_are_those_of_transformers(tmp_path: Path) -> None:
+    symbols = ["<|startoftext|>", "<|endoftext|>", *"abc", *(f"{letter}</w>" for letter in "abc")]
+    (tmp_path / "vocab.json").write_text(json.dumps({symbol: index for index, symbol in enumerate(symbols)}))
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n")
+    settings = {"tokenizer_class": "CLIPTokenizer", "pad_token": "<|endoftext|>", "model_max_length": 77}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    reference, small = CLIPTokenizer.from_pretrained(tmp_path), ClipTokenizer.from_folder(tmp_path, 77)
+    for word in ("abc", "xyz", "c"):
+        unknown = reference.unk_token_id in reference(word).input_ids[1:-1]
+        assert bool(small.unknown_words(word)) == unknown == (word == "xyz")
+
+
 def test_a_prompt_that_just_fits_is_not_cut(tokenizer: ClipTokenizer, caplog: pytest.LogCaptureFixture) -> None:
     tokens = tokenizer.encode("apple " * 75)
     assert tokens.mask.sum() == 77

@@ -68,6 +68,22 @@ def test_equals_transformers(prompt: str, max_tokens: int, reference: BertTokeni
     assert tokens.ids.dtype == tokens.mask.dtype == np.int32
 
 
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_unknown_words_are_those_of_transformers(
+    prompt: str, tokenizer: WordPieceTokenizer, reference: BertTokenizerLegacy
+) -> None:
+    words, unknown = reference.basic_tokenizer.tokenize(prompt), [reference.unk_token]
+    expected = dict.fromkeys(word for word in words if reference.wordpiece_tokenizer.tokenize(word) == unknown)
+    found = [reference.basic_tokenizer.tokenize(word) for word in tokenizer.unknown_words(prompt)]
+    assert found == [[word] for word in expected]
+
+
+def test_a_prompt_of_characters_without_a_token_is_unknown(tokenizer: WordPieceTokenizer) -> None:
+    assert tokenizer.unknown_words("\u200b\x01") == ("\u200b\x01",)
+    assert tokenizer.unknown_words("🍎") == ("🍎",)
+    assert tokenizer.unknown_words("") == tokenizer.unknown_words(" \n") == tokenizer.unknown_words("apple") == ()
+
+
 @pytest.mark.parametrize("prompt", ["", " ", "\t\r\n", "\u3000\u00a0"])
 def test_an_empty_prompt_is_the_null_condition(prompt: str, tokenizer: WordPieceTokenizer) -> None:
     tokens = tokenizer.encode(prompt)
