@@ -150,7 +150,7 @@ class RuntimeEntry:
 
     def __post_init__(self) -> None:
         stages = tuple(artifact.stage for artifact in self.artifacts)
-        require(stages in (STAGES, IMAGE_STAGES), f"one artifact per stage of {STAGES}", stages)
+        require(stages in (STAGES, IMAGE_STAGES), f"one artifact for each stage of {STAGES}", stages)
         names = [setting.name for setting in self.settings]
         require(len(set(names)) == len(names), "every setting once", names)
         compressions = {artifact.compression for artifact in self.artifacts}

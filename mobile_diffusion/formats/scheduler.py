@@ -136,7 +136,7 @@ def _prediction(options: JsonOptions, wanted: str | None) -> str:
     """
     names = {ours: theirs for theirs, ours in PREDICTIONS.items()}
     if wanted is not None and wanted not in names:
-        raise ConfigError(f"option prediction: expected one of {', '.join(names)}, got {wanted!r}")
+        raise ConfigError(f"option prediction: expected one of {', '.join(names)}, got {quoted(wanted)}")
     default = names[wanted or "epsilon"] if options.flag("predict_epsilon", True) else "sample"
     found = cast(str, _one_of(options, "prediction_type", default, PREDICTIONS))
     if wanted not in (None, found):

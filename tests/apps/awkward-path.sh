@@ -7,6 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 checkout=$(pwd -P)
 work=$(mktemp -d)
+chmod 755 "$work"  # a test runs a program as another user
 trap 'rm -rf "$work"' EXIT
 copy="$work/a b ü 'c' \"d\"/checkout"
 mkdir -p "$copy"
