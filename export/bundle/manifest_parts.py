@@ -119,7 +119,7 @@ class ArtifactEntry:
 
     def __post_init__(self) -> None:
         require(self.stage in IMAGE_STAGES, f"a stage of {IMAGE_STAGES}", self.stage)
-        require(len(self.outputs) > 0, "at least one output", self.outputs)
+        require(len(self.outputs) > 0, "an output at least", self.outputs)
         check_path(self.path)
         require(self.precision in PRECISIONS, f"a precision of {PRECISIONS}", self.precision)
         require(self.delegates >= 0, "a number of delegates", self.delegates)
@@ -191,7 +191,8 @@ class ScheduleEntry:
     def __post_init__(self) -> None:
         lists = (self.timesteps, self.inputs, self.update, self.noise_factors, self.alphas, self.sigmas)
         lengths = {len(values) for values in lists}
-        require(len(lengths) == 1 and 0 not in lengths, "lists with one entry per step, and at least one step", lengths)
+        steps = "lists with one entry for each step, and at least one step"
+        require(len(lengths) == 1 and 0 not in lengths, steps, lengths)
         words = {"guidance_kind": GUIDANCE_KINDS, "solver": SOLVERS, "prediction": PREDICTIONS, "spacing": SPACINGS}
         for name, choices in words.items():
             require(getattr(self, name) in choices, f"a {name} of {choices}", getattr(self, name))
