@@ -164,7 +164,7 @@ def test_the_first_bad_tensor_is_named_and_the_others_counted(folder: Path) -> N
 
 def test_a_tensor_of_integers_is_named(folder: Path) -> None:
     rewrite(folder / "unet.safetensors", lambda state: state.update({"conv_in.bias": torch.ones(8).int()}))
-    assert "'conv_in.bias': expected floats, got I32" in one_line(lambda: open_checkpoint(folder))
+    assert "'conv_in.bias': expected floats of 16 bits or more, got I32" in one_line(lambda: open_checkpoint(folder))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
