@@ -5,7 +5,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-EXTRAS := export,train,quality,test,docs
+EXTRAS := export,coreai,train,quality,test,docs
 # Installs the versions of requirements.lock.
 PIP := -m pip --disable-pip-version-check -q
 LOCKED := $(BIN)/python $(PIP) install --constraint requirements.lock
