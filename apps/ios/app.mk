@@ -13,11 +13,13 @@ app-test: library
 
 app-check: app-preview
 	mkdir -p $(APP_MODULES)
-	$(SWIFT) swiftc -swift-version 6 -parse-as-library -emit-module -module-name CoreML \
-		-emit-module-path $(APP_MODULES)/CoreML.swiftmodule stubs/CoreML/*.swift
-	$(SWIFT) swiftc -swift-version 6 -warnings-as-errors -parse-as-library -emit-module -module-name CoreMLRunner \
-		-emit-module-path $(APP_MODULES)/CoreMLRunner.swiftmodule \
-		-I $(APP_MODULES) -I $(APP_BUILT) $(KIT)/Sources/CoreMLRunner/*.swift
+	for stub in $(STUBS); do \
+		$(SWIFT) swiftc -swift-version 6 -parse-as-library -emit-module -module-name $$stub \
+			-emit-module-path $(APP_MODULES)/$$stub.swiftmodule stubs/$$stub/*.swift && \
+		$(SWIFT) swiftc -swift-version 6 -warnings-as-errors -parse-as-library -emit-module -module-name $${stub}Runner \
+			-emit-module-path $(APP_MODULES)/$${stub}Runner.swiftmodule \
+			-I $(APP_MODULES) -I $(APP_BUILT) $(KIT)/Sources/$${stub}Runner/*.swift || exit 1; \
+	done
 	$(SWIFT) swiftc -swift-version 6 -warnings-as-errors -parse-as-library -typecheck -module-name Sample \
 		-I $(APP_MODULES) -I $(APP_BUILT) -I $(KIT)/HostSupport/CExecuTorch -I $(RUNNER)/c_api \
 		$(shell find Sample -name '*.swift')

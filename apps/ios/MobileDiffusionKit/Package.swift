@@ -25,10 +25,9 @@ import PackageDescription
   let dependencies: [Package.Dependency] = [
     .package(url: "https://github.com/pytorch/executorch.git", branch: "swiftpm-1.5.1")
   ]
-  let executorch: [Target.Dependency] = ["executorch", "backend_xnnpack", "kernels_optimized", "kernels_quantized"].map
-  {
-    .product(name: $0, package: "executorch")
-  }
+  let executorch: [Target.Dependency] = [
+    "executorch", "backend_coreml", "backend_xnnpack", "kernels_optimized", "kernels_quantized",
+  ].map { .product(name: $0, package: "executorch") }
   let hostTargets: [Target] = []
 #endif
 
@@ -37,12 +36,14 @@ let package = Package(
   platforms: [.iOS(.v17), .macOS(.v14)],
   products: [
     .library(name: "MobileDiffusionKit", targets: ["MobileDiffusionKit"]),
+    .library(name: "CoreAIRunner", targets: ["CoreAIRunner"]),
     .library(name: "CoreMLRunner", targets: ["CoreMLRunner"]),
     .library(name: "ExecuTorchRunner", targets: ["ExecuTorchRunner"]),
   ],
   dependencies: dependencies,
   targets: hostTargets + [
     .target(name: "MobileDiffusionKit"),
+    .target(name: "CoreAIRunner", dependencies: ["MobileDiffusionKit"]),
     .target(name: "CoreMLRunner", dependencies: ["MobileDiffusionKit"]),
     .target(name: "ExecuTorchRunner", dependencies: ["MobileDiffusionKit"] + executorch),
     .testTarget(name: "MobileDiffusionKitTests", dependencies: ["MobileDiffusionKit"]),

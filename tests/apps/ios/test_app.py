@@ -155,7 +155,7 @@ def test_every_file_that_the_project_names_exists(project: dict[str, Any]) -> No
     assert packages == {"MobileDiffusionKit", "SampleCore"}
     manifests = "".join((SOURCE / package / "Package.swift").read_text() for package in packages)
     products = [each["productName"] for each in objects if each["isa"] == "XCSwiftPackageProductDependency"]
-    assert sorted(products) == ["CoreMLRunner", "ExecuTorchRunner", "MobileDiffusionKit", "SampleCore"]
+    assert sorted(products) == ["CoreAIRunner", "CoreMLRunner", "ExecuTorchRunner", "MobileDiffusionKit", "SampleCore"]
     assert all(f'.library(name: "{product}"' in manifests for product in products)
 
 

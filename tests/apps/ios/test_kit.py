@@ -1,4 +1,4 @@
-"""The Swift package: its own tests; the Core ML runner's types; format; the toolchain."""
+"""The Swift package: its own tests; the types of the runners for Apple's runtimes; format; the toolchain."""
 
 from __future__ import annotations
 
@@ -35,24 +35,32 @@ def test_numbers_in_another_locale(suite: str, locale: dict[str, str]) -> None:
     run_swift_suite(suite, locale)
 
 
-def test_types_of_the_core_ml_runner_against_stubs() -> None:
+def test_types_of_the_runners_for_apples_runtimes_against_stubs() -> None:
     SWIFT.require()
     make(SOURCE, "typecheck")
 
 
-def test_the_stubs_decide_which_names_exist() -> None:
+@pytest.mark.parametrize(
+    ("module", "right", "wrong", "message"),
+    [
+        ("CoreML", "configuration.computeUnits = computeUnits", "configuration.units = computeUnits", "member 'units'"),
+        ("CoreAI", "model.loadFunction(named: method)", "model.function(named: method)", "member 'function'"),
+        ("CoreAI", "try await function.run", "try function.run", "is 'async' but is not marked with 'await'"),
+    ],
+    ids=["Core ML", "Core AI", "a call that waits"],
+)
+def test_the_stubs_decide_what_exists(module: str, right: str, wrong: str, message: str) -> None:
     SWIFT.require()
     make(SOURCE, "typecheck")
-    runner = (KIT / "Sources" / "CoreMLRunner" / "CoreMLRunner.swift").read_text()
-    changed = runner.replace("configuration.computeUnits = computeUnits", "configuration.units = computeUnits")
-    assert changed != runner
+    runner = (KIT / "Sources" / f"{module}Runner" / f"{module}Runner.swift").read_text()
+    assert runner.count(right) == 1
     place = SOURCE / "build" / "Changed.swift"
-    place.write_text(changed)
+    place.write_text(runner.replace(right, wrong))
     modules = ["-I", "build/stubs", "-I", "build/kit/release/Modules"]
     command = ["./swift.sh", "swiftc", "-swift-version", "6", "-typecheck", *modules, "build/Changed.swift"]
     done = subprocess.run(command, cwd=SOURCE, capture_output=True, text=True)
     place.unlink()
-    assert done.returncode == 1 and "has no member 'units'" in done.stderr
+    assert done.returncode == 1 and message in done.stderr, done.stderr
 
 
 def test_format() -> None:

@@ -1,3 +1,4 @@
+import CoreAIRunner
 import CoreMLRunner
 import ExecuTorchRunner
 import Foundation
@@ -32,9 +33,13 @@ enum Runtimes {
   }
 
   private static func runner(for bundle: ModelBundle) throws -> any ModelRunner {
-    guard try bundle.manifest.usableRuntime().name == CoreMLRunner.runtimeName else {
-      return try ExecuTorchRunner(bundle: bundle)
-    }
+    let runtime = try RuntimeChoice.current.runtime(of: bundle.manifest, in: bundle.folder)
+    #if canImport(CoreAI)
+      if #available(iOS 27, macOS 27, *), runtime.name == CoreAIRunner.runtimeName {
+        return try CoreAIRunner(bundle: bundle)
+      }
+    #endif
+    guard runtime.name == CoreMLRunner.runtimeName else { return try ExecuTorchRunner(bundle: bundle) }
     let caches = FileManager.default.urls(for: .cachesDirectory, in: .userDomainMask)[0]
     return try CoreMLRunner(bundle: bundle, caches: caches)
   }

@@ -3,7 +3,7 @@ import MobileDiffusionKit
 import SampleCore
 
 extension Studio {
-  /// The studio of the app: models from its resources and its documents, run by Core ML or ExecuTorch.
+  /// The studio of the app: models from its resources and its documents, run by Core AI, Core ML or ExecuTorch.
   static func live() -> Studio {
     let documents = FileManager.default.urls(for: .documentDirectory, in: .userDomainMask)[0]
     return Studio(

@@ -5,6 +5,8 @@ import SwiftUI
 struct CanvasStatus: View {
   let phase: DrawModel.Phase
   let times: DrawTimes?
+  /// The runtime that drew, by its name in the manifest.
+  let runtime: String?
 
   var body: some View {
     switch phase {
@@ -21,7 +23,14 @@ struct CanvasStatus: View {
       }
       .accessibilityAddTraits(.updatesFrequently)
     case .finished:
-      if let times { note { TimesText(times: times) } }
+      if let times {
+        note {
+          VStack(spacing: 2) {
+            TimesText(times: times)
+            if let runtime { Text(verbatim: RuntimeTitle.of(runtime)).foregroundStyle(.secondary) }
+          }
+        }
+      }
     case .cancelled:
       note { Text("Cancelled") }
     case .failed(let line):

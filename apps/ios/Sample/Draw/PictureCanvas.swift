@@ -20,10 +20,14 @@ struct PictureCanvas: View {
     }
     .aspectRatio(1, contentMode: .fit)
     .clipShape(.rect(cornerRadius: 24))
-    .overlay(alignment: .bottom) { CanvasStatus(phase: draw.phase, times: draw.times) }
+    .overlay(alignment: .bottom) { status }
     .animation(.smooth, value: draw.phase)
     .accessibilityElement(children: .combine)
     .accessibilityLabel(description)
+  }
+
+  private var status: some View {
+    CanvasStatus(phase: draw.phase, times: draw.times, runtime: draw.drawing?.runtime)
   }
 
   @ViewBuilder private var placeholder: some View {

@@ -25,6 +25,9 @@ struct HistoryDetail: View {
           LabeledContent("Guidance", value: guidance.formatted(.number.precision(.fractionLength(1))))
         }
         LabeledContent("Model", value: drawing.model)
+        if let runtime = drawing.runtime {
+          LabeledContent("Runtime", value: RuntimeTitle.of(runtime))
+        }
         LabeledContent("Time", value: Milliseconds.text(drawing.milliseconds))
         LabeledContent("Drawn", value: drawing.date.formatted(date: .abbreviated, time: .shortened))
       }

@@ -14,7 +14,7 @@ struct ModelRow: View {
           Text(verbatim: card.id)
             .font(.headline)
             .foregroundStyle(.primary)
-          Text("\(runtime) · \(card.precision) · \(card.steps) steps")
+          Text("\(RuntimeTitle.of(card.runtime)) · \(card.precision) · \(card.steps) steps")
             .font(.subheadline)
             .foregroundStyle(.secondary)
           Text("\(Bytes.text(card.bytes)) · \(card.licence)")
@@ -34,9 +34,6 @@ struct ModelRow: View {
     .accessibilityAddTraits(isChosen ? [.isButton, .isSelected] : .isButton)
     .accessibilityHint("Draws with this model")
   }
-
-  /// A name, and so the same in every language.
-  private var runtime: String { card.runtime == "coreml" ? "Core ML" : "ExecuTorch" }
 }
 
 /// Sizes of files.

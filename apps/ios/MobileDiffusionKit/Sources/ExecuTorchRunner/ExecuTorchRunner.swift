@@ -2,13 +2,13 @@ import ExecuTorch
 import Foundation
 import MobileDiffusionKit
 
-/// Runs the `.pte` programs of a bundle on ExecuTorch with XNNPACK.
+/// Runs the `.pte` programs of a bundle on ExecuTorch: with XNNPACK, or with Core ML as ExecuTorch's delegate.
 ///
-/// The app links the products executorch, backend_xnnpack, kernels_optimized and kernels_quantized with `-all_load`:
-/// backends and kernels register themselves when they are loaded, and nothing refers to them.
+/// The app links the products executorch, backend_coreml, backend_xnnpack, kernels_optimized and kernels_quantized with
+/// `-all_load`: backends and kernels register themselves when they are loaded, and nothing refers to them.
 public actor ExecuTorchRunner: ModelRunner {
-  /// The runtime in a bundle's manifest.
-  public static let runtimeName = "xnnpack"
+  /// The runtimes in a bundle's manifest: ExecuTorch on the processor, and with one of Apple's runtimes as its delegate.
+  private static let (host, delegated) = ("xnnpack", "executorch")
   /// The version of ExecuTorch that this is written for.
   public static let version = "1.5.1"
 
@@ -28,10 +28,11 @@ public actor ExecuTorchRunner: ModelRunner {
   /// Compares the programs of a bundle with its manifest, which takes a second for 200 MB; loads none.
   ///
   /// `threads` is what a report says: ExecuTorch chooses by itself on a phone. Throws one line when the bundle has no
-  /// programs for XNNPACK, or one is damaged.
+  /// programs for ExecuTorch, they need a delegate that ExecuTorch's Swift package does not have, or one is damaged.
   public init(bundle: ModelBundle, threads: Int? = nil) throws {
-    description = RunnerDescription(name: "executorch swift", version: Self.version, threads: threads)
-    let runtime = try bundle.runtime(Self.runtimeName)
+    let runtime = try Self.runtime(of: bundle)
+    let name = runtime.name == Self.host ? "executorch swift" : "executorch swift (coreml)"
+    description = RunnerDescription(name: name, version: Self.version, threads: threads)
     var programs: [Stage: Program] = [:]
     for artifact in runtime.artifacts where Stage.drawing.contains(artifact.stage) {
       guard let spec = bundle.manifest.spec(of: artifact.stage) else { continue }
@@ -73,6 +74,19 @@ public actor ExecuTorchRunner: ModelRunner {
       outputs[spec.name] = .floats(tensor.scalars(), shape: tensor.shape)
     }
     return outputs
+  }
+
+  private static func runtime(of bundle: ModelBundle) throws -> Runtime {
+    guard let runtime = bundle.manifest.runtimes.first(where: { $0.name == delegated }) else {
+      return try bundle.runtime(host)
+    }
+    let delegate = runtime.settings["delegate"] ?? "coreml"
+    guard delegate == "coreml" else {
+      throw DiffusionError(
+        "manifest.json: expected the delegate coreml, got \(delegate), which ExecuTorch \(version) cannot run on a "
+          + "phone; export for ios with --delegate coreml")
+    }
+    return runtime
   }
 
   private static func tensor(_ value: TensorValue?, of stage: Stage) throws -> any ValueConvertible {

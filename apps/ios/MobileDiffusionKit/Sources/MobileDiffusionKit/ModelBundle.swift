@@ -31,8 +31,9 @@ public struct ModelBundle: Sendable {
   public func runtime(_ name: String) throws -> Runtime {
     if let runtime = manifest.runtimes.first(where: { $0.name == name }) { return runtime }
     let names = manifest.runtimes.map(\.name).joined(separator: ", ")
-    let fix = name == "coreml" ? "export for ios" : "export for android with --runtime \(name)"
-    throw DiffusionError("\(folder.path): expected programs for \(name), got \(names); \(fix)")
+    let target = ["coreml", "coreai", "executorch"].contains(name) ? "ios" : "android"
+    throw DiffusionError(
+      "\(folder.path): expected programs for \(name), got \(names); export for \(target) with --runtime \(name)")
   }
 
   /// The program of a stage for a runtime, a file or a folder, once it has been checked against the manifest.

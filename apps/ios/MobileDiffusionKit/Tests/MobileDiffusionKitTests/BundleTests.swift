@@ -92,7 +92,7 @@ final class BundleTests: FolderTestCase {
   func testAnotherRuntime() throws {
     let bundle = try ModelBundle.open(try bundle())
     let line = refusal { _ = try bundle.runtime("coreml") }
-    XCTAssert(line.contains("expected programs for coreml, got xnnpack; export for ios"), line)
+    XCTAssert(line.contains("expected programs for coreml, got xnnpack; export for ios with --runtime coreml"), line)
     let runtime = try bundle.runtime("xnnpack")
     XCTAssert(refusal { _ = try bundle.file(.encodeImage, for: runtime) }.contains("expected the stage encode_image"))
   }

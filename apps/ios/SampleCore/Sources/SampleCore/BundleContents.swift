@@ -17,20 +17,23 @@ struct BundleContents {
   /// Bytes of all files.
   var size: Int64 { files.reduce(0) { $0 + $1.spec.size } }
 
-  /// Reads the text of a manifest; throws the manifest's own line.
-  init(manifest text: Data) throws {
-    try self.init(Manifest(text: [UInt8](text)))
+  /// Reads the text of a manifest; throws the manifest's own line. With a `folder`, the runtime is one whose programs
+  /// are there.
+  init(manifest text: Data, in folder: URL? = nil) throws {
+    let manifest = try Manifest(text: [UInt8](text))
+    try self.init(manifest, runtime: RuntimeChoice.current.runtime(of: manifest, in: folder))
   }
 
-  init(_ manifest: Manifest) throws {
+  init(_ manifest: Manifest, runtime: Runtime) throws {
     guard BenchmarkOrder.isFolderName(manifest.model) else {
       throw DiffusionError("manifest.json: expected a model's name that a folder can have, got \"\(manifest.model)\"")
     }
     name = manifest.model
-    let programs = try manifest.usableRuntime().artifacts.map(\.path)
+    let programs = runtime.artifacts.map(\.path)
     let wanted = Set(programs + manifest.tokenizer.files + ["preview.json"])
     let parts = manifest.files.keys.filter { path in
-      wanted.contains(path) || programs.contains { path.hasPrefix($0 + "/") }  // a Core ML package is a folder
+      // A program for Core ML or Core AI is a folder.
+      wanted.contains(path) || programs.contains { path.hasPrefix($0 + "/") }
     }
     files = parts.sorted().map { File(path: $0, spec: manifest.files[$0]!) }
   }

@@ -19,7 +19,7 @@ public struct BundleInstaller: Sendable {
   /// Throws the bundle's own line when it is damaged, and a line when a model of that name is there already.
   public func install(from folder: URL) async throws -> String {
     let text = try Self.readManifest(in: folder)
-    let needed = try BundleContents(manifest: text)
+    let needed = try BundleContents(manifest: text, in: folder)
     try refuseDouble(needed.name)
     let draft = hidden(UUID().uuidString)
     defer { try? FileManager.default.removeItem(at: draft) }
@@ -101,7 +101,7 @@ public struct BundleInstaller: Sendable {
   /// Compares every file that drawing reads with the manifest.
   private func verify(_ folder: URL) throws {
     let bundle = try ModelBundle.open(folder)
-    let runtime = try bundle.manifest.usableRuntime()
+    let runtime = try RuntimeChoice.current.runtime(of: bundle.manifest, in: folder)
     for stage in Stage.drawing { _ = try bundle.file(stage, for: runtime) }
     _ = try (bundle.tokenizer(), bundle.preview())
   }

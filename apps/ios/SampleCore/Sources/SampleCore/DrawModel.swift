@@ -75,7 +75,7 @@ public final class DrawModel {
     guard canDraw, let seed else { return }
     let scale = card.guidance == nil ? nil : guidance
     let request = DrawRequest(prompt: style.applied(to: prompt), seed: seed, guidance: scale)
-    let plan = Plan(request: request, prompt: prompt, style: style, model: card.title)
+    let plan = Plan(request: request, prompt: prompt, style: style, card: card)
     phase = .preparing
     preview = nil
     task = Task {
@@ -101,7 +101,7 @@ public final class DrawModel {
     let request: DrawRequest
     let prompt: String
     let style: PromptStyle
-    let model: String
+    let card: ModelCard
   }
 
   private func follow(
@@ -130,7 +130,7 @@ public final class DrawModel {
   ) {
     let drawing = Drawing(
       prompt: plan.prompt, style: plan.style, seed: plan.request.seed, guidance: plan.request.guidance,
-      model: plan.model, milliseconds: times.total)
+      model: plan.card.title, runtime: plan.card.runtime, milliseconds: times.total)
     self.picture = picture
     self.drawing = drawing
     self.times = times

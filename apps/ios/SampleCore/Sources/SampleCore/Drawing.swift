@@ -11,13 +11,15 @@ public struct Drawing: Codable, Hashable, Identifiable, Sendable {
   public let guidance: Double?
   /// Name of the model.
   public let model: String
+  /// The runtime that drew, by its name in the manifest; nil in histories of older versions.
+  public let runtime: String?
   public let date: Date
   /// From the request to the picture.
   public let milliseconds: Double
 
   public init(
     id: UUID = UUID(), prompt: String, style: PromptStyle, seed: UInt64, guidance: Double?, model: String,
-    date: Date = Date(), milliseconds: Double
+    runtime: String?, date: Date = Date(), milliseconds: Double
   ) {
     self.id = id
     self.prompt = prompt
@@ -25,6 +27,7 @@ public struct Drawing: Codable, Hashable, Identifiable, Sendable {
     self.seed = seed
     self.guidance = guidance
     self.model = model
+    self.runtime = runtime
     self.date = date
     self.milliseconds = milliseconds
   }

@@ -34,11 +34,11 @@ struct ModelShelf: Sendable {
 
   private func card(of folder: URL, isBuiltIn: Bool) throws -> ModelCard {
     let manifest = try BundleInstaller.manifest(in: folder)
-    let runtime = try manifest.usableRuntime()
+    let runtime = try RuntimeChoice.current.runtime(of: manifest, in: folder)
     return ModelCard(
       id: folder.lastPathComponent, folder: folder, title: manifest.model, licence: manifest.licence,
       runtime: runtime.name, precision: runtime.precision, steps: manifest.schedule.steps,
       guidance: manifest.schedule.isGuided ? manifest.schedule.guidance : nil,
-      bytes: try BundleContents(manifest).size, isBuiltIn: isBuiltIn)
+      bytes: try BundleContents(manifest, runtime: runtime).size, isBuiltIn: isBuiltIn)
   }
 }

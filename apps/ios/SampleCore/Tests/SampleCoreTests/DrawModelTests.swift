@@ -82,7 +82,8 @@ final class DrawModelTests: XCTestCase {
   }
 
   func testAnEarlierPictureGivesItsSettingsBack() async {
-    let earlier = Drawing(prompt: "a dog", style: .flat, seed: .max, guidance: nil, model: "m", milliseconds: 1)
+    let earlier = Drawing(
+      prompt: "a dog", style: .flat, seed: .max, guidance: nil, model: "m", runtime: "coreml", milliseconds: 1)
     model.guidance = 2
     model.reuse(earlier)
     XCTAssertEqual(model.prompt, "a dog")

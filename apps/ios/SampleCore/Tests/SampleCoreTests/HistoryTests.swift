@@ -6,7 +6,7 @@ import XCTest
 final class HistoryTests: XCTestCase {
   private func drawing(_ prompt: String, at seconds: Double) -> Drawing {
     Drawing(
-      prompt: prompt, style: .threeD, seed: .max, guidance: 3.5, model: "emoji",
+      prompt: prompt, style: .threeD, seed: .max, guidance: 3.5, model: "emoji", runtime: "coreai",
       date: Date(timeIntervalSince1970: seconds), milliseconds: 12.5)
   }
 
@@ -17,6 +17,19 @@ final class HistoryTests: XCTestCase {
     try folder.add(new, png: Data([2]))
     XCTAssertEqual(folder.load(), [new, old])
     XCTAssertEqual(try Data(contentsOf: folder.picture(of: new)), Data([2]))
+  }
+
+  func testPicturesOfOlderVersionsHaveNoRuntime() async throws {
+    let folder = HistoryFolder(folder: try emptyFolder())
+    let old = drawing("old", at: 1)
+    try folder.add(old, png: Data([1]))
+    let file = folder.folder.appendingPathComponent("\(old.id.uuidString).json")
+    let text = try String(contentsOf: file, encoding: .utf8)
+    let older = text.replacingOccurrences(of: #""runtime" *: *"coreai","#, with: "", options: .regularExpression)
+    XCTAssertNotEqual(older, text)
+    try Data(older.utf8).write(to: file)
+    XCTAssertEqual(folder.load().map(\.runtime), [nil])
+    XCTAssertEqual(folder.load().map(\.model), ["emoji"])
   }
 
   func testDeletingRemovesBothFiles() async throws {

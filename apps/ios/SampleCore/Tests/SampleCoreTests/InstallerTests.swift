@@ -10,7 +10,7 @@ final class InstallerTests: XCTestCase {
     let name = try await BundleInstaller(models: models).install(from: try smallBundle())
     XCTAssertEqual(names(in: models), [name])
     let bundle = try ModelBundle.open(models.appendingPathComponent(name))
-    let runtime = try bundle.manifest.usableRuntime()
+    let runtime = try RuntimeChoice.current.runtime(of: bundle.manifest)
     XCTAssertEqual(runtime.name, "xnnpack")
     for stage in Stage.drawing { _ = try bundle.file(stage, for: runtime) }
     XCTAssertFalse(names(in: models.appendingPathComponent(name)).contains("report.html"))
