@@ -36,6 +36,8 @@ EXPECTED = (
     ExpectedSkip(r"not a git checkout; run the tests in a clone"),
     ExpectedSkip(r"killing at a system call needs Linux and gcc", (MAC,)),
     ExpectedSkip(r"macOS has Core ML", (MAC,)),
+    ExpectedSkip(r"libgomp is PyTorch's OpenMP on Linux", (MAC,)),
+    ExpectedSkip(r"this system does not bind processes to cores", (MAC,)),
     ExpectedSkip(r"Linux alone says a process's peak memory in /proc", (MAC,)),
     ExpectedSkip(r"the C library cannot give memory back", (MAC,)),
 )

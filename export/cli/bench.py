@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from export.cli.display import progress_bar
-from export.cli.parameters import BundleFolder, Threads
+from export.cli.parameters import DEFAULT_THREADS, BundleFolder, Threads
 from mobile_diffusion.cli.terminal import Json, show
 
 
-def bench(bundle: BundleFolder, threads: Threads = 2, json: Json = False) -> None:
+def bench(bundle: BundleFolder, threads: Threads = DEFAULT_THREADS, json: Json = False) -> None:
     """Time every stage on every runtime of a bundle, on this computer.
 
     Prints the median and the interquartile range after a warm-up.

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from export.cli.display import progress_bar
-from export.cli.parameters import Threads
+from export.cli.parameters import DEFAULT_THREADS, Threads
 from mobile_diffusion.cli.opening import Checkpoint, checkpoint_or_emoji
 from mobile_diffusion.cli.terminal import results
 
@@ -16,7 +16,7 @@ from mobile_diffusion.cli.terminal import results
 def blocks(
     checkpoint: Checkpoint = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="JSON to write.")] = Path("blocks.json"),
-    threads: Threads = 2,
+    threads: Threads = DEFAULT_THREADS,
 ) -> None:
     """Time every block of a U-Net on ExecuTorch, for `mobile-diffusion train evolve`.
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from export.cli.display import progress_bar
-from export.cli.parameters import Threads
+from export.cli.parameters import DEFAULT_THREADS, Threads
 from mobile_diffusion.cli.opening import Opening
 from mobile_diffusion.cli.terminal import Json, show
 
@@ -30,7 +30,7 @@ def faults(
     ] = "as-stored",
     bound: Annotated[float, typer.Option(help="SNR in dB below which a result departs from its reference.")] = 40.0,
     modules: Annotated[bool, typer.Option("--modules", help="Also show the table of all modules.")] = False,
-    threads: Threads = 2,
+    threads: Threads = DEFAULT_THREADS,
     json: Json = False,
 ) -> None:
     """Find overflow, NaN and lost precision in Core ML programs, by operation and module.

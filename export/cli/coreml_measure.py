@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from export.cli.display import progress_bar
-from export.cli.parameters import Threads
+from export.cli.parameters import DEFAULT_THREADS, Threads
 from mobile_diffusion.cli.terminal import Json, show
 
 
@@ -19,7 +19,7 @@ def measure(
         list[str] | None,
         typer.Option(help="ALL, CPU_ONLY, CPU_AND_GPU or CPU_AND_NE. May be repeated. Default: all four."),
     ] = None,
-    threads: Threads = 2,
+    threads: Threads = DEFAULT_THREADS,
     json: Json = False,
 ) -> None:
     """On a Mac: compile, load, run and time a bundle with Core ML, and compare it with its golden vectors.

@@ -10,7 +10,7 @@ import typer
 
 from export.cli.display import progress_bar
 from export.cli.export import DeploymentTarget
-from export.cli.parameters import Threads
+from export.cli.parameters import DEFAULT_THREADS, Threads
 from export.coreml.options import CoreMLOptions
 from mobile_diffusion.cli.opening import Checkpoint, Opening, checkpoint_or_emoji
 from mobile_diffusion.cli.terminal import Json, show
@@ -29,7 +29,7 @@ def table(
         list[str] | None, typer.Option(help=f"May be repeated. Default: one per layout, {', '.join(UNITS)}.")
     ] = None,
     deployment_target: DeploymentTarget = CoreMLOptions.deployment_target,
-    threads: Threads = 2,
+    threads: Threads = DEFAULT_THREADS,
     json: Json = False,
 ) -> None:
     """Compare layouts and compressions of a model as Core ML packages.

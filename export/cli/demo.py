@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from export.cli.display import progress_bar
-from export.cli.parameters import Threads
+from export.cli.parameters import DEFAULT_THREADS, Threads
 from mobile_diffusion.cli.opening import Model, checkpoint_or_emoji
 from mobile_diffusion.cli.terminal import Json, show
 
@@ -16,7 +16,7 @@ from mobile_diffusion.cli.terminal import Json, show
 def demo(
     model: Model = None,
     build: Annotated[Path, typer.Option(help="Folder for the bundles and the picture.")] = Path("build"),
-    threads: Threads = 2,
+    threads: Threads = DEFAULT_THREADS,
     json: Json = False,
 ) -> None:
     """Export for both phones, check and time every runtime, and draw eight prompts with each, side by side.

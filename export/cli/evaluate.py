@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from export.cli.display import progress_bar
-from export.cli.parameters import Threads
+from export.cli.parameters import DEFAULT_THREADS, Threads
 from mobile_diffusion.cli.opening import Opening, checkpoint_or_emoji
 from mobile_diffusion.cli.terminal import Json, show
 
@@ -39,7 +39,7 @@ def evaluate(
     ] = None,
     weights: Annotated[Path, typer.Option(help="Folder for LPIPS's weights, fetched if absent.")] = WEIGHTS,
     runtime: Annotated[str | None, typer.Option(help="Runtime of the bundle. Default: its primary one.")] = None,
-    threads: Threads = 2,
+    threads: Threads = DEFAULT_THREADS,
     json: Json = False,
 ) -> None:
     """Draw captions that a model has seen and has not seen, and measure the pictures.

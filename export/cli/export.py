@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from export.cli.display import progress_bar, verdict
-from export.cli.parameters import Threads
+from export.cli.parameters import DEFAULT_THREADS, Threads
 from export.coreml.options import COMPUTE_UNITS, DEPLOYMENT_TARGETS, CoreMLOptions
 from mobile_diffusion.cli.opening import Checkpoint, Opening, checkpoint_or_emoji
 from mobile_diffusion.cli.terminal import Json, show
@@ -38,7 +38,7 @@ class Exporting:
             "Default: what suits the model's size."
         ),
     ] = None
-    threads: Threads = 2
+    threads: Threads = DEFAULT_THREADS
     json: Json = False
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from export.cli.display import progress_bar
-from export.cli.parameters import Threads
+from export.cli.parameters import DEFAULT_THREADS, Threads
 from mobile_diffusion.cli.opening import Model, Opening, checkpoint_or_emoji
 from mobile_diffusion.cli.terminal import results, typed_text
 
@@ -34,7 +34,7 @@ def generate(
     mask: Annotated[
         Path | None, typer.Option(help="Black and white picture; redraw --image where it is white or transparent.")
     ] = None,
-    threads: Threads = 2,
+    threads: Threads = DEFAULT_THREADS,
 ) -> None:
     """Draw a prompt.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from export.cli.display import progress_bar, verdict
-from export.cli.parameters import BundleFolder, Threads
+from export.cli.parameters import DEFAULT_THREADS, BundleFolder, Threads
 from mobile_diffusion.cli.opening import Opening
 from mobile_diffusion.cli.terminal import Json, show
 
@@ -19,7 +19,7 @@ def verify(
         str | None,
         typer.Option(help="Also run PyTorch again: the exported checkpoint, opened with the options of the export."),
     ] = None,
-    threads: Threads = 2,
+    threads: Threads = DEFAULT_THREADS,
     json: Json = False,
 ) -> None:
     """Check every file of a bundle, and compare its programs with PyTorch.

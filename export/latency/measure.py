@@ -11,13 +11,14 @@ import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from export.latency.other_work import watch_others
 from export.parity.trajectories import Trajectory, latents_of
 from export.runners import Runner
 from export.runners.sequential import release
@@ -25,6 +26,7 @@ from export.signatures import TensorSpec
 from export.stages import ExportStage
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.waiting import wait_policy
 
 Inputs = Mapping[str, Mapping[str, np.ndarray]]
 """stage -> input name -> array."""
@@ -56,6 +58,11 @@ class Conditions:
     load: float | None
     """Load average of the last minute, this process included; None if the system has none.  Above zero at the start,
     the machine was shared."""
+    others: float | None = None
+    """Share of all cores' time that other processes took during the measurement, 0 to 1; None if it is not known, as on
+    a phone."""
+    wait_policy: str = ""
+    """How OpenMP's threads wait: "active", "passive", "unset"; "" where nothing is known of it."""
 
 
 @dataclass(frozen=True)
@@ -118,16 +125,18 @@ def measure(
     budget_s: float = BUDGET_S,
 ) -> LatencyReport:
     """Time `stages` on a runner, with random inputs from `seed`."""
-    conditions = read_conditions()
-    return LatencyReport(conditions, (time_runner(runner, random_inputs(stages, seed), warmup, runs, budget_s),))
+    conditions, others = read_conditions(), watch_others()
+    times = time_runner(runner, random_inputs(stages, seed), warmup, runs, budget_s)
+    return LatencyReport(replace(conditions, others=others()), (times,))
 
 
 def measure_latency(
     runners: Sequence[Runner], reference: Trajectory, settings: DrawSettings, budget_s: float = BUDGET_S
 ) -> LatencyReport:
     """Time all stages on every runner, with the inputs of a recorded picture."""
-    conditions, inputs = read_conditions(), recorded_inputs(reference, settings)
-    return LatencyReport(conditions, tuple(time_runner(each, inputs, budget_s=budget_s) for each in runners))
+    conditions, inputs, others = read_conditions(), recorded_inputs(reference, settings), watch_others()
+    times = tuple(time_runner(each, inputs, budget_s=budget_s) for each in runners)
+    return LatencyReport(replace(conditions, others=others()), times)
 
 
 def time_runner(
@@ -161,7 +170,8 @@ def recorded_inputs(reference: Trajectory, settings: DrawSettings) -> dict[str, 
 def read_conditions() -> Conditions:
     """The machine as it is now."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    return Conditions(_processor(), os.cpu_count() or 1, f"{platform.system()} {platform.machine()}", load)
+    system = f"{platform.system()} {platform.machine()}"
+    return Conditions(_processor(), os.cpu_count() or 1, system, load, wait_policy=wait_policy())
 
 
 def _time_stage(

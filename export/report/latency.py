@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from export.latency.measure import KINDS, LatencyReport, RunnerLatency
+from export.latency.measure import KINDS, Conditions, LatencyReport, RunnerLatency
+from export.latency.other_work import BUSY
 from export.signatures import STAGES
 
 LATENCY_COLUMNS = ("runner", "threads", *(stage.replace("_", " ") for stage in STAGES), "picture")
@@ -35,7 +36,17 @@ def conditions(report: LatencyReport) -> str:
     times = "-".join(map(str, runs))
     return (
         f"{found.processor}, {found.cores} cores, {found.system}, load {load} at the start, {times} runs per "
-        "stage; not times of a phone"
+        f"stage; not times of a phone{_disturbed(found)}"
+    )
+
+
+def _disturbed(found: Conditions) -> str:
+    """The warning of a measurement beside other work."""
+    if found.others is None or found.others < BUSY:
+        return ""
+    return (
+        f"; the machine was busy: other processes took {found.others:.0%} of its time, so these times are too long; "
+        "measure again with mobile-diffusion bench when it is quiet"
     )
 
 

@@ -14,6 +14,7 @@ from export.onnx import OUTPUTS_KEY
 from export.runners.runner import check_stage, check_threads
 from export.signatures import TensorSpec, check_arrays
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.waiting import may_spin
 
 DTYPES = {"tensor(float)": "float32", "tensor(int32)": "int32"}
 
@@ -62,6 +63,7 @@ def _open(path: Path, threads: int) -> Session:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if may_spin() else "0")
     options.enable_mem_pattern = False  # costs 1.6 GB more for Stable Diffusion's U-Net and is no faster
     try:
         inference = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

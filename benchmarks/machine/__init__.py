@@ -1,0 +1,1 @@
+"""How the commands fare beside other work on the same machine."""

@@ -1,0 +1,40 @@
+"""How threads wait, as OpenMP's own library reports it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from mobile_diffusion.waiting import VARIABLE
+
+SHOW = """
+from export.cli import guard
+def work():
+    import torch
+guard.run(work)
+"""
+
+
+def displayed(**settings: str) -> str:
+    """What libgomp says of itself when a command loads it."""
+    environment = {key: value for key, value in os.environ.items() if key not in (VARIABLE, "GOMP_SPINCOUNT")}
+    environment |= settings | {"OMP_DISPLAY_ENV": "VERBOSE"}
+    done = subprocess.run([sys.executable, "-c", SHOW], env=environment, capture_output=True, text=True, check=True)
+    return done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="libgomp is PyTorch's OpenMP on Linux")
+def test_openmp_sleeps_in_every_command_unless_the_user_chose() -> None:
+    assert "OMP_WAIT_POLICY = 'PASSIVE'" in displayed()
+    assert "OMP_WAIT_POLICY = 'ACTIVE'" in displayed(OMP_WAIT_POLICY="ACTIVE")
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system does not bind processes to cores")
+def test_threads_are_no_more_than_the_cores_that_a_process_may_use() -> None:
+    code = "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]); "
+    code += "from export.cli.parameters import DEFAULT_THREADS; print(DEFAULT_THREADS)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1"
