@@ -125,7 +125,7 @@ def _busy(count: int) -> Iterator[None]:
     """Beside so many processes with two busy threads each."""
     with ExitStack() as stack:
         for _ in range(count):
-            process = subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE)
+            process = subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE, start_new_session=True)
             stack.callback(process.wait)
             stack.callback(process.kill)
             assert process.stdout is not None

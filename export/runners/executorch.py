@@ -70,35 +70,43 @@ _loaded: weakref.WeakSet[ExecuTorchRunner] = weakref.WeakSet()
 
 def set_threads(count: int) -> None:
     """Give the process's thread pool `count` threads; raises `ExportError` if a live runner uses another number."""
-    from executorch.extension.pybindings import portable_lib
-
+    native = _native()
     with _native_notes():
-        current = portable_lib._threadpool_get_thread_count()
+        current = native._threadpool_get_thread_count()
     if current == count:
         return
     if len(_loaded):
         raise ExportError(f"executorch: expected {current} threads, as the runner loaded before, got {count}")
     with _native_notes():
-        portable_lib._unsafe_reset_threadpool(count)
+        native._unsafe_reset_threadpool(count)
+
+
+def _native() -> Any:
+    """ExecuTorch's runtime itself.
+
+    Its public wrapper, `executorch.runtime`, imports the whole exporter for one warning, which takes 6 seconds.
+    """
+    import executorch.extension.pybindings._C as native
+
+    return native
 
 
 def _open(path: Path, stage: str) -> Method:
-    from executorch.runtime import Runtime
-
+    native = _native()
     if not path.is_file():
         raise ExportError(f"{path}: expected an ExecuTorch program, got no file; export it again")
     inputs, outputs = read_signature(path, stage)
     problem = f"{path}: expected an ExecuTorch program of {stage} on XNNPACK"
     with _native_notes() as notes:
         try:
-            program = Runtime.get().load_program(path)
-            found = _boundary(program.metadata(stage))
+            program = native._load_program(str(path), program_verification=native.Verification.InternalConsistency)
+            found = _boundary(program.method_meta(stage))
             if found != _as_found((*inputs, *outputs)):
                 raise ExportError(f"{path}: expected the tensors of {stage}.json, got others; keep both files together")
             method = program.load_method(stage)
         except (RuntimeError, KeyError) as error:
             raise ExportError(f"{problem}: {_reason(notes, error)}; export it again") from error
-    return Method(method.execute, inputs, outputs, (program, method))
+    return Method(method, inputs, outputs, (program, method))
 
 
 Found = list[tuple[int, tuple[int, ...]]]
