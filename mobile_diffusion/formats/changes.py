@@ -9,7 +9,7 @@ from mobile_diffusion.config import ClipTextConfig
 from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.checkpoint_files import CheckpointFiles, builders
 from mobile_diffusion.formats.embeddings import add_embeddings
-from mobile_diffusion.formats.lora import lora_adapter
+from mobile_diffusion.formats.lora import joined, lora_adapter
 from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.formats.tiny_decoder import read_decoder
 from mobile_diffusion.formats.vae_source import read_vae
@@ -81,7 +81,7 @@ def _merge_loras(options: OpenOptions, source: CheckpointFiles) -> CheckpointFil
     return dataclasses.replace(
         source,
         files=(*source.files, *(file for adapter in adapters for file in adapter.files)),
-        adapters=(*source.adapters, *adapters),
+        adapters=(*source.adapters, *([joined(adapters)] if adapters else [])),
         variations=(*source.variations, *(f"LoRA {path.name} at scale {scale:g}" for path, scale in options.loras)),
     )
 

@@ -1,15 +1,16 @@
-"""Merges LoRA files into the weights while these are read: W + scale * alpha / rank * (up @ down) (Hu et al. 2021).
+"""Merges LoRA files into the weights while these are read: W + scale * alpha / rank * difference (Hu et al. 2021).
 
-Linear layers and convolutions (LoCon) are supported, with the names of kohya, diffusers and peft (lora_names.py).
-Before a weight is read, every module of the file is checked against the model: it must exist there with a matching
-shape.  No module is skipped.
+LoRA, LoHa, LoKr and whole differences of linear layers, convolutions, norms and their biases are supported, each also
+with DoRA (lora_delta.py), with the names of kohya, LyCORIS, diffusers and peft (lora_names.py).  Before a weight is
+read, every module of the file is checked against the model: it must exist there with a matching shape.  No module is
+skipped.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,28 +20,32 @@ from torch import Tensor
 
 from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.checkpoint_files import CheckpointFiles
-from mobile_diffusion.formats.lora_file import LoraFile, LoraModule, opened, read_lora_file
-from mobile_diffusion.formats.lora_names import flatten, known_modules
-from mobile_diffusion.formats.lora_scales import read_rules
-from mobile_diffusion.quoting import quoted, shortened
-from mobile_diffusion.tensor_layout import Shape
+from mobile_diffusion.formats.lora_delta import Role, decompose, magnitude_of
+from mobile_diffusion.formats.lora_file import LoraModule, opened, read_lora_file
+from mobile_diffusion.formats.lora_places import biases, find_places
+from mobile_diffusion.formats.lora_scales import read_rules, warn_of_missing
+from mobile_diffusion.quoting import quoted
 
 
 @dataclass(frozen=True)
 class LoraUpdate:
-    """What a LoRA adds to one weight: factor * (up @ down)."""
+    """What one module of a LoRA adds to a layer."""
 
-    weight: str
-    """Our name of the weight."""
-    up: str
-    """The file's name of the tensor; so is `down`."""
-    down: str
+    file: Path
+    layer: str
+    """Our name of the layer, without `.weight`."""
+    module: LoraModule
     factor: float
+    """Multiplies the weight's difference, and the bias of `up`: scale * alpha / rank."""
+    scale: float
+    """Multiplies the bias's difference."""
+    bias: tuple[Role, ...]
+    """Which of `up_bias` and `diff_b` to add."""
 
 
 @dataclass(frozen=True)
 class LoraAdapter:
-    """A LoRA that fits a model; an `Adapter` of `CheckpointFiles`."""
+    """LoRAs that fit a model; an `Adapter` of `CheckpointFiles`."""
 
     files: tuple[Path, ...]
     """The LoRA file, then peft's configuration beside it if it was read."""
@@ -51,21 +56,58 @@ class LoraAdapter:
         """Add the updates of network `part` to its float32 weights, in place.
 
         Weights that an option has removed (the last layers of the text encoder) are skipped.  Raises CheckpointError
-        when the file has been damaged since it was opened, or contains NaN or inf.
+        when a file has been damaged since it was opened, or contains NaN or inf.
         """
-        with opened(self.files[0]) as stored:
-            for update in self.updates.get(part, ()):
-                if update.weight in state:
-                    weight = state[update.weight]
-                    up, down = self._read(stored, update.up), self._read(stored, update.down)
-                    product = up.flatten(1) @ down.flatten(1)  # (out, in * kh * kw)
-                    weight += update.factor * product.reshape(weight.shape)
+        originals: dict[str, Tensor] = {}
+        again = _changed_again(self.updates.get(part, ()))
+        for update, tensors in _read(self.updates.get(part, ()), state):
+            weight = f"{update.layer}.weight"
+            if weight in again:
+                originals.setdefault(weight, state[weight].clone())
+            _add(update, tensors, state, originals.get(weight, state[weight]))
 
-    def _read(self, stored: Any, name: str) -> Tensor:
-        tensor: Tensor = stored.get_tensor(name).float()
-        if not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{self.files[0]}: tensor {quoted(name)}: expected finite weights, got NaN or inf")
-        return tensor
+
+def _changed_again(updates: Sequence[LoraUpdate]) -> set[str]:
+    """The weights that a DoRA changes besides another LoRA: it needs their values before both."""
+    seen: dict[str, list[LoraUpdate]] = defaultdict(list)
+    for update in updates:
+        seen[f"{update.layer}.weight"].append(update)
+    return {weight for weight, changes in seen.items() if len(changes) > 1 and any(map(_is_decomposed, changes))}
+
+
+def _is_decomposed(update: LoraUpdate) -> bool:
+    return not update.module.tensors.keys().isdisjoint({"dora_scale", "magnitude"})
+
+
+def _read(updates: Sequence[LoraUpdate], state: dict[str, Tensor]) -> Iterator[tuple[LoraUpdate, dict[Role, Tensor]]]:
+    """Read the tensors of each update whose weight is in `state`, one module at a time, from each file in turn."""
+    for file in dict.fromkeys(update.file for update in updates):
+        with opened(file) as stored:
+            for update in updates:
+                if update.file == file and f"{update.layer}.weight" in state:
+                    names = update.module.tensors.items()
+                    yield update, {role: _finite(file, stored, name) for role, name in names if role != "alpha"}
+
+
+def _finite(file: Path, stored: Any, name: str) -> Tensor:
+    tensor: Tensor = stored.get_tensor(name).float()
+    if not torch.isfinite(tensor).all():
+        raise CheckpointError(f"{file}: tensor {quoted(name)}: expected finite weights, got NaN or inf; fetch it again")
+    return tensor
+
+
+def _add(update: LoraUpdate, tensors: dict[Role, Tensor], state: dict[str, Tensor], original: Tensor) -> None:
+    """Change a layer's weight and bias by one module; `original` is the weight before every LoRA."""
+    weight = state[f"{update.layer}.weight"]
+    if update.module.kind is not None:
+        change = update.factor * update.module.kind.delta(tensors).reshape(weight.shape)
+        magnitude = magnitude_of(tensors, weight)
+        base = None if magnitude is None else original + change
+        weight += change
+        if magnitude is not None and base is not None:
+            weight.copy_(decompose(weight, base, magnitude))
+    for role in update.bias:
+        state[f"{update.layer}.bias"] += tensors[role] * (update.factor if role == "up_bias" else update.scale)
 
 
 def lora_adapter(path: Path, scale: float, source: CheckpointFiles) -> LoraAdapter:
@@ -78,60 +120,23 @@ def lora_adapter(path: Path, scale: float, source: CheckpointFiles) -> LoraAdapt
     if not math.isfinite(scale):
         raise ConfigError(f"{path}: expected a finite scale of the LoRA, got {scale}")
     lora = read_lora_file(path)
-    places = _place(lora, source)
+    places = find_places(lora, source)
     rules, files = read_rules(lora)
+    warn_of_missing(lora)
     updates: dict[str, list[LoraUpdate]] = defaultdict(list)
-    for module, (part, name) in zip(lora.modules, places, strict=True):
-        weight = f"{name}.weight"
-        _check_shape(lora.file, module, source.layouts[part][weight].shape)
-        own = rules[part].scale(module.name, module.rank) if module.alpha is None else module.alpha / module.rank
-        updates[part].append(LoraUpdate(weight, module.up, module.down, scale * own))
+    for module, (part, layer) in zip(lora.modules, places, strict=True):
+        rank = module.rank
+        own = rules[part].scale(module.name, rank) if module.alpha is None or rank is None else module.alpha / rank
+        bias = biases(lora.file, module, source.layouts[part], layer)
+        updates[part].append(LoraUpdate(lora.file, layer, module, scale * own, scale, bias))
     return LoraAdapter((lora.file, *files), {part: tuple(changes) for part, changes in updates.items()})
 
 
-def _place(lora: LoraFile, source: CheckpointFiles) -> list[tuple[str, str]]:
-    """Find the network and our name of each module of the file.
-
-    Raises CheckpointError when the model lacks a module, or when the file changes a module twice.
-    """
-    known = known_modules(source.config.unet, source.layouts)
-    places: dict[tuple[str, str], LoraModule] = {}
-    missing: list[LoraModule] = []
-    for module in lora.modules:
-        place = known.get(flatten(module.name))
-        if place is None or module.part not in (None, place[0]):
-            missing.append(module)
-        elif place in places:
-            got = f"{quoted(places[place].down)} and {quoted(module.down)}"
-            raise CheckpointError(f"{lora.file}: expected each module once, got {got}; split the file")
-        else:
-            places[place] = module
-    if missing:
-        raise _not_there(lora, missing)
-    return list(places)
-
-
-def _not_there(lora: LoraFile, missing: list[LoraModule]) -> CheckpointError:
-    """Build the error for modules that the model does not have; a slim model lacks those that were removed."""
-    first, count, total = missing[0].down, len(missing), len(lora.modules)
-    if count == total:
-        reason = f"expected a LoRA for this model, got one with {total} modules that it lacks, such as {quoted(first)}"
-        return CheckpointError(f"{lora.file}: {reason}; use another")
-    names = ", ".join(module.name for module in missing[:3]) + (", ..." if count > 3 else "")
-    fix = "use one that was trained for this model, or merge it before blocks are removed"
-    return CheckpointError(f"{lora.file}: {count} of {total} modules are not in this model ({names}); {fix}")
-
-
-def _check_shape(file: Path, module: LoraModule, expected: Shape) -> None:
-    """Raise CheckpointError unless up @ down has the shape of the weight; 1x1 convolutions may be matrices."""
-    got = module.shape
-    if module.rank and _without_ones(got) == _without_ones(expected):
-        return
-    halves = f"{shortened(list(module.up_shape))} @ {shortened(list(module.down_shape))}"
-    fix = "the LoRA is for another model, such as Stable Diffusion 2 in place of 1"
-    raise CheckpointError(f"{file}: {quoted(module.name)}: expected a product of {list(expected)}, got {halves}; {fix}")
-
-
-def _without_ones(shape: Shape) -> Shape:
-    """A weight's shape without the kernel dimensions of a 1x1 convolution."""
-    return shape[:2] if all(side == 1 for side in shape[2:]) else shape
+def joined(adapters: Sequence[LoraAdapter]) -> LoraAdapter:
+    """One adapter for several LoRAs, in order; a DoRA takes the lengths of the weights before all of them."""
+    files = tuple(file for adapter in adapters for file in adapter.files)
+    parts = dict.fromkeys(part for adapter in adapters for part in adapter.updates)
+    changes = {
+        part: tuple(update for adapter in adapters for update in adapter.updates.get(part, ())) for part in parts
+    }
+    return LoraAdapter(files, changes)

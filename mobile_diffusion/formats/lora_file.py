@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 
 from mobile_diffusion.errors import CheckpointError
-from mobile_diffusion.formats.lora_names import Role, other_family, parse_name, unsupported_kind
+from mobile_diffusion.formats.lora_delta import Kind, Role, kind_of
+from mobile_diffusion.formats.lora_names import parse_name
+from mobile_diffusion.formats.lora_refused import other_family, unsupported_kind
 from mobile_diffusion.quoting import quoted, shortened
 from mobile_diffusion.tensor_layout import FLOATS, Shape, read_headers
 from mobile_diffusion.weights import refuse_pickle
@@ -26,31 +29,40 @@ Headers = dict[str, tuple[Shape, str]]
 
 @dataclass(frozen=True)
 class LoraModule:
-    """One linear or convolution layer that a file changes."""
+    """One layer that a file changes."""
 
     name: str
     """The name in the file, without the prefix for the network."""
     part: str | None
     """The network; None when the name has no prefix for it."""
-    down: str
-    """Name of the tensor (rank, in) or (rank, in, kh, kw)."""
-    up: str
-    """Name of the tensor (out, rank) or (out, rank, 1, 1)."""
-    down_shape: Shape
-    up_shape: Shape
+    tensors: Mapping[Role, str]
+    """Names of the tensors in the file."""
+    shapes: Mapping[Role, Shape]
+    kind: Kind | None
+    """None when only the bias is changed."""
     alpha: float | None
     """None when the file has no alpha tensor for the module."""
 
     @property
-    def rank(self) -> int:
-        """Rank of the product up @ down; 0 when the shapes do not match."""
-        fits = min(len(self.down_shape), len(self.up_shape)) >= 2 and self.up_shape[1] == self.down_shape[0]
-        return self.down_shape[0] if fits and all(side == 1 for side in self.up_shape[2:]) else 0
+    def first(self) -> str:
+        """The name of one tensor, for messages."""
+        return min(self.tensors.values())
 
     @property
-    def shape(self) -> Shape:
-        """Shape of the product."""
-        return (*self.up_shape[:1], *self.down_shape[1:])
+    def rank(self) -> int | None:
+        """What alpha is divided by; None when the module has no rank (a whole difference, LoKr of whole factors)."""
+        ranked = [role for role in (self.kind.ranked if self.kind else ()) if self.shapes.get(role)]
+        return self.shapes[ranked[0]][0] if ranked else None
+
+    def delta_shape(self) -> Shape | None:
+        """Shape of the weight's difference; None when the tensors do not fit together, or there is no difference."""
+        if self.kind is None:
+            return None
+        halves = {role: torch.empty(shape, device="meta") for role, shape in self.shapes.items()}
+        try:
+            return tuple(self.kind.delta(halves).shape)
+        except (RuntimeError, IndexError):
+            return None
 
 
 @dataclass(frozen=True)
@@ -76,7 +88,10 @@ def read_lora_file(path: Path) -> LoraFile:
     if family is not None:
         raise CheckpointError(f"{file}: expected a LoRA for Stable Diffusion 1 or 2, got one for {family}; use another")
     if kind is not None:
-        raise CheckpointError(f"{file}: expected a LoRA, got {kind}, which is not supported; use a plain LoRA")
+        reason = f"expected LoRA, DoRA, LoHa, LoKr or whole differences, got {kind}, which is not supported"
+        raise CheckpointError(
+            f"{file}: {reason}; use a LoRA of another kind, or merge it with the program that made it"
+        )
     tensors, is_peft = _group(file, headers)
     with opened(file) as stored:
         modules = tuple(_module(file, headers, key, names, stored) for key, names in tensors.items())
@@ -131,23 +146,27 @@ def _group(file: Path, headers: Headers) -> tuple[dict[Key, dict[Role, str]], bo
 
 
 def _module(file: Path, headers: Headers, key: Key, names: dict[Role, str], stored: Any) -> LoraModule:
-    """Build one module; raise CheckpointError when a tensor is missing or has the wrong type."""
-    if "down" not in names or "up" not in names:
-        raise CheckpointError(
-            f"{file}: expected up and down of module {quoted(key[1])}, got {shortened(list(names))}; fetch it again"
+    """Build one module; raise CheckpointError when a tensor is missing, is of another kind, or has the wrong type."""
+    kind = kind_of(frozenset(names))
+    if (kind is None and not names.keys() <= {"diff_b", "alpha"}) or names.keys() == {"alpha"}:
+        reason = (
+            f"expected the tensors of a LoRA, LoHa or LoKr for module {quoted(key[1])}, got {shortened(list(names))}"
         )
-    down, up = names["down"], names["up"]
-    for name in (down, up):
-        if headers[name][1] not in FLOATS:
+        raise CheckpointError(f"{file}: {reason}; fetch it again")
+    for role, name in names.items():
+        if role != "alpha" and headers[name][1] not in FLOATS:
             raise CheckpointError(
                 f"{file}: tensor {quoted(name)}: expected floats, got {headers[name][1]}; use another file"
             )
-    alpha = None
-    if "alpha" in names:
-        tensor = stored.get_tensor(names["alpha"])
-        alpha = float(tensor) if tensor.numel() == 1 else math.nan
-        if not math.isfinite(alpha):
-            raise CheckpointError(
-                f"{file}: tensor {quoted(names['alpha'])}: expected a finite number, got {shortened(tensor.tolist())}"
-            )
-    return LoraModule(key[1], key[0], down, up, headers[down][0], headers[up][0], alpha)
+    alpha = _alpha(file, names["alpha"], stored) if "alpha" in names else None
+    shapes = {role: headers[name][0] for role, name in names.items()}
+    return LoraModule(key[1], key[0], names, shapes, kind, alpha)
+
+
+def _alpha(file: Path, name: str, stored: Any) -> float:
+    tensor = stored.get_tensor(name)
+    alpha = float(tensor) if tensor.numel() == 1 else math.nan
+    if not math.isfinite(alpha):
+        got = shortened(tensor.tolist())
+        raise CheckpointError(f"{file}: tensor {quoted(name)}: expected a finite number, got {got}; fetch it again")
+    return alpha

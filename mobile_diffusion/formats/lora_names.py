@@ -1,58 +1,58 @@
 """Parses the tensor names of LoRA files: which of our modules a tensor belongs to, and its role in the LoRA.
 
-Training programs use diffusers' names of modules with dots (diffusers, peft) or underscores (kohya), or latent
-diffusion's names with underscores (older kohya).  `flatten` brings all of them to one spelling for the look-up.
-Kinds of adapters and families of models that are not supported are also recognised here by name.
+Training programs use diffusers' names of modules with dots (diffusers, peft) or underscores (kohya, LyCORIS), or latent
+diffusion's names (older kohya, ComfyUI).  `flatten` brings all of them to one spelling for the look-up.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import cast
 
 from mobile_diffusion.config import UNetConfig
 from mobile_diffusion.formats.compvis_names import unet_names
+from mobile_diffusion.formats.lora_delta import Role
 from mobile_diffusion.tensor_layout import Layout
 
-Role = Literal["down", "up", "alpha"]
-
-PIECE = re.compile(
-    r"(?P<module>.+?)(?:[._]lora(?:_linear_layer)?[._](?P<role>down|up|A|B)(?:\.(?P<adapter>\w+))?\.weight|\.alpha)"
+ADAPTER = r"(?:\.(?P<adapter>\w+))?"
+"""peft's name of the adapter, which it keeps in files of a whole model."""
+SUFFIXES = tuple(
+    re.compile(rf"(?P<module>.+?){suffix}")
+    for suffix in (
+        rf"[._]lora(?:_linear_layer)?[._](?P<half>down|up|A|B|mid){ADAPTER}\.(?P<kind>weight|bias)",
+        rf"\.(?P<role>hada_(?:w[12]_[ab]|t[12])|lokr_(?:w[12](?:_[ab])?|t2)){ADAPTER}",
+        rf"\.lora_(?P<role>magnitude)_vector{ADAPTER}(?:\.weight)?",
+        r"\.(?P<role>alpha|diff|diff_b|w_norm|b_norm|dora_scale)",
+    )
 )
-ROLES: dict[str | None, Role] = {"down": "down", "A": "down", "up": "up", "B": "up", None: "alpha"}
+"""What follows a module's name; the role is named, or is one of HALVES."""
+HALVES: dict[tuple[str, str], Role] = {
+    ("down", "weight"): "down",
+    ("A", "weight"): "down",
+    ("up", "weight"): "up",
+    ("B", "weight"): "up",
+    ("mid", "weight"): "mid",
+    ("up", "bias"): "up_bias",
+    ("B", "bias"): "up_bias",
+}
+SAME: dict[str, Role] = {"w_norm": "diff", "b_norm": "diff_b"}
+"""LyCORIS's names of roles for norms."""
 PEFT_PREFIX = "base_model.model."
-PREFIXES: tuple[tuple[str, str], ...] = (
+PREFIXES: tuple[tuple[str, str | None], ...] = (
     ("lora_unet_", "unet"),
     ("unet.", "unet"),
+    ("model.diffusion_model.", "unet"),
+    ("diffusion_model.", "unet"),
     ("lora_te_", "text_encoder"),
     ("lora_te1_", "text_encoder"),
     ("text_encoder.", "text_encoder"),
+    ("lycoris_", None),
 )
-"""Prefix of a name, and the network that it stands for."""
-
-KINDS = (
-    (r"dora_scale|lora_magnitude_vector", "DoRA"),
-    (r"\.hada_", "LoHa"),
-    (r"\.lokr_", "LoKr"),
-    (r"\.oft_", "OFT"),
-    (r"\.lora_mid\.", "LoCon with a Tucker decomposition"),
-    (r"\.diff(_b)?$|\.[wb]_norm$", "LyCORIS with whole differences"),
-    (r"\.(on_input|ia3_l)$|\.ia3_", "IA3"),
-    (r"\.[ab][12]\.weight$", "GLoRA"),
-    (r"lora_embedding_[AB]", "LoRA of an embedding"),
-    (r"[._]lora[._].*bias$|\.lora_(up|down|[AB])(\.\w+)?\.bias$", "LoRA with biases"),
-    (r"^bundle_emb\.", "LoRA with a bundled textual inversion"),
-)
-"""Pattern in a tensor's name, and the kind of adapter it shows; these kinds are not supported."""
-
-FAMILIES = (
-    (r"double_blocks|single_transformer_blocks|single_blocks|^(transformer\.|lora_transformer_)", "Flux or SD3"),
-    (r"joint_blocks", "SD3"),
-    (r"^lora_te2_|^text_encoder_2\.|transformer_blocks[._][1-9]|add_embedding|label_emb", "SDXL"),
-)
-"""Pattern in a tensor's name, and the family of models it shows; these families are not supported."""
+"""Prefix of a name, and the network that it stands for; None if it does not say."""
+TEXT_2023 = {"q_proj": "to_q", "k_proj": "to_k", "v_proj": "to_v", "out_proj": "to_out"}
+"""Names of the text encoder's attention in diffusers 0.15 to 0.17."""
 
 
 @dataclass(frozen=True)
@@ -70,15 +70,18 @@ class Piece:
 
 def parse_name(name: str) -> Piece | None:
     """Parse the name of a LoRA's tensor; None when it is not one."""
-    match = PIECE.fullmatch(name)
-    if match is None:
+    match = next((match for suffix in SUFFIXES if (match := suffix.fullmatch(name))), None)
+    found = match.groupdict() if match else {}
+    role = HALVES.get((found["half"], found["kind"])) if "half" in found else found.get("role")
+    if match is None or role is None:
         return None
+    role = cast(Role, SAME.get(role, role))
     module = match["module"].removeprefix(PEFT_PREFIX)
     is_peft = module != match["module"]
     for prefix, part in PREFIXES:
         if module.startswith(prefix):
-            return Piece(module.removeprefix(prefix), part, ROLES[match["role"]], is_peft)
-    return Piece(module, None, ROLES[match["role"]], is_peft)
+            return Piece(module.removeprefix(prefix), part, role, is_peft)
+    return Piece(module, None, role, is_peft)
 
 
 def flatten(module: str) -> str:
@@ -87,30 +90,23 @@ def flatten(module: str) -> str:
 
 
 def known_modules(config: UNetConfig, layouts: Mapping[str, Layout]) -> dict[str, tuple[str, str]]:
-    """Network and our name of every linear and convolution layer, keyed by each flattened name that files use."""
+    """Network and our name of every linear layer, convolution and norm, keyed by each flattened name that files use."""
     known: dict[str, tuple[str, str]] = {}
     names = unet_names(config)
     for part in ("unet", "text_encoder"):
-        for tensor, stored in layouts[part].items():
+        for tensor in layouts[part]:
             module = tensor.removesuffix(".weight")
-            if module == tensor or len(stored.shape) not in (2, 4) or "embeddings." in module:
+            if module == tensor or "embeddings." in module:
                 continue
             theirs = names.theirs(module) if part == "unet" else module.removeprefix("text_model.")
-            for name in (module, module.removesuffix(".0") if module.endswith(".to_out.0") else module, theirs):
-                known[flatten(name or module)] = (part, module)
+            for name in (module, theirs or module, *_older_names(part, module)):
+                known[flatten(name)] = (part, module)
     return known
 
 
-def unsupported_kind(names: Iterable[str]) -> str | None:
-    """The kind of adapter that the names show, if it is one that is not supported; else None."""
-    return _first(KINDS, names)
-
-
-def other_family(names: Iterable[str]) -> str | None:
-    """The family of models that the names show, if it is neither Stable Diffusion 1 nor 2; else None."""
-    return _first(FAMILIES, names)
-
-
-def _first(patterns: tuple[tuple[str, str], ...], names: Iterable[str]) -> str | None:
-    names = list(names)
-    return next((what for pattern, what in patterns if any(re.search(pattern, name) for name in names)), None)
+def _older_names(part: str, module: str) -> list[str]:
+    """Names of a module in the files of attention processors (diffusers of 2023)."""
+    before, _, last = module.rpartition(".")
+    if part == "text_encoder" and last in TEXT_2023:
+        return [f"{before}.{TEXT_2023[last]}"]
+    return [before] if module.endswith(".to_out.0") else []

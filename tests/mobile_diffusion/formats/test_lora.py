@@ -113,7 +113,27 @@ def default_state(unet: PeftModel, text: PeftModel) -> State:
     return {name.replace(".weight", ".default.weight"): tensor for name, tensor in state.items()}
 
 
-@pytest.mark.parametrize("spell", [older_state, default_state])
+def text_2023_state(unet: PeftModel, text: PeftModel) -> State:
+    """Diffusers 0.15 to 0.17: the text encoder's layers are named as the U-Net's."""
+    names = {"q_proj": "to_q", "k_proj": "to_k", "v_proj": "to_v", "out_proj": "to_out"}
+    state = {name: tensor for name, tensor in older_state(unet, text).items() if name.startswith("unet.")}
+    for name, tensor in lora_state(text).items():
+        module, last, half = re.fullmatch(r"(.+)\.(\w+_proj)\.lora_([AB])\.weight", name).groups()  # type: ignore[union-attr]
+        state[f"text_encoder.text_model.{module}.{names[last]}_lora.{'down' if half == 'A' else 'up'}.weight"] = tensor
+    return state
+
+
+def wrapper_state(unet: PeftModel, text: PeftModel) -> State:
+    """LyCORIS's wrapper of any network (SimpleTuner): one prefix for all."""
+    both = lora_state(unet) | {f"text_model.{name}": tensor for name, tensor in lora_state(text).items()}
+    found = State()
+    for name, tensor in both.items():
+        module, half = re.fullmatch(r"(.+)\.lora_([AB])\.weight", name).groups()  # type: ignore[union-attr]
+        found[f"lycoris_{module.replace('.', '_')}.lora_{'down' if half == 'A' else 'up'}.weight"] = tensor
+    return found
+
+
+@pytest.mark.parametrize("spell", [older_state, default_state, text_2023_state, wrapper_state])
 def test_other_spellings_of_diffusers(sd15: Networks, tmp_path: Path, spell: Callable[..., State]) -> None:
     targets = {"target_modules": r".*\.(to_q|to_k|to_v|to_out\.0)", "lora_alpha": 4}
     unet = unet_lora(sd15, **targets)
@@ -125,17 +145,21 @@ def test_other_spellings_of_diffusers(sd15: Networks, tmp_path: Path, spell: Cal
     assert largest_error(sd15.merged(adapter, "text_encoder"), text.merge_and_unload(), "text_model.") < TOLERANCE
 
 
-def test_latent_diffusions_names(sd15: Networks, tmp_path: Path) -> None:
+@pytest.mark.parametrize("prefix", ["lora_unet_", "diffusion_model."])
+def test_latent_diffusions_names(sd15: Networks, tmp_path: Path, prefix: str) -> None:
+    """Kohya's older files, and ComfyUI's own names."""
     unet = unet_lora(sd15)
     table = unet_names(sd15.source.config.unet)
     state = {}
     for name, tensor in lora_state(unet).items():
         module, half = re.fullmatch(r"(.+)\.lora_([AB])\.weight", name).groups()  # type: ignore[union-attr]
-        theirs = (table.theirs(module) or "").replace(".", "_")
-        state[f"lora_unet_{theirs}.lora_{'down' if half == 'A' else 'up'}.weight"] = tensor
-        state[f"lora_unet_{theirs}.alpha"] = torch.tensor(6.0)
-    assert "lora_unet_input_blocks_1_1_transformer_blocks_0_attn1_to_q.lora_up.weight" in state
-    assert "lora_unet_output_blocks_11_0_in_layers_2.lora_up.weight" in state
+        theirs = table.theirs(module) or ""
+        theirs = prefix + (theirs if prefix.endswith(".") else theirs.replace(".", "_"))
+        state[f"{theirs}.lora_{'down' if half == 'A' else 'up'}.weight"] = tensor
+        state[f"{theirs}.alpha"] = torch.tensor(6.0)
+    separator = prefix[-1]
+    for known in ("input_blocks.1.1.transformer_blocks.0.attn1.to_q", "output_blocks.11.0.in_layers.2"):
+        assert f"{prefix}{known.replace('.', separator)}.lora_up.weight" in state
     file = tmp_path / "ldm.safetensors"
     save_file(state, file)
     adapter = lora_adapter(file, 1.0, sd15.source)
@@ -149,13 +173,68 @@ def test_files_merge_as_diffusers_fuses_them(sd15: Networks, tmp_path: Path, lay
     file = diffusers_file(tmp_path, unet, text, layout == "metadata")
     if layout == "kohya":
         save_file(kohya_state(unet, text), file)
-    pipeline = StableDiffusionPipeline.from_pretrained(sd15.folder, safety_checker=None)
-    pipeline.load_lora_weights(file)
-    pipeline.fuse_lora(lora_scale=SCALE)
-    pipeline.unload_lora_weights()
+    pipeline = fused(sd15, file)
     adapter = lora_adapter(file, SCALE, sd15.source)
     assert largest_error(sd15.merged(adapter, "unet"), pipeline.unet) < TOLERANCE
     assert largest_error(sd15.merged(adapter, "text_encoder"), pipeline.text_encoder, "text_model.") < TOLERANCE
+
+
+def test_attention_processors_merge_as_diffusers_fuses_them(sd15: Networks, tmp_path: Path) -> None:
+    """Files of 2022 and 2023 (`unet.save_attn_procs`): the U-Net's attention alone, without a prefix."""
+    unet = unet_lora(sd15, target_modules=r".*\.(to_q|to_k|to_v|to_out\.0)", lora_alpha=4)
+    state = older_state(unet, text_lora(sd15))
+    state = {name.removeprefix("unet."): tensor for name, tensor in state.items() if name.startswith("unet.")}
+    first = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.processor.to_out_lora.down.weight"
+    assert first in state
+    save_file(state, tmp_path / "pytorch_lora_weights.safetensors")
+    theirs = sd15.unet()
+    theirs.load_lora_adapter(state, prefix=None)  # a pipeline of today would pass the file over, for want of a prefix
+    theirs.fuse_lora(lora_scale=SCALE)
+    theirs.unload_lora()
+    adapter = lora_adapter(tmp_path, SCALE, sd15.source)
+    assert change(sd15.merged(None, "unet"), sd15.merged(adapter, "unet")) > 0.01
+    assert largest_error(sd15.merged(adapter, "unet"), theirs) < TOLERANCE
+
+
+def test_the_text_encoder_of_2023_merges_as_diffusers_fuses_it(sd15: Networks, tmp_path: Path) -> None:
+    targets = {"target_modules": ["q_proj", "k_proj", "v_proj", "out_proj"], "lora_alpha": 3}
+    file = tmp_path / "2023.safetensors"
+    save_file(text_2023_state(unet_lora(sd15, target_modules=["to_q"]), text_lora(sd15, **targets)), file)
+    pipeline = fused(sd15, file)
+    adapter = lora_adapter(file, SCALE, sd15.source)
+    assert change(sd15.merged(None, "text_encoder"), sd15.merged(adapter, "text_encoder")) > 0.01
+    assert largest_error(sd15.merged(adapter, "text_encoder"), pipeline.text_encoder, "text_model.") < TOLERANCE
+
+
+def test_modules_without_alpha_have_the_scale_one(
+    sd15: Networks, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As in kohya's scripts, A1111 and ComfyUI; diffusers takes the most frequent alpha, so the difference is told."""
+    targets = {"target_modules": r".*\.(to_q|to_k)"}
+    unet, text = unet_lora(sd15, **targets, alpha_pattern={"to_k": 4}), text_lora(sd15)
+    state = kohya_state(unet, text)
+    state = {name: tensor for name, tensor in state.items() if not name.endswith("to_k.alpha")}
+    file = tmp_path / "some.safetensors"
+    save_file(state, file)
+    adapter = lora_adapter(file, SCALE, sd15.source)
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "32 of 136 modules have no alpha; they are scaled by 1, as in kohya's scripts" in line
+    theirs = fused(sd15, file).unet
+    key = "mid_block.attentions.0.transformer_blocks.0.attn1.to_k.weight"
+    ours = sd15.merged(lora_adapter(file, 1.0, sd15.source), "unet")
+    assert largest_error(ours, unet.merge_and_unload()) < TOLERANCE
+    before = sd15.merged(None, "unet")[key]
+    moved = sd15.merged(adapter, "unet")[key] - before
+    torch.testing.assert_close(theirs.state_dict()[key] - before, moved * 6 / 4, rtol=1e-4, atol=1e-6)
+
+
+def fused(opened: Networks, file: Path) -> StableDiffusionPipeline:
+    """Diffusers' pipeline with the LoRA fused at SCALE."""
+    pipeline = StableDiffusionPipeline.from_pretrained(opened.folder, safety_checker=None)
+    pipeline.load_lora_weights(file)
+    pipeline.fuse_lora(lora_scale=SCALE)
+    pipeline.unload_lora_weights()
+    return pipeline
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
