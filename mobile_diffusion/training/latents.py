@@ -6,23 +6,30 @@ because there are tens of thousands of them.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.data import Sample, captions
+from mobile_diffusion.errors import TrainingError
 from mobile_diffusion.progress import Progress, part_of, silent, tracked
+from mobile_diffusion.quoting import quoted, shortened
 from mobile_diffusion.staging import staged_file
 from mobile_diffusion.text_encoder import BertEncoder, ClipTextEncoder
 from mobile_diffusion.tokenization.tokenizer import Tokenizer
 from mobile_diffusion.training import workers
 from mobile_diffusion.training.images import stack_images, to_signed
+from mobile_diffusion.training.network_hashes import network_hashes
 from mobile_diffusion.training.run_folder import room_for
 
 LOGGER = logging.getLogger(__name__)
@@ -75,9 +82,14 @@ def prepare_inputs(
     run: Path,
     progress: Progress = silent,
 ) -> TrainingInputs:
-    """Compute the inputs, or read those that an earlier start of the same run computed."""
-    cache = run / CACHE
-    if not cache.exists() and workers.is_first():
+    """Compute the inputs, or read those that an earlier start of the same run computed.
+
+    Raises `TrainingError` when other networks or other pictures made the file of the run, or when it cannot be read.
+    """
+    cache, origin = run / CACHE, origin_of(samples, autoencoder, text_encoder)
+    if cache.exists():
+        _check_origin(cache, origin)
+    elif workers.is_first():
         texts = [captions(sample) for sample in samples]
         counts = torch.tensor([len(group) for group in texts])
         pictures, halves = stack_images(samples), (part_of(progress, 0.0, 0.5), part_of(progress, 0.5, 0.5))
@@ -88,7 +100,28 @@ def prepare_inputs(
         run.mkdir(parents=True, exist_ok=True)
         tensors = {"latents": latents, "contexts": contexts, "first_caption": first, "caption_count": counts}
         with room_for(cache), staged_file(cache) as scratch:
-            save_file(tensors, scratch)
+            save_file(tensors, scratch, origin)
         LOGGER.info("%d latents with standard deviation %.3f, %d captions", len(latents), latents.std(), len(contexts))
     workers.wait()
     return TrainingInputs(**load_file(cache))
+
+
+def origin_of(samples: Sequence[Sample], autoencoder: nn.Module, text_encoder: nn.Module) -> dict[str, str]:
+    """What the inputs were made from: SHA-256 of the networks and of the pictures' names."""
+    encoder, text = network_hashes(autoencoder, text_encoder)
+    pictures = hashlib.sha256(json.dumps([sample.id for sample in samples]).encode()).hexdigest()
+    return {"autoencoder": encoder, "text encoder": text, "pictures": pictures}
+
+
+def _check_origin(cache: Path, origin: Mapping[str, str]) -> None:
+    """Raise `TrainingError` unless the file says that it was made from `origin`."""
+    fix = "delete the file to compute it anew, or choose another --run"
+    try:
+        with safe_open(cache, "pt") as file:
+            found = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(f"{cache}: expected the inputs of the run, got {shortened(str(error))}; {fix}") from None
+    for what, wanted in origin.items():
+        if found.get(what) != wanted:
+            got = quoted(found[what][:12]) if what in found else "none"
+            raise TrainingError(f"{cache}: expected inputs made from {what} {quoted(wanted[:12])}, got {got}; {fix}")

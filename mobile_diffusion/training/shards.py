@@ -21,7 +21,6 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
 
 from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.checkpoint import Model
@@ -33,11 +32,11 @@ from mobile_diffusion.staging import staged_file, write_bytes
 from mobile_diffusion.training import workers
 from mobile_diffusion.training.images import stack_images
 from mobile_diffusion.training.latents import encode_captions, encode_images
+from mobile_diffusion.training.network_hashes import network_hashes
 from mobile_diffusion.training.run_folder import remove_leftovers, room_for
 
 LOGGER = logging.getLogger(__name__)
 INDEX = "shards.json"
-DECODING = ("decoder.", "post_quant_conv.")
 
 
 @dataclass(frozen=True)
@@ -89,24 +88,6 @@ def read_index(folder: Path) -> ShardIndex:
     return index
 
 
-def network_hashes(model: Model) -> tuple[str, str]:
-    """SHA-256 of the weights that encode pictures, and of those that encode captions, without the decoder's."""
-    autoencoder = model.autoencoder
-    assert isinstance(autoencoder, Autoencoder)  # open_placed
-    return (
-        _weights_hash(autoencoder, f"{autoencoder.config.scaling_factor}"),
-        _weights_hash(model.text_encoder, ""),
-    )
-
-
-def _weights_hash(network: nn.Module, words: str) -> str:
-    found = hashlib.sha256(words.encode())
-    for name, tensor in sorted(network.state_dict().items()):
-        if not name.startswith(DECODING):
-            found.update(name.encode() + tensor.detach().cpu().float().contiguous().numpy().tobytes())
-    return found.hexdigest()
-
-
 def write_shards(
     model: Model,
     samples: Sequence[Sample],
@@ -121,7 +102,7 @@ def write_shards(
     Raises DataError when the folder holds shards of other pictures, another size or other networks, TrainingError
     when the disk is full.
     """
-    hashes = network_hashes(model)
+    hashes = network_hashes(model.autoencoder, model.text_encoder)
     order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(0)).tolist()
     mixed = [samples[place] for place in order]
     plan = hashlib.sha256(json.dumps([*hashes, size, [sample.id for sample in mixed]]).encode()).hexdigest()

@@ -22,7 +22,8 @@ from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.errors import ConfigError, DataError
 from mobile_diffusion.training.batches import Picked
 from mobile_diffusion.training.latents import TrainingInputs
-from mobile_diffusion.training.shards import ShardIndex, network_hashes, read_index
+from mobile_diffusion.training.network_hashes import network_hashes
+from mobile_diffusion.training.shards import ShardIndex, read_index
 from mobile_diffusion.training.workers import BatchShare
 
 WINDOW = 16
@@ -117,7 +118,7 @@ def open_stream(folder: Path, model: Model, styles: tuple[str, ...], groups: tup
     stream = ShardStream(folder, seed)
     for name, wanted, found in zip(
         ("autoencoder", "text encoder"),
-        network_hashes(model),
+        network_hashes(model.autoencoder, model.text_encoder),
         (stream.index.encoder, stream.index.text_encoder),
         strict=True,
     ):

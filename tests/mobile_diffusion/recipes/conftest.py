@@ -8,14 +8,20 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mobile_diffusion.checkpoint import Model, save_checkpoint
-from mobile_diffusion.training.latents import CACHE
+from mobile_diffusion.checkpoint import Model, open_checkpoint, save_checkpoint
+from mobile_diffusion.training.latents import CACHE, origin_of
 
 
 class Picture:
     """What a run has to know of a picture whose latents are in the cache."""
 
-    group, family = "food", "apple"
+    id, group, family = "3d/1f34e", "food", "apple"
+
+
+def origin(checkpoint: Path) -> dict[str, str]:
+    """What a cache of three such pictures says of its networks."""
+    model = open_checkpoint(checkpoint)
+    return origin_of([Picture()] * 3, model.autoencoder, model.text_encoder)  # type: ignore[list-item]
 
 
 @pytest.fixture
@@ -31,5 +37,5 @@ def encoded(tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         "first_caption": torch.tensor([1, 2, 3]),
         "caption_count": torch.tensor([1, 1, 1]),
     }
-    save_file(tensors, tmp_path / "run" / CACHE)
+    save_file(tensors, tmp_path / "run" / CACHE, origin(tmp_path / "teacher"))
     return tmp_path

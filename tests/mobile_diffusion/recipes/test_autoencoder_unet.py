@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from safetensors.torch import load_file
 
 from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.autoencoder_config import AutoencoderConfig
@@ -30,7 +31,7 @@ from mobile_diffusion.recipes.unet import UNetSettings, UNetTask, stratified_tim
 from mobile_diffusion.schedule import alphas_sigmas
 from mobile_diffusion.training.batches import Memory, choose_captions, family_weights
 from mobile_diffusion.training.images import choose_groups, choose_samples, psnr
-from mobile_diffusion.training.latents import TrainingInputs, prepare_inputs
+from mobile_diffusion.training.latents import TrainingInputs
 from mobile_diffusion.training.settings import LoopSettings
 
 ASSETS = Path(__file__).parents[3] / "assets" / "emoji"
@@ -111,7 +112,7 @@ def test_from_pictures_to_a_checkpoint(data: Path, tmp_path: Path, monkeypatch: 
     assert open_checkpoint(tmp_path / "model").source_hash != model.source_hash
     with pytest.raises(TrainingError, match="give its run"):
         train_unet(UNET, data, tmp_path / "autoencoder", ASSETS, tmp_path / "third", start=tmp_path)
-    inputs = TrainingInputs(**prepare_inputs([], *[None] * 3, tmp_path / "unet").__dict__)  # type: ignore[arg-type]
+    inputs = TrainingInputs(**load_file(tmp_path / "unet" / "inputs.safetensors"))
     assert inputs.latents.std() == pytest.approx(1.0, abs=0.05)
 
 

@@ -20,15 +20,10 @@ from mobile_diffusion.training.batches import Memory
 from mobile_diffusion.training.latents import CACHE, TrainingInputs
 from mobile_diffusion.training.loop import step_generator
 from mobile_diffusion.training.settings import LoopSettings, read_settings
+from tests.mobile_diffusion.recipes.conftest import Picture, origin
 from tests.mobile_diffusion.slimming.test_evolution import table_of
 
 TRAINING = Path(__file__).parents[3] / "assets" / "emoji" / "training"
-
-
-class Picture:
-    """What a run has to know of a picture whose latents are in the cache."""
-
-    group, family = "food", "apple"
 
 
 @pytest.fixture
@@ -54,7 +49,7 @@ def folder(tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     save_checkpoint(tiny_model, tmp_path / "full")
     monkeypatch.setattr("mobile_diffusion.training.checkpoints.choose_samples", lambda *given: [Picture()] * 3)
     (tmp_path / "run").mkdir()
-    save_file(tensors_of(tiny_model), tmp_path / "run" / CACHE)
+    save_file(tensors_of(tiny_model), tmp_path / "run" / CACHE, origin(tmp_path / "full"))
     return tmp_path
 
 

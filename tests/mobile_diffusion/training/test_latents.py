@@ -3,32 +3,81 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
+from torch import Tensor
 
 from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.checkpoint import Model
+from mobile_diffusion.data import Sample
+from mobile_diffusion.errors import TrainingError
 from mobile_diffusion.training import latents as latents_module
 from mobile_diffusion.training.checkpoints import LAYOUT
 from mobile_diffusion.training.images import to_signed
-from mobile_diffusion.training.latents import prepare_inputs
+from mobile_diffusion.training.latents import TrainingInputs, prepare_inputs
+
+SAMPLES = [
+    Sample(f"3d/{code}", "3d", code, "", "apple", (), "food", "apple", "train", "", "", "MIT", "", Path())
+    for code in ("1", "2", "3")
+]
 
 
-def test_networks_in_channels_last_give_the_same_inputs(
-    tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    images = torch.randint(256, (3, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
+@pytest.fixture
+def images(monkeypatch: pytest.MonkeyPatch) -> Tensor:
+    """Three pictures with two captions each."""
+    pictures = torch.randint(256, (3, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
     monkeypatch.setattr(latents_module, "captions", lambda sample: ["a red apple", "an apple"])
-    monkeypatch.setattr(latents_module, "stack_images", lambda samples: images)
+    monkeypatch.setattr(latents_module, "stack_images", lambda samples: pictures)
+    return pictures
+
+
+def test_networks_in_channels_last_give_the_same_inputs(tiny_model: Model, tmp_path: Path, images: Tensor) -> None:
     assert isinstance(tiny_model.autoencoder, Autoencoder)
     autoencoder = copy.deepcopy(tiny_model.autoencoder)
     with torch.no_grad():
         wanted = autoencoder.encode(to_signed(images))[0] * autoencoder.config.scaling_factor
     autoencoder.to(memory_format=LAYOUT)  # type: ignore[call-overload]
-    given = ([None] * 3, autoencoder, tiny_model.tokenizer, tiny_model.text_encoder)
+    given = (SAMPLES, autoencoder, tiny_model.tokenizer, tiny_model.text_encoder)
     first, again = (prepare_inputs(*given, tmp_path) for _ in range(2))  # type: ignore[arg-type]
     assert torch.allclose(first.latents, wanted, atol=1e-5)
     assert torch.equal(first.latents, again.latents)
     assert first.first_caption.tolist() == [1, 3, 5] and first.caption_count.tolist() == [2, 2, 2]
+
+
+def test_inputs_of_other_networks_or_pictures_are_refused(tiny_model: Model, tmp_path: Path, images: Tensor) -> None:
+    def prepare(samples: list[Sample] = SAMPLES, model: Model = tiny_model) -> TrainingInputs:
+        assert isinstance(model.autoencoder, Autoencoder)
+        return prepare_inputs(samples, model.autoencoder, model.tokenizer, model.text_encoder, tmp_path)  # type: ignore[arg-type]
+
+    kept = prepare()
+    for part in ("autoencoder", "text_encoder"):
+        changed = dataclasses.replace(tiny_model, **{part: copy.deepcopy(getattr(tiny_model, part))})
+        torch.nn.init.ones_(next(getattr(changed, part).parameters()))
+        with pytest.raises(TrainingError, match=f"made from {part.replace('_', ' ')} '.*', got '.*; delete the file"):
+            prepare(model=changed)
+    with pytest.raises(TrainingError, match="made from pictures"):
+        prepare(SAMPLES[:2])
+    decoding = dataclasses.replace(tiny_model, autoencoder=copy.deepcopy(tiny_model.autoencoder))
+    torch.nn.init.ones_(decoding.autoencoder.get_parameter("decoder.conv_in.bias"))
+    assert torch.equal(prepare(model=decoding).latents, kept.latents)  # what decodes may change
+
+
+@pytest.mark.parametrize("content", [b"", b"no tensors"])
+def test_a_damaged_file_of_inputs_is_named(tiny_model: Model, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "inputs.safetensors").write_bytes(content)
+    given = (SAMPLES, tiny_model.autoencoder, tiny_model.tokenizer, tiny_model.text_encoder)
+    with pytest.raises(TrainingError, match="expected the inputs of the run, got .*; delete the file"):
+        prepare_inputs(*given, tmp_path)  # type: ignore[arg-type]
+
+
+def test_inputs_of_an_earlier_version_that_names_no_networks_are_refused(
+    tiny_model: Model, tmp_path: Path, images: Tensor
+) -> None:
+    save_file({"latents": torch.zeros(1)}, tmp_path / "inputs.safetensors")
+    given = (SAMPLES, tiny_model.autoencoder, tiny_model.tokenizer, tiny_model.text_encoder)
+    with pytest.raises(TrainingError, match="made from autoencoder '.*', got none"):
+        prepare_inputs(*given, tmp_path)  # type: ignore[arg-type]

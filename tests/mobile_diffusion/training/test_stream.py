@@ -19,8 +19,9 @@ from mobile_diffusion.training.batches import Picked
 from mobile_diffusion.training.checkpoints import training_source
 from mobile_diffusion.training.latents import encode_captions, encode_images
 from mobile_diffusion.training.loop import step_generator, train
+from mobile_diffusion.training.network_hashes import network_hashes
 from mobile_diffusion.training.sharded_state import newest_state
-from mobile_diffusion.training.shards import INDEX, network_hashes, read_index, write_shards
+from mobile_diffusion.training.shards import INDEX, read_index, write_shards
 from mobile_diffusion.training.stream import ShardStream, open_stream
 from mobile_diffusion.training.workers import WHOLE, BatchShare
 from tests.mobile_diffusion.training.train_small import fail, losses, start, task_of
@@ -164,7 +165,9 @@ def test_shards_of_other_networks_and_pictures_are_refused(folder: Path, tiny_mo
         open_stream(folder, tiny_model, ("flat",), (), 0)
     changed = dataclasses.replace(tiny_model, autoencoder=copy.deepcopy(tiny_model.autoencoder))
     torch.nn.init.ones_(changed.autoencoder.get_parameter("decoder.conv_in.bias"))
-    assert network_hashes(changed)[0] == read_index(folder).encoder  # what decodes may change
+    assert (
+        network_hashes(changed.autoencoder, changed.text_encoder)[0] == read_index(folder).encoder
+    )  # what decodes may change
     torch.nn.init.ones_(changed.autoencoder.get_parameter("encoder.conv_in.bias"))
     with pytest.raises(ConfigError, match="expected shards of autoencoder .*, got those of"):
         open_stream(folder, changed, ("3d",), (), 0)

@@ -1,0 +1,26 @@
+"""Which networks encoded pictures and captions: latents of one autoencoder mean nothing to another."""
+
+from __future__ import annotations
+
+import hashlib
+
+from torch import nn
+
+from mobile_diffusion.autoencoder import Autoencoder
+
+DECODING = ("decoder.", "post_quant_conv.")
+"""Parameters without influence on latents."""
+
+
+def network_hashes(autoencoder: nn.Module, text_encoder: nn.Module) -> tuple[str, str]:
+    """SHA-256 of the weights that encode pictures, and of those that encode captions, without the decoder's."""
+    assert isinstance(autoencoder, Autoencoder)  # open_placed
+    return _weights_hash(autoencoder, f"{autoencoder.config.scaling_factor}"), _weights_hash(text_encoder, "")
+
+
+def _weights_hash(network: nn.Module, words: str) -> str:
+    found = hashlib.sha256(words.encode())
+    for name, tensor in sorted(network.state_dict().items()):
+        if not name.startswith(DECODING):
+            found.update(name.encode() + tensor.detach().cpu().float().contiguous().numpy().tobytes())
+    return found.hexdigest()
