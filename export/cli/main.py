@@ -16,6 +16,7 @@ from export.cli import coreml, device, guard
 from export.cli.bench import bench
 from export.cli.blocks import blocks
 from export.cli.demo import demo
+from export.cli.doctor import doctor
 from export.cli.evaluate import evaluate
 from export.cli.export import android, ios
 from export.cli.generate import generate
@@ -36,7 +37,17 @@ def build_app() -> CommandGroup:
         "mobile-diffusion", "Text-to-image diffusion models for phones: draw, train, export, check.", completion=True
     )
     app.callback()(root)
-    commands: tuple[Callable[..., None], ...] = (generate, inspect, slim, demo, bench, verify, evaluate, milestones)
+    commands: tuple[Callable[..., None], ...] = (
+        generate,
+        inspect,
+        slim,
+        demo,
+        bench,
+        verify,
+        evaluate,
+        milestones,
+        doctor,
+    )
     for command in commands:
         app.command()(command)
     app.add_typer(_exports(), name="export")

@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.bundle.bundle import open_bundle
 from export.device.command import call
 from export.device.phone import Outcome
 from mobile_diffusion.errors import DeviceError
@@ -66,6 +65,8 @@ class AndroidPhone:
 
     def send(self, bundle: Path, name: str, progress: Progress) -> None:
         """Copy a bundle into the app's models; on a failure nothing of it stays on the phone."""
+        from export.bundle.bundle import open_bundle  # imports torch, which `doctor` must not need
+
         self.check_app()
         files = {entry.path: entry.sha256 for entry in open_bundle(bundle).manifest.files}
         landing, part, place = f"{LANDING}/{name}", f"files/models/.{name}.part", f"files/models/{name}"

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export.bundle.bundle import open_bundle
 from export.device.command import call
 from export.device.phone import Outcome
 from mobile_diffusion.errors import DeviceError
@@ -43,6 +42,8 @@ class IPhone:
 
     def send(self, bundle: Path, name: str, progress: Progress) -> None:
         """Copy a bundle into the app's models; the app verifies every file before it uses one."""
+        from export.bundle.bundle import open_bundle  # imports torch, which `doctor` must not need
+
         open_bundle(bundle)
         progress(f"copying {bundle} to the iPhone", 0.1)
         self._copy_to(bundle, f"Documents/models/{name}", _TRANSFER_S)
@@ -91,10 +92,15 @@ class IPhone:
 _CONTAINER = ("--domain-type", "appDataContainer", "--domain-identifier", APP)
 
 
-def _devices() -> list[dict[str, Any]]:
+def connected_names(timeout: float = _ANSWER_S) -> list[str]:
+    """The names of all iPhones that this Mac reaches; raises `DeviceError` without Xcode's tools."""
+    return [_name(device) for device in _devices(timeout)]
+
+
+def _devices(timeout: float = _ANSWER_S) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         listed = Path(folder) / "devices.json"
-        call(("xcrun", "devicectl", "list", "devices", "--json-output", str(listed)), _ANSWER_S, INSTALL_XCODE)
+        call(("xcrun", "devicectl", "list", "devices", "--json-output", str(listed)), timeout, INSTALL_XCODE)
         devices: list[dict[str, Any]] = json.loads(listed.read_text(encoding="utf-8"))["result"]["devices"]
     return devices
 

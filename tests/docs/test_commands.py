@@ -26,7 +26,7 @@ OTHERS = {
 PYTHONS = ("python", "python3", "python3.11", ".venv/bin/python")
 
 RUN_HERE = {
-    "generate", "inspect", "verify", "bench", "milestones", "stages", "export ios", "export android", "export blocks",
+    "doctor", "generate", "inspect", "verify", "bench", "milestones", "stages", "export ios", "export android", "export blocks",
     "coreml statistics", "coreml faults", "coreml plan", "coreml compress", "coreml chunk", "coreml table",
     "coreml combine",
 }  # fmt: skip

@@ -9,16 +9,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from export.job import resources
+from export.job import free_space, resources
+from export.job.free_space import available_memory, free_disk, headrooms
 from export.job.plan import plan_export
 from export.job.resources import (
     NEEDS,
     Estimate,
-    available_memory,
     check_resources,
     estimate_export,
-    free_disk,
-    headrooms,
 )
 from export.targets import RUNTIMES, TARGETS
 from mobile_diffusion.config import ModelConfig
@@ -73,7 +71,7 @@ def test_too_little_memory_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 def test_too_little_disk_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(resources, "available_memory", lambda: 9 * GB)
-    monkeypatch.setattr(resources.shutil, "disk_usage", lambda path: SimpleNamespace(free=3 * GB))
+    monkeypatch.setattr(free_space.shutil, "disk_usage", lambda path: SimpleNamespace(free=3 * GB))
     check_resources([WORK], tmp_path)
     with pytest.raises(
         ExportError, match=r"out: expected about 4.0\d* GB of free disk for the bundle, got 3.0 GB; make"
@@ -86,10 +84,10 @@ def test_disk_is_that_of_the_output(small_disk: Path) -> None:
 
 
 def test_memory_is_that_of_the_system_where_no_group_limits_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resources.psutil, "virtual_memory", lambda: SimpleNamespace(available=5 * GB))
-    monkeypatch.setattr(resources, "headrooms", lambda membership, root: iter(()))
+    monkeypatch.setattr(free_space.psutil, "virtual_memory", lambda: SimpleNamespace(available=5 * GB))
+    monkeypatch.setattr(free_space, "headrooms", lambda membership, root: iter(()))
     assert available_memory() == 5 * GB
-    monkeypatch.setattr(resources, "headrooms", lambda membership, root: iter((7 * GB, 2 * GB)))
+    monkeypatch.setattr(free_space, "headrooms", lambda membership, root: iter((7 * GB, 2 * GB)))
     assert available_memory() == 2 * GB
 
 
