@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from export.bundle.bundle import Bundle, open_bundle
+    from export.coreai.options import CoreAIOptions
     from export.coreml.options import CoreMLOptions
     from export.job.entry import export_target
     from export.job.run import Exported
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Bundle",
+    "CoreAIOptions",
     "CoreMLOptions",
     "Exported",
     "ParityReport",
@@ -32,6 +34,7 @@ __all__ = [
 
 _MODULES = {
     "Bundle": "export.bundle.bundle",
+    "CoreAIOptions": "export.coreai.options",
     "CoreMLOptions": "export.coreml.options",
     "Exported": "export.job.run",
     "ParityReport": "export.parity.report",

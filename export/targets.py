@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 
 from export.bundle.bundle import Bundle
 from export.bundle.manifest_parts import RuntimeEntry
+from export.coreai.options import CoreAIOptions
 from export.coreml.options import CoreMLOptions
 from export.executorch.options import QnnOptions, VulkanOptions, XnnpackOptions
 from export.onnx.options import OnnxOptions
@@ -204,6 +205,23 @@ COREML = Runtime(
     ),
     options=CoreMLOptions(),
 )
+COREAI = Runtime(
+    name="coreai",
+    title="Core AI",
+    lowering="export.coreai.lower",
+    runner="export.runners.coreai:CoreAIRunner",
+    folder="coreai",
+    precision="fp16",
+    named_methods=False,
+    renames_outputs=False,
+    tools=("coreai-core", "coreai-torch"),
+    extra="coreai",
+    unverified=(
+        "ran here on Apple's own runtime for Linux, on the processor; no iPhone, GPU or Neural Engine was used"
+    ),
+    options=CoreAIOptions(),
+    requirement="export.coreai.toolchain",
+)
 
 TORCH = Runtime(
     name="torch",
@@ -221,7 +239,7 @@ TORCH = Runtime(
 """The reference; no phone uses it."""
 
 TARGETS: dict[str, Target] = {
-    "ios": Target("ios", "iOS", (COREML,), ("coreml",)),
+    "ios": Target("ios", "iOS", (COREML, COREAI), ("coreml",)),
     "android": Target("android", "Android", (XNNPACK, VULKAN, QNN, ONNX), ("xnnpack", "onnx")),
 }
 RUNTIMES: dict[str, Runtime] = {runtime.name: runtime for target in TARGETS.values() for runtime in target.runtimes}

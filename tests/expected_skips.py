@@ -33,6 +33,7 @@ EXPECTED = (
     ExpectedSkip(r"onnxruntime-web is not in .+: python -m benchmarks\.onnx\.web BUNDLE --install"),
     ExpectedSkip(r"mounting a small file system needs root; .+"),
     ExpectedSkip(r"this machine does not let root mount; .+"),
+    ExpectedSkip(r"Core AI's packages are not installed; they need glibc 2\.34 or macOS"),
     ExpectedSkip(r"not a git checkout; run the tests in a clone"),
     ExpectedSkip(r"killing at a system call needs Linux and gcc", (MAC,)),
     ExpectedSkip(r"macOS has Core ML", (MAC,)),

@@ -10,6 +10,9 @@ import typer
 
 from export.cli.display import progress_bar, verdict
 from export.cli.parameters import DEFAULT_THREADS, Threads
+from export.coreai.options import COMPUTE_UNITS as COREAI_UNITS
+from export.coreai.options import PRECISIONS as COREAI_PRECISIONS
+from export.coreai.options import CoreAIOptions
 from export.coreml.options import COMPUTE_UNITS, DEPLOYMENT_TARGETS, CoreMLOptions
 from mobile_diffusion.cli.opening import Checkpoint, Opening, checkpoint_or_emoji
 from mobile_diffusion.cli.terminal import Json, show
@@ -83,20 +86,44 @@ class CoreMLChoices:
         )
 
 
+def _core_ai(*names: str, help: str) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel="Core AI")
+
+
+@dataclass(frozen=True)
+class CoreAIChoices:
+    """`CoreAIOptions` as the command line spells them."""
+
+    coreai_precision: Annotated[
+        str, _core_ai(help=f"Arithmetic of Core AI programs: {', '.join(COREAI_PRECISIONS)}.")
+    ] = CoreAIOptions.precision
+    coreai_unit: Annotated[str, _core_ai(help=f"Compute unit that the app will prefer: {', '.join(COREAI_UNITS)}.")] = (
+        CoreAIOptions.compute_unit
+    )
+
+    def options(self) -> CoreAIOptions:
+        """The same for the lowering; raises `ConfigError` for a value that is not one of the choices."""
+        return CoreAIOptions(self.coreai_precision, self.coreai_unit)
+
+
 def ios(
     opening: Opening,
     exporting: Exporting,
     coreml: CoreMLChoices,
+    coreai: CoreAIChoices,
     checkpoint: Checkpoint = None,
     out: Out = Path("build/ios"),
 ) -> None:
-    """Export an iOS bundle: Core ML packages, compared with PyTorch before they appear.
+    """Export an iOS bundle: Core ML packages, Core AI programs or both, compared with PyTorch before they appear.
+
+    Runtimes: coreml (iOS 16 and later; the default) and coreai (iOS 27 and later). With both, an app takes Core AI
+    where the system has it.
 
     Example:
 
-        mobile-diffusion export ios --compute-units CPU_AND_NE --out build/ios
+        mobile-diffusion export ios --runtime coreml --runtime coreai --out build/ios
     """
-    export("ios", checkpoint, opening, exporting, out, coreml.options())
+    export("ios", checkpoint, opening, exporting, out, coreml.options(), coreai=coreai.options())
 
 
 def android(
@@ -137,6 +164,7 @@ def export(
     coreml: CoreMLOptions | None = None,
     precision: str | None = None,
     calibration: Path | None = None,
+    coreai: CoreAIOptions | None = None,
 ) -> None:
     """Export a target and print its parity and latency."""
     from export.job.entry import export_target
@@ -150,6 +178,7 @@ def export(
             runtimes=exporting.runtime,
             precision=precision,
             coreml=coreml,
+            coreai=coreai,
             options=options,
             image_to_image=exporting.image_to_image,
             calibration=calibration,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from export.coreai.options import CoreAIOptions
 from export.coreml.options import CoreMLOptions
 from export.job.calibration import read_prompts
 from export.job.plan import plan_export
@@ -27,6 +28,7 @@ def export_target(
     runtimes: Sequence[str] = (),
     precision: str | None = None,
     coreml: CoreMLOptions | None = None,
+    coreai: CoreAIOptions | None = None,
     options: OpenOptions | None = None,
     image_to_image: bool = False,
     calibration: Path | str | None = None,
@@ -41,9 +43,10 @@ def export_target(
         checkpoint: A folder, a .safetensors file, a hub id "owner/name", or a model that is open.
         target: "ios" or "android".
         out: Folder to write.
-        runtimes: Names such as "xnnpack", "onnx" and "coreml"; the target's default ones if none is named.
+        runtimes: Names such as "xnnpack", "onnx", "coreml" and "coreai"; the target's default ones if none is named.
         precision: Arithmetic of every runtime, such as "fp16" or "int8"; each runtime's own by default.
         coreml: Layout, oldest system and compression of Core ML packages.
+        coreai: Arithmetic and preferred compute unit of Core AI programs.
         options: Changes to the checkpoint while it is opened: size, steps, solver, LoRA files.
         image_to_image: Whether to add the stage encode_image, so that an app can redraw pictures.
         calibration: Text file with one prompt per line, for int8.
@@ -66,7 +69,8 @@ def export_target(
     out, found = Path(out), find_target(target)
     prompts = () if calibration is None else read_prompts(Path(calibration))
     source = _open(checkpoint, options, out, force, progress)
-    choices: Mapping[str, RuntimeOptions] = {} if coreml is None else {"coreml": coreml}
+    given: Mapping[str, RuntimeOptions | None] = {"coreml": coreml, "coreai": coreai}
+    choices = {name: options for name, options in given.items() if options is not None}
     plan = plan_export(source.config, found, runtimes, image_to_image, check, threads, choices, precision)
     if prompts and not plan.calibrated:
         raise ConfigError("calibration: expected precision int8 with it, as nothing else is calibrated")

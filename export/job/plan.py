@@ -66,7 +66,8 @@ def plan_export(
     """The plan for a model; the target's default runtimes, and the depth that suits the model's size, unless told.
 
     `options` are choices by the name of the runtime they are for; `precision` is of every runtime.  Raises
-    `ConfigError` for a runtime that the target does not have, a precision that one does not have, or an unknown depth;
+    `ConfigError` for a runtime that the target does not have, a precision that one does not have, an unknown depth, or
+    choices for a runtime that is not exported;
     `ExportError` for a runtime that lacks something on this computer.
     """
     check_threads(threads)
@@ -74,11 +75,9 @@ def plan_export(
         raise ConfigError(f"check: expected one of {', '.join(DEPTHS)}, got {depth!r}")
     large = parameter_count(config) >= LARGE
     chosen = depth or ("step" if large else "trajectory")
-    given = options or {}
-    found = tuple(
-        runtime.chosen(given[runtime.name]) if runtime.name in given else runtime
-        for runtime in _choose(target, runtimes)
-    )
+    given, named = options or {}, _choose(target, runtimes)
+    _check_used(target, given, named)
+    found = tuple(runtime.chosen(given[runtime.name]) if runtime.name in given else runtime for runtime in named)
     if precision is not None:
         found = _at_precision(target, found, precision)
     for runtime in found:
@@ -90,6 +89,18 @@ def parameter_count(config: ModelConfig) -> int:
     """Parameters of the U-Net, counted without allocating it."""
     with torch.device("meta"):
         return sum(parameter.numel() for parameter in builders(config)["unet"]().parameters())
+
+
+def _check_used(target: Target, given: Mapping[str, RuntimeOptions], chosen: Sequence[Runtime]) -> None:
+    """Raise `ConfigError` for choices, other than the default ones, for a runtime that is not exported."""
+    names = [runtime.name for runtime in chosen]
+    for runtime in target.runtimes:
+        options = given.get(runtime.name)
+        if options is not None and options != runtime.options and runtime.name not in names:
+            raise ConfigError(
+                f"runtime: expected {runtime.name}, for which there are options, got {', '.join(names)}; "
+                f"add --runtime {runtime.name} or leave the options out"
+            )
 
 
 def _at_precision(target: Target, chosen: Sequence[Runtime], precision: str) -> tuple[Runtime, ...]:

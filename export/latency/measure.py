@@ -37,6 +37,7 @@ PACKAGES = {
     "xnnpack": "executorch",
     "onnx": "onnxruntime",
     "coreml-interpreter": "coremltools",
+    "coreai": "coreai-core",
     "coreml-native": "coremltools",
 }
 """Runner -> the package whose version is recorded, if its name is another."""

@@ -126,3 +126,23 @@ def coreml_folder(tiny_stages: Mapping[str, ExportStage], tmp_path_factory: pyte
     from export.coreml.lower import lower
 
     return shared(tmp_path_factory, "coreml", lambda folder: lower_all(lower, tiny_stages, folder))[0]
+
+
+@pytest.fixture(scope="session")
+def coreai_folder(tiny_stages: Mapping[str, ExportStage], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the three assets in float32."""
+    from export.coreai.lower import lower
+    from export.coreai.options import CoreAIOptions
+
+    def lower_single(stage: ExportStage, folder: Path) -> str:
+        return lower(stage, folder, CoreAIOptions("fp32"))
+
+    return shared(tmp_path_factory, "coreai", lambda folder: lower_all(lower_single, tiny_stages, folder))[0]
+
+
+@pytest.fixture(scope="session")
+def coreai_half_folder(tiny_stages: Mapping[str, ExportStage], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the three assets in float16."""
+    from export.coreai.lower import lower
+
+    return shared(tmp_path_factory, "coreai-half", lambda folder: lower_all(lower, tiny_stages, folder))[0]

@@ -12,10 +12,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from export.coreai.lower import lower as lower_coreai
+from export.coreai.options import CoreAIOptions
 from export.executorch.lower import lower as lower_executorch
 from export.job.plan import plan_export
 from export.onnx.lower import lower as lower_onnx
 from export.runners import Runner
+from export.runners.coreai import CoreAIRunner
 from export.runners.executorch import ExecuTorchRunner
 from export.runners.onnxruntime import OnnxRuntimeRunner
 from export.runners.torch import TorchRunner
@@ -25,25 +28,36 @@ from export.targets import TARGETS
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.errors import ConfigError, ExportError
 from tests.export.comparing import assert_close, assert_runs_as_pytorch
+from tests.export.coreai_packages import needs_coreai
 from tests.tiny_models import SD1
 
 LIMIT_DB = 80.0
 Inputs = Callable[..., dict[str, np.ndarray]]
 
 
-SUFFIXES = {"xnnpack": ".pte", "onnx": ".onnx"}
-LOWERINGS = {"xnnpack": lower_executorch, "onnx": lower_onnx}
-LOADERS: dict[str, Callable[..., Runner]] = {"xnnpack": ExecuTorchRunner.load, "onnx": OnnxRuntimeRunner.load}
+SUFFIXES = {"xnnpack": ".pte", "onnx": ".onnx", "coreai": ".aimodel"}
+LOWERINGS: dict[str, Callable[[ExportStage, Path], str]] = {
+    "xnnpack": lower_executorch,
+    "onnx": lower_onnx,
+    "coreai": lambda stage, folder: lower_coreai(stage, folder, CoreAIOptions("fp32")),
+}
+LOADERS: dict[str, Callable[..., Runner]] = {
+    "xnnpack": ExecuTorchRunner.load,
+    "onnx": OnnxRuntimeRunner.load,
+    "coreai": CoreAIRunner.load,
+}
+FOLDERS = {"xnnpack": "executorch_folder", "onnx": "onnx_folder", "coreai": "coreai_folder"}
+RUNTIMES = ["xnnpack", "onnx", pytest.param("coreai", marks=needs_coreai)]
 
 
-@pytest.fixture(scope="module", params=list(LOADERS))
+@pytest.fixture(scope="module", params=RUNTIMES)
 def runtime(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture(scope="module")
 def folder(runtime: str, request: pytest.FixtureRequest) -> Path:
-    return Path(request.getfixturevalue({"xnnpack": "executorch_folder"}.get(runtime, "onnx_folder")))
+    return Path(request.getfixturevalue(FOLDERS[runtime]))
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +146,7 @@ class Remembering(nn.Module):
         return latents * 0.5 + output - memory[:, 4:], torch.cat([output, memory[:, :4]], dim=1)
 
 
-@pytest.mark.parametrize("runtime", LOADERS)
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_several_outputs_have_the_stages_names(runtime: str, tmp_path: Path) -> None:
     module = Remembering().eval().requires_grad_(False)
     specs = (TensorSpec("latents", "float32", (1, 4, 8, 8)), TensorSpec("memory", "float32", (1, 8, 8, 8)))

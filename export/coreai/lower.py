@@ -1,0 +1,85 @@
+"""Lowers stages to Core AI: one `.aimodel` per stage, converted by coreai-torch and checked before it is kept.
+
+Attention is one composite operation, for which a phone has a kernel that need not store the scores.  In float16 the
+network computes in half, and guidance, the solver's update and the sums of norms in float32 (half.py).  Inputs and
+outputs are float32 or int32 and have the stage's names; unlike in other formats, an output may have the name of an
+input.  Compression is not here.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from export.coreai.asset import SUFFIX, check_asset
+from export.coreai.half import in_half
+from export.coreai.inspect import storage
+from export.coreai.options import CoreAIOptions
+from export.coreai.sources import modules_of, replace_locations
+from export.coreai.toolchain import import_coreai, quiet
+from export.rewrites import fused_attention
+from export.signatures import PARTS
+from export.stages import ExportStage
+from mobile_diffusion.errors import ExportError
+
+FUNCTION = "main"
+"""Name of the function in an asset."""
+
+
+def lower(stage: ExportStage, folder: Path, options: CoreAIOptions | None = None) -> str:
+    """Write `<stage>.aimodel` into `folder`, replacing an existing one; returns its path relative to `folder`.
+
+    Raises:
+        ExportError: Apple's packages are not installed, or cannot convert the stage.
+    """
+    chosen = CoreAIOptions() if options is None else options
+    path = folder / f"{stage.name}{SUFFIX}"
+    shutil.rmtree(path, ignore_errors=True)
+    try:
+        convert(stage, chosen).save_asset(path)
+        check_asset(path)
+        check_storage(path, chosen.precision)
+    except BaseException:
+        shutil.rmtree(path, ignore_errors=True)
+        raise
+    return path.name
+
+
+def convert(stage: ExportStage, options: CoreAIOptions) -> Any:
+    """Return the stage as an AIProgram (coreai-core), with its modules as locations."""
+    converter = import_coreai("coreai_torch")
+    program = exported(stage, options)
+    modules = modules_of(program)
+    names = {"input_names": [spec.name for spec in stage.inputs], "output_names": [spec.name for spec in stage.outputs]}
+    try:
+        with quiet():
+            staged = converter.TorchConverter().add_exported_program(program, entrypoint_name=FUNCTION, **names)
+            converted = staged.to_coreai()
+    except (RuntimeError, ValueError, TypeError, KeyError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise ExportError(f"{stage.name}: expected a Core AI program, got from coreai-torch: {reason}") from error
+    replace_locations(converted, modules)
+    return converted
+
+
+@torch.no_grad()
+def exported(stage: ExportStage, options: CoreAIOptions) -> torch.export.ExportedProgram:
+    """Return the stage's graph for coreai-torch, in the precision of the options."""
+    table = import_coreai("coreai_torch").get_decomp_table()
+    module = fused_attention.rewrite(stage.module)
+    if options.precision == "fp16":
+        module = in_half(module, PARTS[stage.name])
+    with quiet():
+        return torch.export.export(module, (), stage.example()).run_decompositions(table)
+
+
+def check_storage(path: Path, precision: str) -> None:
+    """Raise `ExportError` unless most numbers of a saved program are stored in the precision that was asked for."""
+    found = storage(path)
+    single, half_sized = found.get("Float32", 0), found.get("Float16", 0)
+    if (half_sized > single) != (precision == "fp16"):
+        got = f"{single:,} numbers in float32 and {half_sized:,} in float16"
+        raise ExportError(f"{path}: expected a program in {precision}, got {got}")
