@@ -85,13 +85,14 @@ def test_examples_of_mobile_diffusion(name: str, tmp_path: Path, monkeypatch: py
     run_examples("mobile_diffusion", name)
 
 
-def test_example_of_coreml_options() -> None:
-    run_examples("export", "CoreMLOptions")
+@pytest.mark.parametrize("name", ["CoreAIOptions", "CoreMLOptions"])
+def test_examples_of_options(name: str) -> None:
+    run_examples("export", name)
 
 
 def test_examples_of_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Model) -> None:
     """One after another: what is exported is opened and verified."""
-    assert {*OF_EXPORT, "CoreMLOptions", "__version__"} == {*export.__all__} - RESULTS
+    assert {*OF_EXPORT, "CoreAIOptions", "CoreMLOptions", "__version__"} == {*export.__all__} - RESULTS
     monkeypatch.chdir(tmp_path)
     save_checkpoint(tiny_model, "my-model")
     for name in OF_EXPORT:

@@ -24,7 +24,8 @@ def generate(
     model: Model = None,
     bundle: Annotated[Path | None, typer.Option(help="Draw with this exported bundle, not with PyTorch.")] = None,
     runtime: Annotated[
-        str | None, typer.Option(help="Runtime of the bundle: coreml, xnnpack or onnx. Default: its primary one.")
+        str | None,
+        typer.Option(help="Runtime of the bundle: coreml, coreai, xnnpack or onnx. Default: its primary one."),
     ] = None,
     negative: Annotated[str, typer.Option(help="What the picture should not show.")] = "",
     image: Annotated[Path | None, typer.Option(help="Picture to start from.")] = None,

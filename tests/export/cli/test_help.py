@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from export.cli import main
 from export.coreml.compress import RECIPES
+from export.coreai.options import CoreAIOptions
 from export.coreml.options import CoreMLOptions
 from export.parity.measure import DEPTHS
 from export.targets import RUNTIMES, TARGETS
@@ -113,7 +114,10 @@ def opened(**options: object) -> None:
 
 
 CHOICES: dict[tuple[tuple[str, ...], str], tuple[tuple[str, ...], Callable[[str], object]]] = {
-    (("generate",), "runtime"): (("coreml", "xnnpack", "onnx"), lambda name: RUNTIMES[name].runner.index(":")),
+    (("generate",), "runtime"): (
+        ("coreml", "coreai", "xnnpack", "onnx"),
+        lambda name: RUNTIMES[name].runner.index(":"),
+    ),
     (("generate",), "solver"): (("ddim", "dpm-solver++", "euler", "pndm", "lcm"), lambda name: opened(solver=name)),
     (("generate",), "spacing"): (("trailing", "leading", "linspace"), lambda name: opened(spacing=name)),
     (("export", "ios"), "compute_units"): (
@@ -127,6 +131,11 @@ CHOICES: dict[tuple[tuple[str, ...], str], tuple[tuple[str, ...], Callable[[str]
     (("export", "ios"), "compress"): (
         ("none", "int8", "palettize-8", "palettize-6", "palettize-4", "palettize-3", "palettize-2"),
         lambda name: RECIPES[name],
+    ),
+    (("export", "ios"), "coreai_precision"): (("fp16", "fp32"), lambda name: CoreAIOptions(precision=name)),
+    (("export", "ios"), "coreai_unit"): (
+        ("cpu", "gpu", "neural_engine"),
+        lambda name: CoreAIOptions(compute_unit=name),
     ),
     (("export", "ios"), "check"): (("trajectory", "step"), DEPTHS.index),
     (("export", "android"), "precision"): (
@@ -150,7 +159,7 @@ def test_values_that_a_help_text_names_are_accepted(option: tuple[tuple[str, ...
 def test_the_precisions_that_the_help_gives_a_runtime_are_its_own(name: str) -> None:
     (found,) = [each for each in COMMANDS["export", "android"].params if each.name == "precision"]
     text = found.help.replace("also has", ":").replace(",", " ")
-    if name in ("coreml", "qnn"):
+    if name in ("coreml", "coreai", "qnn"):
         assert name not in text
         return
     part = re.search(rf"\b{name} ?:([^;.]*)", text)
