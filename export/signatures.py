@@ -71,7 +71,7 @@ def denoise_signature(config: ModelConfig) -> Signature:
     """Return the inputs and outputs of `denoise`; memory, guidance and noise only if the schedule has them."""
     latents = TensorSpec("latents", "float32", config.latent_shape)
     context = TensorSpec("context", "float32", config.context_shape)
-    table, guided = step_table(config.schedule), config.schedule.guidance_kind == "cfg"
+    table, guided = step_table(config.schedule), config.schedule.applied_guidance == "cfg"
     channels, *sides = config.latent_shape[1:]
     memory = TensorSpec("memory", "float32", (1, table.memory * channels, *sides))
     state = (latents, memory) if table.memory else (latents,)

@@ -7,6 +7,7 @@ emoji model are presets of the same module.  This file has no weights and does n
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -165,6 +166,8 @@ SPACINGS = ("trailing", "leading", "linspace")
 SOLVERS = ("ddim", "dpm-solver++", "euler", "pndm", "lcm")
 FINALS = ("clean", "first")
 GUIDANCE_KINDS = ("cfg", "distilled")
+APPLIED_GUIDANCE = (*GUIDANCE_KINDS, "none")
+MAX_GUIDANCE = 30.0
 
 
 @dataclass(frozen=True)
@@ -179,7 +182,8 @@ class ScheduleConfig:
     spacing: str = "trailing"
     steps: int = 8
     guidance: float = 7.5
-    """Default scale of classifier-free guidance; for a distilled model, the scale in its weights."""
+    """Default scale of classifier-free guidance, up to 30, where 1 or less is no guidance; for a distilled model, the
+    scale in its weights."""
     solver: str = "ddim"
     offset: int = 0
     """Added to every timestep of "leading" spacing (diffusers' steps_offset)."""
@@ -194,7 +198,8 @@ class ScheduleConfig:
     original_steps: int = 50
     """Steps of the distilled solver, from which the lcm solver chooses its own."""
     guidance_kind: str = "cfg"
-    """"cfg": two evaluations of the U-Net per step.  "distilled": one; the scale is in the weights or is embedded."""
+    """"cfg": two evaluations of the U-Net per step, if `guidance` is above 1.  "distilled": one; the scale is in the
+    weights or is embedded."""
 
     def __post_init__(self) -> None:
         require(self.beta_schedule in BETA_SCHEDULES, self, "beta_schedule", f"one of {BETA_SCHEDULES}")
@@ -208,7 +213,12 @@ class ScheduleConfig:
         require(0 <= self.offset < self.train_steps, self, "offset", f"0 to {self.train_steps - 1}")
         require(1 <= self.original_steps <= self.train_steps, self, "original_steps", f"1 to {self.train_steps}")
         require(0 < self.beta_start < self.beta_end < 1, self, "beta_end", "0 < beta_start < beta_end < 1")
-        require(0 <= self.guidance <= 30, self, "guidance", "0 to 30")
+        require(-math.inf < self.guidance <= MAX_GUIDANCE, self, "guidance", f"a number up to {MAX_GUIDANCE:g}")
+
+    @property
+    def applied_guidance(self) -> str:
+        """How a picture is guided: `guidance_kind`, or "none" (one evaluation per step) for "cfg" at a scale up to 1."""
+        return "none" if self.guidance_kind == "cfg" and self.guidance <= 1 else self.guidance_kind
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,12 @@ from numpy.typing import NDArray
 
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.errors import MobileDiffusionError, PromptError
+from mobile_diffusion.guidance import NULL_PROMPT, choose_guidance
 from mobile_diffusion.noise import check_seed, gaussian
 from mobile_diffusion.quoting import quoted
 from mobile_diffusion.schedule import step_table
 from mobile_diffusion.tokenization.tokenizer import Tokenizer
 from mobile_diffusion.tokenization.unknown_words import warn_unknown
-
-NULL_PROMPT = ""
-MAX_GUIDANCE = 30.0
 
 Arrays = Mapping[str, np.ndarray]
 """Inputs or outputs of a stage by name."""
@@ -51,7 +49,7 @@ class DrawSettings:
     guidance: float
     """Default guidance scale; for a distilled model, the scale that is in its weights."""
     guidance_kind: str
-    """ "cfg" or "distilled"."""
+    """"cfg", "distilled", or "none": `ScheduleConfig.applied_guidance`."""
     uses_mask: bool
     """Whether the text encoder takes a mask."""
     memory: int
@@ -75,7 +73,7 @@ class DrawSettings:
             config.latent_shape,
             config.image_shape,
             schedule.guidance,
-            schedule.guidance_kind,
+            schedule.applied_guidance,
             config.text.uses_mask,
             table.memory,
             table.stochastic,
@@ -101,9 +99,9 @@ class Start:
     image: NDArray[np.float32]
     """(1, 3, H, W) in [0, 1]."""
     strength: float = 0.8
-    """Share of the steps that are made, above 0 to 1; at 1 nothing of the picture is left but what a mask keeps."""
+    """Share of the steps that are made, above 0 to 1."""
     mask: NDArray[np.float32] | None = None
-    """(1, 1, h, w): 1 where it is drawn anew, 0 where it is kept."""
+    """(1, 1, h, w): 1 where it is drawn anew, 0 where it is kept; at strength 1 only that is left of the picture."""
 
 
 def draw(
@@ -119,18 +117,20 @@ def draw(
 ) -> NDArray[np.uint8]:
     """Draw a prompt as (H, W, 3) uint8; the same seed gives the same starting noise with every runner.
 
-    `negative` is what guidance leads away from; `on_step(i, latents)` is called after each step.  Logs a warning that
-    names words which the tokenizer does not have.  Raises PromptError for a prompt, seed, guidance scale or start that
-    cannot be used, MobileDiffusionError when the stages return NaN or infinity.
+    `negative` is what guidance leads away from; it has no effect without guidance, at a scale of 1 or less.
+    `on_step(i, latents)` is called after each step.  Logs a warning for that, and for words which the tokenizer does
+    not have.  Raises PromptError for a prompt, seed, guidance scale or start that cannot be used, MobileDiffusionError
+    when the stages return NaN or infinity.
     """
     check_seed(seed)
     first = 0 if start is None else first_step(settings, start.strength)
-    scale = choose_guidance(settings, guidance, negative)
+    scale = choose_guidance(settings.guidance_kind, settings.guidance, guidance, negative)
     constant = conditions(run_stage, settings, text_inputs(tokenizer, settings, prompt, negative), scale)
     for name, text in (("prompt", prompt), ("negative prompt", negative)):
         warn_unknown(name, tokenizer.unknown_words(text))
     clean = None if start is None else _encode_start(run_stage, settings, start)
-    state = first_state(settings, seed, first, clean)
+    from_noise = start is not None and start.mask is not None and first == 0  # as diffusers' inpainting
+    state = first_state(settings, seed, first, None if from_noise else clean)
     keep = _keeper(settings, start, clean, seed)
     latents = state.latents
     for step, after in walk(run_stage, settings, constant, state, range(first, settings.steps), seed, keep):
@@ -189,9 +189,9 @@ def first_step(settings: DrawSettings, strength: float) -> int:
 
 
 def first_state(settings: DrawSettings, seed: int, first: int = 0, clean: np.ndarray | None = None) -> LatentState:
-    """The seed's noise, or in front of a later step clean latents (1, C, h, w) noised to its level; an empty memory."""
+    """The seed's noise, or clean latents (1, C, h, w) noised to the level in front of step `first`; an empty memory."""
     noise = gaussian(seed, settings.latent_shape)
-    latents = noise if clean is None or not first else _noised(clean, noise, settings, first)
+    latents = noise if clean is None else _noised(clean, noise, settings, first)
     return LatentState(latents, np.zeros((1, settings.memory * noise.shape[1], *noise.shape[2:]), np.float32))
 
 
@@ -261,28 +261,6 @@ def _keeper(settings: DrawSettings, start: Start | None, clean: np.ndarray | Non
         return None
     mask, picture, noise = start.mask, clean, gaussian(seed, settings.latent_shape)
     return lambda latents, step: mask * latents + (1 - mask) * _noised(picture, noise, settings, step)
-
-
-def choose_guidance(settings: DrawSettings, guidance: float | None = None, negative: str = NULL_PROMPT) -> float:
-    """The guidance scale, the model's own for None; raises PromptError for what the model cannot do."""
-    scale = check_guidance(settings.guidance if guidance is None else guidance)
-    if settings.guidance_kind == "cfg":
-        return scale
-    if negative != NULL_PROMPT:
-        raise PromptError(
-            f"negative prompt: expected none, as guidance is in this model's weights, got {quoted(negative)}"
-        )
-    if scale != settings.guidance:
-        raise PromptError(f"guidance: expected {settings.guidance:g}, which it was distilled with, got {scale:g}")
-    return scale
-
-
-def check_guidance(guidance: float) -> float:
-    """Return the guidance scale, or raise PromptError unless it is a number from 0 to 30."""
-    number = isinstance(guidance, int | float | np.number) and not isinstance(guidance, bool)
-    if not number or not 0 <= float(guidance) <= MAX_GUIDANCE:
-        raise PromptError(f"guidance: expected a number from 0 to {MAX_GUIDANCE:g}, got {quoted(guidance)}")
-    return float(guidance)
 
 
 def image_to_uint8(image: np.ndarray) -> NDArray[np.uint8]:

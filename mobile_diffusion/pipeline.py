@@ -6,6 +6,7 @@ exported graphs (export/stages.py) contain the same update as constants; a test 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -14,8 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mobile_diffusion.checkpoint import Model
-from mobile_diffusion.drawing import NULL_PROMPT, DrawSettings, OnStep, Start, draw, encode
+from mobile_diffusion.drawing import DrawSettings, OnStep, Start, draw, encode
 from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.guidance import NULL_PROMPT, check_guidance
 from mobile_diffusion.quoting import quoted
 from mobile_diffusion.sampler import advance, combine_guidance
 from mobile_diffusion.schedule import step_table
@@ -129,4 +131,12 @@ class Pipeline:
         """Draw a prompt as (H, W, 3) uint8 in any number of `steps`; arguments and errors as in `draw`."""
         if steps is not None and steps != self.settings.steps:
             return Pipeline(self.model, steps).generate(prompt, seed, guidance, None, on_step, negative, start)
-        return draw(self.run, self.model.tokenizer, self.settings, prompt, seed, guidance, on_step, negative, start)
+        settings = self._settings_at(guidance)
+        return draw(self.run, self.model.tokenizer, settings, prompt, seed, guidance, on_step, negative, start)
+
+    def _settings_at(self, guidance: float | None) -> DrawSettings:
+        """The settings at a guidance scale: it decides here, not at the export, how often a step evaluates the U-Net."""
+        if guidance is None or self.settings.guidance_kind == "distilled":
+            return self.settings
+        schedule = dataclasses.replace(self.model.config.schedule, guidance=check_guidance(guidance))
+        return dataclasses.replace(self.settings, guidance=schedule.guidance, guidance_kind=schedule.applied_guidance)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from mobile_diffusion.schedule import StepTable
@@ -17,10 +18,14 @@ from mobile_diffusion.schedule import StepTable
 Latents = TypeVar("Latents", Tensor, np.ndarray)
 
 
-def combine_guidance(null: Latents, conditional: Latents, scale: Latents | float) -> Latents:
-    """Classifier-free guidance (Ho and Salimans 2022): scale 0 is `null`, 1 is `conditional`."""
-    guided: Latents = null + scale * (conditional - null)
-    return guided
+def combine_guidance(null: Tensor, conditional: Tensor, scale: Tensor | float) -> Tensor:
+    """Classifier-free guidance, u + w (c - u) (Ho and Salimans 2022); a scale w of 1 or less is no guidance.
+
+    Written as c + max(w - 1, 0) (c - u), so that without guidance the result is exactly c, the conditional output, as
+    in diffusers (`do_classifier_free_guidance` of StableDiffusionPipeline).
+    """
+    excess = torch.relu(scale - 1) if isinstance(scale, Tensor) else max(scale - 1, 0.0)
+    return conditional + excess * (conditional - null)
 
 
 def advance(

@@ -31,17 +31,15 @@ from mobile_diffusion.pipeline import Pipeline
 
 PROMPT, NEGATIVE, SEED = "a red apple on a table, studio light", "blurred", 2**40 + 7
 GUIDANCE, EMBEDDED_GUIDANCE = 5.0, 8.5
+SOLVERS = {"ddim": "DDIMScheduler", "euler": "EulerDiscreteScheduler", "lcm": "LCMScheduler"}
+"""Solvers that can begin late, and diffusers' classes."""
 STEPS = {"lcm-dreamshaper": 4, "sdxs-512": 1}
 """Steps where eight are not what the architecture is for."""
 DDIM_INSTEAD = frozenset({"sdxs-512"})
 """Architectures whose own scheduler cannot be a table; both sides take DDIM, and no guidance."""
 PIPELINES = "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion"
-NOISE_OF = {
-    "text": ("diffusers.schedulers.scheduling_lcm", 1),
-    "image": (f"{PIPELINES}_img2img", 0),
-    "mask": (f"{PIPELINES}_inpaint", 0),
-}
-"""For each kind of drawing where diffusers makes noise, and which tensor of our seed is the first."""
+STEP_NOISE = "diffusers.schedulers.scheduling_lcm"
+"""The module that makes the noise of a step."""
 
 Drawing = tuple[list[np.ndarray], np.ndarray]
 """Latents after every step, and the picture (H, W, 3) in 0..255."""
@@ -54,6 +52,8 @@ class Comparison:
     steps: int
     worst_latents: float
     """Largest error of the latents after any step, relative to their largest value."""
+    last_latents: float
+    """The same of the last latents alone: between its steps, diffusers' Euler scales them otherwise."""
     worst_level: float
     """Largest error of a pixel in levels of 255; ours is rounded to whole levels."""
     contrast: float
@@ -61,78 +61,99 @@ class Comparison:
 
 
 def compare(
-    folder: Path, name: str, start: Start | None = None, steps: int | None = None, size: tuple[int, int] | None = None
+    folder: Path,
+    name: str,
+    start: Start | None = None,
+    steps: int | None = None,
+    size: tuple[int, int] | None = None,
+    **asked: Any,
 ) -> Comparison:
-    """Draw with both; `size` is (height, width)."""
+    """Draw with both; `size` is (height, width), and `asked` are fields of `Asked`."""
+    request = Asked(**{"guidance": _own_guidance(name), "negative": _own_negative(name), **asked})
     count = steps or STEPS.get(name, 8)
-    ours = our_drawing(folder, name, start, count, size)
-    theirs = their_drawing(folder, name, start, count, ours[0][0].shape)
+    ours = our_drawing(folder, name, start, count, request, size)
+    theirs = their_drawing(folder, name, start, count, request, ours[0][0].shape)
     pairs = zip(ours[0], theirs[0], strict=True)
-    worst = float(np.max([np.abs(left - right).max() / np.abs(right).max() for left, right in pairs]))  # keeps a NaN
+    errors = [float(np.abs(left - right).max() / np.abs(right).max()) for left, right in pairs]
     level = float(np.abs(ours[1].astype(np.float64) - theirs[1]).max())
-    return Comparison(len(ours[0]), worst, level, float(theirs[1].std()))
+    worst = float(np.max(errors))  # keeps a NaN
+    return Comparison(len(ours[0]), worst, errors[-1], level, float(theirs[1].std()))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of both."""
+
+    guidance: float
+    negative: str
+    """ "" for none."""
+    solver: str | None = None
+    """One of SOLVERS; None for the architecture's own, or DDIM where that cannot be used."""
+
+
+def _own_guidance(name: str) -> float:
+    if ARCHITECTURES[name].pipeline != "StableDiffusionPipeline":
+        return EMBEDDED_GUIDANCE
+    return 0.0 if name in DDIM_INSTEAD else GUIDANCE
+
+
+def _own_negative(name: str) -> str:
+    return NEGATIVE if _own_guidance(name) == GUIDANCE else ""
+
+
+def _solver(name: str, start: Start | None, asked: Asked) -> str | None:
+    """The solver that both sides change to, with trailing timesteps; None to leave the checkpoint's."""
+    return asked.solver or ("ddim" if start is not None or name in DDIM_INSTEAD else None)
 
 
 def our_drawing(
-    folder: Path, name: str, start: Start | None, steps: int, size: tuple[int, int] | None = None
+    folder: Path, name: str, start: Start | None, steps: int, asked: Asked, size: tuple[int, int] | None = None
 ) -> Drawing:
     """Our pipeline's drawing."""
     height, width = size or (None, None)
-    changes: dict[str, Any] = {"steps": steps, "height": height, "width": width}
-    if start is not None or name in DDIM_INSTEAD:
-        changes |= {"solver": "ddim", "spacing": "trailing"}
-    if name in DDIM_INSTEAD:
-        changes["guidance_kind"] = "distilled"
+    changes: dict[str, Any] = {"steps": steps, "height": height, "width": width, "guidance": asked.guidance}
+    if solver := _solver(name, start, asked):
+        changes |= {"solver": solver, "spacing": "trailing"}
     pipeline = Pipeline(open_checkpoint(folder, OpenOptions(**changes)))
-    guided = pipeline.settings.guidance_kind == "cfg"
     seen: list[np.ndarray] = []
     picture = pipeline.generate(
-        PROMPT,
-        SEED,
-        GUIDANCE if guided else None,
-        None,
-        lambda _, latents: seen.append(latents),
-        NEGATIVE if guided else "",
-        start,
+        PROMPT, SEED, None, None, lambda _, latents: seen.append(latents), asked.negative, start
     )
     return seen, picture
 
 
-def their_drawing(folder: Path, name: str, start: Start | None, steps: int, shape: tuple[int, ...]) -> Drawing:
+def their_drawing(
+    folder: Path, name: str, start: Start | None, steps: int, asked: Asked, shape: tuple[int, ...]
+) -> Drawing:
     """diffusers' drawing, with our noise of latents of that shape."""
     kind = "text" if start is None else "image" if start.mask is None else "mask"
-    pipeline = _open(folder, name, kind)
+    pipeline = _open(folder, kind, _solver(name, start, asked))
     seen: list[np.ndarray] = []
 
     def keep(_: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         seen.append(tensors["latents"].numpy().copy())
         return tensors
 
-    arguments = _guidance(name) | _start(start, shape)
-    with _our_noise(kind):
+    arguments = {"guidance_scale": asked.guidance} | _start(start, shape)
+    if asked.negative:
+        arguments["negative_prompt"] = asked.negative
+    late = 0 if start is None else steps - min(int(steps * start.strength), steps)
+    with our_noise(late):
         drawn = pipeline(PROMPT, num_inference_steps=steps, output_type="np", callback_on_step_end=keep, **arguments)
     return seen, drawn.images[0].astype(np.float64) * 255
 
 
-def _open(folder: Path, name: str, kind: str) -> Any:
+def _open(folder: Path, kind: str, solver: str | None) -> Any:
     import diffusers
 
     classes = {"text": "DiffusionPipeline", "image": "StableDiffusionImg2ImgPipeline"}
     opener = getattr(diffusers, classes.get(kind, "StableDiffusionInpaintPipeline"))
     pipeline = opener.from_pretrained(folder, safety_checker=None)
-    if kind != "text" or name in DDIM_INSTEAD:
+    if solver is not None:
         changed = {"clip_sample": False, "timestep_spacing": "trailing"}
-        pipeline.scheduler = diffusers.DDIMScheduler.from_config(pipeline.scheduler.config, **changed)
+        pipeline.scheduler = getattr(diffusers, SOLVERS[solver]).from_config(pipeline.scheduler.config, **changed)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
-
-
-def _guidance(name: str) -> dict[str, Any]:
-    if ARCHITECTURES[name].pipeline != "StableDiffusionPipeline":
-        return {"guidance_scale": EMBEDDED_GUIDANCE}
-    if name in DDIM_INSTEAD:
-        return {"guidance_scale": 0.0}
-    return {"guidance_scale": GUIDANCE, "negative_prompt": NEGATIVE}
 
 
 def _start(start: Start | None, shape: tuple[int, ...]) -> dict[str, Any]:
@@ -148,18 +169,24 @@ def _start(start: Start | None, shape: tuple[int, ...]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _our_noise(kind: str) -> Iterator[None]:
-    """diffusers' noise is ours, and its posteriors give their mean."""
+def our_noise(first_step: int = 0) -> Iterator[None]:
+    """diffusers' noise is ours, that of a drawing from `first_step` on, and its posteriors give their mean."""
     from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
-    module, first = NOISE_OF[kind]
-    counter = itertools.count(first)
+    steps = itertools.count(first_step + 1)
 
-    def ours(shape: Any, **_: Any) -> torch.Tensor:
-        return torch.from_numpy(gaussian(SEED, tuple(shape), tensor=next(counter)))
+    def at_step(shape: Any, **_: Any) -> torch.Tensor:
+        return torch.from_numpy(gaussian(SEED, tuple(shape), tensor=next(steps)))
 
-    mean = patch.object(DiagonalGaussianDistribution, "sample", lambda self, generator=None: self.mode())
-    with patch(f"{module}.randn_tensor", ours), mean:
+    def at_first(shape: Any, **_: Any) -> torch.Tensor:
+        return torch.from_numpy(gaussian(SEED, tuple(shape)))
+
+    with contextlib.ExitStack() as patches:
+        patches.enter_context(patch(f"{STEP_NOISE}.randn_tensor", at_step))
+        for kind in ("", "_img2img", "_inpaint"):
+            patches.enter_context(patch(f"{PIPELINES}{kind}.randn_tensor", at_first))
+        mean = patch.object(DiagonalGaussianDistribution, "sample", lambda self, generator=None: self.mode())
+        patches.enter_context(mean)
         yield
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from export.signatures import IMAGE_STAGES, STAGES, TensorSpec
-from mobile_diffusion.config import GUIDANCE_KINDS, PREDICTIONS, SOLVERS, SPACINGS
+from mobile_diffusion.config import APPLIED_GUIDANCE, PREDICTIONS, SOLVERS, SPACINGS
 from mobile_diffusion.errors import BundleError
 from mobile_diffusion.quoting import quoted
 
@@ -193,9 +193,11 @@ class ScheduleEntry:
         lengths = {len(values) for values in lists}
         steps = "lists with one entry for each step, and at least one step"
         require(len(lengths) == 1 and 0 not in lengths, steps, lengths)
-        words = {"guidance_kind": GUIDANCE_KINDS, "solver": SOLVERS, "prediction": PREDICTIONS, "spacing": SPACINGS}
+        words = {"guidance_kind": APPLIED_GUIDANCE, "solver": SOLVERS, "prediction": PREDICTIONS, "spacing": SPACINGS}
         for name, choices in words.items():
             require(getattr(self, name) in choices, f"a {name} of {choices}", getattr(self, name))
+        unguided = self.guidance_kind != "none" or self.guidance_default <= 1
+        require(unguided, "a guidance_default of 1 or less without guidance", self.guidance_default)
         shapes = {(len(matrix), *(len(row) for row in matrix)) for matrix in self.update}
         size = len(self.update[0])
         require(shapes == {(size, *[size + 1] * size)}, "matrices of K rows and K + 1 columns", shapes)

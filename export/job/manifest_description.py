@@ -112,7 +112,7 @@ def describe_schedule(model: ModelConfig) -> ScheduleEntry:
         noise_factors=table.noise,
         alphas=table.alphas,
         sigmas=table.sigmas,
-        guidance_kind=config.guidance_kind,
+        guidance_kind=config.applied_guidance,
         guidance_default=config.guidance,
         noise=NOISE,
     )

@@ -43,7 +43,7 @@ def screen(inspection: Inspection) -> RenderableType:
 def _heading(inspection: Inspection) -> Table:
     schedule = inspection.schedule
     scale = f"scale {schedule.guidance:g}" + (", embedded" if inspection.guidance_embedded else "")
-    evaluations = "two evaluations a step" if schedule.guidance_kind == "cfg" else "one evaluation a step"
+    evaluations = "two evaluations a step" if schedule.applied_guidance == "cfg" else "one evaluation a step"
     sampler = f"{schedule.solver}, {schedule.steps} steps, {schedule.spacing} spacing"
     terminal = ", zero terminal SNR" if schedule.zero_terminal_snr else ""
     rows = {
@@ -52,7 +52,7 @@ def _heading(inspection: Inspection) -> Table:
         "picture": f"{inspection.width} x {inspection.height} pixels",
         "predicts": f"{schedule.prediction}, {schedule.beta_schedule} betas{terminal}",
         "sampler": sampler,
-        "guidance": f"{schedule.guidance_kind} ({evaluations}), {scale}",
+        "guidance": f"{schedule.applied_guidance} ({evaluations}), {scale}",
         "tokenizer": f"{inspection.tokenizer}, {inspection.max_tokens} tokens",
         "changes": "; ".join(inspection.changes),
     }

@@ -40,8 +40,6 @@ CONFIG_FILE = "config.json"
 STEMS = {"unet": DIFFUSERS_STEM, "vae": DIFFUSERS_STEM, "text_encoder": TRANSFORMERS_STEM}
 """Folder of a network -> beginning of the names of its weights."""
 SCHEDULER_FILE = "scheduler_config.json"
-DISTILLED_GUIDANCE = 8.5
-"""Default guidance scale of diffusers' LatentConsistencyModelPipeline, for U-Nets that embed the scale."""
 OLD_VERSION, OLD_SIZE = (0, 9), 64
 """A U-Net written by a diffusers version before OLD_VERSION whose sample_size is below OLD_SIZE gets OLD_SIZE."""
 VERSION = re.compile(r"(\d+)\.(\d+)")
@@ -121,7 +119,8 @@ def _read_config(
     """Combine the configurations of all components; raise CheckpointError when they do not fit together."""
     unet, (height, width) = _read_unet(path / "unet" / CONFIG_FILE, kinds["pipeline"])
     if unet.guidance_width:  # a U-Net that embeds the guidance scale is evaluated once per step
-        schedule = dataclasses.replace(schedule, guidance_kind="distilled", guidance=DISTILLED_GUIDANCE)
+        schedule = dataclasses.replace(schedule, guidance_kind="distilled")
+    schedule = dataclasses.replace(schedule, guidance=PIPELINES[kinds["pipeline"]].guidance)
     autoencoder = vae.config if vae else read_autoencoder(_options(path / "vae" / CONFIG_FILE), kinds["vae"])
     text = _read_text(path)
     try:

@@ -26,7 +26,7 @@ class OpenOptions:
     spacing: str | None = None
     """Spacing of the timesteps: trailing, leading or linspace."""
     guidance: float | None = None
-    """Default guidance scale."""
+    """Default guidance scale; 1 or less is no guidance, which takes one evaluation per step."""
     guidance_kind: str | None = None
     """"cfg" (two evaluations of the U-Net per step) or "distilled" (one)."""
     loras: tuple[tuple[Path, float], ...] = ()

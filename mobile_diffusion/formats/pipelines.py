@@ -20,11 +20,14 @@ class PipelineClass:
     """Options that replace those of the scheduler's file."""
     corrects_size: bool = False
     """Whether a U-Net of 2022 with a sample_size below 64 gets one of 64."""
+    guidance: float = 7.5
+    """Its default guidance scale."""
 
 
 _PLAIN = PipelineClass({"steps_offset": 1, "clip_sample": False}, corrects_size=True)
 _INPAINT = PipelineClass({"steps_offset": 1, "skip_prk_steps": True}, corrects_size=True)
 _UNCORRECTED = PipelineClass()
+_CONSISTENCY = PipelineClass(guidance=8.5)
 
 PIPELINES = {
     "StableDiffusionPipeline": _PLAIN,
@@ -37,9 +40,9 @@ PIPELINES = {
     "StableDiffusionAttendAndExcitePipeline": _UNCORRECTED,
     "StableDiffusionPanoramaPipeline": _UNCORRECTED,
     "StableDiffusionSAGPipeline": _UNCORRECTED,
-    "SemanticStableDiffusionPipeline": _UNCORRECTED,
-    "LatentConsistencyModelPipeline": _UNCORRECTED,
-    "LatentConsistencyModelImg2ImgPipeline": _UNCORRECTED,
+    "SemanticStableDiffusionPipeline": PipelineClass(guidance=7.0),
+    "LatentConsistencyModelPipeline": _CONSISTENCY,
+    "LatentConsistencyModelImg2ImgPipeline": _CONSISTENCY,
 }
 """Supported pipelines, whose networks are those of Stable Diffusion 1 or 2.  An inpainting pipeline is supported only
 if its U-Net has four input channels (unet_json.py checks).  What a pipeline adds while drawing (perturbed or

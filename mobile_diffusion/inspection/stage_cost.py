@@ -50,7 +50,7 @@ def stage_costs(config: ModelConfig) -> tuple[StageCost, ...]:
         unet, autoencoder = cast(UNet, networks["unet"]), cast(Autoencoder, networks["autoencoder"])
         image = torch.empty(config.image_shape)
         latents = torch.empty(config.latent_shape)
-        guided = config.schedule.guidance_kind == "cfg"
+        guided = config.schedule.applied_guidance == "cfg"
         embedding = {id(weight) for weight in unet.time_embedding.parameters()}  # a table in the exported stage
         named = autoencoder.named_parameters()
         encoder = {id(weight) for name, weight in named if name.startswith(("encoder.", "quant_conv."))}
@@ -110,7 +110,7 @@ def _text_run(config: ModelConfig, encoder: nn.Module) -> Callable[[], Tensor]:
 
 
 def _denoise_run(config: ModelConfig, unet: UNet) -> Callable[[], Tensor]:
-    batch = 2 if config.schedule.guidance_kind == "cfg" else 1
+    batch = 2 if config.schedule.applied_guidance == "cfg" else 1
     latents = torch.empty(batch, *config.latent_shape[1:])
     context = torch.empty(batch, *config.context_shape[1:])
     time = torch.empty(1, config.unet.time_width)

@@ -50,7 +50,7 @@ def example_of(model: Model, settings: UNetSettings, source: SampleSource, numbe
     clean = inputs.latents[chosen]
     noise = torch.randn(clean.shape, generator=generator)
     context = inputs.contexts[choose_captions(inputs, chosen, settings.label_share, 0.0, generator)].float()
-    guided = schedule.guidance_kind == "cfg"
+    guided = schedule.applied_guidance == "cfg"
     return Example(
         add_noise(clean, noise, levels.alpha, levels.sigma).to(device, memory_format=torch.channels_last),
         torch.tensor(steps)[index].to(device),

@@ -44,7 +44,7 @@ def sample_latents(model: Model, contexts: Tensor, null: Tensor, generator: torc
     scale = torch.full((len(contexts),), schedule.guidance, device=device) if unet.config.guidance_width else None
     for step, time in enumerate(table.timesteps):
         times = torch.full((len(contexts),), time, device=device)
-        if schedule.guidance_kind == "cfg":
+        if schedule.applied_guidance == "cfg":
             both = unet(latents.repeat(2, 1, 1, 1), times.repeat(2), torch.cat([null, contexts]))
             without, conditional = both.chunk(2)
             output = combine_guidance(without, conditional, schedule.guidance)

@@ -58,9 +58,15 @@ def test_rules() -> None:
             UNetConfig(**{**values, **change})
     with pytest.raises(ConfigError, match="scaling_factor"):
         AutoencoderConfig(channels=(32,), scaling_factor=float("nan"))
-    for change in ({"steps": 0}, {"steps": 1001}, {"prediction": "x0"}, {"guidance": float("nan")}):
+    for change in ({"steps": 0}, {"steps": 1001}, {"prediction": "x0"}, {"guidance": float("nan")}, {"guidance": 31}):
         with pytest.raises(ConfigError, match=next(iter(change))):
             dataclasses.replace(ScheduleConfig(), **change)
+
+
+@pytest.mark.parametrize(("guidance", "applied"), [(-1.0, "none"), (0.0, "none"), (1.0, "none"), (1.1, "cfg")])
+def test_a_default_scale_of_one_or_less_is_no_guidance(guidance: float, applied: str) -> None:
+    assert ScheduleConfig(guidance=guidance).applied_guidance == applied
+    assert ScheduleConfig(guidance=guidance, guidance_kind="distilled").applied_guidance == "distilled"
 
 
 def test_transformers_are_spread_evenly() -> None:

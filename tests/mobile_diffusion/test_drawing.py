@@ -87,6 +87,27 @@ def test_distilled_guidance_encodes_one_prompt_and_has_no_scale() -> None:
         draw(run, Words(), settings, "abc", negative="blurred")
 
 
+def test_a_model_without_guidance_encodes_one_prompt_and_has_no_scale() -> None:
+    run, settings = Recorder(), dataclasses.replace(SETTINGS, guidance=0.0, guidance_kind="none")
+    draw(run, Words(), settings, "abc", guidance=0.5)
+    assert [stage for stage, _ in run.calls].count("encode_text") == 1
+    assert set(run.steps()[0]) == {"latents", "step", "context"}
+    with pytest.raises(PromptError, match=r"guidance: expected 1 or less, .* got 7; export it with --guidance 7"):
+        draw(run, Words(), settings, "abc", guidance=7.0)
+
+
+@pytest.mark.parametrize("kind", ["cfg", "none"])
+def test_a_negative_prompt_without_guidance_is_said_to_have_no_effect(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = dataclasses.replace(SETTINGS, guidance=0.0, guidance_kind=kind)
+    draw(Recorder(), Words(), settings, "abc", guidance=0.5)
+    assert not caplog.records
+    draw(Recorder(), Words(), settings, "abc", guidance=0.5, negative="blurred")
+    said = "negative prompt: it has no effect at guidance 0.5; use a guidance above 1"
+    assert [record.getMessage() for record in caplog.records] == [said]
+
+
 def test_the_negative_prompt_takes_the_place_of_the_empty_one() -> None:
     run = Recorder()
     draw(run, Words(), SETTINGS, "abc", negative="blurred")
@@ -110,7 +131,7 @@ def test_a_picture_is_noised_to_the_level_of_the_first_step(strength: float, fir
     draw(run, Words(), SETTINGS, "a", 3, start=Start(PICTURE, strength))
     assert [int(step["step"][0]) for step in run.steps()] == list(range(first, 4))
     noise = gaussian(3, SHAPE)
-    expected = SETTINGS.alphas[first] * 0.25 + SETTINGS.sigmas[first] * noise if first else noise
+    expected = SETTINGS.alphas[first] * 0.25 + SETTINGS.sigmas[first] * noise
     np.testing.assert_allclose(run.steps()[0]["latents"], expected, rtol=1e-6)
 
 

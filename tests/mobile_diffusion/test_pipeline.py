@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,9 @@ from mobile_diffusion.config import (
     UNetConfig,
     UNetLevel,
 )
-from mobile_diffusion.drawing import DrawSettings, check_guidance, draw, image_to_uint8
+from mobile_diffusion.drawing import DrawSettings, draw, image_to_uint8
 from mobile_diffusion.errors import ConfigError, MobileDiffusionError, PromptError
+from mobile_diffusion.guidance import check_guidance
 from mobile_diffusion.noise import MAX_SEED, gaussian
 from mobile_diffusion.pipeline import Pipeline
 from mobile_diffusion.tokenization.tokenizer import WordPieceTokenizer
@@ -222,8 +224,38 @@ def test_guidance_defaults_to_the_model(pipeline: Pipeline) -> None:
     assert not np.array_equal(pipeline.generate(PROMPT, 1), pipeline.generate(PROMPT, 1, 1.0))
 
 
-def test_without_guidance_the_prompt_does_not_matter(pipeline: Pipeline) -> None:
-    assert np.array_equal(pipeline.generate(PROMPT, 1, 0.0), pipeline.generate("green", 1, 0.0))
+@pytest.mark.parametrize("scale", [-1.0, 0.0, 0.5, 1.0])
+def test_a_scale_of_one_or_less_is_no_guidance(scale: float, model: Model, pipeline: Pipeline) -> None:
+    """In one evaluation, as `generate` draws, and in the two of an exported program."""
+    unguided = replaced(model, guidance=0.0)
+    expected = Pipeline(unguided).generate(PROMPT, 1)
+    assert np.array_equal(pipeline.generate(PROMPT, 1, scale), expected)
+    two = draw(pipeline.run, model.tokenizer, pipeline.settings, PROMPT, 1, scale)
+    assert np.abs(two.astype(int) - expected).max() <= 1
+    assert np.abs(pipeline.generate("green", 1, scale).astype(int) - expected).max() > 1
+
+
+def test_the_scale_decides_how_often_the_reference_evaluates(
+    model: Model, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[int] = []
+    predict = model.unet.predict
+
+    def counted(latents: Tensor, *rest: Tensor) -> Tensor:
+        batches.append(len(latents))
+        return predict(latents, *rest)
+
+    monkeypatch.setattr(model.unet, "predict", counted)
+    unguided = Pipeline(replaced(model, guidance=1.0))
+    assert unguided.settings.guidance_kind == "none"
+    for drawn, scale in ((pipeline, 1.0), (pipeline, 1.5), (unguided, None), (unguided, 1.5)):
+        drawn.generate(PROMPT, 1, scale, 1)
+    assert batches == [1, 2, 1, 2]
+
+
+def replaced(model: Model, **schedule: Any) -> Model:
+    config = dataclasses.replace(model.config, schedule=dataclasses.replace(model.config.schedule, **schedule))
+    return dataclasses.replace(model, config=config)
 
 
 def test_the_empty_prompt_is_the_null_condition(pipeline: Pipeline) -> None:
@@ -285,16 +317,16 @@ def test_draw_calls_the_stages_as_an_app_does() -> None:
     assert picture.shape == (4, 6, 3)
 
 
-@pytest.mark.parametrize("guidance", [-0.1, 30.1, float("nan"), float("inf"), "3", True])
+@pytest.mark.parametrize("guidance", [30.1, float("nan"), float("inf"), float("-inf"), "3", True])
 def test_guidance_out_of_range_is_refused(guidance: Any) -> None:
     run = Recorder()
-    with pytest.raises(PromptError, match="guidance: expected a number from 0 to 30, got"):
+    with pytest.raises(PromptError, match="guidance: expected a number up to 30, got"):
         draw(run, word_pieces(), SETTINGS, PROMPT, guidance=guidance)
     assert not run.calls
 
 
 def test_guidance_limits_and_numpy_numbers_are_accepted() -> None:
-    assert [check_guidance(value) for value in (0, 30.0, np.float32(7.5))] == [0.0, 30.0, 7.5]  # type: ignore[arg-type]
+    assert [check_guidance(value) for value in (-1, 0, 30.0, np.float32(7.5))] == [-1.0, 0.0, 30.0, 7.5]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("seed", [-1, MAX_SEED + 1])

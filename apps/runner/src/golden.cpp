@@ -67,7 +67,6 @@ class CaseReplay {
     if (!golden_.has("source")) return;
     const Floats encoded = run_("encode_image", {{"image", golden_.floats.at("source")}}).at("latents");
     add("encode_image", std::nullopt, golden_.floats.at("encoded"), encoded);
-    if (golden_.first_step == 0) return;
     const auto alpha = static_cast<float>(settings_.schedule.alphas.at(golden_.first_step));
     const auto sigma = static_cast<float>(settings_.schedule.sigmas.at(golden_.first_step));
     for (std::size_t i = 0; i < encoded.size(); ++i) own_.latents[i] = alpha * encoded[i] + sigma * own_.latents[i];

@@ -68,7 +68,7 @@ def test_the_schedule(checkpoint: Path) -> None:
         ({"steps": 1001}, "steps"),
         ({"solver": "heun"}, "solver"),
         ({"spacing": "random"}, "spacing"),
-        ({"guidance": -1.0}, "guidance"),
+        ({"guidance": 30.5}, "guidance"),
         ({"guidance_kind": "some"}, "guidance_kind"),
         ({"variant": "bf16"}, "variant"),
         ({"skip_layers": 12}, "skip_layers"),
