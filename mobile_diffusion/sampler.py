@@ -24,7 +24,7 @@ def combine_guidance(null: Tensor, conditional: Tensor, scale: Tensor | float) -
     Written as c + max(w - 1, 0) (c - u), so that without guidance the result is exactly c, the conditional output, as
     in diffusers (`do_classifier_free_guidance` of StableDiffusionPipeline).
     """
-    excess = torch.relu(scale - 1) if isinstance(scale, Tensor) else max(scale - 1, 0.0)
+    excess = torch.relu(scale - 1.0) if isinstance(scale, Tensor) else max(scale - 1.0, 0.0)
     return conditional + excess * (conditional - null)
 
 

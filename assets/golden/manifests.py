@@ -60,6 +60,7 @@ GOOD: dict[str, Change] = {
     "delegates": add_delegates,
     "two runtimes": add_runtime,
     "another name and tool": at("tools", 0, "name", put="t\u00f6rch \U0001f525"),
+    "no guidance": lambda values: values["schedule"].update(guidance_kind="none", guidance_default=-1.0),
     "no source": at("model", "source_sha256", put=""),
     "whole numbers where fractions may stand": at("schedule", "alphas", put=[0, 1]),
 }
@@ -70,7 +71,7 @@ BAD: dict[str, Fault] = {
     "unknown field": Fault(at("colour", put="red"), "colour"),
     "unknown nested field": Fault(at("model", "colour", put="red"), "colour"),
     "version as text": Fault(at("schema_version", put="1"), "schema_version"),
-    "older version": Fault(at("schema_version", put=0), "schema version 4, got 0; export the bundle again"),
+    "older version": Fault(at("schema_version", put=0), "schema version 5, got 0; export the bundle again"),
     "model a list": Fault(at("model", put=[]), "an object"),
     "size negative": Fault(at("files", 0, "size", put=-1), "zero or more"),
     "size a number with a point": Fault(at("files", 0, "size", put=1.5), "size"),
@@ -114,6 +115,7 @@ BAD_FOR_READER: dict[str, Fault] = {
     "artifact that is not listed": Fault(at("runtimes", 0, "artifacts", 1, "path", put="other.mlpackage"), "listed"),
     "tokenizer that is not listed": Fault(at("tokenizer", "files", put=["vocab.txt"]), "listed"),
     "golden that is not listed": Fault(at("golden", put="golden/other.json"), "listed"),
+    "no guidance at a scale above one": Fault(at("schedule", "guidance_kind", put="none"), "1 or less without guidance"),
     "lengths of the table": Fault(at("schedule", "alphas", put=[1.0]), "for each step"),
     "update not square": Fault(
         at("schedule", "update", put=[[[0.5, 1.0]], [[0.5, 1.0, 2.0]]]), "matrices of K rows and K + 1 columns"
@@ -163,13 +165,13 @@ NO_MANIFEST = {
     "null": ("null", "expected a JSON object"),
     "a text": ('"x"', "expected a JSON object"),
     "a number": ("1", "expected a JSON object"),
-    "a version and nothing more": ('{"schema_version": 4}', "manifest.json"),
+    "a version and nothing more": ('{"schema_version": 5}', "manifest.json"),
     "something behind it": ("{} {}", "expected JSON"),
-    "a comma too many": ('{"schema_version": 4,}', "expected JSON"),
-    "a comment": ('{"schema_version": 4} // ours', "expected JSON"),
-    "a number that begins with zero": ('{"schema_version": 04}', "expected JSON"),
-    "another version": ('{"schema_version": 5, "planets": 8}', "schema version 4, got 5; update"),
-    "a version long ago": ('{"schema_version": 3}', "schema version 4, got 3; export the bundle again"),
+    "a comma too many": ('{"schema_version": 5,}', "expected JSON"),
+    "a comment": ('{"schema_version": 5} // ours', "expected JSON"),
+    "a number that begins with zero": ('{"schema_version": 05}', "expected JSON"),
+    "another version": ('{"schema_version": 6, "planets": 8}', "schema version 5, got 6; update"),
+    "a version long ago": ('{"schema_version": 4}', "schema version 5, got 4; export the bundle again"),
 }
 
 

@@ -117,6 +117,14 @@ def guided(guided_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="session")
+def unguided(guided_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That model for a scale of 0: one evaluation a step."""
+    schedule = dataclasses.replace(guided_model.config.schedule, guidance=0.0)
+    model = dataclasses.replace(guided_model, config=dataclasses.replace(guided_model.config, schedule=schedule))
+    return shared(tmp_path_factory, "unguided", lambda out: export(model, out))
+
+
+@pytest.fixture(scope="session")
 def half(guided_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """That model with weights in half precision."""
     return shared(tmp_path_factory, "half", lambda out: export(guided_model, out, precision="fp16"))

@@ -44,6 +44,22 @@ def test_guidance_and_negative_prompt(
     assert check(language, guided, tmp_path, expected, *options, *memory) == ""
 
 
+@pytest.mark.parametrize("scale", ["-1", "0", "0.5", "1"])
+def test_up_to_one_there_is_no_guidance(scale: str, guided: Path, language: Language, tmp_path: Path) -> None:
+    expected = reference(guided, "a cat", 3, 1.0)
+    assert not np.array_equal(reference(guided, "a cat", 3, 1.5), expected)
+    options = ("--prompt", "a cat", "--seed", 3, "--guidance", scale, "--negative", "a dog")
+    said = f"negative prompt: it has no effect at guidance {scale}; use a guidance above 1\n"
+    assert check(language, guided, tmp_path, expected, *options) == said
+
+
+def test_a_bundle_without_guidance(unguided: Path, guided: Path, language: Language, tmp_path: Path) -> None:
+    expected = reference(unguided, "a cat", 3)
+    assert np.abs(reference(guided, "a cat", 3, 0.0).astype(int) - expected).max() <= 1
+    said = check(language, unguided, tmp_path, expected, "--prompt", "a cat", "--seed", 3, "--negative", "a dog")
+    assert said == "negative prompt: it has no effect at guidance 0; use a guidance above 1\n"
+
+
 def test_one_stage_at_a_time_draws_the_same(bundle: Path, language: Language, tmp_path: Path) -> None:
     check(language, bundle, tmp_path, reference(bundle, "a cat", 0), "--prompt", "a cat", "--sequential")
 

@@ -152,9 +152,10 @@ def test_trajectories_differ_in_what_drawings_differ_in() -> None:
     assert [("null_context" in each, "memory" in each, "noise" in each, "mask" in each) for each in inputs] == [
         (True, False, False, True),
         (True, True, False, True),
+        (False, False, False, True),
         (False, False, True, False),
     ]
-    assert ["preview" in file for file in files] == [True, False, True]
+    assert ["preview" in file for file in files] == [True, False, False, True]
 
 
 @pytest.mark.parametrize("name", TRAJECTORIES)

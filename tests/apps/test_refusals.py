@@ -25,11 +25,13 @@ CAT = ("--prompt", "a cat")
         ("--seed", "1.5", "got '1.5'"),
         ("--seed", "+1", "got '+1'"),
         ("--seed", "", "got ''"),
-        ("--guidance", "nan", "0 to 30, got 'nan'"),
-        ("--guidance", "31", "0 to 30, got '31'"),
-        ("--guidance", "2,5", "0 to 30, got '2,5'"),
-        ("--guidance", "0x1p1", "0 to 30, got '0x1p1'"),
-        ("--guidance", "٢", "0 to 30"),
+        ("--guidance", "nan", "a number up to 30, got 'nan'"),
+        ("--guidance", "31", "a number up to 30, got '31'"),
+        ("--guidance", "2,5", "a number up to 30, got '2,5'"),
+        ("--guidance", "0x1p1", "a number up to 30, got '0x1p1'"),
+        ("--guidance", "-inf", "a number up to 30, got '-inf'"),
+        ("--guidance", "-1e999", "a number up to 30, got '-1e999'"),
+        ("--guidance", "٢", "a number up to 30"),
         ("--benchmark", "0", "1 to 10000"),
         ("--colour", "red", "expected an option, got '--colour'"),
     ],
@@ -70,6 +72,11 @@ def test_guidance_and_negative_prompt_of_a_distilled_model(distilled: Path, lang
     arguments = ("--bundle", distilled, *CAT)
     assert "which it was distilled with, got 2" in refused(language.draw(*arguments, "--guidance", "2"))
     assert "negative prompt" in refused(language.draw(*arguments, "--negative", "a dog"))
+
+
+def test_guidance_of_a_model_without(unguided: Path, language: Language) -> None:
+    found = refused(language.draw("--bundle", unguided, *CAT, "--guidance", "2"))
+    assert "guidance: expected 1 or less, as this model was exported without guidance, got 2; export it with" in found
 
 
 @pytest.mark.parametrize("name", NEEDED)
@@ -134,8 +141,8 @@ def test_a_bundle_for_another_runtime(guided: Path, copy_of: CopyOf, language: L
 
 def test_a_newer_bundle(guided: Path, copy_of: CopyOf, language: Language) -> None:
     copy = copy_of(guided)
-    (copy / "manifest.json").write_text('{"schema_version": 5}')
-    assert "schema version 4, got 5; update" in refused(language.draw("--bundle", copy, *CAT))
+    (copy / "manifest.json").write_text('{"schema_version": 6}')
+    assert "schema version 5, got 6; update" in refused(language.draw("--bundle", copy, *CAT))
 
 
 def test_a_picture_that_cannot_be_written_leaves_nothing(guided: Path, language: Language, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 #include "drawing.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "error.h"
 #include "numbers.h"
@@ -20,9 +21,14 @@ Floats encode(const RunStage& run, const Tokenizer& tokenizer, const Settings& s
 
 void check_guidance(const Settings& settings, const Request& request) {
   const std::string scale = format_number(request.guidance), own = format_number(settings.schedule.guidance);
-  require(request.guidance >= 0 && request.guidance <= max_guidance,
-          "guidance: expected a number from 0 to " + format_number(max_guidance) + ", got " + scale);
+  require(std::isfinite(request.guidance) && request.guidance <= max_guidance,
+          "guidance: expected a number up to " + format_number(max_guidance) + ", got " + scale);
   if (settings.schedule.guidance_kind == "cfg") return;
+  if (settings.schedule.guidance_kind == "none") {
+    require(request.guidance <= 1, "guidance: expected 1 or less, as this model was exported without guidance, got " +
+                                       scale + "; export it with --guidance " + scale);
+    return;
+  }
   require(request.negative.empty(), "negative prompt: expected none, as guidance is in this model's weights");
   require(request.guidance == settings.schedule.guidance,
           "guidance: expected " + own + ", which it was distilled with, got " + scale);
@@ -40,6 +46,13 @@ Settings settings_of(const Manifest& manifest) {
                      image->shape.size() == 4 && image->shape[1] == 3;
   require(known, "manifest.json: expected stages that take latents and give an image; export the bundle again");
   return {*latents, *image, find_tensor(text->inputs, "mask") != nullptr, manifest.schedule};
+}
+
+std::string unused_negative(const Settings& settings, const Request& request) {
+  const bool guided = settings.schedule.guidance_kind == "distilled" || request.guidance > 1;
+  if (guided || request.negative.empty()) return "";
+  return "negative prompt: it has no effect at guidance " + format_number(request.guidance) +
+         "; use a guidance above 1";
 }
 
 Arrays text_inputs(const Settings& settings, const Tokens& tokens) {

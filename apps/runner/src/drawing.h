@@ -13,7 +13,7 @@
 
 namespace runner {
 
-inline constexpr double max_guidance = 30.0;
+inline constexpr double max_guidance = 30.0;  // a scale of 1 or less is no guidance
 
 using RunStage = std::function<Outputs(const std::string& stage, const Arrays& arrays)>;
 // Called after each step with its number from 0 and the latents (1, C, h, w) after it.
@@ -41,6 +41,9 @@ struct Request {
   std::uint64_t seed = 0;
   double guidance = 0;
 };
+
+// A warning in one line for a negative prompt that has no effect, as without guidance; else nothing.
+std::string unused_negative(const Settings& settings, const Request& request);
 
 // The inputs of `encode_text` for tokens.
 Arrays text_inputs(const Settings& settings, const Tokens& tokens);

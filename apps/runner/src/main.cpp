@@ -102,6 +102,7 @@ int run_with(const Options& options) {
   const RunStage run = [&](const std::string& stage, const Arrays& arrays) { return stages.run(stage, arrays); };
   const Request request = {options.prompt.value_or(""), options.negative, options.seed,
                            options.guidance.value_or(settings.schedule.guidance)};
+  if (const std::string warning = unused_negative(settings, request); !warning.empty()) std::cerr << warning << "\n";
   std::string report;
   int status = 0;
   if (options.golden) {

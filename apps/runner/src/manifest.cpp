@@ -22,7 +22,7 @@ const Words precisions = {"fp32", "fp16", "int8", "int8-dynamic", "int4-dynamic"
 const Words solvers = {"ddim", "dpm-solver++", "euler", "pndm", "lcm"};
 const Words predictions = {"v", "epsilon", "sample"};
 const Words spacings = {"trailing", "leading", "linspace"};
-const Words guidance_kinds = {"cfg", "distilled"};
+const Words guidance_kinds = {"cfg", "distilled", "none"};
 constexpr const char* format = "mobile-diffusion-bundle";
 constexpr const char* own_name = "manifest.json";
 
@@ -168,6 +168,9 @@ Schedule read_schedule(const Json& value) {
   schedule.stochastic = std::any_of(factors.begin(), factors.end(), [](double factor) { return factor != 0; });
   schedule.guidance_kind = word(fields, "guidance_kind", guidance_kinds);
   schedule.guidance = fields.number("guidance_default");
+  if (schedule.guidance_kind == "none" && schedule.guidance > 1) {
+    fields.refuse("guidance_default", "1 or less without guidance");
+  }
   return schedule;
 }
 

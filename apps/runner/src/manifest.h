@@ -10,7 +10,7 @@
 
 namespace runner {
 
-inline constexpr int schema_version = 4;
+inline constexpr int schema_version = 5;
 
 struct TensorSpec {
   std::string name;

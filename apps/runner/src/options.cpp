@@ -1,5 +1,6 @@
 #include "options.h"
 
+#include <cmath>
 #include <functional>
 #include <map>
 
@@ -21,7 +22,7 @@ const char* const usage =
   --prompt-file FILE   the prompt from a file, for long ones
   --negative TEXT      what the picture should not show
   --seed N             0 to 18446744073709551615; the same seed gives the same picture everywhere
-  --guidance X         scale of guidance, 0 to 30; the bundle's own by default
+  --guidance X         scale of guidance, up to 30; 1 or less is none; the bundle's own by default
   --image FILE.png     picture to write
   --previews DIR       writes step-1.png, step-2.png, ... there while the picture clears, as small as the latents
   --threads N          1 to 256; 2 by default
@@ -46,6 +47,13 @@ Number number_in(const std::string& name, const std::string& text, Number least,
   const auto value = parse_number<Number>(text);
   require(value && *value >= least && *value <= most,
           name + ": expected " + format_number(least) + " to " + format_number(most) + ", got " + quote(text));
+  return *value;
+}
+
+double guidance_of(const std::string& text) {
+  const auto value = parse_number<double>(text);
+  require(value && std::isfinite(*value) && *value <= max_guidance,
+          "--guidance: expected a number up to " + format_number(max_guidance) + ", got " + quote(text));
   return *value;
 }
 
@@ -75,8 +83,7 @@ const std::map<std::string, Setter> values = {
     {"--negative", [](Options& o, const std::string& text) { o.negative = text; }},
     {"--seed",
      [](Options& o, const std::string& text) { o.seed = number_in<std::uint64_t>("--seed", text, 0, UINT64_MAX); }},
-    {"--guidance",
-     [](Options& o, const std::string& text) { o.guidance = number_in("--guidance", text, 0.0, max_guidance); }},
+    {"--guidance", [](Options& o, const std::string& text) { o.guidance = guidance_of(text); }},
     {"--image", [](Options& o, const std::string& text) { o.image = picture_path(text); }},
     {"--steps-json", [](Options& o, const std::string& text) { o.steps_json = text; }},
     {"--packed", [](Options& o, const std::string& text) { o.packed = existing_folder("--packed", text); }},

@@ -43,7 +43,7 @@ private struct SeedRow: View {
   }
 }
 
-/// How closely the picture follows the prompt.
+/// How closely the picture follows the prompt; 1 is no guidance.
 private struct GuidanceRow: View {
   @Binding var guidance: Double
 
@@ -52,7 +52,7 @@ private struct GuidanceRow: View {
   var body: some View {
     HStack(spacing: 12) {
       Text("Guidance")
-      Slider(value: $guidance, in: 0...15, step: 0.5) { Text("Guidance") }
+      Slider(value: $guidance, in: 1...15, step: 0.5) { Text("Guidance") }
         .accessibilityValue(number)
       Text(verbatim: number)
         .monospacedDigit()

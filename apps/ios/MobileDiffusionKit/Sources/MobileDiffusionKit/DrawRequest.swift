@@ -2,11 +2,12 @@
 public struct DrawRequest: Equatable, Sendable {
   /// Up to 1,000,000 characters without NUL; the model reads the first tokens of it. "" is a prompt too.
   public var prompt: String
-  /// What the picture should not show; "" for models that have guidance in their weights.
+  /// What the picture should not show; without effect without guidance, and "" for models that have guidance in their
+  /// weights.
   public var negative: String
   /// The same seed gives the same picture everywhere.
   public var seed: UInt64
-  /// Scale of guidance, 0 to 30; nil for the bundle's own.
+  /// Scale of guidance, up to 30, where 1 or less is no guidance; nil for the bundle's own.
   public var guidance: Double?
 
   public init(prompt: String, negative: String = "", seed: UInt64 = 0, guidance: Double? = nil) {
@@ -14,5 +15,12 @@ public struct DrawRequest: Equatable, Sendable {
     self.negative = negative
     self.seed = seed
     self.guidance = guidance
+  }
+
+  /// A warning in one line for a negative prompt that has no effect with a bundle of this schedule, or nil.
+  public func unusedNegative(_ schedule: Schedule) -> String? {
+    let scale = guidance ?? schedule.guidance
+    if negative.isEmpty || scale > 1 || schedule.guidanceKind == .distilled { return nil }
+    return "negative prompt: it has no effect at guidance \(scale.short); use a guidance above 1"
   }
 }

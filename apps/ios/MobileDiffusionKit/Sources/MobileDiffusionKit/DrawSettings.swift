@@ -29,14 +29,25 @@ struct DrawSettings: Equatable, Sendable {
     let scale = request.guidance ?? schedule.guidance
     let greatest = 30.0
     try require(
-      scale >= 0 && scale <= greatest, "guidance: expected a number from 0 to \(greatest.short), got \(scale.short)")
-    if schedule.isGuided { return scale }
+      scale.isFinite && scale <= greatest, "guidance: expected a number up to \(greatest.short), got \(scale.short)")
+    switch schedule.guidanceKind {
+    case .cfg: break
+    case .distilled: try checkDistilled(request, scale)
+    case .unguided:
+      try require(
+        scale <= 1,
+        "guidance: expected 1 or less, as this model was exported without guidance, got \(scale.short); "
+          + "export it with --guidance \(scale.short)")
+    }
+    return scale
+  }
+
+  private func checkDistilled(_ request: DrawRequest, _ scale: Double) throws {
     try require(
       request.negative.isEmpty, "negative prompt: expected none, as guidance is in this model's weights")
     try require(
       scale == schedule.guidance,
       "guidance: expected \(schedule.guidance.short), which it was distilled with, got \(scale.short)")
-    return scale
   }
 
   /// The inputs of `encode_text`.

@@ -1,7 +1,7 @@
 /// What a bundle says of itself: `manifest.json`, read as strictly as Python reads it.
 public struct Manifest: Equatable, Sendable {
   /// The version of the schema that is read here; others are refused.
-  public static let schemaVersion: Int64 = 4
+  public static let schemaVersion: Int64 = 5
 
   /// Name of the model.
   public let model: String
@@ -85,10 +85,20 @@ public struct Schedule: Equatable, Sendable {
   public let memory: Int
   /// Whether noise is added at the steps.
   public let isStochastic: Bool
-  /// Whether guidance is an input of `denoise`; if not, it is in the model's weights.
-  public let isGuided: Bool
+  /// How a picture is guided.
+  public let guidanceKind: GuidanceKind
   /// Scale of guidance unless another is asked for.
   public let guidance: Double
+}
+
+/// How a picture is guided by its prompt.
+public enum GuidanceKind: String, CaseIterable, Sendable {
+  /// By two evaluations a step; the scale is an input of `denoise`.
+  case cfg
+  /// By the model's weights.
+  case distilled
+  /// Not at all.
+  case unguided = "none"
 }
 
 /// Kind and file of a tokenizer.

@@ -110,8 +110,10 @@ extension Schedule {
       try fields.expect(try fields.numbers(name).count == steps, name, "a number for each step")
     }
     isStochastic = try fields.numbers("noise_factors").contains { $0 != 0 }
-    isGuided = try fields.word("guidance_kind", of: ["cfg", "distilled"]) == "cfg"
+    let kind = try fields.word("guidance_kind", of: GuidanceKind.allCases.map(\.rawValue))
+    guidanceKind = GuidanceKind(rawValue: kind) ?? .unguided
     guidance = try fields.number("guidance_default")
+    try fields.expect(guidanceKind != .unguided || guidance <= 1, "guidance_default", "1 or less without guidance")
   }
 
   /// How many tensors the solver remembers: the update of every step has K rows of K + 1 numbers.

@@ -102,7 +102,7 @@ public actor Pipeline {
   ) async throws -> [String: TensorValue] {
     let guidance = try settings.guidance(of: request)
     let prompt = try tokenizer.encode(request.prompt)
-    let negative = settings.schedule.isGuided ? try tokenizer.encode(request.negative) : nil
+    let negative = settings.schedule.guidanceKind == .cfg ? try tokenizer.encode(request.negative) : nil
     var conditions = ["context": try await context(of: prompt, tell: tell)]
     if let negative {
       conditions["null_context"] = try await context(of: negative, tell: tell)

@@ -22,6 +22,7 @@ struct Draw {
     let runner = try ExecuTorchRunner(bundle: bundle, threads: options.threads)
     let pipeline = try Pipeline(bundle: bundle, runner: runner, memory: options.isSequential ? .sequential : .keep)
     try warn(options.request.prompt, pipeline.tokenizer)
+    if let line = options.request.unusedNegative(bundle.manifest.schedule) { warn(line) }
     if let runs = options.benchmark {
       print(try await Benchmark(pipeline, runs: runs).report(of: options.request).json, terminator: "")
       return
@@ -35,9 +36,11 @@ struct Draw {
   private static func warn(_ prompt: String, _ tokenizer: any Tokenizer) throws {
     let count = try tokenizer.encode(prompt).count
     guard count > tokenizer.maxTokens else { return }
-    let line =
-      "the prompt has \(count) tokens and the model reads \(tokenizer.maxTokens): its end is ignored; shorten it\n"
-    FileHandle.standardError.write(Data(line.utf8))
+    warn("the prompt has \(count) tokens and the model reads \(tokenizer.maxTokens): its end is ignored; shorten it")
+  }
+
+  private static func warn(_ line: String) {
+    FileHandle.standardError.write(Data("\(line)\n".utf8))
   }
 
   private static func write(_ picture: Picture, to file: String) throws {

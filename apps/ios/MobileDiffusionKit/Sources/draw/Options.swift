@@ -11,7 +11,7 @@ struct Options {
       --prompt TEXT    what to draw; "" is the null condition
       --negative TEXT  what the picture should not show
       --seed N         0 to 18446744073709551615; the same seed gives the same picture everywhere
-      --guidance X     scale of guidance, 0 to 30; the bundle's own by default
+      --guidance X     scale of guidance, up to 30; 1 or less is none; the bundle's own by default
       --rgb FILE       the picture as raw bytes: rows from the top, red, green and blue of every pixel
       --threads N      1 to 256; 2 by default
       --sequential     hold one stage in memory at a time
@@ -69,7 +69,7 @@ struct Options {
     case "--prompt": request.prompt = text
     case "--negative": request.negative = text
     case "--seed": request.seed = try Self.number(name, text, UInt64.init, 0...UInt64.max)
-    case "--guidance": request.guidance = try Self.number(name, text, Self.decimal, 0...30, limits: "0 to 30")
+    case "--guidance": request.guidance = try Self.number(name, text, Self.decimal, -.greatestFiniteMagnitude...30, limits: "a number up to 30")
     case "--threads": threads = try Self.number(name, text, Int.init, 1...256)
     case "--benchmark": benchmark = try Self.number(name, text, Int.init, 1...10_000)
     default: rgb = text

@@ -41,7 +41,7 @@ final class ManifestTests: XCTestCase {
     XCTAssertEqual(manifest.stages.map(\.stage), Stage.drawing)
     XCTAssertEqual(manifest.schedule.memory, 1)
     XCTAssertFalse(manifest.schedule.isStochastic)
-    XCTAssert(manifest.schedule.isGuided)
+    XCTAssertEqual(manifest.schedule.guidanceKind, .cfg)
     XCTAssertEqual(manifest.runtimes.map(\.name), ["xnnpack"])
     XCTAssertEqual(manifest.spec(of: .denoise)?.inputs.first?.name, "latents")
     XCTAssertNil(manifest.spec(of: .encodeImage))

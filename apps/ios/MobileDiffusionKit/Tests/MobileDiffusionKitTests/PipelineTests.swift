@@ -45,6 +45,20 @@ final class PipelineTests: FolderTestCase {
   func testDDIM() async throws { _ = try await check("ddim", .keep) }
   func testSolverWithMemory() async throws { _ = try await check("multistep", .keep) }
   func testNoiseAtEachStep() async throws { _ = try await check("lcm", .keep) }
+  func testNoGuidance() async throws { _ = try await check("unguided", .keep) }
+
+  func testANegativePromptWithoutGuidanceIsSaidToHaveNoEffect() throws {
+    for (name, guidance, isUsed) in [
+      ("ddim", 0.5, false), ("ddim", 1.5, true), ("unguided", -1, false), ("lcm", nil, true),
+    ] as [(String, Double?, Bool)] {
+      let schedule = try ModelBundle.open(try Trajectory(name, in: folder).bundle).manifest.schedule
+      let line = DrawRequest(prompt: "a", negative: "b", guidance: guidance).unusedNegative(schedule)
+      let scale = guidance?.short ?? ""
+      XCTAssertEqual(
+        line, isUsed ? nil : "negative prompt: it has no effect at guidance \(scale); use a guidance above 1")
+      XCTAssertNil(DrawRequest(prompt: "a", guidance: guidance).unusedNegative(schedule))
+    }
+  }
 
   func testOneStageAtATime() async throws {
     for name in ["ddim", "lcm"] {
@@ -91,9 +105,10 @@ final class PipelineTests: FolderTestCase {
 
   func testBadRequestsLoadNothing() async throws {
     for (name, change, message) in [
-      ("ddim", { $0.guidance = 31 }, "guidance: expected a number from 0 to 30, got 31"),
-      ("ddim", { $0.guidance = -0.5 }, "guidance: expected a number from 0 to 30, got -0.5"),
-      ("ddim", { $0.guidance = .nan }, "guidance: expected a number from 0 to 30, got nan"),
+      ("ddim", { $0.guidance = 31 }, "guidance: expected a number up to 30, got 31"),
+      ("ddim", { $0.guidance = -.infinity }, "guidance: expected a number up to 30, got -inf"),
+      ("ddim", { $0.guidance = .nan }, "guidance: expected a number up to 30, got nan"),
+      ("unguided", { $0.guidance = 2 }, "exported without guidance, got 2; export it with --guidance 2"),
       ("ddim", { $0.prompt = "a\0b" }, "without NUL bytes"), ("ddim", { $0.negative = "\0" }, "without NUL bytes"),
       ("lcm", { $0.negative = "a dog" }, "negative prompt: expected none"),
       ("lcm", { $0.guidance = 2 }, "which it was distilled with, got 2"),

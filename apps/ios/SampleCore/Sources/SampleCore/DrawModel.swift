@@ -22,7 +22,7 @@ public final class DrawModel {
   public var style = PromptStyle.threeD
   /// The seed as it is typed; `seed` is what it means.
   public var seedText = String(Seed.random())
-  /// Scale of guidance, 0 to 30; read only for models that take one.
+  /// Scale of guidance, up to 30; read only for models that take one.
   public var guidance = 3.0
 
   public private(set) var phase = Phase.idle

@@ -4,13 +4,20 @@ package org.mobilediffusion.core
 data class DrawRequest(
     /** What the picture shows; "" is the null condition. */
     val prompt: String,
-    /** What it should not show; only with guidance of the kind "cfg". */
+    /** What it should not show; it has no effect without guidance, and none is allowed with distilled guidance. */
     val negative: String = "",
     /** The same seed gives the same picture everywhere. */
     val seed: ULong = 0u,
-    /** Scale of guidance, 0 to 30; the bundle's own when null. */
+    /** Scale of guidance, up to 30, where 1 or less is no guidance; the bundle's own when null. */
     val guidance: Double? = null,
-)
+) {
+    /** A warning in one line for a negative prompt that has no effect with this bundle, or null. */
+    fun unusedNegative(schedule: Schedule): String? {
+        val scale = guidance ?: schedule.guidance
+        if (negative.isEmpty() || scale > 1 || schedule.guidanceKind == "distilled") return null
+        return "negative prompt: it has no effect at guidance ${plain(scale)}; use a guidance above 1"
+    }
+}
 
 /** The largest scale of guidance. */
 const val MAX_GUIDANCE = 30.0

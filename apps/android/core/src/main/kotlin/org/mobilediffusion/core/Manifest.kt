@@ -19,7 +19,7 @@ class Manifest(
         /** The file's name in a bundle. */
         const val NAME = "manifest.json"
 
-        const val SCHEMA_VERSION = 4
+        const val SCHEMA_VERSION = 5
 
         /**
          * Reads the text of a manifest; [where] begins the lines of its errors.
@@ -81,7 +81,7 @@ class Schedule(
     val memory: Int,
     /** Whether noise is added at the steps. */
     val stochastic: Boolean,
-    /** "cfg" or "distilled". */
+    /** "cfg", "distilled", or "none" for a model that is drawn without guidance. */
     val guidanceKind: String,
     /** The scale of guidance when none is asked for. */
     val guidance: Double,

@@ -15,12 +15,15 @@ internal class ScheduleReader(
         for (name in listOf("timesteps", "inputs", "noise_factors", "alphas", "sigmas")) {
             if (fields.numbers(name).size != steps) fields.refuse(name, "a number for each step")
         }
+        val guidanceKind = fields.oneOf("guidance_kind", listOf("cfg", "distilled", "none"))
+        val guidance = fields.number("guidance_default")
+        if (guidanceKind == "none" && guidance > 1) fields.refuse("guidance_default", "1 or less without guidance")
         return Schedule(
             steps = steps,
             memory = readUpdate(fields),
             stochastic = fields.numbers("noise_factors").any { it != 0.0 },
-            guidanceKind = fields.oneOf("guidance_kind", listOf("cfg", "distilled")),
-            guidance = fields.number("guidance_default"),
+            guidanceKind = guidanceKind,
+            guidance = guidance,
         )
     }
 

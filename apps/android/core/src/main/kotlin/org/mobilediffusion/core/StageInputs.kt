@@ -62,13 +62,20 @@ internal class StageInputs(
         return TensorValue.Floats(Noise.gaussian(request.seed, spec.count, tensor), spec.shape)
     }
 
-    /** The scale that `denoise` takes, or null when guidance is in the weights; throws [PromptException]. */
+    /** The scale that `denoise` takes, or null when it takes none; throws [PromptException]. */
     private fun checkedGuidance(): Float? {
         val scale = request.guidance ?: schedule.guidance
-        if (!(scale in 0.0..MAX_GUIDANCE)) {
-            throw PromptException("guidance: expected a number from 0 to ${plain(MAX_GUIDANCE)}, got ${plain(scale)}")
+        if (!scale.isFinite() || scale > MAX_GUIDANCE) {
+            throw PromptException("guidance: expected a number up to ${plain(MAX_GUIDANCE)}, got ${plain(scale)}")
         }
         if (schedule.guidanceKind == CFG) return scale.toFloat()
+        if (schedule.guidanceKind == NONE) {
+            if (scale <= 1) return null
+            throw PromptException(
+                "guidance: expected 1 or less, as this model was exported without guidance, got ${plain(scale)}; " +
+                    "export it with --guidance ${plain(scale)}",
+            )
+        }
         if (request.negative.isNotEmpty()) {
             throw PromptException("negative prompt: expected none, as guidance is in this model's weights")
         }
@@ -82,5 +89,6 @@ internal class StageInputs(
 
     private companion object {
         const val CFG = "cfg"
+        const val NONE = "none"
     }
 }

@@ -7,6 +7,7 @@ import org.junit.Test
 import org.junit.rules.TemporaryFolder
 import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
+import kotlin.test.assertNull
 import kotlin.test.assertTrue
 
 /** What a runner gives is not trusted, and what cannot be drawn is refused before anything is loaded. */
@@ -84,9 +85,9 @@ class OutputsTest {
         inEveryLocale {
             assertTrue("without NUL bytes" in refused("ddim", DrawRequest("a\u0000")))
             assertTrue("without NUL bytes" in refused("ddim", DrawRequest("a", negative = "\u0000")))
-            for ((scale, text) in listOf(-0.5 to "-0.5", 31.0 to "31", Double.NaN to "NaN", 1e300 to "1.0E300")) {
+            for ((scale, text) in listOf(31.0 to "31", Double.NaN to "NaN", Double.NEGATIVE_INFINITY to "-Infinity")) {
                 val message = refused("ddim", DrawRequest("a", guidance = scale))
-                assertEquals("guidance: expected a number from 0 to 30, got $text", message)
+                assertEquals("guidance: expected a number up to 30, got $text", message)
             }
         }
 
@@ -94,6 +95,26 @@ class OutputsTest {
         assertTrue("as guidance is in this model's weights" in refused("lcm", DrawRequest("a", negative = "b")))
         val message = refused("lcm", DrawRequest("a", guidance = 2.5))
         assertTrue("which it was distilled with, got 2.5" in message, message)
+    }
+
+    @Test fun `a model without guidance`() {
+        val message = refused("unguided", DrawRequest("a", guidance = 2.5))
+        assertTrue("exported without guidance, got 2.5; export it with --guidance 2.5" in message, message)
+    }
+
+    @Test fun `a scale of one or less is drawn, and a negative prompt is said to have no effect`() {
+        for (name in listOf("ddim", "unguided")) {
+            val bundle = bundle(name)
+            for (scale in listOf(-1.0, 0.0, 0.5, 1.0)) {
+                val request = DrawRequest("a", "b", guidance = scale)
+                runBlocking { Pipeline(bundle, Zeros(bundle.manifest)).draw(request).last() }
+                val line = request.unusedNegative(bundle.manifest.schedule)
+                assertTrue(line!!.startsWith("negative prompt: it has no effect at guidance "), line)
+            }
+            assertNull(DrawRequest("a", guidance = 0.0).unusedNegative(bundle.manifest.schedule))
+        }
+        assertNull(DrawRequest("a", "b", guidance = 1.5).unusedNegative(bundle("ddim").manifest.schedule))
+        assertNull(DrawRequest("a", "b").unusedNegative(bundle("lcm").manifest.schedule))
     }
 
     @Test fun `a long prompt is drawn, and its tokens say that it is cut`() {

@@ -53,4 +53,6 @@ class TrajectoryTest {
     @Test fun `a solver with memory`() = check("multistep")
 
     @Test fun `noise at the steps`() = check("lcm")
+
+    @Test fun `no guidance`() = check("unguided")
 }

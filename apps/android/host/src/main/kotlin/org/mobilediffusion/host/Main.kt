@@ -45,6 +45,7 @@ private fun run(options: Options) {
     val request = options.request
     val bundle = ModelBundle.open(folder)
     warnOfLength(bundle, request.prompt)
+    request.unusedNegative(bundle.manifest.schedule)?.let(System.err::println)
     val memory = if (options.sequential) MemoryPolicy.SEQUENTIAL else MemoryPolicy.KEEP
     val pipeline = Pipeline(bundle, ExecuTorchRunner(bundle, options.threads), memory)
     val runs = options.benchmark

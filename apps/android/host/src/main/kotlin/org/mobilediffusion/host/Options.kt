@@ -28,7 +28,7 @@ class Options private constructor(
     /** Runs of each stage, or null to draw. */
     val benchmark: Int? = whole("--benchmark", Benchmark.MAX_RUNS)
     private val seed: ULong = seedIn("--seed") ?: 0u
-    private val guidance: Double? = numberIn("--guidance", MAX_GUIDANCE)
+    private val guidance: Double? = guidanceIn("--guidance")
     val request: DrawRequest
         get() =
             DrawRequest(
@@ -56,10 +56,10 @@ class Options private constructor(
 
     private fun seedIn(name: String): ULong? = valueOf(name, "0 to ${ULong.MAX_VALUE}", ::parseSeed)
 
-    private fun numberIn(
-        name: String,
-        most: Double,
-    ): Double? = valueOf(name, "0 to ${most.toInt()}") { parseDecimal(it)?.takeIf { value -> value in 0.0..most } }
+    private fun guidanceIn(name: String): Double? =
+        valueOf(name, "a number up to ${MAX_GUIDANCE.toInt()}") {
+            parseDecimal(it)?.takeIf { value -> value.isFinite() && value <= MAX_GUIDANCE }
+        }
 
     private fun <Value : Any> valueOf(
         name: String,
@@ -79,7 +79,7 @@ class Options private constructor(
   --prompt TEXT     what to draw; "" is the null condition
   --negative TEXT   what the picture should not show
   --seed N          0 to 18446744073709551615; the same seed gives the same picture everywhere
-  --guidance X      scale of guidance, 0 to 30; the bundle's own by default
+  --guidance X      scale of guidance, up to 30; 1 or less is none; the bundle's own by default
   --rgb FILE        the picture to write: rows from the top, three bytes a pixel
   --threads N       1 to 256; 2 by default
   --sequential      hold one stage in memory at a time

@@ -26,7 +26,7 @@ data class DrawForm(
     private fun scale(): Double? {
         val text = guidance.trim()
         if (text.isEmpty()) return null
-        return parseDecimal(text) ?: refuse("guidance", "a number from 0 to 30", text)
+        return parseDecimal(text) ?: refuse("guidance", "a number up to 30", text)
     }
 
     private fun refuse(
