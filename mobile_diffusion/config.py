@@ -217,7 +217,7 @@ class ScheduleConfig:
 
     @property
     def applied_guidance(self) -> str:
-        """How a picture is guided: `guidance_kind`, or "none" (one evaluation per step) for "cfg" at a scale up to 1."""
+        """How a picture is guided: `guidance_kind`, or "none" (one evaluation a step) for "cfg" at a scale up to 1."""
         return "none" if self.guidance_kind == "cfg" and self.guidance <= 1 else self.guidance_kind
 
 

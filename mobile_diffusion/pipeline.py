@@ -135,7 +135,7 @@ class Pipeline:
         return draw(self.run, self.model.tokenizer, settings, prompt, seed, guidance, on_step, negative, start)
 
     def _settings_at(self, guidance: float | None) -> DrawSettings:
-        """The settings at a guidance scale: it decides here, not at the export, how often a step evaluates the U-Net."""
+        """The settings at a guidance scale: unlike an export, PyTorch evaluates once or twice as the scale needs."""
         if guidance is None or self.settings.guidance_kind == "distilled":
             return self.settings
         schedule = dataclasses.replace(self.model.config.schedule, guidance=check_guidance(guidance))

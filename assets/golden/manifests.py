@@ -115,7 +115,9 @@ BAD_FOR_READER: dict[str, Fault] = {
     "artifact that is not listed": Fault(at("runtimes", 0, "artifacts", 1, "path", put="other.mlpackage"), "listed"),
     "tokenizer that is not listed": Fault(at("tokenizer", "files", put=["vocab.txt"]), "listed"),
     "golden that is not listed": Fault(at("golden", put="golden/other.json"), "listed"),
-    "no guidance at a scale above one": Fault(at("schedule", "guidance_kind", put="none"), "1 or less without guidance"),
+    "no guidance at a scale above one": Fault(
+        at("schedule", "guidance_kind", put="none"), "1 or less without guidance"
+    ),
     "lengths of the table": Fault(at("schedule", "alphas", put=[1.0]), "for each step"),
     "update not square": Fault(
         at("schedule", "update", put=[[[0.5, 1.0]], [[0.5, 1.0, 2.0]]]), "matrices of K rows and K + 1 columns"

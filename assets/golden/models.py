@@ -104,7 +104,13 @@ MODELS = {
         None,
     ),
     "unguided": GoldenModel(
-        replace(SMALL, schedule=replace(SMALL.schedule, guidance=0.0)), WORDPIECE, "a red apple, 3d", "text", 7, 0.5, None
+        replace(SMALL, schedule=replace(SMALL.schedule, guidance=0.0)),
+        WORDPIECE,
+        "a red apple, 3d",
+        "text",
+        7,
+        0.5,
+        None,
     ),
     "lcm": GoldenModel(_lcm(), CLIP, "<Cat> on a train, na\u00efve style", "", 2**32, None, PREVIEW),
 }

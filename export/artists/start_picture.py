@@ -31,7 +31,11 @@ def open_start(picture: Path | None, strength: float | None, mask: Path | None, 
 
 
 def _open_mask(path: Path, settings: DrawSettings) -> np.ndarray:
-    """(1, 1, h, w): 1 where the mask is lighter than middle grey, else 0."""
-    *_, height, width = settings.latent_shape
-    grey = open_picture(path).convert("L").resize((width, height), Image.Resampling.BOX)
-    return (np.asarray(grey) >= 128).astype(np.float32)[None, None]
+    """(1, 1, h, w): 1 where the mask is lighter than middle grey, else 0.
+
+    As in diffusers' StableDiffusionInpaintPipeline, the upper left pixel of each latent's block decides.
+    """
+    (*_, height, width), (*_, rows, columns) = settings.image_shape, settings.latent_shape
+    grey = open_picture(path).resize((width, height), Image.Resampling.LANCZOS).convert("L")
+    chosen = np.asarray(grey)[:: height // rows, :: width // columns]
+    return (chosen >= 128).astype(np.float32)[None, None]

@@ -51,7 +51,9 @@ class Opening:
         str | None, _option(f"Solver: {', '.join(SOLVERS)}. Default: what the checkpoint's scheduler says.")
     ] = None
     spacing: Annotated[str | None, _option(f"Spacing of the timesteps: {', '.join(SPACINGS)}.")] = None
-    guidance: Annotated[float | None, _option("Guidance scale, up to 30; 1 or less is none. Default: the model's own.")] = None
+    guidance: Annotated[
+        float | None, _option("Guidance scale, up to 30; 1 or less is none. Default: the model's own.")
+    ] = None
     guidance_kind: Annotated[str | None, _option(f"Evaluations per step, two or one: {', '.join(GUIDANCE_KINDS)}.")] = (
         None
     )

@@ -40,7 +40,7 @@ PIPELINES = {
     "StableDiffusionAttendAndExcitePipeline": _UNCORRECTED,
     "StableDiffusionPanoramaPipeline": _UNCORRECTED,
     "StableDiffusionSAGPipeline": _UNCORRECTED,
-    "SemanticStableDiffusionPipeline": PipelineClass(guidance=7.0),
+    "SemanticStableDiffusionPipeline": _UNCORRECTED,
     "LatentConsistencyModelPipeline": _CONSISTENCY,
     "LatentConsistencyModelImg2ImgPipeline": _CONSISTENCY,
 }

@@ -63,7 +63,9 @@ def test_a_model_without_guidance_has_one_evaluation(config: ModelConfig, scale:
     assert "null_context" in [spec.name for spec in signature(config, "denoise").inputs]
     assert not {"null_context", "guidance"} & set(inputs)
     stage, batches = build_stage(RandomModel(unguided), "denoise"), list[int]()
-    stage.module.get_submodule("unet.conv_out").register_forward_hook(lambda _, given, __: batches.append(len(given[0])))
+    stage.module.get_submodule("unet.conv_out").register_forward_hook(
+        lambda _, given, __: batches.append(len(given[0]))
+    )
     arrays = arrays_of(stage)
     result = stage.module(**{name: torch.from_numpy(array) for name, array in arrays.items()})
     assert batches == [1] and torch.isfinite(result[0] if isinstance(result, tuple) else result).all()

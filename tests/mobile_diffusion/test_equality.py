@@ -11,17 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.torch import load_file, save_file
 
 from benchmarks.checkpoints.against_diffusers import Asked, Comparison, compare, our_drawing
 from benchmarks.checkpoints.random_weights import ARCHITECTURES, write_checkpoint
 from mobile_diffusion.drawing import Start
+from tests.attentive import NAME, SCALES, STARTS, mask, picture, write_attentive
 
 NARROW = 10
 
 
 def assert_same(found: Comparison) -> None:
-    """Latents within 1e-4 of the largest of their step, pixels within half a level of 255, to which ours are rounded."""
+    """Latents within 1e-4 of the largest of their step, pixels within half a level, to which ours are rounded."""
     assert found.contrast > 2.5
     assert found.worst_latents < 1e-4
     assert found.worst_level <= 0.5 + 1e-2
@@ -49,22 +49,9 @@ def test_pictures_that_are_not_square(size: tuple[int, int], sd15: Path) -> None
     assert_same(compare(sd15, "sd15", size=size))
 
 
-def picture() -> np.ndarray:
-    """A smooth picture (1, 3, 64, 64) in [0, 1]."""
-    ramp = np.tile(np.linspace(0, 1, 64, dtype=np.float32), (64, 1))
-    return np.stack([ramp, ramp.T, np.full_like(ramp, 0.3)])[None]
-
-
 @pytest.mark.parametrize("strength", [0.3, 0.5, 0.8, 1.0])
 def test_image_to_image(strength: float, sd15: Path) -> None:
     assert_same(compare(sd15, "sd15", Start(picture(), strength)))
-
-
-def mask() -> np.ndarray:
-    """Redraws a rectangle (1, 1, 8, 8)."""
-    found = np.zeros((1, 1, 8, 8), np.float32)
-    found[..., 2:6, 3:7] = 1
-    return found
 
 
 @pytest.mark.parametrize("strength", [0.5, 1.0])
@@ -74,22 +61,12 @@ def test_inpainting(strength: float, sd15: Path) -> None:
 
 @pytest.fixture(scope="module")
 def attentive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint with so strong a cross-attention that guidance changes much of the picture."""
-    folder = write_checkpoint("bk-sdm-tiny", tmp_path_factory.mktemp("checkpoints") / "attentive", narrow=16)
-    file = folder / "unet" / "diffusion_pytorch_model.safetensors"
-    tensors = load_file(file)
-    loud = {name: tensor * 8 if "attn2.to_" in name else tensor for name, tensor in tensors.items()}
-    save_file(loud, file, metadata={"format": "pt"})
-    return folder
-
-
-STARTS = {"text": None, "image": Start(picture(), 0.5), "mask": Start(picture(), 0.75, mask())}
-SCALES = (-1.0, 0.0, 0.5, 1.0, 1.5, 7.5)
+    return write_attentive(tmp_path_factory.mktemp("checkpoints") / "attentive")
 
 
 def drawn(folder: Path, scale: float, negative: str = "") -> np.ndarray:
     """Our last latents."""
-    return our_drawing(folder, "bk-sdm-tiny", None, 4, Asked(scale, negative))[0][-1]
+    return our_drawing(folder, NAME, None, 4, Asked(scale, negative))[0][-1]
 
 
 def test_the_attentive_checkpoint_shows_a_wrong_guidance(attentive: Path) -> None:
@@ -104,7 +81,7 @@ def test_the_attentive_checkpoint_shows_a_wrong_guidance(attentive: Path) -> Non
 @pytest.mark.parametrize("negative", ["", "blurred"])
 def test_every_guidance_scale(kind: str, scale: float, negative: str, attentive: Path) -> None:
     """Up to 1, diffusers draws without guidance, and a negative prompt has no effect."""
-    found = compare(attentive, "bk-sdm-tiny", STARTS[kind], steps=4, guidance=scale, negative=negative)
+    found = compare(attentive, NAME, STARTS[kind], steps=4, guidance=scale, negative=negative)
     assert_same(found)
 
 
@@ -112,7 +89,7 @@ def test_every_guidance_scale(kind: str, scale: float, negative: str, attentive:
 @pytest.mark.parametrize("scale", [0.0, 7.5])
 @pytest.mark.parametrize("solver", ["euler", "lcm"])
 def test_every_solver_that_begins_late(kind: str, scale: float, solver: str, attentive: Path) -> None:
-    found = compare(attentive, "bk-sdm-tiny", STARTS[kind], steps=4, guidance=scale, negative="", solver=solver)
+    found = compare(attentive, NAME, STARTS[kind], steps=4, guidance=scale, negative="", solver=solver)
     assert_same(replace(found, worst_latents=found.last_latents) if solver == "euler" else found)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tokenizers
 import torch
+from diffusers.image_processor import VaeImageProcessor
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
@@ -368,6 +369,16 @@ def test_image_to_uint8_rounds_and_clips() -> None:
     pixels = image_to_uint8(image)
     assert pixels.shape == (1, 2, 3) and pixels.flags["C_CONTIGUOUS"]
     assert pixels.transpose(2, 0, 1).reshape(-1).tolist() == [0, 0, 0, 1, 255, 255]
+
+
+def test_pixels_are_rounded_as_in_diffusers() -> None:
+    """Ties and values outside included; diffusers' decoder returns -1 to 1."""
+    halves = np.linspace(-0.1, 1.1, 6000, dtype=np.float32)
+    image = np.concatenate([halves, np.arange(0.5, 256, dtype=np.float32) / 255, np.zeros(2, np.float32)])
+    image = image[: image.size // 6 * 6].reshape(1, 3, 2, -1)
+    (theirs,) = VaeImageProcessor().postprocess(torch.from_numpy(image) * 2 - 1, output_type="pil")
+    ours = image_to_uint8((torch.from_numpy(image * 2 - 1) / 2 + 0.5).clamp(0, 1).numpy())
+    assert np.array_equal(ours, np.asarray(theirs))
 
 
 def test_drawing_leaves_the_model_as_it_was(model: Model, pipeline: Pipeline) -> None:

@@ -113,7 +113,7 @@ def test_equal_to_diffusers(name: str, height: int, width: int) -> None:
 
 @pytest.mark.parametrize("width", [2 * 8, 256])
 def test_guidance_waves_equal_diffusers(width: int) -> None:
-    guidance = torch.tensor([1.0, 2.5, 7.5, 8.5, 14.0])
+    guidance = torch.tensor([-1.0, 0.0, 0.5, 1.0, 2.5, 7.5, 8.5, 14.0])
     torch.testing.assert_close(guidance_waves(guidance, width), diffusers_guidance_waves(guidance, width))
 
 

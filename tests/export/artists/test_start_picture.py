@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from diffusers.image_processor import VaeImageProcessor
 from diffusers.utils import load_image
 from PIL import Image
 
@@ -41,6 +43,24 @@ def test_a_mask_is_white_where_it_is_drawn_anew(settings: DrawSettings, tmp_path
     assert start is not None and start.mask is not None and start.strength == 1.0
     assert start.mask.shape == (1, 1, 16, 24)
     assert start.mask[..., :12].max() == 0 and start.mask[..., 12:].min() == 1
+
+
+@pytest.mark.parametrize("size", [(48, 32), (61, 47), (20, 200)])
+def test_picture_and_mask_are_resized_as_in_diffusers(
+    size: tuple[int, int], settings: DrawSettings, tmp_path: Path
+) -> None:
+    noise = np.random.default_rng(3).integers(256, size=(size[1], size[0], 6), dtype=np.uint8)
+    for name, channels in (("a.png", noise[..., :3]), ("mask.png", noise[..., 3:])):
+        Image.fromarray(channels).save(tmp_path / name)
+    start = open_start(tmp_path / "a.png", None, tmp_path / "mask.png", settings)
+    assert start is not None and start.mask is not None
+    height, width = settings.image_shape[2:]
+    image = VaeImageProcessor().preprocess(Image.open(tmp_path / "a.png"), height, width)
+    assert np.abs(start.image * 2 - 1 - image.numpy()).max() < 1e-6
+    processor = VaeImageProcessor(do_normalize=False, do_binarize=True, do_convert_grayscale=True)
+    whole = processor.preprocess(Image.open(tmp_path / "mask.png"), height, width)
+    mask = torch.nn.functional.interpolate(whole, size=settings.latent_shape[2:])
+    assert np.array_equal(start.mask, mask.numpy()) and 0.2 < start.mask.mean() < 0.8
 
 
 def test_what_is_no_picture_is_refused(settings: DrawSettings, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from mobile_diffusion.checkpoint import open_source
 from mobile_diffusion.errors import CheckpointError
+from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.formats.pipelines import PIPELINES
 from tests.mobile_diffusion.formats.conftest import Publish, copy_tree, edit_json, replace
 from tests.mobile_diffusion.formats.drawings import assert_equal, our_drawing, their_drawing
@@ -51,6 +53,13 @@ def test_old_options_are_corrected_as_in_diffusers(name: str, kind: str, folder:
         set_scheduler(folder, kind, **{**OLD[kind], "clip_sample": False, "skip_prk_steps": True})
     config = open_source(folder).config
     assert (config.schedule.offset, config.width) == (expected["steps_offset"], theirs.unet.config.sample_size * 8)
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_the_default_guidance_is_that_of_diffusers(name: str, folder: Path) -> None:
+    edit_json(folder / "model_index.json", _class_name=name)
+    theirs = inspect.signature(getattr(diffusers, name).__call__).parameters["guidance_scale"].default
+    assert open_source(folder, OpenOptions(solver="ddim")).config.schedule.guidance == theirs
 
 
 @pytest.mark.parametrize(("version", "size"), [("0.4.0", 512), ("0.8.1", 512), ("0.9.0", 256), (..., 256)])
