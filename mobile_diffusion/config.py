@@ -161,9 +161,13 @@ def _check_text(config: TextConfig) -> None:
 
 
 BETA_SCHEDULES = ("scaled_linear", "linear", "cosine")
-PREDICTIONS = ("v", "epsilon", "sample")
+PREDICTIONS = ("v", "epsilon", "sample", "flow")
 SPACINGS = ("trailing", "leading", "linspace")
-SOLVERS = ("ddim", "dpm-solver++", "euler", "pndm", "lcm")
+SOLVERS = (
+    *("ddim", "dpm-solver++", "euler", "pndm", "lcm", "ddpm", "dpm-solver", "sde-dpm-solver", "sde-dpm-solver++"),
+    *("deis", "unipc", "lms", "euler-ancestral", "heun", "kdpm2", "kdpm2-ancestral", "tcd"),
+)
+CURVES = ("karras", "exponential", "beta", "lu")
 FINALS = ("clean", "first")
 GUIDANCE_KINDS = ("cfg", "distilled")
 APPLIED_GUIDANCE = (*GUIDANCE_KINDS, "none")
@@ -192,9 +196,26 @@ class ScheduleConfig:
     zero_terminal_snr: bool = False
     """Whether betas are rescaled so that the last timestep is pure noise (Lin et al. 2023, algorithm 1)."""
     karras: bool = False
-    """Whether noise levels are spaced as in Karras et al. 2022, eq. 5; only for euler and dpm-solver++."""
+    """Whether noise levels are spaced as in Karras et al. 2022, eq. 5; so are, each in its way, the next three."""
+    exponential: bool = False
+    beta: bool = False
+    lu: bool = False
     lower_order_final: bool = True
-    """Whether dpm-solver++ ends with a first-order step when it has fewer than 15 steps."""
+    """Whether a multistep solver ends with steps of a lower order; except for unipc, with fewer than 15 steps only."""
+    euler_at_final: bool = False
+    """Whether the dpm solvers end with a first-order step whatever the number of steps."""
+    order: int = 2
+    """Order of dpm-solver and its relatives, deis and unipc."""
+    variant: str = ""
+    """Formula of a solver that has several, such as "heun" for dpm-solver++; empty for the first in its table."""
+    uncorrected: tuple[int, ...] = ()
+    """Steps that unipc does not correct."""
+    eta: float | None = None
+    """Share of fresh noise at each step: 0 to 1 for ddim (None: 0) and tcd (None: 0.3, its "gamma")."""
+    shift: float = 1.0
+    """Time shift s of a flow: sigma becomes s sigma / (1 + (s - 1) sigma)."""
+    dynamic_shift: bool = False
+    """Whether the shift was computed from the size of the picture; then it is not applied to the range itself."""
     original_steps: int = 50
     """Steps of the distilled solver, from which the lcm solver chooses its own."""
     guidance_kind: str = "cfg"
@@ -214,11 +235,23 @@ class ScheduleConfig:
         require(1 <= self.original_steps <= self.train_steps, self, "original_steps", f"1 to {self.train_steps}")
         require(0 < self.beta_start < self.beta_end < 1, self, "beta_end", "0 < beta_start < beta_end < 1")
         require(-math.inf < self.guidance <= MAX_GUIDANCE, self, "guidance", f"a number up to {MAX_GUIDANCE:g}")
+        require(1 <= self.order <= 4, self, "order", "1 to 4")
+        require(self.eta is None or 0 <= self.eta <= 1, self, "eta", "0 to 1, or none")
+        require(0 < self.shift < math.inf, self, "shift", "a positive number")
+        require(all(step >= 0 for step in self.uncorrected), self, "uncorrected", "numbers of steps")
+        for later, name in enumerate(CURVES, 1):
+            alone = not (getattr(self, name) and any(getattr(self, other) for other in CURVES[later:]))
+            require(alone, self, name, f"at most one of {', '.join(CURVES)} to be true")
 
     @property
     def applied_guidance(self) -> str:
         """How a picture is guided: `guidance_kind`, or "none" (one evaluation a step) for "cfg" at a scale up to 1."""
         return "none" if self.guidance_kind == "cfg" and self.guidance <= 1 else self.guidance_kind
+
+    @property
+    def curve(self) -> str:
+        """How noise levels are spaced: one of `CURVES`, or "" for those of the timesteps."""
+        return next((name for name in CURVES if getattr(self, name)), "")
 
 
 @dataclass(frozen=True)

@@ -112,5 +112,14 @@ MODELS = {
         0.5,
         None,
     ),
+    "sde": GoldenModel(
+        replace(SMALL, schedule=replace(SMALL.schedule, solver="sde-dpm-solver++", order=3, steps=6)),
+        WORDPIECE,
+        "a blue boat",
+        "",
+        19,
+        None,
+        None,
+    ),
     "lcm": GoldenModel(_lcm(), CLIP, "<Cat> on a train, na\u00efve style", "", 2**32, None, PREVIEW),
 }

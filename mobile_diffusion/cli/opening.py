@@ -54,6 +54,7 @@ class Opening:
     guidance: Annotated[
         float | None, _option("Guidance scale, up to 30; 1 or less is none. Default: the model's own.")
     ] = None
+    eta: Annotated[float | None, _option("Fresh noise at each step, 0 to 1, for the solvers ddim and tcd.")] = None
     guidance_kind: Annotated[str | None, _option(f"Evaluations per step, two or one: {', '.join(GUIDANCE_KINDS)}.")] = (
         None
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from mobile_diffusion.config import ClipTextConfig
+from mobile_diffusion.config import CURVES, ClipTextConfig, ScheduleConfig
 from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.checkpoint_files import CheckpointFiles, builders
 from mobile_diffusion.formats.embeddings import add_embeddings
@@ -14,6 +14,7 @@ from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.formats.tiny_decoder import read_decoder
 from mobile_diffusion.formats.vae_source import read_vae
 from mobile_diffusion.schedule import step_table
+from mobile_diffusion.schedule.solvers import TABLES
 from mobile_diffusion.tensor_layout import check_layout
 from mobile_diffusion.text_encoder import skip_last_layers, without_skipped_layers
 
@@ -40,16 +41,25 @@ def _reschedule(options: OpenOptions, source: CheckpointFiles) -> CheckpointFile
     fixed = (options.guidance_kind or own.guidance_kind) == own.guidance_kind == "distilled"
     if fixed and not source.config.unet.guidance_width and wanted not in (None, own.guidance):
         raise ConfigError(f"guidance: expected {own.guidance:g}, which is in this model's weights, got {wanted:g}")
-    given = _given(
+    fresh = {} if options.solver in (None, own.solver) else _without_details(own, str(options.solver))
+    given = fresh | _given(
         steps=options.steps,
         solver=options.solver,
         spacing=options.spacing,
+        eta=options.eta,
         guidance=options.guidance,
         guidance_kind=options.guidance_kind,
     )
     schedule = dataclasses.replace(own, **given)
     step_table(schedule)  # raises ConfigError when the combination is not supported
     return _with_config(source, schedule=schedule)
+
+
+def _without_details(own: ScheduleConfig, solver: str) -> dict[str, Any]:
+    """What a change to another solver resets: the details of the old one, and a curve that the new one lacks."""
+    known = TABLES[solver].curves if solver in TABLES else CURVES
+    curves = {name: False for name in CURVES if name not in known}
+    return {"variant": "", "eta": None, "order": 2, "uncorrected": (), **curves}
 
 
 def _replace_autoencoder(options: OpenOptions, source: CheckpointFiles) -> CheckpointFiles:

@@ -22,9 +22,11 @@ class OpenOptions:
     steps: int | None = None
     """Number of sampling steps."""
     solver: str | None = None
-    """ddim, dpm-solver++, euler, pndm or lcm; None for that of the checkpoint's scheduler."""
+    """One of mobile_diffusion.config.SOLVERS, such as ddim or unipc; None for that of the checkpoint's scheduler."""
     spacing: str | None = None
     """Spacing of the timesteps: trailing, leading or linspace."""
+    eta: float | None = None
+    """Share of fresh noise at each step, 0 to 1, for the solvers ddim and tcd (its "gamma")."""
     guidance: float | None = None
     """Default guidance scale; 1 or less is no guidance, which takes one evaluation per step."""
     guidance_kind: str | None = None

@@ -18,24 +18,33 @@ from mobile_diffusion.formats.scheduler_classes import (
     ALPHA_TO_ONE,
     BETA_SCHEDULES,
     CLASSES,
+    CURVE_OPTIONS,
+    DISTILLED,
+    DPM_ALGORITHMS,
+    DPM_SOLVERS,
     ELSEWHERE,
+    FINAL_SIGMAS,
     FLOW_PREFIX,
+    LEADING,
     LIMITS,
+    ORDERED,
     PREDICTIONS,
-    SIGMA_SOLVERS,
-    SPACINGS,
+    RESCALED,
+    VARIANTS,
     WITHOUT_EFFECT,
     SchedulerClass,
 )
 from mobile_diffusion.quoting import quoted, shortened
 from mobile_diffusion.schedule import step_table
+from mobile_diffusion.schedule.solvers import TABLES
 from mobile_diffusion.strict_json import read_object
 
 logger = logging.getLogger(__name__)
 
 SCHEDULER_FILE = Path("scheduler_config.json")
 STEPS, LCM_STEPS = 20, 4
-"""Default number of steps, because a scheduler's file does not contain one; LCM_STEPS is for solver lcm."""
+"""Default number of steps, because a scheduler's file does not contain one; LCM_STEPS is for distilled solvers."""
+SPACINGS = {"leading": "leading", "linspace": "linspace", "trailing": "trailing"}
 
 
 def read_schedule_file(file: Path, solver: str | None = None, prediction: str | None = None) -> ScheduleConfig:
@@ -72,13 +81,13 @@ def read_schedule(
     """
     kind = _class_of(values.get("_class_name"), file, solver)
     options = JsonOptions(file, values)
-    own = solver or kind.solver
+    own = solver or _solver(options, kind)
     process = _process(options, kind, own, prediction)
-    sampler = _sampler(options, own, strictly=solver is None)
+    sampler = _sampler(options, own, strictly=solver is None) | _flow(options, kind, own, process["prediction"])
     offset = options.whole("steps_offset", 0)
     options.ignore(*WITHOUT_EFFECT, *ELSEWHERE)
     options.finish()
-    steps = min(LCM_STEPS, sampler["original_steps"]) if own == "lcm" else min(STEPS, process["train_steps"])
+    steps = min(LCM_STEPS, sampler["original_steps"]) if own in DISTILLED else min(STEPS, process["train_steps"])
     try:
         config = ScheduleConfig(**process, **sampler, offset=offset, steps=steps)
         step_table(config)
@@ -94,9 +103,9 @@ def _class_of(name: object, file: Path, solver: str | None) -> SchedulerClass:
     """
     if solver is not None and solver not in SOLVERS:
         raise ConfigError(f"solver: expected one of {', '.join(SOLVERS)}, got {quoted(solver)}")
-    if isinstance(name, str) and name.startswith(FLOW_PREFIX):
+    if isinstance(name, str) and name.startswith(FLOW_PREFIX) and name not in CLASSES:
         raise CheckpointError(
-            f"{file}: {shortened(name)} is of flow matching (Stable Diffusion 3, Flux), which is not supported"
+            f"{file}: {shortened(name)} is not supported; of flow matching, only FlowMatchEulerDiscreteScheduler is"
         )
     if not isinstance(name, str) or name not in CLASSES:
         known = ", ".join(name for name, kind in CLASSES.items() if not kind.lack)
@@ -116,16 +125,23 @@ def _process(options: JsonOptions, kind: SchedulerClass, solver: str, prediction
     """Read the options of the diffusion process that the model was trained with."""
     start, end, schedule = kind.betas
     options.require({"trained_betas": (None,)}, "betas are computed from a formula; give the model's formula")
-    rescaled = options.flag("rescale_betas_zero_snr", False) if kind.solver != "pndm" else False
+    read = kind.solver in RESCALED or solver in RESCALED
     return {
         "train_steps": options.whole("num_train_timesteps", 1000),
         "beta_schedule": _one_of(options, "beta_schedule", schedule, BETA_SCHEDULES),
         "beta_start": float(options.number("beta_start", start)),
         "beta_end": float(options.number("beta_end", end)),
-        "prediction": _prediction(options, prediction),
-        "zero_terminal_snr": rescaled,
+        "prediction": "flow" if kind.flow else _prediction(options, prediction),
+        "zero_terminal_snr": options.flag("rescale_betas_zero_snr", False) if read and not kind.flow else False,
         "solver": solver,
     }
+
+
+def _solver(options: JsonOptions, kind: SchedulerClass) -> str:
+    """The solver of the file's class, and for DPM-Solver of its algorithm."""
+    if kind.solver not in DPM_SOLVERS:
+        return kind.solver
+    return cast(str, _one_of(options, "algorithm_type", "dpmsolver++", DPM_ALGORITHMS))
 
 
 def _prediction(options: JsonOptions, wanted: str | None) -> str:
@@ -146,18 +162,25 @@ def _prediction(options: JsonOptions, wanted: str | None) -> str:
 
 def _sampler(options: JsonOptions, solver: str, strictly: bool) -> dict[str, Any]:
     """Read the options of the solver; with `strictly`, values that are not supported raise CheckpointError."""
-    spacings = {name: name for name in SPACINGS.values()} | {"trailing": "trailing"}
-    result = {"spacing": _one_of(options, "timestep_spacing", SPACINGS[solver], spacings)}
-    result["final"] = _final(options, solver)
-    if solver in SIGMA_SOLVERS:
-        result["karras"] = bool(_one_of(options, "use_karras_sigmas", False, {None: False, False: False, True: True}))
-    if solver == "dpm-solver++":
+    default = "leading" if solver in LEADING else "linspace"
+    result = {"spacing": _one_of(options, "timestep_spacing", default, SPACINGS)}
+    result["final"] = _final(options, solver, strictly)
+    for curve in TABLES[solver].curves:
+        answer = _one_of(options, CURVE_OPTIONS[curve], False, {None: False, False: False, True: True})
+        result[curve] = bool(answer)
+    if solver in ORDERED:
+        result["order"] = options.whole("solver_order", 2)
         result["lower_order_final"] = options.flag("lower_order_final", True)
-        if result["final"] == "first" and strictly:
-            options.require({"euler_at_final": (False,)}, "with final_sigmas_type 'sigma_min' set it to false")
-    if solver == "lcm":
+    if solver in DPM_SOLVERS:
+        result["euler_at_final"] = options.flag("euler_at_final", False)
+    if solver in VARIANTS:
+        name = "variance_type" if solver == "ddpm" else "solver_type"
+        result["variant"] = _one_of(options, name, next(iter(VARIANTS[solver])), VARIANTS[solver])
+    if solver == "unipc":
+        result["uncorrected"] = tuple(_uncorrected(options))
+    if solver in DISTILLED:
         result["original_steps"] = options.whole("original_inference_steps", 50)
-    for limit in LIMITS[solver] if strictly else ():
+    for limit in LIMITS.get(solver, ()) if strictly else ():
         value = options.value(limit.name, limit.default)
         if not any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in limit.accepted):
             expected = " or ".join(repr(one) for one in limit.accepted)
@@ -165,13 +188,39 @@ def _sampler(options: JsonOptions, solver: str, strictly: bool) -> dict[str, Any
     return result
 
 
-def _final(options: JsonOptions, solver: str) -> str:
+def _uncorrected(options: JsonOptions) -> list[int]:
+    """Read the steps that unipc does not correct."""
+    value = options.value("disable_corrector", [])
+    if not isinstance(value, list) or not all(type(step) is int and step >= 0 for step in value):
+        raise options.wrong("disable_corrector", "a list of steps", value)
+    return value
+
+
+def _flow(options: JsonOptions, kind: SchedulerClass, solver: str, prediction: str) -> dict[str, Any]:
+    """Read the options of flow matching; what the network predicts and the noise levels must be of the same kind."""
+    if kind.flow:
+        stochastic = options.flag("stochastic_sampling", False) and solver == "euler"
+        variant = {"variant": "stochastic"} if stochastic else {}
+        return {"shift": float(options.number("shift", 1.0)), **variant}
+    flows = solver in ORDERED and options.flag("use_flow_sigmas", False)
+    if solver in ORDERED and flows != (prediction == "flow"):
+        wanted = prediction == "flow"
+        hint = "'flow_prediction' and flow sigmas belong together; correct the file"
+        raise options.wrong("use_flow_sigmas", str(wanted), flows, hint)
+    return {"shift": float(options.number("flow_shift", 1.0))} if flows else {}
+
+
+def _final(options: JsonOptions, solver: str, strictly: bool) -> str:
     """Read where the last step ends: at "clean" latents or at the "first" noise level."""
     if solver in ALPHA_TO_ONE:
         return "clean" if options.flag("set_alpha_to_one", ALPHA_TO_ONE[solver]) else "first"
-    if solver in SIGMA_SOLVERS:
-        return cast(str, _one_of(options, "final_sigmas_type", "zero", {"zero": "clean", "sigma_min": "first"}))
-    return "clean"
+    if solver not in FINAL_SIGMAS:
+        return "clean"
+    found = cast(str, _one_of(options, "final_sigmas_type", "zero", {"zero": "clean", "sigma_min": "first"}))
+    noisy = solver in DPM_SOLVERS and not solver.endswith("++")  # these cannot reach clean latents
+    if noisy and strictly and found == "clean":
+        raise options.wrong("final_sigmas_type", "'sigma_min' with this algorithm_type", "zero")
+    return "first" if noisy else found
 
 
 def _one_of(options: JsonOptions, name: str, default: object, choices: Mapping[Any, object]) -> object:

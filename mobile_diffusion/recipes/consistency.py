@@ -20,7 +20,7 @@ from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.recipes.teacher_student import DistillationPair
 from mobile_diffusion.schedule import add_noise
 from mobile_diffusion.schedule.levels import final_level, levels_at
-from mobile_diffusion.schedule.solvers import boundary_condition
+from mobile_diffusion.schedule.stochastic import boundary_condition
 from mobile_diffusion.training.workers import WHOLE, BatchShare
 
 HUBER = 0.001

@@ -1,7 +1,9 @@
 """The diffusion process, and its solvers as tables of linear updates, all in float64.
 
-process.py has the process and its conversions, spacing.py the timesteps of a sampler, table.py the step table, and
-solvers.py and multistep.py the solvers.  ../sampler.py applies one step of a table, ../drawing.py loops over the steps.
+process.py has the process and its conversions, levels.py its noise levels, spacing.py, curves.py and grids.py which of
+them a sampler passes, table.py the step table, and solvers.py the solvers by name: those without memory are in
+stochastic.py or there, the others in dpm_solver.py, adams.py, unipc.py, pndm.py and two_stage.py.  ../sampler.py
+applies one step of a table, ../drawing.py loops over the steps.
 """
 
 from mobile_diffusion.schedule.process import (

@@ -1,4 +1,4 @@
-"""Noise levels (alpha, sigma) of the diffusion process, and the sequences of levels that solvers step through."""
+"""Noise levels (alpha, sigma) of the diffusion process, and of a flow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ Level: TypeAlias = tuple[float, float]
 CLEAN: Level = (1.0, 0.0)
 SMALLEST_ALPHA_BAR = 2.0**-24
 """Replaces an alpha_bar of zero where a solver divides by alpha, as in diffusers."""
-KARRAS_RHO = 7.0
 
 
 def levels_at(config: ScheduleConfig, times: Iterable[int]) -> list[Level]:
@@ -52,11 +51,14 @@ def ratio_levels(ratios: Iterable[float]) -> list[Level]:
     return [(1 / math.hypot(ratio, 1), float(ratio) / math.hypot(ratio, 1)) for ratio in ratios]
 
 
-def karras_ratios(highest: float, lowest: float, count: int) -> NDArray[np.float64]:
-    """`count` noise ratios from highest to lowest, float64 (count,) (Karras et al. 2022, eq. 5)."""
-    ramp = np.linspace(0, 1, count)
-    high, low = highest ** (1 / KARRAS_RHO), lowest ** (1 / KARRAS_RHO)
-    return (high + ramp * (low - high)) ** KARRAS_RHO
+def flow_levels(sigmas: Iterable[float]) -> list[Level]:
+    """The levels of a flow, x = (1 - sigma) clean + sigma noise."""
+    return [(1 - float(sigma), float(sigma)) for sigma in sigmas]
+
+
+def shifted(sigmas: NDArray[np.float64], shift: float) -> NDArray[np.float64]:
+    """The sigmas of a flow after a time shift (Esser et al. 2024, eq. 23); their shape stays the same."""
+    return shift * sigmas / (1 + (shift - 1) * sigmas)
 
 
 def times_of(ratios: NDArray[np.float64], of_steps: NDArray[np.float64]) -> NDArray[np.float64]:

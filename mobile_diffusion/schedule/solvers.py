@@ -1,4 +1,4 @@
-"""The solvers without memory as step tables: DDIM, Euler, and the sampler of latent consistency models.
+"""The solvers by name, and what each can be combined with.
 
 A solver chooses timesteps, noise levels, and the update between two levels.  Each solver matches diffusers' scheduler
 of the same name for any number of steps.
@@ -8,114 +8,127 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-
-import numpy as np
+from dataclasses import dataclass
 
 from mobile_diffusion.config import ScheduleConfig
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.quoting import quoted
-from mobile_diffusion.schedule.first_order import clean_factors, first_order_table
-from mobile_diffusion.schedule.levels import (
-    CLEAN,
-    final_level,
-    karras_ratios,
-    levels_after,
-    levels_at,
-    noise_ratios,
-    ratio_levels,
-    times_of,
-)
-from mobile_diffusion.schedule.multistep import dpm_solver_table, pndm_table
+from mobile_diffusion.schedule.adams import deis_table, lms_table
+from mobile_diffusion.schedule.dpm_solver import dpm_solver_table
+from mobile_diffusion.schedule.first_order import first_order_table, plain_table, toward
+from mobile_diffusion.schedule.grids import euler_grid
+from mobile_diffusion.schedule.levels import levels_after, levels_at
+from mobile_diffusion.schedule.pndm import pndm_table
 from mobile_diffusion.schedule.spacing import check_steps, timesteps
+from mobile_diffusion.schedule.stochastic import (
+    ddim_noise,
+    ddpm_table,
+    euler_ancestral_table,
+    lcm_table,
+    stochastic_flow_table,
+    tcd_table,
+)
 from mobile_diffusion.schedule.table import StepTable
-
-KARRAS_SOLVERS = ("euler", "dpm-solver++")
-LCM_TIME_SCALE = 10.0
-LCM_DATA_DEVIATION = 0.5
+from mobile_diffusion.schedule.two_stage import heun_table, kdpm2_table
+from mobile_diffusion.schedule.unipc import unipc_table
 
 
 def step_table(config: ScheduleConfig, steps: int | None = None) -> StepTable:
     """Build the step table of the schedule's solver with `steps` steps, by default `config.steps`.
 
-    PNDM's table has N + 1 rows for N > 1 steps.  Raises ConfigError for a number of steps or a combination of options
-    that the solver does not support.
+    A row is one evaluation of the network: pndm has N + 1 rows for N > 1 steps, heun and the kdpm2 solvers have
+    2 N - 1.  Raises ConfigError for a number of steps or a combination of options that the solver does not support.
     """
     count = check_steps(config, steps)
-    if config.karras and config.solver not in KARRAS_SOLVERS:
-        raise ConfigError(f"karras: expected solver {' or '.join(KARRAS_SOLVERS)}, got {quoted(config.solver)}")
-    return TABLES[config.solver](config, count)
+    solver = TABLES[config.solver]
+    _check(config, solver)
+    return solver.table(config, count)
 
 
 def ddim_table(config: ScheduleConfig, count: int) -> StepTable:
-    """DDIM without noise (Song et al. 2021, eq. 12 with eta = 0).
+    """DDIM (Song et al. 2021, eq. 12), without noise unless `config.eta` is above 0.
 
     Every step goes down by train_steps // N timesteps.  With linspace spacing this may differ from the next timestep.
     """
     times = timesteps(config, count)
-    then = levels_after(config, times, config.train_steps // count)
-    return first_order_table(config.prediction, times, levels_at(config, times), then)
+    now, then = levels_at(config, times), levels_after(config, times, config.train_steps // count)
+    noise = [ddim_noise(config.eta or 0.0, *pair) for pair in zip(now, then, strict=True)]
+    factors = [
+        toward(config.prediction, level, alpha, math.sqrt(max(sigma**2 - deviation**2, 0.0)))
+        for level, (alpha, sigma), deviation in zip(now, then, noise, strict=True)
+    ]
+    return plain_table(times, factors, now, noise)
 
 
 def euler_table(config: ScheduleConfig, count: int) -> StepTable:
-    """Euler steps of the probability-flow equation in sigma / alpha (Karras et al. 2022, algorithm 1).
+    """Euler steps of the probability-flow equation in sigma / alpha (Karras et al. 2022, algorithm 1), or of a flow.
 
     Euler's latents x_0 + (sigma / alpha) epsilon, multiplied by alpha, are those of a first-order step, so the table
-    uses that step.  It starts from sigma times the noise, but with leading spacing from the noise, as in diffusers.
+    uses that step.
     """
-    of_steps = noise_ratios(config)
-    if config.spacing == "linspace":
-        times = np.linspace(0, config.train_steps - 1, count)[::-1]
-    else:
-        times = np.array(timesteps(config, count), dtype=np.float64)
-    ratios = np.interp(times, np.arange(config.train_steps), of_steps)
-    if config.karras:
-        ratios = karras_ratios(ratios[0], ratios[-1], count)
-        times = times_of(ratios, of_steps)
-    levels = ratio_levels(ratios)
-    start = 1.0 if config.spacing == "leading" else levels[0][1]
-    return first_order_table(config.prediction, times.tolist(), levels, [*levels[1:], final_level(config)], start)
+    if config.variant == "stochastic":
+        return stochastic_flow_table(config, count)
+    grid = euler_grid(config, count)
+    return first_order_table(config.prediction, grid.times, grid.path[:-1], grid.path[1:], grid.start)
 
 
-def lcm_table(config: ScheduleConfig, count: int) -> StepTable:
-    """Multistep consistency sampling (Luo et al. 2023, algorithm 3).
+@dataclass(frozen=True)
+class Solver:
+    """How a solver's table is built, and which values of some fields it supports."""
 
-    Every step predicts clean latents and, except for the last, adds noise for the next level.  Raises ConfigError for
-    more steps than `config.original_steps`.
-    """
-    times = _lcm_timesteps(config, count)
-    levels = levels_at(config, times)
-    then = [*levels[1:], CLEAN]
-    update = []
-    for time, now, (next_alpha, _) in zip(times, levels, then, strict=True):
-        a, b = clean_factors(config.prediction, now)
-        skip, out = boundary_condition(time)
-        update.append(((next_alpha * (out * a + skip), next_alpha * out * b),))
-    alphas, sigmas = zip(*levels, strict=True)
-    noise = tuple(sigma for _, sigma in then)
-    return StepTable(tuple(map(float, times)), (1.0,) * count, tuple(update), noise, alphas, sigmas)
+    table: Callable[[ScheduleConfig, int], StepTable]
+    curves: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
+    """Formulas; the first is meant by an empty `variant`."""
+    predictions: tuple[str, ...] = ("v", "epsilon", "sample")
 
 
-def _lcm_timesteps(config: ScheduleConfig, count: int) -> list[int]:
-    """`count` timesteps of the solver that was distilled, evenly spaced, noisiest first."""
-    original = config.original_steps
-    if count > original:
-        raise ConfigError(
-            f"steps: expected 1 to {original}, the original_steps that solver 'lcm' chooses from, got {count}"
-        )
-    chosen = np.floor(np.linspace(0, original, count, endpoint=False))
-    return [int(original - index) * (config.train_steps // original) - 1 for index in chosen]
+NOISY_BY_CHOICE = ("ddim", "tcd")
+"""Solvers whose share of fresh noise is a choice (`eta`)."""
+CURVES = ("karras", "exponential", "beta")
+DPM = Solver(dpm_solver_table, (*CURVES, "lu"), ("midpoint", "heun"))
+WITHOUT_SAMPLE = ("v", "epsilon")
+WITH_FLOW = ("v", "epsilon", "sample", "flow")
+DPM_PLUS = Solver(dpm_solver_table, DPM.curves, DPM.variants, WITH_FLOW)
 
-
-def boundary_condition(time: float) -> tuple[float, float]:
-    """c_skip and c_out, with which a consistency model is the identity at time 0 (Luo et al. 2023, section 4.1)."""
-    scaled, variance = LCM_TIME_SCALE * time, LCM_DATA_DEVIATION**2
-    return variance / (scaled**2 + variance), scaled / math.sqrt(scaled**2 + variance)
-
-
-TABLES: dict[str, Callable[[ScheduleConfig, int], StepTable]] = {
-    "ddim": ddim_table,
-    "euler": euler_table,
-    "dpm-solver++": dpm_solver_table,
-    "pndm": pndm_table,
-    "lcm": lcm_table,
+TABLES: dict[str, Solver] = {
+    "ddim": Solver(ddim_table),
+    "ddpm": Solver(ddpm_table, variants=("fixed_small", "fixed_large")),
+    "pndm": Solver(pndm_table, predictions=WITHOUT_SAMPLE),
+    "dpm-solver": DPM,
+    "dpm-solver++": DPM_PLUS,
+    "sde-dpm-solver": DPM,
+    "sde-dpm-solver++": DPM_PLUS,
+    "deis": Solver(deis_table, CURVES, predictions=WITH_FLOW),
+    "unipc": Solver(unipc_table, CURVES, ("bh2", "bh1"), WITH_FLOW),
+    "euler": Solver(euler_table, CURVES, ("deterministic", "stochastic"), WITH_FLOW),
+    "euler-ancestral": Solver(euler_ancestral_table, predictions=WITHOUT_SAMPLE),
+    "lms": Solver(lms_table, CURVES),
+    "heun": Solver(heun_table, CURVES),
+    "kdpm2": Solver(kdpm2_table, CURVES, predictions=WITHOUT_SAMPLE),
+    "kdpm2-ancestral": Solver(kdpm2_table, CURVES, predictions=WITHOUT_SAMPLE),
+    "lcm": Solver(lcm_table),
+    "tcd": Solver(tcd_table),
 }
+
+
+def _check(config: ScheduleConfig, solver: Solver) -> None:
+    """Raise ConfigError unless the solver supports curve, variant and prediction."""
+    if config.curve and config.curve not in solver.curves:
+        able = [name for name, one in TABLES.items() if config.curve in one.curves]
+        raise ConfigError(f"{config.curve}: expected solver {' or '.join(able)}, got {quoted(config.solver)}")
+    if config.variant and config.variant not in solver.variants:
+        known = " or ".join(map(quoted, solver.variants)) or "none"
+        raise ConfigError(f"variant: expected {known} for solver {quoted(config.solver)}, got {quoted(config.variant)}")
+    if config.prediction not in solver.predictions:
+        raise ConfigError(
+            f"prediction: {quoted(config.prediction)} is not defined for solver {quoted(config.solver)}; choose "
+            + ("'ddim'" if config.prediction == "sample" else "'euler', 'dpm-solver++' or 'unipc'")
+        )
+    if config.eta is not None and config.solver not in NOISY_BY_CHOICE:
+        noisy = " or ".join(NOISY_BY_CHOICE)
+        raise ConfigError(f"eta: expected solver {noisy}, got {quoted(config.solver)}; leave it out")
+    if config.prediction == "flow" and config.curve and config.solver != "euler":
+        raise ConfigError(f"{config.curve}: expected solver 'euler' for a flow, got {quoted(config.solver)}")
+    if config.variant == "stochastic" and config.prediction != "flow":
+        raise ConfigError(f"variant: expected prediction 'flow' with 'stochastic', got {quoted(config.prediction)}")

@@ -1,7 +1,7 @@
 """The step table: a whole sampler as constants.  Exported graphs and apps need nothing else of a solver.
 
 Every solver is linear in the latents, in a few tensors from earlier steps, and in the network's output, so a step is
-one small matrix.  solvers.py and multistep.py compute the matrices.
+one small matrix.  solvers.py and the modules that it names compute the matrices.
 """
 
 from __future__ import annotations

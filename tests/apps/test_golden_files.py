@@ -153,9 +153,10 @@ def test_trajectories_differ_in_what_drawings_differ_in() -> None:
         (True, False, False, True),
         (True, True, False, True),
         (False, False, False, True),
+        (True, True, True, True),
         (False, False, True, False),
     ]
-    assert ["preview" in file for file in files] == [True, False, False, True]
+    assert ["preview" in file for file in files] == [True, False, False, False, True]
 
 
 @pytest.mark.parametrize("name", TRAJECTORIES)

@@ -19,8 +19,10 @@ const Words stage_names = {"encode_text", "denoise", "decode_image"};
 const Words image_stage_names = {"encode_text", "denoise", "decode_image", "encode_image"};
 const Words dtypes = {"float32", "int32"};
 const Words precisions = {"fp32", "fp16", "int8", "int8-dynamic", "int4-dynamic"};
-const Words solvers = {"ddim", "dpm-solver++", "euler", "pndm", "lcm"};
-const Words predictions = {"v", "epsilon", "sample"};
+const Words solvers = {"ddim",           "dpm-solver++",     "euler", "pndm",  "lcm", "ddpm",            "dpm-solver",
+                       "sde-dpm-solver", "sde-dpm-solver++", "deis",  "unipc", "lms", "euler-ancestral", "heun",
+                       "kdpm2",          "kdpm2-ancestral",  "tcd"};
+const Words predictions = {"v", "epsilon", "sample", "flow"};
 const Words spacings = {"trailing", "leading", "linspace"};
 const Words guidance_kinds = {"cfg", "distilled", "none"};
 constexpr const char* format = "mobile-diffusion-bundle";

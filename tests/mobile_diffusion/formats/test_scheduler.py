@@ -20,8 +20,24 @@ from tests.mobile_diffusion.schedule.reference import options
 
 LATENT: dict[str, Any] = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 """The process of Stable Diffusion."""
-TABLE: dict[str, dict[str, Any]] = {"DDIMScheduler": {"clip_sample": False}, "PNDMScheduler": {"skip_prk_steps": True}}
+TABLE: dict[str, dict[str, Any]] = {
+    **{name: {"clip_sample": False} for name in ("DDIMScheduler", "DDIMParallelScheduler")},
+    **{name: {"clip_sample": False} for name in ("DDPMScheduler", "DDPMParallelScheduler")},
+    "PNDMScheduler": {"skip_prk_steps": True},
+}
 """What diffusers' defaults lack to have a step table."""
+DPM: dict[str, dict[str, Any]] = {
+    "dpm-solver": {"algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min"},
+    "sde-dpm-solver": {"algorithm_type": "sde-dpmsolver", "final_sigmas_type": "sigma_min"},
+    "sde-dpm-solver++": {"algorithm_type": "sde-dpmsolver++"},
+}
+"""What distinguishes the solvers of one class."""
+
+
+def needed(solver: str) -> dict[str, Any]:
+    """The options with which diffusers' class is our solver."""
+    return {**TABLE.get(CLASS_OF[solver], {}), **DPM.get(solver, {})}
+
 
 SD15 = {
     "_class_name": "PNDMScheduler",
@@ -130,7 +146,7 @@ def assert_same(config: ScheduleConfig, scheduler: Any) -> None:
 )
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_a_file_of_diffusers_gives_its_options_back(solver: str, changes: dict[str, Any], tmp_path: Path) -> None:
-    file, scheduler = written(CLASS_OF[solver], tmp_path, **changes)
+    file, scheduler = written(CLASS_OF[solver], tmp_path, **{**needed(solver), **changes})
     config = read_schedule_file(file)
     assert config.solver == solver
     assert_same(config, scheduler)
@@ -145,17 +161,34 @@ def test_a_file_of_diffusers_gives_its_options_back(solver: str, changes: dict[s
         ("dpm-solver++", {"euler_at_final": True, "rescale_betas_zero_snr": True, "prediction_type": "sample"}),
         ("euler", {"use_karras_sigmas": True, "final_sigmas_type": "sigma_min"}),
         ("lcm", {"original_inference_steps": 30, "set_alpha_to_one": False}),
+        ("dpm-solver++", {"solver_order": 3, "solver_type": "heun", "use_lu_lambdas": True}),
+        ("dpm-solver++", {"euler_at_final": True, "final_sigmas_type": "sigma_min", "use_exponential_sigmas": True}),
+        ("dpm-solver++", {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": 3.0}),
+        ("dpm-solver", {"solver_order": 1, "use_beta_sigmas": True}),
+        ("sde-dpm-solver", {"solver_type": "heun", "use_karras_sigmas": True}),
+        ("sde-dpm-solver++", {"solver_order": 3, "rescale_betas_zero_snr": True}),
+        ("euler", {"use_beta_sigmas": True}),
+        ("deis", {"solver_order": 3, "use_exponential_sigmas": True, "lower_order_final": False}),
+        ("unipc", {"solver_order": 3, "solver_type": "bh1", "disable_corrector": [0, 2], "use_karras_sigmas": True}),
+        ("unipc", {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": 2.5}),
+        ("unipc", {"lower_order_final": False, "final_sigmas_type": "sigma_min"}),
+        ("lms", {"use_karras_sigmas": True}),
+        ("heun", {"use_exponential_sigmas": True, "prediction_type": "sample"}),
+        ("kdpm2", {"use_beta_sigmas": True}),
+        ("kdpm2-ancestral", {"use_karras_sigmas": True, "prediction_type": "v_prediction"}),
+        ("ddpm", {"variance_type": "fixed_large", "rescale_betas_zero_snr": True, "prediction_type": "v_prediction"}),
+        ("tcd", {"original_inference_steps": 40}),
     ],
 )
 def test_the_options_of_each_solver_are_read(solver: str, changes: dict[str, Any], tmp_path: Path) -> None:
-    file, scheduler = written(CLASS_OF[solver], tmp_path, **changes)
+    file, scheduler = written(CLASS_OF[solver], tmp_path, **{**needed(solver), **changes})
     assert_same(read_schedule_file(file), scheduler)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_an_absent_option_is_what_it_is_in_diffusers(solver: str) -> None:
     kind = CLASS_OF[solver]
-    values = {"_class_name": kind, **TABLE.get(kind, {})}
+    values = {"_class_name": kind, **needed(solver)}
     assert_same(read_schedule(values), getattr(diffusers, kind).from_config(values))
 
 
@@ -168,13 +201,11 @@ def test_files_of_published_checkpoints(values: dict[str, Any], expected: dict[s
     assert_same(config, getattr(diffusers, values["_class_name"]).from_config(values))
 
 
-@pytest.mark.parametrize("solver", ["dpm-solver++", "euler", "pndm", "lcm"])
+@pytest.mark.parametrize("solver", [name for name in SOLVERS if name != "ddim"])
 @pytest.mark.parametrize("values", [SD15, SD21, TURBO, LCM], ids=["sd-1.5", "sd-2.1", "turbo", "lcm"])
 def test_another_solver_is_what_diffusers_makes_of_the_file(values: dict[str, Any], solver: str) -> None:
     kind = CLASS_OF[solver]
-    assert_same(
-        read_schedule(values, solver=solver), getattr(diffusers, kind).from_config(values, **TABLE.get(kind, {}))
-    )
+    assert_same(read_schedule(values, solver=solver), getattr(diffusers, kind).from_config(values, **needed(solver)))
 
 
 @pytest.mark.parametrize("kind", [name for name, kind in CLASSES.items() if kind.lack])
@@ -188,7 +219,7 @@ def test_a_class_without_a_table_names_a_solver_that_reads_its_process(kind: str
         assert (config.solver, config.prediction, config.beta_schedule) == (solver, "v", "scaled_linear")
 
 
-@pytest.mark.parametrize("kind", [name for name in CLASSES if name != "DPMSolverSDEScheduler"])
+@pytest.mark.parametrize("kind", [name for name, kind in CLASSES.items() if not (kind.flow or "SDE" in name)])
 def test_betas_that_a_file_does_not_state_are_those_of_its_class(kind: str) -> None:
     """DPMSolverSDEScheduler is not in diffusers without torchsde."""
     theirs = getattr(diffusers, kind)().config
@@ -215,17 +246,35 @@ def test_one_step_of_a_distilled_model_begins_with_the_last_timestep() -> None:
         ("ddim", {"clip_sample": True}, "'clip_sample': expected False, got True; clipping is not linear; set it"),
         ("ddim", {"thresholding": True}, "'thresholding': expected False, got True; it is not linear"),
         ("pndm", {"skip_prk_steps": False}, "'skip_prk_steps': expected True, got False; Runge-Kutta"),
-        ("dpm-solver++", {"solver_order": 3}, "'solver_order': expected 2, got 3"),
-        ("dpm-solver++", {"algorithm_type": "sde-dpmsolver++"}, "'algorithm_type': .*--solver dpm-solver"),
-        ("dpm-solver++", {"solver_type": "heun"}, "'solver_type'"),
-        ("dpm-solver++", {"use_exponential_sigmas": True}, "'use_exponential_sigmas': expected False.*--solver"),
-        ("dpm-solver++", {"use_beta_sigmas": True}, "'use_beta_sigmas'"),
-        ("dpm-solver++", {"use_lu_lambdas": True}, "'use_lu_lambdas'"),
-        ("dpm-solver++", {"use_flow_sigmas": True}, "'use_flow_sigmas'.*flow matching"),
+        ("dpm-solver++", {"solver_order": 4}, "order: expected 1 to 3 for solver 'dpm-solver\\+\\+', got 4"),
+        ("dpm-solver++", {"solver_order": None}, "'solver_order': expected a whole number, got None"),
+        ("dpm-solver++", {"algorithm_type": "dpm"}, "'algorithm_type': expected 'dpmsolver\\+\\+' or"),
+        ("dpm-solver++", {"algorithm_type": "dpmsolver"}, "'final_sigmas_type': expected 'sigma_min' with this algo"),
+        (
+            "dpm-solver++",
+            {"algorithm_type": "sde-dpmsolver", "final_sigmas_type": "sigma_min", "solver_order": 3},
+            "1 to 2",
+        ),
+        ("dpm-solver++", {"solver_type": "runge"}, "'solver_type'"),
+        ("dpm-solver++", {"use_beta_sigmas": True, "use_lu_lambdas": True}, "beta is True; expected at most one of"),
+        ("dpm-solver++", {"use_flow_sigmas": True}, "'use_flow_sigmas': expected False, got True.*belong together"),
+        ("dpm-solver++", {"use_dynamic_shifting": True}, "'use_dynamic_shifting': .*the picture's size"),
         ("dpm-solver++", {"lambda_min_clipped": -5.1}, "'lambda_min_clipped': expected -inf, got -5.1"),
         ("dpm-solver++", {"variance_type": "learned_range"}, "'variance_type': expected None"),
-        ("dpm-solver++", {"prediction_type": "flow_prediction"}, "'prediction_type': expected 'epsilon' or"),
-        ("dpm-solver++", {"euler_at_final": True, "final_sigmas_type": "sigma_min"}, "'euler_at_final'"),
+        ("dpm-solver++", {"prediction_type": "flow_prediction"}, "'use_flow_sigmas': expected True, got False"),
+        ("ddim", {"prediction_type": "flow_prediction"}, "prediction: 'flow' is not defined for solver 'ddim'; choose"),
+        ("ddim", {"prediction_type": "noise"}, "'prediction_type': expected 'epsilon' or"),
+        ("unipc", {"lower_order_final": False}, "lower_order_final: expected true"),
+        ("unipc", {"predict_x0": False}, "'predict_x0': expected True, got False"),
+        ("unipc", {"disable_corrector": [-1]}, "'disable_corrector': expected a list of steps"),
+        ("unipc", {"disable_corrector": None}, "'disable_corrector': expected a list of steps"),
+        ("unipc", {"solver_order": 5}, "order is 5; expected 1 to 4"),
+        ("deis", {"solver_order": 4}, "order: expected 1 to 3 for solver 'deis', got 4"),
+        ("ddpm", {"variance_type": "learned"}, "'variance_type': expected 'fixed_small' or"),
+        ("ddpm", {"clip_sample": True}, "'clip_sample'"),
+        ("heun", {"clip_sample": True}, "'clip_sample'"),
+        ("kdpm2", {"prediction_type": "sample"}, "'sample' is not defined for solver 'kdpm2'"),
+        ("lms", {"use_karras_sigmas": True, "use_beta_sigmas": True}, "karras is True; expected at most one"),
         ("euler", {"interpolation_type": "log_linear"}, "'interpolation_type': expected 'linear'"),
         ("euler", {"timestep_type": "continuous"}, "'timestep_type': expected 'discrete'"),
         ("euler", {"sigma_max": 10.0}, "'sigma_max': expected None, got 10.0"),
@@ -265,9 +314,31 @@ def test_an_unknown_class_is_refused_with_any_solver(name: object, solver: str |
         read_schedule(with_options(SD15, _class_name=name), solver=solver)
 
 
-def test_flow_matching_is_refused_by_name() -> None:
-    with pytest.raises(CheckpointError, match="FlowMatchEulerDiscreteScheduler is of flow matching"):
-        read_schedule({"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0}, solver="euler")
+FLOW = {"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1000, "shift": 3.0}
+
+
+def test_flow_matching_is_read() -> None:
+    config = read_schedule({**FLOW, "stochastic_sampling": True, "use_beta_sigmas": True, "base_shift": 0.5})
+    assert (config.solver, config.prediction, config.shift, config.variant) == ("euler", "flow", 3.0, "stochastic")
+    assert config.beta and read_schedule(FLOW).variant == ""
+    other = read_schedule(FLOW, solver="unipc")
+    assert (other.solver, other.prediction, other.shift) == ("unipc", "flow", 3.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"_class_name": "FlowMatchHeunDiscreteScheduler"}, "only FlowMatchEulerDiscreteScheduler is"),
+        ({"use_dynamic_shifting": True}, "'use_dynamic_shifting': .*depends on the picture's size"),
+        ({"shift": -1.0}, "shift is -1.0; expected a positive number"),
+        ({"shift": None}, "'shift': expected a number, got None"),
+        ({"invert_sigmas": True}, "'invert_sigmas': expected False"),
+        ({"shift_terminal": 0.1}, "'shift_terminal': expected None or False, got 0.1"),
+    ],
+)
+def test_what_a_flow_cannot_be_is_named(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(CheckpointError, match=said):
+        read_schedule({**FLOW, **changes})
 
 
 def test_an_unknown_solver_is_refused() -> None:

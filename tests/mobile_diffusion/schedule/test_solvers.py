@@ -5,32 +5,52 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import random
 from collections.abc import Iterator
 
 import pytest
 import torch
 from torch import Tensor
 
-from mobile_diffusion.config import BETA_SCHEDULES, FINALS, PREDICTIONS, SOLVERS, SPACINGS, ScheduleConfig
+from mobile_diffusion.config import BETA_SCHEDULES, FINALS, SOLVERS, SPACINGS, ScheduleConfig
 from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.formats.scheduler_classes import DPM_SOLVERS, FINAL_SIGMAS, ORDERED, RESCALED
 from mobile_diffusion.schedule import StepTable, add_noise, step_table, velocity
+from mobile_diffusion.schedule.solvers import TABLES
 from tests.mobile_diffusion.schedule.reference import (
+    SCALED,
     Network,
     trajectory_of_diffusers,
     trajectory_of_table,
     worst_error,
 )
 
-STEPS = (4, 8, 20, 50)
+STEPS = (1, 2, 4, 8, 20, 50)
+SAMPLE = 24
+"""Combinations of options that are tried per solver and spacing; all of them with the marker `full`."""
+SLOW = ("kdpm2", "kdpm2-ancestral")
+"""Solvers whose scheduler in diffusers takes half a second to build."""
 FLOAT32_TOLERANCE = 1e-5
-FLOAT64_TOLERANCE = {"lcm": 2e-6}
-"""By solver, 1e-9 for the others; diffusers' boundary condition is float32 whatever else is float64."""
-RESCALED = ("ddim", "dpm-solver++", "euler", "lcm")
-"""Solvers whose scheduler in diffusers knows rescaled betas."""
+FLOAT64_TOLERANCE = {"lcm": 2e-6, "deis": 2e-7, "kdpm2": 1e-7, "kdpm2-ancestral": 1e-6, "ddim": 1e-7}
+"""By solver, 1e-8 for the others.  In diffusers, the boundary condition of lcm is float32 whatever else is float64,
+deis, and ddim with noise, subtract numbers that are nearly equal, and kdpm2 rounds the timestep in the middle."""
+SINGLE = ("ddim", "ddpm", "euler", "euler-ancestral", "lcm", "tcd")
+"""Solvers that remember nothing, so that image-to-image may start at any step."""
 
 
 def make_config(**changes: object) -> ScheduleConfig:
     return dataclasses.replace(ScheduleConfig(), **changes)  # type: ignore[arg-type]
+
+
+def finals(solver: str) -> tuple[str, ...]:
+    """Where diffusers' scheduler can end."""
+    if solver in DPM_SOLVERS and not solver.endswith("++"):
+        return ("first",)
+    return FINALS if solver in (*FINAL_SIGMAS, "ddim", "pndm") else ("clean",)
+
+
+def small(solver: str, **changes: object) -> ScheduleConfig:
+    return make_config(**{"solver": solver, "final": finals(solver)[0], **changes})
 
 
 def normal(count: int, seed: int) -> list[Tensor]:
@@ -47,75 +67,121 @@ def network(latents: Tensor, time: float) -> Tensor:
     return torch.tanh(mixed + 0.3 * math.sin(time / 100)) + 0.3 * latents
 
 
-def variants(solver: str, spacing: str) -> Iterator[ScheduleConfig]:
-    """Every combination of options that diffusers' scheduler of this solver can be run with.
-
-    Its levels of Karras et al. depend on the spacing for Euler only.
-    """
-    rescaled = (False, True) if solver in RESCALED else (False,)
-    karras = (False, True) if solver == "euler" or (solver, spacing) == ("dpm-solver++", "trailing") else (False,)
-    finals = ("clean",) if solver == "lcm" else FINALS
-    lower = (True, False) if solver == "dpm-solver++" else (True,)  # counts where the last step does not end clean
-    predictions = [name for name in PREDICTIONS if (solver, name) != ("pndm", "sample")]
-    product = itertools.product(STEPS, predictions, BETA_SCHEDULES, finals, rescaled, karras, lower)
-    for steps, prediction, beta_schedule, final, zero_terminal_snr, curved, lower_order_final in product:
-        config = ScheduleConfig(
-            beta_schedule=beta_schedule,
-            prediction=prediction,
-            spacing=spacing,
-            steps=steps,
-            solver=solver,
-            offset=1,
-            final=final,
-            zero_terminal_snr=zero_terminal_snr,
-            karras=curved,
-            lower_order_final=lower_order_final,
-        )
-        if not impossible(config) and (lower_order_final or final == "first"):
-            yield config
+def every_variant(solver: str, spacing: str) -> Iterator[ScheduleConfig]:
+    """Every combination of options that diffusers' scheduler of this solver can be run with."""
+    known = TABLES[solver]
+    choices = {
+        "steps": STEPS,
+        "prediction": known.predictions,
+        "beta_schedule": BETA_SCHEDULES,
+        "final": finals(solver),
+        "zero_terminal_snr": (False, True) if solver in RESCALED else (False,),
+        "curve": ("", *known.curves),
+        "variant": known.variants or ("",),
+        "order": tuple(range(1, 4)) if solver in ORDERED and solver != "sde-dpm-solver" else (2,),
+        "lower_order_final": (True, False) if solver in ORDERED else (True,),
+        "euler_at_final": (True, False) if solver in DPM_SOLVERS else (False,),
+        "eta": (None, 0.0, 0.5, 1.0) if solver in ("ddim", "tcd") else (None,),
+        "uncorrected": ((), (0,), (1, 2)) if solver == "unipc" else ((),),
+    }
+    for values in itertools.product(*choices.values()):
+        options = dict(zip(choices, values, strict=True))
+        curve = str(options.pop("curve"))
+        flow = {"shift": 3.0} if options["prediction"] == "flow" else {}
+        if not impossible(solver, spacing, curve, options):
+            curved = {curve: True} if curve else {}
+            yield make_config(solver=solver, spacing=spacing, offset=1, **options, **flow, **curved)
 
 
-def impossible(config: ScheduleConfig) -> bool:
-    """No table: epsilon of pure noise. Not in diffusers: two timesteps 999, of which it takes the second first."""
-    if not config.zero_terminal_snr:
-        return False
-    divides = config.solver == "lcm" or (config.solver == "ddim" and config.spacing != "leading")
-    repeats = config.solver == "dpm-solver++" and config.karras and config.steps == 50
-    return (divides and config.prediction == "epsilon") or repeats
+def impossible(solver: str, spacing: str, curve: str, options: dict[str, object]) -> bool:
+    """What has no table, or what diffusers does not compute: it refuses it, or returns NaN."""
+    flow, clean = options["prediction"] == "flow", options["final"] == "clean"
+    if flow and (options["zero_terminal_snr"] or not clean or (curve and solver != "euler")):
+        return True
+    if solver == "euler" and (options["variant"] == "stochastic") != (flow and options["variant"] != "deterministic"):
+        return True
+    starts_in_noise = solver in ("lcm", "tcd") or (solver in ("ddim", "ddpm") and spacing != "leading")
+    if options["zero_terminal_snr"] and options["prediction"] == "epsilon" and starts_in_noise:
+        return True
+    stands_still = bool(curve) and not clean  # diffusers divides 0 by 0
+    if solver == "unipc":
+        bh1, high = options["variant"] == "bh1", not options["lower_order_final"] and options["order"] != 1
+        return (clean and (bh1 or high)) or stands_still
+    return solver in DPM_SOLVERS and stands_still and (options["variant"] == "heun" or options["order"] == 3)
 
 
-def error_of(config: ScheduleConfig, float64: bool) -> float:
+def variants(solver: str, spacing: str) -> list[ScheduleConfig]:
+    """A seeded sample of every combination."""
+    found = list(every_variant(solver, spacing))
+    return random.Random(f"{solver} {spacing}").sample(
+        found, min(SAMPLE // 4 if solver in SLOW else SAMPLE, len(found))
+    )
+
+
+def error_of(config: ScheduleConfig, float64: bool = True, first: int = 0) -> float:
     """Largest relative difference between the two trajectories, which see their own latents and the same noise."""
-    (start,), noises = normal(1, 0), normal(config.steps, 1)
+    (start,), noises = normal(1, 0), normal(2 * config.steps, 1)
     table = step_table(config)
-    times, theirs = trajectory_of_diffusers(config, network, start, noises, float64)
-    assert table.timesteps == pytest.approx(times, abs=1e-8 if float64 else 2e-3)
-    return worst_error(trajectory_of_table(table, network, start, noises), theirs)
+    times, theirs = trajectory_of_diffusers(config, network, start, noises, float64, first)
+    assert list(table.timesteps[first:]) == pytest.approx(times, abs=1e-4 if float64 else 2e-3)
+    return worst_error(trajectory_of_table(table, network, start, noises, first), theirs)
+
+
+def check(configs: list[ScheduleConfig]) -> None:
+    """Compare in float64: in diffusers' own float32, cosine and rescaled betas have errors up to 1e-3 near noise."""
+    errors = {config: error_of(config) for config in configs}
+    assert not any(math.isnan(error) for error in errors.values())
+    worst = max(errors, key=lambda config: errors[config])
+    assert errors[worst] < FLOAT64_TOLERANCE.get(worst.solver, 1e-8), worst
 
 
 @pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_every_solver_equals_diffusers(solver: str, spacing: str) -> None:
-    """In float64: in diffusers' own float32, cosine and rescaled betas have errors up to 1e-3 near pure noise."""
-    errors = {config: error_of(config, float64=True) for config in variants(solver, spacing)}
-    worst = max(errors, key=lambda config: errors[config])
-    assert errors[worst] < FLOAT64_TOLERANCE.get(solver, 1e-9), worst
+    check(variants(solver, spacing))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_every_combination_equals_diffusers(solver: str, spacing: str) -> None:
+    check(list(every_variant(solver, spacing)))
 
 
 @pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_every_solver_equals_unmodified_diffusers_for_stable_diffusion(solver: str, spacing: str) -> None:
-    for config in variants(solver, spacing):
-        if config.beta_schedule == "scaled_linear" and not config.zero_terminal_snr:
-            assert error_of(config, float64=False) < FLOAT32_TOLERANCE, config
+    """One step in linspace spacing is left to float64: it begins at timestep 0, where 1 - alpha_bar is inexact."""
+    for steps in STEPS[spacing == "linspace" :]:
+        config = small(solver, steps=steps, spacing=spacing, offset=1)
+        assert error_of(config, float64=False) < FLOAT32_TOLERANCE, config
 
 
 @pytest.mark.parametrize("spacing", SPACINGS)
-@pytest.mark.parametrize("steps", [1, 2, 3, 7, 14, 15, 16, 30, 48])
+@pytest.mark.parametrize("steps", [3, 7, 14, 15, 16, 48])
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_other_step_counts_equal_diffusers(solver: str, spacing: str, steps: int) -> None:
-    config = make_config(solver=solver, spacing=spacing, steps=steps, offset=1, final="first", prediction="v")
-    assert error_of(config, float64=True) < FLOAT64_TOLERANCE.get(solver, 1e-9)
+    check([small(solver, spacing=spacing, steps=steps, offset=1, final=finals(solver)[-1], prediction="v")])
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("solver", SINGLE)
+def test_a_start_at_a_later_step_equals_diffusers(solver: str, spacing: str) -> None:
+    """As image-to-image begins; the solvers that remember nothing need no other table for it."""
+    for steps, first in ((2, 1), (4, 1), (8, 7), (20, 10), (50, 13)):
+        config = small(solver, steps=steps, spacing=spacing, offset=1)
+        assert step_table(config).memory == 0
+        assert error_of(config, first=first) < FLOAT64_TOLERANCE.get(solver, 1e-8), (steps, first)
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("variant", ["deterministic", "stochastic"])
+@pytest.mark.parametrize("shift", [0.5, 1.0, 3.0, 6.0])
+def test_a_flow_with_a_shift_equals_diffusers(shift: float, variant: str, dynamic: bool) -> None:
+    for steps, first in itertools.product(STEPS, (0, 1)):
+        config = small("euler", prediction="flow", steps=steps, shift=shift, variant=variant, dynamic_shift=dynamic)
+        if first < steps:
+            assert error_of(config, first=first) < 1e-8, config
 
 
 def oracle(table: StepTable, clean: Tensor, noise: Tensor, prediction: str) -> Network:
@@ -127,7 +193,7 @@ def oracle(table: StepTable, clean: Tensor, noise: Tensor, prediction: str) -> N
 
 
 @pytest.mark.parametrize("steps", [1, 8, 50])
-@pytest.mark.parametrize("prediction", PREDICTIONS)
+@pytest.mark.parametrize("prediction", ["v", "epsilon", "sample"])
 @pytest.mark.parametrize("solver", ["ddim", "dpm-solver++", "euler"])
 def test_a_perfect_network_passes_the_stated_levels_and_lands_on_the_clean_latents(
     solver: str, prediction: str, steps: int
@@ -144,23 +210,43 @@ def test_a_perfect_network_passes_the_stated_levels_and_lands_on_the_clean_laten
 @pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_levels_preserve_variance_where_the_network_sees_them(solver: str, spacing: str) -> None:
-    table = step_table(make_config(solver=solver, spacing=spacing))
+    table = step_table(small(solver, spacing=spacing))
     for scale, alpha, sigma in zip(table.inputs, table.alphas, table.sigmas, strict=True):
         assert (scale * alpha) ** 2 + (scale * sigma) ** 2 == pytest.approx(1.0, abs=1e-12)
     assert all(scale == 1.0 for scale in table.inputs[1:])
-    assert (table.inputs[0] != 1.0) == (solver == "euler" and spacing != "leading")
+    assert (table.inputs[0] != 1.0) == (solver in SCALED and spacing != "leading")
 
 
-@pytest.mark.parametrize(
-    ("solver", "evaluations", "memory"),
-    [("ddim", 8, 0), ("euler", 8, 0), ("dpm-solver++", 8, 1), ("pndm", 9, 3), ("lcm", 8, 0)],
-)
-def test_what_a_solver_does_not_use_is_exactly_zero(solver: str, evaluations: int, memory: int) -> None:
-    table = step_table(make_config(solver=solver))
-    assert (len(table), table.memory, table.stochastic) == (evaluations, memory, solver == "lcm")
+COUNTS = {"pndm": (9, 3), "heun": (15, 2), "kdpm2": (15, 1), "kdpm2-ancestral": (15, 1), "lms": (8, 3), "unipc": (8, 2)}
+"""Evaluations and remembered tensors of 8 steps, where they are not (8, 0), or (8, 1) for the solvers with an order."""
+STOCHASTIC = ("lcm", "tcd", "ddpm", "euler-ancestral", "kdpm2-ancestral", "sde-dpm-solver", "sde-dpm-solver++")
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_what_a_solver_does_not_use_is_exactly_zero(solver: str) -> None:
+    table, stochastic = step_table(small(solver)), solver in STOCHASTIC
+    counts = COUNTS.get(solver, (8, 1 if solver in ORDERED else 0))
+    assert (len(table), table.memory, table.stochastic) == (*counts, stochastic)
     assert all(factor == 0.0 for row in table.update[0] for factor in row[1:-1])  # the memory is empty
-    assert table.noise[-1] == 0.0
-    assert all((factor > 0.0) == table.stochastic for factor in table.noise[:-1])
+    assert table.noise[-1] == 0.0 or solver == "sde-dpm-solver"  # which does not end at clean latents
+    if solver != "kdpm2-ancestral":
+        assert all((factor > 0.0) == stochastic for factor in table.noise[:-1])
+    else:  # noise is added at the end of a step, which is every second evaluation
+        assert [factor > 0.0 for factor in table.noise] == [False, True] * 7 + [False]
+
+
+@pytest.mark.parametrize(("order", "memory"), [(1, 0), (2, 1), (3, 2)])
+@pytest.mark.parametrize("solver", ORDERED)
+def test_the_order_decides_how_much_is_remembered(solver: str, order: int, memory: int) -> None:
+    if (solver, order) == ("sde-dpm-solver", 3):
+        return
+    assert step_table(small(solver, order=order)).memory == memory + (solver == "unipc")
+
+
+def test_a_step_that_noise_leaves_where_it_is_has_no_noise() -> None:
+    assert not step_table(make_config(solver="tcd", eta=0.0)).stochastic
+    assert not step_table(make_config(solver="ddim", eta=0.0)).stochastic
+    assert step_table(make_config(solver="ddim", eta=1.0)).stochastic
 
 
 def test_one_step_of_pndm_needs_no_memory() -> None:
@@ -187,10 +273,37 @@ def test_nearly_zero_terminal_signal_stays_finite(prediction: str, steps: int) -
         assert torch.tensor(table.update, dtype=torch.float64).abs().max() <= 1.0 + 1e-12
 
 
-@pytest.mark.parametrize("solver", ["ddim", "pndm", "lcm"])
-def test_karras_levels_are_refused_where_diffusers_has_none(solver: str) -> None:
-    with pytest.raises(ConfigError, match=r"^karras: expected solver euler or dpm-solver\+\+, got "):
-        step_table(make_config(solver=solver, karras=True))
+@pytest.mark.parametrize("solver", ["ddim", "pndm", "lcm", "tcd", "ddpm", "euler-ancestral"])
+@pytest.mark.parametrize("curve", ["karras", "exponential", "beta", "lu"])
+def test_curved_levels_are_refused_where_diffusers_has_none(solver: str, curve: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^{curve}: expected solver .*dpm-solver.*, got '{solver}'"):
+        step_table(make_config(solver=solver, **{curve: True}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"solver": "euler", "eta": 0.5}, "eta: expected solver ddim or tcd, got 'euler'; leave it out"),
+        ({"solver": "sde-dpm-solver", "final": "first", "order": 3}, "order: expected 1 to 2 .*got 3"),
+        ({"solver": "deis", "order": 4}, "order: expected 1 to 3 .*got 4"),
+        ({"solver": "unipc", "lower_order_final": False}, "lower_order_final: expected true"),
+        ({"solver": "unipc", "variant": "heun"}, "variant: expected 'bh2' or 'bh1' for solver 'unipc', got 'heun'"),
+        ({"solver": "ddim", "variant": "heun"}, "variant: expected none for solver 'ddim'"),
+        ({"variant": "stochastic", "solver": "euler"}, "variant: expected prediction 'flow' with 'stochastic'"),
+        ({"prediction": "flow"}, "prediction: 'flow' is not defined for solver 'ddim'; choose 'euler'"),
+        ({"prediction": "flow", "solver": "deis", "beta": True}, "beta: expected solver 'euler' for a flow"),
+        ({"karras": True, "lu": True, "solver": "dpm-solver++"}, "karras is True; expected at most one of"),
+        ({"eta": 1.5}, "eta is 1.5; expected 0 to 1"),
+        ({"eta": math.nan}, "eta is nan; expected 0 to 1"),
+        ({"shift": 0.0}, "shift is 0.0; expected a positive number"),
+        ({"order": 0}, "order is 0; expected 1 to 4"),
+        ({"uncorrected": (-1,)}, "uncorrected is .*; expected numbers of steps"),
+    ],
+)
+def test_combinations_without_a_table_are_one_line(changes: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as found:
+        step_table(make_config(**changes))
+    assert "\n" not in str(found.value) and len(str(found.value)) < 200
 
 
 def test_lcm_takes_no_more_steps_than_were_distilled() -> None:

@@ -9,7 +9,7 @@ import pytest
 from mobile_diffusion.config import ScheduleConfig
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.schedule import step_table, timesteps
-from tests.mobile_diffusion.schedule.reference import scheduler_of_diffusers
+from tests.mobile_diffusion.schedule.reference import Supply, scheduler_of_diffusers
 
 SPACINGS = ("trailing", "leading", "linspace")
 COUNTS = (1, 2, 3, 4, 7, 8, 13, 20, 25, 30, 48, 50, 96, 250, 667)
@@ -24,7 +24,7 @@ def make_config(**changes: object) -> ScheduleConfig:
 @pytest.mark.parametrize("solver", ["ddim", "dpm-solver++", "euler", "pndm"])
 def test_timesteps_equal_diffusers(solver: str, spacing: str, steps: int) -> None:
     config = make_config(solver=solver, spacing=spacing, steps=steps, offset=1)
-    with scheduler_of_diffusers(config, [], float64=True) as scheduler:
+    with scheduler_of_diffusers(config, Supply([]), float64=True) as scheduler:
         assert step_table(config).timesteps == pytest.approx(scheduler.timesteps.tolist(), abs=1e-9)
 
 
@@ -32,7 +32,7 @@ def test_timesteps_equal_diffusers(solver: str, spacing: str, steps: int) -> Non
 def test_timesteps_of_lcm_equal_diffusers(original_steps: int) -> None:
     for steps in range(1, original_steps + 1):
         config = make_config(solver="lcm", steps=steps, original_steps=original_steps)
-        with scheduler_of_diffusers(config, [], float64=True) as scheduler:
+        with scheduler_of_diffusers(config, Supply([]), float64=True) as scheduler:
             assert step_table(config).timesteps == tuple(scheduler.timesteps.tolist())
 
 

@@ -100,8 +100,8 @@ extension Schedule {
       "sigmas", "guidance_kind", "guidance_default", "noise",
     ]
     let fields = try Fields(value, in: "manifest.json: schedule", names: names)
-    _ = try fields.word("solver", of: ["ddim", "dpm-solver++", "euler", "pndm", "lcm"])
-    _ = try fields.word("prediction", of: ["v", "epsilon", "sample"])
+    _ = try fields.word("solver", of: Self.solvers)
+    _ = try fields.word("prediction", of: ["v", "epsilon", "sample", "flow"])
     _ = try fields.word("spacing", of: ["trailing", "leading", "linspace"])
     _ = (try fields.whole("train_steps"), try fields.text("noise"))
     memory = try Self.readUpdate(fields)
@@ -115,6 +115,11 @@ extension Schedule {
     guidance = try fields.number("guidance_default")
     try fields.expect(guidanceKind != .unguided || guidance <= 1, "guidance_default", "1 or less without guidance")
   }
+
+  private static let solvers = [
+    "ddim", "dpm-solver++", "euler", "pndm", "lcm", "ddpm", "dpm-solver", "sde-dpm-solver", "sde-dpm-solver++", "deis",
+    "unipc", "lms", "euler-ancestral", "heun", "kdpm2", "kdpm2-ancestral", "tcd",
+  ]
 
   /// How many tensors the solver remembers: the update of every step has K rows of K + 1 numbers.
   private static func readUpdate(_ fields: Fields) throws -> Int {

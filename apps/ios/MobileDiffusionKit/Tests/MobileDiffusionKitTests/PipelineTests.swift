@@ -60,6 +60,8 @@ final class PipelineTests: FolderTestCase {
     }
   }
 
+  func testNoiseAndTwoRememberedTensors() async throws { _ = try await check("sde", .keep) }
+
   func testOneStageAtATime() async throws {
     for name in ["ddim", "lcm"] {
       let events = try await check(name, .sequential).filter { !$0.hasPrefix("run") }

@@ -6,8 +6,8 @@ internal class ScheduleReader(
 ) {
     fun read(value: Json): Schedule {
         val fields = Fields(value, where, *FIELDS)
-        fields.oneOf("solver", listOf("ddim", "dpm-solver++", "euler", "pndm", "lcm"))
-        fields.oneOf("prediction", listOf("v", "epsilon", "sample"))
+        fields.oneOf("solver", SOLVERS)
+        fields.oneOf("prediction", listOf("v", "epsilon", "sample", "flow"))
         fields.oneOf("spacing", listOf("trailing", "leading", "linspace"))
         fields.whole("train_steps")
         fields.text("noise")
@@ -49,6 +49,26 @@ internal class ScheduleReader(
     }
 
     private companion object {
+        val SOLVERS =
+            listOf(
+                "ddim",
+                "dpm-solver++",
+                "euler",
+                "pndm",
+                "lcm",
+                "ddpm",
+                "dpm-solver",
+                "sde-dpm-solver",
+                "sde-dpm-solver++",
+                "deis",
+                "unipc",
+                "lms",
+                "euler-ancestral",
+                "heun",
+                "kdpm2",
+                "kdpm2-ancestral",
+                "tcd",
+            )
         val FIELDS =
             arrayOf(
                 "solver",

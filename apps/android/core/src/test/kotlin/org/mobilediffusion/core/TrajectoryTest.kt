@@ -55,4 +55,6 @@ class TrajectoryTest {
     @Test fun `noise at the steps`() = check("lcm")
 
     @Test fun `no guidance`() = check("unguided")
+
+    @Test fun `noise and two remembered tensors`() = check("sde")
 }
