@@ -35,8 +35,8 @@ SOLVERS = {"ddim": "DDIMScheduler", "euler": "EulerDiscreteScheduler", "lcm": "L
 """Solvers that can begin late, and diffusers' classes."""
 STEPS = {"lcm-dreamshaper": 4, "sdxs-512": 1}
 """Steps where eight are not what the architecture is for."""
-DDIM_INSTEAD = frozenset({"sdxs-512"})
-"""Architectures whose own scheduler cannot be a table; both sides take DDIM, and no guidance."""
+UNGUIDED = frozenset({"sdxs-512"})
+"""Architectures that are drawn without guidance, as their model card says."""
 PIPELINES = "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion"
 STEP_NOISE = "diffusers.schedulers.scheduling_lcm"
 """The module that makes the noise of a step."""
@@ -94,7 +94,7 @@ class Asked:
 def _own_guidance(name: str) -> float:
     if ARCHITECTURES[name].pipeline != "StableDiffusionPipeline":
         return EMBEDDED_GUIDANCE
-    return 0.0 if name in DDIM_INSTEAD else GUIDANCE
+    return 0.0 if name in UNGUIDED else GUIDANCE
 
 
 def _own_negative(name: str) -> str:
@@ -103,7 +103,7 @@ def _own_negative(name: str) -> str:
 
 def _solver(name: str, start: Start | None, asked: Asked) -> str | None:
     """The solver that both sides change to, with trailing timesteps; None to leave the checkpoint's."""
-    return asked.solver or ("ddim" if start is not None or name in DDIM_INSTEAD else None)
+    return asked.solver or ("ddim" if start is not None or name in UNGUIDED else None)
 
 
 def our_drawing(

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.checkpoints.against_diffusers import DDIM_INSTEAD, STEPS, compare
+from benchmarks.checkpoints.against_diffusers import STEPS, UNGUIDED, compare
 from benchmarks.checkpoints.random_weights import ARCHITECTURES, TAESD, write_checkpoint
 from benchmarks.measuring.command_line import Names, Work, chosen, run_script
 from benchmarks.measuring.results import read_result, write_result
@@ -55,8 +55,8 @@ def opened(name: str, work: Path, narrow: int) -> tuple[Path, OpenOptions]:
     source = FULL_OF.get(name, name)
     write_checkpoint(source, folder, narrow=narrow, half=narrow == 1)
     options = OpenOptions(steps=STEPS.get(name, 8))
-    if name in DDIM_INSTEAD:
-        options = replace(options, solver="ddim", spacing="trailing", guidance_kind="distilled")
+    if name in UNGUIDED:
+        options = replace(options, guidance_kind="distilled")
     if name == "snapfusion":
         return slimmed(folder, name, narrow), options
     if name == "sd15 with taesd":

@@ -57,13 +57,9 @@ def test_every_solver_and_choice_is_on_the_page() -> None:
 @pytest.mark.parametrize(
     ("name", "scheduler"),
     [
-        ("Euler ancestral", "EulerAncestralDiscreteScheduler"),
-        ("UniPC", "UniPCMultistepScheduler"),
-        ("DEIS", "DEISMultistepScheduler"),
-        ("Heun", "HeunDiscreteScheduler"),
-        ("LMS", "LMSDiscreteScheduler"),
-        ("TCD", "TCDScheduler"),
-        ("DDPM sampling", "DDPMScheduler"),
+        ("DPM-Solver single step", "DPMSolverSinglestepScheduler"),
+        ("SA-Solver", "SASolverScheduler"),
+        ("SDE over a Brownian path", "DPMSolverSDEScheduler"),
     ],
 )
 def test_a_planned_scheduler_is_refused_today(name: str, scheduler: str) -> None:

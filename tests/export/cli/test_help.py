@@ -22,6 +22,7 @@ from export.coreml.options import CoreMLOptions
 from export.parity.measure import DEPTHS
 from export.targets import RUNTIMES, TARGETS
 from mobile_diffusion.cli.command_group import split_example
+from mobile_diffusion.config import SOLVERS
 from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.presets import PRESETS
 from mobile_diffusion.shipped import shipped_model
@@ -118,7 +119,7 @@ CHOICES: dict[tuple[tuple[str, ...], str], tuple[tuple[str, ...], Callable[[str]
         ("coreml", "coreai", "xnnpack", "onnx"),
         lambda name: RUNTIMES[name].runner.index(":"),
     ),
-    (("generate",), "solver"): (("ddim", "dpm-solver++", "euler", "pndm", "lcm"), lambda name: opened(solver=name)),
+    (("generate",), "solver"): (SOLVERS, lambda name: opened(solver=name)),
     (("generate",), "spacing"): (("trailing", "leading", "linspace"), lambda name: opened(spacing=name)),
     (("export", "ios"), "compute_units"): (
         ("ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE"),
@@ -150,7 +151,7 @@ CHOICES: dict[tuple[tuple[str, ...], str], tuple[tuple[str, ...], Callable[[str]
 @pytest.mark.parametrize("option", CHOICES, ids=lambda option: f"{' '.join(option[0])} {option[1]}")
 def test_values_that_a_help_text_names_are_accepted(option: tuple[tuple[str, ...], str]) -> None:
     values, accept = CHOICES[option]
-    assert set(values) <= named(*option) | {"dpm-solver++"}
+    assert set(values) <= named(*option) | {"dpm-solver++", "sde-dpm-solver++"}
     for value in values:
         accept(value)
 

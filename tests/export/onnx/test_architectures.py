@@ -46,8 +46,7 @@ def test_a_narrow_checkpoint_is_pytorchs(name: str, tmp_path: Path) -> None:
     from benchmarks.checkpoints.random_weights import write_checkpoint
 
     folder = write_checkpoint(name, tmp_path / "checkpoint", narrow=10)
-    solver = {"sdxs-512": "ddim"}.get(name)  # its own scheduler cannot be a table
-    checkpoint = open_source(folder, OpenOptions(height=128, width=64, solver=solver))
+    checkpoint = open_source(folder, OpenOptions(height=128, width=64))
     for stage in IMAGE_STAGES:
         built = build_stage(checkpoint, stage)
         runner = OnnxRuntimeRunner.load(tmp_path, {stage: lower(built, tmp_path)}, threads=1)

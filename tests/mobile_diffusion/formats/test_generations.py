@@ -13,12 +13,12 @@ import diffusers
 import pytest
 import transformers
 
+from benchmarks.checkpoints.schedulers import options
 from mobile_diffusion.checkpoint import open_source
 from mobile_diffusion.formats.pipelines import PIPELINES
 from mobile_diffusion.formats.scheduler import read_pipeline_schedule
 from tests.mobile_diffusion.formats.conftest import Publish, copy_tree, replace
 from tests.mobile_diffusion.formats.drawings import PROMPT, assert_equal, open_theirs, our_drawing, their_drawing
-from tests.mobile_diffusion.schedule.reference import options
 
 FILES = sorted(Path(__file__).with_name("generations").glob("*.json"))
 NAMES = [file.stem for file in FILES]

@@ -17,6 +17,7 @@ from mobile_diffusion.autoencoder_config import TinyAutoencoderConfig
 from mobile_diffusion.checkpoint import Model, open_checkpoint, open_source, save_checkpoint
 from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.open_options import OpenOptions
+from mobile_diffusion.schedule import step_table
 from tests.mobile_diffusion.formats.conftest import Publish, copy_tree, edit_json
 
 UNET = "diffusion_pytorch_model.safetensors"
@@ -66,7 +67,9 @@ def test_the_schedule(checkpoint: Path) -> None:
     [
         ({"steps": 0}, "steps"),
         ({"steps": 1001}, "steps"),
-        ({"solver": "heun"}, "solver"),
+        ({"solver": "magic"}, "solver"),
+        ({"solver": "tcd", "eta": 1.5}, "eta is 1.5; expected 0 to 1"),
+        ({"solver": "euler", "eta": 0.5}, "eta: expected solver ddim or tcd"),
         ({"spacing": "random"}, "spacing"),
         ({"guidance": 30.5}, "guidance"),
         ({"guidance_kind": "some"}, "guidance_kind"),
@@ -82,6 +85,25 @@ def test_the_schedule(checkpoint: Path) -> None:
 )
 def test_a_wrong_option_is_named(checkpoint: Path, options: dict[str, Any], said: str) -> None:
     assert said in refused(checkpoint, **options)
+
+
+def test_eta_is_the_noise_of_a_solver_that_has_one(checkpoint: Path) -> None:
+    tables = [open_source(checkpoint, OpenOptions(solver="tcd", eta=eta)).config.schedule for eta in (None, 0.0, 1.0)]
+    assert [step_table(each).stochastic for each in tables] == [True, False, True]
+
+
+def test_another_solver_leaves_the_details_of_the_first_behind(checkpoint: Path, tmp_path: Path) -> None:
+    """In a folder of ours; a diffusers folder is read anew for the solver."""
+    model = open_checkpoint(checkpoint, OpenOptions(solver="unipc"))
+    details = {"variant": "bh1", "order": 4, "uncorrected": (0,), "karras": True, "steps": 4}
+    schedule = dataclasses.replace(model.config.schedule, **details)
+    model = dataclasses.replace(model, config=dataclasses.replace(model.config, schedule=schedule))
+    save_checkpoint(model, tmp_path / "own")
+    assert open_source(tmp_path / "own").config.schedule == schedule
+    for solver, karras in (("deis", True), ("euler-ancestral", False), ("tcd", False)):
+        found = open_source(tmp_path / "own", OpenOptions(solver=solver)).config.schedule
+        assert (found.solver, found.variant, found.order, found.uncorrected) == (solver, "", 2, ())
+        assert (found.karras, found.steps) == (karras, 4)
 
 
 def test_a_network_with_embedded_guidance_is_distilled(published: Publish) -> None:

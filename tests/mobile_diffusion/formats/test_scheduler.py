@@ -10,13 +10,13 @@ from typing import Any
 import diffusers
 import pytest
 
+from benchmarks.checkpoints.schedulers import CLASSES as CLASS_OF
+from benchmarks.checkpoints.schedulers import options
 from mobile_diffusion.config import SOLVERS, ScheduleConfig
 from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.scheduler import read_pipeline_schedule, read_schedule, read_schedule_file
 from mobile_diffusion.formats.scheduler_classes import CLASSES
 from mobile_diffusion.schedule import step_table
-from tests.mobile_diffusion.schedule.reference import CLASSES as CLASS_OF
-from tests.mobile_diffusion.schedule.reference import options
 
 LATENT: dict[str, Any] = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 """The process of Stable Diffusion."""

@@ -10,9 +10,9 @@ import pytest
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
+from benchmarks.checkpoints.schedulers import options
 from mobile_diffusion import schedule
 from mobile_diffusion.config import ScheduleConfig
-from tests.mobile_diffusion.schedule.reference import options
 
 BETA_SCHEDULES = ("linear", "scaled_linear", "cosine")
 

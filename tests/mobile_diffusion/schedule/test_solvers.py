@@ -5,126 +5,37 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-import random
-from collections.abc import Iterator
 
 import pytest
 import torch
 from torch import Tensor
 
-from mobile_diffusion.config import BETA_SCHEDULES, FINALS, SOLVERS, SPACINGS, ScheduleConfig
-from mobile_diffusion.errors import ConfigError
-from mobile_diffusion.formats.scheduler_classes import DPM_SOLVERS, FINAL_SIGMAS, ORDERED, RESCALED
-from mobile_diffusion.schedule import StepTable, add_noise, step_table, velocity
-from mobile_diffusion.schedule.solvers import TABLES
-from tests.mobile_diffusion.schedule.reference import (
+from benchmarks.checkpoints.schedulers import (
     SCALED,
     Network,
-    trajectory_of_diffusers,
     trajectory_of_table,
-    worst_error,
 )
+from benchmarks.checkpoints.solver_options import (
+    STEPS,
+    error_of,
+    every_variant,
+    finals,
+    make_config,
+    normal,
+    small,
+    variants,
+)
+from mobile_diffusion.config import SOLVERS, SPACINGS, ScheduleConfig
+from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.formats.scheduler_classes import ORDERED
+from mobile_diffusion.schedule import StepTable, add_noise, step_table, velocity
 
-STEPS = (1, 2, 4, 8, 20, 50)
-SAMPLE = 24
-"""Combinations of options that are tried per solver and spacing; all of them with the marker `full`."""
-SLOW = ("kdpm2", "kdpm2-ancestral")
-"""Solvers whose scheduler in diffusers takes half a second to build."""
 FLOAT32_TOLERANCE = 1e-5
 FLOAT64_TOLERANCE = {"lcm": 2e-6, "deis": 2e-7, "kdpm2": 1e-7, "kdpm2-ancestral": 1e-6, "ddim": 1e-7}
 """By solver, 1e-8 for the others.  In diffusers, the boundary condition of lcm is float32 whatever else is float64,
 deis, and ddim with noise, subtract numbers that are nearly equal, and kdpm2 rounds the timestep in the middle."""
 SINGLE = ("ddim", "ddpm", "euler", "euler-ancestral", "lcm", "tcd")
 """Solvers that remember nothing, so that image-to-image may start at any step."""
-
-
-def make_config(**changes: object) -> ScheduleConfig:
-    return dataclasses.replace(ScheduleConfig(), **changes)  # type: ignore[arg-type]
-
-
-def finals(solver: str) -> tuple[str, ...]:
-    """Where diffusers' scheduler can end."""
-    if solver in DPM_SOLVERS and not solver.endswith("++"):
-        return ("first",)
-    return FINALS if solver in (*FINAL_SIGMAS, "ddim", "pndm") else ("clean",)
-
-
-def small(solver: str, **changes: object) -> ScheduleConfig:
-    return make_config(**{"solver": solver, "final": finals(solver)[0], **changes})
-
-
-def normal(count: int, seed: int) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return list(torch.randn(count, 1, 4, 6, 6, generator=generator, dtype=torch.float64))
-
-
-MIXING = torch.randn(4, 4, generator=torch.Generator().manual_seed(5), dtype=torch.float64) / 2
-
-
-def network(latents: Tensor, time: float) -> Tensor:
-    """A deterministic network that mixes channels, is bounded but for a linear part, and reads the time."""
-    mixed = torch.einsum("oc,bchw->bohw", MIXING, latents)
-    return torch.tanh(mixed + 0.3 * math.sin(time / 100)) + 0.3 * latents
-
-
-def every_variant(solver: str, spacing: str) -> Iterator[ScheduleConfig]:
-    """Every combination of options that diffusers' scheduler of this solver can be run with."""
-    known = TABLES[solver]
-    choices = {
-        "steps": STEPS,
-        "prediction": known.predictions,
-        "beta_schedule": BETA_SCHEDULES,
-        "final": finals(solver),
-        "zero_terminal_snr": (False, True) if solver in RESCALED else (False,),
-        "curve": ("", *known.curves),
-        "variant": known.variants or ("",),
-        "order": tuple(range(1, 4)) if solver in ORDERED and solver != "sde-dpm-solver" else (2,),
-        "lower_order_final": (True, False) if solver in ORDERED else (True,),
-        "euler_at_final": (True, False) if solver in DPM_SOLVERS else (False,),
-        "eta": (None, 0.0, 0.5, 1.0) if solver in ("ddim", "tcd") else (None,),
-        "uncorrected": ((), (0,), (1, 2)) if solver == "unipc" else ((),),
-    }
-    for values in itertools.product(*choices.values()):
-        options = dict(zip(choices, values, strict=True))
-        curve = str(options.pop("curve"))
-        flow = {"shift": 3.0} if options["prediction"] == "flow" else {}
-        if not impossible(solver, spacing, curve, options):
-            curved = {curve: True} if curve else {}
-            yield make_config(solver=solver, spacing=spacing, offset=1, **options, **flow, **curved)
-
-
-def impossible(solver: str, spacing: str, curve: str, options: dict[str, object]) -> bool:
-    """What has no table, or what diffusers does not compute: it refuses it, or returns NaN."""
-    flow, clean = options["prediction"] == "flow", options["final"] == "clean"
-    if flow and (options["zero_terminal_snr"] or not clean or (curve and solver != "euler")):
-        return True
-    if solver == "euler" and (options["variant"] == "stochastic") != (flow and options["variant"] != "deterministic"):
-        return True
-    starts_in_noise = solver in ("lcm", "tcd") or (solver in ("ddim", "ddpm") and spacing != "leading")
-    if options["zero_terminal_snr"] and options["prediction"] == "epsilon" and starts_in_noise:
-        return True
-    stands_still = bool(curve) and not clean  # diffusers divides 0 by 0
-    if solver == "unipc":
-        bh1, high = options["variant"] == "bh1", not options["lower_order_final"] and options["order"] != 1
-        return (clean and (bh1 or high)) or stands_still
-    return solver in DPM_SOLVERS and stands_still and (options["variant"] == "heun" or options["order"] == 3)
-
-
-def variants(solver: str, spacing: str) -> list[ScheduleConfig]:
-    """A seeded sample of every combination."""
-    found = list(every_variant(solver, spacing))
-    return random.Random(f"{solver} {spacing}").sample(
-        found, min(SAMPLE // 4 if solver in SLOW else SAMPLE, len(found))
-    )
-
-
-def error_of(config: ScheduleConfig, float64: bool = True, first: int = 0) -> float:
-    """Largest relative difference between the two trajectories, which see their own latents and the same noise."""
-    (start,), noises = normal(1, 0), normal(2 * config.steps, 1)
-    table = step_table(config)
-    times, theirs = trajectory_of_diffusers(config, network, start, noises, float64, first)
-    assert list(table.timesteps[first:]) == pytest.approx(times, abs=1e-4 if float64 else 2e-3)
-    return worst_error(trajectory_of_table(table, network, start, noises, first), theirs)
 
 
 def check(configs: list[ScheduleConfig]) -> None:

@@ -6,10 +6,10 @@ import dataclasses
 
 import pytest
 
+from benchmarks.checkpoints.schedulers import Supply, scheduler_of_diffusers
 from mobile_diffusion.config import ScheduleConfig
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.schedule import step_table, timesteps
-from tests.mobile_diffusion.schedule.reference import Supply, scheduler_of_diffusers
 
 SPACINGS = ("trailing", "leading", "linspace")
 COUNTS = (1, 2, 3, 4, 7, 8, 13, 20, 25, 30, 48, 50, 96, 250, 667)
