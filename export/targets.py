@@ -17,6 +17,7 @@ from export.bundle.bundle import Bundle
 from export.bundle.manifest_parts import RuntimeEntry
 from export.coreai.options import CoreAIOptions
 from export.coreml.options import CoreMLOptions
+from export.delegates.options import DelegateOptions
 from export.executorch.options import QnnOptions, VulkanOptions, XnnpackOptions
 from export.onnx.options import OnnxOptions
 from export.runners import Runner
@@ -222,6 +223,23 @@ COREAI = Runtime(
     options=CoreAIOptions(),
     requirement="export.coreai.toolchain",
 )
+EXECUTORCH = Runtime(
+    name="executorch",
+    title="ExecuTorch for iPhones (delegate's program)",
+    lowering="export.delegates.lower",
+    runner="export.runners.delegated:DelegatedRunner",
+    folder="executorch",
+    precision="fp16",
+    named_methods=True,
+    renames_outputs=False,
+    tools=("executorch", "coremltools"),
+    extra="export",
+    unverified=(
+        "the program in each .pte was taken out and run here: Core ML's by an interpreter, Core AI's by Apple's own "
+        "runtime for Linux; ExecuTorch's delegates, and Apple's GPU and Neural Engine, were not used"
+    ),
+    options=DelegateOptions(),
+)
 
 TORCH = Runtime(
     name="torch",
@@ -239,7 +257,7 @@ TORCH = Runtime(
 """The reference; no phone uses it."""
 
 TARGETS: dict[str, Target] = {
-    "ios": Target("ios", "iOS", (COREML, COREAI), ("coreml",)),
+    "ios": Target("ios", "iOS", (COREML, COREAI, EXECUTORCH), ("coreml",)),
     "android": Target("android", "Android", (XNNPACK, VULKAN, QNN, ONNX), ("xnnpack", "onnx")),
 }
 RUNTIMES: dict[str, Runtime] = {runtime.name: runtime for target in TARGETS.values() for runtime in target.runtimes}

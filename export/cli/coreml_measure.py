@@ -24,6 +24,8 @@ def measure(
 ) -> None:
     """On a Mac: compile, load, run and time a bundle with Core ML, and compare it with its golden vectors.
 
+    It measures the Core ML packages of the bundle; `verify` and `bench` run Core AI programs, on a Mac too.
+
     UNVERIFIED: written from coremltools' documentation; its authors have never run it on a Mac. Please send the file
     back: it says whether everything passed. On other systems the command refuses to run.
 

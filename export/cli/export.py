@@ -14,6 +14,7 @@ from export.coreai.options import COMPUTE_UNITS as COREAI_UNITS
 from export.coreai.options import PRECISIONS as COREAI_PRECISIONS
 from export.coreai.options import CoreAIOptions
 from export.coreml.options import COMPUTE_UNITS, DEPLOYMENT_TARGETS, CoreMLOptions
+from export.delegates.options import DELEGATES, DelegateOptions
 from mobile_diffusion.cli.opening import Checkpoint, Opening, checkpoint_or_emoji
 from mobile_diffusion.cli.terminal import Json, show
 
@@ -113,17 +114,25 @@ def ios(
     coreai: CoreAIChoices,
     checkpoint: Checkpoint = None,
     out: Out = Path("build/ios"),
+    delegate: Annotated[
+        str,
+        typer.Option(
+            help=f"Apple's runtime inside the programs of `--runtime executorch`: {', '.join(DELEGATES)}.",
+            rich_help_panel="ExecuTorch",
+        ),
+    ] = DelegateOptions.delegate,
 ) -> None:
     """Export an iOS bundle: Core ML packages, Core AI programs or both, compared with PyTorch before they appear.
 
     Runtimes: coreml (iOS 16 and later; the default) and coreai (iOS 27 and later). With both, an app takes Core AI
-    where the system has it.
+    where the system has it. executorch: .pte files with the same programs inside, for an app that has ExecuTorch on
+    both phones.
 
     Example:
 
         mobile-diffusion export ios --runtime coreml --runtime coreai --out build/ios
     """
-    export("ios", checkpoint, opening, exporting, out, coreml.options(), coreai=coreai.options())
+    export("ios", checkpoint, opening, exporting, out, coreml.options(), coreai=coreai.options(), delegate=delegate)
 
 
 def android(
@@ -165,6 +174,7 @@ def export(
     precision: str | None = None,
     calibration: Path | None = None,
     coreai: CoreAIOptions | None = None,
+    delegate: str = DelegateOptions.delegate,
 ) -> None:
     """Export a target and print its parity and latency."""
     from export.job.entry import export_target
@@ -179,6 +189,7 @@ def export(
             precision=precision,
             coreml=coreml,
             coreai=coreai,
+            delegate=delegate,
             options=options,
             image_to_image=exporting.image_to_image,
             calibration=calibration,

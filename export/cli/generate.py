@@ -25,7 +25,9 @@ def generate(
     bundle: Annotated[Path | None, typer.Option(help="Draw with this exported bundle, not with PyTorch.")] = None,
     runtime: Annotated[
         str | None,
-        typer.Option(help="Runtime of the bundle: coreml, coreai, xnnpack or onnx. Default: its primary one."),
+        typer.Option(
+            help="Runtime of the bundle: coreml, coreai, executorch, xnnpack or onnx. Default: its primary one."
+        ),
     ] = None,
     negative: Annotated[str, typer.Option(help="What the picture should not show.")] = "",
     image: Annotated[Path | None, typer.Option(help="Picture to start from.")] = None,

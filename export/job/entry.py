@@ -5,15 +5,16 @@ It opens the checkpoint, makes the plan and runs the export; the command line do
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from export.coreai.options import CoreAIOptions
 from export.coreml.options import CoreMLOptions
+from export.delegates.options import DelegateOptions
 from export.job.calibration import read_prompts
 from export.job.plan import plan_export
 from export.job.run import Exported, check_output, run_export
-from export.targets import RuntimeOptions, find_target
+from export.targets import EXECUTORCH, RuntimeOptions, find_target
 from mobile_diffusion.checkpoint import AnyModel, open_source
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.formats.open_options import OpenOptions
@@ -29,6 +30,7 @@ def export_target(
     precision: str | None = None,
     coreml: CoreMLOptions | None = None,
     coreai: CoreAIOptions | None = None,
+    delegate: str = DelegateOptions.delegate,
     options: OpenOptions | None = None,
     image_to_image: bool = False,
     calibration: Path | str | None = None,
@@ -47,6 +49,7 @@ def export_target(
         precision: Arithmetic of every runtime, such as "fp16" or "int8"; each runtime's own by default.
         coreml: Layout, oldest system and compression of Core ML packages.
         coreai: Arithmetic and preferred compute unit of Core AI programs.
+        delegate: Which of Apple's runtimes runs the programs of "executorch" on an iPhone.
         options: Changes to the checkpoint while it is opened: size, steps, solver, LoRA files.
         image_to_image: Whether to add the stage encode_image, so that an app can redraw pictures.
         calibration: Text file with one prompt per line, for int8.
@@ -69,7 +72,9 @@ def export_target(
     out, found = Path(out), find_target(target)
     prompts = () if calibration is None else read_prompts(Path(calibration))
     source = _open(checkpoint, options, out, force, progress)
-    given: Mapping[str, RuntimeOptions | None] = {"coreml": coreml, "coreai": coreai}
+    given: dict[str, RuntimeOptions | None] = {"coreml": coreml, "coreai": coreai}
+    if EXECUTORCH.name in runtimes:
+        given[EXECUTORCH.name] = DelegateOptions(delegate, coreml or CoreMLOptions(), coreai or CoreAIOptions())
     choices = {name: options for name, options in given.items() if options is not None}
     plan = plan_export(source.config, found, runtimes, image_to_image, check, threads, choices, precision)
     if prompts and not plan.calibrated:

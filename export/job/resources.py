@@ -63,6 +63,8 @@ NEEDS: dict[str, Needs] = {
     "coreml": Needs(Line(650 * MB, 1.0), Line(550 * MB, 0.0, 1.25, 1.0), 0.5),
     # estimated from the shipped model until measured
     "coreai": Needs(Line(650 * MB, 2.0), Line(650 * MB, 1.5, 1.35, 2.0), 0.5),
+    # not measured: as Core ML, and the whole payload of a file in memory twice while it is written and once while read
+    "executorch": Needs(Line(650 * MB, 1.5), Line(550 * MB, 0.5, 1.25, 1.0), 0.5),
     # 4.1 and 4.0; XNNPACK packs weights when it loads them
     "xnnpack": Needs(Line(650 * MB, 1.0), Line(500 * MB, 1.0, 1.1, 0.05), 1.0),
     # as XNNPACK; run nowhere

@@ -39,6 +39,8 @@ PACKAGES = {
     "coreml-interpreter": "coremltools",
     "coreai": "coreai-core",
     "coreml-native": "coremltools",
+    "executorch-coreai": "executorch",
+    "executorch-coreml-interpreter": "executorch",
 }
 """Runner -> the package whose version is recorded, if its name is another."""
 WARMUP, RUNS = 2, 10
