@@ -19,6 +19,8 @@ from export.coreai.options import CoreAIOptions
 from export.coreml.options import CoreMLOptions
 from export.delegates.options import DelegateOptions
 from export.executorch.options import QnnOptions, VulkanOptions, XnnpackOptions
+from export.mixed.names import NONE
+from export.mixed.rounded import HalfProgram
 from export.onnx.options import OnnxOptions
 from export.runners import Runner
 from export.runners.runner import check_stage
@@ -81,6 +83,10 @@ class Runtime:
     """How the programs store weights."""
     requirement: str = ""
     """Module with `check()`, which raises if something is missing that no extra installs; "" for none."""
+    half: str = ""
+    """Module with `half_program(stage, options)`: what float16 touches in a program; "" if nothing is ever float16."""
+    half_weights: bool = False
+    """Whether precision fp16 means weights in float16, and arithmetic in float32."""
 
     @property
     def grade(self) -> str:
@@ -105,6 +111,16 @@ class Runtime:
         except ConfigError:
             return False
         return True
+
+    @property
+    def has_half(self) -> bool:
+        """Whether something of its programs is float16."""
+        return self.precision == "fp16" and self.half != ""
+
+    @property
+    def mixed_precision(self) -> str:
+        """The user's choice of modules that stay in float32 (export/mixed/names.py); "none" for a runtime without."""
+        return getattr(self.options, "mixed_precision", NONE) if self.has_half else NONE
 
     @property
     def runs_here(self) -> bool:
@@ -145,6 +161,8 @@ XNNPACK = Runtime(
     extra="export",
     unverified="ran on this computer's processor with XNNPACK; no Android phone, GPU or NPU was used",
     options=XnnpackOptions(),
+    half="export.executorch.mixed",
+    half_weights=True,
 )
 VULKAN = Runtime(
     name="vulkan",
@@ -205,6 +223,7 @@ COREML = Runtime(
         "GPU and Neural Engine, were not used"
     ),
     options=CoreMLOptions(),
+    half="export.coreml.mixed",
 )
 COREAI = Runtime(
     name="coreai",
@@ -289,6 +308,11 @@ def lower(runtime: Runtime, stage: ExportStage, bundle: Path) -> str:
     return path.as_posix()
 
 
+def half_program(runtime: Runtime, stage: ExportStage) -> HalfProgram:
+    """Return what float16 touches in a runtime's program of a stage, for measurements in PyTorch."""
+    return _load(runtime.half, runtime).half_program(stage, runtime.options)
+
+
 def check_requirement(runtime: Runtime) -> None:
     """Raise `ExportError` if nothing can be exported for a runtime on this machine; called before any work starts."""
     if runtime.requirement:
@@ -346,3 +370,4 @@ class _Backend:
 
     lower: Callable[..., str]
     check: Callable[[], None]
+    half_program: Callable[..., HalfProgram]

@@ -29,6 +29,8 @@ class AutoencoderConfig:
     """Channels per level of a pruned decoder, in the order of `channels`; () for the encoder's."""
     decoder_groups: int = 0
     """Groups of every group normalisation in a pruned decoder; 0 for the encoder's."""
+    force_upcast: bool = False
+    """Whether its numbers may leave float16, as the checkpoint says (Stable Diffusion XL): exports measure them."""
     kind: Literal["kl"] = "kl"
 
     def __post_init__(self) -> None:

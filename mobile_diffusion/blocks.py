@@ -12,12 +12,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def attention(query: Tensor, key: Tensor, value: Tensor, heads: int, mask: Tensor | None = None) -> Tensor:
+def attention(
+    query: Tensor, key: Tensor, value: Tensor, heads: int, mask: Tensor | None = None, upcast: bool = False
+) -> Tensor:
     """Multi-head scaled dot-product attention (Vaswani et al. 2017, eq. 1).
 
     query (B, Q, W), key and value (B, K, W) -> (B, Q, W).  `mask` is added to the scores and must broadcast to
-    (B, heads, Q, K).
+    (B, heads, Q, K).  With `upcast` all of it is computed in float32, whatever the dtype of the network.
     """
+    if upcast and query.dtype != torch.float32:
+        wide = attention(query.float(), key.float(), value.float(), heads, mask)
+        return wide.to(value.dtype)
     width = query.shape[-1] // heads
     query, key, value = (x.unflatten(-1, (heads, width)).transpose(1, 2) for x in (query, key, value))
     if torch.compiler.is_exporting() or query.is_meta:  # on the meta device, cost is measured for phones

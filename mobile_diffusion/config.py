@@ -65,6 +65,8 @@ class UNetConfig:
     """Whether transformers begin and end with a linear layer (Stable Diffusion 2) instead of a 1x1 convolution."""
     guidance_width: int = 0
     """Width of the embedding of the guidance scale (latent consistency models); 0 for no embedding."""
+    upcast_attention: bool = False
+    """Whether the scores of every attention are computed in float32 when the rest is half (Stable Diffusion 2.1)."""
 
     def __post_init__(self) -> None:
         require_positive(self, "context_width", "in_channels", "out_channels", "heads", "groups")

@@ -61,9 +61,10 @@ class TimeEmbedding(nn.Module):
 class Attention(nn.Module):
     """Attention from the positions of the image to themselves or to the text."""
 
-    def __init__(self, width: int, context_width: int, heads: int) -> None:
+    def __init__(self, width: int, context_width: int, heads: int, upcast: bool = False) -> None:
         super().__init__()
         self.heads = heads
+        self.upcast = upcast
         self.to_q = nn.Linear(width, width, bias=False)
         self.to_k = nn.Linear(context_width, width, bias=False)
         self.to_v = nn.Linear(context_width, width, bias=False)
@@ -71,7 +72,8 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         """x (B, h*w, width), context (B, L, context_width) -> (B, h*w, width)."""
-        return self.to_out[0](attention(self.to_q(x), self.to_k(context), self.to_v(context), self.heads))
+        query, key, value = self.to_q(x), self.to_k(context), self.to_v(context)
+        return self.to_out[0](attention(query, key, value, self.heads, upcast=self.upcast))
 
 
 class GatedGelu(nn.Module):
@@ -105,12 +107,12 @@ class FeedForward(nn.Module):
 class TransformerBlock(nn.Module):
     """Self-attention, cross-attention and feed-forward, each after a layer norm and with a residual connection."""
 
-    def __init__(self, width: int, context_width: int, heads: int) -> None:
+    def __init__(self, width: int, context_width: int, heads: int, upcast: bool = False) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width)
-        self.attn1 = Attention(width, width, heads)
+        self.attn1 = Attention(width, width, heads, upcast)
         self.norm2 = nn.LayerNorm(width)
-        self.attn2 = Attention(width, context_width, heads)
+        self.attn2 = Attention(width, context_width, heads, upcast)
         self.norm3 = nn.LayerNorm(width)
         self.ff = FeedForward(width)
 
@@ -131,7 +133,7 @@ class SpatialTransformer(nn.Module):
     def __init__(self, config: UNetConfig, level: UNetLevel) -> None:
         super().__init__()
         channels = level.channels
-        block = TransformerBlock(channels, config.context_width, config.heads_of(level))
+        block = TransformerBlock(channels, config.context_width, config.heads_of(level), config.upcast_attention)
         self.linear = config.linear_projection
         self.norm = nn.GroupNorm(config.groups, channels, TRANSFORMER_EPSILON)
         self.proj_in = nn.Linear(channels, channels) if self.linear else nn.Conv2d(channels, channels, 1)

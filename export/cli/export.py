@@ -80,10 +80,24 @@ class CoreMLChoices:
         bool, _core_ml("--pixel-buffer", help="Let decode_image return an image, not a tensor.")
     ] = CoreMLOptions.pixel_buffer
 
+    mixed_precision: Annotated[
+        str,
+        _core_ml(
+            help="Modules that stay in float32: 'auto' measures which must; or names such as unet.conv_in, "
+            "'unet.*.attn1:own' (without the modules inside) and decode_image, with commas in between; 'none': no "
+            "module; 'checkpoint': what its configuration asks for (upcast_attention, force_upcast)."
+        ),
+    ] = CoreMLOptions.mixed_precision
+
     def options(self) -> CoreMLOptions:
         """The same for the lowering; raises `ConfigError` for a value that is not one of the choices."""
         return CoreMLOptions(
-            self.compute_units, self.deployment_target, self.compress, self.chunk_mb, self.pixel_buffer
+            self.compute_units,
+            self.deployment_target,
+            self.compress,
+            self.chunk_mb,
+            self.pixel_buffer,
+            self.mixed_precision,
         )
 
 

@@ -1,4 +1,4 @@
-"""Lowers stages to Core ML: ML Programs that compute in float16, except for the sampler's update.
+"""Lowers stages to Core ML: ML Programs that compute in float16, except for the sampler's update and chosen modules.
 
 torch.export traces a stage and coremltools converts it.  Everything up to the U-Net's last convolution is float16.
 Guidance and the solver's update after it stay in float32, because rounded coefficients and errors would add up over the
@@ -14,13 +14,14 @@ What `CoreMLOptions` changes:
 | iOS16 | version 7; a gather takes its index unchanged; compression: one table per tensor or one scale per channel |
 | iOS17 | version 8; the index of a gather is cast to int16 and guarded (`greater_equal`, `add`, `select`) |
 | iOS18 | version 9; GPU layout: fused `scaled_dot_product_attention`; compression: tables and scales per block |
+| mixed precision | the operations of the named modules compute in float32 (export/mixed/names.py) |
 | pixel buffer | `decode_image` returns whole numbers from 0 to 255 as an RGB image (in an app a CVPixelBuffer) |
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,9 @@ from export.coreml.options import NEURAL_ENGINE, CoreMLOptions
 from export.coreml.package import moved_weights, save_specification
 from export.coreml.structure import check_operations, check_signature, check_update, tensor_spec
 from export.coreml.toolchain import import_coremltools, quiet_logs, without_bars, without_validation
-from export.coreml.torch_sources import mark_sources, sources_metadata
+from export.coreml.torch_sources import mark_sources, module_number, sources_metadata
 from export.coreml.weights import check_constants, deferrable, deferred_weights
+from export.mixed.names import covers, names_of
 from export.rewrites import fused_attention, neural_engine
 from export.rewrites.pixels import PICTURE, with_pixels
 from export.signatures import TensorSpec
@@ -56,21 +58,26 @@ SKIPPED_PASSES = frozenset({"common::const_deduplication"})
 """Passes that are not run: this one compares constants by value, but deferred weights have no values yet."""
 
 
-class HalfUnlessUpdate:
-    """Selects the operations that compute in float16: all except those after the last convolution.
+class HalfUnless:
+    """Selects the operations that compute in float16: all except those of chosen modules and those of the update.
 
-    These are found once, before the first operation is converted and the graph changes: the search walks from the
-    program's outputs back to the first convolution on each path.
+    The update is what comes after the last convolution of `denoise`.  It is found once, before the first operation is
+    converted and the graph changes: the search walks from the program's outputs back to the first convolution on each
+    path.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stage: str, options: CoreMLOptions, modules: Sequence[str]) -> None:
+        names = names_of(options.mixed_precision)
+        self.updated = stage == UPDATED_STAGE
+        self.wide = frozenset(number for number, module in enumerate(modules) if covers(names, stage, module))
         self.update: set[int] | None = None
 
     def __call__(self, operation: Any) -> bool:
         """Return True if the operation is to compute in float16; the `op_selector` of FP16ComputePrecision."""
         if self.update is None:
-            self.update = {id(found) for found in after_last_convolution(operation.enclosing_block)}
-        return id(operation) not in self.update
+            found = after_last_convolution(operation.enclosing_block) if self.updated else []
+            self.update = {id(each) for each in found}
+        return id(operation) not in self.update and module_number(operation) not in self.wide
 
 
 def after_last_convolution(block: Any) -> list[Any]:
@@ -125,7 +132,7 @@ def convert(stage: ExportStage, path: Path, options: CoreMLOptions) -> Any:
             program,
             convert_to="mlprogram",
             minimum_deployment_target=getattr(ct.target, options.deployment_target),
-            compute_precision=precision(stage.name, ct),
+            compute_precision=precision(stage.name, options, modules, ct),
             outputs=[output_type(stage, spec, options, ct) for spec in stage.outputs],
             pass_pipeline=pipeline,
             package_dir=str(path),
@@ -191,11 +198,9 @@ def torch_to_numpy(dtype: str) -> Any:
     return torch.zeros(0, dtype=getattr(torch, dtype)).numpy().dtype.type
 
 
-def precision(stage: str, ct: Any) -> Any:
-    """Return coremltools' compute precision for a stage."""
-    if stage == UPDATED_STAGE:
-        return ct.transform.FP16ComputePrecision(op_selector=HalfUnlessUpdate())
-    return ct.precision.FLOAT16
+def precision(stage: str, options: CoreMLOptions, modules: Sequence[str], ct: Any) -> Any:
+    """Return coremltools' compute precision for a stage, whose program came from these modules (`mark_sources`)."""
+    return ct.transform.FP16ComputePrecision(op_selector=HalfUnless(stage, options, modules))
 
 
 def describe(spec: Any, stage: ExportStage) -> None:

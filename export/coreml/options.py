@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from export.mixed.names import CHECKPOINT, parse, setting_of
 from mobile_diffusion.errors import ConfigError
 
 COMPUTE_UNITS = ("ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE")
@@ -37,6 +38,9 @@ class CoreMLOptions:
     """Most megabytes of weights per chunk of `denoise`; 0 disables chunking."""
     pixel_buffer: bool = False
     """Whether `decode_image` returns an image that an app can show directly, instead of a tensor."""
+    mixed_precision: str = CHECKPOINT
+    """Modules that stay in float32: names as in export/mixed/names.py, or "auto", "none" or "checkpoint".  An export
+    replaces these three by names before it lowers (export/job/mixed.py)."""
     precision = "fp16"
     calibrated = False
 
@@ -46,6 +50,7 @@ class CoreMLOptions:
                 raise ConfigError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}")
         if self.chunk_mb < 0:
             raise ConfigError(f"chunk_mb: expected a number of megabytes, or 0, got {self.chunk_mb}")
+        parse(self.mixed_precision)
 
     @property
     def compression_name(self) -> str:
@@ -69,6 +74,7 @@ class CoreMLOptions:
             "compute_units": self.compute_units,
             "deployment_target": self.deployment_target,
             "pixel_buffer": str(self.pixel_buffer).lower(),
+            **setting_of(self.mixed_precision),
         }
 
     @property

@@ -50,15 +50,21 @@ def sources_metadata(program: Any, modules: Sequence[str]) -> dict[str, str]:
 
     `program` is the converted MIL program, and `modules` is the result of `mark_sources`.
     """
-    from coremltools.converters.mil.mil.scope import ScopeSource
-
     names: dict[str, list[str]] = {}
     for operation in program.functions["main"].operations:
-        (number,) = operation.scopes.get(ScopeSource.EXIR_DEBUG_HANDLE) or [None]
+        number = module_number(operation)
         if operation.op_type != "const" and number is not None:
             names.setdefault(modules[number], []).extend(output.name for output in operation.outputs)
     text = json.dumps({module: " ".join(values) for module, values in names.items()})
     return {SOURCES_KEY: base64.b64encode(zlib.compress(text.encode(), 9)).decode()}
+
+
+def module_number(operation: Any) -> int | None:
+    """Return the number that `mark_sources` gave to the module of a MIL operation; None if it came from none."""
+    from coremltools.converters.mil.mil.scope import ScopeSource
+
+    (number,) = operation.scopes.get(ScopeSource.EXIR_DEBUG_HANDLE) or [None]
+    return None if number is None else int(number)
 
 
 def read_sources(spec: Any) -> dict[str, str]:

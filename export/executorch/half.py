@@ -2,7 +2,8 @@
 
 The weights of convolutions, linear layers and embedding tables are stored in float16.  XNNPACK unpacks them to float32
 and computes in float32.  The file is half the size, the results are the same on every processor, and the only error is
-the rounding of the weights (71 to 75 dB per layer).
+the rounding of the weights (71 to 75 dB per layer).  A weight beyond 65504, or so small that float16 has few digits for
+it, stays in float32 if its module is named (export/mixed/names.py).
 
 Arithmetic in float16 is not offered, for these reasons:
 
@@ -26,6 +27,9 @@ from torch.fx import Node
 from torch.nn import functional as F
 
 from export.executorch.quantize.embedding import LEAST_ROWS
+from export.executorch.weights import InHalf
+from export.mixed.names import Names, covers
+from export.mixed.rounded import module_of
 from export.rewrites.replacement import replaced
 from export.stages import ExportStage
 
@@ -44,27 +48,35 @@ class HalfEmbedding(nn.Module):
         return F.embedding(rows, self.table).to(torch.float32)
 
 
-def halve_tables(stage: ExportStage) -> ExportStage:
-    """Return the stage with every large embedding table in float16; all other weights are shared."""
-    return dataclasses.replace(stage, module=replaced(stage.module, _half_table))
+def halve_tables(stage: ExportStage, names: Names = ()) -> ExportStage:
+    """Return the stage with every large embedding table in float16 except named ones; other weights are shared."""
+    tables = [(name, each) for name, each in stage.module.named_modules() if isinstance(each, nn.Embedding)]
+    kept = {id(table.weight) for name, table in tables if covers(names, stage.name, name)}
 
-
-def _half_table(module: nn.Module) -> nn.Module | None:
-    if isinstance(module, nn.Embedding) and module.num_embeddings >= LEAST_ROWS:
+    def half_table(module: nn.Module) -> nn.Module | None:
+        if not isinstance(module, nn.Embedding) or module.num_embeddings < LEAST_ROWS or id(module.weight) in kept:
+            return None
         return HalfEmbedding(module.weight.detach())
-    return None
+
+    return dataclasses.replace(stage, module=replaced(stage.module, half_table))
 
 
-def stored_in_half(program: ExportedProgram, tensor: Node) -> bool:
-    """Return whether a constant of a delegate is a weight of the network that XNNPACK can store in float16.
+def stored_in_half(stage: str, names: Names = ()) -> InHalf:
+    """Return what says whether a constant of a delegate is a weight that is stored in float16.
 
-    Rewritten norms contain 1x1 convolutions that average; their weights are buffers and stay in float32, because
-    rounding them would scale each mean.
+    It is one that XNNPACK can store so, unless its module is named.  Rewritten norms contain 1x1 convolutions that
+    average; their weights are buffers and stay in float32, because rounding them would scale each mean.
     """
-    if not tensor.users or not all(_is_filter(tensor, user) for user in tensor.users):
-        return False
-    spatial = tuple(tensor.meta["val"].shape[2:])
-    return tensor.name in program.graph_signature.inputs_to_parameters or spatial not in ((), (1, 1))
+
+    def in_half(program: ExportedProgram, tensor: Node) -> bool:
+        if not tensor.users or not all(_is_filter(tensor, user) for user in tensor.users):
+            return False
+        if any(covers(names, stage, module_of(user)) for user in tensor.users):
+            return False
+        spatial = tuple(tensor.meta["val"].shape[2:])
+        return tensor.name in program.graph_signature.inputs_to_parameters or spatial not in ((), (1, 1))
+
+    return in_half
 
 
 def _is_filter(tensor: Node, user: Node) -> bool:

@@ -23,6 +23,7 @@ from export.executorch.passes import Partitioner, decompose, quick_passes
 from export.executorch.quantize import PROGRAMS
 from export.executorch.signature import Delegation, write_signature
 from export.executorch.weights import deferred_weights, never
+from export.mixed.names import names_of
 from export.rewrites.xnnpack import count_rewrites, rewrite
 from export.stages import ExportStage
 from mobile_diffusion.errors import ExportError
@@ -34,12 +35,14 @@ def lower(stage: ExportStage, folder: Path, options: XnnpackOptions | None = Non
     The weights are not copied: they must not change until this function returns.
     Raises `ExportError` if the stage cannot be lowered or XNNPACK runs no part of it.
     """
-    precision = (options or XnnpackOptions()).precision
+    options = options or XnnpackOptions()
+    precision, names = options.precision, names_of(options.mixed_precision)
     made = PROGRAMS[precision](stage) if precision in PROGRAMS else None
     if precision == "fp16":
-        stage = halve_tables(stage)
+        stage = halve_tables(stage, names)
     exported = rewritten(stage) if made is None else made.program
-    with deferred_weights(stored_in_half if precision == "fp16" else never), delegated_nodes() as nodes:
+    in_half = stored_in_half(stage.name, names) if precision == "fp16" else never
+    with deferred_weights(in_half), delegated_nodes() as nodes:
         program = convert(stage, exported)
         delegation = inspect(program, stage.name)
         if delegation.delegates == 0:

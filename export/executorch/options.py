@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from export.mixed.names import CHECKPOINT, parse, setting_of
 from mobile_diffusion.errors import ConfigError
 
 XNNPACK_PRECISIONS = ("fp32", "fp16", "int8", "int8-dynamic", "int4-dynamic")
@@ -26,9 +27,13 @@ class XnnpackOptions:
 
     precision: str = "fp32"
     """One of XNNPACK_PRECISIONS.  "fp16" stores weights in float16 and computes in float32 (half.py)."""
+    mixed_precision: str = CHECKPOINT
+    """With fp16, the modules whose weights stay in float32: names as in export/mixed/names.py, or "auto" or "none".
+    An export replaces these two by names before it lowers (export/job/mixed.py)."""
 
     def __post_init__(self) -> None:
         check_precision("xnnpack", self.precision, XNNPACK_PRECISIONS)
+        parse(self.mixed_precision)
 
     @property
     def compression_name(self) -> str:
@@ -41,8 +46,8 @@ class XnnpackOptions:
         return self.precision == "int8"
 
     def settings(self) -> Mapping[str, str]:
-        """Return an empty mapping: an app needs to know nothing."""
-        return {}
+        """Return the modules that stayed in float32, if there are any."""
+        return setting_of(self.mixed_precision)
 
 
 @dataclass(frozen=True)

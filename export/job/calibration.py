@@ -59,10 +59,14 @@ def read_prompts(path: Path) -> tuple[Case, ...]:
 
 
 def collect(
-    reference: Runner, tokenizer: Tokenizer, settings: DrawSettings, cases: Sequence[Case] = CALIBRATION_CASES
+    reference: Runner,
+    tokenizer: Tokenizer,
+    settings: DrawSettings,
+    cases: Sequence[Case] = CALIBRATION_CASES,
+    depth: str = "trajectory",
 ) -> Samples:
-    """The inputs of each stage while `reference` draws `cases`, at all steps with the default guidance."""
-    drawn = [record(reference, tokenizer, settings, case) for case in cases]
+    """The inputs of each stage while `reference` draws `cases`, at all steps (or the first) with default guidance."""
+    drawn = [record(reference, tokenizer, settings, case, depth) for case in cases]
     return {
         "encode_text": tuple(_tensors(inputs) for inputs in _texts(drawn)),
         "denoise": tuple(

@@ -14,12 +14,15 @@ from export.bundle.bundle import Bundle, check_replaceable, open_bundle, write_b
 from export.job.calibration import CALIBRATION_CASES, LARGE_CASES, Samples, StageSamples, collect
 from export.job.isolation import lower_isolated
 from export.job.manifest_description import describe
+from export.job.mixed import check_names, decide, measured_stages, needs_trajectories
 from export.job.page import write_reports
 from export.job.plan import ExportPlan, plan_export
 from export.job.preview import COLOURED_CASES, Preview, fit_preview, write_preview
 from export.job.reference import open_reference, record_cases
 from export.job.resources import check_resources, estimate_export
+from export.job.unfit import explain
 from export.latency.measure import BUDGET_S, LatencyReport, measure_latency
+from export.mixed.choose import Choice
 from export.parity.compare import compare_runners
 from export.parity.golden import write_golden
 from export.parity.record import record
@@ -52,6 +55,8 @@ class Exported:
     plan: ExportPlan
     parity: ParityReport
     latency: LatencyReport
+    choices: tuple[Choice, ...] = ()
+    """What was measured to choose modules that stay in float32."""
 
 
 def run_export(
@@ -71,13 +76,16 @@ def run_export(
     """
     check_output(out, source.path, force)
     chosen = plan or plan_export(source.config, target)
+    check_names(source.config, chosen)
     check_resources(estimate_export(source.config, chosen), out)
     with write_bundle(
-        out, lambda folder, files: describe(source, target, chosen, folder, parts.artifacts, parts.parity, files), force
+        out,
+        lambda folder, files: describe(source, target, parts.plan, folder, parts.artifacts, parts.parity, files),
+        force,
     ) as folder:
         parts = _fill(source, target, chosen, folder, cases, progress, calibration)
     progress(f"{target.title}: written to {out}", 1.0)
-    return Exported(open_bundle(out, verify=False), chosen, parts.parity, parts.latency)
+    return Exported(open_bundle(out, verify=False), parts.plan, parts.parity, parts.latency, parts.choices)
 
 
 def check_output(out: Path, checkpoint: Path | None, force: bool) -> None:
@@ -92,6 +100,8 @@ def check_output(out: Path, checkpoint: Path | None, force: bool) -> None:
 
 @dataclass(frozen=True)
 class _Parts:
+    plan: ExportPlan
+    choices: tuple[Choice, ...]
     artifacts: dict[str, dict[str, str]]
     parity: ParityReport
     latency: LatencyReport
@@ -107,7 +117,9 @@ def _fill(
     calibration: Sequence[Case],
 ) -> _Parts:
     """Write everything of a bundle except the manifest."""
-    samples = calibrate(source, plan, target, progress, calibration) if plan.calibrated else {}
+    recorded = plan.calibrated or measured_stages(source.config, plan)
+    samples = calibrate(source, plan, target, progress, calibration) if recorded else {}
+    plan, choices = decide(source, plan, samples, progress)
     artifacts = _lower_all(source, target, plan, samples, folder, progress)
     source.tokenizer.save(folder / TOKENIZER_FILE)
     progress(f"{target.title}: drawing with PyTorch", _LOWERED)
@@ -121,15 +133,15 @@ def _fill(
     ]
     part = part_of(progress, _RECORDED, _COMPARED - _RECORDED)
     parity, pictures = compare_runners(runners, trajectories, settings, table, plan.depth, part)
-    if plan.compared:
-        parity.require()
+    if plan.compared and not parity.passed:
+        explain(source, plan, parity, trajectories)
     write_preview(folder, preview_of(reference, source.tokenizer, settings, trajectories, plan))
     progress(f"{target.title}: timing", _COMPARED)
     timed = [reference, *(runner for _, runner in runners)]
     latency = measure_latency(timed, trajectories[0], settings, LARGE_BUDGET_S if plan.large else BUDGET_S)
     progress(f"{target.title}: writing the report", _TIMED)
     write_reports(folder, source.config, target, plan, parity, latency, trajectories, pictures)
-    return _Parts(artifacts, parity, latency)
+    return _Parts(plan, choices, artifacts, parity, latency)
 
 
 def calibrate(
@@ -139,7 +151,8 @@ def calibrate(
     progress(f"{target.title}: drawing with PyTorch to calibrate", 0.0)
     reference = open_reference(source, plan)
     chosen = cases or (LARGE_CASES if plan.large else CALIBRATION_CASES)
-    samples = collect(reference, source.tokenizer, DrawSettings.of(source.config), chosen)
+    depth = "trajectory" if plan.calibrated or needs_trajectories(plan) else plan.depth
+    samples = collect(reference, source.tokenizer, DrawSettings.of(source.config), chosen, depth)
     release(reference)
     return samples
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from export.parity.metrics import Metrics, PictureMetrics, compare, compare_pict
 from export.parity.record import checked, record_states
 from export.parity.trajectories import Floats, Trajectory, joined, latents_of
 from export.runners import Runner
-from mobile_diffusion.drawing import DrawSettings, RunStage, conditions, denoise, first_state, fresh_noise
+from mobile_diffusion.drawing import DrawSettings, RunStage, conditions, denoise, first_state
 from mobile_diffusion.errors import ParityError
 from mobile_diffusion.schedule import StepTable
 
@@ -89,20 +90,22 @@ def _teacher_forced(
         found = joined(denoise(run_stage, settings, constant, state, step, seed))
         yield "denoise", step, wanted, found
         if found.shape == wanted.shape:
-            noise = fresh_noise(settings, step, seed) if settings.stochastic else 0.0
-            rest, factor = _without_output(joined(state), noise, step, table)
+            rest, factor = without_output(reference.step_inputs(number, settings), table)
             output, found_output = ((latents_of(each, settings) - rest) / factor for each in (wanted, found))
             yield "prediction", step, output, found_output
 
 
-def _without_output(
-    state: Floats, noise: Floats | float, step: int, table: StepTable
-) -> tuple[NDArray[np.float64], float]:
-    """The part of the next latents that does not come from the network, and the factor of its output."""
+def without_output(inputs: Mapping[str, NDArray[Any]], table: StepTable) -> tuple[NDArray[np.float64], float]:
+    """The part of the next latents that does not come from the network, and the factor of its output.
+
+    `inputs` are those of `denoise` at one step.
+    """
+    step = int(inputs["step"][0])
     *weights, factor = table.update[step][0]
-    tensors = np.split(state.astype(np.float64), len(weights), axis=1)
+    state = [inputs["latents"], *([inputs["memory"]] if "memory" in inputs else [])]
+    tensors = np.split(np.concatenate(state, axis=1, dtype=np.float64), len(weights), axis=1)
     rest = sum(weight * tensor for weight, tensor in zip(weights, tensors, strict=True))
-    return rest + table.noise[step] * np.asarray(noise, np.float64), factor
+    return rest + table.noise[step] * np.asarray(inputs.get("noise", 0.0), np.float64), factor
 
 
 def _free_running(

@@ -68,13 +68,14 @@ def _read_kl(options: JsonOptions) -> AutoencoderConfig:
         if kinds != [block] * len(channels):
             raise options.wrong(name, f"{len(channels)} times {block}", kinds, UNSUPPORTED)
     options.require(KL_REQUIRED, UNSUPPORTED)
-    options.ignore("sample_size", "force_upcast", *EMA_NOTES)
+    options.ignore("sample_size", *EMA_NOTES)
     return AutoencoderConfig(
         channels=tuple(channels),
         latent_channels=options.whole("latent_channels", 4),
         resnets=options.whole("layers_per_block", 1),
         groups=options.whole("norm_num_groups", 32),
         scaling_factor=float(options.number("scaling_factor", 0.18215)),
+        force_upcast=options.flag("force_upcast", False),
     )
 
 

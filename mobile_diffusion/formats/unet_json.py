@@ -50,9 +50,9 @@ REQUIRED: dict[str, Accepted] = {
 }
 """Values that our U-Net supports; the first is diffusers' default."""
 
-INACTIVE = ("dropout", "upcast_attention", "addition_embed_type_num_heads")
-"""Options without effect here: dropout applies to training only, attention is always in float32, and the last one
-applies only with an addition_embed_type, which is not supported."""
+INACTIVE = ("dropout", "addition_embed_type_num_heads")
+"""Options without effect here: dropout applies to training only, and the other one applies only with an
+addition_embed_type, which is not supported."""
 
 IN_CHANNELS = {
     9: "an inpainting model, whose U-Net also reads a mask",
@@ -88,6 +88,7 @@ def read_unet(options: JsonOptions) -> tuple[UNetConfig, tuple[int, int]]:
             groups=options.whole("norm_num_groups", 32),
             linear_projection=options.flag("use_linear_projection", False),
             guidance_width=options.optional_whole("time_cond_proj_dim") or 0,
+            upcast_attention=options.flag("upcast_attention", False),
         )
     except ConfigError as error:
         raise CheckpointError(f"{options.file}: {error}") from error

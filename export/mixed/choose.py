@@ -1,0 +1,167 @@
+"""Chooses the modules that stay in float32, by measurement: the fewest weights with which a stage passes its limits.
+
+First come the modules whose numbers reach half of float16's range on real drawings: another prompt may double them.
+If the rest in float16 is still too far from PyTorch, because a sum or a softmax loses its digits, the search starts
+from float32 everywhere and makes whole parts of the network float16, the largest first, as long as the limits are met.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from export.mixed.names import Names, shortest
+from export.mixed.rounded import HALF_MAX, HalfProgram, Outputs, Wide, everything, module_of, reach
+from mobile_diffusion.progress import Progress, silent
+
+ROOM = 2.0
+"""Factor between the largest number measured and float16's range from which a module may be float16."""
+MARGIN_DB = 3.0
+"""dB above every limit that the choice must reach, because prompts and runtimes differ."""
+JUDGED = 4
+"""Samples on which a choice is judged; ranges are measured on all."""
+
+Sample = Mapping[str, Tensor]
+Margin = Callable[[Sample, Outputs, Outputs], float]
+"""Takes the inputs, the outputs in float32 and in float16; returns by how many dB the nearest limit is passed."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The modules of one stage that stay in float32."""
+
+    stage: str
+    names: Names
+    """As names.py spells them; none where float16 holds everything."""
+    weights: int
+    """Number of weights in them."""
+    largest: Mapping[str, float]
+    """Modules beyond half of float16's range, with the largest number of each."""
+    before_db: float
+    """dB above the nearest limit with float16 everywhere, the worst of the judged samples; -inf for NaN."""
+    after_db: float
+    """The same with this choice."""
+
+
+def choose(
+    half: HalfProgram,
+    samples: Sequence[Sample],
+    margin: Margin,
+    always: Wide,
+    most_trials: int,
+    progress: Progress = silent,
+) -> Choice:
+    """Return the modules of a stage that must stay in float32 for `margin` to be MARGIN_DB on the samples.
+
+    `always` are modules that stay in float32 in any case.  After `most_trials` sets were tried, what was not tried yet
+    stays in float32.
+    """
+    progress(f"{half.stage}: measuring the range of every module", 0.0)
+    largest = {name: high for name, high in ranges(half, samples).items() if high > bound(half)}
+    judge = Judge(half, spread(samples), margin)
+    kept = {module for module in half.modules if module in largest or always(module)}
+    before = judge.worst(always)
+    if judge.worst(kept.__contains__) < MARGIN_DB:
+        kept = smallest(half.modules, kept, judge.passes, most_trials, progress)
+    names = shortest(kept, half.modules, half.stage)
+    weights = sum(half.modules[module] for module in kept)
+    return Choice(half.stage, names, weights, largest, before, judge.worst(kept.__contains__))
+
+
+def bound(half: HalfProgram) -> float:
+    """Return the magnitude above which a module stays in float32; weights are the same for every prompt."""
+    return HALF_MAX if half.weights_only else HALF_MAX / ROOM
+
+
+def ranges(half: HalfProgram, samples: Iterable[Sample]) -> dict[str, float]:
+    """Return the largest magnitude among the numbers of every module, over all samples, in float32."""
+    found: dict[str, float] = {}
+
+    def watch(node: torch.fx.Node, operands: Outputs, result: object) -> None:
+        if node not in half.exact:
+            high = reach(half, node, operands, result)
+            found[module_of(node)] = max(found.get(module_of(node), 0.0), high)
+
+    for sample in samples:
+        half.run(sample, everything, watch)
+    return found
+
+
+def spread(samples: Sequence[Sample]) -> list[Sample]:
+    """Return JUDGED of the samples, evenly spaced: different prompts at different steps."""
+    places = np.unique(np.linspace(0, len(samples) - 1, JUDGED).round().astype(int))
+    return [samples[place] for place in places]
+
+
+class Judge:
+    """Measures sets of modules on a few samples, whose float32 outputs are computed once."""
+
+    def __init__(self, half: HalfProgram, samples: Sequence[Sample], margin: Margin) -> None:
+        self.half, self.margin = half, margin
+        self.references = [(sample, half.run(sample, everything)) for sample in samples]
+
+    def worst(self, wide: Wide) -> float:
+        """Return the smallest margin over the samples in dB; -inf where an output is not finite."""
+        found = [self.margin(sample, wanted, self.half.run(sample, wide)) for sample, wanted in self.references]
+        return -math.inf if any(map(math.isnan, found)) else min(found)
+
+    def passes(self, wide: Wide) -> bool:
+        """Return whether the limits are met by MARGIN_DB; stops at the first sample that does not."""
+        return all(
+            self.margin(sample, wanted, self.half.run(sample, wide)) >= MARGIN_DB for sample, wanted in self.references
+        )
+
+
+def smallest(
+    modules: Mapping[str, int],
+    kept: set[str],
+    passes: Callable[[Wide], bool],
+    most_trials: int,
+    progress: Progress = silent,
+) -> set[str]:
+    """Return a small set with `kept` that passes: parts of the network become float16, the largest parts first.
+
+    `modules` are modules with their numbers of weights.  A part that cannot become float16 as a whole is divided.
+    """
+    wide, trials = set(modules), 0
+
+    def halve(path: str) -> None:
+        nonlocal wide, trials
+        members = part(path, wide) - kept
+        if not members or trials >= most_trials:
+            return
+        trials += 1
+        progress(f"trying float16 in {path or 'everything'}", trials / most_trials)
+        if passes((wide - members).__contains__):
+            wide -= members
+            return
+        for child in sorted(children(path, members), key=lambda each: -weights(each)):
+            halve(child)
+
+    def weights(path: str) -> int:
+        return sum(modules[each] for each in part(path, modules))
+
+    halve("")
+    return wide
+
+
+def part(path: str, modules: Iterable[str]) -> set[str]:
+    """Return the modules of one part: a path with everything inside, or "path:" for its own operations alone."""
+    if path.endswith(":"):
+        return {each for each in modules if each == path[:-1]}
+    return {each for each in modules if not path or each == path or each.startswith(f"{path}.")}
+
+
+def children(path: str, members: Iterable[str]) -> list[str]:
+    """Return the parts of a path: its own operations, and every module directly inside it."""
+    if path.endswith(":"):
+        return []
+    prefix = f"{path}." if path else ""
+    inside = {prefix + each.removeprefix(prefix).split(".")[0] for each in members if each != path}
+    own = [f"{path}:"] if path in members else []
+    return own if not inside else [*own, *sorted(inside)]
