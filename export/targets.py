@@ -104,6 +104,11 @@ class Runtime:
             raise ConfigError(f"precision: expected {self.precision} for {self.name}, got {precision!r}")
         return self.chosen(replace(options, precision=precision))
 
+    def mixed(self, choice: str) -> Runtime:
+        """Return this runtime, which `takes_names`, with another choice of modules that stay in float32."""
+        options: Any = self.options
+        return self.chosen(replace(options, mixed_precision=choice))
+
     def has(self, precision: str) -> bool:
         """Return whether the runtime offers this precision."""
         try:
@@ -118,9 +123,14 @@ class Runtime:
         return self.precision == "fp16" and self.half != ""
 
     @property
+    def takes_names(self) -> bool:
+        """Whether modules of its programs can stay in float32 while the rest is float16."""
+        return self.has_half and hasattr(self.options, "mixed_precision")
+
+    @property
     def mixed_precision(self) -> str:
         """The user's choice of modules that stay in float32 (export/mixed/names.py); "none" for a runtime without."""
-        return getattr(self.options, "mixed_precision", NONE) if self.has_half else NONE
+        return str(getattr(self.options, "mixed_precision", NONE)) if self.has_half else NONE
 
     @property
     def runs_here(self) -> bool:
@@ -177,6 +187,7 @@ VULKAN = Runtime(
     extra="export",
     unverified="was lowered, but not run: there is no Vulkan runtime of ExecuTorch for this computer, and no phone",
     options=VulkanOptions(),
+    half="export.executorch.mixed",
 )
 QNN = Runtime(
     name="qnn",
@@ -191,6 +202,7 @@ QNN = Runtime(
     extra="export",
     unverified="was lowered, but not run: Qualcomm's NPU is only in phones",
     options=QnnOptions(),
+    half="export.executorch.mixed",
     requirement="export.executorch.qnn",
 )
 ONNX = Runtime(

@@ -20,6 +20,7 @@ from mobile_diffusion.cli.terminal import Json, show
 
 if TYPE_CHECKING:
     from export.job.run import Exported
+    from export.mixed.choose import Choice
 
 Out = Annotated[Path, typer.Option(help="Folder to write. It must not exist, unless --force is given.")]
 
@@ -40,6 +41,14 @@ class Exporting:
         typer.Option(
             help="Depth of the parity check: 'trajectory', a whole drawing, or 'step', one step and a decoding. "
             "Default: what suits the model's size."
+        ),
+    ] = None
+    mixed_precision: Annotated[
+        str | None,
+        typer.Option(
+            help="Modules that stay in float32 where the rest is float16: 'auto' measures which must; or names such as "
+            "unet.conv_in, 'unet.*.attn1:own' (without the modules inside) and decode_image, with commas in between; "
+            "'none': float16 everywhere. Default: what the checkpoint's configuration asks for."
         ),
     ] = None
     threads: Threads = DEFAULT_THREADS
@@ -80,24 +89,10 @@ class CoreMLChoices:
         bool, _core_ml("--pixel-buffer", help="Let decode_image return an image, not a tensor.")
     ] = CoreMLOptions.pixel_buffer
 
-    mixed_precision: Annotated[
-        str,
-        _core_ml(
-            help="Modules that stay in float32: 'auto' measures which must; or names such as unet.conv_in, "
-            "'unet.*.attn1:own' (without the modules inside) and decode_image, with commas in between; 'none': no "
-            "module; 'checkpoint': what its configuration asks for (upcast_attention, force_upcast)."
-        ),
-    ] = CoreMLOptions.mixed_precision
-
     def options(self) -> CoreMLOptions:
         """The same for the lowering; raises `ConfigError` for a value that is not one of the choices."""
         return CoreMLOptions(
-            self.compute_units,
-            self.deployment_target,
-            self.compress,
-            self.chunk_mb,
-            self.pixel_buffer,
-            self.mixed_precision,
+            self.compute_units, self.deployment_target, self.compress, self.chunk_mb, self.pixel_buffer
         )
 
 
@@ -208,11 +203,19 @@ def export(
             image_to_image=exporting.image_to_image,
             calibration=calibration,
             check=exporting.check,
+            mixed_precision=exporting.mixed_precision,
             threads=exporting.threads,
             force=exporting.force,
             progress=progress,
         )
     show_export(exported, exporting.json)
+
+
+def chosen_line(choice: Choice) -> str:
+    """What was measured for one stage, in words."""
+    if not choice.names:
+        return f"{choice.stage}: float16 holds everything"
+    return f"{choice.stage}: {len(choice.names)} modules with {choice.weights:,} weights stay in float32"
 
 
 def show_export(exported: Exported, json: bool) -> None:
@@ -227,9 +230,11 @@ def show_export(exported: Exported, json: bool) -> None:
         "target": manifest.target,
         "model": manifest.model.name,
         "not_run": others,
+        "float32": {choice.stage: list(choice.names) for choice in exported.choices},
         "parity": exported.parity.to_json() if compared else None,
         "latency": exported.latency.to_dict(),
     }
     tables = [parity_table(exported.parity)] if compared else []
+    lines = [chosen_line(choice) for choice in exported.choices]
     end = f"{bundle.path}: {manifest.target} bundle of {manifest.model.name}, {verdict(compared, others)}"
-    show(json, figures, *tables, latency_table(exported.latency, bundle.settings().steps), end)
+    show(json, figures, *tables, latency_table(exported.latency, bundle.settings().steps), *lines, end)

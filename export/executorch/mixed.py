@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import torch
+
 from export.executorch.lower import rewritten
-from export.executorch.options import XnnpackOptions
+from export.executorch.options import QnnOptions, VulkanOptions, XnnpackOptions
 from export.mixed.rounded import HalfProgram
 from export.stages import ExportStage
 
 
-def half_program(stage: ExportStage, options: XnnpackOptions) -> HalfProgram:
-    """Return the rewritten program of a stage, of which only weights are stored in float16."""
-    return HalfProgram(stage.name, rewritten(stage), weights_only=True)
+@torch.no_grad()
+def half_program(stage: ExportStage, options: XnnpackOptions | VulkanOptions | QnnOptions) -> HalfProgram:
+    """Return the program of a stage: of XNNPACK's only weights are float16, of the others everything."""
+    if isinstance(options, XnnpackOptions):
+        return HalfProgram(stage.name, rewritten(stage), weights_only=True)
+    if isinstance(options, VulkanOptions):
+        from export.executorch.vulkan import edge_program
+
+        return HalfProgram(stage.name, edge_program(stage, half=True))
+    return HalfProgram(stage.name, torch.export.export(stage.module, (), stage.example()).run_decompositions({}))

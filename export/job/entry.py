@@ -35,6 +35,7 @@ def export_target(
     image_to_image: bool = False,
     calibration: Path | str | None = None,
     check: str | None = None,
+    mixed_precision: str | None = None,
     threads: int = 2,
     force: bool = False,
     progress: Progress = silent,
@@ -54,6 +55,8 @@ def export_target(
         image_to_image: Whether to add the stage encode_image, so that an app can redraw pictures.
         calibration: Text file with one prompt per line, for int8.
         check: "trajectory" or "step", how far parity is checked; by default what suits the model's size.
+        mixed_precision: Modules that stay in float32 where a runtime computes in float16: "auto" measures which must,
+            "none" is float16 everywhere, and names are as in a manifest; by default what the checkpoint asks for.
         threads: Threads of every runtime.
         force: Whether to replace a bundle that is at `out`.
         progress: Is called with what is being done and the fraction done so far.
@@ -76,7 +79,9 @@ def export_target(
     if EXECUTORCH.name in runtimes:
         given[EXECUTORCH.name] = DelegateOptions(delegate, coreml or CoreMLOptions(), coreai or CoreAIOptions())
     choices = {name: options for name, options in given.items() if options is not None}
-    plan = plan_export(source.config, found, runtimes, image_to_image, check, threads, choices, precision)
+    plan = plan_export(
+        source.config, found, runtimes, image_to_image, check, threads, choices, precision, mixed_precision
+    )
     if prompts and not plan.calibrated:
         raise ConfigError("calibration: expected precision int8 with it, as nothing else is calibrated")
     return run_export(source, found, out, force, plan=plan, progress=progress, calibration=prompts)

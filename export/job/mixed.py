@@ -69,7 +69,7 @@ def asked(config: ModelConfig, runtime: Runtime) -> tuple[str, ...]:
     if choice == NONE:
         return ()
     if choice in (AUTO, CHECKPOINT):
-        return SCORES if config.unet.upcast_attention and not runtime.half_weights else ()
+        return SCORES if config.unet.upcast_attention and runtime.takes_names and not runtime.half_weights else ()
     return parse(choice)
 
 
@@ -108,10 +108,7 @@ def decide(
 
 def with_names(runtime: Runtime, names: Sequence[str]) -> Runtime:
     """Return a runtime whose options name modules; unchanged if it has no float16."""
-    options: Any = runtime.options
-    if not hasattr(options, "mixed_precision"):
-        return runtime
-    return runtime.chosen(replace(options, mixed_precision=spelled(names) if names else NONE))
+    return runtime.mixed(spelled(names) if names else NONE) if runtime.takes_names else runtime
 
 
 def measure(

@@ -11,6 +11,7 @@ import jinja2
 
 from export.job.plan import ExportPlan
 from export.latency.measure import LatencyReport
+from export.mixed.names import names_of
 from export.parity.compare import Pictures
 from export.parity.gates import limits
 from export.parity.report import PARITY_COLUMNS, ParityReport, cells
@@ -64,6 +65,7 @@ def render(
         steps=model.schedule.steps,
         guidance=trajectories[0].guidance,
         plan=plan,
+        wide=[(each.title, ", ".join(names)) for each in plan.runtimes if (names := names_of(each.mixed_precision))],
         titles=[TORCH.title, *(runtime.title for runtime in plan.compared)],
         pictures=[_picture_row(plan, trajectory, pictures) for trajectory in trajectories],
         parity=parity,

@@ -62,12 +62,13 @@ def plan_export(
     threads: int = 2,
     options: Mapping[str, RuntimeOptions] | None = None,
     precision: str | None = None,
+    mixed_precision: str | None = None,
 ) -> ExportPlan:
     """The plan for a model; the target's default runtimes, and the depth that suits the model's size, unless told.
 
-    `options` are choices by the name of the runtime they are for; `precision` is of every runtime.  Raises
-    `ConfigError` for a runtime that the target does not have, a precision that one does not have, an unknown depth, or
-    choices for a runtime that is not exported;
+    `options` are choices by the name of the runtime they are for; `precision` is of every runtime, `mixed_precision` of
+    those with float16.  Raises `ConfigError` for a runtime that the target does not have, a precision that one does not
+    have, `mixed_precision` without float16, an unknown depth, or choices for a runtime that is not exported;
     `ExportError` for a runtime that lacks something on this computer.
     """
     check_threads(threads)
@@ -80,6 +81,8 @@ def plan_export(
     found = tuple(runtime.chosen(given[runtime.name]) if runtime.name in given else runtime for runtime in named)
     if precision is not None:
         found = _at_precision(target, found, precision)
+    if mixed_precision is not None:
+        found = _at_mixed_precision(found, mixed_precision)
     for runtime in found:
         check_requirement(runtime)
     return ExportPlan(found, IMAGE_STAGES if images else STAGES, chosen, large, threads)
@@ -111,6 +114,16 @@ def _at_precision(target: Target, chosen: Sequence[Runtime], precision: str) -> 
         having = [f"--runtime {runtime.name}" for runtime in target.runtimes if runtime.has(precision)]
         fix = f"; give {' or '.join(having)}" if having else ""
         raise ConfigError(f"{error}{fix}") from None
+
+
+def _at_mixed_precision(chosen: Sequence[Runtime], mixed_precision: str) -> tuple[Runtime, ...]:
+    """The runtimes with that choice of float32 modules where they have float16; `ConfigError` if none of them has."""
+    if not any(runtime.takes_names for runtime in chosen):
+        found = ", ".join(f"{runtime.name} at {runtime.precision}" for runtime in chosen)
+        raise ConfigError(
+            f"mixed_precision: expected xnnpack at fp16, or coreml, got {found}; give --precision fp16 too"
+        )
+    return tuple(runtime.mixed(mixed_precision) if runtime.takes_names else runtime for runtime in chosen)
 
 
 def _choose(target: Target, names: Sequence[str]) -> tuple[Runtime, ...]:

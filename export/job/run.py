@@ -20,7 +20,7 @@ from export.job.plan import ExportPlan, plan_export
 from export.job.preview import COLOURED_CASES, Preview, fit_preview, write_preview
 from export.job.reference import open_reference, record_cases
 from export.job.resources import check_resources, estimate_export
-from export.job.unfit import explain
+from export.job.unfit import check_unrun, explain
 from export.latency.measure import BUDGET_S, LatencyReport, measure_latency
 from export.mixed.choose import Choice
 from export.parity.compare import compare_runners
@@ -127,6 +127,7 @@ def _fill(
     settings, table = DrawSettings.of(source.config), step_table(source.config.schedule)
     trajectories = record_cases(reference, source.tokenizer, settings, cases, plan)
     write_golden(folder, trajectories)
+    check_unrun(source, plan, trajectories)
     runners = [
         (runtime, load_runner(runtime, folder, artifacts[runtime.name], plan.threads, plan.large))
         for runtime in plan.compared

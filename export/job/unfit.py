@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import torch
@@ -11,11 +11,11 @@ from torch import Tensor
 
 from export.job.mixed import SCORES, margin_of
 from export.job.plan import ExportPlan
-from export.mixed.departure import find_departure
-from export.mixed.names import AUTO, covers, names_of
+from export.mixed.departure import Departure, find_departure
+from export.mixed.names import AUTO, names_of
 from export.mixed.rounded import HalfProgram, everything
 from export.parity.gates import Failure
-from export.parity.measure import FREE_CHECKS
+from export.parity.measure import FREE_CHECKS, Measurement
 from export.parity.report import ParityReport
 from export.parity.trajectories import Trajectory, latents_of
 from export.signatures import IMAGE_STAGES
@@ -32,67 +32,75 @@ STAGES_OF = {"prediction": "denoise", "free_running": "denoise", "picture": "dec
 
 def explain(source: AnyModel, plan: ExportPlan, parity: ParityReport, trajectories: Sequence[Trajectory]) -> NoReturn:
     """Raise the `ParityError` of a report that did not pass; it says where float16 is the reason, and the way out."""
+    firsts = {runtime: _first(parity.failures, runtime.name) for runtime in plan.compared if runtime.has_half}
     reasons = [
-        reason
-        for runtime in plan.compared
-        if runtime.has_half
-        for reason in _reasons(source, runtime, parity.failures, trajectories)
+        reason_of(source, runtime, first, trajectories) for runtime, first in firsts.items() if first is not None
     ]
     try:
         parity.require()
     except ParityError as error:
-        raise ParityError("; ".join([*reasons, str(error)])) from None
+        raise ParityError("; ".join([*filter(None, reasons), str(error)])) from None
     raise ParityError("expected a report that did not pass, got one that did")
 
 
-def _reasons(
-    source: AnyModel, runtime: Runtime, failures: Sequence[Failure], trajectories: Sequence[Trajectory]
-) -> Iterator[str]:
-    """The reason of a runtime's first failing stage, if float16 is it."""
-    own = [failure for failure in failures if failure.measurement.runtime == runtime.name]
-    if not own:
-        return
-    first = min(own, key=lambda each: IMAGE_STAGES.index(stage_of(each)))
-    stage = stage_of(first)
-    half = half_program(runtime, build_stage(source, stage))
-    reason = reason_of(source.config, runtime, half, first, inputs_of(source.config, first, trajectories))
-    if reason:
-        yield reason
+def check_unrun(source: AnyModel, plan: ExportPlan, trajectories: Sequence[Trajectory]) -> None:
+    """Raise `ParityError` if float16 is too small for a program that cannot run here: PyTorch rounds in its place."""
+    for runtime in plan.runtimes:
+        for stage in plan.stages if runtime.has_half and not runtime.runs_here else ():
+            half = half_program(runtime, build_stage(source, stage))
+            drawn = trajectories[-1]
+            inputs = inputs_of(source.config, stage, drawn, drawn.first)
+            departure = departure_of(source.config, runtime, half, inputs)
+            if departure is not None:
+                raise ParityError(
+                    f"{runtime.name} {stage}: {departure}; give --precision fp32, or --runtime xnnpack with "
+                    "--precision fp16"
+                )
 
 
-def stage_of(failure: Failure) -> str:
-    """The stage whose program a failure is about."""
-    return STAGES_OF.get(failure.measurement.check, failure.measurement.check)
+def _first(failures: Sequence[Failure], runtime: str) -> Measurement | None:
+    """The first failure of a runtime, in the order of the stages."""
+    own = [failure.measurement for failure in failures if failure.measurement.runtime == runtime]
+    return min(own, key=lambda each: IMAGE_STAGES.index(stage_of(each)), default=None)
 
 
-def reason_of(
-    config: ModelConfig, runtime: Runtime, half: HalfProgram, failure: Failure, inputs: Mapping[str, Tensor]
-) -> str:
+def stage_of(failed: Measurement) -> str:
+    """The stage whose program a comparison is about."""
+    return STAGES_OF.get(failed.check, failed.check)
+
+
+def reason_of(source: AnyModel, runtime: Runtime, failed: Measurement, trajectories: Sequence[Trajectory]) -> str:
     """The module and the operation where float16 leaves PyTorch, and what to do; "" if float16 is not the reason."""
-    names = names_of(runtime.mixed_precision)
-
-    def wide(module: str) -> bool:
-        return covers(names, half.stage, module)
-
-    outputs = half.run(inputs, everything), half.run(inputs, wide)
-    margin = margin_of(config, half.stage, runtime.precision)(inputs, *outputs)
-    accumulated = failure.measurement.check in FREE_CHECKS
-    departure = find_departure(half, inputs, wide) if accumulated or not margin >= 0 else None
+    stage = stage_of(failed)
+    drawn = next(each for each in trajectories if str(each.case) == failed.case)
+    half = half_program(runtime, build_stage(source, stage))
+    step = drawn.first if failed.step is None else failed.step
+    inputs = inputs_of(source.config, stage, drawn, step)
+    departure = departure_of(source.config, runtime, half, inputs, accumulated=failed.check in FREE_CHECKS)
     if departure is None:
         return ""
-    chosen = bool(set(names) - set(SCORES))
-    return f"{runtime.name} {half.stage}: {departure}; give --mixed-precision {half.stage if chosen else AUTO}"
+    chosen = bool(set(names_of(runtime.mixed_precision)) - set(SCORES))
+    return f"{runtime.name} {stage}: {departure}; give --mixed-precision {stage if chosen else AUTO}"
 
 
-def inputs_of(config: ModelConfig, failure: Failure, trajectories: Sequence[Trajectory]) -> dict[str, Tensor]:
-    """The reference's inputs of the stage in a comparison that failed."""
-    settings, found, stage = DrawSettings.of(config), failure.measurement, stage_of(failure)
-    drawn = next(each for each in trajectories if str(each.case) == found.case)
+def departure_of(
+    config: ModelConfig, runtime: Runtime, half: HalfProgram, inputs: Mapping[str, Tensor], accumulated: bool = False
+) -> Departure | None:
+    """Where float16 leaves PyTorch; None if one call passes the limits and errors have not `accumulated` over many."""
+    wide = half.named(names_of(runtime.mixed_precision))
+    outputs = half.run(inputs, everything), half.run(inputs, wide)
+    margin = margin_of(config, half.stage, runtime.precision)(inputs, *outputs)
+    return find_departure(half, inputs, wide) if accumulated or not margin >= 0 else None
+
+
+def inputs_of(config: ModelConfig, stage: str, drawn: Trajectory, step: int) -> dict[str, Tensor]:
+    """The reference's inputs of a stage, of `denoise` at one step."""
+    settings = DrawSettings.of(config)
     arrays: Mapping[str, NDArray[Any]]
     if stage == "encode_text":
         arrays = drawn.prompts["context"]
     elif stage == "denoise":
-        arrays = drawn.step_inputs((found.step or drawn.first) - drawn.first, settings)
+        arrays = drawn.step_inputs(step - drawn.first, settings)
     elif stage == "decode_image":
         arrays = {"latents": latents_of(drawn.states[-1:], settings)}
     else:

@@ -54,6 +54,7 @@ def _heading(inspection: Inspection) -> Table:
         "sampler": sampler,
         "guidance": f"{schedule.applied_guidance} ({evaluations}), {scale}",
         "tokenizer": f"{inspection.tokenizer}, {inspection.max_tokens} tokens",
+        "float32": "; ".join(inspection.float32),
         "changes": "; ".join(inspection.changes),
     }
     grid = Table.grid(padding=(0, 2))

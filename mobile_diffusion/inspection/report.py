@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +52,8 @@ class Inspection:
     tokenizer: str
     max_tokens: int
     verdicts: tuple[Verdict, ...]
+    float32: tuple[str, ...]
+    """What the configuration asks to keep in float32 when an export is float16."""
 
     @property
     def macs(self) -> int:
@@ -87,7 +90,15 @@ def inspect_checkpoint(checkpoint: Checkpoint) -> Inspection:
         tokenizer=config.tokenizer,
         max_tokens=config.text.max_tokens,
         verdicts=tuple(judge(stages, phone) for phone in PHONES),
+        float32=tuple(_asked(config)),
     )
+
+
+def _asked(config: ModelConfig) -> Iterator[str]:
+    if config.unet.upcast_attention:
+        yield "attention of the U-Net (upcast_attention)"
+    if getattr(config.autoencoder, "force_upcast", False):
+        yield "what needs it in the VAE, measured at the export (force_upcast)"
 
 
 def find_preset(unet: UNetConfig) -> str | None:

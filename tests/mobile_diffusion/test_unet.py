@@ -8,12 +8,14 @@ import diffusers
 import pytest
 import torch
 from diffusers import LatentConsistencyModelPipeline
+from diffusers.models.attention_processor import Attention as DiffusersAttention
+from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 
 from mobile_diffusion.blocks import attention
 from mobile_diffusion.config import UNetConfig, UNetLevel
 from mobile_diffusion.errors import ConfigError
-from mobile_diffusion.unet import UNet, guidance_waves
+from mobile_diffusion.unet import Attention, UNet, guidance_waves
 
 TOLERANCE = 1e-5
 """Of the largest error, relative to the largest value."""
@@ -181,3 +183,33 @@ def test_time_embedding_is_apart() -> None:
     times = unet.embed_time(torch.tensor([999, 124]))
     whole = unet(latents, torch.tensor([124]), context)
     torch.testing.assert_close(unet.predict(latents, times[1:], context), whole, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_upcast_attention_is_that_of_diffusers(dtype: torch.dtype) -> None:
+    """Scores beyond float16, in a network of half precision; Stable Diffusion 2.1's configuration asks for it."""
+    torch.manual_seed(4)
+    theirs = DiffusersAttention(32, heads=4, dim_head=8, upcast_attention=True, processor=AttnProcessor())
+    for layer in (theirs.to_q, theirs.to_k):
+        layer.weight.data.mul_(300)
+    ours = Attention(32, 32, heads=4, upcast=True)
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(2, 16, 32)
+    with torch.inference_mode():
+        scores = theirs.head_to_batch_dim(theirs.to_q(x)) @ theirs.head_to_batch_dim(theirs.to_k(x)).mT * theirs.scale
+        assert scores.abs().max() > 65504
+        exact = ours(x, x)
+        theirs, ours, x = theirs.to(dtype), ours.to(dtype), x.to(dtype)
+        wanted, got = theirs(x), ours(x, x)
+        naive = DiffusersAttention(32, heads=4, dim_head=8, processor=AttnProcessor()).to(dtype)
+        naive.load_state_dict(theirs.state_dict())
+        assert naive(x).isfinite().all() == (dtype == torch.bfloat16)
+    assert got.dtype == dtype
+    roundoff = torch.finfo(dtype).eps
+    torch.testing.assert_close(got, wanted, rtol=4 * roundoff, atol=4 * roundoff * float(exact.abs().max()))
+
+
+def test_every_attention_of_a_network_is_upcast() -> None:
+    config = UNetConfig((UNetLevel(32, 1, 1),), UNetLevel(32, 1, 1), (UNetLevel(32, 2, 2),), 8, upcast_attention=True)
+    found = [module.upcast for module in UNet(config).modules() if isinstance(module, Attention)]
+    assert found == [True] * 8

@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from export.bundle.bundle import Bundle, open_bundle
 from export.bundle.manifest_parts import MANIFEST
 from export.coreml.interpret import Program
+from export.coreml.lower import lower
+from export.coreml.options import CoreMLOptions
 from export.coreml.package_archive import CoreMLPackage
 from export.coreml.structure import signature
-from export.signatures import IMAGE_STAGES
+from export.signatures import IMAGE_STAGES, STAGES
 from export.stages import ExportStage, build_stage
 from export.studies.faults.examine import Subject
 from export.studies.faults.graph import step_count
@@ -49,6 +51,24 @@ def subjects(path: Path, model: Model | None) -> Iterator[Subject]:
     for stage, package in packages.items():
         contexts = contexts_of(model, tokenizer, packages.get(TEXT) if bundle else None)
         yield subject(stage, package, tokenizer, contexts, model, bundle)
+
+
+def examined(path: Path | None, model: Model | None, options: CoreMLOptions, folder: Path) -> Iterator[Subject]:
+    """The packages at `path`; without one, those of the model, written into `folder`.
+
+    Raises `ConfigError` when there is neither.
+    """
+    if path is not None:
+        return subjects(path, model)
+    if model is None:
+        raise ConfigError("PACKAGE: expected a package, a bundle, or --checkpoint without either, got none of them")
+    return lowered(model, options, folder)
+
+
+def lowered(model: Model, options: CoreMLOptions, folder: Path) -> Iterator[Subject]:
+    """Every stage of a model, lowered into `folder` as an export does; an export that fails leaves no bundle."""
+    for stage in STAGES:
+        yield from subjects(folder / lower(build_stage(model, stage), folder, options), model)
 
 
 def subject(

@@ -12,13 +12,20 @@ from torch import Tensor, nn
 
 from export.executorch.half import HalfEmbedding, halve_tables
 from export.executorch.lower import lower
+from export.executorch.mixed import half_program
 from export.executorch.options import XnnpackOptions
+from export.mixed.choose import choose
+from export.mixed.departure import apart, find_departure
+from export.mixed.names import spelled
+from export.mixed.rounded import nothing
 from export.runners.executorch import ExecuTorchRunner
 from export.runners.torch import TorchRunner
 from export.signatures import STAGES, TensorSpec
 from export.stages import ExportStage, build_stage
+from mobile_diffusion.decibels import snr_db
 from tests.export.comparing import arrays_of, assert_close
-from tests.tiny_models import SD1, RandomModel
+from tests.export.overflow import overflowing
+from tests.tiny_models import SD1, SMALL, RandomModel, emoji_words, untrained
 
 ROUNDED_DB = 60.0
 """A weight rounded to 11 bits is off by 77 dB at worst; layers add up."""
@@ -116,3 +123,24 @@ def test_a_mean_keeps_its_digits(tmp_path: Path) -> None:
     arrays = arrays_of(stage)
     expected = TorchRunner({"decode_image": stage}, 1).run("decode_image", **arrays)
     assert_close(expected, runner.run("decode_image", **arrays), 70.0)
+
+
+@pytest.mark.parametrize(("stage", "overflow"), [("decode_image", "weight"), ("decode_image", "filter")])
+def test_a_weight_that_half_cannot_hold_stays_in_float32(stage: str, overflow: str, tmp_path: Path) -> None:
+    """Naive, the picture is not finite; with the measured modules it is PyTorch's."""
+    built = build_stage(overflowing(untrained(SMALL, emoji_words(12)), overflow), stage)
+    program, arrays = half_program(built, HALF), arrays_of(built)
+    sample = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    place = find_departure(program, sample, nothing)
+    found = choose(program, [sample], lambda _, wanted, got: apart(wanted, got) - ROUNDED_DB, nothing, 50)
+    assert place is not None and found.names and place.module in found.names
+    exact = TorchRunner({stage: built}, 1).run(stage, **arrays)
+    drawn = {}
+    for names in ("none", spelled(found.names)):
+        (tmp_path / names).mkdir()
+        runner = ExecuTorchRunner.load(
+            tmp_path / names, {stage: lower(built, tmp_path / names, XnnpackOptions("fp16", names))}, threads=1
+        )
+        drawn[names] = runner.run(stage, **arrays)
+    assert not snr_db(exact["image"], drawn["none"]["image"]) > 20
+    assert_close(exact, drawn[spelled(found.names)], ROUNDED_DB)

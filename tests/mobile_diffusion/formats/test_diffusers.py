@@ -13,7 +13,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from benchmarks.checkpoints.random_weights import ARCHITECTURES, rename_tensors
-from mobile_diffusion.autoencoder_config import TinyAutoencoderConfig
+from mobile_diffusion.autoencoder_config import AutoencoderConfig, TinyAutoencoderConfig
 from mobile_diffusion.checkpoint import open_checkpoint, open_source, save_checkpoint
 from mobile_diffusion.errors import CheckpointError
 from mobile_diffusion.formats.json_options import JsonOptions
@@ -202,3 +202,13 @@ def test_a_tokenizer_of_another_text_encoder_is_refused(folder: Path) -> None:
     edit_json(folder / "tokenizer" / "tokenizer_config.json", added_tokens_decoder=added)
     with pytest.raises(CheckpointError, match="expected at most 49,408 tokens, .* got 49,409"):
         _ = open_source(folder).tokenizer
+
+
+@pytest.mark.parametrize("asked", [True, False, ...])
+def test_what_a_checkpoint_says_of_half_precision_is_read(asked: object, folder: Path) -> None:
+    """Without the option the U-Net has diffusers' default; the VAE's, which is true, is of no use to old files."""
+    edit_json(folder / "unet" / "config.json", upcast_attention=asked)
+    edit_json(folder / "vae" / "config.json", force_upcast=asked)
+    config = open_source(folder).config
+    assert isinstance(config.autoencoder, AutoencoderConfig)
+    assert config.unet.upcast_attention is config.autoencoder.force_upcast is (asked is True)
