@@ -20,7 +20,14 @@ OVERFLOWS: dict[str, tuple[Scale, ...]] = {
         ("unet", lambda name: "attn1.to_out" in name, 200.0),
     ),
     "stream": (("unet", lambda name: name.startswith("conv_in."), 3e5),),
-    "text": (("text_encoder", lambda name: name.endswith("layer.0.output.dense.weight"), 3e6),),
+    "text": (
+        (
+            "text_encoder",
+            lambda name: name.endswith(("layer.0.intermediate.dense.weight", "layers.0.mlp.fc1.weight")),
+            1e3,
+        ),
+        ("text_encoder", lambda name: name.endswith(("layer.0.output.dense.weight", "layers.0.mlp.fc2.weight")), 3e3),
+    ),
     "decoder": (("autoencoder", lambda name: name.startswith("decoder.conv_in."), 3e5),),
     "filter": (("autoencoder", lambda name: name.startswith("decoder.conv_in."), 1e7),),
     "weight": (
@@ -29,7 +36,7 @@ OVERFLOWS: dict[str, tuple[Scale, ...]] = {
     ),
 }
 """Scores that overflow; scores whose softmax needs more digits than float16; the stream of the U-Net; the text encoder
-(BERT's names); a decoder, and one whose filters are beyond float16; a scale beyond it that the next filter undoes."""
+(of BERT or CLIP); a decoder, and one whose filters are beyond float16; a scale beyond it that the next filter undoes."""
 
 
 def overflowing(model: Model, *names: str) -> Model:

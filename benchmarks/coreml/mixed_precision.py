@@ -2,8 +2,8 @@
 
     python -m benchmarks.coreml.mixed_precision
 
-The emoji model's weights are scaled so that numbers leave float16 (benchmarks/checkpoints/overflow.py).  Each stage is
-converted with coremltools' own norms in float16, with ours in float16, and with ours and the modules in float32 that
+The weights of a narrow BK-SDM-tiny, which are random, are scaled so that numbers leave float16
+(benchmarks/checkpoints/overflow.py).  Each stage is converted with coremltools' own norms in float16, with ours in float16, and with ours and the modules in float32 that
 `--mixed-precision auto` chooses.  The interpreter runs the packages on inputs of real drawings; the reference is
 PyTorch in float32.  Nothing here ran on a phone.  Writes benchmarks/results/mixed_precision.json.
 """
@@ -22,9 +22,10 @@ import typer
 from torch import Tensor
 
 from benchmarks.checkpoints.overflow import overflowing
+from benchmarks.checkpoints.random_weights import write_checkpoint
 from benchmarks.measuring.command_line import Names, chosen, run_script
 from benchmarks.measuring.results import conditions, read_result, write_result
-from benchmarks.paths import EMOJI, RESULTS
+from benchmarks.paths import RESULTS
 from export.coreml.interpret import Program
 from export.coreml.lower import lower
 from export.coreml.options import CoreMLOptions
@@ -40,16 +41,18 @@ from export.targets import COREML
 from mobile_diffusion.checkpoint import open_checkpoint
 from mobile_diffusion.decibels import json_number, snr_db, worst
 from mobile_diffusion.drawing import DrawSettings
+from mobile_diffusion.formats.open_options import OpenOptions
 
 STAGES = {
     "scores": "denoise",
-    "digits": "denoise",
     "stream": "denoise",
     "text": "encode_text",
     "decoder": "decode_image",
     "weight": "decode_image",
 }
 """Case -> the stage that leaves float16."""
+MODEL, NARROW, STEPS = "bk-sdm-tiny", 16, 4
+"""512 pixels; every width is a sixteenth."""
 JUDGED = CALIBRATION_CASES[2:4]
 """Drawings on which the packages are run; the modules are chosen on others."""
 
@@ -89,9 +92,9 @@ def judged(package: Path, stage: ExportStage, samples: Sequence[Mapping[str, Ten
     }
 
 
-def examined(case: str, folder: Path) -> dict[str, Any]:
+def examined(case: str, checkpoint: Path, folder: Path) -> dict[str, Any]:
     """One row: the stage of a case, converted in three ways."""
-    model = overflowing(open_checkpoint(EMOJI), case)
+    model = overflowing(open_checkpoint(checkpoint, OpenOptions(steps=STEPS)), case)
     name, settings = STAGES[case], DrawSettings.of(model.config)
     runner = TorchRunner.from_model(model, 1)
     samples, others = (
@@ -117,8 +120,14 @@ def main(
     found = read_result(out, {"cases": {}})
     for case in chosen(cases, STAGES, "case"):
         with tempfile.TemporaryDirectory() as folder:
-            found["cases"][case] = examined(case, Path(folder))
-        about = {"model": "assets/emoji, weights scaled", "run_by": "export/coreml/interpret, as stored; no device"}
+            checkpoint = write_checkpoint(MODEL, Path(folder) / MODEL, narrow=NARROW)
+            found["cases"][case] = examined(case, checkpoint, Path(folder))
+        about = {
+            "model": MODEL,
+            "narrow": NARROW,
+            "steps": STEPS,
+            "run_by": "export/coreml/interpret, as stored; no device",
+        }
         write_result(out, {"conditions": conditions(1, **about), "cases": found["cases"]})
         typer.echo(json.dumps({case: found["cases"][case]}, indent=1))
 

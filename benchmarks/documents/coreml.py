@@ -46,6 +46,31 @@ def narrow(found: Found) -> int:
     return int(found["conditions"]["narrow"])
 
 
+def mixed(found: Found) -> str:
+    """Networks that leave float16, converted in three ways."""
+    ways = {"naive": "coremltools' norms, float16", "float16": "ours, float16", "mixed": "ours, auto"}
+    rows = [
+        [case, row["stage"], title, *figures(row[way])]
+        for case, row in found["cases"].items()
+        for way, title in ways.items()
+    ]
+    head = ["case", "stage", "conversion", "MB", "SNR, dB", "operations in float32"]
+    note = (
+        f"{found['conditions']['model']} with random weights and every width divided by {narrow(found)}, scaled until "
+        "numbers leave float16: attention scores of the U-Net, its stream, an activation of the text encoder, the "
+        "decoder's stream, one scale of the decoder. "
+        "The worst of four inputs, of other drawings than those on which the modules were chosen, compared with "
+        "PyTorch; run by the interpreter on Linux."
+    )
+    return f"{table(head, rows)}\n\n{note}"
+
+
+def figures(way: Found) -> list[str]:
+    """Size, ratio and operations of one package."""
+    ratio = "not finite" if way["snr_db"] is None else f"{way['snr_db']:.1f}"
+    return [f"{way['size_bytes'] / MEGA:.2f}", ratio, f"{way['operations_in_float32']} of {way['operations']}"]
+
+
 def black(found: Found) -> str:
     """The amplified decoder, converted in several ways."""
     rows = [
@@ -170,6 +195,7 @@ def delegate(found: Found) -> str:
 TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "variants": ("coreml_variants", variants),
     "black": ("black_image", black),
+    "mixed": ("mixed_precision", mixed),
     "layouts": ("coreml_layouts", layouts),
     "chunks": ("chunking", chunks),
     "sharing": ("sharing", sharing),

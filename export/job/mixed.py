@@ -39,7 +39,7 @@ from mobile_diffusion.schedule import step_table
 
 SCORES = ("unet.*.attn1:own", "unet.*.attn2:own")
 """What `upcast_attention` means: the scores, the softmax and the weighted sum of every attention of the U-Net."""
-MOST_TRIALS, MOST_TRIALS_LARGE = 300, 60
+MOST_TRIALS, MOST_TRIALS_LARGE = 150, 60
 """Sets of modules that are tried per stage; for a large model each takes many seconds."""
 
 

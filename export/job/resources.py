@@ -13,6 +13,7 @@ from pathlib import Path
 
 from export.job.free_space import available_memory, free_disk
 from export.job.plan import ExportPlan
+from export.mixed.names import AUTO, CHECKPOINT, NONE
 from export.targets import Runtime
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.errors import ExportError
@@ -75,6 +76,9 @@ NEEDS: dict[str, Needs] = {
 }
 REFERENCE = Line(550 * MB, 1.0, 1.35, 0.05)
 """PyTorch: 4.0 GB for denoise."""
+MEASURING = Line(650 * MB, 1.1, 4.0, 4.0)
+"""Choosing modules for float32.  Not measured at full size: it counts what one operation holds at most, its operands
+and its result, each also rounded."""
 
 
 @dataclass(frozen=True)
@@ -97,10 +101,13 @@ def estimate(cost: StageCost, runtime: Runtime, held: int = 0) -> Estimate:
         f"lower {cost.name} for {title}": needs.lowering.at(cost),
         f"run {cost.name} with PyTorch": REFERENCE.at(cost),
     }
+    if runtime.mixed_precision == AUTO:
+        works[f"measure {cost.name} with PyTorch"] = MEASURING.at(cost)
     if needs.running is not None:
         works[f"run {cost.name} with {title}"] = needs.running.at(cost)
     work = max(works, key=lambda name: works[name])
-    return Estimate(work, works[work] + held, int(needs.disk * cost.weight_bytes["fp32"]))
+    disk = needs.disk if runtime.mixed_precision in (CHECKPOINT, NONE) else 1.0
+    return Estimate(work, works[work] + held, int(disk * cost.weight_bytes["fp32"]))
 
 
 def estimate_export(config: ModelConfig, plan: ExportPlan) -> tuple[Estimate, ...]:

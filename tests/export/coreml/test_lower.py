@@ -147,7 +147,7 @@ def test_the_update_is_exact_to_float32(tmp_path: Path) -> None:
 
 
 def test_an_update_in_half_precision_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("export.coreml.lower.precision", lambda stage, ct: ct.precision.FLOAT16)
+    monkeypatch.setattr("export.coreml.lower.precision", lambda *given: given[-1].precision.FLOAT16)
     with pytest.raises(ExportError, match=r"expected the update in float32, got .* in float16"):
         lower(update_stage(), tmp_path)
     assert not list(tmp_path.iterdir()), "what was refused is removed"

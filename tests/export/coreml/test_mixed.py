@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from export.coreml import produce
 from export.coreml.interpret import Program
 from export.coreml.lower import lower
 from export.coreml.mixed import half_program
@@ -94,3 +95,17 @@ def test_the_place_is_the_first_overflow_of_the_package(tmp_path: Path) -> None:
     first = next(each for each in observer.found.values() if each.counts.broken)
     assert found is not None and (found.module, found.operation) == (first.module, first.operation)
     assert found.largest == pytest.approx(first.counts.highest, rel=0.01)
+
+
+@pytest.mark.parametrize("names", ["autoencoder.decoder.mid_block", "decode_image"])
+def test_compression_leaves_weights_in_float32_alone(names: str, tmp_path: Path) -> None:
+    stage = build_stage(untrained(SMALL, emoji_words(12)), "decode_image")
+    sizes = {}
+    for recipe in ("none", "palettize-8"):
+        options = CoreMLOptions(compression=recipe, mixed_precision=names)
+        (tmp_path / recipe).mkdir()
+        package = tmp_path / recipe / produce.lower(stage, tmp_path / recipe, options)
+        sizes[recipe] = sum(file.stat().st_size for file in package.rglob("*.bin"))
+        assert dtypes(package)["autoencoder.decoder.mid_block.resnets.0.conv1"] == {"FLOAT32"}
+        Program.open(package).run(**as_arrays(stage))
+    assert (sizes["palettize-8"] < sizes["none"]) is (names != "decode_image")
