@@ -21,12 +21,8 @@ OVERFLOWS: dict[str, tuple[Scale, ...]] = {
     ),
     "stream": (("unet", lambda name: name.startswith("conv_in."), 3e5),),
     "text": (
-        (
-            "text_encoder",
-            lambda name: name.endswith(("layer.0.intermediate.dense.weight", "layers.0.mlp.fc1.weight")),
-            1e3,
-        ),
-        ("text_encoder", lambda name: name.endswith(("layer.0.output.dense.weight", "layers.0.mlp.fc2.weight")), 3e3),
+        ("text_encoder", lambda name: name.endswith(("layer.0.intermediate.dense.weight", "s.0.mlp.fc1.weight")), 1e3),
+        ("text_encoder", lambda name: name.endswith(("layer.0.output.dense.weight", "s.0.mlp.fc2.weight")), 3e3),
     ),
     "decoder": (("autoencoder", lambda name: name.startswith("decoder.conv_in."), 3e5),),
     "filter": (("autoencoder", lambda name: name.startswith("decoder.conv_in."), 1e7),),
@@ -35,8 +31,8 @@ OVERFLOWS: dict[str, tuple[Scale, ...]] = {
         ("autoencoder", lambda name: name == "decoder.conv_out.weight", 1e-6),
     ),
 }
-"""Scores that overflow; scores whose softmax needs more digits than float16; the stream of the U-Net; the text encoder
-(of BERT or CLIP); a decoder, and one whose filters are beyond float16; a scale beyond it that the next filter undoes."""
+"""Scores that overflow; scores whose softmax needs more digits than float16; the stream of the U-Net; the text encoder,
+of BERT or CLIP; a decoder, and one whose filters are beyond float16; a scale beyond it that the next filter undoes."""
 
 
 def overflowing(model: Model, *names: str) -> Model:

@@ -3,9 +3,10 @@
     python -m benchmarks.coreml.mixed_precision
 
 The weights of a narrow BK-SDM-tiny, which are random, are scaled so that numbers leave float16
-(benchmarks/checkpoints/overflow.py).  Each stage is converted with coremltools' own norms in float16, with ours in float16, and with ours and the modules in float32 that
-`--mixed-precision auto` chooses.  The interpreter runs the packages on inputs of real drawings; the reference is
-PyTorch in float32.  Nothing here ran on a phone.  Writes benchmarks/results/mixed_precision.json.
+(benchmarks/checkpoints/overflow.py).  Each stage is converted with coremltools' own norms in float16, with ours in
+float16, and with ours and the modules in float32 that `--mixed-precision auto` chooses.  The interpreter runs the
+packages on inputs of real drawings; the reference is PyTorch in float32.  Nothing here ran on a phone.  Writes
+benchmarks/results/mixed_precision.json.
 """
 
 from __future__ import annotations
