@@ -85,6 +85,8 @@ class Runtime:
     """Module with `check()`, which raises if something is missing that no extra installs; "" for none."""
     half: str = ""
     """Module with `half_program(stage, options)`: what float16 touches in a program; "" if nothing is ever float16."""
+    whole: str = "--runtime xnnpack"
+    """What to give for float32 everywhere, where modules cannot be named."""
     half_weights: bool = False
     """Whether precision fp16 means weights in float16, and arithmetic in float32."""
 
@@ -188,6 +190,7 @@ VULKAN = Runtime(
     unverified="was lowered, but not run: there is no Vulkan runtime of ExecuTorch for this computer, and no phone",
     options=VulkanOptions(),
     half="export.executorch.mixed",
+    whole="--precision fp32",
 )
 QNN = Runtime(
     name="qnn",
@@ -253,6 +256,8 @@ COREAI = Runtime(
     ),
     options=CoreAIOptions(),
     requirement="export.coreai.toolchain",
+    half="export.coreai.mixed",
+    whole="--coreai-precision fp32",
 )
 EXECUTORCH = Runtime(
     name="executorch",

@@ -52,10 +52,7 @@ def check_unrun(source: AnyModel, plan: ExportPlan, trajectories: Sequence[Traje
             inputs = inputs_of(source.config, stage, drawn, drawn.first)
             departure = departure_of(source.config, runtime, half, inputs)
             if departure is not None:
-                raise ParityError(
-                    f"{runtime.name} {stage}: {departure}; give --precision fp32, or --runtime xnnpack with "
-                    "--precision fp16"
-                )
+                raise ParityError(f"{runtime.name} {stage}: {departure}; give {runtime.whole}")
 
 
 def _first(failures: Sequence[Failure], runtime: str) -> Measurement | None:
@@ -79,8 +76,15 @@ def reason_of(source: AnyModel, runtime: Runtime, failed: Measurement, trajector
     departure = departure_of(source.config, runtime, half, inputs, accumulated=failed.check in FREE_CHECKS)
     if departure is None:
         return ""
-    chosen = bool(set(names_of(runtime.mixed_precision)) - set(SCORES))
-    return f"{runtime.name} {stage}: {departure}; give --mixed-precision {stage if chosen else AUTO}"
+    return f"{runtime.name} {stage}: {departure}; give {way_out(runtime, stage)}"
+
+
+def way_out(runtime: Runtime, stage: str) -> str:
+    """The option that keeps what leaves float16 in float32; all of the stage where a measurement did not do."""
+    if not runtime.takes_names:
+        return runtime.whole
+    measured = bool(set(names_of(runtime.mixed_precision)) - set(SCORES))
+    return f"--mixed-precision {stage if measured else AUTO}"
 
 
 def departure_of(
