@@ -54,8 +54,9 @@ STAGES = {
 """Case -> the stage that leaves float16."""
 MODEL, NARROW, STEPS = "bk-sdm-tiny", 16, 4
 """512 pixels; every width is a sixteenth."""
+INPUTS = 4
 JUDGED = CALIBRATION_CASES[2:4]
-"""Drawings on which the packages are run; the modules are chosen on others."""
+"""Drawings on which the packages are run, at INPUTS of their steps; the modules are chosen on others."""
 
 
 def written(stage: ExportStage, folder: Path, choice: Choice) -> dict[str, Path]:
@@ -102,7 +103,9 @@ def examined(case: str, checkpoint: Path, folder: Path) -> dict[str, Any]:
         collect(runner, model.tokenizer, settings, cases)[name] for cases in (CALIBRATION_CASES[:2], JUDGED)
     )
     stage, choice = build_stage(model, name), measure(model, COREML, name, samples, (), large=False)
-    ways = {way: judged(path, stage, spread(others)) for way, path in written(stage, folder / case, choice).items()}
+    ways = {
+        way: judged(path, stage, spread(others, INPUTS)) for way, path in written(stage, folder / case, choice).items()
+    }
     weights = sum(parameter.numel() for parameter in stage.module.parameters())
     return {
         "stage": name,

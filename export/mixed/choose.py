@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +24,10 @@ ROOM = 2.0
 """Factor between the largest number measured and float16's range from which a module may be float16."""
 MARGIN_DB = 3.0
 """dB above every limit that the choice must reach, because prompts and runtimes differ."""
-JUDGED = 4
-"""Samples on which a choice is judged; ranges are measured on all."""
+JUDGED, PROVED = 4, 16
+"""Samples on which a choice is made, and on which it is then proved; ranges are measured on all."""
+ROUNDS = 3
+"""Attempts at a choice, each with one more sample, on which the last one failed; after them everything is float32."""
 
 Sample = Mapping[str, Tensor]
 Margin = Callable[[Sample, Outputs, Outputs], float]
@@ -63,14 +66,21 @@ def choose(
     """
     progress(f"{half.stage}: measuring the range of every module", 0.0)
     largest = {name: high for name, high in ranges(half, samples).items() if high > bound(half)}
-    judge = Judge(half, spread(samples), margin)
-    kept = {module for module in half.modules if module in largest or always(module)}
-    before = judge.worst(always)
-    if judge.worst(kept.__contains__) < MARGIN_DB:
-        kept = smallest(half.modules, kept, judge.passes, most_trials, progress)
-    names = shortest(kept, half.modules, half.stage)
+    asked = frozenset(module for module in half.modules if always(module))
+    judged, proof = spread(samples, JUDGED), Judge(half, spread(samples, PROVED), margin)
+    kept = asked | largest.keys()
+    for _ in range(ROUNDS):
+        failed = proof.failed(kept.__contains__)
+        if failed is None:
+            break
+        judged.append(failed)
+        passes = Judge(half, judged, margin).passes
+        kept = smallest(half.modules, asked | largest.keys(), passes, most_trials, progress)
+    else:
+        kept = frozenset(half.modules) if proof.failed(kept.__contains__) else kept
     weights = sum(half.modules[module] for module in kept)
-    return Choice(half.stage, names, weights, largest, before, judge.worst(kept.__contains__))
+    before, after = (proof.worst(frozenset(each).__contains__) for each in (asked, kept))
+    return Choice(half.stage, shortest(kept, half.modules, half.stage), weights, largest, before, after)
 
 
 def bound(half: HalfProgram) -> float:
@@ -92,9 +102,9 @@ def ranges(half: HalfProgram, samples: Iterable[Sample]) -> dict[str, float]:
     return found
 
 
-def spread(samples: Sequence[Sample]) -> list[Sample]:
-    """Return JUDGED of the samples, evenly spaced: different prompts at different steps."""
-    places = np.unique(np.linspace(0, len(samples) - 1, JUDGED).round().astype(int))
+def spread(samples: Sequence[Sample], count: int) -> list[Sample]:
+    """Return some of the samples, evenly spaced: different prompts at different steps."""
+    places = np.unique(np.linspace(0, len(samples) - 1, count).round().astype(int))
     return [samples[place] for place in places]
 
 
@@ -110,20 +120,25 @@ class Judge:
         found = [self.margin(sample, wanted, self.half.run(sample, wide)) for sample, wanted in self.references]
         return -math.inf if any(map(math.isnan, found)) else min(found)
 
+    def failed(self, wide: Wide) -> Sample | None:
+        """Return the first sample on which the limits are not met by MARGIN_DB; None if there is none."""
+        for sample, wanted in self.references:
+            if not self.margin(sample, wanted, self.half.run(sample, wide)) >= MARGIN_DB:
+                return sample
+        return None
+
     def passes(self, wide: Wide) -> bool:
-        """Return whether the limits are met by MARGIN_DB; stops at the first sample that does not."""
-        return all(
-            self.margin(sample, wanted, self.half.run(sample, wide)) >= MARGIN_DB for sample, wanted in self.references
-        )
+        """Return whether the limits are met on every sample."""
+        return self.failed(wide) is None
 
 
 def smallest(
     modules: Mapping[str, int],
-    kept: set[str],
+    kept: AbstractSet[str],
     passes: Callable[[Wide], bool],
     most_trials: int,
     progress: Progress = silent,
-) -> set[str]:
+) -> frozenset[str]:
     """Return a small set with `kept` that passes: parts of the network become float16, the largest parts first.
 
     `modules` are modules with their numbers of weights.  A part that cannot become float16 as a whole is divided.
@@ -147,7 +162,7 @@ def smallest(
         return sum(modules[each] for each in part(path, modules))
 
     halve("")
-    return wide
+    return frozenset(wide)
 
 
 def part(path: str, modules: Iterable[str]) -> set[str]:
