@@ -120,9 +120,7 @@ def _at_mixed_precision(chosen: Sequence[Runtime], mixed_precision: str) -> tupl
     """The runtimes with that choice of float32 modules where they have float16; `ConfigError` if none of them has."""
     if not any(runtime.takes_names for runtime in chosen):
         found = ", ".join(f"{runtime.name} at {runtime.precision}" for runtime in chosen)
-        raise ConfigError(
-            f"mixed_precision: expected xnnpack at fp16, or coreml, got {found}; give --precision fp16 too"
-        )
+        raise ConfigError(f"mixed_precision: expected coreml, or xnnpack with --precision fp16, got {found}")
     return tuple(runtime.mixed(mixed_precision) if runtime.takes_names else runtime for runtime in chosen)
 
 
