@@ -56,6 +56,9 @@ DESCRIPTIONS = {
 }
 SKIPPED_PASSES = frozenset({"common::const_deduplication"})
 """Passes that are not run: this one compares constants by value, but deferred weights have no values yet."""
+CROSSING_PASSES = frozenset({"common::fuse_conv_scale", "common::fuse_conv_bias"})
+"""Passes that are not run if modules are named: they make one operation of a convolution and of what another module
+does to its result, and that operation then counts as the other module's."""
 
 
 class HalfUnless:
@@ -122,7 +125,7 @@ def convert(stage: ExportStage, path: Path, options: CoreMLOptions) -> Any:
     """Convert a stage to a package at `path`; returns its specification, without description and not yet checked."""
     ct = import_coremltools()
     pipeline = ct.PassPipeline()
-    pipeline.remove_passes(SKIPPED_PASSES)
+    pipeline.remove_passes(SKIPPED_PASSES | (CROSSING_PASSES if names_of(options.mixed_precision) else frozenset()))
     with quiet_logs():
         program = exported(stage, options)
     modules = mark_sources(program)

@@ -108,3 +108,15 @@ def test_compression_leaves_weights_in_float32_alone(names: str, tmp_path: Path)
         assert dtypes(package)["autoencoder.decoder.mid_block.resnets.0.conv1"] == {"FLOAT32"}
         Program.open(package).run(**as_arrays(stage))
     assert (sizes["palettize-8"] < sizes["none"]) is (names != "decode_image")
+
+
+def test_a_convolution_stays_in_its_module(tmp_path: Path) -> None:
+    """coremltools would make one operation of the last convolution and of the scale that the stage applies to it."""
+    built = build_stage(overflowing(untrained(SMALL, emoji_words(12)), "weight"), "decode_image")
+    arrays = as_arrays(built)
+    names = "autoencoder.decoder:own,autoencoder.decoder.conv_norm_out,autoencoder.decoder.conv_out"
+    package = tmp_path / lower(built, tmp_path, CoreMLOptions(mixed_precision=names))
+    with torch.inference_mode():
+        wanted = built.module(**{key: torch.from_numpy(value) for key, value in arrays.items()}).numpy()
+    assert snr_db(wanted, Program.open(package).run(**arrays)["image"]) > 50
+    assert dtypes(package)["autoencoder.decoder.conv_out"] == {"FLOAT32"}

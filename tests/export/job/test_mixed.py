@@ -35,7 +35,7 @@ from mobile_diffusion.formats.open_options import OpenOptions
 from tests.export.overflow import overflowing, save_overflowing
 from tests.tiny_models import SMALL, emoji_words, untrained
 
-OVERFLOWING = ("scores", "stream", "text", "decoder")
+OVERFLOWING = ("scores", "stream", "text", "decoder", "weight")
 
 
 def run(*arguments: object) -> tuple[int, list[str], str]:
