@@ -22,8 +22,9 @@ from mobile_diffusion.progress import Progress, silent
 
 ROOM = 2.0
 """Factor between the largest number measured and float16's range from which a module may be float16."""
-MARGIN_DB = 3.0
-"""dB above every limit that the choice must reach, because prompts and runtimes differ."""
+MARGIN_DB, SEARCH_DB = 3.0, 6.0
+"""dB above every limit that a choice must reach, because prompts and runtimes differ: on every sample, and while it is
+searched on a few of them."""
 JUDGED, PROVED = 4, 16
 """Samples on which a choice is made, and on which it is then proved; ranges are measured on all."""
 ROUNDS = 3
@@ -74,8 +75,8 @@ def choose(
         if failed is None:
             break
         judged.append(failed)
-        passes = Judge(half, judged, margin).passes
-        kept = smallest(half.modules, asked | largest.keys(), passes, most_trials, progress)
+        judge = Judge(half, judged, margin)
+        kept = smallest(half.modules, asked | largest.keys(), judge.passes, most_trials, progress)
     else:
         kept = frozenset(half.modules) if proof.failed(kept.__contains__) else kept
     weights = sum(half.modules[module] for module in kept)
@@ -120,16 +121,16 @@ class Judge:
         found = [self.margin(sample, wanted, self.half.run(sample, wide)) for sample, wanted in self.references]
         return -math.inf if any(map(math.isnan, found)) else min(found)
 
-    def failed(self, wide: Wide) -> Sample | None:
-        """Return the first sample on which the limits are not met by MARGIN_DB; None if there is none."""
+    def failed(self, wide: Wide, least_db: float = MARGIN_DB) -> Sample | None:
+        """Return the first sample on which the limits are not met by some dB; None if there is none."""
         for sample, wanted in self.references:
-            if not self.margin(sample, wanted, self.half.run(sample, wide)) >= MARGIN_DB:
+            if not self.margin(sample, wanted, self.half.run(sample, wide)) >= least_db:
                 return sample
         return None
 
     def passes(self, wide: Wide) -> bool:
-        """Return whether the limits are met on every sample."""
-        return self.failed(wide) is None
+        """Return whether the limits are met on every sample with room for others."""
+        return self.failed(wide, SEARCH_DB) is None
 
 
 def smallest(
