@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mobile_diffusion.quoting import quoted
+
 if TYPE_CHECKING:
     from export.bundle.bundle import Bundle, open_bundle
     from export.coreai.options import CoreAIOptions
@@ -52,7 +54,7 @@ def __getattr__(name: str) -> Any:
 
         return version("mobile-diffusion")
     if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise AttributeError(f"module {__name__!r} has no attribute {quoted(name)}")
     return getattr(import_module(_MODULES[name]), name)
 
 

@@ -28,6 +28,7 @@ from export.runners.sequential import SequentialRunner
 from export.signatures import Signature, program_outputs
 from export.stages import ExportStage
 from mobile_diffusion.errors import ConfigError, ExportError
+from mobile_diffusion.quoting import quoted
 
 LARGE_BUNDLE = 2 * 1024**3
 """Size of a bundle in bytes above which its programs are loaded one stage at a time."""
@@ -103,7 +104,7 @@ class Runtime:
         """Return this runtime at another precision; raises `ConfigError` with the choices if it does not offer it."""
         options: Any = self.options
         if options is None or "precision" not in {field.name for field in fields(options)}:
-            raise ConfigError(f"precision: expected {self.precision} for {self.name}, got {precision!r}")
+            raise ConfigError(f"precision: expected {self.precision} for {self.name}, got {quoted(precision)}")
         return self.chosen(replace(options, precision=precision))
 
     def mixed(self, choice: str) -> Runtime:
@@ -307,7 +308,7 @@ def graded(precision: str, compression: str) -> str:
 def find_target(name: str) -> Target:
     """Return the named target; raises `ConfigError` with the choices if there is none of that name."""
     if name not in TARGETS:
-        raise ConfigError(f"target: expected one of {', '.join(TARGETS)}, got {name!r}")
+        raise ConfigError(f"target: expected one of {', '.join(TARGETS)}, got {quoted(name)}")
     return TARGETS[name]
 
 
@@ -366,7 +367,7 @@ def open_runner(bundle: Bundle, name: str | None, threads: int) -> tuple[Runtime
     """
     entry: RuntimeEntry = bundle.runtime(name)
     if entry.name not in RUNTIMES:
-        raise ConfigError(f"{bundle.path}: expected a runtime of {', '.join(RUNTIMES)}, got {entry.name!r}")
+        raise ConfigError(f"{bundle.path}: expected a runtime of {', '.join(RUNTIMES)}, got {quoted(entry.name)}")
     runtime = replace(RUNTIMES[entry.name], precision=entry.precision, compression=entry.compression)
     large = sum(file.size for file in bundle.manifest.files) > LARGE_BUNDLE
     return runtime, load_runner(runtime, bundle.path, bundle.artifacts(entry), threads, large)

@@ -16,7 +16,7 @@ import os
 import shutil
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -31,6 +31,7 @@ _removing: set[Path] = set()
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FULL_TEXT = ("No space left on device", "Disk quota exceeded", "File too large")
 _NEARLY_FULL = 1 << 20
+_PARTIAL = ".partial-"
 _EXCHANGE = 2  # RENAME_EXCHANGE of Linux and RENAME_SWAP of macOS
 _AT_FDCWD = -100
 
@@ -92,6 +93,27 @@ def staged_file(path: Path) -> Iterator[Path]:
         os.close(lock)
 
 
+@contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `path` for what is needed to make it; the folder is removed when the block ends.
+
+    Raises OSError when it cannot be made.
+    """
+    folder, lock = _create_sibling(path, Path.mkdir)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes left in `folder` of any file or folder that they were writing there."""
+    for leftover in _unlocked(sorted(folder.glob(f".*{_PARTIAL}*"))):
+        _remove(leftover)
+        logger.info("removed %s, left by a process that was killed", leftover)
+
+
 def write_bytes(content: bytes, path: Path) -> None:
     """Replace `path` by `content`; afterwards it holds all of it, or what it held before."""
     with staged_file(path) as scratch:
@@ -140,7 +162,7 @@ def check_free(
 
 
 def _prefix(out: Path) -> str:
-    return f".{out.name}.partial-"
+    return f".{out.name}{_PARTIAL}"
 
 
 def _create_sibling(out: Path, create: Callable[[Path], None]) -> tuple[Path, int]:
@@ -182,9 +204,14 @@ def _recover(out: Path) -> None:
 
 
 def _leftovers(out: Path, prefix: str) -> Iterator[Path]:
-    """Siblings of `out` whose name begins so and that no process has locked; each is locked while it is yielded."""
+    """Siblings of `out` whose name begins so and that no process has locked, as `_unlocked` yields them."""
     names = os.listdir(out.parent) if out.parent.is_dir() else []
-    for path in (out.with_name(name) for name in sorted(names) if name.startswith(prefix)):
+    return _unlocked(out.with_name(name) for name in sorted(names) if name.startswith(prefix))
+
+
+def _unlocked(paths: Iterable[Path]) -> Iterator[Path]:
+    """Those of the paths that no process has locked; each is locked while it is yielded."""
+    for path in paths:
         try:
             lock = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         except OSError:

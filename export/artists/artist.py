@@ -16,6 +16,7 @@ from mobile_diffusion.drawing import Arrays, DrawSettings, RunStage
 from mobile_diffusion.errors import ConfigError, ExportError
 from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.pipeline import Pipeline
+from mobile_diffusion.quoting import quoted
 from mobile_diffusion.tokenization.tokenizer import Tokenizer
 
 
@@ -78,6 +79,6 @@ def check_picture_path(path: Path) -> None:
     if path.is_dir():
         raise ExportError(f"{path}: expected a picture file, got a folder; give -o a file name such as {path}/a.png")
     if path.suffix.lower() != ".png":
-        raise ExportError(f"{path}: expected a file name that ends in .png, got {path.name!r}")
+        raise ExportError(f"{path}: expected a file name that ends in .png, got {quoted(path.name)}")
     if not path.parent.is_dir():
         raise ExportError(f"{path}: expected an existing folder, got none at {path.parent}; make it first")

@@ -21,6 +21,7 @@ from export.targets import TARGETS
 from mobile_diffusion.checkpoint import open_checkpoint
 from mobile_diffusion.drawing import draw
 from mobile_diffusion.progress import Progress, part_of, silent
+from mobile_diffusion.quoting import quoted
 
 PROMPTS = (
     ("red apple, 3d", 3),
@@ -67,7 +68,7 @@ def run_demo(
     artists = [model_artist(model, threads), *_artists(exported, threads)]
     columns = []
     for number, (prompt, seed) in enumerate(prompts):
-        progress(f"drawing {prompt!r}", _EXPORTED + (1 - _EXPORTED) * number / len(prompts))
+        progress(f"drawing {quoted(prompt)}", _EXPORTED + (1 - _EXPORTED) * number / len(prompts))
         columns.append(_draw_column(artists, prompt, seed))
     sheet = build / "demo.png"
     rows = list(zip([artist.title for artist in artists], zip(*columns, strict=True), strict=True))

@@ -12,6 +12,7 @@ from rich.table import Table
 from export.cli.display import progress_bar
 from mobile_diffusion.cli.terminal import Json, show
 from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.quoting import quoted
 
 if TYPE_CHECKING:
     from export.coreml.combine import Combined
@@ -55,9 +56,9 @@ def parse_functions(texts: Sequence[str]) -> dict[str, Path]:
     for text in texts:
         name, sign, path = text.partition("=")
         if not sign or not name or not path:
-            raise ConfigError(f"--function: expected NAME=PACKAGE, got {text!r}")
+            raise ConfigError(f"--function: expected NAME=PACKAGE, got {quoted(text)}")
         if name in sources:
-            raise ConfigError(f"--function: expected every name once, got {name!r} twice")
+            raise ConfigError(f"--function: expected every name once, got {quoted(name)} twice")
         sources[name] = Path(path)
     return sources
 

@@ -24,6 +24,7 @@ from export.coreml.steps import read_steps
 from export.coreml.toolchain import import_coremltools
 from mobile_diffusion.errors import ExportError
 from mobile_diffusion.progress import Progress, silent
+from mobile_diffusion.quoting import quoted
 from mobile_diffusion.staging import staged_folder
 
 SUFFIX = ".mlpackage"
@@ -85,7 +86,7 @@ def split_package(
 def check_name(out: Path, separate: bool) -> None:
     """Raise `ExportError` unless the name of a package has the suffix that systems recognize."""
     if not separate and out.suffix != SUFFIX:
-        raise ExportError(f"{out}: expected a name that ends in {SUFFIX}, got {out.name!r}")
+        raise ExportError(f"{out}: expected a name that ends in {SUFFIX}, got {quoted(out.name)}")
 
 
 def write_pipeline(

@@ -24,6 +24,7 @@ from export.coreml.steps import Place, main_function
 from export.coreml.toolchain import import_coremltools
 from mobile_diffusion.errors import ExportError
 from mobile_diffusion.progress import Progress, silent
+from mobile_diffusion.quoting import quoted
 from mobile_diffusion.staging import staged_folder
 
 IOS18 = 9
@@ -105,9 +106,9 @@ def check_names(sources: Mapping[str, Path], default: str | None) -> None:
         raise ExportError(f"expected at least two functions, got {len(sources)}; give each as NAME=PACKAGE")
     for name in sources:
         if not NAME.fullmatch(name):
-            raise ExportError(f"expected a function name of letters, digits and _, got {name!r}")
+            raise ExportError(f"expected a function name of letters, digits and _, got {quoted(name)}")
     if default is not None and default not in sources:
-        raise ExportError(f"default: expected one of {', '.join(sources)}, got {default!r}")
+        raise ExportError(f"default: expected one of {', '.join(sources)}, got {quoted(default)}")
 
 
 def check_package(package: CoreMLPackage) -> None:
@@ -144,8 +145,8 @@ def merged_outputs(packages: Mapping[str, CoreMLPackage]) -> dict[str, str]:
         for name, stage_name in stage_outputs(package.spec).items():
             if merged.setdefault(name, stage_name) != stage_name:
                 raise ExportError(
-                    f"{package.path}: expected the output {name!r} to be {merged[name]!r}, as in the earlier packages, "
-                    f"got {stage_name!r}; combine packages of one stage"
+                    f"{package.path}: expected the output {quoted(name)} to be {quoted(merged[name])}, as in the "
+                    f"earlier packages, got {quoted(stage_name)}; combine packages of one stage"
                 )
     return merged
 

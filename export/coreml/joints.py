@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from export.coreml.repack import file_bytes
 from export.coreml.steps import Place, ProgramStep, Steps, crossing_bytes
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.quoting import quoted
 
 NEAR = 0.15
 """How far the size of a part may be from balanced, as a fraction of that size, to reach a cheaper joint."""
@@ -75,7 +76,7 @@ def check_limit(program: Steps, limit: int) -> None:
         if own > limit:
             kind = program.block.operations[step.number].type
             raise ExportError(
-                f"{kind} {step.writes[0]!r}: expected at most {limit / 1e6:g} MB of weights in a part, got "
+                f"{kind} {quoted(step.writes[0])}: expected at most {limit / 1e6:g} MB of weights in a part, got "
                 f"{own / 1e6:.3f} MB in this operation alone; raise the limit, or compress the package first"
             )
 

@@ -13,6 +13,7 @@ from typing import Any
 from export.coreml.options import NEURAL_ENGINE
 from export.coreml.structure import nodes
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.quoting import quoted
 
 MAX_RANK = 4
 """Most axes of a tensor on the Neural Engine."""
@@ -60,7 +61,7 @@ def check_layout(spec: Any, layout: str, stage: str) -> None:
     """Raise `ExportError` unless shapes are static and, for the Neural Engine, the program has its layout."""
     found = layout_of(spec)
     if found.dynamic:
-        raise ExportError(f"{stage}: expected static shapes, got an axis of unknown size in {found.dynamic[0]!r}")
+        raise ExportError(f"{stage}: expected static shapes, got an axis of unknown size in {quoted(found.dynamic[0])}")
     if layout != NEURAL_ENGINE:
         return
     if found.rank > MAX_RANK:
@@ -69,4 +70,4 @@ def check_layout(spec: Any, layout: str, stage: str) -> None:
         raise ExportError(f"{stage}: expected no gather except that of the word embedding, got {found.gathers}")
     wrong = sorted(ABSENT & found.operations.keys())
     if wrong:
-        raise ExportError(f"{stage}: expected convolutions and einsums only, got operation {wrong[0]!r}")
+        raise ExportError(f"{stage}: expected convolutions and einsums only, got operation {quoted(wrong[0])}")

@@ -14,6 +14,7 @@ from export.coreml import OUTPUTS_KEY
 from export.signatures import TensorSpec
 from export.stages import ExportStage
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.quoting import quoted
 
 SUFFIX = "_out"
 
@@ -42,5 +43,5 @@ def stage_outputs(spec: Any) -> dict[str, str]:
     except ValueError:
         renamed = None
     if not isinstance(renamed, dict):
-        raise ExportError(f"{OUTPUTS_KEY}: expected a JSON object of names, got {text[:60]!r}")
+        raise ExportError(f"{OUTPUTS_KEY}: expected a JSON object of names, got {quoted(text[:60])}")
     return names | {package: str(renamed[package]) for package in names if package in renamed}

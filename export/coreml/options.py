@@ -11,6 +11,7 @@ from pathlib import Path
 
 from export.mixed.names import CHECKPOINT, parse, setting_of
 from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.quoting import quoted
 
 COMPUTE_UNITS = ("ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE")
 """Core ML's names of the compute units."""
@@ -47,7 +48,7 @@ class CoreMLOptions:
     def __post_init__(self) -> None:
         for name, choices in (("compute_units", COMPUTE_UNITS), ("deployment_target", DEPLOYMENT_TARGETS)):
             if getattr(self, name) not in choices:
-                raise ConfigError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}")
+                raise ConfigError(f"{name}: expected one of {', '.join(choices)}, got {quoted(getattr(self, name))}")
         if self.chunk_mb < 0:
             raise ConfigError(f"chunk_mb: expected a number of megabytes, or 0, got {self.chunk_mb}")
         parse(self.mixed_precision)
@@ -65,7 +66,7 @@ class CoreMLOptions:
             return self.compression
         if not Path(self.compression).exists():
             choices = f"{', '.join(RECIPES)}, or the path of a plan"
-            raise ConfigError(f"compression: expected one of {choices}, got {self.compression!r}")
+            raise ConfigError(f"compression: expected one of {choices}, got {quoted(self.compression)}")
         return f"mixed-{load_plan(Path(self.compression)).conditions['bits_per_weight']:.1f}"
 
     def settings(self) -> Mapping[str, str]:

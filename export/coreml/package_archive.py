@@ -20,6 +20,7 @@ from export.coreml.blobs import BLOB_TYPES, PACKED_BITS, SIGNED, Record, read_re
 from export.coreml.package import CONTENT
 from export.coreml.toolchain import import_coremltools
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.quoting import quoted
 
 MODEL_PATH = "@model_path/"
 """Prefix of the names of files inside a package."""
@@ -128,7 +129,7 @@ class CoreMLPackage:
     def weights_file(self, name: str) -> Path:
         """Return the path of a file that the program names; raises `ExportError` for a path outside the package."""
         if not name.startswith(MODEL_PATH) or ".." in Path(name).parts:
-            raise ExportError(f"{self.path}: expected files inside the package, got {name!r}; export it again")
+            raise ExportError(f"{self.path}: expected files inside the package, got {quoted(name)}; export it again")
         return self.path / self.content / name.removeprefix(MODEL_PATH)
 
 
@@ -159,7 +160,7 @@ def model_file(path: Path) -> Path:
         raise ExportError(f"{path}: expected a {MANIFEST} that names the model, got another; export it again") from None
     file = Path("Data") / str(entry)
     if file.is_absolute() or ".." in file.parts:
-        raise ExportError(f"{path}: expected a model inside the package, got {str(entry)!r}; export it again")
+        raise ExportError(f"{path}: expected a model inside the package, got {quoted(str(entry))}; export it again")
     return file
 
 
@@ -184,7 +185,7 @@ def check_kind(path: Path, kind: str | None) -> None:
     if kind == "serializedModel":
         raise ExportError(f"{path}: expected an ML Program, got an encrypted model; use the unencrypted model")
     if kind != "mlProgram":
-        raise ExportError(f"{path}: expected an ML Program, got the kind {kind!r}; {CONVERT}")
+        raise ExportError(f"{path}: expected an ML Program, got the kind {quoted(kind)}; {CONVERT}")
 
 
 def dtype_of(tensor: Any) -> str:

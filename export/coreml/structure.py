@@ -14,6 +14,7 @@ from export.coreml.toolchain import import_coremltools
 from export.signatures import TensorSpec
 from export.stages import ExportStage
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.quoting import quoted
 
 FORBIDDEN = frozenset({"sin", "cos"})
 """A sinusoid in a program would mean that it computes the time embedding, in float16."""
@@ -87,7 +88,7 @@ def check_operations(spec: Any) -> None:
     """Raise `ExportError` if the program computes a sinusoid."""
     found = sorted({node.operation for node in nodes(spec)} & FORBIDDEN)
     if found:
-        raise ExportError(f"expected no time embedding inside the program, got operation {found[0]!r}")
+        raise ExportError(f"expected no time embedding inside the program, got operation {quoted(found[0])}")
 
 
 def update_nodes(spec: Any, output: str) -> list[Node]:
@@ -110,7 +111,7 @@ def check_update(spec: Any, output: str) -> None:
     for node in update:
         if "FLOAT16" in node.outputs.values():
             names = ", ".join(node.outputs)
-            raise ExportError(f"expected the update in float32, got {node.operation} {names!r} in float16")
+            raise ExportError(f"expected the update in float32, got {node.operation} {quoted(names)} in float16")
     convolutions = {name for node in nodes(spec) if node.operation == "conv" for name in node.outputs}
     if not any(name in convolutions for node in update for name in node.inputs):
-        raise ExportError(f"expected {output!r} to be computed from a convolution, got none before it")
+        raise ExportError(f"expected {quoted(output)} to be computed from a convolution, got none before it")

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.quoting import quoted
 
 SOURCES_KEY = "mobile_diffusion.sources"
 """Key in a package's user-defined metadata: JSON, module to names of values, compressed by zlib, in base64."""
@@ -82,7 +83,9 @@ def read_sources(spec: Any) -> dict[str, str]:
     except (binascii.Error, zlib.error, ValueError):
         names = None
     if not isinstance(names, dict) or not all(isinstance(values, str) for values in names.values()):
-        raise ExportError(f"{SOURCES_KEY}: expected names of values by module, got {packed[:40]!r}; export it again")
+        raise ExportError(
+            f"{SOURCES_KEY}: expected names of values by module, got {quoted(packed[:40])}; export it again"
+        )
     return {value: module for module, values in names.items() for value in values.split()}
 
 

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from mobile_diffusion.errors import DeviceError
 from mobile_diffusion.progress import Progress
+from mobile_diffusion.quoting import quoted
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 POLL_S = 1.0
@@ -45,7 +46,9 @@ class Phone(Protocol):
 def check_name(name: str) -> str:
     """Return the name of a model on a phone; raises `DeviceError` for what a shell or a file system refuses."""
     if NAME.fullmatch(name) is None:
-        raise DeviceError(f"--name: expected up to 64 letters, digits, dots, dashes and underscores, got {name!r}")
+        raise DeviceError(
+            f"--name: expected up to 64 letters, digits, dots, dashes and underscores, got {quoted(name)}"
+        )
     return name
 
 

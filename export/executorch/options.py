@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from export.mixed.names import CHECKPOINT, parse, setting_of
 from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.quoting import quoted
 
 XNNPACK_PRECISIONS = ("fp32", "fp16", "int8", "int8-dynamic", "int4-dynamic")
 VULKAN_PRECISIONS = ("fp32", "fp16")
@@ -18,7 +19,7 @@ QNN_SOC = "SM8650"
 def check_precision(backend: str, precision: str, choices: tuple[str, ...]) -> None:
     """Raise `ConfigError` with the choices unless `precision` is one of them."""
     if precision not in choices:
-        raise ConfigError(f"precision: expected one of {', '.join(choices)} for {backend}, got {precision!r}")
+        raise ConfigError(f"precision: expected one of {', '.join(choices)} for {backend}, got {quoted(precision)}")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import Any
 from export.signatures import TensorSpec
 from export.stages import ExportStage
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.quoting import quoted
 
 PROGRAM = ".pte"
 """File suffix of a program."""
@@ -55,7 +56,7 @@ def read_signature(path: Path, stage: str) -> tuple[tuple[TensorSpec, ...], tupl
             raise ValueError(f"the stage {known['stage']}")
         return tuple(map(_spec, known["inputs"])), tuple(map(_spec, known["outputs"]))
     except (ValueError, KeyError, TypeError) as error:
-        raise ExportError(f"{path}: expected the signature of {stage}, got {error!r}; export it again") from error
+        raise ExportError(f"{path}: expected the signature of {stage}, got {quoted(error)}; export it again") from error
 
 
 def read_delegation(path: Path) -> Delegation:
@@ -63,7 +64,9 @@ def read_delegation(path: Path) -> Delegation:
     try:
         return Delegation(**_read(path)["delegation"])
     except (KeyError, TypeError) as error:
-        raise ExportError(f"{path}: expected a record of what is delegated, got {error!r}; export it again") from error
+        raise ExportError(
+            f"{path}: expected a record of what is delegated, got {quoted(error)}; export it again"
+        ) from error
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -71,7 +74,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return json.loads(beside.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ExportError(f"{beside}: expected the signature of {path.name}, got {error!r}; export it again") from error
+        raise ExportError(
+            f"{beside}: expected the signature of {path.name}, got {quoted(error)}; export it again"
+        ) from error
 
 
 def _spec(entry: Mapping[str, Any]) -> TensorSpec:

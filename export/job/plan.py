@@ -19,6 +19,7 @@ from export.targets import Runtime, RuntimeOptions, Target, check_requirement
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.formats.checkpoint_files import builders
+from mobile_diffusion.quoting import quoted
 
 LARGE = 150_000_000
 """A model is large if its U-Net has at least so many parameters: 8 guided steps then take minutes on a computer."""
@@ -73,7 +74,7 @@ def plan_export(
     """
     check_threads(threads)
     if depth is not None and depth not in DEPTHS:
-        raise ConfigError(f"check: expected one of {', '.join(DEPTHS)}, got {depth!r}")
+        raise ConfigError(f"check: expected one of {', '.join(DEPTHS)}, got {quoted(depth)}")
     large = parameter_count(config) >= LARGE
     chosen = depth or ("step" if large else "trajectory")
     given, named = options or {}, _choose(target, runtimes)
@@ -128,5 +129,5 @@ def _choose(target: Target, names: Sequence[str]) -> tuple[Runtime, ...]:
     known = {runtime.name: runtime for runtime in target.runtimes}
     for name in names:
         if name not in known:
-            raise ConfigError(f"runtime: expected one of {', '.join(known)} for {target.name}, got {name!r}")
+            raise ConfigError(f"runtime: expected one of {', '.join(known)} for {target.name}, got {quoted(name)}")
     return tuple(known[name] for name in dict.fromkeys(names or target.defaults))

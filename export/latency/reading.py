@@ -9,6 +9,7 @@ from export.latency.measure import KINDS, LatencyReport, RunnerLatency
 from export.signatures import STAGES
 from mobile_diffusion.config_json import from_dict
 from mobile_diffusion.errors import BundleError, MobileDiffusionError
+from mobile_diffusion.quoting import quoted
 
 
 def read_latency(path: Path) -> LatencyReport:
@@ -41,7 +42,7 @@ def _check(runner: RunnerLatency, source: str) -> None:
     stages = [stage.stage for stage in runner.stages]
     missing = [stage for stage in STAGES if stage not in stages]
     if runner.kind not in KINDS or missing or len(set(stages)) != len(stages):
-        got = f"{runner.kind!r} with {', '.join(stages) or 'none'}"
+        got = f"{quoted(runner.kind)} with {', '.join(stages) or 'none'}"
         expected = f"{' or '.join(KINDS)} with {', '.join(STAGES)} once each"
         raise BundleError(f"{source}: {runner.runner}: expected {expected}, got {got}")
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.quoting import quoted
 
 PRECISIONS = ("fp32", "int8")
 
@@ -20,7 +21,9 @@ class OnnxOptions:
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
-            raise ConfigError(f"precision: expected one of {', '.join(PRECISIONS)} for onnx, got {self.precision!r}")
+            raise ConfigError(
+                f"precision: expected one of {', '.join(PRECISIONS)} for onnx, got {quoted(self.precision)}"
+            )
 
     @property
     def calibrated(self) -> bool:

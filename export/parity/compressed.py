@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.quoting import quoted
 
 
 @dataclass(frozen=True)
@@ -49,5 +50,7 @@ def bits_of(compression: str) -> int:
     number = re.search(r"\d+", compression)
     known = [bits for bits in LOSSES if number is not None and bits <= int(number[0])]
     if not known:
-        raise ExportError(f"compression: expected a name with 2 bits or more, got {compression!r}; choose another")
+        raise ExportError(
+            f"compression: expected a name with 2 bits or more, got {quoted(compression)}; choose another"
+        )
     return max(known)

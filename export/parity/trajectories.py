@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mobile_diffusion.drawing import DrawSettings, LatentState, guidance_input, step_inputs
 from mobile_diffusion.errors import ParityError
+from mobile_diffusion.quoting import quoted
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int32]
@@ -30,7 +31,7 @@ class Case:
 
     def __str__(self) -> str:
         shown = self.prompt if len(self.prompt) <= 24 else f"{self.prompt[:21]}..."
-        return f"{shown!r} seed {self.seed}" + (f" over a picture {self.strength:g}" if self.strength < 1 else "")
+        return f"{quoted(shown)} seed {self.seed}" + (f" over a picture {self.strength:g}" if self.strength < 1 else "")
 
 
 CASES = (

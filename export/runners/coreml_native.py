@@ -19,6 +19,7 @@ from export.rewrites.pixels import fractions
 from export.runners.runner import check_stage
 from export.signatures import TensorSpec, check_arrays
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.quoting import quoted
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class CoreMLNativeRunner:
             ExportError: not on macOS, or an unknown compute unit.
         """
         if compute_units not in COMPUTE_UNITS:
-            raise ExportError(f"compute_units: expected one of {COMPUTE_UNITS}, got {compute_units!r}")
+            raise ExportError(f"compute_units: expected one of {COMPUTE_UNITS}, got {quoted(compute_units)}")
         if sys.platform != "darwin":
             raise ExportError(f"coreml-native: expected macOS, got {sys.platform}; use coreml-interpreter")
         return cls({stage: _load(folder / path, compute_units) for stage, path in artifacts.items()})

@@ -14,6 +14,7 @@ from export.onnx import OUTPUTS_KEY
 from export.runners.runner import check_stage, check_threads
 from export.signatures import TensorSpec, check_arrays
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.quoting import quoted
 from mobile_diffusion.waiting import may_spin
 
 DTYPES = {"tensor(float)": "float32", "tensor(int32)": "int32"}
@@ -87,4 +88,6 @@ def _outputs(path: Path, inference: Any) -> dict[str, str]:
     try:
         return names | {name: str(value) for name, value in json.loads(text).items() if name in names}
     except (ValueError, AttributeError) as error:
-        raise ExportError(f"{path}: expected metadata {OUTPUTS_KEY} as a JSON object, got {text[:60]!r}") from error
+        raise ExportError(
+            f"{path}: expected metadata {OUTPUTS_KEY} as a JSON object, got {quoted(text[:60])}"
+        ) from error

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from mobile_diffusion.errors import ConfigError, ExportError
+from mobile_diffusion.quoting import quoted
 
 MOST_THREADS = 256
 """The same limit as in the C++ runner and the command line."""
@@ -27,10 +28,10 @@ class Runner(Protocol):
 def check_threads(count: int) -> None:
     """Raise `ConfigError` unless `count` is a possible number of threads."""
     if type(count) is not int or not 1 <= count <= MOST_THREADS:
-        raise ConfigError(f"threads: expected a whole number from 1 to {MOST_THREADS}, got {count!r}")
+        raise ConfigError(f"threads: expected a whole number from 1 to {MOST_THREADS}, got {quoted(count)}")
 
 
 def check_stage(stage: str, known: Mapping[str, object]) -> None:
     """Raise `ExportError` unless the runner has the stage."""
     if stage not in known:
-        raise ExportError(f"expected a stage of {', '.join(known)}, got {stage!r}")
+        raise ExportError(f"expected a stage of {', '.join(known)}, got {quoted(stage)}")

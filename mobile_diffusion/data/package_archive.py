@@ -1,6 +1,7 @@
 """Downloads package archives with npm, checks them against a pinned SHA-512, and reads them without unpacking.
 
-An archive gets its name only after its hash has been checked, so an interrupted download leaves nothing behind.
+An archive gets its name only after its hash has been checked.  An interrupted download leaves nothing behind; what a
+killed one leaves is removed by the next run (preparation.py).
 Archives are read in memory, so no path inside one is ever used as a path on disk.
 """
 
@@ -13,7 +14,6 @@ import logging
 import os
 import subprocess
 import tarfile
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 from mobile_diffusion.data.emoji_packages import EmojiPackage
 from mobile_diffusion.errors import DataError
 from mobile_diffusion.quoting import quoted
+from mobile_diffusion.staging import scratch_folder
 
 _log = logging.getLogger(__name__)
 
@@ -46,8 +47,8 @@ def fetch(package: EmojiPackage, folder: Path) -> Path:
         _log.warning("%s is damaged; fetching it again", path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as scratch:
-            fetched = _pack(package, Path(scratch))
+        with scratch_folder(path) as scratch:
+            fetched = _pack(package, scratch)
             _check(package, fetched)
             os.replace(fetched, path)
     except OSError as error:

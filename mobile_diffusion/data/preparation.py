@@ -1,8 +1,8 @@
 """Makes the data set: downloads packages, renders pictures, and writes them with their captions.
 
 An interrupted run resumes: every file is written atomically, and a later run keeps the archives whose hash is right
-and the pictures whose recipe is current.  dataset.jsonl is rewritten after each style, so training can start on the
-first style while the others are rendered.
+and the pictures whose recipe is current.  It removes what a killed run left half-written.  dataset.jsonl is rewritten
+after each style, so training can start on the first style while the others are rendered.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mobile_diffusion.data.package_archive import fetch
 from mobile_diffusion.data.pictures import Artwork, concept_key, is_finished, read_artwork, render, write_png
 from mobile_diffusion.errors import DataError
 from mobile_diffusion.progress import Progress, part_of, silent, tracked
-from mobile_diffusion.staging import write_bytes
+from mobile_diffusion.staging import remove_leftovers, write_bytes
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +36,8 @@ def prepare(folder: Path, styles: Sequence[Style], progress: Progress = silent) 
     """
     sources = folder / "sources"
     packages = list(dict.fromkeys([*CAPTION_PACKAGES, *(p for style in styles for p in style.packages)]))
+    for used in (folder, sources, *(folder / "images" / style.name for style in STYLES.values())):
+        remove_leftovers(used)
     share = 1 / (1 + len(styles))  # of the whole: the packages, and each style
     for package in tracked(packages, "packages", part_of(progress, 0.0, share)):
         fetch(package, sources)

@@ -39,6 +39,8 @@ LICENCE = re.compile(r"^licen[sc]e:[ \t]*[\"']?([\w.+-]+)", re.MULTILINE)
 CONFIG_FILE = "config.json"
 STEMS = {"unet": DIFFUSERS_STEM, "vae": DIFFUSERS_STEM, "text_encoder": TRANSFORMERS_STEM}
 """Folder of a network -> beginning of the names of its weights."""
+IGNORED = ("embeddings.position_ids", "text_projection.weight")
+"""Tensors in files of a text encoder that a CLIPTextModel does not load."""
 SCHEDULER_FILE = "scheduler_config.json"
 OLD_VERSION, OLD_SIZE = (0, 9), 64
 """A U-Net written by a diffusers version before OLD_VERSION whose sample_size is below OLD_SIZE gets OLD_SIZE."""
@@ -57,20 +59,22 @@ def read_diffusers(
     prediction: str | None = None,
     name: str | None = None,
     vae: TinyDecoder | None = None,
+    size: tuple[int | None, int | None] = (None, None),
 ) -> CheckpointFiles:
     """Read a diffusers folder without its weights.
 
     `variant` chooses one variant of the weights, such as "fp16"; a component that has only plain weights is read from
     those.  `solver` replaces the scheduler's own.  `prediction` is what the U-Net predicts, for a scheduler's file
     that does not state it.  `name` is the model's name, by default that of the folder.  `vae` replaces that of the
-    folder.  Raises CheckpointError when the model is of another family, or when a file is missing, damaged or needs
+    folder.  `size` is the height and width of the pictures for a U-Net that does not state its own.  Raises
+    CheckpointError when the model is of another family, or when a file is missing, damaged or needs
     something that is not supported; the message names the file.  Raises ConfigError when `prediction` is not that of
     the file.
     """
     replaced = () if vae is None else ("vae",)
     kinds = check_classes(path / INDEX_FILE, read_object(path / INDEX_FILE), replaced)
     schedule = _schedule(path / "scheduler" / SCHEDULER_FILE, kinds, solver, prediction)
-    config = _read_config(path, kinds, schedule, name or path.resolve().name, vae)
+    config = _read_config(path, kinds, schedule, name or path.resolve().name, vae, size)
     parts = {part: stem for part, stem in STEMS.items() if part not in replaced}
     check_variant(path, [list_variants(path / part, stem) for part, stem in parts.items()], variant)
     unet, unet_files = read_component(path / "unet", DIFFUSERS_STEM, variant)
@@ -98,8 +102,8 @@ def open_clip_tokenizer(folder: Path, text: TextConfig) -> ClipTokenizer:
 
 
 def our_text_layout(layout: Layout) -> Layout:
-    """Rename the tensors of a CLIPTextModel to ours: add the prefix `text_model.` if missing, drop `position_ids`."""
-    kept = {name: stored for name, stored in layout.items() if not name.endswith("embeddings.position_ids")}
+    """Rename the tensors of a CLIPTextModel to ours: add the prefix `text_model.` if missing, drop what it ignores."""
+    kept = {name: stored for name, stored in layout.items() if not name.endswith(IGNORED)}
     prefix = "" if any(name.startswith("text_model.") for name in kept) else "text_model."
     return {prefix + name: stored for name, stored in kept.items()}
 
@@ -114,21 +118,27 @@ def _options(file: Path) -> JsonOptions:
 
 
 def _read_config(
-    path: Path, kinds: Mapping[str, str], schedule: ScheduleConfig, name: str, vae: TinyDecoder | None
+    path: Path,
+    kinds: Mapping[str, str],
+    schedule: ScheduleConfig,
+    name: str,
+    vae: TinyDecoder | None,
+    size: tuple[int | None, int | None],
 ) -> ModelConfig:
     """Combine the configurations of all components; raise CheckpointError when they do not fit together."""
-    unet, (height, width) = _read_unet(path / "unet" / CONFIG_FILE, kinds["pipeline"])
+    unet, latents = _read_unet(path / "unet" / CONFIG_FILE, kinds["pipeline"])
     if unet.guidance_width:  # a U-Net that embeds the guidance scale is evaluated once per step
         schedule = dataclasses.replace(schedule, guidance_kind="distilled")
     schedule = dataclasses.replace(schedule, guidance=PIPELINES[kinds["pipeline"]].guidance)
     autoencoder = vae.config if vae else read_autoencoder(_options(path / "vae" / CONFIG_FILE), kinds["vae"])
     text = _read_text(path)
+    height, width = _size(path / "unet" / CONFIG_FILE, latents, autoencoder.factor, size)
     try:
         return ModelConfig(
             name=name,
             licence=_licence(path / CARD_FILE),
-            height=height * autoencoder.factor,
-            width=width * autoencoder.factor,
+            height=height,
+            width=width,
             unet=unet,
             autoencoder=autoencoder,
             text=text,
@@ -151,7 +161,22 @@ def _read_text(path: Path) -> ClipTextConfig:
         raise CheckpointError(f"{path / 'tokenizer'}: expected a length the text encoder can take: {error}") from error
 
 
-def _read_unet(file: Path, pipeline: str) -> tuple[UNetConfig, tuple[int, int]]:
+def _size(
+    file: Path, latents: tuple[int, int] | None, factor: int, size: tuple[int | None, int | None]
+) -> tuple[int, int]:
+    """Height and width of the pictures in pixels; raise CheckpointError when neither the U-Net nor `size` says."""
+    if latents is not None:
+        return latents[0] * factor, latents[1] * factor
+    height, width = size
+    if height is None or width is None:
+        raise CheckpointError(
+            f"{file}: option 'sample_size': expected the size of the latents, got None; choose the pictures' size, "
+            "such as --size 512"
+        )
+    return height, width
+
+
+def _read_unet(file: Path, pipeline: str) -> tuple[UNetConfig, tuple[int, int] | None]:
     """Read the U-Net's configuration and the size of its latents, which some pipelines correct in files of 2022."""
     values = read_object(file)
     size, version = values.get("sample_size"), VERSION.match(str(values.get("_diffusers_version")))

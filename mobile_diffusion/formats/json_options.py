@@ -53,6 +53,13 @@ class JsonOptions:
             raise self.wrong(name, "whole numbers" if length is None else f"{length} whole numbers", value)
         return list(value)
 
+    def optional_whole_list(self, name: str, length: int) -> list[int] | None:
+        """Read a list as `whole_list` does; None when the option is null or absent."""
+        if self._left.get(name) is None:
+            self.ignore(name)
+            return None
+        return self.whole_list(name, length=length)
+
     def names(self, name: str, default: list[str]) -> list[str]:
         """Read a list of strings."""
         value = self._take(name, default)

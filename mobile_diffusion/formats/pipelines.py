@@ -55,6 +55,11 @@ CLASSES = {
     "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
 }
 """Supported classes per component; those of the scheduler are in scheduler_classes.py."""
+FIXES = {
+    "CLIPTextModelWithProjection": "diffusers cannot draw with it either; write CLIPTextModel there if the model is "
+    "Stable Diffusion 1 or 2"
+}
+"""Class of a component that is not supported, and how to fix it."""
 
 
 def check_classes(file: Path, index: Mapping[str, Any], replaced: Collection[str] = ()) -> dict[str, str]:
@@ -77,7 +82,7 @@ def check_classes(file: Path, index: Mapping[str, Any], replaced: Collection[str
         kind = _class_of(index, part)
         if kind not in accepted:
             wanted = " or ".join(accepted)
-            fix = "use a Stable Diffusion 1 or 2 relative"
+            fix = FIXES.get(str(kind), "use a Stable Diffusion 1 or 2 relative")
             raise CheckpointError(f"{file}: {part}: expected {wanted}, got {shortened(kind)}; {fix}")
         kinds[part] = str(kind)
     return kinds

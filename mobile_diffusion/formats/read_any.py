@@ -11,6 +11,7 @@ from mobile_diffusion.formats.hub import cached_snapshot, fetch, is_identifier, 
 from mobile_diffusion.formats.native import read_native
 from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.formats.single_file import read_single_file
+from mobile_diffusion.formats.tiny_decoder import TinyDecoder
 from mobile_diffusion.formats.vae_source import read_vae
 
 SAFETENSORS = ".safetensors"
@@ -27,16 +28,21 @@ def read_source(path: Path | str, options: OpenOptions) -> CheckpointFiles:
     if is_identifier(path):
         _refuse(options, "a model on the hub", "tokenizer")
         folder, name = fetch(str(path), options.variant), str(path).split("/")[1]
-        return read_diffusers(folder, options.variant, options.solver, options.prediction, name, vae)
+        return _read_folder(folder, name, options, vae)
     path = cached_snapshot(Path(path)) or Path(path)
     if is_diffusers(path):
         _refuse(options, "a diffusers folder", "tokenizer")
-        return read_diffusers(path, options.variant, options.solver, options.prediction, model_name(path), vae)
+        return _read_folder(path, model_name(path), options, vae)
     if path.is_file() and path.suffix.lower() == SAFETENSORS:
         _refuse(options, "a single file", "variant")
         return read_single_file(path, options.prediction, options.tokenizer, options.height, options.width, vae)
     _refuse(options, "a folder of our own", "variant", "prediction", "tokenizer")
     return read_native(path)
+
+
+def _read_folder(folder: Path, name: str, options: OpenOptions, vae: TinyDecoder | None) -> CheckpointFiles:
+    size = (options.height, options.width)
+    return read_diffusers(folder, options.variant, options.solver, options.prediction, name, vae, size)
 
 
 def _refuse(options: OpenOptions, what: str, *names: str) -> None:

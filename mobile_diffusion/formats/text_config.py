@@ -17,8 +17,9 @@ from mobile_diffusion.quoting import shortened
 from mobile_diffusion.strict_json import read_object
 
 ARCHITECTURE = "CLIPTextModel"
+PROJECTED = "CLIPTextModelWithProjection"
+"""The same network with one more layer, which a pipeline whose index says ARCHITECTURE does not load."""
 OTHERS = {
-    "CLIPTextModelWithProjection": "a text encoder of Stable Diffusion XL or 3",
     "CLIPModel": "CLIP with its image tower",
     "T5EncoderModel": "a text encoder of Stable Diffusion 3, Flux or DeepFloyd IF",
     "BertModel": "a BERT encoder",
@@ -92,9 +93,9 @@ def clip_config_from_transformers(values: Mapping[str, Any], file: Path = Path("
 
 
 def _check_architecture(options: JsonOptions) -> None:
-    """Raise CheckpointError unless the model is a CLIPTextModel."""
+    """Raise CheckpointError unless the model is a CLIPTextModel, with or without a projection."""
     for name in options.names("architectures", [ARCHITECTURE]):
-        if name != ARCHITECTURE:
+        if name not in (ARCHITECTURE, PROJECTED):
             what = OTHERS.get(name, "which is not supported")
             hint = "use a Stable Diffusion 1 or 2 relative"
             raise CheckpointError(f"{options.file}: expected a {ARCHITECTURE}, got {shortened(name)}, {what}; {hint}")

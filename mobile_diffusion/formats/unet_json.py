@@ -63,8 +63,8 @@ IN_CHANNELS = {
 UNSUPPORTED = "mobile-diffusion does not support it; use a Stable Diffusion 1 or 2 relative"
 
 
-def read_unet(options: JsonOptions) -> tuple[UNetConfig, tuple[int, int]]:
-    """Read the U-Net's configuration, and the height and width of the latents that it was trained on.
+def read_unet(options: JsonOptions) -> tuple[UNetConfig, tuple[int, int] | None]:
+    """Read the U-Net's configuration, and the height and width of the latents that it was trained on, if stated.
 
     Raises CheckpointError for an option that is unknown or has an unsupported value.
     """
@@ -75,7 +75,7 @@ def read_unet(options: JsonOptions) -> tuple[UNetConfig, tuple[int, int]]:
     resnets = options.whole_list("layers_per_block", 2, length=levels)
     heads = options.whole_list("attention_head_dim", 8, length=levels)  # the name is wrong: it counts heads
     own = heads if len(set(heads)) > 1 else [None] * levels
-    size = options.whole_list("sample_size", length=2)
+    size = options.optional_whole_list("sample_size", length=2)
     try:
         unet = UNetConfig(
             down=_levels(options, "down_block_types", DOWN, channels, resnets, own),
@@ -93,7 +93,7 @@ def read_unet(options: JsonOptions) -> tuple[UNetConfig, tuple[int, int]]:
     except ConfigError as error:
         raise CheckpointError(f"{options.file}: {error}") from error
     options.finish()
-    return unet, (size[0], size[1])
+    return unet, None if size is None else (size[0], size[1])
 
 
 def _input_channels(options: JsonOptions) -> int:

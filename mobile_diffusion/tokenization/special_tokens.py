@@ -31,6 +31,8 @@ FIXED = {
 }
 """Settings that affect the ids, and the only supported value of each."""
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
+SPECIFIC = "model_specific_special_tokens"
+"""Where transformers 5 repeats the tokens that `extra_special_tokens` gave a name."""
 SETTINGS = "tokenizer_config.json"
 OLD_SETTINGS = "special_tokens_map.json"
 
@@ -69,7 +71,7 @@ def read_special_tokens(folder: Path, definition: dict[str, Any]) -> SpecialToke
     named.update({name: known.get(_content(token), token) for name, token in stated.items()})
     if "pad_token" not in named:
         named["pad_token"] = _defined_padding(folder, definition)
-    extra = settings.get("extra_special_tokens") or settings.get("additional_special_tokens") or []
+    extra = _extra(folder / SETTINGS, settings)
     return SpecialTokens(
         start=_content(named["bos_token"]),
         end=_content(named["eos_token"]),
@@ -87,11 +89,22 @@ def _check_fixed(file: Path, settings: dict[str, Any]) -> None:
             raise CheckpointError(
                 f"{file}: {name}: expected {quoted(value)}, got {quoted(settings[name])}, which is not supported"
             )
+    stated = settings.get(SPECIFIC)
+    own = NAMES if not isinstance(stated, dict) else {*NAMES, *stated}
     for name, value in settings.items():
-        if (name.endswith("_token") and name not in NAMES and isinstance(value, str)) or (
-            name == "extra_special_tokens" and value != {} and not isinstance(value, list)
-        ):
+        if name.endswith("_token") and name not in own and isinstance(value, str):
             raise CheckpointError(f"{file}: {name}: expected no such special token, got {quoted(value)}")
+
+
+def _extra(file: Path, settings: dict[str, Any]) -> list[object]:
+    """Special tokens besides those of NAMES: a list, or since transformers 4.47 an object of names and tokens."""
+    found: list[object] = []
+    for name in (SPECIFIC, "extra_special_tokens", "additional_special_tokens"):
+        tokens = settings.get(name) or []
+        if not isinstance(tokens, list | dict):
+            raise CheckpointError(f"{file}: {name}: expected a list or an object of tokens, got {quoted(tokens)}")
+        found += tokens.values() if isinstance(tokens, dict) else tokens
+    return found
 
 
 def _read_old_settings(file: Path) -> dict[str, Any]:

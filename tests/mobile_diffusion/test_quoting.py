@@ -13,7 +13,7 @@ from mobile_diffusion.errors import MobileDiffusionError
 from mobile_diffusion.quoting import LIMIT, quoted, shortened
 
 ROOT = Path(__file__).parents[2]
-MODULES = sorted(path for package in ("mobile_diffusion", "export/bundle") for path in (ROOT / package).rglob("*.py"))
+MODULES = sorted(path for package in ("mobile_diffusion", "export") for path in (ROOT / package).rglob("*.py"))
 
 
 def nested(depth: int) -> list[object]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from export.coreml.package_archive import CoreMLPackage, dtype_of, shape_of
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.quoting import quoted
 
 LEAST_NUMBERS = 2048
 """Numbers below which a weight is not compressed, because its tables would cost as much as they save."""
@@ -124,7 +125,7 @@ class Function:
         """
         for operation in self.body:
             if operation.type.startswith(COMPRESSED):
-                got = f"{operation.type} {operation.outputs[0].name!r}"
+                got = f"{operation.type} {quoted(operation.outputs[0].name)}"
                 raise ExportError(f"{self.package.path}: expected uncompressed weights, got {got}; use the original")
             if operation.type == "const" and operation.attributes["val"].WhichOneof("value") == "blobFileValue":
                 yield operation

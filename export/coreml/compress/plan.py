@@ -18,6 +18,7 @@ from export.coreml.compress.layers import WeightLayer
 from export.coreml.compress.recipes import Recipe, find_recipe, fitting
 from mobile_diffusion import staging
 from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.quoting import quoted
 
 FORMAT, VERSION = "mobile-diffusion compression plan", 1
 LARGEST = 2**24
@@ -119,7 +120,7 @@ def load_plan(path: Path) -> CompressionPlan:
 def _layer(entry: dict[str, Any]) -> LayerPlan:
     errors = {str(name): float(error) for name, error in entry["errors"].items()}
     if any(not math.isfinite(error) or error < 0 for error in errors.values()):
-        raise ValueError(f"errors of {entry['name']!r}")
+        raise ValueError(f"errors of {quoted(entry['name'])}")
     return LayerPlan(str(entry["name"]), tuple(int(size) for size in entry["shape"]), str(entry["recipe"]), errors)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from export.coreml.compress.layers import WeightLayer
 from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.quoting import quoted
 
 HALF_BITS = 16
 """Bits of an uncompressed number, of an entry of a table, and of a scale."""
@@ -86,7 +87,7 @@ def find_recipe(name: str, opset: int = LARGE_OPSET) -> Recipe:
     """Return the named recipe; raises `ConfigError` with the choices if the operation set has no such recipe."""
     choices = ", ".join(each.name for each in RECIPES.values() if each.opset <= opset)
     if name not in RECIPES:
-        raise ConfigError(f"compression: expected one of {choices}, or the path of a plan, got {name!r}")
+        raise ConfigError(f"compression: expected one of {choices}, or the path of a plan, got {quoted(name)}")
     recipe = RECIPES[name]
     if recipe.opset > opset:
         got = f"{name}, which needs --deployment-target iOS18"

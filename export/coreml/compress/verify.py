@@ -25,6 +25,7 @@ from export.coreml.package_archive import CoreMLPackage
 from mobile_diffusion.decibels import ratio_db
 from mobile_diffusion.errors import ExportError
 from mobile_diffusion.progress import Progress
+from mobile_diffusion.quoting import quoted
 
 TOLERANCE_DB = 1e-3
 ADVICE = "compress it again, and report it if it happens twice"
@@ -71,7 +72,9 @@ def verify(source: Path, folder: Path, promised: Sequence[Promise], progress: Pr
     for number, promise in enumerate(promised):
         progress("reading the weights back", number / len(promised))
         if promise.name not in stored:
-            raise ExportError(f"{promise.layer.name}: expected {promise.name!r} in the package, got none; {ADVICE}")
+            raise ExportError(
+                f"{promise.layer.name}: expected {quoted(promise.name)} in the package, got none; {ADVICE}"
+            )
         weight = original.value(values[promise.layer.place])
         operands = operands_of(written, stored[promise.name])
         decoded = decode(stored[promise.name].type, operands)

@@ -12,6 +12,7 @@ from typing import TypeVar
 from torch import Tensor
 
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.quoting import quoted
 
 Choice = TypeVar("Choice")
 
@@ -44,5 +45,5 @@ def number_or(value: Tensor | None, default: float) -> float:
 def choose(operation: str, parameter: str, value: str, choices: Mapping[str, Choice]) -> Choice:
     """Return an entry of `choices`; raises `ExportError` with the choices if `value` is not one of them."""
     if value not in choices:
-        raise ExportError(f"{operation}: expected {parameter} to be one of {sorted(choices)}, got {value!r}")
+        raise ExportError(f"{operation}: expected {parameter} to be one of {sorted(choices)}, got {quoted(value)}")
     return choices[value]

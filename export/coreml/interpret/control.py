@@ -15,6 +15,7 @@ from torch import Tensor
 
 from export.coreml.interpret.instruction import Operation, Shape
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.quoting import quoted
 
 Run = Callable[..., tuple[Tensor, ...]]
 
@@ -52,7 +53,7 @@ def write_state(input: State, data: Tensor) -> tuple[()]:
     """
     if data.shape != input.value.shape:
         expected, got = tuple(input.value.shape), tuple(data.shape)
-        raise ExportError(f"write_state {input.name!r}: expected shape {expected}, got {got}; export it again")
+        raise ExportError(f"write_state {quoted(input.name)}: expected shape {expected}, got {got}; export it again")
     input.value = data.clone()
     return ()
 
@@ -73,7 +74,7 @@ class StateBag:
 
     def _cell(self, name: str) -> State:
         if name not in self.cells:
-            raise ExportError(f"expected a state of {', '.join(self.cells) or 'none'}, got {name!r}")
+            raise ExportError(f"expected a state of {', '.join(self.cells) or 'none'}, got {quoted(name)}")
         return self.cells[name]
 
 

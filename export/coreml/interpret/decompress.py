@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from export.coreml.blobs import unpack
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.quoting import quoted
 
 Array = NDArray[Any]
 
@@ -135,7 +136,7 @@ def sparse_blockwise_shift_scale(
 def cast(source_val: Array, output_dtype: str) -> Array:
     """Return a float16 constant as float32."""
     if output_dtype != "fp32":
-        raise ExportError(f"constexpr_cast: expected output_dtype to be 'fp32', got {output_dtype!r}")
+        raise ExportError(f"constexpr_cast: expected output_dtype to be 'fp32', got {quoted(output_dtype)}")
     return source_val.astype(np.float32)
 
 

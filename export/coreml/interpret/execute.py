@@ -14,6 +14,7 @@ from export.coreml.interpret.instruction import Block, Instruction, Observer
 from export.coreml.interpret.operations import ROUNDED
 from export.coreml.interpret.weights import Value, Weight
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.quoting import quoted
 
 PRECISIONS = ("as-stored", "fp16-accumulate", "float32")
 """Round results that the program stores in float16; also round running sums inside operations; or compute everything in
@@ -76,7 +77,7 @@ def compute(instruction: Instruction, operands: dict[str, Any], precision: str) 
     function = instruction.function
     if precision == "fp16-accumulate" and instruction.dtypes[:1] == ("fp16",):
         function = ACCUMULATED.get(instruction.operation, function)
-    where = f"{instruction.operation} {instruction.name!r}"
+    where = f"{instruction.operation} {quoted(instruction.name)}"
     try:
         results = function(**operands)
     except WRONG as error:

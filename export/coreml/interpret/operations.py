@@ -27,6 +27,7 @@ from export.coreml.interpret.resizing import INTERPOLATIONS, REPLACING, RESIZING
 from export.coreml.interpret.shape import PAD_MODES, SHAPE
 from export.coreml.interpret.slicing import SLICING
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.quoting import quoted
 
 COMPUTING = {
     **ACTIVATION,
@@ -86,7 +87,9 @@ def plain_nearest(constants: Constants) -> None:
     """Raise `ExportError` for a nearest-neighbor sampling mode whose rounding is not documented."""
     modes = constants.get("interpolation_mode"), constants.get("sampling_mode", "DEFAULT")
     if modes[0] == "NEAREST_NEIGHBOR" and modes[1] != "DEFAULT":
-        raise ExportError(f"resize: expected sampling_mode to be 'DEFAULT' for nearest neighbours, got {modes[1]!r}")
+        raise ExportError(
+            f"resize: expected sampling_mode to be 'DEFAULT' for nearest neighbours, got {quoted(modes[1])}"
+        )
 
 
 def windows_inside(constants: Constants) -> None:
@@ -112,7 +115,7 @@ CHECKS: dict[str, Callable[[Constants], None]] = {
 def interpreted(operation: str, name: str, opset: str) -> Operation:
     """Return the function of a MIL operation; raises `ExportError` with its name if there is none."""
     if operation not in OPS:
-        raise ExportError(f"expected only known operations, got {operation!r} ({name}); add it to interpret/")
+        raise ExportError(f"expected only known operations, got {quoted(operation)} ({name}); add it to interpret/")
     return FROM_END.get(operation, OPS[operation]) if opset in EARLIER_OPSETS else OPS[operation]
 
 
@@ -132,10 +135,12 @@ def check_attributes(operation: str, name: str, function: Operation, operands: M
     try:
         parameters_of(function).bind(**operands, **blocks)
     except TypeError as error:
-        raise ExportError(f"{operation} {name!r}: expected supported parameters, got: {error}") from None
+        raise ExportError(f"{operation} {quoted(name)}: expected supported parameters, got: {error}") from None
     for parameter, value in operands.items():
         if isinstance(value, str) and parameter != "equation":
             known = CHOICES.get((operation, parameter), ())
             if value not in known:
-                raise ExportError(f"{operation}: expected {parameter} to be one of {sorted(known)}, got {value!r}")
+                raise ExportError(
+                    f"{operation}: expected {parameter} to be one of {sorted(known)}, got {quoted(value)}"
+                )
     CHECKS.get(operation, lambda constants: None)(operands)

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from export.coreml.interpret.attributes import is_set
 from export.coreml.interpret.instruction import Operation
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.quoting import quoted
 
 Product = Callable[[Tensor, Tensor], Tensor]
 """Takes (..., M, K) and (..., K, N); returns (..., M, N)."""
@@ -73,7 +74,9 @@ def letters(equation: str, count: int) -> tuple[list[str], str]:
     names = operands.split(",")
     plain = all(each.isalpha() and len(set(each)) == len(each) for each in (*names, output))
     if count != 2 or len(names) != 2 or not plain or not set(names[0]) ^ set(names[1]) <= set(output):
-        raise ExportError(f"einsum: expected a product of two tensors such as 'nchw,nwhu->nchu', got {equation!r}")
+        raise ExportError(
+            f"einsum: expected a product of two tensors such as 'nchw,nwhu->nchu', got {quoted(equation)}"
+        )
     return names, output
 
 

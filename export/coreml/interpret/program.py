@@ -28,6 +28,7 @@ from export.coreml.naming import stage_outputs
 from export.coreml.package_archive import CoreMLPackage, dtype_of, shape_of
 from export.signatures import TensorSpec, check_arrays
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.quoting import quoted
 
 MAIN = "main"
 """The function of a package that does not name a default."""
@@ -93,7 +94,7 @@ class Program:
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
-            raise ExportError(f"precision: expected one of {PRECISIONS}, got {self.precision!r}")
+            raise ExportError(f"precision: expected one of {PRECISIONS}, got {quoted(self.precision)}")
 
     @classmethod
     def open(
@@ -181,7 +182,9 @@ def description_of(package: CoreMLPackage, function: str | None) -> Any:
     functions = {each.name: each for each in description.functions}
     chosen = function or description.defaultFunctionName or MAIN
     if chosen not in (functions or {MAIN: None}):
-        raise ExportError(f"{package.path}: expected a function of {', '.join(functions) or MAIN}, got {chosen!r}")
+        raise ExportError(
+            f"{package.path}: expected a function of {', '.join(functions) or MAIN}, got {quoted(chosen)}"
+        )
     return functions.get(chosen, description)
 
 
@@ -203,10 +206,10 @@ def read_routine(package: CoreMLPackage, function: str, infinite: bool) -> Routi
     chosen = function if function in functions else MAIN
     description = description_of(package, chosen if package.spec.description.functions else None)
     if chosen not in functions:
-        raise ExportError(f"{package.path}: expected a function of {', '.join(functions)}, got {function!r}")
+        raise ExportError(f"{package.path}: expected a function of {', '.join(functions)}, got {quoted(function)}")
     message = functions[chosen]
     if message.opset not in message.block_specializations:
-        raise ExportError(f"{package.path}: expected a body for {message.opset!r}, got none; export it again")
+        raise ExportError(f"{package.path}: expected a body for {quoted(message.opset)}, got none; export it again")
     reader = Reader(package, message.opset, infinite)
     body = message.block_specializations[message.opset]
     names = [each.name for each in message.inputs]

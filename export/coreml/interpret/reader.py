@@ -20,6 +20,7 @@ from export.coreml.interpret.operations import VARIADIC, check_attributes, inter
 from export.coreml.interpret.weights import Store, Value, Weight, check_finite, held
 from export.coreml.package_archive import CoreMLPackage, dtype_of, shape_of
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.quoting import quoted
 
 LARGE = 2**16
 """Count of numbers from which a constant in a file is read only when an operation needs it."""
@@ -69,7 +70,9 @@ class Reader:
     def known(self, name: str, scope: Scope, where: str) -> int:
         """Return the slot of a name; raises `ExportError` if no earlier operation has computed it."""
         if name not in scope:
-            raise ExportError(f"{where}: expected a value that was computed earlier, got {name!r}; export it again")
+            raise ExportError(
+                f"{where}: expected a value that was computed earlier, got {quoted(name)}; export it again"
+            )
         return scope[name]
 
     def instruction(self, operation: Any, scope: Scope) -> Instruction:
@@ -80,7 +83,9 @@ class Reader:
         operands = {key: self.operand(operation, key, bound, scope) for key, bound in operation.inputs.items()}
         check_attributes(operation.type, name, function, {key: self.value_of(slot) for key, slot in operands.items()})
         if bool(operation.blocks) != (operation.type in CONTROL):
-            raise ExportError(f"{operation.type} {name!r}: expected blocks of branches and loops only; export it again")
+            raise ExportError(
+                f"{operation.type} {quoted(name)}: expected blocks of branches and loops only; export it again"
+            )
         blocks = tuple(self.block(each, [one.name for one in each.inputs], scope) for each in operation.blocks)
         types = [each.type.tensorType for each in operation.outputs]
         outputs = tuple(each.name for each in operation.outputs)
@@ -98,7 +103,7 @@ class Reader:
 
     def operand(self, operation: Any, parameter: str, bound: Any, scope: Scope) -> int | tuple[int, ...]:
         """Return the slot, or slots, of a parameter."""
-        where = f"{operation.type} {name_of(operation)!r}"
+        where = f"{operation.type} {quoted(name_of(operation))}"
         slots = tuple(
             self.known(each.name, scope, where)
             if each.WhichOneof("binding") == "name"
@@ -123,7 +128,7 @@ class Reader:
         name = name_of(operation)
         only_attributes(operation, name, frozenset({"val"}))
         if "val" not in operation.attributes or len(operation.outputs) != 1:
-            raise ExportError(f"const {name!r}: expected one value, got none; export it again")
+            raise ExportError(f"const {quoted(name)}: expected one value, got none; export it again")
         (slot,) = self.define([operation.outputs[0].name], scope)
         self.constants[slot] = self.held(operation.attributes["val"], operation.outputs[0].name)
 
@@ -142,7 +147,9 @@ class Reader:
         """Read a compressed constant; its parts are attributes up to iOS 17 and inputs from iOS 18 on."""
         name = name_of(operation)
         if operation.type not in DECOMPRESSIONS:
-            raise ExportError(f"expected only known operations, got {operation.type!r} ({name}); decompress it first")
+            raise ExportError(
+                f"expected only known operations, got {quoted(operation.type)} ({name}); decompress it first"
+            )
         attributes = {key: value for key, value in operation.attributes.items() if key != "name"}
         parts = {key: self.stored(value) for key, value in attributes.items()}
         for key, bound in operation.inputs.items():
@@ -160,11 +167,11 @@ class Reader:
         (binding,) = bound.arguments
         if binding.WhichOneof("binding") == "value":
             return self.stored(binding.value)
-        value = self.constants.get(self.known(binding.name, scope, f"{operation.type} {name_of(operation)!r}"))
+        value = self.constants.get(self.known(binding.name, scope, f"{operation.type} {quoted(name_of(operation))}"))
         if isinstance(value, Weight):
             return value.read
         if value is None:
-            raise ExportError(f"{operation.type}: expected constants, got {binding.name!r}, which is computed")
+            raise ExportError(f"{operation.type}: expected constants, got {quoted(binding.name)}, which is computed")
         return lambda: value if isinstance(value, str) else value.numpy()
 
     def stored(self, value: Any) -> Read:
@@ -183,7 +190,7 @@ def decompressed(
         result = function(**{key: part() for key, part in parts.items()})
         array: NDArray[Any] = result if place is None else result[place]
         if shape is not None and array.shape != shape:
-            raise ExportError(f"constant {name!r}: expected shape {shape}, got {array.shape}; compress it again")
+            raise ExportError(f"constant {quoted(name)}: expected shape {shape}, got {array.shape}; compress it again")
         return array
 
     return read
@@ -205,7 +212,9 @@ def only_attributes(operation: Any, name: str, known: frozenset[str]) -> None:
     """Raise `ExportError` if an operation has attributes other than its name and the known ones."""
     for attribute in operation.attributes:
         if attribute != "name" and attribute not in known:
-            raise ExportError(f"{operation.type} {name!r}: expected only supported attributes, got {attribute!r}")
+            raise ExportError(
+                f"{operation.type} {quoted(name)}: expected only supported attributes, got {quoted(attribute)}"
+            )
 
 
 def declared_shape(tensor: Any) -> Shape | None:

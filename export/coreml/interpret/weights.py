@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.quoting import quoted
 
 KEPT_BYTES = 2**29
 """Most bytes of weights that are kept in the form in which operations take them."""
@@ -85,8 +86,10 @@ def check_finite(name: str, value: Tensor, infinite: bool) -> None:
     if not value.is_floating_point() or not value.numel() or bool(torch.isfinite(value.sum())):
         return
     if bool(value.isnan().any()):
-        raise ExportError(f"constant {name!r}: expected numbers, got NaN; export it again")
+        raise ExportError(f"constant {quoted(name)}: expected numbers, got NaN; export it again")
     found = value[value.isinf()]
     if found.numel() and value.dim() and not infinite:
         got = f"{found.numel()} infinite numbers, {float(found[0])} first"
-        raise ExportError(f"constant {name!r}: expected finite numbers, got {got}; use a finite mask (-6e4 in float16)")
+        raise ExportError(
+            f"constant {quoted(name)}: expected finite numbers, got {got}; use a finite mask (-6e4 in float16)"
+        )

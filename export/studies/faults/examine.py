@@ -19,6 +19,7 @@ from export.studies.faults.report import CaseDistances, CaseModules, FaultReport
 from export.studies.faults.roundoff import operand_roundoffs
 from mobile_diffusion.errors import ExportError
 from mobile_diffusion.progress import Progress, silent
+from mobile_diffusion.quoting import quoted
 
 BOUND_DB = 40.0
 """Ratio that a stage's outputs must reach (export/parity/gates.py); an operation below it needs a look."""
@@ -48,7 +49,7 @@ def examine(
         ExportError: `subject` is not a package, cannot be interpreted, or `precision` is not one of PRECISIONS.
     """
     if precision not in PRECISIONS:
-        raise ExportError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
+        raise ExportError(f"precision: expected one of {', '.join(PRECISIONS)}, got {quoted(precision)}")
     package, program = CoreMLPackage.open(subject.path), Program.open(subject.path, precision)
     exact = Program.open(subject.path, "float32")
     sources, readers = read_sources(package.spec), readers_of(package.spec)

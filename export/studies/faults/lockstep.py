@@ -21,6 +21,7 @@ from export.coreml.torch_sources import source_of
 from export.studies.faults.counts import PIECE
 from mobile_diffusion.decibels import ratio_db, worst
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.quoting import quoted
 
 Arrays = Mapping[str, Any]
 """Arrays by the name of an input."""
@@ -86,7 +87,7 @@ def against_float32(
             watch(instruction, operands, found, kept)
         name, results = other.next()
         if name != instruction.name:
-            raise ExportError(f"expected both runs at {instruction.name!r}, got one at {name!r}")
+            raise ExportError(f"expected both runs at {quoted(instruction.name)}, got one at {quoted(name)}")
         pairs = [pair for pair in zip(kept, results, strict=True) if pair[0].is_floating_point() and pair[0].numel()]
         if pairs:
             ratio = worst(signal_to_noise(*pair) for pair in pairs)

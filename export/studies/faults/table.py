@@ -8,6 +8,7 @@ from rich.table import Table
 from export.studies.faults.modules import first_departure, first_wrong
 from export.studies.faults.observe import OperationFaults
 from export.studies.faults.report import KINDS, CaseModules, FaultReport
+from mobile_diffusion.quoting import quoted
 
 ROWS = 12
 """Operations that the table of a package shows: the most serious ones."""
@@ -98,7 +99,7 @@ def departures(case: CaseModules | None, bound_db: float) -> tuple[str, str]:
 
 def module_table(case: CaseModules) -> Table:
     """The network along one input, module by module."""
-    table = Table(title=f"compared with PyTorch on input {case.case!r}", title_justify="left")
+    table = Table(title=f"compared with PyTorch on input {quoted(case.case)}", title_justify="left")
     for column in ("module", "class", "as stored", "in float32"):
         table.add_column(column, justify="right" if " " in column else "left", overflow="fold")
     for row in case.modules:

@@ -9,6 +9,7 @@ from pathlib import Path
 from export.studies.faults.plot import plot_ranges
 from export.studies.faults.report import FaultReport
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.quoting import quoted
 from mobile_diffusion.staging import write_bytes
 
 
@@ -17,7 +18,7 @@ def check_writable(out: Path | None) -> None:
     if out is None:
         return
     if out.is_dir() or out.suffix != ".json":
-        raise ExportError(f"{out}: expected a file name that ends in .json, got {out.name!r}")
+        raise ExportError(f"{out}: expected a file name that ends in .json, got {quoted(out.name)}")
     if not out.parent.is_dir():
         raise ExportError(f"{out}: expected an existing folder, got none at {out.parent}; make it first")
 

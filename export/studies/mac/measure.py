@@ -44,6 +44,7 @@ from export.verify import depth_of, read_trajectories
 from mobile_diffusion.decibels import json_number, snr_db, worst
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.progress import Progress, silent
+from mobile_diffusion.quoting import quoted
 
 Outputs = Mapping[str, Mapping[str, np.ndarray]]
 """stage -> output name -> array."""
@@ -97,7 +98,7 @@ def check_units(units: Sequence[str]) -> None:
     """Raise `ConfigError` for an unknown compute unit, or an empty list."""
     for unit in units or ("nothing",):
         if unit not in COMPUTE_UNITS:
-            raise ConfigError(f"compute_units: expected one of {', '.join(COMPUTE_UNITS)}, got {unit!r}")
+            raise ConfigError(f"compute_units: expected one of {', '.join(COMPUTE_UNITS)}, got {quoted(unit)}")
 
 
 def identity(bundle: Bundle) -> BundleIdentity:

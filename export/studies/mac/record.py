@@ -13,6 +13,7 @@ from pathlib import Path
 from export.coreml.options import COMPUTE_UNITS
 from mobile_diffusion.config_json import from_dict, to_dict
 from mobile_diffusion.errors import BundleError, ConfigError
+from mobile_diffusion.quoting import quoted
 from mobile_diffusion.staging import write_bytes
 
 FORMAT = "mobile-diffusion-measured"
@@ -114,7 +115,7 @@ class UnitMeasured:
 
     def __post_init__(self) -> None:
         if self.compute_units not in COMPUTE_UNITS:
-            raise ConfigError(f"compute_units: expected one of {COMPUTE_UNITS}, got {self.compute_units!r}")
+            raise ConfigError(f"compute_units: expected one of {COMPUTE_UNITS}, got {quoted(self.compute_units)}")
 
     @property
     def passed(self) -> bool:
@@ -138,7 +139,7 @@ class MacMeasurements:
 
     def __post_init__(self) -> None:
         if (self.format, self.schema_version) != (FORMAT, SCHEMA_VERSION):
-            got = f"{self.format!r} of version {self.schema_version}"
+            got = f"{quoted(self.format)} of version {self.schema_version}"
             raise ConfigError(f"expected {FORMAT!r} of version {SCHEMA_VERSION}, got {got}")
         if self.verified != is_verified(self.units):
             raise ConfigError(f"verified: expected what the checks say, got {str(self.verified).lower()}")

@@ -13,6 +13,7 @@ from export.studies.snapfusion.milestones import Milestone, Results, SetFigures
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.quality.bootstrap import Interval
 from mobile_diffusion.quality.pairing import median_ratio, ratio_of_means, ratio_of_resampled
+from mobile_diffusion.quoting import quoted
 
 FIRST = 5
 """The k of R@k: the caption is among the first 5."""
@@ -130,7 +131,8 @@ def _same_sets(ours: Milestone, theirs: Milestone) -> list[tuple[SetFigures, Set
         same = same and (left.prompts_sha256, left.references) == (right.prompts_sha256, right.references)
     if not same:
         raise ConfigError(
-            f"rows {ours.name!r}, {theirs.name!r}: expected the same prompts and seeds, got others; measure both again"
+            f"rows {quoted(ours.name)}, {quoted(theirs.name)}: expected the same prompts and seeds, got others; "
+            "measure both again"
         )
     return pairs
 

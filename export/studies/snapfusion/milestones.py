@@ -18,6 +18,7 @@ from export.latency.measure import Conditions
 from mobile_diffusion.config_json import from_dict
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.quality.bootstrap import Interval
+from mobile_diffusion.quoting import quoted
 from mobile_diffusion.staging import write_bytes
 
 
@@ -71,7 +72,7 @@ class Milestone:
         for each in self.sets:
             if each.name == name:
                 return each
-        raise ConfigError(f"row {self.name!r}: expected the set {name!r}, got none; measure it again")
+        raise ConfigError(f"row {quoted(self.name)}: expected the set {quoted(name)}, got none; measure it again")
 
 
 @dataclass(frozen=True)

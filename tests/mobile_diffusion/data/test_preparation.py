@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,6 +72,50 @@ def test_two_runs_write_the_same_bytes(registry: Registry, tmp_path: Path) -> No
 def test_second_style_keeps_the_first(registry: Registry, tmp_path: Path) -> None:
     prepare(tmp_path, registry.styles[1:])
     assert {sample.style for sample in prepare(tmp_path, registry.styles[:1])} == {"3d", "flat"}
+
+
+def _hidden(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize("moment", ["npm", "picture", "rows"])
+def test_a_killed_run_leaves_nothing_after_the_next(registry: Registry, tmp_path: Path, moment: str) -> None:
+    """SIGKILL in the middle of a download, of a picture and of the rows: nothing of ours can clean up."""
+    out, served = tmp_path / "emoji", tmp_path / "tools" / "npm"
+    script = served.read_text()
+    if moment == "npm":
+        served.write_text(script.replace("exit 0", 'touch "$4/half" && exec sleep 20'))
+    child = os.fork()
+    if child == 0:
+        ends = {"picture": ".png", "rows": "dataset.jsonl", "npm": "none"}
+        replace_file = os.replace
+
+        def stop(source: Path, target: Path) -> None:
+            if str(target).endswith(ends[moment]):
+                time.sleep(20)
+            replace_file(source, target)
+
+        os.replace = stop  # type: ignore[assignment]
+        prepare(out, registry.styles)
+        os._exit(0)
+    waited = time.monotonic() + 15
+    while not (out.is_dir() and any(_is_begun(path, moment) for path in _hidden(out))):
+        assert time.monotonic() < waited and os.waitpid(child, os.WNOHANG) == (0, 0)
+        time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert _hidden(out)
+    served.write_text(script)
+    style = registry.styles[1:] if moment == "picture" else registry.styles  # also one that is not rendered again
+    prepare(out, style)
+    assert not _hidden(out)
+
+
+def _is_begun(path: Path, moment: str) -> bool:
+    """Whether this temporary file or folder is the one that the run was to be killed in."""
+    if moment == "npm":
+        return (path / "half").is_file()
+    return path.suffix == (".png" if moment == "picture" else ".jsonl") and path.is_file() and path.stat().st_size > 0
 
 
 class _Interrupted(BaseException):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,14 @@ import diffusers
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import CLIPTextModelWithProjection
 
 from mobile_diffusion.checkpoint import open_source
 from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.json_options import EMA_NOTES
 from mobile_diffusion.formats.open_options import OpenOptions
 from tests.mobile_diffusion.formats.conftest import Publish, copy_tree, edit_json, replace
-from tests.mobile_diffusion.formats.drawings import assert_equal, open_theirs, our_drawing, their_drawing
+from tests.mobile_diffusion.formats.drawings import PROMPT, assert_equal, open_theirs, our_drawing, their_drawing
 
 STEPS = 3
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
@@ -44,11 +46,36 @@ def set_scheduler(folder: Path, kind: str, **values: Any) -> None:
         (INDEX, {"scheduler": ["diffusers", "EulerDiscreteScheduler"]}),
         (TEXT, {"gradient_checkpointing": False, "attn_implementation": "sdpa", "_attn_implementation_autoset": True}),
         (TOKENIZER, {"extra_special_tokens": {}}),
+        (TEXT, {"architectures": ["CLIPTextModelWithProjection"]}),
     ],
 )
 def test_notes_and_contradictions(file: str, changes: dict[str, Any], folder: Path) -> None:
     edit_json(folder / file, **changes)
     assert_equal(our_drawing(folder, STEPS), their_drawing(open_theirs(folder), STEPS))
+
+
+def test_a_text_encoder_saved_with_its_projection(folder: Path) -> None:
+    """A CLIPTextModel does not load the projection; an index that names the other class cannot be drawn."""
+    encoder = CLIPTextModelWithProjection.from_pretrained(folder / "text_encoder")
+    shutil.rmtree(folder / "text_encoder")
+    encoder.save_pretrained(folder / "text_encoder")
+    assert "text_projection.weight" in load_file(folder / "text_encoder" / "model.safetensors")
+    assert_equal(our_drawing(folder, STEPS), their_drawing(open_theirs(folder), STEPS))
+    edit_json(folder / INDEX, text_encoder=["transformers", "CLIPTextModelWithProjection"])
+    with pytest.raises(ValueError, match="not enough values to unpack"):
+        their_drawing(open_theirs(folder), STEPS)
+    with pytest.raises(CheckpointError, match="got CLIPTextModelWithProjection; diffusers cannot draw with it either"):
+        open_source(folder)
+
+
+@pytest.mark.parametrize("size", [None, ...], ids=["null", "absent"])
+def test_a_folder_without_a_size_is_drawn_at_a_given_one(size: Any, folder: Path) -> None:
+    edit_json(folder / UNET, sample_size=size)
+    assert_equal(our_drawing(folder, STEPS), their_drawing(open_theirs(folder), STEPS))  # both are given 64 pixels
+    with pytest.raises(TypeError, match="NoneType"):
+        open_theirs(folder)(PROMPT, num_inference_steps=1)
+    with pytest.raises(CheckpointError, match="'sample_size': expected the size of the latents.*such as --size 512"):
+        open_source(folder)
 
 
 @pytest.mark.parametrize("clips", [True, ..., False])

@@ -69,7 +69,7 @@ def test_an_empty_file_is_transformers_defaults() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"architectures": ["CLIPTextModelWithProjection"]}, "got CLIPTextModelWithProjection, a text encoder of"),
+        ({"architectures": ["CLIPModel"]}, "expected a CLIPTextModel, got CLIPModel, CLIP with its image tower"),
         ({"architectures": ["T5EncoderModel"]}, "expected a CLIPTextModel, got T5EncoderModel, a text encoder of"),
         ({"architectures": ["RobertaSeriesModelWithTransformation"]}, "AltDiffusion"),
         ({"architectures": ["Strange"]}, "got Strange, which is not supported"),

@@ -147,6 +147,23 @@ def test_equals_transformers_on_a_folder_that_it_saved(
     assert_equal(ClipTokenizer.from_folder(tmp_path / "new", 77), new, ["a <toy>, style", *strings[::5]])
 
 
+TOKEN = {"__type": "AddedToken", "content": "<style>", "lstrip": True, "rstrip": False, "normalized": False}
+EXTRA = ({}, [], ["<style>", "photo"], {"style_token": "<style>", "other_token": "photo"}, {"style_token": TOKEN})
+
+
+@pytest.mark.parametrize("extra", EXTRA)
+def test_extra_special_tokens_equal_transformers(extra: object, tmp_path: Path) -> None:
+    """A list, or since transformers 4.47 an object; a folder that transformers saves repeats the names elsewhere."""
+    path = copy_folder(tmp_path / "tokenizer", *FOLDERS["Stable Diffusion 1"])
+    file = path / "tokenizer_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "extra_special_tokens": extra}))
+    reference = CLIPTokenizer.from_pretrained(path)
+    texts = ["a  <style>  apple", "photo of <Style>, photo", "<style><style>"]
+    assert_equal(ClipTokenizer.from_folder(path, 77), reference, texts)
+    reference.save_pretrained(tmp_path / "saved")
+    assert_equal(ClipTokenizer.from_folder(tmp_path / "saved", 77), reference, texts)
+
+
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_one_saved_file_restores_all(folder: str, strings: list[str], tmp_path: Path) -> None:
     opened = ClipTokenizer.from_folder(copy_folder(tmp_path / "tokenizer", *FOLDERS[folder]), 77)
