@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from export.rewrites.replacement import recast
 from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.quoting import quoted
 
 ENTRIES = ("forward", "predict", "to_images", "to_latents")
 """Methods of a network that stages call."""
@@ -38,7 +39,7 @@ def in_half(module: nn.Module, network: str, float32: Set[str] = frozenset()) ->
     original = module.get_submodule(network)
     unknown = sorted(set(float32) - {name for name, _ in original.named_modules()})
     if unknown:
-        raise ConfigError(f"float32: expected names of modules in {network}, got {unknown[0]!r}")
+        raise ConfigError(f"float32: expected names of modules in {network}, got {quoted(unknown[0])}")
     kept = {id(tensor): tensor for name in float32 for tensor in tensors_of(original.get_submodule(name))}
     memo = {id(tensor): kept.get(id(tensor), halved(tensor)) for tensor in tensors_of(original)}
     memo |= {id(tensor): tensor for tensor in tensors_of(module) if id(tensor) not in memo}

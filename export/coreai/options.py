@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.quoting import quoted
 
 PRECISIONS = ("fp16", "fp32")
 COMPUTE_UNITS = ("cpu", "gpu", "neural_engine")
@@ -35,9 +36,13 @@ class CoreAIOptions:
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
-            raise ConfigError(f"precision: expected one of {', '.join(PRECISIONS)} for coreai, got {self.precision!r}")
+            raise ConfigError(
+                f"precision: expected one of {', '.join(PRECISIONS)} for coreai, got {quoted(self.precision)}"
+            )
         if self.compute_unit not in COMPUTE_UNITS:
-            raise ConfigError(f"compute_unit: expected one of {', '.join(COMPUTE_UNITS)}, got {self.compute_unit!r}")
+            raise ConfigError(
+                f"compute_unit: expected one of {', '.join(COMPUTE_UNITS)}, got {quoted(self.compute_unit)}"
+            )
 
     def settings(self) -> Mapping[str, str]:
         """Return the choices that an app must know, for the manifest."""

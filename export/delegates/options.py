@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from export.coreai.options import CoreAIOptions
 from export.coreml.options import CoreMLOptions
 from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.quoting import quoted
 
 DELEGATES = ("coreml", "coreai")
 """Runtimes that can be a delegate, by their names in the manifest."""
@@ -35,7 +36,7 @@ class DelegateOptions:
 
     def __post_init__(self) -> None:
         if self.delegate not in DELEGATES:
-            raise ConfigError(f"delegate: expected one of {', '.join(DELEGATES)}, got {self.delegate!r}")
+            raise ConfigError(f"delegate: expected one of {', '.join(DELEGATES)}, got {quoted(self.delegate)}")
         if self.delegate == "coreml" and self.coreml.pixel_buffer:
             raise ConfigError("pixel_buffer: expected a tensor for executorch, which has no images; export without it")
 

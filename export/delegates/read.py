@@ -15,7 +15,7 @@ from executorch.exir._serialize._program import _get_extended_header
 from executorch.exir.schema import DataLocation, DelegateCall, ExecutionPlan, KernelCall, Program
 
 from mobile_diffusion.errors import ExportError
-from mobile_diffusion.quoting import shortened
+from mobile_diffusion.quoting import quoted, shortened
 
 MAGIC = b"ET"
 """At byte 4 of a program of ExecuTorch; the version follows."""
@@ -69,7 +69,7 @@ def parse(data: memoryview) -> tuple[Program, list[memoryview]]:
     head = bytes(data[:64])
     header = _get_extended_header(head)
     if head[4:6] != MAGIC or header is None:
-        raise ValueError(f"expected a header of ExecuTorch, got {head[:8]!r}")
+        raise ValueError(f"expected a header of ExecuTorch, got {quoted(head[:8])}")
     end = header.segment_base_offset + header.segment_data_size
     if max(header.program_size, end) > len(data):
         raise ValueError(f"expected {max(header.program_size, end)} bytes, got {len(data)}")

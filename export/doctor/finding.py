@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mobile_diffusion.quoting import quoted
+
 OK, OPTIONAL, WRONG = "ok", "optional", "wrong"
 STATES = (OK, OPTIONAL, WRONG)
 """As it should be; absent, but only some commands need it; to be fixed before anything is exported."""
@@ -22,4 +24,6 @@ class Finding:
 
     def __post_init__(self) -> None:
         if self.state not in STATES or bool(self.fix) == (self.state == OK):
-            raise ValueError(f"{self.name}: expected a fix unless the state is ok, got {self.state!r}, {self.fix!r}")
+            raise ValueError(
+                f"{self.name}: expected a fix unless the state is ok, got {quoted(self.state)}, {quoted(self.fix)}"
+            )
