@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,18 @@ from mobile_diffusion.drawing import Start
 NAME = "bk-sdm-tiny"
 
 
-def write_attentive(folder: Path) -> Path:
-    """Write BK-SDM-tiny with random weights, narrow, and eight times as strong a cross-attention."""
+def write_attentive(folder: Path, prediction: str = "epsilon") -> Path:
+    """Write BK-SDM-tiny with random weights, narrow, and eight times as strong a cross-attention.
+
+    `prediction` is diffusers' prediction_type.
+    """
     write_checkpoint(NAME, folder, narrow=16)
     file = folder / "unet" / "diffusion_pytorch_model.safetensors"
     tensors = load_file(file)
     loud = {name: tensor * 8 if "attn2.to_" in name else tensor for name, tensor in tensors.items()}
     save_file(loud, file, metadata={"format": "pt"})
+    scheduler = folder / "scheduler" / "scheduler_config.json"
+    scheduler.write_text(json.dumps({**json.loads(scheduler.read_text()), "prediction_type": prediction}))
     return folder
 
 

@@ -31,8 +31,14 @@ from mobile_diffusion.pipeline import Pipeline
 
 PROMPT, NEGATIVE, SEED = "a red apple on a table, studio light", "blurred", 2**40 + 7
 GUIDANCE, EMBEDDED_GUIDANCE = 5.0, 8.5
-SOLVERS = {"ddim": "DDIMScheduler", "euler": "EulerDiscreteScheduler", "lcm": "LCMScheduler"}
-"""Solvers that can begin late, and diffusers' classes."""
+SOLVERS = {
+    "ddim": "DDIMScheduler",
+    "euler": "EulerDiscreteScheduler",
+    "lcm": "LCMScheduler",
+    "pndm": "PNDMScheduler",
+    "dpm-solver++": "DPMSolverMultistepScheduler",
+}
+"""Solvers, and diffusers' classes of them."""
 STEPS = {"lcm-dreamshaper": 4, "sdxs-512": 1}
 """Steps where eight are not what the architecture is for."""
 UNGUIDED = frozenset({"sdxs-512"})

@@ -96,7 +96,7 @@ def measure_quality(
         source_sha256=source.source_hash,
         steps=source.config.schedule.steps,
         guidance=source.config.schedule.guidance,
-        evaluations=2 if source.config.schedule.guidance_kind == "cfg" else 1,
+        evaluations=2 if source.config.schedule.applied_guidance == "cfg" else 1,
         **costs_of(source.config),
         artifact_bytes=sum(size_of(bundle).values()),
         drawn_by=conditions["drawn_by"],

@@ -87,4 +87,4 @@ def _describes(bundle: Bundle, source: Checkpoint) -> bool:
     """Whether a bundle is of this checkpoint and schedule."""
     made, schedule = bundle.manifest.schedule, source.config.schedule
     found = (bundle.manifest.model.source_sha256, made.timesteps, made.guidance_default, made.guidance_kind)
-    return found == (source.source_hash, step_table(schedule).timesteps, schedule.guidance, schedule.guidance_kind)
+    return found == (source.source_hash, step_table(schedule).timesteps, schedule.guidance, schedule.applied_guidance)

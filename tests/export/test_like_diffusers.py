@@ -21,27 +21,28 @@ from mobile_diffusion.formats.open_options import OpenOptions
 from tests.attentive import NAME, SCALES, STARTS, write_attentive
 
 STEPS = 4
-Export = Callable[..., Bundle]
+Exported = tuple[Path, Bundle]
+"""A checkpoint in diffusers' format, and its bundle."""
+Export = Callable[..., Exported]
 
 
 @pytest.fixture(scope="module")
-def attentive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_attentive(tmp_path_factory.mktemp("checkpoints") / "attentive")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Export:
+    """`exported(solver, guidance, runtime, prediction)`: a checkpoint and its bundle for one runtime, made once."""
+    checkpoints: dict[str, Path] = {}
+    made: dict[tuple[str, float, str, str], Exported] = {}
 
-
-@pytest.fixture(scope="module")
-def exported(attentive: Path, tmp_path_factory: pytest.TempPathFactory) -> Export:
-    """`exported(solver, guidance, runtime)`: the bundle for one runtime, made once."""
-    made: dict[tuple[str, float, str], Bundle] = {}
-
-    def export(solver: str, guidance: float = 7.5, runtime: str = "onnx") -> Bundle:
-        key = (solver, guidance, runtime)
+    def export(solver: str, guidance: float = 7.5, runtime: str = "onnx", prediction: str = "epsilon") -> Exported:
+        key = (solver, guidance, runtime, prediction)
+        if prediction not in checkpoints:
+            checkpoints[prediction] = write_attentive(tmp_path_factory.mktemp("checkpoint") / "folder", prediction)
         if key not in made:
             options = OpenOptions(steps=STEPS, solver=solver, spacing="trailing", guidance=guidance)
-            model, target = open_checkpoint(attentive, options), TARGETS["android"]
+            model, target = open_checkpoint(checkpoints[prediction], options), TARGETS["android"]
             plan = plan_export(model.config, target, (runtime,), images=True, threads=1)
             out = tmp_path_factory.mktemp("bundles") / "bundle"
-            made[key] = run_export(model, target, out, cases=(Case("a red apple", 7),), plan=plan).bundle
+            cases = (Case("a red apple", 7),)
+            made[key] = checkpoints[prediction], run_export(model, target, out, cases=cases, plan=plan).bundle
         return made[key]
 
     return export
@@ -55,10 +56,9 @@ def drawn(bundle: Bundle, scale: float, negative: str = "", start: Start | None 
     return seen, image
 
 
-def assert_like_diffusers(
-    folder: Path, bundle: Bundle, scale: float, negative: str, start: Start | None, solver: str
-) -> None:
+def assert_like_diffusers(exported: Exported, scale: float, negative: str, kind: str, solver: str) -> None:
     """Last latents within 1e-4 of their largest value, pixels within half a level, to which ours are rounded."""
+    (folder, bundle), start = exported, STARTS[kind]
     latents, image = drawn(bundle, scale, negative, start)
     theirs = their_drawing(folder, NAME, start, STEPS, Asked(scale, negative, solver), latents[0].shape)
     assert np.abs(latents[-1] - theirs[0][-1]).max() < 1e-4 * np.abs(theirs[0][-1]).max()
@@ -68,25 +68,40 @@ def assert_like_diffusers(
 
 @pytest.mark.parametrize("kind", STARTS)
 @pytest.mark.parametrize("scale", SCALES)
-def test_every_guidance_scale(kind: str, scale: float, attentive: Path, exported: Export) -> None:
-    bundle = exported("ddim")
-    assert bundle.settings().guidance_kind == "cfg"
-    assert_like_diffusers(attentive, bundle, scale, "blurred", STARTS[kind], "ddim")
+def test_every_guidance_scale(kind: str, scale: float, exported: Export) -> None:
+    found = exported("ddim")
+    assert found[1].settings().guidance_kind == "cfg"
+    assert_like_diffusers(found, scale, "blurred", kind, "ddim")
 
 
 @pytest.mark.parametrize("kind", STARTS)
-def test_a_bundle_without_guidance(kind: str, attentive: Path, exported: Export) -> None:
-    bundle = exported("ddim", guidance=0.0)
-    assert bundle.settings().guidance_kind == "none"
-    assert_like_diffusers(attentive, bundle, 0.0, "blurred", STARTS[kind], "ddim")
+def test_a_bundle_without_guidance(kind: str, exported: Export) -> None:
+    found = exported("ddim", guidance=0.0)
+    assert found[1].settings().guidance_kind == "none"
+    assert_like_diffusers(found, 0.0, "blurred", kind, "ddim")
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("scale", [0.0, 7.5])
-@pytest.mark.parametrize(("solver", "runtime"), [("euler", "onnx"), ("lcm", "onnx"), ("ddim", "xnnpack")])
+@pytest.mark.parametrize(
+    ("solver", "runtime", "prediction"),
+    [
+        ("euler", "onnx", "epsilon"),
+        ("lcm", "onnx", "epsilon"),
+        ("ddim", "onnx", "v_prediction"),
+        ("ddim", "xnnpack", "epsilon"),
+    ],
+)
 @pytest.mark.parametrize("kind", STARTS)
-def test_every_solver_and_runtime(
-    kind: str, solver: str, runtime: str, scale: float, attentive: Path, exported: Export
+def test_every_solver_prediction_and_runtime(
+    kind: str, solver: str, runtime: str, prediction: str, scale: float, exported: Export
 ) -> None:
-    bundle = exported(solver, runtime=runtime)
-    assert_like_diffusers(attentive, bundle, scale, "", STARTS[kind], solver)
+    found = exported(solver, runtime=runtime, prediction=prediction)
+    assert_like_diffusers(found, scale, "", kind, solver)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("scale", [0.0, 7.5])
+@pytest.mark.parametrize("solver", ["pndm", "dpm-solver++"])
+def test_solvers_that_remember(solver: str, scale: float, exported: Export) -> None:
+    assert_like_diffusers(exported(solver), scale, "", "text", solver)

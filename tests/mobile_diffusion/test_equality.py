@@ -93,6 +93,13 @@ def test_every_solver_that_begins_late(kind: str, scale: float, solver: str, att
     assert_same(replace(found, worst_latents=found.last_latents) if solver == "euler" else found)
 
 
+@pytest.mark.parametrize("start", [Start(picture(), 1.0), Start(picture(), 1.0, mask())], ids=["image", "mask"])
+@pytest.mark.parametrize("solver", ["euler", "lcm", "pndm", "dpm-solver++"])
+def test_every_solver_at_full_strength(start: Start, solver: str, attentive: Path) -> None:
+    found = compare(attentive, NAME, start, steps=4, guidance=7.5, negative="", solver=solver)
+    assert_same(replace(found, worst_latents=found.last_latents) if solver == "euler" else found)
+
+
 @pytest.mark.parametrize("scale", [0.0, 1.0, 8.5])
 def test_every_scale_of_an_embedded_guidance(scale: float, tmp_path: Path) -> None:
     folder = write_checkpoint("lcm-dreamshaper", tmp_path / "lcm", narrow=NARROW)
