@@ -21,8 +21,8 @@ from mobile_diffusion.schedule import step_table
 from mobile_diffusion.schedule.solvers import TABLES
 
 STEPS = (1, 2, 4, 8, 20, 50)
-SAMPLE = 24
-"""Combinations of options that are tried per solver and spacing; all of them with the marker `full`."""
+SAMPLE = 4
+"""Combinations of options that are tried per solver, spacing and number of steps; with the marker `full`, all."""
 SLOW = ("kdpm2", "kdpm2-ancestral")
 """Solvers whose scheduler in diffusers takes half a second to build."""
 
@@ -100,22 +100,23 @@ def impossible(solver: str, spacing: str, curve: str, options: dict[str, object]
 
 
 def variants(solver: str, spacing: str) -> list[ScheduleConfig]:
-    """A seeded sample of every combination."""
-    found = list(every_variant(solver, spacing))
-    return random.Random(f"{solver} {spacing}").sample(
-        found, min(SAMPLE // 4 if solver in SLOW else SAMPLE, len(found))
-    )
+    """A seeded sample of every combination: as many for each number of steps."""
+    found, chosen = list(every_variant(solver, spacing)), random.Random(f"{solver} {spacing}")
+    wanted = SAMPLE // 4 if solver in SLOW else SAMPLE
+    groups = [[config for config in found if config.steps == steps] for steps in STEPS]
+    return [config for group in groups for config in chosen.sample(group, min(wanted, len(group)))]
 
 
 def error_of(config: ScheduleConfig, float64: bool = True, first: int = 0) -> float:
     """Largest relative difference between the two trajectories, which see their own latents and the same noise.
 
-    Infinite when the timesteps differ.
+    Infinite when the timesteps differ, by more than 0.02 in float32: that knows the first levels to 7e-5 only, and
+    the timesteps that are interpolated between them to 0.01.
     """
     (start,), noises = normal(1, 0), normal(2 * config.steps, 1)
     table = step_table(config)
     times, theirs = trajectory_of_diffusers(config, network, start, noises, float64, first)
     pairs = zip(table.timesteps[first:], times, strict=True)
-    if any(abs(ours - other) > (1e-4 if float64 else 2e-3) for ours, other in pairs):
+    if any(abs(ours - other) > (1e-4 if float64 else 2e-2) for ours, other in pairs):
         return math.inf
     return worst_error(trajectory_of_table(table, network, start, noises, first), theirs)

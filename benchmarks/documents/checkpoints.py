@@ -119,13 +119,20 @@ def solvers() -> str:
         keeps = f"{cell['memory'] or 'none'}{', noise' if cell['noise'] else ''}"
         rows.append([f"`{name}`", cell["scheduler"], keeps, *errors, _error(cell["float32"])])
     counts = next(iter(read(RESULTS / "solvers.json").values()))["float64"]
-    head = ["solver", "diffusers' class", "memory, noise", *(f"{count} steps" for count in counts), "as it is"]
+    head = [
+        "solver",
+        "diffusers' class",
+        "memory, noise",
+        *(f"{count} step{'s' * (count != '1')}" for count in counts),
+        "as it is",
+    ]
     tried = sum(cell["combinations"] for cell in read(RESULTS / "solvers.json").values())
     notes = (
         "Largest error of the latents after any step, relative to the largest latent, between the step table and "
         f"diffusers 0.42's own class made to compute in float64, over {tried:,} drawings: a seeded sample of every "
         "combination of spacing, prediction, betas, sigmas, order, formula and ending. **as it is**: the class in its "
-        "own float32, with Stable Diffusion's betas. **memory**: tensors that the app hands from step to step; "
+        "own float32, with Stable Diffusion's betas, but for one and two steps in linspace spacing, where float32 "
+        "knows the last level to 7e-5 only. **memory**: tensors that the app hands from step to step; "
         "**noise**: it draws noise at the steps."
     )
     return f"{table(head, rows)}\n\n{notes}"

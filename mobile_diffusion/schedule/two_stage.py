@@ -1,7 +1,7 @@
 """Solvers that evaluate the network twice per step: Heun (Karras et al. 2022, algorithm 1) and DPM2 of k-diffusion.
 
 A row of a table is one evaluation, so N steps have 2 N - 1 rows: the last step is of first order.  Between the two
-evaluations of a step, the memory has what the second one needs.
+evaluations of a step, the memory has what the second one needs; after it, the memory is kept and not read.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _heun_first(factors: tuple[float, float], now: Level, then: Level) -> Matrix
 def _heun_second(factors: tuple[float, float], now: Level, then: Level) -> Matrix:
     latents, first, beginning, output = np.eye(4)
     mean = (first + factors[0] * latents + factors[1] * output) / 2
-    return matrix(_along(beginning, mean, now, then, _rho(then)), np.zeros(4), np.zeros(4))
+    return matrix(_along(beginning, mean, now, then, _rho(then)), first, beginning)
 
 
 def kdpm2_table(config: ScheduleConfig, count: int) -> StepTable:
@@ -72,7 +72,7 @@ def _kdpm2_first(factors: tuple[float, float], now: Level, half: Level) -> Matri
 
 def _kdpm2_second(factors: tuple[float, float], now: Level, then: Level, down: float) -> Matrix:
     latents, beginning, output = np.eye(3)
-    return matrix(_along(beginning, factors[0] * latents + factors[1] * output, now, then, down), np.zeros(3))
+    return matrix(_along(beginning, factors[0] * latents + factors[1] * output, now, then, down), beginning)
 
 
 def _along(latents: Vector, epsilon: Vector, now: Level, then: Level, rho: float) -> Vector:
@@ -96,6 +96,7 @@ def _ended(
     memory = len(rows[0]) - 1 if rows else 0
     now, then = grid.path[-2:]
     a, b = step_factors(config.prediction, now, then)
-    last = [np.array([a, *[0.0] * memory, b]), *np.zeros((memory, memory + 2))]
+    latents, *remembered, output = np.eye(memory + 2)
+    last = [a * latents + b * output, *remembered]
     time = _rounded(config, grid.times[-1]) if config.solver != "heun" else grid.times[-1]
     return table_of([*times, time], [*rows, matrix(*last)], [*levels, now], [*noise, 0.0], grid.start)

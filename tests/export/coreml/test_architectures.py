@@ -44,6 +44,9 @@ SCHEDULES = {
         "beta_schedule": "scaled_linear",
         "prediction": "epsilon",
     },
+    "unipc": {"solver": "unipc", "order": 3, "beta_schedule": "scaled_linear", "prediction": "epsilon"},
+    "heun": {"solver": "heun", "steps": 3},
+    "sde-dpm-solver++": {"solver": "sde-dpm-solver++", "order": 3},
 }
 
 

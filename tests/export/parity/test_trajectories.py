@@ -30,6 +30,8 @@ SCHEDULES = {
     "ddim": ScheduleConfig(solver="ddim", steps=STEPS, prediction="v", guidance=3.0),
     "multistep": ScheduleConfig(solver="dpm-solver++", steps=STEPS, prediction="v", guidance=3.0),
     "lcm": ScheduleConfig(solver="lcm", steps=STEPS, prediction="epsilon", guidance=3.0),
+    "sde": ScheduleConfig(solver="sde-dpm-solver++", order=3, steps=STEPS, prediction="v", guidance=3.0),
+    "unipc": ScheduleConfig(solver="unipc", order=3, steps=STEPS, prediction="v", guidance=3.0),
     "distilled": ScheduleConfig(solver="ddim", steps=STEPS, prediction="v", guidance=3.0, guidance_kind="distilled"),
 }
 
