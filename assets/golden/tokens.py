@@ -66,9 +66,10 @@ def token_files() -> dict[str, dict[str, Any]]:
     added = Tokenizer.from_str(added_definition())
     added.no_padding()
     following = {_id(added, "<Cat>"): [_id(added, "<Cat>_1"), _id(added, "<Cat>_2")]}
+    unknown = _id(wordpiece, "[UNK]")
     return {
         "tokens-wordpiece.json": _file(
-            "wordpiece", WORDPIECE, 24, lambda text: wordpiece.encode(text).ids, _id(wordpiece, "[PAD]")
+            "wordpiece", WORDPIECE, 24, lambda text: wordpiece.encode(text).ids, _id(wordpiece, "[PAD]"), unknown
         ),
         "tokens-clip.json": _file(
             "clip-bpe", FULL, 77, lambda text: clip(text, truncation=False)["input_ids"], _id(clip, LAST)
@@ -79,7 +80,19 @@ def token_files() -> dict[str, dict[str, Any]]:
     }
 
 
-def _file(kind: str, tokenizer: str, length: int, encode: Callable[[str], list[int]], padding: int) -> dict[str, Any]:
+def _file(
+    kind: str,
+    tokenizer: str,
+    length: int,
+    encode: Callable[[str], list[int]],
+    padding: int,
+    unknown: int | None = None,
+) -> dict[str, Any]:
+    def case(prompt: str) -> dict[str, Any]:
+        ids = encode(prompt)
+        foreign = prompt.strip() and all(index == unknown for index in ids[1:-1])
+        return {"prompt": prompt, "ids": cut(ids)} | ({"known": False} if foreign else {})
+
     def cut(ids: list[int]) -> list[int]:
         return ids if len(ids) <= length else [*ids[: length - 1], ids[-1]]
 
@@ -88,7 +101,7 @@ def _file(kind: str, tokenizer: str, length: int, encode: Callable[[str], list[i
         "max_tokens": length,
         "tokenizer": tokenizer,
         "padding": padding,
-        "cases": [{"prompt": prompt, "ids": cut(encode(prompt))} for prompt in golden_prompts()],
+        "cases": [case(prompt) for prompt in golden_prompts()],
         "refused": [{"prompt": prompt, "message": message} for prompt, message in REFUSED],
     }
 

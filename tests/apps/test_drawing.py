@@ -34,6 +34,13 @@ def test_the_picture_is_pythons(prompt: str, seed: int, bundle: Path, language: 
     assert ("its end is ignored" in said) == (len(prompt) > 100) and said.count("\n") <= 1
 
 
+@pytest.mark.parametrize("prompt", ["🍎🍎", "แอปเปิล ቀይ"])
+def test_a_prompt_of_unknown_words_says_so(prompt: str, bundle: Path, language: Language, tmp_path: Path) -> None:
+    """The shipped model's tokenizer has no emoji and few scripts: every such prompt draws the same picture."""
+    said = check(language, bundle, tmp_path, reference(bundle, prompt, 7), "--prompt", prompt, "--seed", 7)
+    assert said == "the model knows no word of the prompt: the picture is any picture; use other words\n"
+
+
 @pytest.mark.parametrize("memory", [(), ("--sequential",)], ids=["together", "sequential"])
 def test_guidance_and_negative_prompt(
     memory: tuple[str, ...], guided: Path, language: Language, tmp_path: Path

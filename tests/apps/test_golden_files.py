@@ -87,6 +87,8 @@ def test_tokens(name: str) -> None:
         same = tokens.ids.tolist() == case["ids"] + [values["padding"]] * (length - count)
         if not same or tokens.mask.tolist() != [1] * count + [0] * (length - count):
             wrong.append(case["prompt"])
+        if not case.get("known", True):  # every word is unknown, so that what Python says names each
+            assert tokenizer.unknown_words(case["prompt"]) != (), ascii(case["prompt"])
     assert wrong == []
     for case in values["refused"]:
         with pytest.raises(PromptError) as caught:

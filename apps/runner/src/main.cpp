@@ -31,9 +31,10 @@ std::vector<std::string> needed_stages(const Bundle& bundle, bool golden) {
   return names;
 }
 
-// Refuses a bad prompt before anything large is loaded, and says when its end is ignored.
+// Refuses a bad prompt before anything large is loaded, and says when its end or all of it is ignored.
 void check_prompt(const Tokenizer& tokenizer, const std::string& prompt) {
   const Tokens tokens = tokenizer.encode(prompt);
+  if (!tokens.known) std::cerr << "the model knows no word of the prompt: the picture is any picture; use other words\n";
   if (tokens.count <= tokens.ids.size()) return;
   std::cerr << "the prompt has " << tokens.count << " tokens and the model reads " << tokens.ids.size()
             << ": its end is ignored; shorten it\n";

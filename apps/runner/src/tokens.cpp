@@ -1,10 +1,13 @@
 #include "tokens.h"
 
+#include <algorithm>
+
 #include "clip.h"
 #include "error.h"
 #include "files.h"
 #include "json.h"
 #include "quote.h"
+#include "unicode.h"
 #include "utf8.h"
 #include "wordpiece.h"
 
@@ -25,6 +28,12 @@ std::u32string checked(std::string_view prompt) {
   return *points;
 }
 
+// Whether the tokens between start and end tell the model anything, or there is nothing to tell.
+bool is_known(const std::vector<std::int32_t>& ids, std::optional<std::int32_t> unknown, const std::u32string& prompt) {
+  const bool told = std::any_of(ids.begin() + 1, ids.end() - 1, [&](std::int32_t id) { return id != unknown; });
+  return told || std::all_of(prompt.begin(), prompt.end(), unicode::is_space);
+}
+
 }  // namespace
 
 Tokenizer::Tokenizer(std::int64_t length) : length_(static_cast<std::size_t>(length)) {
@@ -34,8 +43,10 @@ Tokenizer::Tokenizer(std::int64_t length) : length_(static_cast<std::size_t>(len
 }
 
 Tokens Tokenizer::encode(std::string_view prompt) const {
-  Tokens tokens{ids(checked(prompt)), std::vector<std::int32_t>(length_, 0), 0};
+  const std::u32string points = checked(prompt);
+  Tokens tokens{ids(points), std::vector<std::int32_t>(length_, 0)};
   tokens.count = tokens.ids.size();
+  tokens.known = is_known(tokens.ids, unknown_, points);
   if (tokens.count > length_) {
     tokens.ids.resize(length_);
     tokens.ids.back() = end_;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +20,7 @@ struct Tokens {
   std::vector<std::int32_t> ids;   // L: start token, words, end token, padding
   std::vector<std::int32_t> mask;  // L: 1 where `ids` holds a token
   std::size_t count = 0;           // tokens before they were cut; more than L means that the prompt's end is ignored
+  bool known = true;               // false when the prompt has characters, and no word that the model knows
 };
 
 class Tokenizer {
@@ -34,6 +36,7 @@ class Tokenizer {
   virtual std::vector<std::int32_t> ids(const std::u32string& prompt) const = 0;
 
   std::int32_t end_ = 0, padding_ = 0;
+  std::optional<std::int32_t> unknown_;  // the token of words that the vocabulary lacks; CLIP's lacks none
 
  private:
   std::size_t length_;

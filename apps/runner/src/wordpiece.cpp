@@ -114,7 +114,7 @@ void WordPieceTokenizer::append_word(std::vector<std::int32_t>& ids, std::u32str
   }
   if (known) return;
   ids.resize(before);
-  ids.push_back(unknown_);
+  ids.push_back(*unknown_);
 }
 
 }  // namespace runner

@@ -28,7 +28,7 @@ class WordPieceTokenizer : public Tokenizer {
   std::unordered_map<std::string, std::int32_t> vocabulary_;
   std::unique_ptr<AddedTokens> added_;
   std::size_t longest_word_ = 0;
-  std::int32_t start_ = 0, unknown_ = 0;
+  std::int32_t start_ = 0;
 };
 
 }  // namespace runner

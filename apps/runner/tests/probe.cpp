@@ -1,6 +1,6 @@
 // For tests: answers questions in JSON, one a line on standard input.
 //   {"tokenizer": [kind, length, file]}           opens a tokenizer for the questions that follow
-//   {"prompt": text}                              -> {"ids": [...], "mask": [...]}, or {"error": text}
+//   {"prompt": text}                              -> {"ids": [...], "mask": [...], "known": true}, or {"error": text}
 //   {"noise": [seed, count, tensor]}              -> SHA-256 of the little-endian float32 bytes; the seed is text
 //   {"philox": [[key words], [counter words]]}    -> four words
 //   {"manifest": text}                            -> {}, or {"error": text}
@@ -39,7 +39,7 @@ Json open(const Json& values) {
 
 Json encode(const Json& prompt) {
   const Tokens tokens = tokenizer->encode(prompt.get_ref<const std::string&>());
-  return {{"ids", tokens.ids}, {"mask", tokens.mask}};
+  return {{"ids", tokens.ids}, {"mask", tokens.mask}, {"known", tokens.known}};
 }
 
 Json noise(const Json& values) {

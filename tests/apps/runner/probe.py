@@ -54,7 +54,8 @@ def _tokens(ask: Any) -> None:
         for case, answer in zip(cases, encode(ask, values, [case["prompt"] for case in cases]), strict=True):
             count = len(case["ids"])
             padding = [values["padding"]] * (length - count)
-            expected = {"ids": case["ids"] + padding, "mask": [1] * count + [0] * (length - count)}
+            mask = [1] * count + [0] * (length - count)
+            expected = {"ids": case["ids"] + padding, "mask": mask, "known": case.get("known", True)}
             assert answer == expected, ascii(case["prompt"])
         for case, answer in zip(refused, encode(ask, values, [case["prompt"] for case in refused]), strict=True):
             assert case["message"] in answer["error"]

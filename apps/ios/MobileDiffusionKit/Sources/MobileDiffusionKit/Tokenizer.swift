@@ -8,6 +8,8 @@ public struct Tokens: Equatable, Sendable {
   public let mask: [Int32]
   /// Tokens before they were cut; more than L means that the prompt's end is ignored.
   public let count: Int
+  /// False when the prompt has characters, and no word that the model knows.
+  public let isKnown: Bool
 }
 
 /// Makes a fixed number of token ids of a prompt.
@@ -18,24 +20,31 @@ public protocol Tokenizer: Sendable {
   var end: Int32 { get }
   /// The id that fills the rest.
   var padding: Int32 { get }
+  /// The id of words that the vocabulary lacks; nil for CLIP's, which lacks none.
+  var unknown: Int32? { get }
 
   /// All ids of a prompt given as code points, start and end included.
   func ids(of prompt: [UInt32]) -> [Int32]
 }
 
 extension Tokenizer {
+  public var unknown: Int32? { nil }
+
   /// The prompt in exactly L tokens; throws when it is not text that every language reads alike: NUL, or over 1,000,000
   /// characters.
   public func encode(_ prompt: String) throws -> Tokens {
-    var ids = ids(of: try Self.checked(prompt))
+    let points = try Self.checked(prompt)
+    var ids = ids(of: points)
     let count = ids.count
+    let isKnown =
+      ids.dropFirst().dropLast().contains { $0 != unknown } || points.allSatisfy(Characters.spaces.contains)
     if count > maxTokens {
       ids.removeLast(count - maxTokens)
       ids[maxTokens - 1] = end
     }
     let rest = maxTokens - ids.count
     let mask = [Int32](repeating: 1, count: ids.count) + [Int32](repeating: 0, count: rest)
-    return Tokens(ids: ids + [Int32](repeating: padding, count: rest), mask: mask, count: count)
+    return Tokens(ids: ids + [Int32](repeating: padding, count: rest), mask: mask, count: count, isKnown: isKnown)
   }
 
   private static func checked(_ prompt: String) throws -> [UInt32] {

@@ -2,7 +2,8 @@
 struct WordPieceTokenizer: Tokenizer {
   let maxTokens: Int
   let end, padding: Int32
-  private let start, unknown: Int32
+  let unknown: Int32?
+  private let start, unknownWord: Int32
   private let vocabulary: [ExactText: Int32]
   private let added: AddedTokens
   private let longestWord: Int
@@ -19,7 +20,8 @@ struct WordPieceTokenizer: Tokenizer {
       return id!
     }
     longestWord = Int(try model.id("max_input_chars_per_word"))
-    unknown = try special(try model.text("unk_token"))
+    unknownWord = try special(try model.text("unk_token"))
+    unknown = unknownWord
     (start, end, padding) = (try special("[CLS]"), try special("[SEP]"), try special("[PAD]"))
     (self.maxTokens, self.vocabulary, self.added) = (maxTokens, vocabulary, added)
   }
@@ -41,13 +43,13 @@ struct WordPieceTokenizer: Tokenizer {
     var place = word.startIndex
     while word.count <= longestWord, place < word.endIndex {
       guard let (id, end) = longestPiece(of: word, from: place) else {
-        ids.append(unknown)
+        ids.append(unknownWord)
         return
       }
       pieces.append(id)
       place = end
     }
-    if word.count <= longestWord { ids.append(contentsOf: pieces) } else { ids.append(unknown) }
+    if word.count <= longestWord { ids.append(contentsOf: pieces) } else { ids.append(unknownWord) }
   }
 
   private func longestPiece(of word: ArraySlice<UInt32>, from place: Int) -> (id: Int32, end: Int)? {

@@ -32,9 +32,14 @@ struct Draw {
     }
   }
 
-  /// Says when the end of a prompt is ignored.
+  /// Says when the end of a prompt, or all of it, is ignored.
   private static func warn(_ prompt: String, _ tokenizer: any Tokenizer) throws {
-    let count = try tokenizer.encode(prompt).count
+    let tokens = try tokenizer.encode(prompt)
+    let count = tokens.count
+    if !tokens.isKnown {
+      let line = "the model knows no word of the prompt: the picture is any picture; use other words\n"
+      FileHandle.standardError.write(Data(line.utf8))
+    }
     guard count > tokenizer.maxTokens else { return }
     warn("the prompt has \(count) tokens and the model reads \(tokenizer.maxTokens): its end is ignored; shorten it")
   }

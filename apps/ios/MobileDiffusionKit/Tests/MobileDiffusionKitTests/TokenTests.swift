@@ -28,6 +28,7 @@ final class TokenTests: XCTestCase {
       XCTAssertEqual(tokens.ids, ids + Array(repeating: padding, count: rest), prompt.debugDescription)
       let mask = Array(repeating: Int32(1), count: ids.count) + Array(repeating: 0, count: rest)
       XCTAssertEqual(tokens.mask, mask, prompt.debugDescription)
+      XCTAssertEqual(tokens.isKnown, entry["known"] == nil, prompt.debugDescription)
       XCTAssert(tokens.count <= tokenizer.maxTokens || rest == 0)
     }
     let refused = try golden.list("refused")

@@ -8,6 +8,9 @@ abstract class Tokenizer internal constructor(
     internal abstract val end: Int
     internal abstract val padding: Int
 
+    /** The token of words that the vocabulary lacks; null for CLIP's, which lacks none. */
+    internal open val unknown: Int? = null
+
     /** All ids of a prompt given as code points, start and end included. */
     internal abstract fun ids(prompt: IntArray): IntArray
 
@@ -17,15 +20,23 @@ abstract class Tokenizer internal constructor(
      * Throws [PromptException] for NUL, half of a surrogate pair, or over [MAX_CHARACTERS] characters.
      */
     fun encode(prompt: String): Tokens {
-        val found = ids(checkedPoints(prompt))
+        val points = checkedPoints(prompt)
+        val found = ids(points)
         val kept = found.copyOf(minOf(found.size, maxTokens))
         if (kept.size < found.size) kept[maxTokens - 1] = end
         return Tokens(
             ids = IntArray(maxTokens) { if (it < kept.size) kept[it] else padding },
             mask = IntArray(maxTokens) { if (it < kept.size) 1 else 0 },
             count = found.size,
+            known = isKnown(found, points),
         )
     }
+
+    /** Whether the tokens between start and end tell the model anything, or there is nothing to tell. */
+    private fun isKnown(
+        ids: IntArray,
+        prompt: IntArray,
+    ): Boolean = (1 until ids.size - 1).any { ids[it] != unknown } || prompt.all(Unicode::isSpace)
 
     companion object {
         /** Characters of the longest prompt. */

@@ -8,6 +8,8 @@ class Tokens(
     val mask: IntArray,
     /** Tokens before they were cut: more than L means that the prompt's end is ignored. */
     val count: Int,
+    /** False when the prompt has characters, and no word that the model knows. */
+    val known: Boolean,
 )
 
 /** The code points of a prompt; throws [PromptException] for text that not every language reads alike. */

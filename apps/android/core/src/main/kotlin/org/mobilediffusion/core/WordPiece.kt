@@ -9,7 +9,7 @@ internal class WordPiece(
     private val vocabulary: Map<String, Int>
     private val longestWord: Int
     private val start: Int
-    private val unknown: Int
+    override val unknown: Int
     override val end: Int
     override val padding: Int
 

@@ -29,6 +29,7 @@ class TokenizerTest {
                 val rest = golden.maxTokens - ids.size
                 assertEquals(ids + List(rest) { padding }, tokens.ids.toList(), "ids of $case")
                 assertEquals(List(ids.size) { 1 } + List(rest) { 0 }, tokens.mask.toList(), "mask of $case")
+                assertEquals("known" !in (case as JsonObject).fields, tokens.known, "known of $case")
                 assertTrue(tokens.count == ids.size || (tokens.count > ids.size && rest == 0), "count of $case")
             }
         }

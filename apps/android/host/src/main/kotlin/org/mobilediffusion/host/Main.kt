@@ -44,7 +44,7 @@ private fun run(options: Options) {
     val folder = options.bundle
     val request = options.request
     val bundle = ModelBundle.open(folder)
-    warnOfLength(bundle, request.prompt)
+    warn(bundle, request.prompt)
     request.unusedNegative(bundle.manifest.schedule)?.let(System.err::println)
     val memory = if (options.sequential) MemoryPolicy.SEQUENTIAL else MemoryPolicy.KEEP
     val pipeline = Pipeline(bundle, ExecuTorchRunner(bundle, options.threads), memory)
@@ -66,11 +66,16 @@ private fun draw(
     println("""{"width":${picture.width},"height":${picture.height},"milliseconds":${finished.milliseconds}}""")
 }
 
-private fun warnOfLength(
+/** Says when the end of a prompt, or all of it, is ignored. */
+private fun warn(
     bundle: ModelBundle,
     prompt: String,
 ) {
-    val count = bundle.tokenizer.encode(prompt).count
+    val tokens = bundle.tokenizer.encode(prompt)
+    if (!tokens.known) {
+        System.err.println("the model knows no word of the prompt: the picture is any picture; use other words")
+    }
+    val count = tokens.count
     val read = bundle.tokenizer.maxTokens
     if (count <= read) return
     System.err.println("the prompt has $count tokens and the model reads $read: its end is ignored; shorten it")
