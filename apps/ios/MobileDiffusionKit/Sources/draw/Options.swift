@@ -69,7 +69,9 @@ struct Options {
     case "--prompt": request.prompt = text
     case "--negative": request.negative = text
     case "--seed": request.seed = try Self.number(name, text, UInt64.init, 0...UInt64.max)
-    case "--guidance": request.guidance = try Self.number(name, text, Self.decimal, -.greatestFiniteMagnitude...30, limits: "a number up to 30")
+    case "--guidance":
+      request.guidance = try Self.number(
+        name, text, Self.decimal, -.greatestFiniteMagnitude...30, limits: "a number up to 30")
     case "--threads": threads = try Self.number(name, text, Int.init, 1...256)
     case "--benchmark": benchmark = try Self.number(name, text, Int.init, 1...10_000)
     default: rgb = text
