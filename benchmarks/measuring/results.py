@@ -11,7 +11,7 @@ from typing import Any
 from export.latency.measure import read_conditions
 from mobile_diffusion.staging import write_bytes
 
-PACKAGES = ("torch", "executorch", "coremltools", "onnxruntime", "numpy")
+PACKAGES = ("torch", "executorch", "coremltools", "coreai-core", "onnxruntime", "numpy")
 
 
 def conditions(threads: int | None, **more: Any) -> dict[str, Any]:

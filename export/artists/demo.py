@@ -17,9 +17,10 @@ from export.parity.report import ParityReport
 from export.parity.report import merge as merge_parity
 from export.report.latency import merge as merge_latency
 from export.report.pictures import grid, save_picture
-from export.targets import TARGETS
+from export.targets import RUNTIMES, TARGETS, Runtime, check_requirement
 from mobile_diffusion.checkpoint import open_checkpoint
 from mobile_diffusion.drawing import draw
+from mobile_diffusion.errors import ExportError
 from mobile_diffusion.progress import Progress, part_of, silent
 from mobile_diffusion.quoting import quoted
 
@@ -34,7 +35,8 @@ PROMPTS = (
     ("mushroom, 3d", 0),
 )
 """Prompt and seed per column of the sheet."""
-ORDER = ("android", "ios")
+SHOWN: dict[str, tuple[str, ...]] = {"android": ("xnnpack", "onnx"), "ios": ("coreml", "coreai")}
+"""Target -> the runtimes that it is exported for."""
 _EXPORTED = 0.9
 """Share of the progress bar that exporting takes."""
 
@@ -47,6 +49,8 @@ class Demo:
     latency: LatencyReport
     steps: int
     sheet: Path
+    left_out: tuple[str, ...]
+    """A line per runtime that cannot be used on this computer."""
 
 
 def run_demo(
@@ -57,13 +61,16 @@ def run_demo(
     progress: Progress = silent,
 ) -> Demo:
     """Export every target into `build`, replacing the bundles there, and draw the sheet `demo.png`."""
-    for name in ORDER:
+    for name in SHOWN:
         check_output(build / name, Path(checkpoint), force=True)
+    shown = [name for runtimes in SHOWN.values() for name in runtimes]
+    lacking = {name: reason for name in shown if (reason := lacks(RUNTIMES[name]))}
     model = open_checkpoint(checkpoint)
     exported = []
-    for number, name in enumerate(ORDER):
-        part = part_of(progress, number * _EXPORTED / len(ORDER), _EXPORTED / len(ORDER))
-        plan = plan_export(model.config, TARGETS[name], threads=threads)
+    for number, (name, runtimes) in enumerate(SHOWN.items()):
+        part = part_of(progress, number * _EXPORTED / len(SHOWN), _EXPORTED / len(SHOWN))
+        usable = [runtime for runtime in runtimes if runtime not in lacking]
+        plan = plan_export(model.config, TARGETS[name], usable, threads=threads)
         exported.append(run_export(model, TARGETS[name], build / name, force=True, plan=plan, progress=part))
     artists = [model_artist(model, threads), *_artists(exported, threads)]
     columns = []
@@ -76,7 +83,16 @@ def run_demo(
     progress(f"{sheet} written", 1.0)
     parity = merge_parity([each.parity for each in exported])
     latency = merge_latency([each.latency for each in exported])
-    return Demo(parity, latency, model.config.schedule.steps, sheet)
+    return Demo(parity, latency, model.config.schedule.steps, sheet, tuple(lacking.values()))
+
+
+def lacks(runtime: Runtime) -> str:
+    """Return in one line what this computer lacks for a runtime; "" if nothing."""
+    try:
+        check_requirement(runtime)
+    except ExportError as error:
+        return str(error)
+    return ""
 
 
 def _artists(exported: Sequence[Exported], threads: int) -> list[Artist]:

@@ -34,5 +34,6 @@ def demo(
     with progress_bar() as progress:
         shown = run_demo(checkpoint_or_emoji(model), build, threads=threads, progress=progress)
     figures = {"sheet": shown.sheet, "parity": shown.parity.to_json(), "latency": shown.latency.to_dict()}
+    figures |= {"left_out": list(shown.left_out)}
     tables = parity_table(shown.parity), latency_table(shown.latency, shown.steps)
-    show(json, figures, *tables, f"{shown.sheet}: the same prompts by every runtime")
+    show(json, figures, *tables, *shown.left_out, f"{shown.sheet}: the same prompts by every runtime")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import io
 import logging
 import platform
@@ -23,8 +24,12 @@ GLIBC = (2, 34)
 
 
 def check() -> None:
-    """Raise `ExportError` unless Core AI can be used on this machine; imports nothing heavy."""
-    import_coreai("coreai.runtime")
+    """Raise `ExportError` unless Apple's packages are installed; imports none of them."""
+    for name in ("coreai", "coreai_torch"):
+        if importlib.util.find_spec(name) is None:
+            raise ExportError(
+                f"Core AI: expected Apple's coreai packages, got {reason(ModuleNotFoundError(name=name))}"
+            )
 
 
 def import_coreai(name: str) -> ModuleType:
