@@ -52,12 +52,13 @@ class InHalf(nn.Module):
 def norm_in_half(
     x: Tensor, weight: Tensor, bias: Tensor, batch: int, channels: int, size: int, groups: int, epsilon: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """torch's native_group_norm of (B, C, H, W), all of it in the precision of x; the last two results are unused."""
+    """torch's native_group_norm of (B, C, ...), all of it in the precision of x; the last two results are unused."""
     grouped = x.reshape(batch, groups, -1)
     difference = grouped - grouped.mean(2, keepdim=True)
     variance = (difference * difference).mean(2, keepdim=True)
     normed = (difference / (variance + epsilon).sqrt()).reshape(x.shape)
-    return normed * weight[:, None, None] + bias[:, None, None], variance, variance
+    channel = (-1, *[1] * (x.dim() - 2))
+    return normed * weight.reshape(channel) + bias.reshape(channel), variance, variance
 
 
 def convert(module: nn.Module, latents: Tensor, path: Path, table: dict[Any, Callable[..., Any]]) -> None:

@@ -2,7 +2,7 @@
 
     python -m benchmarks.coreai.sums
 
-One layer of 64 x 512 numbers and 512 x 512 weights in float16, once as a matrix product and once as a convolution of one
+One layer of 64 x 512 numbers and 512 x 512 weights in float16, once as a matrix product, once as a convolution of one
 pixel; a product of ones, 4096 terms each; and the emoji model's `denoise` as stored and with sums in float32
 (export/coreai/sums.py).  Seconds are CPU seconds of this process, which a busy machine does not change, of the
 second call.  Writes benchmarks/results/coreai_sums.json.

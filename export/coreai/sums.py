@@ -1,9 +1,9 @@
 """How products of float16 matrices are added up when Apple's runtime runs a program on this computer.
 
 On Linux the runtime adds one term of a float16 matrix product after another in half, so that a sum of 4096 ones is
-2048, and takes 35 ns per term, 250 times as long as its own convolutions, which add in float32.  `Sums.FLOAT32`, the
-default, computes such products in float32 and rounds the results to half; the weights and everything else stay as
-stored.  `Sums.AS_STORED` runs the program as it is.
+2048.  It takes a hundred times as long as its convolutions, which add in float32 (benchmarks/coreai/sums.py).
+`Sums.FLOAT32`, the default, computes such products in float32 and rounds the results to half; the weights and
+everything else stay as stored.  `Sums.AS_STORED` runs the program as it is.
 """
 
 from __future__ import annotations

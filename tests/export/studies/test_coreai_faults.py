@@ -23,7 +23,7 @@ pytestmark = needs_coreai
 BOUND_DB = 40.0
 PLANTED = [
     ("denoise", "unet.mid_block.resnets.0.conv2", "weight"),
-    ("denoise", "unet.up_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k", "weight"),
+    ("denoise", "unet.up_blocks.1.attentions.0.transformer_blocks.0.ff.net.2", "weight"),
     ("denoise", "unet.down_blocks.0.resnets.0.norm2", "bias"),
     ("decode_image", "autoencoder.decoder.up_blocks.0.resnets.0.conv1", "weight"),
 ]
