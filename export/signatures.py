@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from mobile_diffusion.config import ModelConfig
-from mobile_diffusion.errors import ExportError
+from mobile_diffusion.errors import ConfigError, ExportError
 from mobile_diffusion.schedule import step_table
 
 STAGES = ("encode_text", "denoise", "decode_image")
@@ -67,8 +67,16 @@ def program_outputs(signature: HasSignature) -> tuple[str, ...]:
     return tuple(f"{spec.name}_out" if spec.name in taken else spec.name for spec in signature.outputs)
 
 
+def check_exportable(config: ModelConfig) -> None:
+    """Raise ConfigError for a model that the stages do not hold yet: SDXL, whose U-Net also reads a pooled text."""
+    if config.unet.pooled_width:
+        reason = "SDXL and its relatives open and draw, but cannot be exported yet"
+        raise ConfigError(f"{config.name}: {reason}: the stages lack their second tokens and the input `pooled`")
+
+
 def denoise_signature(config: ModelConfig) -> Signature:
     """Return the inputs and outputs of `denoise`; memory, guidance and noise only if the schedule has them."""
+    check_exportable(config)
     latents = TensorSpec("latents", "float32", config.latent_shape)
     context = TensorSpec("context", "float32", config.context_shape)
     table, guided = step_table(config.schedule), config.schedule.applied_guidance == "cfg"
@@ -95,6 +103,7 @@ def signature(config: ModelConfig, name: str) -> Signature:
         return Signature((latents,), (image,))
     if name == "encode_image":
         return Signature((image,), (latents,))
+    check_exportable(config)
     length = (1, config.text.max_tokens)
     names = ("tokens", "mask") if config.text.uses_mask else ("tokens",)
     context = TensorSpec("context", "float32", config.context_shape)

@@ -1,4 +1,4 @@
-"""The blocks that the U-Net and the autoencoder share: ResNet block, resampling, attention.
+"""What the networks share: ResNet block, resampling, attention and its mask, initial weights.
 
 Parameter names are those of diffusers, so published checkpoints load unchanged.  An exported graph contains attention
 as matmul, softmax, matmul, which every phone backend supports without splitting the graph.  PyTorch runs its fused
@@ -10,6 +10,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+MASKED = -1e4
+"""Added to the score of a masked position: finite in float16, and exp(-1e4) is 0 in every precision."""
+INITIAL_DEVIATION = 0.02
+"""Standard deviation of every linear and embedding weight of an untrained text encoder, as in both papers."""
 
 
 def attention(
@@ -84,3 +89,11 @@ class Upsample(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, C, 2h, 2w)."""
         return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
+def initialise(module: nn.Module) -> None:
+    """Initialise a linear or embedding layer of a text encoder: normal weights, zero biases."""
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=INITIAL_DEVIATION)
+    if isinstance(module, nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)

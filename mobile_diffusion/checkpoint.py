@@ -28,7 +28,7 @@ from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.formats.read_any import read_source
 from mobile_diffusion.staging import staged_folder
 from mobile_diffusion.tensor_layout import expected_shapes, load_layout
-from mobile_diffusion.text_encoder import BertEncoder, ClipTextEncoder
+from mobile_diffusion.text_encoder import TextEncoder
 from mobile_diffusion.tiny_autoencoder import TinyAutoencoder
 from mobile_diffusion.tokenization.tokenizer import Tokenizer
 from mobile_diffusion.unet import UNet
@@ -44,7 +44,7 @@ class Model:
 
     config: ModelConfig
     tokenizer: Tokenizer
-    text_encoder: BertEncoder | ClipTextEncoder
+    text_encoder: TextEncoder
     unet: UNet
     autoencoder: Autoencoder | TinyAutoencoder
     source_hash: str = ""

@@ -1,7 +1,7 @@
 """Configurations of architectures and schedules: frozen dataclasses, which config_json.py reads and writes.
 
 A `ModelConfig` contains everything that is needed to build and export a model.  The U-Net is a list of levels with
-their numbers of channels, ResNet blocks and spatial transformers.  So Stable Diffusion 1.5, BK-SDM, SnapFusion and the
+their numbers of channels, ResNet blocks and spatial transformers.  So Stable Diffusion 1.5, SDXL, SnapFusion and the
 emoji model are presets of the same module.  This file has no weights and does not import torch.
 """
 
@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
 
 from mobile_diffusion.autoencoder_config import AutoencoderConfig, TinyAutoencoderConfig
 from mobile_diffusion.field_rules import require, require_positive
-from mobile_diffusion.model_limits import SIDE, TOKENS, TRAIN_STEPS, require_few_blocks
+from mobile_diffusion.model_limits import SIDE, TRAIN_STEPS, require_few_blocks
+from mobile_diffusion.text_encoder_config import BertConfig as BertConfig
+from mobile_diffusion.text_encoder_config import ClipPairConfig as ClipPairConfig
+from mobile_diffusion.text_encoder_config import ClipTextConfig as ClipTextConfig
+from mobile_diffusion.text_encoder_config import TextConfig as TextConfig
 
 
 @dataclass(frozen=True)
@@ -32,11 +35,24 @@ class UNetLevel:
     `resnets`."""
     heads: int | None = None
     """Attention heads of its transformers; None for the network's `heads`."""
+    depths: tuple[int, ...] = ()
+    """Transformer blocks of each spatial transformer, in order (SDXL has up to 10); () for one each."""
 
     def __post_init__(self) -> None:
         require_positive(self, "channels", "resnets")
         require(self.transformers >= 0, self, "transformers", "zero or more")
         require(self.heads is None or self.heads > 0, self, "heads", "a positive number, or none")
+        fits = len(self.depths) in (0, self.transformers) and all(depth > 0 for depth in self.depths)
+        require(fits, self, "depths", f"{self.transformers} positive numbers, one per transformer, or none")
+
+    def depth_of(self, transformer: int) -> int:
+        """Transformer blocks of spatial transformer `transformer`."""
+        return self.depths[transformer] if self.depths else 1
+
+    @property
+    def blocks(self) -> int:
+        """ResNet blocks and transformer blocks of the level."""
+        return self.resnets + (sum(self.depths) or self.transformers)
 
     def transformers_after(self, resnet: int) -> int:
         """The number of transformers that follow ResNet block `resnet` of this level."""
@@ -67,18 +83,25 @@ class UNetConfig:
     """Width of the embedding of the guidance scale (latent consistency models); 0 for no embedding."""
     upcast_attention: bool = False
     """Whether the scores of every attention are computed in float32 when the rest is half (Stable Diffusion 2.1)."""
+    pooled_width: int = 0
+    """Width P of the pooled text that is added to the time embedding (SDXL); 0 for none."""
+    size_width: int = 0
+    """Width of the embedding of each of the six numbers of the picture's size, which is added with it; 0 for none."""
 
     def __post_init__(self) -> None:
         require_positive(self, "context_width", "in_channels", "out_channels", "heads", "groups")
         require(len(self.down) > 0 and len(self.down) == len(self.up), self, "up", "as many levels as `down`")
         levels = (*self.down, *self.up, *([self.mid] if self.mid else []))
-        require_few_blocks(self, sum(level.resnets + level.transformers for level in levels))
+        require_few_blocks(self, sum(level.blocks for level in levels))
         for level in levels:
             divisor = f"a divisor of {level.channels} channels"
             require(level.channels % self.groups == 0, self, "groups", divisor)
             require(level.channels % self.heads_of(level) == 0, self, "heads", divisor)
         even = self.guidance_width >= 0 and self.guidance_width % 2 == 0
         require(even, self, "guidance_width", "an even number, or 0")
+        require(self.pooled_width >= 0, self, "pooled_width", "a positive number, or 0")
+        sized = (self.size_width > 0) == (self.pooled_width > 0) and self.size_width % 2 == 0
+        require(sized, self, "size_width", "a positive even number with a pooled text, 0 without")
         for down, up in zip(self.down, reversed(self.up), strict=True):
             fits = up.channels == down.channels and up.resnets == down.resnets + 1
             require(fits, self, "up", "per level the channels of its counterpart in `down` and one more ResNet block")
@@ -96,70 +119,6 @@ class UNetConfig:
     def downscale(self) -> int:
         """Factor between the resolution of the latents and that of the innermost level."""
         return int(2 ** (len(self.down) - 1))
-
-
-@dataclass(frozen=True)
-class BertConfig:
-    """A BERT encoder (Devlin et al. 2019), such as MiniLM."""
-
-    vocabulary: int
-    width: int
-    layers: int
-    heads: int
-    intermediate: int
-    positions: int = 512
-    token_types: int = 2
-    epsilon: float = 1e-12
-    max_tokens: int = 24
-    """Length L of every encoded prompt, including start and end token."""
-    kind: Literal["bert"] = "bert"
-
-    def __post_init__(self) -> None:
-        require(self.kind == "bert", self, "kind", "'bert'")
-        _check_text(self)
-
-    @property
-    def uses_mask(self) -> bool:
-        """True: the encoder needs a mask that marks padding."""
-        return True
-
-
-@dataclass(frozen=True)
-class ClipTextConfig:
-    """The text tower of CLIP (Radford et al. 2021), as Stable Diffusion uses it."""
-
-    vocabulary: int = 49408
-    width: int = 768
-    layers: int = 12
-    heads: int = 12
-    intermediate: int = 3072
-    positions: int = 77
-    activation: Literal["quick_gelu", "gelu"] = "quick_gelu"
-    epsilon: float = 1e-5
-    max_tokens: int = 77
-    kind: Literal["clip"] = "clip"
-
-    def __post_init__(self) -> None:
-        require(self.kind == "clip", self, "kind", "'clip'")
-        require(self.activation in ("quick_gelu", "gelu"), self, "activation", "'quick_gelu' or 'gelu'")
-        _check_text(self)
-
-    @property
-    def uses_mask(self) -> bool:
-        """False: the encoder treats padding like any other token."""
-        return False
-
-
-TextConfig = BertConfig | ClipTextConfig
-
-
-def _check_text(config: TextConfig) -> None:
-    """Raise ConfigError unless the sizes of a text encoder are positive and within the limits."""
-    require_positive(config, "vocabulary", "width", "layers", "heads", "intermediate", "positions", "epsilon")
-    require_few_blocks(config, config.layers)
-    require(config.width % config.heads == 0, config, "heads", f"a divisor of the width {config.width}")
-    longest = min(config.positions, TOKENS)
-    require(2 < config.max_tokens <= longest, config, "max_tokens", f"3 to {longest}")
 
 
 BETA_SCHEDULES = ("scaled_linear", "linear", "cosine")
@@ -272,7 +231,7 @@ class ModelConfig:
     tokenizer: str = "wordpiece"
 
     def __post_init__(self) -> None:
-        kinds = ("wordpiece", "clip-bpe")
+        kinds = ("wordpiece", "clip-bpe", "clip-bpe-pair")
         require(self.tokenizer in kinds, self, "tokenizer", f"one of {kinds}")
         unit = self.autoencoder.factor * self.unet.downscale
         for name in ("height", "width"):
@@ -281,6 +240,8 @@ class ModelConfig:
         same = self.unet.in_channels == self.unet.out_channels == self.autoencoder.latent_channels
         require(same, self, "unet", f"{self.autoencoder.latent_channels} channels in and out, as the latents")
         require(self.unet.context_width == self.text.width, self, "unet", f"context_width {self.text.width}")
+        pooled = self.text.pooled_width
+        require(self.unet.pooled_width == pooled, self, "unet", f"pooled_width {pooled}, as the text encoder")
         embedded = self.unet.guidance_width == 0 or self.schedule.guidance_kind == "distilled"
         require(embedded, self, "schedule", "guidance_kind 'distilled', as the U-Net embeds the scale")
 

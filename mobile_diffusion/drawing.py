@@ -59,6 +59,8 @@ class DrawSettings:
     alphas: tuple[float, ...]
     """Latents before step i are alphas[i] * clean + sigmas[i] * noise."""
     sigmas: tuple[float, ...]
+    zero_null: bool = False
+    """Whether a missing negative prompt is zeros instead of the encoded empty prompt (SDXL)."""
 
     @property
     def steps(self) -> int:
@@ -79,6 +81,7 @@ class DrawSettings:
             table.stochastic,
             table.alphas,
             table.sigmas,
+            config.text.zero_null,
         )
 
 
@@ -144,8 +147,12 @@ def draw(
 def text_inputs(
     tokenizer: Tokenizer, settings: DrawSettings, prompt: str, negative: str = NULL_PROMPT
 ) -> dict[str, dict[str, NDArray[np.int32]]]:
-    """Per context that `denoise` takes ("context", and "null_context" with cfg) the inputs of `encode_text`, (1, L)."""
-    prompts = {"context": prompt} | ({"null_context": negative} if settings.guidance_kind == "cfg" else {})
+    """Per context that `denoise` takes ("context", and "null_context" with cfg) the inputs of `encode_text`, (1, L).
+
+    There is no "null_context" where a missing negative prompt is zeros.
+    """
+    encoded = settings.guidance_kind == "cfg" and not (settings.zero_null and negative == NULL_PROMPT)
+    prompts = {"context": prompt} | ({"null_context": negative} if encoded else {})
     return {context: _token_inputs(tokenizer, settings, text) for context, text in prompts.items()}
 
 
@@ -162,9 +169,18 @@ def encode(run_stage: RunStage, tokenizer: Tokenizer, settings: DrawSettings, pr
 def conditions(
     run_stage: RunStage, settings: DrawSettings, texts: Mapping[str, Arrays], guidance: float
 ) -> dict[str, np.ndarray]:
-    """The inputs of `denoise` that stay the same: a context (1, L, D) per text, and with cfg the scale (1,)."""
-    arrays = {context: run_stage("encode_text", **inputs)["context"] for context, inputs in texts.items()}
-    return arrays | guidance_input(settings, guidance)
+    """The inputs of `denoise` that stay the same: all outputs of `encode_text` per text, and with cfg the scale (1,).
+
+    Those of the null text begin with "null_"; without such a text they are zeros.
+    """
+    encoded = dict(run_stage("encode_text", **texts["context"]))
+    null: Arrays = {}
+    if "null_context" in texts:
+        null = run_stage("encode_text", **texts["null_context"])
+    elif settings.guidance_kind == "cfg":
+        null = {name: np.zeros_like(array) for name, array in encoded.items()}
+    nulls = {f"null_{name}": array for name, array in null.items()}
+    return encoded | nulls | guidance_input(settings, guidance)
 
 
 def guidance_input(settings: DrawSettings, guidance: float) -> dict[str, np.ndarray]:

@@ -21,6 +21,7 @@ from mobile_diffusion.guidance import NULL_PROMPT, check_guidance
 from mobile_diffusion.quoting import quoted
 from mobile_diffusion.sampler import advance, combine_guidance
 from mobile_diffusion.schedule import step_table
+from mobile_diffusion.unet import embed_steps
 
 
 class Pipeline:
@@ -41,7 +42,7 @@ class Pipeline:
         self.device = next(model.unet.parameters()).device
         self.times = self._embed_times()  # (N, E)
         self._stages: dict[str, Callable[..., dict[str, Tensor]]] = {
-            "encode_text": lambda **arrays: {"context": self.encode_text(**arrays)},
+            "encode_text": lambda **arrays: self.encode_text(**arrays),
             "denoise": lambda step, **arrays: self.denoise(step=int(step), **arrays),
             "decode_image": lambda latents: {"image": self.decode_image(latents)},
             "encode_image": lambda image: {"latents": self.encode_image(image)},
@@ -54,19 +55,17 @@ class Pipeline:
 
     @torch.inference_mode()
     def _embed_times(self) -> Tensor:
-        """The time embedding of every step, plus that of the guidance scale if the network takes one."""
-        config, unet = self.model.config, self.model.unet
+        """The time embedding of every step, with what else the network embeds: guidance scale, picture size."""
         timesteps = torch.tensor(self.table.timesteps, device=self.device)
-        if not config.unet.guidance_width:
-            return unet.embed_time(timesteps)
-        return unet.embed_time(timesteps, torch.full_like(timesteps, config.schedule.guidance))
+        return embed_steps(self.model.config, self.model.unet, timesteps)
 
     @torch.inference_mode()
-    def encode_text(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
-        """tokens, mask (1, L) int -> context (1, L, D) float32; with a mask it is zero at padded positions."""
-        if mask is None:
-            return self.model.text_encoder(tokens)
-        return self.model.text_encoder(tokens, mask) * mask[:, :, None].float()
+    def encode_text(self, **tokens: Tensor) -> dict[str, Tensor]:
+        """What `denoise` reads of a text; tokens (1, L) or (1, 2, L), and the mask (1, L) of an encoder that has one.
+
+        "context" (1, L, D) float32, which is zero at masked positions, and for SDXL "pooled" (1, P).
+        """
+        return self.model.text_encoder.conditions(**tokens)
 
     @torch.inference_mode()
     def denoise(
@@ -78,24 +77,25 @@ class Pipeline:
         guidance: Tensor | float = 1.0,
         memory: Tensor | None = None,
         noise: Tensor | None = None,
+        pooled: Tensor | None = None,
+        null_pooled: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """One step: latents (1, C, h, w), step 0..N-1, contexts (1, L, D) -> "latents" and, if any, "memory"."""
+        """One step: latents (1, C, h, w), step 0..N-1, contexts (1, L, D) -> "latents" and, if any, "memory".
+
+        `pooled` (1, P) and its counterpart are for SDXL.
+        """
         if not 0 <= step < len(self.table):
             raise ConfigError(f"step: expected an integer from 0 to {len(self.table) - 1}, got {step}")
-        output = self._predict(self.table.inputs[step] * latents, step, context, null_context, guidance)
+        shown, time = self.table.inputs[step] * latents, self.times[step : step + 1]
+        if null_context is None:
+            output = self.model.unet.predict(shown, time, context, pooled)
+        else:
+            both = torch.cat([null_context, context]), _joined(null_pooled, pooled)
+            predicted = self.model.unet.predict(torch.cat([shown, shown]), time, *both)
+            output = combine_guidance(predicted[:1], predicted[1:], guidance)
         remembered = [] if memory is None else list(memory.chunk(self.table.memory, dim=1))
         latents, *rest = advance(self.table, step, [latents, *remembered], output, noise)
         return {"latents": latents, **({"memory": torch.cat(rest, dim=1)} if rest else {})}
-
-    def _predict(
-        self, latents: Tensor, step: int, context: Tensor, null_context: Tensor | None, guidance: Tensor | float
-    ) -> Tensor:
-        """The network's output, guided if there is a null context: (1, C, h, w)."""
-        unet, time = self.model.unet, self.times[step : step + 1]
-        if null_context is None:
-            return unet.predict(latents, time, context)
-        predicted = unet.predict(torch.cat([latents, latents]), time, torch.cat([null_context, context]))
-        return combine_guidance(predicted[:1], predicted[1:], guidance)
 
     @torch.inference_mode()
     def decode_image(self, latents: Tensor) -> Tensor:
@@ -140,3 +140,8 @@ class Pipeline:
             return self.settings
         schedule = dataclasses.replace(self.model.config.schedule, guidance=check_guidance(guidance))
         return dataclasses.replace(self.settings, guidance=schedule.guidance, guidance_kind=schedule.applied_guidance)
+
+
+def _joined(null: Tensor | None, conditional: Tensor | None) -> Tensor | None:
+    """Both pooled texts (2, P); None for a network without one."""
+    return None if null is None or conditional is None else torch.cat([null, conditional])

@@ -19,6 +19,7 @@ from mobile_diffusion.config import (
 )
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.quoting import quoted
+from mobile_diffusion.xl_presets import XL_PRESETS
 
 SD_LICENCE = "CreativeML-OpenRAIL-M"
 SD2_LICENCE = "CreativeML-OpenRAIL++-M"
@@ -160,6 +161,7 @@ PRESETS: dict[str, ModelConfig] = {
         schedule=EMOJI_SCHEDULE,
     ),
 }
+PRESETS |= XL_PRESETS
 PRESETS["emoji-wide"] = dataclasses.replace(PRESETS["emoji"], name="emoji-wide", unet=EMOJI_WIDE_UNET)
 
 

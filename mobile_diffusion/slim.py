@@ -9,6 +9,7 @@ A block of the slim network takes its weights from this block of the full networ
 - on the way down and in the middle: the first ResNet blocks and transformers (BK-SDM, section 4);
 - on the way up: evenly spread ones, always including the first and the last.  The first takes the previous level's
   output and the last takes the skip connection of the next resolution, so every convolution keeps its inputs;
+- of a transformer with several blocks (SDXL): the first ones;
 - where the slim network has more blocks (SnapFusion: 3 -> 6 transformers), blocks are repeated in place, except for
   the first and the last ResNet block on the way up, because no other block has their inputs.
 """
@@ -95,7 +96,12 @@ def slim_unet(full: UNet, counts: UNetConfig) -> tuple[UNet, SlimReport]:
     state: dict[str, Tensor] = {}
     for name, tensor in slim.state_dict().items():
         block = _block_of(name)
-        value = weights[taken[block] + name.removeprefix(block)]
+        source = taken[block] + name.removeprefix(block)
+        if source not in weights:
+            raise ConfigError(
+                f"{name}: expected a weight {source} in the checkpoint, got none; choose a smaller preset"
+            )
+        value = weights[source]
         if value.shape != tensor.shape:
             raise ConfigError(
                 f"{name}: expected shape {list(tensor.shape)}, got {list(value.shape)} in {taken[block]}; "
@@ -129,7 +135,13 @@ def slim_config(full: UNetConfig, counts: UNetConfig) -> UNetConfig:
 
 def origins(full: UNetConfig, slim: UNetConfig) -> dict[str, str]:
     """Block of the slim network -> the block of the full network that provides its weights, by state-dict name."""
-    outer = ("time_embedding", "conv_in", "conv_norm_out", "conv_out")
+    outer = (
+        "time_embedding",
+        "conv_in",
+        "conv_norm_out",
+        "conv_out",
+        *(["add_embedding"] if full.pooled_width else []),
+    )
     taken = {name: name for name in outer}
     for index, (level, new) in enumerate(zip(full.down, slim.down, strict=False)):
         name = f"down_blocks.{index}"
@@ -175,7 +187,7 @@ def _merge(level: UNetLevel, counts: UNetLevel) -> UNetLevel:
             f"preset: expected no transformers in a level of {level.channels} channels, as the checkpoint has none "
             f"there, got {counts.transformers}"
         )
-    return dataclasses.replace(level, resnets=counts.resnets, transformers=counts.transformers)
+    return dataclasses.replace(level, resnets=counts.resnets, transformers=counts.transformers, depths=counts.depths)
 
 
 def _level_origins(full: UNetLevel, slim: UNetLevel, name: str, source: str, spread: bool) -> Iterator[tuple[str, str]]:

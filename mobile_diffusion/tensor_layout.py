@@ -46,6 +46,8 @@ class Stored:
     """Type in the spelling of the file's header, such as "F16"."""
     rows: tuple[int, int] | None = None
     """Rows [first, end) of the stored tensor's dimension 0 that our tensor consists of; None for all."""
+    transposed: bool = False
+    """Whether the stored tensor is the transpose of ours, a matrix."""
 
     @property
     def size(self) -> int:
@@ -137,7 +139,8 @@ def _read_tensor(stream: BinaryIO, offset: int, stored: Stored, buffer: Tensor) 
     raw = buffer[: stored.size]
     if stream.readinto(raw.numpy()) != stored.size:  # type: ignore[attr-defined]
         raise OSError(f"the end of the file inside tensor {quoted(stored.name)}")
-    return raw.view(FLOATS[stored.dtype]).to(torch.float32, copy=True).reshape(stored.shape)
+    values = raw.view(FLOATS[stored.dtype]).to(torch.float32, copy=True)
+    return values.reshape(stored.shape[::-1]).t().contiguous() if stored.transposed else values.reshape(stored.shape)
 
 
 @contextlib.contextmanager

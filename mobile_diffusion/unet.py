@@ -1,8 +1,9 @@
 """The U-Net; its configuration sets channels, ResNet blocks and transformers per level (`UNetConfig`).
 
 With the counts of Stable Diffusion 1 or 2 it is Stable Diffusion's U-Net with the same tensor names.  With fewer blocks
-it is that of BK-SDM, SDXS or SnapFusion; with an embedded guidance scale, that of a latent consistency model.  The time
-embedding (`embed_time`) is separate from the prediction (`predict`), so an exported graph contains it as a table.
+it is that of BK-SDM, SDXS or SnapFusion; with an embedded guidance scale, that of a latent consistency model; with a
+pooled text, that of SDXL.  The time embedding (`embed_time`) is separate from the prediction (`predict`), so an
+exported graph contains it as a table.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mobile_diffusion.blocks import Downsample, ResnetBlock, Upsample, attention
-from mobile_diffusion.config import UNetConfig, UNetLevel
+from mobile_diffusion.config import ModelConfig, UNetConfig, UNetLevel
 from mobile_diffusion.errors import ConfigError
 
 EPSILON = 1e-5
 TRANSFORMER_EPSILON = 1e-6
+SIZE_NUMBERS = 6
+"""Numbers of `size_numbers`."""
 
 
 def sinusoid(timesteps: Tensor, width: int) -> Tensor:
@@ -42,6 +45,11 @@ def guidance_waves(guidance: Tensor, width: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
+def size_numbers(height: int, width: int) -> tuple[int, ...]:
+    """SDXL's six numbers of a picture that was neither resized nor cropped: its size, the crop's corner, its size."""
+    return (height, width, 0, 0, height, width)
+
+
 class TimeEmbedding(nn.Module):
     """Two linear layers on the sinusoid; a projection of the guidance embedding may be added to their input."""
 
@@ -56,6 +64,31 @@ class TimeEmbedding(nn.Module):
         """x (B, channels), guidance (B, guidance_width) -> (B, width)."""
         x = x if guidance is None else x + self.cond_proj(guidance)
         return self.linear_2(F.silu(self.linear_1(x)))
+
+
+class AddedEmbedding(nn.Module):
+    """SDXL's embedding of the pooled text and of the picture's size, which is added to that of the time.
+
+    The first layer is linear in both, so the share of the size is a constant (`of_size`).
+    """
+
+    def __init__(self, pooled_width: int, size_width: int, width: int) -> None:
+        super().__init__()
+        self.pooled_width, self.size_width = pooled_width, size_width
+        self.linear_1 = nn.Linear(pooled_width + SIZE_NUMBERS * size_width, width)
+        self.linear_2 = nn.Linear(width, width)
+
+    def of_size(self, size: tuple[int, int]) -> Tensor:
+        """The share of a picture's height and width in the first layer, its bias included: (1, width)."""
+        weight = self.linear_1.weight
+        numbers = torch.tensor(size_numbers(*size), dtype=torch.float32, device=weight.device)  # (6,)
+        waves = sinusoid(numbers, self.size_width).flatten().to(weight.dtype)  # (6 * size_width,)
+        return F.linear(waves, weight[:, self.pooled_width :], self.linear_1.bias)[None]
+
+    def forward(self, pooled: Tensor, of_size: Tensor) -> Tensor:
+        """pooled (B, P), of_size (1 or B, width) -> (B, width)."""
+        hidden = of_size + F.linear(pooled, self.linear_1.weight[:, : self.pooled_width])
+        return self.linear_2(F.silu(hidden))
 
 
 class Attention(nn.Module):
@@ -125,19 +158,19 @@ class TransformerBlock(nn.Module):
 
 
 class SpatialTransformer(nn.Module):
-    """A transformer block over the positions of a feature map ("CA" in SnapFusion's table).
+    """Transformer blocks over the positions of a feature map ("CA" in SnapFusion's table), `depth` of them.
 
     Its projections are 1x1 convolutions on the map, or linear layers on the tokens with `config.linear_projection`.
     """
 
-    def __init__(self, config: UNetConfig, level: UNetLevel) -> None:
+    def __init__(self, config: UNetConfig, level: UNetLevel, depth: int) -> None:
         super().__init__()
-        channels = level.channels
-        block = TransformerBlock(channels, config.context_width, config.heads_of(level), config.upcast_attention)
+        channels, heads = level.channels, config.heads_of(level)
+        block = (channels, config.context_width, heads, config.upcast_attention)
         self.linear = config.linear_projection
         self.norm = nn.GroupNorm(config.groups, channels, TRANSFORMER_EPSILON)
         self.proj_in = nn.Linear(channels, channels) if self.linear else nn.Conv2d(channels, channels, 1)
-        self.transformer_blocks = nn.ModuleList([block])
+        self.transformer_blocks = nn.ModuleList(TransformerBlock(*block) for _ in range(depth))
         self.proj_out = nn.Linear(channels, channels) if self.linear else nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
@@ -161,7 +194,8 @@ class LevelBlocks(nn.Module):
         self.resnets = nn.ModuleList(
             ResnetBlock(count, level.channels, config.time_width, config.groups, EPSILON) for count in inputs
         )
-        self.attentions = nn.ModuleList(SpatialTransformer(config, level) for _ in range(level.transformers))
+        depths = [level.depth_of(index) for index in range(level.transformers)]
+        self.attentions = nn.ModuleList(SpatialTransformer(config, level, depth) for depth in depths)
 
     def step(self, index: int, x: Tensor, time: Tensor, context: Tensor) -> Tensor:
         """ResNet block `index` and the transformers after it: (B, C_in, h, w) -> (B, C, h, w)."""
@@ -228,6 +262,8 @@ class UNet(nn.Module):
         self.config = config
         first, last = config.down[0].channels, len(config.down) - 1
         self.time_embedding = TimeEmbedding(first, config.time_width, config.guidance_width)
+        sizes = (config.pooled_width, config.size_width, config.time_width)
+        self.add_embedding = AddedEmbedding(*sizes) if config.pooled_width else None
         self.conv_in = nn.Conv2d(config.in_channels, first, 3, padding=1)
         self.down_blocks = nn.ModuleList()
         width, skips = first, [first]
@@ -244,22 +280,34 @@ class UNet(nn.Module):
         self.conv_norm_out = nn.GroupNorm(config.groups, width, EPSILON)
         self.conv_out = nn.Conv2d(width, config.out_channels, 3, padding=1)
 
-    def embed_time(self, timesteps: Tensor, guidance: Tensor | None = None) -> Tensor:
-        """Timesteps (B,), which may be fractional -> embeddings (B, time_width).
+    def embed_time(
+        self, timesteps: Tensor, guidance: Tensor | None = None, size: tuple[int, int] | None = None
+    ) -> Tensor:
+        """Timesteps (B,), which may be fractional -> embeddings (B, E), which `predict` takes.
 
-        The first SiLU of the ResNet blocks is already applied.  `guidance` (B,) is the scale w for a network that
-        embeds it (`guidance_width` above 0).  Raises ConfigError when it is missing there, or passed to another one.
+        E is `time_width`, and the first SiLU of the ResNet blocks is already applied.  For a network with a pooled
+        text, E is twice that: without the SiLU, and followed by the share of the picture's `size`, height and width
+        in pixels.  `guidance` (B,) is the scale w for a network that embeds it (`guidance_width` above 0).  Raises
+        ConfigError when either is missing where it is needed, or passed to another network.
         """
-        width, dtype = self.config.guidance_width, self.time_embedding.linear_1.weight.dtype
-        if (guidance is None) != (width == 0):
-            need, got = ("a", "none") if width else ("no", "one")
-            raise ConfigError(f"embed_time: expected {need} guidance scale, as guidance_width is {width}, got {got}")
-        scale = None if guidance is None else guidance_waves(guidance, width).to(dtype)
-        waves = sinusoid(timesteps, self.config.down[0].channels).to(dtype)
-        return F.silu(self.time_embedding(waves, scale))
+        config, dtype = self.config, self.time_embedding.linear_1.weight.dtype
+        _check_given("guidance scale", guidance, "guidance_width", config.guidance_width)
+        _check_given("size", size, "pooled_width", config.pooled_width)
+        scale = None if guidance is None else guidance_waves(guidance, config.guidance_width).to(dtype)
+        embedded: Tensor = self.time_embedding(sinusoid(timesteps, config.down[0].channels).to(dtype), scale)
+        if self.add_embedding is None or size is None:
+            return F.silu(embedded)
+        return torch.cat([embedded, self.add_embedding.of_size(size).expand_as(embedded)], dim=-1)
 
-    def predict(self, latents: Tensor, time: Tensor, context: Tensor) -> Tensor:
-        """latents (B, C, h, w), time (1 or B, time_width) of `embed_time`, context (B, L, D) -> (B, C, h, w)."""
+    def predict(self, latents: Tensor, time: Tensor, context: Tensor, pooled: Tensor | None = None) -> Tensor:
+        """Latents (B, C, h, w) -> prediction (B, C, h, w).
+
+        `time` (1 or B, E) is of `embed_time`, `context` (B, L, D); `pooled` (B, P) is for a network that takes it.
+        """
+        return self.run_blocks(latents, self._add_pooled(time, pooled), context)
+
+    def run_blocks(self, latents: Tensor, time: Tensor, context: Tensor) -> Tensor:
+        """latents (B, C, h, w), time (1 or B, time_width) after its SiLU, context (B, L, D) -> (B, C, h, w)."""
         x = self.conv_in(latents)
         skips = [x]
         for down in self.down_blocks:
@@ -272,6 +320,38 @@ class UNet(nn.Module):
             x = up(x, taken, time, context)
         return self.conv_out(F.silu(self.conv_norm_out(x)))
 
-    def forward(self, latents: Tensor, timesteps: Tensor, context: Tensor, guidance: Tensor | None = None) -> Tensor:
-        """latents (B, C, h, w), timesteps (B,), context (B, L, D), guidance (B,) -> prediction (B, C, h, w)."""
-        return self.predict(latents, self.embed_time(timesteps, guidance), context)
+    def _add_pooled(self, time: Tensor, pooled: Tensor | None) -> Tensor:
+        """The input (B, time_width) of the ResNet blocks, after their first SiLU."""
+        _check_given("pooled text", pooled, "pooled_width", self.config.pooled_width)
+        if self.add_embedding is None:
+            return time
+        embedded, of_size = time.chunk(2, dim=-1)
+        return F.silu(embedded + self.add_embedding(pooled, of_size))
+
+    def forward(
+        self,
+        latents: Tensor,
+        timesteps: Tensor,
+        context: Tensor,
+        guidance: Tensor | None = None,
+        pooled: Tensor | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> Tensor:
+        """latents (B, C, h, w), timesteps (B,), context (B, L, D) -> (B, C, h, w); the others as in the methods."""
+        return self.predict(latents, self.embed_time(timesteps, guidance, size), context, pooled)
+
+
+def embed_steps(config: ModelConfig, unet: UNet, timesteps: Tensor) -> Tensor:
+    """The embeddings (N, E) of timesteps (N,), with what else the network embeds of a model's settings.
+
+    The guidance scale and the size of the pictures are the model's, so all of it is constant.
+    """
+    guidance = torch.full_like(timesteps, config.schedule.guidance) if config.unet.guidance_width else None
+    return unet.embed_time(timesteps, guidance, (config.height, config.width) if config.unet.pooled_width else None)
+
+
+def _check_given(what: str, value: object, name: str, width: int) -> None:
+    """Raise ConfigError when a value is missing for a network with this width, or given for one without."""
+    if (value is None) != (width == 0):
+        need, got = ("a", "none") if width else ("no", "one")
+        raise ConfigError(f"U-Net: expected {need} {what}, as {name} is {width}, got {got}")

@@ -30,6 +30,7 @@ from benchmarks.paths import ROOT
 
 LOGGER = logging.getLogger(__name__)
 TOKENIZER = ROOT / "mobile_diffusion" / "clip_vocabulary"
+SECOND_PADDING = "!"
 Settings = dict[str, Any]
 
 CROSS_DOWN, CROSS_UP = "CrossAttnDownBlock2D", "CrossAttnUpBlock2D"
@@ -53,6 +54,29 @@ SDXS: Settings = {
     "down_block_types": ["DownBlock2D", CROSS_DOWN, CROSS_DOWN],
     "up_block_types": [CROSS_UP, CROSS_UP, "UpBlock2D"],
 }
+XL: Settings = {
+    "block_out_channels": [320, 640, 1280],
+    "down_block_types": ["DownBlock2D", CROSS_DOWN, CROSS_DOWN],
+    "up_block_types": [CROSS_UP, CROSS_UP, "UpBlock2D"],
+    "attention_head_dim": [5, 10, 20],
+    "cross_attention_dim": 2048,
+    "transformer_layers_per_block": [1, 2, 10],
+    "use_linear_projection": True,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 2816,
+    "sample_size": 128,
+}
+SSD_1B: Settings = {
+    **XL,
+    "mid_block_type": "UNetMidBlock2D",
+    "transformer_layers_per_block": [0, [2, 2], [4, 4]],
+    "reverse_transformer_layers_per_block": [[4, 4, 10], [2, 1, 1], 1],
+}
+VEGA: Settings = {**SSD_1B, "transformer_layers_per_block": [0, [1, 1], [2, 2]]}
+VEGA["reverse_transformer_layers_per_block"] = [[2, 2, 2], [1, 1, 1], 1]
+KOALA_1B: Settings = {**XL, "layers_per_block": 1, "transformer_layers_per_block": [1, 2, 6]}
+KOALA_700M: Settings = {**KOALA_1B, "transformer_layers_per_block": [1, 2, 5], "mid_block_type": None}
 KL: Settings = {
     "block_out_channels": [128, 256, 512, 512],
     "down_block_types": ["DownEncoderBlock2D"] * 4,
@@ -60,6 +84,7 @@ KL: Settings = {
     "layers_per_block": 2,
     "sample_size": 512,
 }
+KL_XL: Settings = {**KL, "scaling_factor": 0.13025, "sample_size": 1024, "force_upcast": True}
 CLIP_L: Settings = {
     "hidden_size": 768,
     "intermediate_size": 3072,
@@ -79,6 +104,14 @@ OPENCLIP_H: Settings = {
     "num_attention_heads": 16,
     "hidden_act": "gelu",
     "projection_dim": 512,
+}
+OPENCLIP_G: Settings = {
+    **OPENCLIP_H,
+    "hidden_size": 1280,
+    "intermediate_size": 5120,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 20,
+    "projection_dim": 1280,
 }
 BETAS: Settings = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
 PNDM: Settings = {**BETAS, "skip_prk_steps": True, "set_alpha_to_one": False}
@@ -101,6 +134,16 @@ class Architecture:
     scheduler: tuple[str, Settings] = ("PNDMScheduler", PNDM)
     pipeline: str = "StableDiffusionPipeline"
     padding: str = "<|endoftext|>"
+    text_2: Settings | None = None
+    """SDXL's second text encoder, whose prompts are padded by "!"."""
+
+
+EULER: Settings = {**BETAS, "timestep_spacing": "leading", "use_karras_sigmas": False}
+
+
+def xl(unet: Settings, scheduler: tuple[str, Settings] = ("EulerDiscreteScheduler", EULER)) -> Architecture:
+    """A relative of SDXL."""
+    return Architecture(unet, vae=KL_XL, scheduler=scheduler, pipeline="StableDiffusionXLPipeline", text_2=OPENCLIP_G)
 
 
 ARCHITECTURES = {
@@ -118,6 +161,12 @@ ARCHITECTURES = {
         pipeline="LatentConsistencyModelPipeline",
     ),
     "sdxs-512": Architecture(SDXS, vae=None, scheduler=("DEISMultistepScheduler", BETAS)),
+    "sdxl": xl(XL),
+    "ssd-1b": xl(SSD_1B),
+    "segmind-vega": xl(VEGA),
+    "koala-1b": xl(KOALA_1B),
+    "koala-700m": xl(KOALA_700M),
+    "lcm-sdxl": xl({**XL, "time_cond_proj_dim": 256}, ("LCMScheduler", {**BETAS, "steps_offset": 0})),
 }
 TAESD = "taesd"
 """A folder with a tiny autoencoder alone."""
@@ -145,18 +194,29 @@ def write_checkpoint(
         tiny = random_weights(lambda: diffusers.AutoencoderTiny(**tiny_settings(narrow)), dtype)
         tiny.save_pretrained(folder, **save)
         return folder
-    architecture = ARCHITECTURES[name]
-    pipeline = build_pipeline(architecture, narrow, dtype)
-    pipeline.save_pretrained(folder, **save)
+    return write_architecture(ARCHITECTURES[name], folder, narrow, dtype, save)
+
+
+def write_architecture(
+    architecture: Architecture,
+    folder: Path,
+    narrow: int = 1,
+    dtype: torch.dtype = torch.float32,
+    save: Settings | None = None,
+) -> Path:
+    """Write an architecture that need not have a name; `save` are options of diffusers' save_pretrained."""
+    build_pipeline(architecture, narrow, dtype).save_pretrained(folder, **(save or {}))
     publish_text_names(folder / "text_encoder")
     write_tokenizer(folder / "tokenizer", architecture.padding)
+    if architecture.text_2 is not None:
+        write_tokenizer(folder / "tokenizer_2", SECOND_PADDING)
     return folder
 
 
 def build_pipeline(architecture: Architecture, narrow: int = 1, dtype: torch.dtype = torch.float32) -> Any:
     """The pipeline in memory, all of its weights random."""
     import diffusers
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
     unet, text = narrow_unet(architecture.unet, narrow), narrow_text(architecture.text, narrow)
     scheduler, settings = architecture.scheduler
@@ -165,16 +225,22 @@ def build_pipeline(architecture: Architecture, narrow: int = 1, dtype: torch.dty
     else:
         kl = narrow_kl(architecture.vae, narrow)
         vae = random_weights(lambda: diffusers.AutoencoderKL(**kl), dtype)
-    extra: Settings = {"image_encoder": None} if architecture.pipeline == "StableDiffusionPipeline" else {}
+    extra: Settings = {"safety_checker": None, "requires_safety_checker": False}
+    extra |= {"image_encoder": None} if architecture.pipeline == "StableDiffusionPipeline" else {}
+    if architecture.text_2 is not None:
+        text_2 = CLIPTextConfig(**narrow_text(architecture.text_2, narrow))
+        extra = {
+            "text_encoder_2": random_weights(lambda: CLIPTextModelWithProjection(text_2), dtype),
+            "tokenizer_2": CLIPTokenizer.from_pretrained(TOKENIZER, pad_token=SECOND_PADDING),
+            "add_watermarker": False,
+        }
     return getattr(diffusers, architecture.pipeline)(
         vae=vae,
         text_encoder=random_weights(lambda: CLIPTextModel(CLIPTextConfig(**text)), dtype),
         tokenizer=CLIPTokenizer.from_pretrained(TOKENIZER, pad_token=architecture.padding),
         unet=random_weights(lambda: diffusers.UNet2DConditionModel(**unet), dtype),
         scheduler=getattr(diffusers, scheduler)(**settings),
-        safety_checker=None,
         feature_extractor=None,
-        requires_safety_checker=False,
         **extra,
     )
 
@@ -205,8 +271,18 @@ def narrow_unet(settings: Settings, divisor: int) -> Settings:
         "block_out_channels": channels,
         "cross_attention_dim": settings["cross_attention_dim"] // divisor,
         "attention_head_dim": several if isinstance(heads, list) else min(several),
+        **_narrow_added(settings, divisor),
         **smaller,
     }
+
+
+def _narrow_added(settings: Settings, divisor: int) -> Settings:
+    """SDXL's pooled text divided; the embedding of the picture's size keeps its width."""
+    if "addition_time_embed_dim" not in settings:
+        return {}
+    size = 6 * settings["addition_time_embed_dim"]
+    pooled = (settings["projection_class_embeddings_input_dim"] - size) // divisor
+    return {"projection_class_embeddings_input_dim": pooled + size}
 
 
 def narrow_text(settings: Settings, divisor: int) -> Settings:
@@ -214,7 +290,14 @@ def narrow_text(settings: Settings, divisor: int) -> Settings:
     width = settings["hidden_size"] // divisor
     heads = math.gcd(settings["num_attention_heads"], width)
     inner = settings["intermediate_size"] // divisor
-    return {**settings, "hidden_size": width, "intermediate_size": inner, "num_attention_heads": heads}
+    projected = settings["projection_dim"] // divisor
+    return {
+        **settings,
+        "hidden_size": width,
+        "intermediate_size": inner,
+        "num_attention_heads": heads,
+        "projection_dim": projected,
+    }
 
 
 def narrow_kl(settings: Settings, divisor: int) -> Settings:

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from export.rewrites.replacement import recast, replaced
 from mobile_diffusion.autoencoder import PixelAttention
-from mobile_diffusion.text_encoder import BertSelfAttention, ClipAttention
+from mobile_diffusion.bert_encoder import BertSelfAttention
+from mobile_diffusion.clip_encoder import ClipAttention
 from mobile_diffusion.unet import Attention
 
 

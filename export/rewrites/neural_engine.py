@@ -65,9 +65,9 @@ class ChannelsFirstResnetBlock(ResnetBlock):
 class ChannelsFirstUNet(UNet):
     """A U-Net that passes the time embedding and the text to its blocks in this layout."""
 
-    def predict(self, latents: Tensor, time: Tensor, context: Tensor) -> Tensor:
+    def run_blocks(self, latents: Tensor, time: Tensor, context: Tensor) -> Tensor:
         """latents (B, C, h, w), time (1 or B, time_width), context (B, L, D) -> (B, C, h, w)."""
-        return super().predict(latents, time.reshape(*time.shape, 1, 1), positions_last(context))
+        return super().run_blocks(latents, time.reshape(*time.shape, 1, 1), positions_last(context))
 
 
 class ChannelsFirstPixelAttention(PixelAttention):

@@ -8,14 +8,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from export.rewrites.split_einsum import channels_last, positions_last, split_einsum_attention
-from mobile_diffusion.text_encoder import (
-    BertEmbeddings,
-    BertEncoder,
-    BertSelfAttention,
-    ClipAttention,
-    ClipTransformer,
-    padding_mask,
-)
+from mobile_diffusion.bert_encoder import BertEmbeddings, BertEncoder, BertSelfAttention, padding_mask
+from mobile_diffusion.clip_encoder import ClipAttention, ClipTransformer
 
 
 class ChannelsFirstBertEmbeddings(BertEmbeddings):
@@ -57,12 +51,12 @@ class ChannelsFirstClipAttention(ClipAttention):
 class ChannelsFirstClip(ClipTransformer):
     """CLIP's text encoder with tokens and context in the stage's layout, and positions last in between."""
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(B, L) -> (B, L, width)."""
+    def two_states(self, tokens: Tensor, skipped: int) -> tuple[Tensor, Tensor]:
+        """tokens (B, L) -> two states (B, L, width)."""
         length = tokens.shape[1]
         mask = self.causal_mask[:, :, :length, :length].permute(0, 3, 1, 2)  # (1, L, 1, L): keys, queries
-        x = self.encoder(positions_last(self.embeddings(tokens)), mask)
-        return channels_last(self.final_layer_norm(x))
+        states = self.encoder(positions_last(self.embeddings(tokens)), mask)
+        return channels_last(states[-1 - skipped]), channels_last(self.final_layer_norm(states[-1]))
 
 
 TEXT: dict[type[nn.Module], type[nn.Module]] = {

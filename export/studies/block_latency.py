@@ -82,7 +82,7 @@ def block_stage(config: ModelConfig, shape: BlockShape) -> ExportStage:
         block = ResnetBlock(shape.inputs, shape.channels, unet.time_width, unet.groups, EPSILON)
         other = TensorSpec("time", "float32", (1, unet.time_width))
     else:
-        block = SpatialTransformer(unet, _level_of(config, shape))
+        block = SpatialTransformer(unet, _level_of(config, shape), depth=1)
         other = TensorSpec("context", "float32", config.context_shape)
     inputs = (TensorSpec("x", "float32", (1, shape.inputs, *size)), other)
     outputs = (TensorSpec("out", "float32", (1, shape.channels, *size)),)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from mobile_diffusion.config import CURVES, ClipTextConfig, ScheduleConfig
+from mobile_diffusion.config import CURVES, ClipPairConfig, ClipTextConfig, ScheduleConfig
 from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.checkpoint_files import CheckpointFiles, builders
 from mobile_diffusion.formats.embeddings import add_embeddings
@@ -101,7 +101,7 @@ def _skip_layers(options: OpenOptions, source: CheckpointFiles) -> CheckpointFil
     text = source.config.text
     if options.skip_layers == 0:
         return source
-    if not isinstance(text, ClipTextConfig):
+    if not isinstance(text, ClipTextConfig | ClipPairConfig):
         raise ConfigError(f"skip_layers: expected 0 for a text encoder that is not CLIP, got {options.skip_layers}")
     shorter = skip_last_layers(text, options.skip_layers)
     layout = without_skipped_layers(source.layouts["text_encoder"], shorter)

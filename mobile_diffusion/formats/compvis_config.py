@@ -1,8 +1,7 @@
 """Derives the configurations of the networks in a single file from the names and shapes of their tensors.
 
-What shapes do not show is the same in every published model of a family.  Stable Diffusion 1 (CLIP text encoder)
-has 8 heads in every transformer of the U-Net.  Stable Diffusion 2 (OpenCLIP text encoder) has heads of 64 channels.
-Both text encoders have heads of 64 channels.
+What shapes do not show is the same in every published model of a family.  Stable Diffusion 1 has 8 heads in every
+transformer of the U-Net.  Stable Diffusion 2 and XL have heads of 64 channels, and so have all text encoders.
 """
 
 from __future__ import annotations
@@ -18,13 +17,18 @@ from mobile_diffusion.errors import CheckpointError
 from mobile_diffusion.formats.unet_json import IN_CHANNELS
 from mobile_diffusion.quoting import quoted, shortened
 from mobile_diffusion.tensor_layout import Shape
+from mobile_diffusion.unet import SIZE_NUMBERS
 
 HEADS = 8
-"""Heads of every transformer in Stable Diffusion 1; Stable Diffusion 2 has a number per level."""
+"""Heads of every transformer in Stable Diffusion 1; the later ones have a number per level."""
 HEAD_WIDTH = 64
+ADDED = "label_emb.0.0.weight"
+"""The layer that reads SDXL's pooled text and the numbers of the picture's size, each SIZE_WIDTH wide."""
+SIZE_WIDTH = 256
 OPEN_CLIP_LAYERS = 23
 """Layers of OpenCLIP's text encoder that Stable Diffusion 2 uses: all but the last."""
 
+MIDDLE = "middle_block"
 MODULE = re.compile(r"(input_blocks|output_blocks|middle_block)\.(\d+)\.(?:(\d+)\.)?(.+)")
 KINDS = {
     "out_layers.3.weight": "resnet",
@@ -33,6 +37,8 @@ KINDS = {
     "conv.weight": "resampling",
 }
 """A tensor that identifies the kind of its module; its first dimension is the module's number of channels."""
+BLOCKS = r"\.transformer_blocks"
+"""What is between the name of a spatial transformer and the number of a transformer block in it."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ class Shapes:
 
     def wrong(self, reason: str) -> CheckpointError:
         """Build the error for a file that is not as expected."""
-        return CheckpointError(f"{self.file}: {reason}; use a whole model of Stable Diffusion 1 or 2")
+        return CheckpointError(f"{self.file}: {reason}; use a whole model of Stable Diffusion 1, 2 or XL")
 
 
 @dataclass(frozen=True)
@@ -67,20 +73,26 @@ class _Block:
 
     kinds: tuple[str, ...]
     channels: int
+    depths: tuple[int, ...]
+    """Transformer blocks of each of its spatial transformers."""
 
 
-def read_unet(shapes: Shapes, open_clip: bool) -> UNetConfig:
-    """Derive the U-Net's configuration; raise CheckpointError unless it is a plain Stable Diffusion 1 or 2 U-Net."""
+def read_unet(shapes: Shapes, heads: int | None) -> UNetConfig:
+    """Derive the U-Net's configuration; `heads` is the number in every transformer, None for heads of 64 channels.
+
+    Raises CheckpointError unless it is a plain U-Net of Stable Diffusion 1, 2 or XL.
+    """
     inputs = shapes.size("input_blocks.0.0.weight", 1)
     if inputs in IN_CHANNELS:
         raise shapes.wrong(f"expected 4 channels, got {inputs}: this is {IN_CHANNELS[inputs]}")
     blocks = _blocks(shapes)
-    down, up = (_levels(shapes, blocks[way], open_clip) for way in ("input_blocks", "output_blocks"))
-    middle = _levels(shapes, blocks["middle_block"], open_clip) if blocks["middle_block"] else (None,)
+    down, up = (_levels(shapes, blocks[way], heads) for way in ("input_blocks", "output_blocks"))
+    middle = _levels(shapes, blocks["middle_block"], heads) if blocks["middle_block"] else (None,)
     keys = sorted(name for name in shapes.shapes if name.endswith("attn2.to_k.weight"))
     projections = sorted(name for name in shapes.shapes if name.endswith("proj_in.weight"))
     if not keys or not projections:
         raise shapes.wrong("expected a U-Net with transformers that read the text, got none")
+    is_xl = ADDED in shapes.shapes
     return UNetConfig(
         down=down,
         mid=middle[0],
@@ -90,6 +102,8 @@ def read_unet(shapes: Shapes, open_clip: bool) -> UNetConfig:
         out_channels=shapes.size("out.2.weight"),
         heads=HEADS,
         linear_projection=len(shapes.shapes[projections[0]]) == 2,
+        pooled_width=shapes.size(ADDED, 1) - SIZE_NUMBERS * SIZE_WIDTH if is_xl else 0,
+        size_width=SIZE_WIDTH if is_xl else 0,
     )
 
 
@@ -105,27 +119,32 @@ def _blocks(shapes: Shapes) -> dict[str, list[_Block]]:
             way, number, place = match[1], int(match[2]), int(match[3] or 0)
             kinds[way, number][place] = (KINDS[match[4]], shape[0])
     ways: dict[str, list[_Block]] = defaultdict(list)
-    for (way, _), modules in sorted(kinds.items()):
+    for (way, number), modules in sorted(kinds.items()):
         ordered = [modules[place] for place in sorted(modules)]
-        ways[way].append(_Block(tuple(kind for kind, _ in ordered), ordered[0][1]))
+        places = [place for place in sorted(modules) if modules[place][0] == "transformer"]
+        where = rf"{way}\.{number}"  # the middle numbers its modules, the others those of a block
+        names = [where if way == MIDDLE else rf"{where}\.{place}" for place in places]
+        depths = tuple(shapes.count(name + BLOCKS) for name in names)
+        ways[way].append(_Block(tuple(kind for kind, _ in ordered), ordered[0][1], depths))
     return ways
 
 
-def _levels(shapes: Shapes, blocks: list[_Block], open_clip: bool) -> tuple[UNetLevel, ...]:
+def _levels(shapes: Shapes, blocks: list[_Block], heads: int | None) -> tuple[UNetLevel, ...]:
     """Group blocks into resolution levels; each level but the last ends with a resampling."""
     levels: list[list[_Block]] = [[]]
     for block in blocks:
         levels[-1].append(block)
         if "resampling" in block.kinds:
             levels.append([])
-    return tuple(_level(shapes, level, open_clip) for level in levels if level)
+    return tuple(_level(shapes, level, heads) for level in levels if level)
 
 
-def _level(shapes: Shapes, blocks: list[_Block], open_clip: bool) -> UNetLevel:
+def _level(shapes: Shapes, blocks: list[_Block], heads: int | None) -> UNetLevel:
     kinds = [kind for block in blocks for kind in block.kinds]
     channels, transformers = blocks[0].channels, kinds.count("transformer")
-    heads = _heads(shapes, channels) if open_clip and transformers else None
-    return UNetLevel(channels, kinds.count("resnet"), transformers, heads)
+    own = _heads(shapes, channels) if heads is None and transformers else None
+    depths = tuple(depth for block in blocks for depth in block.depths)
+    return UNetLevel(channels, kinds.count("resnet"), transformers, own, () if set(depths) <= {1} else depths)
 
 
 def _heads(shapes: Shapes, width: int) -> int:
@@ -161,14 +180,14 @@ def read_clip(shapes: Shapes) -> ClipTextConfig:
     )
 
 
-def read_open_clip(shapes: Shapes) -> ClipTextConfig:
-    """Derive the configuration of OpenCLIP's text encoder; `shapes` has only the layers that Stable Diffusion 2 uses.
+def read_open_clip(shapes: Shapes, most: int | None = None) -> ClipTextConfig:
+    """Derive the configuration of OpenCLIP's text encoder; `shapes` has only the layers that the family uses.
 
-    Raises CheckpointError when a tensor that it needs is missing, or when there are more layers.
+    Raises CheckpointError when a tensor that it needs is missing, or when there are more layers than `most`.
     """
     layers = shapes.count(r"transformer\.resblocks")
-    if layers > OPEN_CLIP_LAYERS:
-        raise shapes.wrong(f"expected a text encoder of {OPEN_CLIP_LAYERS + 1} layers, got {layers}")
+    if most is not None and layers > most:
+        raise shapes.wrong(f"expected a text encoder of {most + 1} layers, got {layers}")
     names = ("token_embedding.weight", "positional_embedding", "transformer.resblocks.0.mlp.c_fc.weight")
     return _text(shapes, names, layers, "gelu")
 

@@ -88,6 +88,8 @@ def unet_names(config: UNetConfig) -> NameTable:
         "time_embedding.linear_2": "time_embed.2",
         "conv_norm_out": "out.0",
         "conv_out": "out.2",
+        "add_embedding.linear_1": "label_emb.0.0",
+        "add_embedding.linear_2": "label_emb.0.2",
     }
     place = itertools.count(1)
     for index, level in enumerate(config.down):
@@ -182,6 +184,7 @@ def open_clip_names(config: ClipTextConfig) -> NameTable:
         "text_model.embeddings.token_embedding": "token_embedding",
         "text_model.embeddings.position_embedding.weight": "positional_embedding",
         "text_model.final_layer_norm": "ln_final",
+        "text_projection.weight": "text_projection",
     }
     for layer in range(config.layers):
         ours, theirs = f"text_model.encoder.layers.{layer}", f"transformer.resblocks.{layer}"

@@ -7,6 +7,7 @@ predict epsilon, as every published one does.  Stable Diffusion 2 exists in both
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from dataclasses import dataclass
@@ -16,19 +17,14 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.config import PREDICTIONS, ScheduleConfig
 from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.plain_yaml import read_yaml
+from mobile_diffusion.formats.single_text import Family
 from mobile_diffusion.quoting import quoted, shortened
 from mobile_diffusion.schedule import betas
 
 PARAMETERIZATIONS = {"eps": "epsilon", "v": "v", "x0": "sample"}
-TEXT_LAYERS = {True: ("penultimate",), False: ("last", "hidden")}
-"""The layers that a configuration may state; True for OpenCLIP's text encoder.  "hidden" is read as diffusers and
-A1111 read it: the last layer, unless the user skips layers."""
-SIZE, V_SIZE = 512, 768
-"""Side in pixels: Stable Diffusion 1 and 2-base were trained at SIZE, 2 with v-prediction at V_SIZE."""
 BETA_TOLERANCE = 1e-3
 """Relative tolerance of betas in float32; those in a coarser type may be wrong by its precision."""
 
@@ -46,7 +42,7 @@ class CompVisSettings:
     """Files that the settings were read from, besides the single file itself."""
 
 
-def read_settings(file: Path, names: set[str], open_clip: bool, prediction: str | None) -> CompVisSettings:
+def read_settings(file: Path, names: set[str], family: Family, prediction: str | None) -> CompVisSettings:
     """Read the settings of a single file whose tensors are `names`; the user's `prediction` overrides the file's.
 
     Raises CheckpointError when the metadata and the configuration disagree, when an option is not supported, or when
@@ -56,13 +52,14 @@ def read_settings(file: Path, names: set[str], open_clip: bool, prediction: str 
         notes: dict[str, str] = stored.metadata() or {}
         written = stored.get_tensor("betas") if "betas" in names else None
     configuration = file.with_suffix(".yaml")
-    values = _read_configuration(configuration, open_clip) if configuration.is_file() else {}
-    kind = prediction or _stated_prediction(file, names, notes, values) or ("" if open_clip else "epsilon")
+    values = _read_configuration(configuration, family) if configuration.is_file() else {}
+    kind = prediction or _stated_prediction(file, names, notes, values) or family.prediction
     if kind not in PREDICTIONS:
         got = repr(kind) if kind else "a Stable Diffusion 2 file that does not state it"
         raise ConfigError(f"{file}: expected prediction v or epsilon, got {got}; say which with --prediction")
     try:
-        schedule = ScheduleConfig(
+        schedule = dataclasses.replace(
+            family.schedule,
             prediction=kind,
             train_steps=values.get("timesteps", ScheduleConfig.train_steps),
             beta_start=values.get("linear_start", ScheduleConfig.beta_start),
@@ -72,10 +69,10 @@ def read_settings(file: Path, names: set[str], open_clip: bool, prediction: str 
     except ConfigError as error:
         raise CheckpointError(f"{configuration}: {error}; correct or remove it") from error
     _check_betas(file, schedule, written)
-    height, width = _size(notes, V_SIZE if open_clip and kind == "v" else SIZE)
+    height, width = _size(notes, family.sizes[kind == "v"])
     return CompVisSettings(
         schedule=schedule,
-        scaling_factor=float(values.get("scale_factor", AutoencoderConfig.scaling_factor)),
+        scaling_factor=float(values.get("scale_factor", family.scaling_factor)),
         height=height,
         width=width,
         licence=notes.get("modelspec.license", "unknown"),
@@ -98,7 +95,7 @@ def _stated_prediction(file: Path, names: set[str], notes: dict[str, str], value
     return next(iter(stated), None)
 
 
-def _read_configuration(file: Path, open_clip: bool) -> dict[str, Any]:
+def _read_configuration(file: Path, family: Family) -> dict[str, Any]:
     """`model.params` of an LDM configuration; raises CheckpointError when an option is not supported."""
     try:
         values = read_yaml(file)
@@ -113,7 +110,7 @@ def _read_configuration(file: Path, open_clip: bool) -> dict[str, Any]:
     required = {
         "beta_schedule": (params.get("beta_schedule", "linear"), ("linear",)),
         "conditioning_key": (params.get("conditioning_key", "crossattn"), ("crossattn",)),
-        "cond_stage_config.layer": (text.get("layer", TEXT_LAYERS[open_clip][0]), TEXT_LAYERS[open_clip]),
+        "cond_stage_config.layer": (text.get("layer", family.layers[0]), family.layers),
     }
     for name, (got, accepted) in required.items():
         if got not in accepted:

@@ -1,4 +1,4 @@
-"""Reads a diffusers folder: model_index.json, unet/, vae/, text_encoder/, tokenizer/ and scheduler/.
+"""Reads a diffusers folder: model_index.json, unet/, vae/, scheduler/, and text_folders.py the text encoders.
 
 Before a weight is loaded, the classes in model_index.json are checked, and every option of every config.json and
 every header of the weights is read.  safety_checker/ and feature_extractor/ are ignored.
@@ -10,8 +10,9 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from mobile_diffusion.config import ClipTextConfig, ModelConfig, ScheduleConfig, TextConfig, UNetConfig
+from mobile_diffusion.config import ModelConfig, ScheduleConfig, UNetConfig
 from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.autoencoder_json import our_autoencoder_layout, read_autoencoder
 from mobile_diffusion.formats.checkpoint_files import CheckpointFiles
@@ -25,22 +26,24 @@ from mobile_diffusion.formats.component import (
 from mobile_diffusion.formats.json_options import JsonOptions
 from mobile_diffusion.formats.pipelines import PIPELINES, check_classes
 from mobile_diffusion.formats.scheduler import read_pipeline_schedule
-from mobile_diffusion.formats.text_config import read_text_config
+from mobile_diffusion.formats.text_folders import TextFolders
 from mobile_diffusion.formats.tiny_decoder import TinyDecoder
 from mobile_diffusion.formats.unet_json import read_unet
+from mobile_diffusion.quoting import quoted
 from mobile_diffusion.strict_json import read_object
 from mobile_diffusion.tensor_layout import Layout
-from mobile_diffusion.tokenization.clip_tokenizer import ClipTokenizer
-from mobile_diffusion.tokenization.tokenizer_folder import stated_length
 
 INDEX_FILE = "model_index.json"
 CARD_FILE = "README.md"
 LICENCE = re.compile(r"^licen[sc]e:[ \t]*[\"']?([\w.+-]+)", re.MULTILINE)
 CONFIG_FILE = "config.json"
-STEMS = {"unet": DIFFUSERS_STEM, "vae": DIFFUSERS_STEM, "text_encoder": TRANSFORMERS_STEM}
+STEMS = {
+    "unet": DIFFUSERS_STEM,
+    "vae": DIFFUSERS_STEM,
+    "text_encoder": TRANSFORMERS_STEM,
+    "text_encoder_2": TRANSFORMERS_STEM,
+}
 """Folder of a network -> beginning of the names of its weights."""
-IGNORED = ("embeddings.position_ids", "text_projection.weight")
-"""Tensors in files of a text encoder that a CLIPTextModel does not load."""
 SCHEDULER_FILE = "scheduler_config.json"
 OLD_VERSION, OLD_SIZE = (0, 9), 64
 """A U-Net written by a diffusers version before OLD_VERSION whose sample_size is below OLD_SIZE gets OLD_SIZE."""
@@ -72,40 +75,24 @@ def read_diffusers(
     the file.
     """
     replaced = () if vae is None else ("vae",)
-    kinds = check_classes(path / INDEX_FILE, read_object(path / INDEX_FILE), replaced)
+    index = read_object(path / INDEX_FILE)
+    kinds = check_classes(path / INDEX_FILE, index, replaced)
     schedule = _schedule(path / "scheduler" / SCHEDULER_FILE, kinds, solver, prediction)
-    config = _read_config(path, kinds, schedule, name or path.resolve().name, vae, size)
-    parts = {part: stem for part, stem in STEMS.items() if part not in replaced}
+    pipeline = PIPELINES[kinds["pipeline"]]
+    parts = {part: stem for part, stem in STEMS.items() if part in pipeline.parts and part not in replaced}
     check_variant(path, [list_variants(path / part, stem) for part, stem in parts.items()], variant)
     unet, unet_files = read_component(path / "unet", DIFFUSERS_STEM, variant)
     vae_layout, vae_files = _read_vae(path / "vae", variant) if vae is None else (vae.layout, ())
-    text, text_files = read_component(path / "text_encoder", TRANSFORMERS_STEM, variant)
+    text = pipeline.read_text(path, variant, _zero_null(path / INDEX_FILE, index))
+    config = _read_config(path, kinds, schedule, name or path.resolve().name, text, vae, size)
     return CheckpointFiles(
         config=config,
-        layouts={"unet": unet, "autoencoder": vae_layout, "text_encoder": our_text_layout(text)},
-        open_tokenizer=lambda: open_clip_tokenizer(path / "tokenizer", config.text),
-        files=(*_settings_files(path, vae is None), *unet_files, *vae_files, *text_files),
+        layouts={"unet": unet, "autoencoder": vae_layout, "text_encoder": text.layout},
+        open_tokenizer=text.open_tokenizer,
+        files=(*_settings_files(path, text, vae is None), *unet_files, *vae_files, *text.weights),
         path=path,
         kind="diffusers",
     )
-
-
-def open_clip_tokenizer(folder: Path, text: TextConfig) -> ClipTokenizer:
-    """Open the tokenizer of a folder; raise CheckpointError when it has more tokens than the text encoder embeds."""
-    tokenizer = ClipTokenizer.from_folder(folder, text.max_tokens)
-    if tokenizer.vocabulary > text.vocabulary:
-        raise CheckpointError(
-            f"{folder}: expected at most {text.vocabulary:,} tokens, as in the text encoder, got "
-            f"{tokenizer.vocabulary:,}; use the tokenizer that belongs to the checkpoint"
-        )
-    return tokenizer
-
-
-def our_text_layout(layout: Layout) -> Layout:
-    """Rename the tensors of a CLIPTextModel to ours: add the prefix `text_model.` if missing, drop what it ignores."""
-    kept = {name: stored for name, stored in layout.items() if not name.endswith(IGNORED)}
-    prefix = "" if any(name.startswith("text_model.") for name in kept) else "text_model."
-    return {prefix + name: stored for name, stored in kept.items()}
 
 
 def _read_vae(folder: Path, variant: str | None) -> tuple[Layout, tuple[Path, ...]]:
@@ -122,6 +109,7 @@ def _read_config(
     kinds: Mapping[str, str],
     schedule: ScheduleConfig,
     name: str,
+    text: TextFolders,
     vae: TinyDecoder | None,
     size: tuple[int | None, int | None],
 ) -> ModelConfig:
@@ -131,7 +119,6 @@ def _read_config(
         schedule = dataclasses.replace(schedule, guidance_kind="distilled")
     schedule = dataclasses.replace(schedule, guidance=PIPELINES[kinds["pipeline"]].guidance)
     autoencoder = vae.config if vae else read_autoencoder(_options(path / "vae" / CONFIG_FILE), kinds["vae"])
-    text = _read_text(path)
     height, width = _size(path / "unet" / CONFIG_FILE, latents, autoencoder.factor, size)
     try:
         return ModelConfig(
@@ -141,24 +128,12 @@ def _read_config(
             width=width,
             unet=unet,
             autoencoder=autoencoder,
-            text=text,
+            text=text.config,
             schedule=schedule,
-            tokenizer="clip-bpe",
+            tokenizer=text.tokenizer,
         )
     except ConfigError as error:
         raise CheckpointError(f"{path}: expected components that fit together, got: {error}") from error
-
-
-def _read_text(path: Path) -> ClipTextConfig:
-    """Read the text encoder's configuration; prompts have the length in the tokenizer's settings, if it is there."""
-    text = read_text_config(path / "text_encoder" / CONFIG_FILE)
-    length = stated_length(path / "tokenizer")
-    if length is None or length == text.max_tokens:
-        return text
-    try:
-        return dataclasses.replace(text, max_tokens=length)
-    except ConfigError as error:
-        raise CheckpointError(f"{path / 'tokenizer'}: expected a length the text encoder can take: {error}") from error
 
 
 def _size(
@@ -200,8 +175,16 @@ def _licence(card: Path) -> str:
     return found[1] if found else "unknown"
 
 
-def _settings_files(path: Path, with_vae: bool) -> list[Path]:
+def _zero_null(file: Path, index: Mapping[str, Any]) -> bool:
+    """Whether a missing negative prompt is zeros in SDXL's pipelines; other pipelines do not read the option."""
+    value = index.get("force_zeros_for_empty_prompt", True)
+    if not isinstance(value, bool):
+        reason = f"force_zeros_for_empty_prompt: expected true or false, got {quoted(value)}; correct the file"
+        raise CheckpointError(f"{file}: {reason}")
+    return value
+
+
+def _settings_files(path: Path, text: TextFolders, with_vae: bool) -> list[Path]:
     """The files besides the weights that affect the pictures."""
-    configs = [path / part / CONFIG_FILE for part in ("unet", *(["vae"] if with_vae else []), "text_encoder")]
-    tokenizer = sorted(file for file in (path / "tokenizer").glob("*") if file.suffix in (".json", ".txt"))
-    return [path / INDEX_FILE, path / "scheduler" / SCHEDULER_FILE, *configs, *tokenizer]
+    configs = [path / part / CONFIG_FILE for part in ("unet", *(["vae"] if with_vae else []))]
+    return [path / INDEX_FILE, path / "scheduler" / SCHEDULER_FILE, *configs, *text.settings]

@@ -19,12 +19,13 @@ IDENTIFIER = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 INDEX_FILE = "model_index.json"
 CACHED, SNAPSHOTS = "models--", "snapshots"
 """Beginning of the name of a model's folder in the cache, and the folder in it with a folder per commit."""
-COMPONENTS = ("unet", "vae", "text_encoder")
+COMPONENTS = ("unet", "vae", "text_encoder", "text_encoder_2")
+"""Folders of networks; only SDXL has the last one."""
 SETTINGS = (
     INDEX_FILE,
     "README.md",
     "scheduler/scheduler_config.json",
-    *(f"tokenizer/{name}" for name in ("*.json", "merges.txt")),
+    *(f"{folder}/{name}" for folder in ("tokenizer", "tokenizer_2") for name in ("*.json", "merges.txt")),
     *(f"{folder}/config.json" for folder in COMPONENTS),
 )
 WEIGHTS = re.compile(
@@ -93,9 +94,10 @@ def choose_files(identifier: str, names: list[str], variant: str | None) -> list
     if INDEX_FILE not in names:
         reason = f"expected a diffusers checkpoint, got one without {INDEX_FILE}"
         raise CheckpointError(f"{identifier}: {reason}; fetch its .safetensors file and give the file's path")
-    found: dict[str, dict[str, list[str]]] = {component: {} for component in COMPONENTS}
+    there = [folder for folder in COMPONENTS if folder != COMPONENTS[-1] or f"{folder}/config.json" in names]
+    found: dict[str, dict[str, list[str]]] = {component: {} for component in there}
     for name in names:
-        if match := WEIGHTS.fullmatch(name):
+        if (match := WEIGHTS.fullmatch(name)) and match["component"] in found:
             kind = match["index"] or match["before"] or match["after"] or ""
             found[match["component"]].setdefault(kind, []).append(name)
     chosen = [name for name in names if not name.endswith(".safetensors") and "safetensors.index" not in name]

@@ -22,6 +22,7 @@ from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.checkpoint_files import CheckpointFiles
 from mobile_diffusion.formats.lora_delta import Role, decompose, magnitude_of
 from mobile_diffusion.formats.lora_file import LoraModule, opened, read_lora_file
+from mobile_diffusion.formats.lora_names import folder_of
 from mobile_diffusion.formats.lora_places import biases, find_places
 from mobile_diffusion.formats.lora_scales import read_rules, warn_of_missing
 from mobile_diffusion.quoting import quoted
@@ -119,14 +120,18 @@ def lora_adapter(path: Path, scale: float, source: CheckpointFiles) -> LoraAdapt
     """
     if not math.isfinite(scale):
         raise ConfigError(f"{path}: expected a finite scale of the LoRA, got {scale}")
-    lora = read_lora_file(path)
+    lora = read_lora_file(path, for_xl=source.config.unet.pooled_width > 0)
     places = find_places(lora, source)
     rules, files = read_rules(lora)
     warn_of_missing(lora)
     updates: dict[str, list[LoraUpdate]] = defaultdict(list)
     for module, (part, layer) in zip(lora.modules, places, strict=True):
         rank = module.rank
-        own = rules[part].scale(module.name, rank) if module.alpha is None or rank is None else module.alpha / rank
+        own = (
+            rules[folder_of(part, layer)].scale(module.name, rank)
+            if module.alpha is None or rank is None
+            else module.alpha / rank
+        )
         bias = biases(lora.file, module, source.layouts[part], layer)
         updates[part].append(LoraUpdate(lora.file, layer, module, scale * own, scale, bias))
     return LoraAdapter((lora.file, *files), {part: tuple(changes) for part, changes in updates.items()})

@@ -76,17 +76,18 @@ class LoraFile:
     """Whether peft saved it; peft stores alpha in another file."""
 
 
-def read_lora_file(path: Path) -> LoraFile:
-    """Read a LoRA file, or the one in a folder that diffusers or peft wrote.
+def read_lora_file(path: Path, for_xl: bool = False) -> LoraFile:
+    """Read a LoRA file, or the one in a folder that diffusers or peft wrote; `for_xl` when the model is SDXL's.
 
     Raises CheckpointError when there is none, or when it is damaged, is an adapter of another kind, or is for another
     family of models.
     """
     file = _find(path)
     headers = read_headers(file)
-    family, kind = other_family(headers), unsupported_kind(headers)
+    family, kind = other_family(headers, for_xl), unsupported_kind(headers)
     if family is not None:
-        raise CheckpointError(f"{file}: expected a LoRA for Stable Diffusion 1 or 2, got one for {family}; use another")
+        ours = f"Stable Diffusion {'XL' if for_xl else '1 or 2'}"
+        raise CheckpointError(f"{file}: expected a LoRA for {ours}, got one for {family}; use another")
     if kind is not None:
         reason = f"expected LoRA, DoRA, LoHa, LoKr or whole differences, got {kind}, which is not supported"
         raise CheckpointError(

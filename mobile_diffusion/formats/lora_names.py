@@ -40,17 +40,21 @@ HALVES: dict[tuple[str, str], Role] = {
 SAME: dict[str, Role] = {"w_norm": "diff", "b_norm": "diff_b"}
 """LyCORIS's names of roles for norms."""
 PEFT_PREFIX = "base_model.model."
-PREFIXES: tuple[tuple[str, str | None], ...] = (
-    ("lora_unet_", "unet"),
-    ("unet.", "unet"),
-    ("model.diffusion_model.", "unet"),
-    ("diffusion_model.", "unet"),
-    ("lora_te_", "text_encoder"),
-    ("lora_te1_", "text_encoder"),
-    ("text_encoder.", "text_encoder"),
-    ("lycoris_", None),
+SECOND = "text_encoder_2."
+"""Beginning of our names, and of diffusers', of the modules in SDXL's second text encoder."""
+PREFIXES: tuple[tuple[str, str | None, str], ...] = (
+    ("lora_unet_", "unet", ""),
+    ("unet.", "unet", ""),
+    ("model.diffusion_model.", "unet", ""),
+    ("diffusion_model.", "unet", ""),
+    ("lora_te_", "text_encoder", ""),
+    ("lora_te1_", "text_encoder", ""),
+    ("lora_te2_", "text_encoder", SECOND),
+    ("text_encoder.", "text_encoder", ""),
+    (SECOND, "text_encoder", SECOND),
+    ("lycoris_", None, ""),
 )
-"""Prefix of a name, and the network that it stands for; None if it does not say."""
+"""Prefix of a name, the network that it stands for, None if it does not say, and what takes the prefix's place."""
 TEXT_2023 = {"q_proj": "to_q", "k_proj": "to_k", "v_proj": "to_v", "out_proj": "to_out"}
 """Names of the text encoder's attention in diffusers 0.15 to 0.17."""
 
@@ -60,7 +64,7 @@ class Piece:
     """The parts of a tensor's name."""
 
     module: str
-    """The file's name of the module, without the prefix for the network."""
+    """The file's name of the module, without the prefix for the network; one of a second text encoder keeps it."""
     part: str | None
     """The network; None when the name has no prefix for it."""
     role: Role
@@ -78,9 +82,9 @@ def parse_name(name: str) -> Piece | None:
     role = cast(Role, SAME.get(role, role))
     module = match["module"].removeprefix(PEFT_PREFIX)
     is_peft = module != match["module"]
-    for prefix, part in PREFIXES:
+    for prefix, part, instead in PREFIXES:
         if module.startswith(prefix):
-            return Piece(module.removeprefix(prefix), part, role, is_peft)
+            return Piece(instead + module.removeprefix(prefix), part, role, is_peft)
     return Piece(module, None, role, is_peft)
 
 
@@ -98,10 +102,16 @@ def known_modules(config: UNetConfig, layouts: Mapping[str, Layout]) -> dict[str
             module = tensor.removesuffix(".weight")
             if module == tensor or "embeddings." in module:
                 continue
-            theirs = names.theirs(module) if part == "unet" else module.removeprefix("text_model.")
-            for name in (module, theirs or module, *_older_names(part, module)):
+            stated = module.removeprefix("text_encoder.")
+            theirs = names.theirs(module) if part == "unet" else stated.replace("text_model.", "", 1)
+            for name in (stated, theirs or stated, *_older_names(part, stated)):
                 known[flatten(name)] = (part, module)
     return known
+
+
+def folder_of(part: str, layer: str) -> str:
+    """The folder of a layer's network: SDXL's second text encoder has its own, but is one part with the first."""
+    return SECOND.removesuffix(".") if layer.startswith(SECOND) else part
 
 
 def _older_names(part: str, module: str) -> list[str]:

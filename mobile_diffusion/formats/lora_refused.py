@@ -23,9 +23,10 @@ KINDS = (
 FAMILIES = (
     (r"double_blocks|single_transformer_blocks|single_blocks|^(transformer\.|lora_transformer_)", "Flux or SD3"),
     (r"joint_blocks", "SD3"),
-    (r"^lora_te2_|^text_encoder_2\.|transformer_blocks[._][1-9]|add_embedding|label_emb", "SDXL"),
 )
 """Pattern in a tensor's name, and the family of models it shows; these families are not supported."""
+XL = (r"^lora_te2_|^text_encoder_2\.|transformer_blocks[._][1-9]|add_embedding|label_emb", "SDXL")
+"""The same of SDXL, for a model of another family."""
 
 
 def unsupported_kind(names: Iterable[str]) -> str | None:
@@ -33,9 +34,9 @@ def unsupported_kind(names: Iterable[str]) -> str | None:
     return _first(KINDS, names)
 
 
-def other_family(names: Iterable[str]) -> str | None:
-    """The family of models that the names show, if it is neither Stable Diffusion 1 nor 2; else None."""
-    return _first(FAMILIES, names)
+def other_family(names: Iterable[str], for_xl: bool) -> str | None:
+    """The family that the names show, if it is not that of the model (Stable Diffusion 1 or 2, or XL); else None."""
+    return _first(FAMILIES if for_xl else (*FAMILIES, XL), names)
 
 
 def _first(patterns: tuple[tuple[str, str], ...], names: Iterable[str]) -> str | None:

@@ -22,7 +22,8 @@ from mobile_diffusion.strict_json import parse_strictly, read_object
 
 logger = logging.getLogger(__name__)
 
-PARTS = ("unet", "text_encoder")
+PARTS = ("unet", "text_encoder", "text_encoder_2")
+"""Folders of the networks."""
 PEFT_CONFIG = "adapter_config.json"
 METADATA_KEY = "lora_adapter_metadata"
 ALPHAS = {"LORA": "lora_alpha", "LOHA": "alpha", "LOKR": "alpha"}
@@ -85,7 +86,7 @@ def warn_of_missing(lora: LoraFile) -> None:
 
 
 def read_rules(lora: LoraFile) -> tuple[dict[str, AlphaRule], tuple[Path, ...]]:
-    """The rule per network, "unet" and "text_encoder", and the files besides the LoRA that they were read from.
+    """The rule per network, by the name of its folder, and the files besides the LoRA that they were read from.
 
     Raises CheckpointError when peft saved the LoRA and its configuration is missing, or when an option is not
     supported.

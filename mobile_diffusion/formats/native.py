@@ -1,4 +1,4 @@
-"""Reads our own format: a folder with model.json, three safetensors files and tokenizer.json.
+"""Reads our own format: a folder with model.json, three safetensors files and tokenizer.json (SDXL: and a second).
 
 The names of tensors are those of diffusers and transformers.  checkpoint.py writes such folders.
 """
@@ -13,14 +13,17 @@ from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.checkpoint_files import PARTS, CheckpointFiles
 from mobile_diffusion.quoting import shortened
 from mobile_diffusion.strict_json import parse_strictly
-from mobile_diffusion.tokenization.tokenizer import open_tokenizer
+from mobile_diffusion.tokenization.clip_pair import SECOND_FILE
+from mobile_diffusion.tokenization.tokenizer import TOKENIZER_FILE as TOKENIZER_FILE
+from mobile_diffusion.tokenization.tokenizer import open_tokenizer, tokenizer_files
 from mobile_diffusion.weights import read_weights_layout, refuse_pickle
 
 FORMAT = 2
 """Version of the folder's layout, the "format" of model.json."""
 MODEL_FILE = "model.json"
-TOKENIZER_FILE = "tokenizer.json"
-FILES = (MODEL_FILE, TOKENIZER_FILE, *(f"{part}.safetensors" for part in PARTS))
+WEIGHTS = tuple(f"{part}.safetensors" for part in PARTS)
+FILES = (MODEL_FILE, TOKENIZER_FILE, SECOND_FILE, *WEIGHTS)
+"""Every file that a folder may have; the last tokenizer is SDXL's."""
 
 
 def read_native(path: Path) -> CheckpointFiles:
@@ -30,7 +33,7 @@ def read_native(path: Path) -> CheckpointFiles:
         config=config,
         layouts={part: read_weights_layout(path / f"{part}.safetensors") for part in PARTS},
         open_tokenizer=lambda: open_tokenizer(config.tokenizer, path / TOKENIZER_FILE, config.text.max_tokens),
-        files=tuple(path / name for name in sorted(FILES)),
+        files=tuple(path / name for name in sorted((MODEL_FILE, *WEIGHTS, *tokenizer_files(config.tokenizer)))),
         path=path,
         kind="mobile-diffusion",
     )

@@ -7,7 +7,10 @@ ones.
 from __future__ import annotations
 
 FAMILIES = {
-    "StableDiffusionXL": "SDXL",
+    "StableDiffusionXL": "a variant of SDXL",
+    "StableDiffusionXLAdapter": "SDXL with a T2I-Adapter",
+    "StableDiffusionXLControlNet": "SDXL with a ControlNet",
+    "StableDiffusionXLInstructPix2Pix": "instruct-pix2pix of SDXL",
     "StableDiffusion3": "Stable Diffusion 3",
     "StableDiffusionInstructPix2Pix": "instruct-pix2pix",
     "StableDiffusionUpscale": "a Stable Diffusion upscaler",

@@ -1,14 +1,16 @@
-"""Lists the diffusers pipelines that are supported, all relatives of Stable Diffusion 1 or 2, and names the others."""
+"""Lists the diffusers pipelines that are supported, relatives of Stable Diffusion 1, 2 or XL, and names the others."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mobile_diffusion.errors import CheckpointError
 from mobile_diffusion.formats.pipeline_families import FAMILIES
+from mobile_diffusion.formats.text_folders import FIRST, SECOND, TextFolders, read_one_encoder, read_two_encoders
+from mobile_diffusion.formats.unet_json import REFINER
 from mobile_diffusion.quoting import shortened
 
 
@@ -20,6 +22,10 @@ class PipelineClass:
     """Options that replace those of the scheduler's file."""
     corrects_size: bool = False
     """Whether a U-Net of 2022 with a sample_size below 64 gets one of 64."""
+    read_text: Callable[[Path, str | None, bool], TextFolders] = read_one_encoder
+    """Reads the text encoders and tokenizers."""
+    parts: tuple[str, ...] = ("unet", "vae", *FIRST)
+    """Components whose classes are checked."""
     guidance: float = 7.5
     """Its default guidance scale."""
 
@@ -28,6 +34,7 @@ _PLAIN = PipelineClass({"steps_offset": 1, "clip_sample": False}, corrects_size=
 _INPAINT = PipelineClass({"steps_offset": 1, "skip_prk_steps": True}, corrects_size=True)
 _UNCORRECTED = PipelineClass()
 _CONSISTENCY = PipelineClass(guidance=8.5)
+_XL = PipelineClass(read_text=read_two_encoders, parts=("unet", "vae", *FIRST, *SECOND), guidance=5.0)
 
 PIPELINES = {
     "StableDiffusionPipeline": _PLAIN,
@@ -43,9 +50,15 @@ PIPELINES = {
     "SemanticStableDiffusionPipeline": _UNCORRECTED,
     "LatentConsistencyModelPipeline": _CONSISTENCY,
     "LatentConsistencyModelImg2ImgPipeline": _CONSISTENCY,
+    "StableDiffusionXLPipeline": _XL,
+    "StableDiffusionXLImg2ImgPipeline": _XL,
+    "StableDiffusionXLInpaintPipeline": _XL,
+    "StableDiffusionXLPAGPipeline": _XL,
+    "StableDiffusionXLPAGImg2ImgPipeline": _XL,
+    "StableDiffusionXLPAGInpaintPipeline": _XL,
 }
-"""Supported pipelines, whose networks are those of Stable Diffusion 1 or 2.  An inpainting pipeline is supported only
-if its U-Net has four input channels (unet_json.py checks).  What a pipeline adds while drawing (perturbed or
+"""Supported pipelines, whose networks are those of Stable Diffusion 1, 2 or XL.  An inpainting pipeline is supported
+only if its U-Net has four input channels (unet_json.py checks).  What a pipeline adds while drawing (perturbed or
 self-attention guidance, panoramas, safety guidance) is not part of the checkpoint and is left out."""
 
 CLASSES = {
@@ -53,6 +66,8 @@ CLASSES = {
     "vae": ("AutoencoderKL", "AutoencoderTiny"),
     "text_encoder": ("CLIPTextModel",),
     "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
+    "text_encoder_2": ("CLIPTextModelWithProjection",),
+    "tokenizer_2": ("CLIPTokenizer", "CLIPTokenizerFast"),
 }
 """Supported classes per component; those of the scheduler are in scheduler_classes.py."""
 FIXES = {
@@ -70,19 +85,21 @@ def check_classes(file: Path, index: Mapping[str, Any], replaced: Collection[str
     """
     pipeline = str(index.get("_class_name"))
     if pipeline not in PIPELINES:
-        raise CheckpointError(f"{file}: {describe(pipeline)}; expected a Stable Diffusion 1 or 2 relative")
+        raise CheckpointError(f"{file}: {describe(pipeline)}; expected a relative of Stable Diffusion 1, 2 or XL")
     kinds = {"pipeline": pipeline}
     scheduler = _class_of(index, "scheduler")
     if not isinstance(scheduler, str):
         raise CheckpointError(f"{file}: scheduler: expected a library and a class, got none; restore the file")
     kinds["scheduler"] = scheduler
-    for part, accepted in CLASSES.items():
+    if pipeline.startswith("StableDiffusionXL") and index.get("requires_aesthetics_score", False) is not False:
+        raise CheckpointError(f"{file}: {REFINER}")
+    for part in PIPELINES[pipeline].parts:
         if part in replaced:
             continue
-        kind = _class_of(index, part)
+        kind, accepted = _class_of(index, part), CLASSES[part]
         if kind not in accepted:
             wanted = " or ".join(accepted)
-            fix = FIXES.get(str(kind), "use a Stable Diffusion 1 or 2 relative")
+            fix = FIXES.get(str(kind), "use a relative of Stable Diffusion 1, 2 or XL")
             raise CheckpointError(f"{file}: {part}: expected {wanted}, got {shortened(kind)}; {fix}")
         kinds[part] = str(kind)
     return kinds

@@ -1,4 +1,4 @@
-"""Recognises files that are not a whole Stable Diffusion 1 or 2 model by the names of their tensors.
+"""Recognises files that are not a whole model of Stable Diffusion 1, 2 or XL by the names of their tensors.
 
 It serves the error message: a user who opens a checkpoint of another family, or only a part of a model, learns
 what the file is.
@@ -12,15 +12,12 @@ from pathlib import Path
 
 from mobile_diffusion.errors import CheckpointError
 
-WHOLE = "use a whole model of Stable Diffusion 1 or 2"
+WHOLE = "use a whole model of Stable Diffusion 1, 2 or XL"
 ROOT = r"(?:model\.diffusion_model\.)?"
 """Beginning of the names of a transformer, which files have or lack."""
-SDXL = r"conditioner\.embedders\.(?:[1-9]|0\.transformer\.)|.*label_emb\.0\.0\.|add_embedding\."
-"""Names of SDXL: two text encoders, or a U-Net that also reads a picture's size.  One OpenCLIP encoder named
-`conditioner.embedders.0.model` is that of Stable Diffusion 2."""
 FAMILIES: tuple[tuple[str, str, str], ...] = (
     (r"edm_mean$", "a Playground 2.5 model", WHOLE),
-    (SDXL, "a Stable Diffusion XL model", WHOLE),
+    (r"edm_vpred\.", "a CosXL model", WHOLE),
     (r".*joint_blocks\.|text_encoders\.clip_", "a Stable Diffusion 3 model", WHOLE),
     (r".*channelwise\.|clip_txt_mapper\.", "a Stable Cascade model", WHOLE),
     (ROOT + r"(?:double_layers\.|cond_seq_linear\.|t_embedder\.mlp\.)", "an AuraFlow model", WHOLE),
@@ -49,7 +46,7 @@ FAMILIES: tuple[tuple[str, str, str], ...] = (
     (r"control_model\.|input_hint_block\.|zero_convs\.|controlnet_", "a ControlNet", WHOLE),
     (r".*motion_modules\.", "an animation model", WHOLE),
     (r"lora_|.*\.lora[_.]|.*\.(?:hada|lokr)_", "a LoRA", "open its model, and add it with --lora"),
-    (r"emb_params|string_to_param", "a textual inversion", "open its model, and add it with --embedding"),
+    (r"emb_params|string_to_param|clip_[lg]$", "a textual inversion", "open its model, and add it with --embedding"),
     (
         r"down_blocks\.|up_blocks\.|(?:encoder|decoder)\.(?:mid_block|up_blocks|down_blocks)\.|text_model\.",
         "one part of a diffusers folder",
@@ -66,4 +63,4 @@ def refuse_other_families(file: Path, names: Iterable[str]) -> None:
     names = list(names)
     for pattern, family, fix in FAMILIES:
         if any(re.match(pattern, name) for name in names):
-            raise CheckpointError(f"{file}: expected a model of Stable Diffusion 1 or 2, got {family}; {fix}")
+            raise CheckpointError(f"{file}: expected a model of Stable Diffusion 1, 2 or XL, got {family}; {fix}")

@@ -11,6 +11,8 @@ from mobile_diffusion.formats.refused_families import WHOLE
 from mobile_diffusion.quoting import quoted
 from mobile_diffusion.tensor_layout import Layout, Stored
 
+PROJECTION = "text_projection.weight"
+"""The layer that OpenCLIP stores as the transpose of ours."""
 ROWS = ("q_proj", "k_proj", "v_proj")
 """The layers whose rows OpenCLIP's fused attention contains, in order."""
 
@@ -32,6 +34,7 @@ def _split(name: str, stored: Stored) -> Layout:
     """Convert one tensor of the file to ours.
 
     A fused attention projection becomes three tensors.  A 1x1 convolution becomes a matrix if our layer is linear.
+    A projection that is stored transposed is marked.
     """
     if FUSED in name and stored.shape:
         count = stored.shape[0] // len(ROWS)
@@ -41,6 +44,8 @@ def _split(name: str, stored: Stored) -> Layout:
             name.replace(FUSED, row): dataclasses.replace(stored, shape=shape, rows=rows)
             for row, rows in zip(ROWS, thirds, strict=True)
         }
+    if name == PROJECTION:
+        return {name: dataclasses.replace(stored, shape=stored.shape[::-1], transposed=True)}
     if name.startswith(ATTENTIONS) and all(side == 1 for side in stored.shape[2:]):
         return {name: dataclasses.replace(stored, shape=stored.shape[:2])}
     return {name: stored}

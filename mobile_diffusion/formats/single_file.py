@@ -1,67 +1,42 @@
-"""Reads a single `.safetensors` file in latent diffusion's layout (CompVis, Stability AI): Stable Diffusion 1 and 2.
+"""Reads a single `.safetensors` file in latent diffusion's layout (CompVis, Stability AI): Stable Diffusion 1, 2, XL.
 
 compvis_config.py derives the architecture from names and shapes, compvis_names.py translates the names, and
-compvis_settings.py reads prediction type and schedule.  EMA weights, schedule buffers and position ids are ignored.
-Such files contain no tokenizer, so CLIP's vocabulary is part of this package.
+compvis_settings.py reads prediction type and schedule, and single_text.py the text encoders.  EMA weights, schedule
+buffers and position ids are ignored.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import re
 from pathlib import Path
-
-from tokenizers import AddedToken
 
 from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.checkpoint_files import CheckpointFiles
-from mobile_diffusion.formats.compvis_config import (
-    OPEN_CLIP_LAYERS,
-    Shapes,
-    read_autoencoder,
-    read_clip,
-    read_open_clip,
-    read_unet,
-)
-from mobile_diffusion.formats.compvis_names import (
-    NameTable,
-    autoencoder_names,
-    clip_names,
-    open_clip_names,
-    unet_names,
-)
+from mobile_diffusion.formats.compvis_config import read_autoencoder, read_unet
+from mobile_diffusion.formats.compvis_names import NameTable, autoencoder_names, unet_names
 from mobile_diffusion.formats.compvis_settings import CompVisSettings, read_settings
 from mobile_diffusion.formats.refused_families import WHOLE, refuse_other_families
 from mobile_diffusion.formats.renaming import renamed
+from mobile_diffusion.formats.single_text import (
+    TEXT_PREFIXES,
+    Family,
+    Headers,
+    SingleText,
+    find_family,
+    read_part,
+    shapes_of,
+)
+from mobile_diffusion.formats.text_folders import tokenizer_files
 from mobile_diffusion.formats.tiny_decoder import TinyDecoder
-from mobile_diffusion.tensor_layout import Layout, Shape, Stored, read_headers
-from mobile_diffusion.tokenization.clip_tokenizer import ClipTokenizer, define
-from mobile_diffusion.tokenization.tokenizer_folder import read_tokenizer_folder
+from mobile_diffusion.tensor_layout import Layout, read_headers
 from mobile_diffusion.weights import refuse_pickle
-
-VOCABULARY = Path(__file__).parents[1] / "clip_vocabulary"
-"""CLIP's tokenizer folder, with the padding of Stable Diffusion 1."""
-OPEN_CLIP_PADDING = "!"
-"""Padding token of Stable Diffusion 2, id 0.  It is a special token, as in the tokenizer folder of diffusers."""
 
 UNET = "model.diffusion_model."
 AUTOENCODER = "first_stage_model."
-CLIP = "cond_stage_model.transformer."
-OPEN_CLIP = ("cond_stage_model.model.", "conditioner.embedders.0.model.")
-"""OpenCLIP's text encoder, in files of latent diffusion and of generative-models (sd_turbo.safetensors)."""
 VAE_LACK = "add one with --vae"
-NETWORKS = {"U-Net": (UNET,), "autoencoder": (AUTOENCODER,), "text encoder": (CLIP, *OPEN_CLIP)}
-
-UNUSED = re.compile(
-    r"(?:.*\.)?position_ids|text_projection(?:\.weight)?|logit_scale|attn_mask|loss\..*"
-    rf"|transformer\.resblocks\.{OPEN_CLIP_LAYERS}\..*"
-)
-"""Tensors of a file that our networks do not use."""
-
-
-Headers = dict[str, tuple[Shape, str]]
+NETWORKS = {"U-Net": (UNET,), "autoencoder": (AUTOENCODER,), "text encoder": TEXT_PREFIXES}
 
 
 def read_single_file(
@@ -81,26 +56,22 @@ def read_single_file(
     ConfigError when the prediction is unknown.
     """
     headers = _read_whole(file, vae is None)
-    encoder = _text_encoder(file, headers)
-    open_clip = encoder != CLIP
-    prefixes = {"unet": UNET, "autoencoder": AUTOENCODER, "text_encoder": encoder}
-    parts = {part: _read_part(file, headers, prefix) for part, prefix in prefixes.items()}
-    if vae is not None:
-        del parts["autoencoder"]
-    if not open_clip:
-        parts["text_encoder"] = renamed(file, parts["text_encoder"], clip_names())
-    settings = read_settings(file, set(headers), open_clip, prediction)
+    family = find_family(file, headers)
+    prefixes = {"unet": UNET} | ({"autoencoder": AUTOENCODER} if vae is None else {})
+    parts = {part: read_part(file, headers, prefix) for part, prefix in prefixes.items()}
+    settings = read_settings(file, set(headers), family, prediction)
     settings = dataclasses.replace(settings, height=height or settings.height, width=width or settings.width)
     try:
-        config, tables = _read_config(file, parts, settings, open_clip, vae)
+        text = family.read_text(file, headers)
+        config, tables = _read_config(file, parts, settings, family, text, vae)
     except ConfigError as error:
         raise CheckpointError(f"{file}: {error}; {WHOLE}") from error
     layouts = {part: renamed(file, layout, tables[part]) for part, layout in parts.items()}
     return CheckpointFiles(
         config=config,
-        layouts=layouts if vae is None else {**layouts, "autoencoder": vae.layout},
-        open_tokenizer=lambda: _open_tokenizer(tokenizer, open_clip, config.text.max_tokens),
-        files=(file, *settings.files, *_tokenizer_files(tokenizer)),
+        layouts={"autoencoder": vae.layout if vae else {}} | layouts | {"text_encoder": text.layout},
+        open_tokenizer=lambda: text.open_tokenizer(tokenizer),
+        files=(file, *settings.files, *(tokenizer_files(tokenizer) if tokenizer else ())),
         path=file,
         kind="single-file",
     )
@@ -129,45 +100,26 @@ def _read_whole(file: Path, with_vae: bool) -> Headers:
     return headers
 
 
-def _text_encoder(file: Path, headers: Headers) -> str:
-    """The prefix of the text encoder: CLIP, or one of OPEN_CLIP; raises CheckpointError for two encoders."""
-    found = [prefix for prefix in (CLIP, *OPEN_CLIP) if any(name.startswith(prefix) for name in headers)]
-    if len(found) > 1:
-        raise CheckpointError(f"{file}: expected one text encoder, got {' and '.join(found)}; {WHOLE}")
-    return found[0]
-
-
-def _read_part(file: Path, headers: Headers, prefix: str) -> Layout:
-    """The layout of one network, with the prefix removed from the names; unused tensors are left out."""
-    layout: Layout = {}
-    for name, (shape, dtype) in headers.items():
-        rest = name.removeprefix(prefix)
-        if rest != name and not UNUSED.fullmatch(rest):
-            layout[rest] = Stored(file, name, shape, dtype)
-    return layout
-
-
 def _read_config(
-    file: Path, parts: dict[str, Layout], settings: CompVisSettings, open_clip: bool, vae: TinyDecoder | None
+    file: Path,
+    parts: dict[str, Layout],
+    settings: CompVisSettings,
+    family: Family,
+    text: SingleText,
+    vae: TinyDecoder | None,
 ) -> tuple[ModelConfig, dict[str, NameTable]]:
     """Derive the configuration and the name table per network.
 
     Raises CheckpointError or ConfigError when the tensors do not form a supported model.
     """
-    shapes = {
-        part: Shapes(file, {name: stored.shape for name, stored in layout.items()}) for part, layout in parts.items()
-    }
-    unet = read_unet(shapes["unet"], open_clip)
+    shapes = {part: shapes_of(file, layout) for part, layout in parts.items()}
+    unet = read_unet(shapes["unet"], family.heads)
     autoencoder = vae.config if vae else read_autoencoder(shapes["autoencoder"], settings.scaling_factor)
-    text = (read_open_clip if open_clip else read_clip)(shapes["text_encoder"])
     unit = autoencoder.factor * unet.downscale
     if settings.height % unit or settings.width % unit:
         got = f"{settings.width}x{settings.height}"
         raise CheckpointError(f"{file}: picture: expected multiples of {unit} pixels, got {got}; choose with --size")
-    tables = {
-        "unet": unet_names(unet),
-        "text_encoder": open_clip_names(text) if open_clip else clip_names(),
-    }
+    tables = {"unet": unet_names(unet)}
     if isinstance(autoencoder, AutoencoderConfig):
         tables["autoencoder"] = autoencoder_names(autoencoder)
     config = ModelConfig(
@@ -177,25 +129,8 @@ def _read_config(
         width=settings.width,
         unet=unet,
         autoencoder=autoencoder,
-        text=text,
+        text=text.config,
         schedule=settings.schedule,
-        tokenizer="clip-bpe",
+        tokenizer=text.tokenizer,
     )
     return config, tables
-
-
-def _tokenizer_files(folder: Path | None) -> list[Path]:
-    """The files of the user's tokenizer; none for the packaged one."""
-    return [] if folder is None else sorted(file for file in folder.glob("*") if file.suffix in (".json", ".txt"))
-
-
-def _open_tokenizer(folder: Path | None, open_clip: bool, max_tokens: int) -> ClipTokenizer:
-    """Open the tokenizer in `folder`, or CLIP's with the padding token of the model's family."""
-    if folder is not None:
-        return ClipTokenizer.from_folder(folder, max_tokens)
-    if not open_clip:
-        return ClipTokenizer.from_folder(VOCABULARY, max_tokens)
-    files = read_tokenizer_folder(VOCABULARY)
-    added = (*files.special.added, AddedToken(OPEN_CLIP_PADDING, special=True))
-    special = dataclasses.replace(files.special, padding=OPEN_CLIP_PADDING, added=added)
-    return ClipTokenizer(define(dataclasses.replace(files, special=special)), max_tokens)

@@ -1,16 +1,17 @@
 """Reads a transformers text_encoder/config.json into a `ClipTextConfig`.
 
-Every option of transformers' CLIPTextModel is either read, or checked against the value that our encoder implements,
-or known to have no effect on the last hidden state.  Any other option is an error.
+Every option of transformers' CLIPTextModel, and of SDXL's second encoder, is either read, or checked against the value
+that our encoder implements, or known to have no effect on its outputs.  Any other option is an error.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mobile_diffusion.config import ClipTextConfig
+from mobile_diffusion.config import ClipPairConfig, ClipTextConfig
 from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.json_options import EMA_NOTES, Accepted, JsonOptions
 from mobile_diffusion.quoting import shortened
@@ -57,21 +58,46 @@ INACTIVE = (
 """Options without effect on the last hidden state: options for training, for other outputs, for text generation."""
 
 
+LEGACY_END = 2
+"""An end token that old files state wrongly: transformers then takes the largest id, which is CLIP's end token."""
+
+
+@dataclass(frozen=True)
+class ProjectedConfig:
+    """A text encoder with a pooled output, SDXL's second."""
+
+    text: ClipTextConfig
+    pooled_width: int
+    end: int | None
+    """Id of the end token; None when the file states it wrongly."""
+
+
 def read_text_config(file: Path) -> ClipTextConfig:
     """Read a text encoder's config.json; raise CheckpointError as `clip_config_from_transformers` does."""
     return clip_config_from_transformers(read_object(file), file)
 
 
-def clip_config_from_transformers(values: Mapping[str, Any], file: Path = Path("config.json")) -> ClipTextConfig:
+def read_projected_config(file: Path) -> ProjectedConfig:
+    """Read the config.json of SDXL's second text encoder; raise CheckpointError as `read_text_config` does."""
+    values = read_object(file)
+    options = JsonOptions(file, values)
+    width, end = _positive(options, "projection_dim", 512), options.whole("eos_token_id", ClipPairConfig.end)
+    text = clip_config_from_transformers(values, file, PROJECTED)
+    return ProjectedConfig(text, width, None if end == LEGACY_END else end)
+
+
+def clip_config_from_transformers(
+    values: Mapping[str, Any], file: Path = Path("config.json"), architecture: str = ARCHITECTURE
+) -> ClipTextConfig:
     """Convert transformers' options to a `ClipTextConfig`; error messages begin with `file`.
 
-    Raises CheckpointError for an option that is unknown or has an unsupported value, and for a model that is not the
-    text encoder of Stable Diffusion 1 or 2.
+    Raises CheckpointError for an option that is unknown or has an unsupported value, and for a model of another
+    class than `architecture`.
     """
     stated = {name: value for name, value in values.items() if name != "architectures" or value is not None}
     options = JsonOptions(file, stated)
-    _check_architecture(options)
-    options.require(REQUIRED, f"expected the {ARCHITECTURE} of a Stable Diffusion 1 or 2 relative")
+    _check_architecture(options, architecture)
+    options.require(REQUIRED, f"expected the {architecture} of a relative of Stable Diffusion 1, 2 or XL")
     options.ignore(*INACTIVE, *EMA_NOTES)
     positions = _positive(options, "max_position_embeddings", 77)
     try:
@@ -92,13 +118,13 @@ def clip_config_from_transformers(values: Mapping[str, Any], file: Path = Path("
     return config
 
 
-def _check_architecture(options: JsonOptions) -> None:
-    """Raise CheckpointError unless the model is a CLIPTextModel, with or without a projection."""
-    for name in options.names("architectures", [ARCHITECTURE]):
-        if name not in (ARCHITECTURE, PROJECTED):
+def _check_architecture(options: JsonOptions, architecture: str) -> None:
+    """Raise CheckpointError unless the model is of this class; a CLIPTextModel may have a projection that is unused."""
+    for name in options.names("architectures", [architecture]):
+        if name not in (architecture, PROJECTED):
             what = OTHERS.get(name, "which is not supported")
-            hint = "use a Stable Diffusion 1 or 2 relative"
-            raise CheckpointError(f"{options.file}: expected a {ARCHITECTURE}, got {shortened(name)}, {what}; {hint}")
+            hint = "use a relative of Stable Diffusion 1, 2 or XL"
+            raise CheckpointError(f"{options.file}: expected a {architecture}, got {shortened(name)}, {what}; {hint}")
 
 
 def _positive(options: JsonOptions, name: str, default: int) -> int:

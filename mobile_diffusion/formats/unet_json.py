@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from mobile_diffusion.config import UNetConfig, UNetLevel
 from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.json_options import EMA_NOTES, Accepted, JsonOptions
+from mobile_diffusion.formats.unet_depths import Depths, depths_of, read_depths
+from mobile_diffusion.unet import SIZE_NUMBERS
 
 DOWN = ("CrossAttnDownBlock2D", "DownBlock2D")
 """Levels on the way down: with a transformer after each ResNet block, and without.  UP lists those on the way up."""
@@ -26,15 +28,12 @@ REQUIRED: dict[str, Accepted] = {
     "mid_block_scale_factor": (1,),
     "act_fn": ("silu", "swish"),
     "norm_eps": (1e-5,),
-    "reverse_transformer_layers_per_block": (None,),
-    "addition_time_embed_dim": (None,),
     "encoder_hid_dim": (None,),
     "encoder_hid_dim_type": (None,),
     "num_attention_heads": (None,),
     "dual_cross_attention": (False,),
     "class_embed_type": (None,),
     "num_class_embeds": (None,),
-    "projection_class_embeddings_input_dim": (None,),
     "class_embeddings_concat": (False,),
     "resnet_time_scale_shift": ("default",),
     "resnet_skip_time_act": (False,),
@@ -52,7 +51,7 @@ REQUIRED: dict[str, Accepted] = {
 
 INACTIVE = ("dropout", "addition_embed_type_num_heads")
 """Options without effect here: dropout applies to training only, and the other one applies only with an
-addition_embed_type, which is not supported."""
+addition_embed_type that is not supported."""
 
 IN_CHANNELS = {
     9: "an inpainting model, whose U-Net also reads a mask",
@@ -60,7 +59,10 @@ IN_CHANNELS = {
     7: "an upscaler, whose U-Net also reads a picture",
     5: "a depth model, whose U-Net also reads a depth map",
 }
-UNSUPPORTED = "mobile-diffusion does not support it; use a Stable Diffusion 1 or 2 relative"
+UNSUPPORTED = "mobile-diffusion does not support it; use a relative of Stable Diffusion 1, 2 or XL"
+REFINER_WIDTH, REFINER_NUMBERS = 1280, 5
+"""Width of the pooled text of SDXL's refiner, and the numbers that it reads: size, crop and an aesthetic score."""
+REFINER = "this is SDXL's refiner, which only redraws pictures of the base model; use the base model"
 
 
 def read_unet(options: JsonOptions) -> tuple[UNetConfig, tuple[int, int] | None]:
@@ -76,11 +78,14 @@ def read_unet(options: JsonOptions) -> tuple[UNetConfig, tuple[int, int] | None]
     heads = options.whole_list("attention_head_dim", 8, length=levels)  # the name is wrong: it counts heads
     own = heads if len(set(heads)) > 1 else [None] * levels
     size = options.optional_whole_list("sample_size", length=2)
+    depths, up_depths = read_depths(options, levels)
+    up_resnets = [count + 1 for count in reversed(resnets)]
+    pooled_width, size_width = _added(options)
     try:
         unet = UNetConfig(
-            down=_levels(options, "down_block_types", DOWN, channels, resnets, own),
-            mid=_middle(options, widths[1], own[-1]),
-            up=_levels(options, "up_block_types", UP, channels[::-1], [n + 1 for n in resnets[::-1]], own[::-1]),
+            down=_levels(options, "down_block_types", DOWN, channels, resnets, own, depths),
+            mid=_middle(options, widths[1], own[-1], depths[-1]),
+            up=_levels(options, "up_block_types", UP, channels[::-1], up_resnets, own[::-1], up_depths),
             context_width=options.whole_list("cross_attention_dim", 1280, length=1)[0],
             in_channels=inputs,
             out_channels=options.whole("out_channels", 4),
@@ -89,6 +94,8 @@ def read_unet(options: JsonOptions) -> tuple[UNetConfig, tuple[int, int] | None]
             linear_projection=options.flag("use_linear_projection", False),
             guidance_width=options.optional_whole("time_cond_proj_dim") or 0,
             upcast_attention=options.flag("upcast_attention", False),
+            pooled_width=pooled_width,
+            size_width=size_width,
         )
     except ConfigError as error:
         raise CheckpointError(f"{options.file}: {error}") from error
@@ -101,12 +108,25 @@ def _input_channels(options: JsonOptions) -> int:
     inputs = options.whole("in_channels", 4)
     if inputs in IN_CHANNELS:
         raise options.wrong("in_channels", "4", inputs, f"this is {IN_CHANNELS[inputs]}; use an ordinary model")
-    added = options.value("addition_embed_type")
-    if added == "text_time":
-        raise options.wrong("addition_embed_type", "None", added, f"this is a U-Net of SDXL: {UNSUPPORTED}")
-    if added is not None:
-        raise options.wrong("addition_embed_type", "None", added, UNSUPPORTED)
     return inputs
+
+
+def _added(options: JsonOptions) -> tuple[int, int]:
+    """The widths of the pooled text and of each number of the picture's size that SDXL adds; (0, 0) for others."""
+    kind = options.value("addition_embed_type")
+    if kind not in (None, "text_time"):
+        raise options.wrong("addition_embed_type", "'text_time' or None", kind, UNSUPPORTED)
+    names = ("addition_time_embed_dim", "projection_class_embeddings_input_dim")
+    if kind is None:
+        options.require(dict.fromkeys(names, (None,)), UNSUPPORTED)
+        return 0, 0
+    each, whole = (options.whole(name) for name in names)
+    pooled = whole - SIZE_NUMBERS * each
+    if whole == REFINER_WIDTH + REFINER_NUMBERS * each:
+        raise options.wrong(names[1], f"{REFINER_WIDTH + SIZE_NUMBERS * each}", whole, REFINER)
+    if each < 1 or pooled < 1:
+        raise options.wrong(names[1], f"more than {SIZE_NUMBERS} times {names[0]} ({each})", whole, UNSUPPORTED)
+    return pooled, each
 
 
 def _require_plain(options: JsonOptions, levels: int, channels: int) -> None:
@@ -114,7 +134,6 @@ def _require_plain(options: JsonOptions, levels: int, channels: int) -> None:
     options.require(REQUIRED, UNSUPPORTED)
     options.require({"time_embedding_dim": (None, 4 * channels)}, UNSUPPORTED)
     options.require({"only_cross_attention": (False, [False] * levels)}, UNSUPPORTED)
-    options.require({"transformer_layers_per_block": (1, [1] * levels)}, UNSUPPORTED)
     options.ignore(*INACTIVE, *EMA_NOTES)
 
 
@@ -125,6 +144,7 @@ def _levels(
     channels: list[int],
     resnets: list[int],
     heads: Sequence[int | None],
+    depths: Sequence[Depths],
 ) -> tuple[UNetLevel, ...]:
     """The levels on the way down or up; of the two `kinds`, only the first has transformers."""
     crossed, plain = kinds
@@ -137,14 +157,16 @@ def _levels(
         if kind not in kinds:
             raise options.wrong(name, f"each one of {crossed}, {plain}", kind, UNSUPPORTED)
     counts = [count if kind == crossed else 0 for kind, count in zip(names, resnets, strict=True)]
-    return tuple(UNetLevel(*numbers) for numbers in zip(channels, resnets, counts, heads, strict=True))
+    every = [depths_of(options, depth, count) for depth, count in zip(depths, counts, strict=True)]
+    return tuple(UNetLevel(*numbers) for numbers in zip(channels, resnets, counts, heads, every, strict=True))
 
 
-def _middle(options: JsonOptions, channels: int, heads: int | None) -> UNetLevel | None:
+def _middle(options: JsonOptions, channels: int, heads: int | None, depth: Depths) -> UNetLevel | None:
     kind = options.value("mid_block_type", "UNetMidBlock2DCrossAttn")
     if kind is None:
         return None
     if not isinstance(kind, str) or kind not in MIDDLES:
         raise options.wrong("mid_block_type", f"one of {', '.join(MIDDLES)}", kind, UNSUPPORTED)
     resnets, transformers = MIDDLES[kind]
-    return UNetLevel(channels, resnets, transformers, heads)
+    first = depth if isinstance(depth, int) else depth[0]  # as diffusers, which reads the first of a list
+    return UNetLevel(channels, resnets, transformers, heads, depths_of(options, first, transformers))

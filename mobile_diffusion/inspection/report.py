@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mobile_diffusion.checkpoint import Checkpoint
-from mobile_diffusion.config import ModelConfig, ScheduleConfig, UNetConfig
+from mobile_diffusion.config import ClipPairConfig, ModelConfig, ScheduleConfig, UNetConfig
 from mobile_diffusion.inspection.phones import PHONES, Verdict, judge
 from mobile_diffusion.inspection.stage_cost import StageCost, stage_costs
 from mobile_diffusion.presets import PRESETS
@@ -109,11 +109,14 @@ def find_preset(unet: UNetConfig) -> str | None:
 def _traits(unet: UNetConfig) -> tuple[object, ...]:
     """The properties that make two U-Nets equivalent; heads count only in levels with transformers."""
     levels = [
-        (level.channels, level.resnets, level.transformers, unet.heads_of(level) if level.transformers else 0)
+        (
+            *(level.channels, level.resnets, level.transformers, level.depths),
+            unet.heads_of(level) if level.transformers else 0,
+        )
         for level in (*unet.down, *([unet.mid] if unet.mid else []), *unet.up)
     ]
     shared = (unet.context_width, unet.in_channels, unet.out_channels, unet.groups)
-    return (*levels, *shared, unet.linear_projection, unet.guidance_width)
+    return (*levels, *shared, unet.linear_projection, unet.guidance_width, unet.pooled_width, unet.size_width)
 
 
 def _component(name: str, words: str, layout: Layout) -> Component:
@@ -125,7 +128,9 @@ def _component(name: str, words: str, layout: Layout) -> Component:
 
 def _describe_text(config: ModelConfig) -> str:
     text = config.text
-    return f"{text.kind.upper()}, {text.layers} layers of {text.width}, {text.max_tokens} tokens"
+    each = (text.first, text.second) if isinstance(text, ClipPairConfig) else (text,)
+    layers = " and ".join(f"{encoder.layers} layers of {encoder.width}" for encoder in each)
+    return f"{text.kind.upper()}, {layers}, {text.max_tokens} tokens"
 
 
 def _describe_unet(unet: UNetConfig) -> str:
@@ -133,7 +138,9 @@ def _describe_unet(unet: UNetConfig) -> str:
     widths = "/".join(str(stage.channels) for stage in unet.down)
     resnets, transformers = (sum(getattr(stage, kind) for stage in stages) for kind in ("resnets", "transformers"))
     middle = "" if unet.mid else ", no middle"
-    return f"{widths} channels, {resnets} ResNet blocks, {transformers} transformers{middle}"
+    blocks = sum(stage.blocks - stage.resnets for stage in stages)
+    inside = f" of {blocks} blocks" if blocks > transformers else ""
+    return f"{widths} channels, {resnets} ResNet blocks, {transformers} transformers{inside}{middle}"
 
 
 def _describe_autoencoder(config: ModelConfig) -> str:

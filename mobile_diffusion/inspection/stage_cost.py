@@ -84,7 +84,7 @@ def _cost(
     name: str,
     runs: int,
     network: nn.Module,
-    run: Callable[[], Tensor],
+    run: Callable[[], object],
     only: set[int] | None = None,
     leave_out: set[int] | None = None,
 ) -> StageCost:
@@ -103,8 +103,8 @@ def _cost(
     )
 
 
-def _text_run(config: ModelConfig, encoder: nn.Module) -> Callable[[], Tensor]:
-    tokens = torch.zeros(1, config.text.max_tokens, dtype=torch.int32)
+def _text_run(config: ModelConfig, encoder: nn.Module) -> Callable[[], object]:
+    tokens = torch.zeros(config.text.tokens_shape, dtype=torch.int32)
     inputs = (tokens, tokens) if config.text.uses_mask else (tokens,)  # tokens, mask
     return lambda: encoder(*inputs)
 
@@ -113,5 +113,7 @@ def _denoise_run(config: ModelConfig, unet: UNet) -> Callable[[], Tensor]:
     batch = 2 if config.schedule.applied_guidance == "cfg" else 1
     latents = torch.empty(batch, *config.latent_shape[1:])
     context = torch.empty(batch, *config.context_shape[1:])
-    time = torch.empty(1, config.unet.time_width)
-    return lambda: unet.predict(latents, time, context)
+    pooled_width = config.unet.pooled_width
+    time = torch.empty(1, config.unet.time_width * (2 if pooled_width else 1))
+    pooled = torch.empty(batch, pooled_width) if pooled_width else None
+    return lambda: unet.predict(latents, time, context, pooled)

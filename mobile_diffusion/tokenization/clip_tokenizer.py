@@ -77,6 +77,11 @@ class ClipTokenizer:
             raise CheckpointError(f"{folder}: {error}") from error
 
     @property
+    def end(self) -> int:
+        """Id of the token that ends a prompt."""
+        return self._end
+
+    @property
     def vocabulary(self) -> int:
         """Number of ids, added tokens included."""
         return self._tokenizer.get_vocab_size(with_added_tokens=True)

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.quoting import quoted
+from mobile_diffusion.tokenization.clip_pair import SECOND_FILE, ClipPairTokenizer
 from mobile_diffusion.tokenization.clip_tokenizer import ClipTokenizer
 from mobile_diffusion.tokenization.tokens import MAX_CHARACTERS, Tokens, check_prompt
 from mobile_diffusion.tokenization.wordpiece import WordPieceTokenizer
@@ -20,13 +21,17 @@ from mobile_diffusion.tokenization.wordpiece import WordPieceTokenizer
 __all__ = [
     "MAX_CHARACTERS",
     "TOKENIZERS",
+    "ClipPairTokenizer",
     "ClipTokenizer",
     "Tokenizer",
     "Tokens",
     "WordPieceTokenizer",
     "check_prompt",
     "open_tokenizer",
+    "tokenizer_files",
 ]
+
+TOKENIZER_FILE = "tokenizer.json"
 
 
 class Tokenizer(Protocol):
@@ -43,14 +48,20 @@ class Tokenizer(Protocol):
         """The words of a prompt that the vocabulary does not have, each once."""
 
     def save(self, path: Path) -> None:
-        """Write the file that `open_tokenizer` opens."""
+        """Write the file that `open_tokenizer` opens, and the others of `tokenizer_files` beside it."""
 
 
 TOKENIZERS: dict[str, Callable[[Path, int], Tokenizer]] = {
     "wordpiece": WordPieceTokenizer.from_file,
     "clip-bpe": ClipTokenizer.from_file,
+    "clip-bpe-pair": ClipPairTokenizer.from_file,
 }
 """Kind -> the function that opens its `tokenizer.json`; it takes the path and L."""
+
+
+def tokenizer_files(kind: str) -> tuple[str, ...]:
+    """The names of the files that a tokenizer of a kind is saved in."""
+    return (TOKENIZER_FILE, SECOND_FILE) if kind == "clip-bpe-pair" else (TOKENIZER_FILE,)
 
 
 def open_tokenizer(kind: str, file: Path, max_tokens: int) -> Tokenizer:

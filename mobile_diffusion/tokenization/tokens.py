@@ -26,10 +26,10 @@ class Tokens:
     """A prompt as the text encoder reads it."""
 
     ids: np.ndarray
-    """(L,) int32: start token, words, end token, padding."""
+    """(L,) int32: start token, words, end token, padding; (2, L) for two text encoders."""
 
     mask: np.ndarray
-    """(L,) int32: 1 where `ids` holds a token, 0 where it holds padding."""
+    """int32 of the same shape: 1 where `ids` holds a token, 0 where it holds padding."""
 
 
 def check_max_tokens(max_tokens: int) -> None:

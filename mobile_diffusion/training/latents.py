@@ -25,7 +25,7 @@ from mobile_diffusion.errors import TrainingError
 from mobile_diffusion.progress import Progress, part_of, silent, tracked
 from mobile_diffusion.quoting import quoted, shortened
 from mobile_diffusion.staging import staged_file
-from mobile_diffusion.text_encoder import BertEncoder, ClipTextEncoder
+from mobile_diffusion.text_encoder import TextEncoder
 from mobile_diffusion.tokenization.tokenizer import Tokenizer
 from mobile_diffusion.training import workers
 from mobile_diffusion.training.images import stack_images, to_signed
@@ -61,16 +61,20 @@ def encode_images(autoencoder: Autoencoder, images: Tensor, progress: Progress =
 
 @torch.no_grad()
 def encode_captions(
-    tokenizer: Tokenizer, text_encoder: BertEncoder | ClipTextEncoder, texts: list[str], progress: Progress = silent
+    tokenizer: Tokenizer, text_encoder: TextEncoder, texts: list[str], progress: Progress = silent
 ) -> Tensor:
-    """Texts -> contexts float16 (N, L, D), zero at padded positions."""
+    """Texts -> contexts float16 (N, L, D), zero at masked positions; raises TrainingError for SDXL's encoders."""
+    if text_encoder.config.pooled_width:
+        raise TrainingError("expected a model whose U-Net reads one text, got SDXL's: it cannot be trained here yet")
     device = next(text_encoder.parameters()).device
     rows = []
     for start in tracked(range(0, len(texts), 256), "encoding captions", progress):
         tokens = [tokenizer.encode(text) for text in texts[start : start + 256]]
-        ids = torch.from_numpy(np.stack([token.ids for token in tokens])).to(device)
-        mask = torch.from_numpy(np.stack([token.mask for token in tokens])).to(device)
-        rows.append((text_encoder(ids, mask) * mask[:, :, None]).half().cpu())  # (256, L, D)
+        arrays = {"tokens": np.stack([token.ids for token in tokens])}
+        if text_encoder.uses_mask:
+            arrays["mask"] = np.stack([token.mask for token in tokens])
+        inputs = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+        rows.append(text_encoder.conditions(**inputs)["context"].half().cpu())  # (256, L, D)
     return torch.cat(rows)
 
 
@@ -78,7 +82,7 @@ def prepare_inputs(
     samples: list[Sample],
     autoencoder: Autoencoder,
     tokenizer: Tokenizer,
-    text_encoder: BertEncoder | ClipTextEncoder,
+    text_encoder: TextEncoder,
     run: Path,
     progress: Progress = silent,
 ) -> TrainingInputs:

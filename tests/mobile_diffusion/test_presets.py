@@ -11,6 +11,7 @@ import torch
 import transformers
 from torch import nn
 
+from benchmarks.checkpoints.random_weights import KOALA_1B, KOALA_700M, SSD_1B, VEGA, XL
 from mobile_diffusion.autoencoder import build_autoencoder
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.presets import PRESETS, TAESD, preset
@@ -46,10 +47,16 @@ UNET_OPTIONS: dict[str, dict[str, Any]] = {
         "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
     },
+    "sdxl": XL,
+    "ssd-1b": SSD_1B,
+    "segmind-vega": VEGA,
+    "koala-1b": KOALA_1B,
+    "koala-700m": KOALA_700M,
+    "lcm-sdxl": XL | {"time_cond_proj_dim": 256},
 }
 
-# Stable Diffusion 1.5 and 2.1: published; BK-SDM: published as 579.4, 482.3 and 323.4 M; SnapFusion: our count of
-# its table (the paper prints 848 M, which its table does not give).
+# Stable Diffusion 1.5 and 2.1: published; BK-SDM: published as 579.4, 482.3 and 323.4 M; SDXL: published as 2.6 B,
+# KOALA as 1,161 and 782 M; SnapFusion: our count of its table (the paper prints 848 M, which its table does not give).
 COUNTS = {
     "sd15": 859_520_964,
     "sd21-base": 865_910_724,
@@ -62,9 +69,15 @@ COUNTS = {
     "tiny-sd": 323_384_964,
     "lcm-sd15": 859_602_884,
     "sdxs-512": 315_746_244,
+    "sdxl": 2_567_463_684,
+    "ssd-1b": 1_331_334_404,
+    "segmind-vega": 745_225_604,
+    "koala-1b": 1_161_184_324,
+    "koala-700m": 782_822_724,
+    "lcm-sdxl": 2_567_545_604,
 }
 KL_COUNT, TINY_COUNT = 83_653_863, 2_445_063
-CLIP_L_COUNT, CLIP_H_COUNT = 123_060_480, 340_387_840
+CLIP_L_COUNT, CLIP_H_COUNT, CLIP_G_COUNT = 123_060_480, 340_387_840, 694_659_840
 
 
 def count(module: nn.Module) -> int:
@@ -159,6 +172,26 @@ def test_text_encoder_has_the_parameters_of_transformers(name: str, total: int) 
         reference, ours = transformers.CLIPTextModel(config), build_text_encoder(text)
     assert sorted(value.shape for value in ours.parameters()) == sorted(value.shape for value in reference.parameters())
     assert count(ours) == count(reference) == total
+
+
+def test_text_encoders_of_sdxl_have_the_parameters_of_transformers() -> None:
+    text = preset("sdxl").text
+    assert text.kind == "clip-pair"
+    config = transformers.CLIPTextConfig(
+        hidden_size=1280,
+        num_hidden_layers=32,
+        num_attention_heads=20,
+        intermediate_size=5120,
+        hidden_act="gelu",
+        projection_dim=1280,
+        vocab_size=49408,
+    )
+    with torch.device("meta"):
+        reference, ours = transformers.CLIPTextModelWithProjection(config), build_text_encoder(text)
+    second = ours.get_submodule("text_encoder_2")
+    assert shapes(second) == shapes(reference)
+    assert count(second) == count(reference) == CLIP_G_COUNT
+    assert count(ours) == CLIP_L_COUNT + CLIP_G_COUNT
 
 
 def test_presets_state_how_their_model_is_sampled() -> None:

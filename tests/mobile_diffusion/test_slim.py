@@ -127,6 +127,33 @@ def test_real_widths_fit(name: str) -> None:
     assert report.full_parameters == 859_520_964
 
 
+@pytest.mark.parametrize("name", ["ssd-1b", "segmind-vega", "koala-1b", "koala-700m"])
+def test_relatives_of_sdxl(name: str) -> None:
+    """They keep the first blocks of SDXL's deep transformers; KOALA's paper removes the same."""
+    with torch.device("meta"):
+        full = UNet(preset("sdxl").unet)
+    slim, report = slim_unet(full, preset(name).unet)
+    kept = {block.source: block.parameters for block in report.kept}
+    assert kept["add_embedding"] == sum(p.numel() for p in full.get_submodule("add_embedding").parameters())
+    with torch.device("meta"):
+        assert {k: v.shape for k, v in slim.state_dict().items()} == {
+            k: v.shape for k, v in UNet(preset(name).unet).state_dict().items()
+        }
+    own, theirs = slim.state_dict(), full.state_dict()
+    first = "down_blocks.2.attentions.0.transformer_blocks.1.ff.net.2.weight"
+    assert own[first] is theirs[first] or own[first].data_ptr() == theirs[first].data_ptr()
+
+
+def test_a_preset_with_deeper_transformers_is_refused() -> None:
+    with torch.device("meta"):
+        koala = UNet(preset("koala-700m").unet)
+    deeper = dataclasses.replace(
+        koala.config, down=(*koala.config.down[:2], dataclasses.replace(koala.config.down[2], depths=(6,)))
+    )
+    with pytest.raises(ConfigError, match="transformer_blocks.5.* in the checkpoint, got none; choose a smaller"):
+        slim_unet(koala, deeper)
+
+
 def test_all_but_the_counts_is_the_checkpoints() -> None:
     """BK-SDM has a second version, of Stable Diffusion 2.1."""
     config = slim_config(preset("sd21-base").unet, preset("bk-sdm-tiny").unet)

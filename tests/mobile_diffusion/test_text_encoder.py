@@ -265,7 +265,7 @@ def test_build_gives_the_encoder_of_the_configuration() -> None:
     assert isinstance(build_text_encoder(NARROW_BERT), BertEncoder)
     assert isinstance(build_text_encoder(NARROW_CLIP), ClipTextEncoder)
     assert BertEncoder.uses_mask and not ClipTextEncoder.uses_mask
-    with pytest.raises(ConfigError, match="expected a BertConfig or a ClipTextConfig, got str"):
+    with pytest.raises(ConfigError, match="expected a BertConfig, ClipTextConfig or ClipPairConfig, got str"):
         build_text_encoder("bert")  # type: ignore[arg-type]
 
 

@@ -27,7 +27,7 @@ def one_line(path: Path) -> str:
 @pytest.mark.parametrize(
     ("pipeline", "family"),
     [
-        ("StableDiffusionXLPipeline", "SDXL"),
+        ("StableDiffusionXLControlNetPipeline", "SDXL with a ControlNet"),
         ("StableDiffusion3Pipeline", "Stable Diffusion 3"),
         ("FluxPipeline", "Flux"),
         ("PixArtSigmaPipeline", "PixArt"),
@@ -40,7 +40,7 @@ def test_other_families_are_refused_by_name(folder: Path, pipeline: str, family:
     edit_json(folder / "model_index.json", _class_name=pipeline)
     message = one_line(folder)
     assert message.startswith(f"{folder}/model_index.json: this is {family}")
-    assert "expected a Stable Diffusion 1 or 2 relative" in message
+    assert "expected a relative of Stable Diffusion 1, 2 or XL" in message
 
 
 def test_a_component_of_another_class_is_refused(folder: Path) -> None:
@@ -53,9 +53,9 @@ def test_a_component_of_another_class_is_refused(folder: Path) -> None:
     [
         ("unet", {"in_channels": 9}, "an inpainting model"),
         ("unet", {"in_channels": 8}, "an instruct-pix2pix model"),
-        ("unet", {"addition_embed_type": "text_time"}, "SDXL"),
+        ("unet", {"addition_embed_type": "text_time"}, "'addition_time_embed_dim'"),
         ("unet", {"class_embed_type": "timestep"}, "'class_embed_type'"),
-        ("unet", {"transformer_layers_per_block": 2}, "'transformer_layers_per_block': expected 1"),
+        ("unet", {"transformer_layers_per_block": 2}, "blocks.1.norm1.weight' is missing"),
         ("unet", {"only_cross_attention": True}, "'only_cross_attention'"),
         ("unet", {"flip_sin_to_cos": 1}, "'flip_sin_to_cos': expected True, got 1"),
         ("unet", {"norm_eps": 1e-6}, "'norm_eps'"),

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mobile_diffusion.checkpoint import Checkpoint, open_checkpoint, open_source, save_checkpoint
+from mobile_diffusion.config import ClipTextConfig
 from mobile_diffusion.errors import CheckpointError
 from mobile_diffusion.formats.embeddings import read_embedding
 from mobile_diffusion.formats.open_options import OpenOptions
@@ -29,6 +30,7 @@ PROMPTS = (
     "<style> " * 40,
 )
 WIDTH = 48
+TEXT = ClipTextConfig(width=WIDTH)
 
 
 def vectors(*shape: int) -> Tensor:
@@ -71,9 +73,9 @@ def test_equals_diffusers(
 
 def resize(file: Path, width: int) -> None:
     """Give the vectors of a file the width of an encoder."""
-    read = read_embedding(file, WIDTH)
+    read = read_embedding(file, TEXT)
     name = "emb_params" if file.stem == "badhands" else read.token
-    save_file({name: vectors(len(read.vectors), width)}, file)
+    save_file({name: vectors(read.count, width)}, file)
 
 
 def test_a_saved_checkpoint_keeps_the_tokens(published: Publish, files: tuple[Path, ...], tmp_path: Path) -> None:
@@ -115,7 +117,7 @@ def test_what_is_no_textual_inversion_is_refused(tensors: dict[str, Tensor], mes
     file = tmp_path / "learned_embeds.safetensors"
     save_file(tensors, file)
     with pytest.raises(CheckpointError, match=message) as caught:
-        read_embedding(file, WIDTH)
+        read_embedding(file, TEXT)
     assert str(caught.value).startswith(str(file))
 
 
@@ -124,9 +126,9 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     save_file({"<toy>": vectors(WIDTH)}, file)
     file.write_bytes(file.read_bytes()[:-8])
     with pytest.raises(CheckpointError, match="expected a whole safetensors file"):
-        read_embedding(file, WIDTH)
+        read_embedding(file, TEXT)
     with pytest.raises(CheckpointError, match="expected a whole safetensors file"):
-        read_embedding(tmp_path / "absent.safetensors", WIDTH)
+        read_embedding(tmp_path / "absent.safetensors", TEXT)
 
 
 @pytest.mark.parametrize(("suffix", "stored"), [(".bin", {"<toy>": vectors(WIDTH)}), (".pt", None)])
@@ -137,10 +139,10 @@ def test_a_pickle_is_refused_and_its_conversion_works(
     web = {"string_to_param": {"*": vectors(2, WIDTH).requires_grad_()}, "name": "badhands"}
     torch.save(stored or web, file)
     with pytest.raises(CheckpointError, match="expected a .safetensors file, got a pickle") as caught:
-        read_embedding(file, WIDTH)
+        read_embedding(file, TEXT)
     code = str(caught.value).split("convert it: ")[1].replace("FILE", "file").replace("NEW", "new")
     new = tmp_path / "badhands.safetensors"
     save = {"save_file": save_file}
     assert code.startswith("safetensors.torch.save_file(")
     eval(code.removeprefix("safetensors.torch."), {"torch": torch, "file": file, "new": new, **save})
-    assert read_embedding(new, WIDTH).token == ("<toy>" if stored else "badhands")
+    assert read_embedding(new, TEXT).token == ("<toy>" if stored else "badhands")

@@ -63,8 +63,9 @@ def test_every_prefix_is_of_a_pipeline() -> None:
     assert [prefix for prefix in FAMILIES if not any(name.startswith(prefix) for name in OTHERS)] == ["Flax"]
 
 
-OURS = ("v1", "v2", "upscale", "inpainting", "instruct-pix2pix", "clip", "open_clip")
-"""Tensors that Stable Diffusion 1 and 2 have, too."""
+XL = ("xl_base", "clip_sdxl", "open_clip_sdxl")
+OURS = ("v1", "v2", "upscale", "inpainting", "instruct-pix2pix", "clip", "open_clip", *XL)
+"""Tensors that Stable Diffusion 1, 2 and XL have, too."""
 REFINER = ("xl_refiner", "open_clip_sdxl_refiner")
 """Names of a text encoder that files of Stable Diffusion 2 share; a refiner's U-Net has `label_emb`."""
 KEYS = [
@@ -78,11 +79,11 @@ KEYS = [
 @pytest.mark.parametrize(("kind", "key"), KEYS)
 def test_every_single_file_that_diffusers_tells_apart_is_named(kind: str, key: str) -> None:
     """Its own table of the tensors that identify a family."""
-    with pytest.raises(CheckpointError, match="expected a model of Stable Diffusion 1 or 2, got ") as caught:
+    with pytest.raises(CheckpointError, match="expected a model of Stable Diffusion 1, 2 or XL, got ") as caught:
         refuse_other_families(Path("model.safetensors"), [key])
     words = {"chroma": "Chroma", "hidream": "HiDream", "krea2": "Krea", "qwen-image-2.1": "Qwen-Image"}
     words |= {"z-image-turbo": "Z-Image", "cosmos-1.0": "Cosmos", "cosmos-2.0": "Cosmos", "wan": "Wan", "flux": "Flux"}
-    words |= {"flux2": "Flux", "flux3": "Flux", "sana": "Sana", "lumina2": "Lumina", "xl_base": "XL", "sd3": "3"}
+    words |= {"flux2": "Flux", "flux3": "Flux", "sana": "Sana", "lumina2": "Lumina", "sd3": "3"}
     assert words.get(kind, "") in str(caught.value)
 
 

@@ -13,7 +13,7 @@ import torch
 
 from mobile_diffusion.config import UNetConfig
 from mobile_diffusion.formats.compvis_names import unet_names
-from mobile_diffusion.formats.single_file import VOCABULARY
+from mobile_diffusion.formats.single_text import VOCABULARY
 from mobile_diffusion.presets import SD15_UNET, SNAPFUSION_UNET, preset
 from mobile_diffusion.tokenization.clip_tokenizer import ClipTokenizer
 from mobile_diffusion.unet import UNet

@@ -28,8 +28,10 @@ def sd1(tmp_path_factory: pytest.TempPathFactory) -> Written:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["conditioner.embedders.0.transformer.text_model.x"], "Stable Diffusion XL"),
-        (["model.diffusion_model.label_emb.0.0.weight"], "Stable Diffusion XL"),
+        (["conditioner.embedders.0.transformer.text_model.x"], "without U-Net .*, autoencoder"),
+        (["model.diffusion_model.label_emb.0.0.weight"], "without autoencoder .*, text encoder"),
+        (["model.diffusion_model.x", "edm_vpred.sigma_max"], "CosXL"),
+        (["clip_l", "clip_g"], "textual inversion"),
         (["model.diffusion_model.joint_blocks.0.x"], "Stable Diffusion 3"),
         (["double_blocks.0.img_attn.qkv.weight"], "Flux"),
         (["control_model.input_blocks.0.0.weight"], "ControlNet"),
@@ -80,7 +82,10 @@ CONV_IN = "model.diffusion_model.input_blocks.0.0.weight"
         ({"model.diffusion_model.output_blocks.0.0.in_layers.2.weight": None}, "is missing"),
         ({"model.diffusion_model.output_blocks.0.0.out_layers.3.weight": None}, "up"),
         ({"betas": torch.linspace(1e-4, 2e-2, 1000)}, "betas"),
-        ({"model.diffusion_model.input_blocks.1.1.transformer_blocks.1.norm1.weight": torch.zeros(32)}, "is extra"),
+        (
+            {"model.diffusion_model.input_blocks.1.1.transformer_blocks.1.norm1.weight": torch.zeros(32)},
+            "blocks.1.norm1.bias' is missing",
+        ),
     ],
 )
 def test_wrong_tensors_are_named(tmp_path: Path, sd1: Written, change: dict[str, Any], message: str) -> None:

@@ -80,11 +80,17 @@ def test_stable_diffusion_2_in_the_names_of_generative_models(tmp_path: Path, sd
         assert all(torch.equal(state[name], tensor) for name, tensor in expected[part].items())
 
 
-def test_sdxl_in_these_names_is_refused_by_name(tmp_path: Path, sd2: Written) -> None:
-    for extra in ("conditioner.embedders.1.model.ln_final.weight", "model.diffusion_model.label_emb.0.0.weight"):
-        changed = rewritten(tmp_path, sd2, lambda state: in_conditioner(state) | {extra: torch.zeros(64)})  # noqa: B023
-        with pytest.raises(CheckpointError, match="got a Stable Diffusion XL model"):
-            read(changed)
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ("conditioner.embedders.1.model.ln_final.weight", "expected two text encoders of SDXL and its U-Net"),
+        ("model.diffusion_model.label_emb.0.0.weight", "this is SDXL's refiner"),
+    ],
+)
+def test_parts_of_sdxl_in_these_names_are_named(tmp_path: Path, sd2: Written, extra: str, message: str) -> None:
+    changed = rewritten(tmp_path, sd2, lambda state: in_conditioner(state) | {extra: torch.zeros(64)})
+    with pytest.raises(CheckpointError, match=message):
+        read(changed)
 
 
 def test_a_noted_size_that_the_network_cannot_draw(tmp_path: Path, sd1: Written) -> None:
