@@ -161,6 +161,8 @@ ARCHITECTURES = {
         pipeline="LatentConsistencyModelPipeline",
     ),
     "sdxs-512": Architecture(SDXS, vae=None, scheduler=("DEISMultistepScheduler", BETAS)),
+}
+XL_ARCHITECTURES = {
     "sdxl": xl(XL),
     "ssd-1b": xl(SSD_1B),
     "segmind-vega": xl(VEGA),
@@ -168,6 +170,7 @@ ARCHITECTURES = {
     "koala-700m": xl(KOALA_700M),
     "lcm-sdxl": xl({**XL, "time_cond_proj_dim": 256}, ("LCMScheduler", {**BETAS, "steps_offset": 0})),
 }
+"""Relatives of SDXL, which open and draw but are not exported."""
 TAESD = "taesd"
 """A folder with a tiny autoencoder alone."""
 
@@ -194,7 +197,7 @@ def write_checkpoint(
         tiny = random_weights(lambda: diffusers.AutoencoderTiny(**tiny_settings(narrow)), dtype)
         tiny.save_pretrained(folder, **save)
         return folder
-    return write_architecture(ARCHITECTURES[name], folder, narrow, dtype, save)
+    return write_architecture((ARCHITECTURES | XL_ARCHITECTURES)[name], folder, narrow, dtype, save)
 
 
 def write_architecture(
@@ -338,7 +341,9 @@ def write_tokenizer(folder: Path, padding: str) -> None:
 
 
 def main(
-    name: Annotated[str, typer.Argument(help="Architecture.", callback=one_of([*ARCHITECTURES, TAESD], "name"))],
+    name: Annotated[
+        str, typer.Argument(help="Architecture.", callback=one_of([*ARCHITECTURES, *XL_ARCHITECTURES, TAESD], "name"))
+    ],
     folder: Annotated[Path, typer.Argument(help="Folder to write.")],
     narrow: Annotated[int, typer.Option(min=1, help="Divide every width by this.")] = 1,
     half: Annotated[bool, typer.Option("--half", help="Write float16.")] = False,
