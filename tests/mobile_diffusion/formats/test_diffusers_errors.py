@@ -60,7 +60,7 @@ def test_a_component_of_another_class_is_refused(folder: Path) -> None:
         ("unet", {"flip_sin_to_cos": 1}, "'flip_sin_to_cos': expected True, got 1"),
         ("unet", {"norm_eps": 1e-6}, "'norm_eps'"),
         ("unet", {"new_option": 3}, "'new_option': expected no such option, got 3"),
-        ("unet", {"sample_size": None}, "'sample_size': expected 2 whole numbers, got None"),
+        ("unet", {"sample_size": None}, "'sample_size': expected the size of the latents, got None"),
         ("unet", {"layers_per_block": "two"}, "'layers_per_block'"),
         ("unet", {"block_out_channels": []}, "'block_out_channels'"),
         ("unet", {"norm_num_groups": 7}, "groups"),
