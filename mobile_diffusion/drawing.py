@@ -171,7 +171,7 @@ def conditions(
 ) -> dict[str, np.ndarray]:
     """The inputs of `denoise` that stay the same: all outputs of `encode_text` per text, and with cfg the scale (1,).
 
-    Those of the null text begin with "null_"; without such a text they are zeros.
+    Names of the null text have the prefix `null_`; without such a text its arrays are zeros.
     """
     encoded = dict(run_stage("encode_text", **texts["context"]))
     null: Arrays = {}

@@ -152,3 +152,14 @@ def test_folders_of_the_cache_have_the_name_of_the_model(cache: Path, published:
     (repository / "snapshots" / "other").mkdir()
     with pytest.raises(CheckpointError, match="expected the snapshot of main, or a single one, got 0123456789abcdef"):
         open_source(repository)
+
+
+def test_sdxls_second_encoder_is_fetched_where_there_is_one() -> None:
+    first = [*SETTINGS, *(f"{part}.safetensors" for part in PARTS)]
+    second = ["tokenizer_2/merges.txt", "text_encoder_2/config.json"]
+    weights = [f"text_encoder_2/model-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    index = "text_encoder_2/model.safetensors.index.json"
+    assert set(choose_files("some/xl", [*first, *second, *weights, index], None)) == {*first, *second, *weights, index}
+    with pytest.raises(CheckpointError, match="text_encoder_2: expected safetensors, got none"):
+        choose_files("some/xl", [*first, *second], None)
+    assert set(choose_files("some/sd", first, None)) == set(first)
