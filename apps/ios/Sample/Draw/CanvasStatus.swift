@@ -7,6 +7,7 @@ struct CanvasStatus: View {
   let times: DrawTimes?
   /// The runtime that drew, by its name in the manifest.
   let runtime: String?
+  let wordsUnknown: Bool
 
   var body: some View {
     switch phase {
@@ -27,6 +28,7 @@ struct CanvasStatus: View {
         note {
           VStack(spacing: 2) {
             TimesText(times: times)
+            if wordsUnknown { Text("The model knows no word of this prompt: use other words") }
             if let runtime { Text(verbatim: RuntimeTitle.of(runtime)).foregroundStyle(.secondary) }
           }
         }

@@ -27,7 +27,7 @@ struct PictureCanvas: View {
   }
 
   private var status: some View {
-    CanvasStatus(phase: draw.phase, times: draw.times, runtime: draw.drawing?.runtime)
+    CanvasStatus(phase: draw.phase, times: draw.times, runtime: draw.drawing?.runtime, wordsUnknown: draw.wordsUnknown)
   }
 
   @ViewBuilder private var placeholder: some View {

@@ -21,6 +21,10 @@ struct HaltingArtist: Artist {
     }
   }
 
+  func knows(_ prompt: String) throws -> Bool {
+    try pipeline.knows(prompt)
+  }
+
   func unload() async {
     await pipeline.unload()
   }

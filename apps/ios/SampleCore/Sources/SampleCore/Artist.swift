@@ -5,11 +5,18 @@ public protocol Artist: Sendable {
   /// Draws while the stream is read; ending the task that reads it cancels the drawing.
   func draw(_ request: DrawRequest) -> AsyncThrowingStream<DrawEvent, any Error>
 
+  /// Whether the model knows a word of the prompt; if it knows none, the picture may be anything.
+  func knows(_ prompt: String) throws -> Bool
+
   /// Gives all memory of the stages back; the next drawing loads them again.
   func unload() async
 }
 
-extension Pipeline: Artist {}
+extension Pipeline: Artist {
+  public nonisolated func knows(_ prompt: String) throws -> Bool {
+    try tokenizer.encode(prompt).isKnown
+  }
+}
 
 /// Opens the model in a folder; throws one line when it cannot be used.
 public typealias OpenArtist = @Sendable (ModelCard) async throws -> any Artist

@@ -32,6 +32,8 @@ public final class DrawModel {
   public private(set) var picture: Picture?
   /// What `picture` was drawn from.
   public private(set) var drawing: Drawing?
+  /// Whether the model knows no word of the prompt of this drawing, without its style.
+  public private(set) var wordsUnknown = false
   /// Where the time of `picture` went.
   public private(set) var times: DrawTimes?
 
@@ -78,6 +80,7 @@ public final class DrawModel {
     let plan = Plan(request: request, prompt: prompt, style: style, card: card)
     phase = .preparing
     preview = nil
+    wordsUnknown = false
     task = Task {
       do {
         try await follow(plan, artist: open(card), keep: keep)
@@ -107,6 +110,7 @@ public final class DrawModel {
   private func follow(
     _ plan: Plan, artist: any Artist, keep: @MainActor (Drawing, Picture) -> Void
   ) async throws {
+    wordsUnknown = try !artist.knows(plan.prompt)
     var watch = Stopwatch()
     for try await event in artist.draw(plan.request) {
       try Task.checkCancellation()

@@ -31,6 +31,16 @@ final class DrawModelTests: XCTestCase {
     XCTAssertEqual(kept.first?.0.model, "emoji")
   }
 
+  func testAPromptWithoutAKnownWordSaysSoWhateverItsStyle() async {
+    for (prompt, unknown) in [("\u{1F34E}", true), ("a cat", false)] {
+      (model.prompt, model.style) = (prompt, .threeD)
+      draw(Play())
+      await model.finish()
+      XCTAssertEqual(model.phase, .finished)
+      XCTAssertEqual(model.wordsUnknown, unknown)
+    }
+  }
+
   func testAModelWithGuidanceInItsWeightsIsAskedForNone() async {
     (model.prompt, model.style) = ("a cat", .plain)
     let play = Play()

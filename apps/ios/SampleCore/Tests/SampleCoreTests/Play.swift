@@ -36,6 +36,11 @@ actor Play: Artist {
     }
   }
 
+  /// Knows words of letters, as "a cat".
+  nonisolated func knows(_ prompt: String) -> Bool {
+    prompt.contains(where: \.isLetter)
+  }
+
   func unload() {
     unloads += 1
   }

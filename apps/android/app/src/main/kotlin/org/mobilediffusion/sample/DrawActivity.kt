@@ -105,7 +105,7 @@ class DrawActivity : ScreenActivity() {
         action.setText(if (state.isBusy) R.string.cancel else R.string.draw)
         action.isSelected = state.isBusy
         showProgress(state.phase)
-        findViewById<TextView>(R.id.status).text = lineOf(state.phase)
+        findViewById<TextView>(R.id.status).text = linesOf(state)
     }
 
     private fun showProgress(phase: Phase) {
@@ -116,6 +116,11 @@ class DrawActivity : ScreenActivity() {
             bar.max = phase.steps
             bar.progress = phase.step
         }
+    }
+
+    private fun linesOf(state: DrawState): String {
+        val line = lineOf(state.phase)
+        return if (state.wordsUnknown && state.phase is Phase.Done) "$line\n${getString(R.string.words_unknown)}" else line
     }
 
     private fun lineOf(phase: Phase): String =

@@ -41,6 +41,8 @@ data class DrawState(
     val picture: Picture? = null,
     /** The picture in the history, once it is there. */
     val saved: SavedDrawing? = null,
+    /** Whether the model knows no word of what was typed, so that the picture may be anything. */
+    val wordsUnknown: Boolean = false,
 ) {
     /** Whether something is under way that can be cancelled. */
     val isBusy: Boolean get() = phase is Phase.Opening || phase is Phase.Loading || phase is Phase.Drawing

@@ -65,6 +65,8 @@ class Studio(
         form: DrawForm,
     ) {
         val pipeline = pipelines.open(model, threads)
+        val typed = pipeline.bundle.tokenizer.encode(form.prompt)
+        current.value = current.value.copy(wordsUnknown = !typed.known)
         val request = form.request(pipeline.bundle.manifest.schedule.guidanceKind == "cfg")
         pipeline.draw(request).collect { event ->
             if (event is DrawEvent.Finished) {

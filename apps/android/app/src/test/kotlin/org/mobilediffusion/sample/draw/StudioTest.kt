@@ -67,6 +67,16 @@ class StudioTest {
         }
 
     @Test
+    fun `a prompt without a word that the model knows says so, whatever its style`() =
+        withApp { app ->
+            for ((prompt, unknown) in listOf("\uD83C\uDF4E" to true, "a cat" to false)) {
+                app.studio.form = DrawForm(prompt)
+                app.studio.draw(app.model)
+                assertEquals(unknown, app.studio.end().wordsUnknown, prompt)
+            }
+        }
+
+    @Test
     fun `a cancelled drawing is none, and the next one is drawn`() =
         withApp { app ->
             onRun = { if (it == Stage.DENOISE) app.studio.cancel() }
