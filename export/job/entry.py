@@ -55,8 +55,7 @@ def export_target(
         image_to_image: Whether to add the stage encode_image, so that an app can redraw pictures.
         calibration: Text file with one prompt per line, for int8.
         check: "trajectory" or "step", how far parity is checked; by default what suits the model's size.
-        mixed_precision: Modules that stay in float32 where a runtime computes in float16: "auto" measures which must,
-            "none" is float16 everywhere, and names are as in a manifest; by default what the checkpoint asks for.
+        mixed_precision: Modules kept in float32 by a float16 runtime: "auto", "none" or names, as in a manifest.
         threads: Threads of every runtime.
         force: Whether to replace a bundle that is at `out`.
         progress: Is called with what is being done and the fraction done so far.
