@@ -48,7 +48,7 @@ FAMILIES: tuple[tuple[str, str, str], ...] = (
     (r"lora_|.*\.lora[_.]|.*\.(?:hada|lokr)_", "a LoRA", "open its model, and add it with --lora"),
     (r"emb_params|string_to_param|clip_[lg]$", "a textual inversion", "open its model, and add it with --embedding"),
     (
-        r"down_blocks\.|up_blocks\.|(?:encoder|decoder)\.(?:mid_block|up_blocks|down_blocks)\.|text_model\.",
+        r"down_blocks\.|up_blocks\.|add_embedding\.|(?:encoder|decoder)\.(?:mid_block|up_blocks|down_blocks)\.|text_model\.",
         "one part of a diffusers folder",
         "give the folder that holds model_index.json",
     ),
