@@ -1,34 +1,91 @@
-"""Checks a finished bundle: its files, its schema, and what its programs compute.
+"""Checks a finished bundle: its files, its schema, what its programs compute, and that nothing in it contradicts.
 
 The reference is in the bundle (golden vectors), so no checkpoint is needed.  With a checkpoint, PyTorch draws again and
-is compared with the golden vectors like another runtime.
+is compared with the golden vectors like another runtime, and the manifest is described again.  export/evidence holds
+the checks, one kind per file; here is their order.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 
 from export.bundle.bundle import Bundle, open_bundle
 from export.bundle.manifest import schema
 from export.bundle.manifest_parts import MANIFEST
+from export.evidence.content import read_contents
+from export.evidence.description import check_description, check_source
+from export.evidence.difference import Difference, require_none
+from export.evidence.figures import check_measured_again, check_parity_file, read_parity
+from export.evidence.golden import check_golden
+from export.evidence.page import check_latency, check_page
+from export.evidence.preview import check_preview
+from export.evidence.schedule import check_schedule
 from export.job.plan import plan_export
 from export.job.reference import open_reference
 from export.parity.compare import compare_runners
 from export.parity.golden import read_golden
-from export.parity.report import ParityReport, merge
+from export.parity.report import ParityReport, ParityRow, merge
 from export.parity.trajectories import Trajectory
-from export.targets import TORCH, find_target, open_runner
-from mobile_diffusion.checkpoint import open_source
+from export.runners import Runner
+from export.targets import TORCH, Runtime, find_target, open_runner
+from mobile_diffusion.checkpoint import AnyModel, open_source
 from mobile_diffusion.errors import BundleError, CheckpointError, ParityError
 from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.progress import Progress, part_of, silent
 
-_OPENED = 0.2
-"""Progress after the files, and the checkpoint if there is one, were checked."""
+_OPENED, _COMPARED = 0.2, 0.9
+"""Progress after the files, and the checkpoint if there is one, were read; and after the programs were run."""
+BELIEVED = (
+    "model name, licence and changes",
+    "timesteps, alphas and sigmas except their order",
+    "words of the tokenizer that no golden prompt has",
+    "golden contexts, latents and pictures",
+    "times",
+)
+"""What a bundle alone cannot prove.  A checkpoint proves all of it but the times."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `verify_bundle` found."""
+
+    parity: ParityReport
+    """The programs, and with a checkpoint PyTorch, compared with the golden vectors; empty if nothing was run."""
+    differences: tuple[Difference, ...]
+    """Every place where the bundle contradicts itself, its programs or its checkpoint."""
+    unchecked: tuple[str, ...]
+    """What could not be checked, in words."""
+    bundle: Path
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing contradicts and all gates passed."""
+        return not self.differences and self.parity.passed
+
+    def require(self) -> None:
+        """Raise `BundleError` for contradictions, `ParityError` for failed gates."""
+        require_none(self.bundle, self.differences)
+        self.parity.require()
+
+    def rows(self) -> list[ParityRow]:
+        """The rows of the parity table."""
+        return self.parity.rows()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        differences = [vars(each) for each in self.differences]
+        return {
+            **self.parity.to_json(),
+            "passed": self.passed,
+            "differences": differences,
+            "unchecked": list(self.unchecked),
+        }
 
 
 def verify_bundle(
@@ -37,17 +94,17 @@ def verify_bundle(
     options: OpenOptions | None = None,
     threads: int = 2,
     progress: Progress = silent,
-) -> ParityReport:
-    """Compare every runtime of a bundle with the golden vectors in it, which PyTorch computed at the export.
+) -> Verification:
+    """Compare a bundle's files with each other, and every runtime with the golden vectors that PyTorch computed.
 
-    With a `checkpoint`, PyTorch runs again and is compared too; `options` must be those of the export.  The report says
-    whether the limits were met; call its `require()` to raise `ParityError` when they were not.  Raises `BundleError`
-    for a damaged bundle, `CheckpointError` for a checkpoint that it was not made from, `ParityError` if none of its
-    runtimes can run here.
+    With a `checkpoint`, PyTorch runs again and the manifest is described again; `options` must be those of the export.
+    The result says whether everything passed; call its `require()` to raise an error when it did not.  Programs are run
+    only if nothing that they need contradicts.  Raises `BundleError` for a damaged bundle, `CheckpointError` for a
+    checkpoint that it was not made from, `ParityError` if none of its runtimes can run here.
 
     >>> from export import verify_bundle
-    >>> report = verify_bundle("build/android")
-    >>> report.passed, [row.check for row in report.rows()]
+    >>> found = verify_bundle("build/android")
+    >>> found.passed, [row.check for row in found.rows()]
     (True, ['encode_text', 'denoise', 'prediction', 'decode_image', 'free_running', 'picture'])
     """
     path = Path(path)
@@ -60,17 +117,17 @@ def verify_bundle(
             f"{path}: expected a runtime that can run here, got {', '.join(unverified_runtimes(path))} alone: every "
             "file is as the manifest says, but nothing was compared; give --checkpoint to compare PyTorch with it"
         )
-    reports = []
-    if checkpoint is not None:
-        reports.append(_verify_checkpoint(bundle, checkpoint, options, trajectories, threads))
-    runners = [open_runner(bundle, entry.name, threads) for entry in bundle.manifest.runtimes if entry.verified]
-    part = part_of(progress, _OPENED, 1 - _OPENED)
-    report, _ = compare_runners(
-        runners, trajectories, bundle.settings(), bundle.step_table(), depth_of(bundle, trajectories), part
-    )
-    reports.append(report)
+    source = None if checkpoint is None else _open(bundle, checkpoint, options)
+    differences, unread = _read_only(bundle, trajectories, source)
+    unchecked = (*unread, *(BELIEVED if source is None else BELIEVED[-1:]))
+    if differences:
+        empty = ParityReport({}, (), (), (), 1.0)
+        skipped = "what the programs compute: they were not run, because of the contradictions"
+        return Verification(empty, tuple(differences), (skipped, *unchecked), path)
+    part = part_of(progress, _OPENED, _COMPARED - _OPENED)
+    report, more = _run(bundle, trajectories, source, threads, part)
     progress("compared", 1.0)
-    return merge(reports)
+    return Verification(report, tuple(more), unchecked, path)
 
 
 def unverified_runtimes(path: Path) -> list[str]:
@@ -101,14 +158,8 @@ def depth_of(bundle: Bundle, trajectories: Sequence[Trajectory]) -> str:
     return "trajectory" if all(each.first + each.steps == steps for each in trajectories) else "step"
 
 
-def _verify_checkpoint(
-    bundle: Bundle,
-    checkpoint: Path | str,
-    options: OpenOptions | None,
-    trajectories: Sequence[Trajectory],
-    threads: int,
-) -> ParityReport:
-    """Compare PyTorch with the golden vectors that it once made."""
+def _open(bundle: Bundle, checkpoint: Path | str, options: OpenOptions | None) -> AnyModel:
+    """The checkpoint; raises `CheckpointError` unless the bundle was made from it."""
     model = open_source(checkpoint, options)
     wanted = bundle.manifest.model.source_sha256
     if model.source_hash != wanted:
@@ -116,9 +167,49 @@ def _verify_checkpoint(
             f"{checkpoint}: expected the checkpoint {wanted[:12]}... that {bundle.path} was made from, "
             f"got {model.source_hash[:12]}...; give that one, or export this one"
         )
+    return model
+
+
+def _read_only(
+    bundle: Bundle, trajectories: Sequence[Trajectory], source: AnyModel | None
+) -> tuple[list[Difference], tuple[str, ...]]:
+    """What can be seen without running a program, and which programs could not be read."""
+    contents, depth = read_contents(bundle), depth_of(bundle, trajectories)
+    found = [
+        *check_description(bundle, contents),
+        *check_schedule(bundle.manifest.schedule, contents),
+        *([] if source is None else check_source(bundle, source)),
+        *check_golden(bundle, trajectories, depth),
+    ]
+    if not found:
+        found = [*check_parity_file(bundle, read_parity(bundle, trajectories, depth)), *check_latency(bundle)]
+    return found, tuple(f"the programs of {each}" for each in contents.unread)
+
+
+def _run(
+    bundle: Bundle,
+    trajectories: Sequence[Trajectory],
+    source: AnyModel | None,
+    threads: int,
+    progress: Progress,
+) -> tuple[ParityReport, list[Difference]]:
+    """Run PyTorch, if there is a checkpoint, and every runtime; compare figures, page and preview with what they do."""
+    settings, table, depth = bundle.settings(), bundle.step_table(), depth_of(bundle, trajectories)
+    recorded = read_parity(bundle, trajectories, depth)
+    runners: list[tuple[Runtime, Runner]] = [] if source is None else [(TORCH, _reference(bundle, source, threads))]
+    own = [open_runner(bundle, entry.name, threads) for entry in bundle.manifest.runtimes if entry.verified]
+    report, pictures = compare_runners(own, trajectories, settings, table, depth, progress)
+    again, _ = compare_runners(runners, trajectories, settings, table, depth)
+    drawing = next((runner for _, runner in (*runners, *own)), None)
+    differences = [
+        *check_measured_again(recorded, report),
+        *check_page(bundle, recorded, trajectories, pictures, depth),
+        *check_preview(bundle, drawing, trajectories),
+    ]
+    return merge([again, report]), differences
+
+
+def _reference(bundle: Bundle, source: AnyModel, threads: int) -> Runner:
     images = any(stage.name == "encode_image" for stage in bundle.manifest.stages)
-    plan = plan_export(model.config, find_target(bundle.manifest.target), images=images, threads=threads)
-    runners = [(TORCH, open_reference(model, plan))]
-    depth = depth_of(bundle, trajectories)
-    report, _ = compare_runners(runners, trajectories, bundle.settings(), bundle.step_table(), depth)
-    return report
+    target = find_target(bundle.manifest.target)
+    return open_reference(source, plan_export(source.config, target, images=images, threads=threads))

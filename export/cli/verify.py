@@ -24,20 +24,26 @@ def verify(
 ) -> None:
     """Check every file of a bundle, and compare its programs with PyTorch.
 
-    Checks the manifest and every hash, runs the programs on the bundle's golden vectors, and prints the parity table.
+    Checks the manifest and every hash; reads schedule, shapes and precision from the programs; encodes the golden
+    prompts again; runs the programs on the golden vectors; and recomputes parity.json, report.html and preview.json.
     The exit status is 0 if everything passed, else 2.
 
     Example:
 
         mobile-diffusion verify build/ios
     """
+    from export.evidence.difference import difference_table
     from export.parity.report import parity_table
     from export.verify import unverified_runtimes, verify_bundle
 
     with progress_bar() as progress:
-        report = verify_bundle(bundle, checkpoint, opening.options(), threads, progress)
+        found = verify_bundle(bundle, checkpoint, opening.options(), threads, progress)
     others = unverified_runtimes(bundle)
-    end = f"{bundle}: every file as the manifest says, {verdict(list(report.precisions), others)}"
-    figures = {"bundle": bundle, "not_run": others, **report.to_json()}
-    show(json, figures, parity_table(report), *([end] if report.passed else []))
-    report.require()
+    figures = {"bundle": bundle, "not_run": others, **found.to_json()}
+    tables = [difference_table(found.differences)] if found.differences else []
+    tables += [parity_table(found.parity)] if found.parity.precisions else []
+    end = f"{bundle}: every file as the manifest says, {verdict(list(found.parity.precisions), others)}"
+    unchecked = f"not checked: {'; '.join(found.unchecked)}"
+    fix = "" if checkpoint else "; --checkpoint checks all but the times"
+    show(json, figures, *tables, f"{unchecked}{fix}", *([end] if found.passed else []))
+    found.require()

@@ -62,7 +62,7 @@ def describe(
         schedule=describe_schedule(config),
         tokenizer=TokenizerEntry(config.tokenizer, config.text.max_tokens, (TOKENIZER_FILE,)),
         golden=INDEX,
-        parity=_summarise(parity),
+        parity=summarise(parity),
         tools=_tools(tool for runtime in plan.runtimes for tool in runtime.tools),
         files=files,
     )
@@ -118,7 +118,8 @@ def describe_schedule(model: ModelConfig) -> ScheduleEntry:
     )
 
 
-def _summarise(parity: ParityReport) -> tuple[ParityEntry, ...]:
+def summarise(parity: ParityReport) -> tuple[ParityEntry, ...]:
+    """The manifest's summary of a comparison: the worst value per runtime and check."""
     return tuple(
         ParityEntry(row.runtime, row.check, row.metric, min(row.worst, MAX_DB), row.limit) for row in parity.rows()
     )

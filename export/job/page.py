@@ -38,7 +38,7 @@ def write_reports(
     """Write the three files into the folder of a bundle."""
     write_json(folder / PARITY_FILE, parity.to_json())
     write_json(folder / LATENCY_FILE, latency.to_dict())
-    page = render(model, target, plan, parity, latency, trajectories, pictures)
+    page = render(model.name, model.schedule.steps, target, plan, parity, latency, trajectories, pictures)
     (folder / PAGE_FILE).write_text(page, encoding="utf-8")
 
 
@@ -48,7 +48,8 @@ def write_json(path: Path, values: Any) -> None:
 
 
 def render(
-    model: ModelConfig,
+    name: str,
+    steps: int,
     target: Target,
     plan: ExportPlan,
     parity: ParityReport,
@@ -56,13 +57,13 @@ def render(
     trajectories: Sequence[Trajectory],
     pictures: Pictures,
 ) -> str:
-    """The page as HTML; prompts and all other text are escaped."""
+    """The page as HTML, for the model `name` that draws in `steps`; prompts and all other text are escaped."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
-        model=model,
+        name=name,
         target=target,
-        steps=model.schedule.steps,
+        steps=steps,
         guidance=trajectories[0].guidance,
         plan=plan,
         wide=[(each.title, ", ".join(names)) for each in plan.runtimes if (names := names_of(each.mixed_precision))],
@@ -73,7 +74,7 @@ def render(
         parity_rows=[cells(row) for row in parity.rows()],
         limits=_limits(plan, parity.guidance),
         latency_columns=LATENCY_COLUMNS,
-        latency_rows=latency_rows(latency, model.schedule.steps),
+        latency_rows=latency_rows(latency, steps),
         conditions=conditions(latency),
     )
 

@@ -16,7 +16,6 @@ import pytest
 
 from export.job.plan import plan_export
 from export.job.run import Exported, run_export
-from export.parity.trajectories import Case
 from export.runners.torch import TorchRunner
 from export.stages import ExportStage, build_stages
 from export.targets import TARGETS
@@ -24,7 +23,6 @@ from mobile_diffusion.checkpoint import Model, open_checkpoint, save_checkpoint
 from tests.sharing import shared
 
 Arrays = dict[str, np.ndarray]
-CASES = (Case("a red apple, 3d", 7), Case("", 2**64 - 1))
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +41,7 @@ def exported(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) ->
     def make(folder: Path) -> dict[str, Exported]:
         plans = {name: plan_export(model.config, target, threads=1) for name, target in TARGETS.items()}
         return {
-            name: run_export(model, target, folder / name, cases=CASES, plan=plans[name])
+            name: run_export(model, target, folder / name, plan=plans[name])
             for name, target in TARGETS.items()
         }
 

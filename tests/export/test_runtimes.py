@@ -22,7 +22,6 @@ from export.verify import verify_bundle
 from mobile_diffusion.checkpoint import open_checkpoint
 from mobile_diffusion.errors import ConfigError, ParityError
 from tests.export.cli.test_commands import Command, assert_refused, command
-from tests.export.conftest import CASES
 
 __all__ = ["command"]
 
@@ -31,8 +30,8 @@ __all__ = ["command"]
 def on_gpu(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """A bundle of Vulkan alone."""
     model, target = open_checkpoint(tiny_checkpoint), TARGETS["android"]
-    plan = plan_export(model.config, target, ["vulkan"], threads=1, precision="fp16")
-    return run_export(model, target, tmp_path_factory.mktemp("gpu") / "bundle", cases=CASES[:1], plan=plan)
+    plan = plan_export(model.config, target, ["vulkan"], depth="step", threads=1, precision="fp16")
+    return run_export(model, target, tmp_path_factory.mktemp("gpu") / "bundle", plan=plan)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from export.coreml.options import CoreMLOptions
 from export.coreml.package_archive import CoreMLPackage
 from export.job.plan import plan_export
 from export.job.run import Exported, run_export
-from export.parity.trajectories import Case
 from export.targets import TARGETS, open_runner
 from export.verify import verify_bundle
 from mobile_diffusion.checkpoint import open_checkpoint
@@ -26,10 +25,10 @@ OPTIONS = CoreMLOptions("CPU_AND_NE", "iOS16", "palettize-8", chunk_mb=1, pixel_
 def bundle(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model, exported so; megabytes are a tenth as large, as is the model."""
     out, model = tmp_path_factory.mktemp("chosen") / "ios", open_checkpoint(tiny_checkpoint)
-    plan = plan_export(model.config, TARGETS["ios"], threads=1, options={"coreml": OPTIONS})
+    plan = plan_export(model.config, TARGETS["ios"], threads=1, options={"coreml": OPTIONS}, depth="step")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(produce, "MEGA", 100_000)
-        run_export(model, TARGETS["ios"], out, cases=(Case("a red apple, 3d", 7),), plan=plan)
+        run_export(model, TARGETS["ios"], out, plan=plan)
     return out
 
 
@@ -49,7 +48,7 @@ def test_every_choice_is_in_the_packages(bundle: Path) -> None:
 def test_the_manifest_tells_them_and_verification_judges_by_them(bundle: Path) -> None:
     report = verify_bundle(bundle, threads=1)
     report.require()
-    assert report.precisions == {"coreml": "fp16 palettize-8"}
+    assert report.parity.precisions == {"coreml": "fp16 palettize-8"}
     opened = open_bundle(bundle)
     (entry,) = opened.manifest.runtimes
     assert {each.name: each.value for each in entry.settings} == dict(OPTIONS.settings())

@@ -12,6 +12,7 @@ from export.bundle.bundle import Bundle
 from export.job.plan import plan_export
 from export.job.reference import record_cases
 from export.job.run import run_export
+from export.parity.trajectories import CASES
 from export.runners.torch import TorchRunner
 from export.signatures import IMAGE_STAGES
 from export.targets import TARGETS
@@ -19,7 +20,6 @@ from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.config import ScheduleConfig
 from mobile_diffusion.drawing import DrawSettings, Start, draw
 from mobile_diffusion.pipeline import Pipeline
-from tests.export.conftest import CASES
 
 
 def with_schedule(model: Model, schedule: ScheduleConfig) -> Model:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import shutil
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -41,6 +40,7 @@ from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.noise import gaussian
 from mobile_diffusion.pipeline import Pipeline
 from mobile_diffusion.staging import staged_folder
+from tests.export.evidence.planting import rehash
 
 Exports = Mapping[str, Exported]
 targets = pytest.mark.parametrize("target", TARGETS)
@@ -127,7 +127,7 @@ def test_reports_are_valid_and_the_page_needs_no_other_file(exported: Exports, t
 def test_verify(exported: Exports, target: str, tiny_checkpoint: Path) -> None:
     report = verify_bundle(exported[target].bundle.path, tiny_checkpoint, threads=1)
     assert report.passed
-    assert list(report.precisions) == ["torch", *TARGETS[target].defaults]
+    assert list(report.parity.precisions) == ["torch", *TARGETS[target].defaults]
 
 
 def test_verify_with_another_checkpoint(exported: Exports, tiny_model: Model, tmp_path: Path) -> None:
@@ -163,15 +163,14 @@ def test_flipped_byte_in_every_kind_of_file(copy_of: Callable[[str], Path], kind
 def test_damaged_weights_behind_right_hashes_fail_the_gates(copy_of: Callable[[str], Path]) -> None:
     """A wrong program with a manifest to match: hashes agree, parity does not."""
     path = copy_of("android")
-    shutil.copy(path / "golden/0/states.bin", path / "golden/1/states.bin")
-    values = json.loads((path / "manifest.json").read_text())
-    entries = {entry["path"]: entry for entry in values["files"]}
-    entries["golden/1/states.bin"]["sha256"] = entries["golden/0/states.bin"]["sha256"]
-    (path / "manifest.json").write_text(json.dumps(values))
-    report = verify_bundle(path, threads=1)
-    assert {failure.measurement.runtime for failure in report.failures} == {"xnnpack", "onnx"}
+    first, second = ((path / f"golden/{number}/states.bin").read_bytes() for number in (0, 1))
+    noise = len(first) // 9  # the first of 9 states, which is compared with the seed
+    (path / "golden/1/states.bin").write_bytes(second[:noise] + first[noise:])
+    rehash(path)
+    found = verify_bundle(path, threads=1)
+    assert {failure.measurement.runtime for failure in found.parity.failures} == {"xnnpack", "onnx"}
     with pytest.raises(ParityError, match="gates failed"):
-        report.require()
+        found.parity.require()
 
 
 class Spoiled:

@@ -1,0 +1,22 @@
+"""The plan of the export that made a bundle, as far as its manifest says it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from export.bundle.bundle import Bundle
+from export.bundle.manifest_parts import RuntimeEntry
+from export.job.plan import ExportPlan
+from export.targets import RUNTIMES, Runtime
+
+
+def runtime_of(entry: RuntimeEntry) -> Runtime:
+    """A known runtime at the precision and compression of a bundle."""
+    first = entry.artifacts[0]
+    return replace(RUNTIMES[entry.name], precision=first.precision, compression=first.compression)
+
+
+def plan_of(bundle: Bundle, depth: str, threads: int) -> ExportPlan:
+    """The plan, without the options of the lowerings; whether the model was large is not known and not needed."""
+    stages = tuple(stage.name for stage in bundle.manifest.stages)
+    return ExportPlan(tuple(map(runtime_of, bundle.manifest.runtimes)), stages, depth, False, threads)
