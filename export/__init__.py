@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from export.job.entry import export_target
     from export.job.run import Exported
     from export.parity.report import ParityReport
-    from export.verify import verify_bundle
+    from export.verify import Verification, verify_bundle
 
     __version__: str
 
@@ -28,6 +28,7 @@ __all__ = [
     "CoreMLOptions",
     "Exported",
     "ParityReport",
+    "Verification",
     "__version__",
     "export_target",
     "open_bundle",
@@ -40,6 +41,7 @@ _MODULES = {
     "CoreMLOptions": "export.coreml.options",
     "Exported": "export.job.run",
     "ParityReport": "export.parity.report",
+    "Verification": "export.verify",
     "export_target": "export.job.entry",
     "open_bundle": "export.bundle.bundle",
     "verify_bundle": "export.verify",

@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import export
-from export import Bundle, CoreMLOptions, Exported, ParityReport, export_target, open_bundle, verify_bundle
+from export import Bundle, CoreMLOptions, Exported, Verification, export_target, open_bundle, verify_bundle
 from mobile_diffusion import Model, OpenOptions, Pipeline, open_checkpoint, save_checkpoint, shipped_model
 
 
@@ -49,7 +49,7 @@ def ship(checkpoint: str) -> bool:
     assert_type(exported, Exported)
     assert_type(open_bundle(exported.bundle.path), Bundle)
     assert_type(export.__version__, str)
-    report = assert_type(verify_bundle("build/ios"), ParityReport)
+    report = assert_type(verify_bundle("build/ios"), Verification)
     return report.passed
 """
 

@@ -17,7 +17,7 @@ import mobile_diffusion
 from mobile_diffusion.checkpoint import Model, save_checkpoint
 
 PACKAGES = {"export": export, "mobile_diffusion": mobile_diffusion}
-RESULTS = {"Bundle", "Exported", "MobileDiffusionError", "Model", "ParityReport"}
+RESULTS = {"Bundle", "Exported", "MobileDiffusionError", "Model", "ParityReport", "Verification"}
 """Names that a caller gets and does not call: the examples of the others show them."""
 OF_EXPORT = ("export_target", "open_bundle", "verify_bundle")
 """Their examples continue one another."""

@@ -47,6 +47,12 @@ class Bundle:
         """Relative path of every stage's program."""
         return {artifact.stage: artifact.path for artifact in runtime.artifacts}
 
+    def files_of(self, path: str) -> tuple[FileEntry, ...]:
+        """The files of a program, sorted by path: itself, or those of its folder."""
+        below = f"{path}/"
+        found = (each for each in self.manifest.files if each.path == path or each.path.startswith(below))
+        return tuple(sorted(found, key=lambda each: each.path))
+
     def settings(self) -> DrawSettings:
         """Return what drawing needs to know; raises `BundleError` when the stages lack it."""
         tensors = {(stage.name, spec.name): spec.shape for stage in self.manifest.stages for spec in stage.inputs}

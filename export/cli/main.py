@@ -15,6 +15,7 @@ import typer
 from export.cli import coreai, coreml, device, guard
 from export.cli.bench import bench
 from export.cli.blocks import blocks
+from export.cli.compare import compare
 from export.cli.demo import demo
 from export.cli.doctor import doctor
 from export.cli.evaluate import evaluate
@@ -44,6 +45,7 @@ def build_app() -> CommandGroup:
         demo,
         bench,
         verify,
+        compare,
         evaluate,
         milestones,
         doctor,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,10 +13,37 @@ from export.cli.parameters import DEFAULT_THREADS, BundleFolder, Threads
 from mobile_diffusion.cli.opening import Opening
 from mobile_diffusion.cli.terminal import Json, show
 
+if TYPE_CHECKING:
+    from export.comparison.baseline import Regression
+    from export.comparison.summary import Summary
+    from export.verify import Verification
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """Files for a build server."""
+
+    baseline: Annotated[
+        Path | None, typer.Option(help="Fail if parity, size or the ratio of latency to PyTorch is worse than in it.")
+    ] = None
+    write_baseline: Annotated[
+        Path | None, typer.Option(help="Write the figures of this bundle to a file, if everything passed.")
+    ] = None
+    junit: Annotated[Path | None, typer.Option(help="Write the result as a JUnit file, also if something failed.")] = (
+        None
+    )
+
+    def read(self) -> Summary | None:
+        """The baseline; raises `BundleError` if it cannot be read."""
+        from export.comparison.summary import read_summary
+
+        return None if self.baseline is None else read_summary(self.baseline)
+
 
 def verify(
     bundle: BundleFolder,
     opening: Opening,
+    baselines: Baselines,
     checkpoint: Annotated[
         str | None,
         typer.Option(help="Also run PyTorch again: the exported checkpoint, opened with the options of the export."),
@@ -32,18 +61,41 @@ def verify(
 
         mobile-diffusion verify build/ios
     """
-    from export.evidence.difference import difference_table
-    from export.parity.report import parity_table
+    from export.bundle.bundle import open_bundle
+    from export.comparison.baseline import regressions, require_none
+    from export.comparison.junit import write_junit
+    from export.comparison.summary import summarise_bundle, write_summary
     from export.verify import unverified_runtimes, verify_bundle
 
+    earlier = baselines.read()
     with progress_bar() as progress:
         found = verify_bundle(bundle, checkpoint, opening.options(), threads, progress)
-    others = unverified_runtimes(bundle)
-    figures = {"bundle": bundle, "not_run": others, **found.to_json()}
+    summary = summarise_bundle(open_bundle(bundle, verify=False))
+    worse = None if earlier is None else regressions(earlier, summary)
+    if baselines.junit is not None:
+        write_junit(baselines.junit, found, worse)
+    _show(bundle, found, worse, unverified_runtimes(bundle), json, checkpoint is not None)
+    found.require()
+    require_none(worse or (), baselines.baseline)
+    if baselines.write_baseline is not None:
+        write_summary(baselines.write_baseline, summary)
+
+
+def _show(
+    bundle: Path,
+    found: Verification,
+    worse: list[Regression] | None,
+    others: list[str],
+    json: bool,
+    complete: bool,
+) -> None:
+    from export.evidence.difference import difference_table
+    from export.parity.report import parity_table
+
+    figures = {"bundle": bundle, "not_run": others, **found.to_json(), "regressions": worse}
     tables = [difference_table(found.differences)] if found.differences else []
     tables += [parity_table(found.parity)] if found.parity.precisions else []
     end = f"{bundle}: every file as the manifest says, {verdict(list(found.parity.precisions), others)}"
     unchecked = f"not checked: {'; '.join(found.unchecked)}"
-    fix = "" if checkpoint else "; --checkpoint checks all but the times"
+    fix = "" if complete else "; --checkpoint checks all but the times"
     show(json, figures, *tables, f"{unchecked}{fix}", *([end] if found.passed else []))
-    found.require()

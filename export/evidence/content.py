@@ -93,11 +93,7 @@ def _refusal(bundle: Bundle, runtime: RuntimeEntry) -> str:
     """Why a runtime's programs are not read; "" if they are."""
     if runtime.name not in READERS:
         return "no reader for its programs"
-    if any(_size(bundle, artifact.path) > READABLE for artifact in runtime.artifacts):
+    sizes = [sum(file.size for file in bundle.files_of(artifact.path)) for artifact in runtime.artifacts]
+    if max(sizes) > READABLE:
         return f"a program of more than {READABLE >> 20} MB"
     return ""
-
-
-def _size(bundle: Bundle, path: str) -> int:
-    files = bundle.manifest.files
-    return sum(entry.size for entry in files if entry.path == path or entry.path.startswith(f"{path}/"))

@@ -2,7 +2,7 @@
 
 Every measurement of parity.json is compared with one that was just made with the same program and golden vector.  Other
 processors and thread counts sum in another order, so the two may differ by SAME_DB.  Above CEILING_DB both are as good
-as equal: float32's own rounding.  benchmarks/parity/repeated.py measured how far repeated figures are apart.
+as equal: float32's own rounding.  benchmarks/machine/repeated_parity.py measures how far repeated figures are apart.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ OTHERS = {
 PYTHONS = ("python", "python3", "python3.11", ".venv/bin/python")
 
 RUN_HERE = {
-    "doctor", "generate", "inspect", "verify", "bench", "milestones", "stages", "export ios", "export android",
+    "compare", "doctor", "generate", "inspect", "verify", "bench", "milestones", "stages", "export ios", "export android",
     "coreml statistics", "coreml faults", "coreml plan", "coreml compress", "coreml chunk", "coreml table",
     "coreml combine", "coreai faults", "export blocks",
 }  # fmt: skip

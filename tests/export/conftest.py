@@ -40,10 +40,7 @@ def exported(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
     def make(folder: Path) -> dict[str, Exported]:
         plans = {name: plan_export(model.config, target, threads=1) for name, target in TARGETS.items()}
-        return {
-            name: run_export(model, target, folder / name, plan=plans[name])
-            for name, target in TARGETS.items()
-        }
+        return {name: run_export(model, target, folder / name, plan=plans[name]) for name, target in TARGETS.items()}
 
     return shared(tmp_path_factory, "bundles", make)[1]
 
