@@ -106,7 +106,7 @@ def _check_runtime(
     if not runtime.has(runtime.precision) and runtime.precision != RUNTIMES[entry.name].precision:
         yield _differ(f"{place}.artifacts[*].precision", f"one that {entry.name} has", runtime.precision)
     names = set() if runtime.options is None else set(runtime.options.settings())
-    if {setting.name for setting in entry.settings} != names:
+    if contents and {setting.name for setting in entry.settings} != names:
         yield _differ(f"{place}.settings", str(sorted(names)), str([setting.name for setting in entry.settings]))
     for number, artifact in enumerate(entry.artifacts):
         where = f"{place}.artifacts[{number}]"
