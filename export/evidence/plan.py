@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from export.bundle.bundle import Bundle
 from export.bundle.manifest_parts import RuntimeEntry
 from export.job.plan import ExportPlan
+from export.mixed.names import SETTING
 from export.targets import RUNTIMES, Runtime
 
 
 def runtime_of(entry: RuntimeEntry) -> Runtime:
-    """A known runtime at the precision and compression of a bundle."""
-    first = entry.artifacts[0]
-    return replace(RUNTIMES[entry.name], precision=first.precision, compression=first.compression)
+    """A known runtime at the precision and compression of a bundle, with the modules that stayed in float32."""
+    first, known = entry.artifacts[0], RUNTIMES[entry.name]
+    mixed = {setting.name: setting.value for setting in entry.settings if setting.name == SETTING}
+    options: Any = known.options
+    if mixed and hasattr(options, SETTING):
+        options = replace(options, **mixed)
+    return replace(known, precision=first.precision, compression=first.compression, options=options)
 
 
 def plan_of(bundle: Bundle, depth: str, threads: int) -> ExportPlan:
