@@ -69,7 +69,9 @@ class Verification:
         return not self.differences and self.parity.passed
 
     def require(self) -> None:
-        """Raise `BundleError` for contradictions, `ParityError` for failed gates."""
+        """Raise `ParityError` for failed gates, `BundleError` for contradictions; gates first, as figures follow them."""
+        if self.parity.measurements:
+            self.parity.require()
         require_none(self.bundle, self.differences)
         self.parity.require()
 

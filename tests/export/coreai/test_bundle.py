@@ -18,7 +18,6 @@ from export.targets import COREAI, COREML, TARGETS
 from mobile_diffusion.checkpoint import open_checkpoint
 from mobile_diffusion.errors import ExportError
 from tests.export.cli.test_commands import Command, assert_refused, command
-from tests.export.conftest import CASES
 from tests.export.coreai_packages import needs_coreai
 
 pytestmark = needs_coreai
@@ -31,7 +30,7 @@ def both(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Exp
     """A bundle with Core ML and Core AI programs, one step and one decoding compared."""
     model, target = open_checkpoint(tiny_checkpoint), TARGETS["ios"]
     plan = plan_export(model.config, target, RUNTIMES, depth="step", threads=1)
-    return run_export(model, target, tmp_path_factory.mktemp("both") / "bundle", cases=CASES[:1], plan=plan)
+    return run_export(model, target, tmp_path_factory.mktemp("both") / "bundle", plan=plan)
 
 
 def test_the_manifest_says_which_system_each_runtime_serves(both: Exported) -> None:
