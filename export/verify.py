@@ -69,7 +69,7 @@ class Verification:
         return not self.differences and self.parity.passed
 
     def require(self) -> None:
-        """Raise `ParityError` for failed gates, or else `BundleError` for contradictions, which failed gates cause too."""
+        """Raise `ParityError` for failed gates, which also cause contradictions; else `BundleError` for those."""
         if self.parity.measurements:
             self.parity.require()
         require_none(self.bundle, self.differences)
