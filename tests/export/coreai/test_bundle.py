@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -122,8 +121,3 @@ def test_an_old_system_is_named(version: str, expected: str, monkeypatch: pytest
     monkeypatch.setattr(toolchain.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ExportError, match=expected):
         toolchain.check()
-
-
-def test_a_manifest_of_both_is_read_by_any_reader_of_version_4(both: Exported) -> None:
-    values: Mapping[str, object] = json.loads((both.bundle.path / "manifest.json").read_text())
-    assert values["schema_version"] == 4
