@@ -24,6 +24,7 @@ from export.rewrites import fused_attention
 from export.signatures import PARTS
 from export.stages import ExportStage
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.units import readable
 
 FUNCTION = "main"
 """Name of the function in an asset."""
@@ -33,11 +34,12 @@ def lower(stage: ExportStage, folder: Path, options: CoreAIOptions | None = None
     """Write `<stage>.aimodel` into `folder`, replacing an existing one; returns its path relative to `folder`.
 
     Raises:
-        ExportError: Apple's packages are not installed, or cannot convert the stage.
+        ExportError: Apple's packages are not installed, or cannot convert the stage, or the disk is full.
     """
     chosen = CoreAIOptions() if options is None else options
     path = folder / f"{stage.name}{SUFFIX}"
     shutil.rmtree(path, ignore_errors=True)
+    check_room(stage, folder, chosen.precision)
     try:
         convert(stage, chosen).save_asset(path)
         check_asset(path)
@@ -46,6 +48,20 @@ def lower(stage: ExportStage, folder: Path, options: CoreAIOptions | None = None
         shutil.rmtree(path, ignore_errors=True)
         raise
     return path.name
+
+
+def check_room(stage: ExportStage, folder: Path, precision: str) -> None:
+    """Raise `ExportError` unless the weights of a stage have room in `folder`.
+
+    Apple's compiler maps the file that it writes, so on a full disk the system kills the process.
+    """
+    count = sum(tensor.numel() for tensor in stage.module.state_dict().values())
+    wanted, free = count * (2 if precision == "fp16" else 4), shutil.disk_usage(folder).free
+    if free < wanted:
+        raise ExportError(
+            f"{folder}: expected {readable(wanted)} for the weights of {stage.name}, "
+            f"got a full disk with {readable(free)} free; make room"
+        )
 
 
 def convert(stage: ExportStage, options: CoreAIOptions) -> Any:

@@ -41,7 +41,8 @@ def lower_isolated(
         process.join()
         raise ExportError(
             f"{runtime.title}: expected a program for {stage}, got a process that ended with {process.exitcode}; "
-            "if that is -9, the system had no memory left: close other programs or choose a smaller size"
+            "if that is -9, the system had no memory left: close other programs or choose a smaller size; "
+            "if it is -7, it may have had no room left on the disk"
         ) from None
     finally:
         process.kill()
