@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from export.executorch.signature import Delegation
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.quoting import quoted
 
 LOOK_UP = "aten::index_select"
 FLOAT = 6
@@ -112,7 +113,7 @@ def _kinds(program: Any, delegate: Any) -> Iterator[str]:
     data = bytes(program.backend_delegate_data[delegate.processed.index].data)
     magic, _, start, size, _, _ = _HEADER.unpack_from(data)
     if magic != _MAGIC:
-        raise ValueError(f"{magic!r} in front of XNNPACK's graph")
+        raise ValueError(f"{quoted(magic)} in front of XNNPACK's graph")
     graph = _root(data[start : start + size])
     for value in _vector(graph, 2):
         tensor = _child(value, 1)

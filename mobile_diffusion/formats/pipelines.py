@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ _INPAINT = PipelineClass({"steps_offset": 1, "skip_prk_steps": True}, corrects_s
 _UNCORRECTED = PipelineClass()
 _CONSISTENCY = PipelineClass(guidance=8.5)
 _XL = PipelineClass(read_text=read_two_encoders, parts=("unet", "vae", *FIRST, *SECOND), guidance=5.0)
+_XL_INPAINT = replace(_XL, guidance=7.5)
 
 PIPELINES = {
     "StableDiffusionPipeline": _PLAIN,
@@ -52,10 +53,10 @@ PIPELINES = {
     "LatentConsistencyModelImg2ImgPipeline": _CONSISTENCY,
     "StableDiffusionXLPipeline": _XL,
     "StableDiffusionXLImg2ImgPipeline": _XL,
-    "StableDiffusionXLInpaintPipeline": _XL,
+    "StableDiffusionXLInpaintPipeline": _XL_INPAINT,
     "StableDiffusionXLPAGPipeline": _XL,
     "StableDiffusionXLPAGImg2ImgPipeline": _XL,
-    "StableDiffusionXLPAGInpaintPipeline": _XL,
+    "StableDiffusionXLPAGInpaintPipeline": _XL_INPAINT,
 }
 """Supported pipelines, whose networks are those of Stable Diffusion 1, 2 or XL.  An inpainting pipeline is supported
 only if its U-Net has four input channels (unet_json.py checks).  What a pipeline adds while drawing (perturbed or

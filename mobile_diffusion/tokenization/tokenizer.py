@@ -70,5 +70,6 @@ def open_tokenizer(kind: str, file: Path, max_tokens: int) -> Tokenizer:
     Raises ConfigError for a kind that is not in TOKENIZERS, CheckpointError when the file is not of that kind.
     """
     if kind not in TOKENIZERS:
-        raise ConfigError(f"{file}: expected a tokenizer of kind {' or '.join(TOKENIZERS)}, got {quoted(kind)}")
+        kinds = ", ".join(TOKENIZERS)
+        raise ConfigError(f"{file}: expected a tokenizer whose kind is one of {kinds}, got {quoted(kind)}")
     return TOKENIZERS[kind](file, max_tokens)

@@ -22,6 +22,8 @@ OLD: dict[str, dict[str, Any]] = {
     "PNDMScheduler": {"skip_prk_steps": False, "steps_offset": 0},
 }
 """Options of 2022 that pipelines correct."""
+ONE_ENCODER = [name for name in PIPELINES if "XL" not in name]
+XL = [name for name in PIPELINES if "XL" in name]
 
 
 def set_scheduler(folder: Path, kind: str, **values: Any) -> None:
@@ -29,7 +31,7 @@ def set_scheduler(folder: Path, kind: str, **values: Any) -> None:
     edit_json(folder / "model_index.json", scheduler=["diffusers", kind])
 
 
-@pytest.mark.parametrize("name", PIPELINES)
+@pytest.mark.parametrize("name", ONE_ENCODER)
 @pytest.mark.parametrize("kind", OLD)
 def test_old_options_are_corrected_as_in_diffusers(name: str, kind: str, folder: Path) -> None:
     set_scheduler(folder, kind, **OLD[kind])
@@ -55,7 +57,29 @@ def test_old_options_are_corrected_as_in_diffusers(name: str, kind: str, folder:
     assert (config.schedule.offset, config.width) == (expected["steps_offset"], theirs.unet.config.sample_size * 8)
 
 
-@pytest.mark.parametrize("name", PIPELINES)
+@pytest.mark.parametrize("name", XL)
+@pytest.mark.parametrize("kind", OLD)
+def test_pipelines_of_xl_correct_what_diffusers_corrects(name: str, kind: str) -> None:
+    scheduler = getattr(diffusers, kind).from_config(OLD[kind])
+    unet = diffusers.UNet2DConditionModel(
+        **{"sample_size": 32, "block_out_channels": (32, 32), "layers_per_block": 1, "norm_num_groups": 8},
+        down_block_types=("DownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "UpBlock2D"),
+    )
+    given = dict.fromkeys(("vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"))
+    theirs = getattr(diffusers, name)(unet=unet, scheduler=scheduler, **given)
+    expected = {option: theirs.scheduler.config[option] for option in OLD[kind]}
+    assert {**OLD[kind], **{k: v for k, v in PIPELINES[name].scheduler.items() if k in OLD[kind]}} == expected
+    assert (theirs.unet.config.sample_size == 64) == PIPELINES[name].corrects_size
+
+
+@pytest.mark.parametrize("name", XL)
+def test_the_default_guidance_of_xl_is_that_of_diffusers(name: str) -> None:
+    theirs = inspect.signature(getattr(diffusers, name).__call__).parameters["guidance_scale"].default
+    assert PIPELINES[name].guidance == theirs
+
+
+@pytest.mark.parametrize("name", ONE_ENCODER)
 def test_the_default_guidance_is_that_of_diffusers(name: str, folder: Path) -> None:
     edit_json(folder / "model_index.json", _class_name=name)
     theirs = inspect.signature(getattr(diffusers, name).__call__).parameters["guidance_scale"].default

@@ -195,5 +195,5 @@ def test_each_kind_is_opened_by_its_name(tmp_path: Path) -> None:
     assert isinstance(wordpiece, WordPieceTokenizer) and wordpiece.max_tokens == 16
     with pytest.raises(CheckpointError, match="expected a WordPiece tokenizer, got BPE"):
         open_tokenizer("wordpiece", tmp_path / "tokenizer.json", 16)
-    with pytest.raises(ConfigError, match="expected a tokenizer of kind wordpiece or clip-bpe, got 'unigram'"):
+    with pytest.raises(ConfigError, match="one of wordpiece, clip-bpe, clip-bpe-pair, got 'unigram'"):
         open_tokenizer("unigram", DEFINITION, 16)
