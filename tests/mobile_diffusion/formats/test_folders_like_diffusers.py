@@ -121,7 +121,7 @@ def test_a_prediction_against_the_scheduler_is_refused(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"expected v, as .*scheduler_config\.json states, got epsilon; leave it"):
         open_source(folder, OpenOptions(prediction="epsilon"))
     assert open_source(folder, OpenOptions(prediction="v")).config.schedule.prediction == "v"
-    with pytest.raises(ConfigError, match="expected one of epsilon, sample, v, got 'x'"):
+    with pytest.raises(ConfigError, match="expected one of epsilon, sample, v, flow, got 'x'"):
         open_source(folder, OpenOptions(prediction="x"))
 
 
