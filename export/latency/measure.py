@@ -43,6 +43,8 @@ PACKAGES = {
     "executorch-coreml-interpreter": "executorch",
 }
 """Runner -> the package whose version is recorded, if its name is another."""
+OPTIONAL = ("others", "wait_policy")
+"""Conditions that a program on a phone does not write."""
 WARMUP, RUNS = 2, 10
 BUDGET_S = 30.0
 """Seconds after which a stage is not called again, for warm-up and runs each; one call may take longer."""
@@ -112,8 +114,12 @@ class LatencyReport:
     runners: tuple[RunnerLatency, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """The content of latency.json."""
+        """The content of latency.json; what is not known of the conditions, as on a phone, is left out."""
         values = asdict(self)
+        for unknown in [
+            name for name, value in values["conditions"].items() if name in OPTIONAL and value in (None, "")
+        ]:
+            del values["conditions"][unknown]
         for runner in values["runners"]:
             runner["stages"] = [stage | {"spread_ms": _spread(stage)} for stage in runner["stages"]]
         return values
