@@ -68,7 +68,8 @@ def test_guidance_subtracts_numbers_of_half_precision(coreml_folder: Path) -> No
     assert step_count(package.spec) == 8
     found = operand_roundoffs(package)
     guided = [name for name in found if writers[name].type == "sub" and not name.endswith("fp16")]
-    assert [found[name] for name in guided] == [{"x": HALF_ROUNDOFF, "y": HALF_ROUNDOFF}]
+    scale, difference = {"x": 2.0**-24, "y": 0.0}, {"x": HALF_ROUNDOFF, "y": HALF_ROUNDOFF}
+    assert [found[name] for name in guided] == [scale, difference]  # w - 1, and the two predictions
     assert found["add_0"] == {"x": 0.0, "y": 0.0}, "indices"
     assert SINGLE_ROUNDOFF in found["latents_out"].values()
 
