@@ -179,7 +179,7 @@ def transformer_stage() -> ExportStage:
     """A spatial transformer on its own, wide enough that its weights are deferred; the text lies as it wants it."""
     config = dataclasses.replace(SMALL.unet, context_width=512, linear_projection=True)
     torch.manual_seed(1)
-    module = SpatialTransformer(config, UNetLevel(256, 1, 1)).eval().requires_grad_(False)
+    module = SpatialTransformer(config, UNetLevel(256, 1, 1), 1).eval().requires_grad_(False)
     inputs = (TensorSpec("x", "float32", (1, 256, 4, 4)), TensorSpec("context", "float32", (1, 512, 1, 6)))
     return ExportStage("transformer", module, inputs, (TensorSpec("y", "float32", (1, 256, 4, 4)),))
 

@@ -18,7 +18,19 @@ from tests.export.comparing import assert_close
 
 OPERATORS = {
     *("Add", "Cast", "Clip", "Concat", "Conv", "Div", "Erf", "Gather", "Gemm", "InstanceNormalization"),
-    *("LayerNormalization", "MatMul", "Mul", "Reshape", "Resize", "Sigmoid", "Slice", "Softmax", "Split", "Sub"),
+    *(
+        "LayerNormalization",
+        "MatMul",
+        "Mul",
+        "Relu",
+        "Reshape",
+        "Resize",
+        "Sigmoid",
+        "Slice",
+        "Softmax",
+        "Split",
+        "Sub",
+    ),
     *("Transpose", "Unsqueeze"),
 }
 """All of ONNX's own set, which ONNX Runtime's full packages for Android and for browsers have."""

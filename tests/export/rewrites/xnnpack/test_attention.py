@@ -40,7 +40,7 @@ def test_one_map_may_ask_two_contexts() -> None:
 def test_a_transformer_in_place_is_the_transformer(linear: bool) -> None:
     torch.manual_seed(0)
     config = UNetConfig((STAGE,), None, (UNetLevel(16, 2, 0),), 8, heads=2, groups=4, linear_projection=linear)
-    layer = SpatialTransformer(config, STAGE).double()
+    layer = SpatialTransformer(config, STAGE, 1).double()
     x, context = torch.randn(2, 16, 3, 5, dtype=torch.float64), torch.randn(2, 7, 8, dtype=torch.float64)
     changed = rewrite(layer).double()
     assert type(changed) is TransformerInPlace
