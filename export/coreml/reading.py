@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,19 +53,28 @@ def read_content(path: Path) -> CoreMLContent:
     return CoreMLContent(
         program.inputs,
         program.outputs,
-        tuple(table for routine in program.routines for table in _tables(routine)),
+        tuple(_tables(program.routines)),
         "fp16" if "fp16" in results else "fp32",
         _compressed(package),
         SYSTEMS.get(version, f"specification {version}"),
     )
 
 
-def _tables(routine: Routine) -> Iterator[NDArray[np.floating]]:
-    """The tables, found by following `step` through casts and comparisons to the look-ups.
+def _tables(routines: Sequence[Routine]) -> Iterator[NDArray[np.floating]]:
+    """The tables of a program, whose chunks run one after another and may hand on what was made from `step`."""
+    names = {STEP}
+    for routine in routines:
+        following = {slot for name, slot in routine.input_slots.items() if name in names}
+        yield from _looked_up(routine, following)
+        names |= {name for name, slot in routine.output_slots.items() if slot in following}
 
-    A look-up is a gather or, for the Neural Engine, a product with the row that a comparison has chosen.
+
+def _looked_up(routine: Routine, following: set[int]) -> Iterator[NDArray[np.floating]]:
+    """The tables of one routine, found by following `step` through casts and comparisons to the look-ups.
+
+    A look-up is a gather or, for the Neural Engine, a product with the row that a comparison has chosen.  `following`
+    is completed: the slots whose values are made from `step` alone.
     """
-    following = {slot for name, slot in routine.input_slots.items() if name == STEP}
     for each in routine.block.instructions:
         if not following & set(each.slots_read()):
             continue
