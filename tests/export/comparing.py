@@ -51,7 +51,8 @@ def assert_close(reference: Mapping[str, np.ndarray], candidate: Mapping[str, np
     for name, wanted in reference.items():
         assert (candidate[name].dtype, candidate[name].shape) == (wanted.dtype, wanted.shape)
         assert wanted.std() > 1e-3, "a reference of about zero proves nothing"
-        assert signal_to_noise(wanted, candidate[name]) > limit
+        found = signal_to_noise(wanted, candidate[name])
+        assert found > limit, f"{name}: {found:.1f} dB"
 
 
 def assert_runs_as_pytorch(stage: ExportStage, runner: Runner, limit: float, step: int = 1) -> None:
