@@ -120,7 +120,8 @@ class DrawActivity : ScreenActivity() {
 
     private fun linesOf(state: DrawState): String {
         val line = lineOf(state.phase)
-        return if (state.wordsUnknown && state.phase is Phase.Done) "$line\n${getString(R.string.words_unknown)}" else line
+        val warned = state.wordsUnknown && state.phase is Phase.Done
+        return if (warned) "$line\n${getString(R.string.words_unknown)}" else line
     }
 
     private fun lineOf(phase: Phase): String =
