@@ -33,7 +33,8 @@ from export.parity.golden import read_golden
 from export.parity.report import ParityReport, ParityRow, merge
 from export.parity.trajectories import Trajectory
 from export.runners import Runner
-from export.targets import TORCH, Runtime, find_target, open_runner
+from export.runtime import Runtime
+from export.targets import TORCH, find_target, open_runner
 from mobile_diffusion.checkpoint import AnyModel, open_source
 from mobile_diffusion.errors import BundleError, CheckpointError, ParityError
 from mobile_diffusion.formats.open_options import OpenOptions

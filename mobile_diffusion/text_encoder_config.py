@@ -9,8 +9,29 @@ from mobile_diffusion.field_rules import require, require_positive
 from mobile_diffusion.model_limits import TOKENS, require_few_blocks
 
 
+class OneEncoder:
+    """A single text encoder, which has no pooled output; SDXL has a pair (`ClipPairConfig`)."""
+
+    max_tokens: int
+
+    @property
+    def tokens_shape(self) -> tuple[int, ...]:
+        """Shape (1, L) of an encoded prompt's ids."""
+        return (1, self.max_tokens)
+
+    @property
+    def pooled_width(self) -> int:
+        """0: the encoder has no pooled output."""
+        return 0
+
+    @property
+    def zero_null(self) -> bool:
+        """False: a missing negative prompt is the encoded empty prompt."""
+        return False
+
+
 @dataclass(frozen=True)
-class BertConfig:
+class BertConfig(OneEncoder):
     """A BERT encoder (Devlin et al. 2019), such as MiniLM."""
 
     vocabulary: int
@@ -34,24 +55,9 @@ class BertConfig:
         """True: the encoder needs a mask that marks padding."""
         return True
 
-    @property
-    def tokens_shape(self) -> tuple[int, ...]:
-        """Shape (1, L) of an encoded prompt's ids."""
-        return (1, self.max_tokens)
-
-    @property
-    def pooled_width(self) -> int:
-        """0: the encoder has no pooled output."""
-        return 0
-
-    @property
-    def zero_null(self) -> bool:
-        """False: a missing negative prompt is the encoded empty prompt."""
-        return False
-
 
 @dataclass(frozen=True)
-class ClipTextConfig:
+class ClipTextConfig(OneEncoder):
     """The text tower of CLIP (Radford et al. 2021), as Stable Diffusion uses it."""
 
     vocabulary: int = 49408
@@ -73,21 +79,6 @@ class ClipTextConfig:
     @property
     def uses_mask(self) -> bool:
         """False: the encoder treats padding like any other token."""
-        return False
-
-    @property
-    def tokens_shape(self) -> tuple[int, ...]:
-        """Shape (1, L) of an encoded prompt's ids."""
-        return (1, self.max_tokens)
-
-    @property
-    def pooled_width(self) -> int:
-        """0: the encoder has no pooled output."""
-        return 0
-
-    @property
-    def zero_null(self) -> bool:
-        """False: a missing negative prompt is the encoded empty prompt."""
         return False
 
 

@@ -17,7 +17,8 @@ from export.parity.report import ParityReport
 from export.parity.report import merge as merge_parity
 from export.report.latency import merge as merge_latency
 from export.report.pictures import grid, save_picture
-from export.targets import RUNTIMES, TARGETS, Runtime, check_requirement
+from export.runtime import Runtime
+from export.targets import RUNTIMES, TARGETS, check_requirement
 from mobile_diffusion.checkpoint import open_checkpoint
 from mobile_diffusion.drawing import draw
 from mobile_diffusion.errors import ExportError

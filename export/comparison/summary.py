@@ -17,7 +17,8 @@ from typing import Any
 from export.bundle.bundle import Bundle
 from export.job.page import LATENCY_FILE
 from export.latency.reading import read_latency
-from export.targets import TORCH, graded
+from export.runtime import graded
+from export.targets import TORCH
 from mobile_diffusion.config_json import from_dict, to_dict
 from mobile_diffusion.errors import BundleError, ConfigError
 from mobile_diffusion.quoting import shortened

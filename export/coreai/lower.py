@@ -19,7 +19,8 @@ from export.coreai.half import in_half
 from export.coreai.inspect import storage
 from export.coreai.options import CoreAIOptions
 from export.coreai.sources import modules_of, replace_locations
-from export.coreai.toolchain import import_coreai, quiet
+from export.coreai.toolchain import NOISY_LOGGERS, import_coreai
+from export.quiet import errors_only
 from export.rewrites import fused_attention
 from export.signatures import PARTS
 from export.stages import ExportStage
@@ -71,7 +72,7 @@ def convert(stage: ExportStage, options: CoreAIOptions) -> Any:
     modules = modules_of(program)
     names = {"input_names": [spec.name for spec in stage.inputs], "output_names": [spec.name for spec in stage.outputs]}
     try:
-        with quiet():
+        with errors_only(NOISY_LOGGERS, prints=True):
             staged = converter.TorchConverter().add_exported_program(program, entrypoint_name=FUNCTION, **names)
             converted = staged.to_coreai()
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
@@ -88,7 +89,7 @@ def exported(stage: ExportStage, options: CoreAIOptions) -> torch.export.Exporte
     module = fused_attention.rewrite(stage.module)
     if options.precision == "fp16":
         module = in_half(module, PARTS[stage.name])
-    with quiet():
+    with errors_only(NOISY_LOGGERS, prints=True):
         return torch.export.export(module, (), stage.example()).run_decompositions(table)
 
 

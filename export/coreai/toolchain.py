@@ -6,16 +6,12 @@ everything but Core AI works, and one line says why Core AI does not.
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.util
-import io
-import logging
 import platform
-import warnings
-from collections.abc import Iterator
 from types import ModuleType
 
+from export.quiet import errors_only
 from mobile_diffusion.errors import ExportError
 
 NOISY_LOGGERS = ("coreai", "coreai_torch", "torchao", "torch.utils._pytree", "torch.export")
@@ -35,7 +31,7 @@ def check() -> None:
 def import_coreai(name: str) -> ModuleType:
     """Return a module of coreai-core or coreai-torch; raises `ExportError` with the reason if it cannot be imported."""
     try:
-        with quiet():
+        with errors_only(NOISY_LOGGERS, prints=True):
             return importlib.import_module(name)
     except (ImportError, OSError) as error:
         raise ExportError(f"Core AI: expected Apple's coreai packages, got {reason(error)}") from None
@@ -50,19 +46,3 @@ def reason(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError):
         return f"no package {error.name}: pip install 'mobile-diffusion[coreai]'"
     return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Show only errors from the loggers of Apple's packages and of their imports, and none of their lines."""
-    loggers = [logging.getLogger(name) for name in NOISY_LOGGERS]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -34,10 +34,11 @@ from export.coreml.norms import group_norm, layer_norm
 from export.coreml.options import NEURAL_ENGINE, CoreMLOptions
 from export.coreml.package import moved_weights, save_specification
 from export.coreml.structure import check_operations, check_signature, check_update, tensor_spec
-from export.coreml.toolchain import import_coremltools, quiet_logs, without_bars, without_validation
+from export.coreml.toolchain import NOISY_LOGGERS, import_coremltools, without_bars, without_validation
 from export.coreml.torch_sources import mark_sources, module_number, sources_metadata
 from export.coreml.weights import check_constants, deferrable, deferred_weights
 from export.mixed.names import covers, names_of
+from export.quiet import errors_only
 from export.rewrites import fused_attention, neural_engine
 from export.rewrites.pixels import PICTURE, with_pixels
 from export.signatures import TensorSpec
@@ -126,11 +127,11 @@ def convert(stage: ExportStage, path: Path, options: CoreMLOptions) -> Any:
     ct = import_coremltools()
     pipeline = ct.PassPipeline()
     pipeline.remove_passes(SKIPPED_PASSES | (CROSSING_PASSES if names_of(options.mixed_precision) else frozenset()))
-    with quiet_logs():
+    with errors_only(NOISY_LOGGERS):
         program = exported(stage, options)
     modules = mark_sources(program)
     deferred, moved = deferred_weights(deferrable(program)), moved_weights(path.parent)
-    with quiet_logs(), without_bars(), without_validation(), moved, deferred:
+    with errors_only(NOISY_LOGGERS), without_bars(), without_validation(), moved, deferred:
         model = ct.convert(
             program,
             convert_to="mlprogram",

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import functools
 import importlib
-import logging
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
+from export.quiet import errors_only
 from mobile_diffusion.errors import ExportError
 
 NOISY_LOGGERS = ("coremltools", "torchao", "torch.utils._pytree")
@@ -24,22 +23,6 @@ PROGRESS_BARS = (
     ("coremltools.converters.mil.mil.passes.pass_pipeline", "tqdm"),
 )
 """The modules of coremltools with progress bars that no option disables."""
-
-
-@contextmanager
-def quiet_logs() -> Iterator[None]:
-    """Show only errors from the loggers of coremltools and of its imports."""
-    loggers = [logging.getLogger(name) for name in NOISY_LOGGERS]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 @contextmanager
@@ -84,7 +67,7 @@ def without_validation() -> Iterator[None]:
 def import_coremltools() -> ModuleType:
     """Return the module coremltools; raises `ExportError` that says how to install it if it is missing."""
     try:
-        with quiet_logs():
+        with errors_only(NOISY_LOGGERS):
             return importlib.import_module("coremltools")
     except ImportError as error:
         raise ExportError(

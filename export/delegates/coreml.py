@@ -21,8 +21,9 @@ from export.coreml.naming import stage_outputs
 from export.coreml.options import CoreMLOptions
 from export.coreml.package import SPECIFICATION
 from export.coreml.structure import signature
-from export.coreml.toolchain import import_coremltools, quiet_logs
+from export.coreml.toolchain import NOISY_LOGGERS, import_coremltools
 from export.delegates.read import Delegate
+from export.quiet import errors_only
 from mobile_diffusion.errors import ExportError
 from mobile_diffusion.quoting import shortened
 
@@ -90,7 +91,7 @@ def specification(package: Path) -> object:
     """Return the specification of a package; raises `ValueError` if it is none."""
     ct = import_coremltools()
     spec = ct.proto.Model_pb2.Model()
-    with quiet_logs():
+    with errors_only(NOISY_LOGGERS):
         try:
             spec.ParseFromString((package / SPECIFICATION).read_bytes())
         except Exception as error:  # google.protobuf's DecodeError, which is no ValueError

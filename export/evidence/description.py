@@ -19,8 +19,9 @@ from export.evidence.content import Content, Contents
 from export.evidence.difference import Difference, differing
 from export.evidence.plan import runtime_of
 from export.job.manifest_description import NOISE, describe_schedule
+from export.runtime import Runtime
 from export.signatures import Signature, TensorSpec, signature
-from export.targets import RUNTIMES, TARGETS, Runtime
+from export.targets import RUNTIMES, TARGETS
 from mobile_diffusion.checkpoint import TOKENIZER_FILE, AnyModel
 from mobile_diffusion.config_json import to_dict
 

@@ -20,7 +20,7 @@ from export.parity.measure import Measurement, planned_checks
 from export.parity.metrics import Metrics, PictureMetrics
 from export.parity.report import ParityReport, build_report
 from export.parity.trajectories import Trajectory
-from export.targets import graded
+from export.runtime import graded
 from mobile_diffusion.config_json import from_dict, to_dict
 from mobile_diffusion.decibels import MAX_DB
 from mobile_diffusion.errors import BundleError, MobileDiffusionError

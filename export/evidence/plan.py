@@ -9,7 +9,8 @@ from export.bundle.bundle import Bundle
 from export.bundle.manifest_parts import RuntimeEntry
 from export.job.plan import ExportPlan
 from export.mixed.names import SETTING
-from export.targets import RUNTIMES, Runtime
+from export.runtime import Runtime
+from export.targets import RUNTIMES
 
 
 def runtime_of(entry: RuntimeEntry) -> Runtime:

@@ -14,7 +14,8 @@ from export.delegates.options import DelegateOptions
 from export.job.calibration import read_prompts
 from export.job.plan import plan_export
 from export.job.run import Exported, check_output, run_export
-from export.targets import EXECUTORCH, RuntimeOptions, find_target
+from export.runtime import RuntimeOptions
+from export.targets import EXECUTORCH, find_target
 from mobile_diffusion.checkpoint import AnyModel, open_source
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.formats.open_options import OpenOptions

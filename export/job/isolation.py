@@ -13,8 +13,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from export.job.calibration import StageSamples
+from export.runtime import Runtime
 from export.stages import build_stage
-from export.targets import Runtime, lower
+from export.targets import lower
 from mobile_diffusion.checkpoint import Checkpoint, open_source
 from mobile_diffusion.errors import ExportError, MobileDiffusionError
 from mobile_diffusion.formats.open_options import OpenOptions

@@ -25,8 +25,9 @@ from export.executorch.signature import PROGRAM, Delegation, read_delegation
 from export.job.plan import ExportPlan
 from export.parity.golden import INDEX
 from export.parity.report import ParityReport
+from export.runtime import Runtime
 from export.signatures import signature
-from export.targets import Runtime, Target
+from export.targets import Target
 from mobile_diffusion.checkpoint import TOKENIZER_FILE, Checkpoint, Model
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.decibels import MAX_DB

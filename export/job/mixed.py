@@ -26,9 +26,10 @@ from export.mixed.names import AUTO, CHECKPOINT, NONE, check, covers, parse, spe
 from export.mixed.rounded import Outputs
 from export.parity.gates import limits
 from export.parity.measure import without_output
+from export.runtime import Runtime
 from export.signatures import PARTS
 from export.stages import build_stage
-from export.targets import Runtime, half_program
+from export.targets import half_program
 from mobile_diffusion.checkpoint import AnyModel
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.decibels import snr_db, worst

@@ -14,8 +14,9 @@ import torch
 
 from export.parity.measure import DEPTHS, planned_checks
 from export.runners.runner import check_threads
+from export.runtime import Runtime, RuntimeOptions
 from export.signatures import IMAGE_STAGES, STAGES, check_exportable
-from export.targets import Runtime, RuntimeOptions, Target, check_requirement
+from export.targets import Target, check_requirement
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.formats.checkpoint_files import builders

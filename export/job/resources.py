@@ -14,7 +14,7 @@ from pathlib import Path
 from export.job.free_space import available_memory, free_disk
 from export.job.plan import ExportPlan
 from export.mixed.names import AUTO, CHECKPOINT, NONE
-from export.targets import Runtime
+from export.runtime import Runtime
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.errors import ExportError
 from mobile_diffusion.inspection import StageCost, stage_costs

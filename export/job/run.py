@@ -30,8 +30,9 @@ from export.parity.report import ParityReport
 from export.parity.trajectories import CASES, Case, Trajectory
 from export.runners import Runner
 from export.runners.sequential import release
+from export.runtime import Runtime
 from export.stages import build_stage
-from export.targets import Runtime, Target, load_runner, lower
+from export.targets import Target, load_runner, lower
 from mobile_diffusion.checkpoint import TOKENIZER_FILE, AnyModel, Checkpoint
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import ExportError

@@ -18,9 +18,10 @@ from export.parity.gates import Failure
 from export.parity.measure import FREE_CHECKS, Measurement
 from export.parity.report import ParityReport
 from export.parity.trajectories import Trajectory, latents_of
+from export.runtime import Runtime
 from export.signatures import IMAGE_STAGES
 from export.stages import build_stage
-from export.targets import Runtime, half_program
+from export.targets import half_program
 from mobile_diffusion.checkpoint import AnyModel
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.drawing import DrawSettings

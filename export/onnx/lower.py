@@ -7,13 +7,8 @@ export never serializes the weights into a protobuf in memory (weights.py), so i
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import logging
 import tempfile
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
@@ -24,12 +19,15 @@ from onnxscript import ir
 from export.onnx import OUTPUTS_KEY
 from export.onnx.options import OnnxOptions
 from export.onnx.weights import Weights, detach, save, save_whole
+from export.quiet import errors_only
 from export.rewrites import parted_attention
 from export.rewrites.replacement import replaced
 from export.signatures import program_outputs
 from export.stages import ExportStage
 from mobile_diffusion.errors import ExportError
 
+NOISY_LOGGERS = ("onnxscript", "torch.onnx")
+"""They write progress lines and notes on torchvision."""
 OPSET = 18
 """torch's exporter writes this opset without a conversion.  It has LayerNormalization as one node, and every ONNX
 Runtime since 1.14 reads it."""
@@ -69,7 +67,7 @@ def save_int8(skeleton: onnx.ModelProto, weights: Weights, stage: ExportStage, p
 
 def convert(stage: ExportStage) -> ir.Model:
     """Return the stage as an ONNX model, not yet simplified; its initializers are views of the stage's tensors."""
-    with _quiet():
+    with errors_only(NOISY_LOGGERS, prints=True):
         program = torch.onnx.export(
             replaced(stage.module, parted_attention.replacement),
             kwargs=stage.example(),
@@ -115,19 +113,3 @@ def _set_metadata(model: onnx.ModelProto, stage: ExportStage) -> None:
     del model.metadata_props[:]
     names = dict(zip(program_outputs(stage), (spec.name for spec in stage.outputs), strict=True))
     model.metadata_props.add(key=OUTPUTS_KEY, value=json.dumps(names))
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's progress lines and its notes on torchvision off the terminal."""
-    loggers = [logging.getLogger(name) for name in ("onnxscript", "torch.onnx")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -12,7 +12,7 @@ from export.parity.report import ParityReport, build_report
 from export.parity.trajectories import Trajectory
 from export.runners import Runner
 from export.runners.sequential import release
-from export.targets import Runtime
+from export.runtime import Runtime
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.progress import Progress, silent
 from mobile_diffusion.schedule import StepTable

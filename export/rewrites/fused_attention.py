@@ -13,7 +13,7 @@ from export.rewrites.replacement import recast, replaced
 from mobile_diffusion.autoencoder import PixelAttention
 from mobile_diffusion.bert_encoder import BertSelfAttention
 from mobile_diffusion.clip_encoder import ClipAttention
-from mobile_diffusion.unet import Attention
+from mobile_diffusion.transformer import Attention
 
 
 class FusedAttention(Attention):

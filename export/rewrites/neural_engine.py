@@ -19,7 +19,8 @@ from export.rewrites.replacement import recast, replaced
 from export.rewrites.split_einsum import ChannelNorm, Projection, positions_last, split_einsum_attention
 from mobile_diffusion.autoencoder import PixelAttention
 from mobile_diffusion.blocks import ResnetBlock
-from mobile_diffusion.unet import Attention, GatedGelu, SpatialTransformer, UNet
+from mobile_diffusion.transformer import Attention, GatedGelu, SpatialTransformer
+from mobile_diffusion.unet import UNet
 
 
 class ChannelsFirstAttention(Attention):

@@ -14,7 +14,7 @@ from export.rewrites.attention_in_parts import attend_in_parts
 from export.rewrites.replacement import recast
 from mobile_diffusion.autoencoder import PixelAttention
 from mobile_diffusion.blocks import attention
-from mobile_diffusion.unet import Attention
+from mobile_diffusion.transformer import Attention
 
 
 class PartedAttention(Attention):

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from export.latency.measure import BUDGET_S, measure, read_conditions
+from export.runtime import Runtime
 from export.signatures import TensorSpec
 from export.stages import ExportStage
-from export.targets import XNNPACK, Runtime, load_runner, lower
+from export.targets import XNNPACK, load_runner, lower
 from mobile_diffusion.blocks import ResnetBlock
 from mobile_diffusion.config import ModelConfig, UNetLevel
 from mobile_diffusion.progress import Progress, silent
@@ -25,7 +26,8 @@ from mobile_diffusion.slimming.actions import reachable_shapes
 from mobile_diffusion.slimming.blocks import RESNET, BlockShape
 from mobile_diffusion.slimming.latency import BlockLatency, LatencyTable
 from mobile_diffusion.staging import write_bytes
-from mobile_diffusion.unet import EPSILON, SpatialTransformer, UNet
+from mobile_diffusion.transformer import SpatialTransformer
+from mobile_diffusion.unet import EPSILON, UNet
 
 RUNS = 20
 

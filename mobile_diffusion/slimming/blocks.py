@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from mobile_diffusion.blocks import ResnetBlock
 from mobile_diffusion.config import UNetConfig
-from mobile_diffusion.unet import SpatialTransformer, UNet
+from mobile_diffusion.transformer import SpatialTransformer
+from mobile_diffusion.unet import UNet
 
 RESNET, TRANSFORMER = "resnet", "transformer"
 

@@ -14,7 +14,8 @@ from mobile_diffusion.blocks import ResnetBlock
 from mobile_diffusion.config import UNetConfig, UNetLevel
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.slim import slim_config
-from mobile_diffusion.unet import SpatialTransformer, UNet
+from mobile_diffusion.transformer import SpatialTransformer
+from mobile_diffusion.unet import UNet
 
 
 def grow_unet(unet: UNet, counts: UNetConfig, seed: int) -> UNet:

@@ -22,7 +22,8 @@ from torch.utils.checkpoint import checkpoint
 from mobile_diffusion.blocks import ResnetBlock
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.training import workers
-from mobile_diffusion.unet import SpatialTransformer, UNet
+from mobile_diffusion.transformer import SpatialTransformer
+from mobile_diffusion.unet import UNet
 
 
 def blocks_of(module: nn.Module) -> list[nn.Module]:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from export.rewrites.replacement import recast
 from export.stages import Denoise
 from mobile_diffusion.sampler import combine_guidance
-from mobile_diffusion.unet import Attention, UpLevel
+from mobile_diffusion.transformer import Attention
+from mobile_diffusion.unet import UpLevel
 
 
 class UpLevelForBoth(UpLevel):

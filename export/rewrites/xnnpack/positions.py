@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.rewrites.replacement import recast
-from mobile_diffusion.unet import GatedGelu, SpatialTransformer
+from mobile_diffusion.transformer import GatedGelu, SpatialTransformer
 
 
 class TransformerInPlace(SpatialTransformer):

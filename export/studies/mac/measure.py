@@ -25,6 +25,7 @@ from export.parity.compare import compare_runners
 from export.parity.trajectories import Trajectory
 from export.runners import Runner
 from export.runners.coreml_native import CoreMLNativeRunner, loaded_model
+from export.runtime import Runtime
 from export.studies.mac.plan import read_plan
 from export.studies.mac.record import (
     FORMAT,
@@ -39,7 +40,7 @@ from export.studies.mac.record import (
     is_verified,
 )
 from export.studies.mac.surface import CoreML, open_core_ml, read_system
-from export.targets import COREML, Runtime, open_runner
+from export.targets import COREML, open_runner
 from export.verify import depth_of, read_trajectories
 from mobile_diffusion.decibels import json_number, snr_db, worst
 from mobile_diffusion.errors import ConfigError

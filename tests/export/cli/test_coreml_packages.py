@@ -15,7 +15,8 @@ import typer
 
 from export.cli import coreml, guard
 from export.coreml.package import WEIGHTS
-from export.coreml.toolchain import import_coremltools, quiet_logs, without_bars
+from export.coreml.toolchain import NOISY_LOGGERS, import_coremltools, without_bars
+from export.quiet import errors_only
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -55,7 +56,7 @@ def package(tmp_path: Path) -> Callable[..., Path]:
                 x = Builder.linear(x=x, weight=matrix)
             return x
 
-        with quiet_logs(), without_bars():
+        with errors_only(NOISY_LOGGERS), without_bars():
             model = ct.convert(program, minimum_deployment_target=ct.target.iOS18, skip_model_load=True)
         model.save(str(tmp_path / f"{name}.mlpackage"))
         return tmp_path / f"{name}.mlpackage"

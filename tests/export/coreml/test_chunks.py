@@ -18,7 +18,8 @@ from export.coreml.package import SPECIFICATION, WEIGHTS
 from export.coreml.package_archive import CoreMLPackage
 from export.coreml.repack import file_bytes
 from export.coreml.steps import Steps, read_steps
-from export.coreml.toolchain import import_coremltools, quiet_logs, without_bars
+from export.coreml.toolchain import NOISY_LOGGERS, import_coremltools, without_bars
+from export.quiet import errors_only
 from mobile_diffusion.errors import ExportError
 
 Arrays = dict[str, np.ndarray]
@@ -35,7 +36,7 @@ def save(ct: Any, tmp_path: Path) -> Save:
         specs = [Builder.TensorSpec(shape=shape) for shape in shapes.values()]
         system = getattr(ct.target, target)
         program = Builder.program(input_specs=specs, opset_version=system)(function)
-        with quiet_logs(), without_bars():
+        with errors_only(NOISY_LOGGERS), without_bars():
             model = ct.convert(program, minimum_deployment_target=system, skip_model_load=True)
             model = model if change is None else change(model)
         path = tmp_path / "whole.mlpackage"
@@ -128,7 +129,7 @@ def test_the_pipeline_is_as_coremltools_makes_it(save: Save, ct: Any, tmp_path: 
     ours = split_package(whole, limit, tmp_path / "ours.mlpackage").path
     parts = sorted(split_package(whole, limit, tmp_path / "parts", separate=True).path.iterdir())
     models = [ct.models.MLModel(str(path), skip_model_load=True) for path in parts]
-    with quiet_logs():
+    with errors_only(NOISY_LOGGERS):
         made = ct.utils.make_pipeline(*models)
     theirs = tmp_path / "theirs.mlpackage"
     made.save(str(theirs))
@@ -149,7 +150,7 @@ def test_coremltools_reads_every_part(coreml_folder: Path, tmp_path: Path, ct: A
     whole = coreml_folder / "denoise.mlpackage"
     found = split_package(whole, part_of(whole, 0.3), tmp_path / "parts", separate=True)
     for path in found.path.iterdir():
-        with quiet_logs():
+        with errors_only(NOISY_LOGGERS):
             model = ct.models.MLModel(str(path), skip_model_load=True)
             spec = model.get_spec()
             program = load(spec, spec.specificationVersion, model.weights_dir)
@@ -346,7 +347,7 @@ def quantized(ct: Any) -> Change:
 def test_compressed_weights_go_with_what_reads_them(
     target: str, compress: Callable[[Any], Change], save: Save, ct: Any, tmp_path: Path
 ) -> None:
-    with quiet_logs(), without_bars():
+    with errors_only(NOISY_LOGGERS), without_bars():
         whole = save(layers(4), target, compress(ct), x=(1, 64))
     before = CoreMLPackage.open(whole)
     kinds = [operation.type for operation in read_steps(before).block.operations]
@@ -440,7 +441,7 @@ def test_a_program_with_state_is_refused(ct: Any, tmp_path: Path) -> None:
         value = Builder.read_state(input=kept)
         return Builder.add(x=x, y=value)
 
-    with quiet_logs(), without_bars():
+    with errors_only(NOISY_LOGGERS), without_bars():
         ct.convert(program, minimum_deployment_target=ct.target.iOS18, skip_model_load=True).save(
             str(tmp_path / "state.mlpackage")
         )

@@ -17,7 +17,8 @@ from export.coreml.interpret import Program
 from export.coreml.package import WEIGHTS, save_specification
 from export.coreml.package_archive import CoreMLPackage
 from export.coreml.repack import SharedRecords
-from export.coreml.toolchain import quiet_logs, without_bars
+from export.coreml.toolchain import NOISY_LOGGERS, without_bars
+from export.quiet import errors_only
 from mobile_diffusion.errors import ExportError
 
 WIDTH = 64
@@ -54,7 +55,7 @@ def save(ct: Any, tmp_path: Path) -> Save:
             return Builder.identity(x=x, name="y")
 
         path = tmp_path / f"{name}.mlpackage"
-        with quiet_logs(), without_bars():
+        with errors_only(NOISY_LOGGERS), without_bars():
             ct.convert(program, minimum_deployment_target=system, skip_model_load=True).save(str(path))
         return path
 
@@ -121,7 +122,7 @@ def test_it_is_as_coremltools_makes_it(save: Save, ct: Any, tmp_path: Path) -> N
         descriptor.add_function(str(path), "main", name)
     descriptor.default_function_name = "b"
     theirs = tmp_path / "theirs.mlpackage"
-    with quiet_logs(), without_bars():
+    with errors_only(NOISY_LOGGERS), without_bars():
         ct.utils.save_multifunction(descriptor, str(theirs))
     specs = [CoreMLPackage.open(path).spec for path in (ours, theirs)]
     for spec in specs:

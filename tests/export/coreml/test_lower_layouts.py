@@ -21,7 +21,7 @@ from export.runners.coreml_interpreter import CoreMLInterpreterRunner
 from export.signatures import TensorSpec
 from export.stages import ExportStage, build_stage
 from mobile_diffusion.config import ModelConfig, UNetLevel
-from mobile_diffusion.unet import SpatialTransformer
+from mobile_diffusion.transformer import SpatialTransformer
 from tests.export.comparing import Arrays, arrays_of, assert_close, assert_runs_as_pytorch, outputs_of
 from tests.export.coreml.test_lower import update_stage
 from tests.tiny_models import BK_TINY, LINEAR, SD1, SMALL, RandomModel

@@ -21,9 +21,10 @@ from export.job import run as run_module
 from export.job.plan import plan_export
 from export.job.run import Exported, run_export
 from export.parity.golden import read_golden
+from export.runtime import Runtime
 from export.signatures import STAGES
 from export.stages import ExportStage, build_stage, build_stages
-from export.targets import RUNTIMES, TARGETS, Runtime, find_target, lower
+from export.targets import RUNTIMES, TARGETS, find_target, lower
 from export.verify import verify_bundle
 from mobile_diffusion.checkpoint import Model, open_checkpoint, save_checkpoint
 from mobile_diffusion.drawing import draw

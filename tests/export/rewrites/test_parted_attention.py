@@ -10,7 +10,7 @@ from export.rewrites import attention_in_parts as parts
 from export.rewrites.parted_attention import parted_attention, replacement
 from export.rewrites.replacement import replaced
 from mobile_diffusion.autoencoder import PixelAttention
-from mobile_diffusion.unet import Attention
+from mobile_diffusion.transformer import Attention
 
 BYTES = [2 * 7 * 9 * 4, 3 * 9 * 4, 1]
 NAMES = ["some heads", "some queries", "one query"]

@@ -13,7 +13,7 @@ from torch.export import ExportedProgram
 
 from export.executorch.quantize import annotate
 from export.executorch.quantize.layers import find_layers
-from mobile_diffusion.unet import TransformerBlock
+from mobile_diffusion.transformer import TransformerBlock
 
 
 class TwoBlocks(nn.Module):

@@ -12,7 +12,7 @@ from export.rewrites.xnnpack import attention, rewrite
 from export.rewrites.xnnpack.positions import TransformerInPlace
 from mobile_diffusion.autoencoder import PixelAttention
 from mobile_diffusion.config import UNetConfig, UNetLevel
-from mobile_diffusion.unet import Attention, FeedForward, SpatialTransformer
+from mobile_diffusion.transformer import Attention, FeedForward, SpatialTransformer
 
 STAGE = UNetLevel(16, 1, 1)
 
