@@ -16,22 +16,30 @@ from tests.export.coreai_packages import needs_coreai
 from tests.tiny_models import BK_TINY, LCM, SD1, SD2, RandomModel
 
 pytestmark = needs_coreai
-LIMITS_DB = {"fp32": 90.0, "fp16": 44.0}  # random weights; the worst is the memory of SD 2, 44.9 dB in half
+FLOAT32_DB = 90.0
 CASES = [
-    ("sd1", SD1, "denoise"),
-    ("sd1", SD1, "encode_text"),
-    ("sd1", SD1, "encode_image"),
-    ("sd2", SD2, "denoise"),
-    ("bk-tiny", BK_TINY, "decode_image"),
-    ("lcm", LCM, "denoise"),
+    ("sd1", SD1, "denoise", 54.0),
+    ("sd1", SD1, "encode_text", 62.0),
+    ("sd1", SD1, "encode_image", 51.0),
+    ("sd2", SD2, "denoise", 44.0),
+    ("bk-tiny", BK_TINY, "decode_image", 52.0),
+    ("lcm", LCM, "denoise", 63.0),
 ]
+"""Each stage's limit in float16 is about 1 dB below the worst of seven draws of random weights."""
 
 
-@pytest.mark.parametrize("precision", LIMITS_DB)
-@pytest.mark.parametrize(("name", "config", "stage"), CASES, ids=[f"{name}-{stage}" for name, _, stage in CASES])
-def test_a_stage_is_pytorchs(name: str, config: ModelConfig, stage: str, precision: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize(
+    ("config", "stage", "float16_db"),
+    [case[1:] for case in CASES],
+    ids=[f"{name}-{stage}" for name, _, stage, _ in CASES],
+)
+def test_a_stage_is_pytorchs(
+    config: ModelConfig, stage: str, float16_db: float, precision: str, tmp_path: Path
+) -> None:
     built = build_stage(RandomModel(config), stage)
     path = lower(built, tmp_path, CoreAIOptions(precision))
     runner = CoreAIRunner.load(tmp_path, {stage: path})
+    limit = FLOAT32_DB if precision == "fp32" else float16_db
     for step in (0, 3) if stage == "denoise" else (0,):
-        assert_runs_as_pytorch(built, runner, LIMITS_DB[precision], step)
+        assert_runs_as_pytorch(built, runner, limit, step)
