@@ -27,8 +27,9 @@ from benchmarks.measuring.command_line import run_script
 from benchmarks.measuring.results import conditions, write_result
 from benchmarks.paths import EMOJI, RESULTS
 from export.coreai.lower import lower
-from export.coreai.toolchain import import_coreai, quiet
+from export.coreai.toolchain import NOISY_LOGGERS, import_coreai
 from export.parity.metrics import compare_pictures
+from export.quiet import errors_only
 from export.runners.coreai import CoreAIRunner
 from export.stages import DecodeImage
 from mobile_diffusion.autoencoder import Autoencoder
@@ -64,7 +65,7 @@ def norm_in_half(
 def convert(module: nn.Module, latents: Tensor, path: Path, table: dict[Any, Callable[..., Any]]) -> None:
     """A module through torch.export and coreai-torch with its decompositions and those of `table`."""
     coreai_torch = import_coreai("coreai_torch")
-    with quiet(), torch.no_grad():
+    with errors_only(NOISY_LOGGERS, prints=True), torch.no_grad():
         program = torch.export.export(module.eval(), (latents,))
         program = program.run_decompositions({**coreai_torch.get_decomp_table(), **table})
         names = {"input_names": ["latents"], "output_names": ["image"]}

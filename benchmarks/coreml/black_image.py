@@ -32,9 +32,10 @@ from export.coreml.interpret import Program
 from export.coreml.lower import lower
 from export.coreml.options import CoreMLOptions
 from export.coreml.package_archive import CoreMLPackage
-from export.coreml.toolchain import import_coremltools, quiet_logs, without_bars
+from export.coreml.toolchain import NOISY_LOGGERS, import_coremltools, without_bars
 from export.coreml.torch_sources import read_sources
 from export.parity.metrics import compare_pictures
+from export.quiet import errors_only
 from export.signatures import TensorSpec
 from export.stages import DecodeImage, ExportStage
 from export.studies.faults.observe import FaultObserver
@@ -112,7 +113,7 @@ class DiffusersDecoder(nn.Module):
 def convert_naively(module: nn.Module, latents: Tensor, path: Path) -> Path:
     """A module through torch.export and coremltools with their defaults, in half precision."""
     ct = import_coremltools()
-    with quiet_logs(), without_bars(), torch.no_grad():
+    with errors_only(NOISY_LOGGERS), without_bars(), torch.no_grad():
         program = torch.export.export(module.eval(), (latents,)).run_decompositions({})
         model = ct.convert(
             program,

@@ -21,12 +21,13 @@ from benchmarks.measuring.command_line import Work, run_script
 from benchmarks.measuring.results import conditions, write_result
 from benchmarks.paths import EMOJI, RESULTS
 from export.coreml.interpret import Program
-from export.coreml.toolchain import import_coremltools, quiet_logs, without_bars
+from export.coreml.toolchain import NOISY_LOGGERS, import_coremltools, without_bars
 from export.delegates import coreml
 from export.delegates.lower import lower
 from export.executorch.lower import inspect
 from export.parity.record import record
 from export.parity.trajectories import Case, Trajectory, latents_of
+from export.quiet import errors_only
 from export.runners.delegated import DelegatedRunner
 from export.runners.torch import TorchRunner
 from export.signatures import STAGES
@@ -75,7 +76,7 @@ def by_executorch(stage: ExportStage, folder: Path) -> tuple[Path, int, int]:
     specs = CoreMLBackend.generate_compile_specs(
         compute_precision=ct.precision.FLOAT16, minimum_deployment_target=ct.target.iOS17
     )
-    with torch.no_grad(), quiet_logs(), without_bars():
+    with torch.no_grad(), errors_only(NOISY_LOGGERS), without_bars():
         exported = torch.export.export(stage.module, (), stage.example())
         partitioner = CoreMLPartitioner(compile_specs=specs)
         program = to_edge_transform_and_lower({stage.name: exported}, partitioner=[partitioner]).to_executorch()

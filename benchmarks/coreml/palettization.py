@@ -35,7 +35,8 @@ from export.coreml.compress.constexpr import LUT, SUFFIXES
 from export.coreml.compress.rewrite import places
 from export.coreml.compress.verify import compressed, decode, operands_of, reconstruction_snr
 from export.coreml.package_archive import CoreMLPackage
-from export.coreml.toolchain import import_coremltools, quiet_logs, without_bars
+from export.coreml.toolchain import NOISY_LOGGERS, import_coremltools, without_bars
+from export.quiet import errors_only
 
 LOGGER = logging.getLogger(__name__)
 RESULT = RESULTS / "palettization.json"
@@ -57,7 +58,7 @@ def coremltools(package: Path, out: Path) -> dict[str, float]:
     import coremltools.optimize.coreml as cto
 
     ct = import_coremltools()
-    with quiet_logs(), without_bars():
+    with errors_only(NOISY_LOGGERS), without_bars():
         clock = Clock()
         model = ct.models.MLModel(str(package), skip_model_load=True)
         config = cto.OpPalettizerConfig(mode="kmeans", nbits=BITS)

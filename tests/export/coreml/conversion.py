@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from export.coreml.toolchain import quiet_logs, without_bars
+from export.coreml.toolchain import NOISY_LOGGERS, without_bars
+from export.quiet import errors_only
 
 
 def convert(ct: Any, program: Any, precision: str, target: str, **options: Any) -> Any:
     """A model of coremltools, of a MIL program."""
-    with quiet_logs(), without_bars():
+    with errors_only(NOISY_LOGGERS), without_bars():
         return ct.convert(
             program,
             convert_to="mlprogram",

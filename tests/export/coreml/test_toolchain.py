@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from export.coreml.toolchain import import_coremltools, quiet_logs
+from export.coreml.toolchain import NOISY_LOGGERS, import_coremltools
+from export.quiet import errors_only
 from mobile_diffusion.errors import ExportError
 
 MODULES = (
@@ -34,7 +35,7 @@ def test_its_absence_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_warnings_are_silenced_only_inside(caplog: pytest.LogCaptureFixture) -> None:
     logger = logging.getLogger("coremltools")
-    with quiet_logs():
+    with errors_only(NOISY_LOGGERS):
         logger.warning("inside")
         logger.error("an error")
     logger.warning("outside")

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.coreml.toolchain import quiet_logs, without_bars
+from export.coreml.toolchain import NOISY_LOGGERS, without_bars
+from export.quiet import errors_only
 
 Arrays = dict[str, np.ndarray]
 OPSETS = {"iOS17": 7, "iOS18": 8}
@@ -54,7 +55,7 @@ def build(ct: Any, numbers: Arrays, target: str) -> Any:
         )
 
     program = Builder.program(input_specs=specs, opset_version=opset)(lambda x, word, step: body(x, word, step))
-    with quiet_logs(), without_bars():
+    with errors_only(NOISY_LOGGERS), without_bars():
         return ct.convert(
             program,
             convert_to="mlprogram",
@@ -66,7 +67,7 @@ def build(ct: Any, numbers: Arrays, target: str) -> Any:
 
 def save(model: Any, path: Path) -> Path:
     """Save without coremltools' bars."""
-    with quiet_logs(), without_bars():
+    with errors_only(NOISY_LOGGERS), without_bars():
         model.save(str(path))
     return path
 
@@ -76,7 +77,7 @@ def theirs(ct: Any, plain: Mapping[str, Path]) -> Callable[[Any, Path, str], Any
     """`theirs(compress, path, target)`: the program compressed by coremltools, saved."""
 
     def make(compress: Callable[[Any], Any], path: Path, target: str) -> Path:
-        with quiet_logs(), without_bars():
+        with errors_only(NOISY_LOGGERS), without_bars():
             return save(compress(ct.models.MLModel(str(plain[target]), skip_model_load=True)), path)
 
     return make
@@ -88,7 +89,7 @@ def loaded_by_coremltools(ct: Any) -> Callable[[Path], Arrays]:
     from coremltools.converters.mil.frontend.milproto.load import load
 
     def read(path: Path) -> Arrays:
-        with quiet_logs():
+        with errors_only(NOISY_LOGGERS):
             model = ct.models.MLModel(str(path), skip_model_load=True)
             spec = model.get_spec()
             version = spec.specificationVersion

@@ -237,13 +237,14 @@ def test_a_wrong_table_or_index_cannot_ship(
 
 
 def test_weights_that_functions_share_are_stored_once(ct: Any, plain: Mapping[str, Path], tmp_path: Path) -> None:
-    from export.coreml.toolchain import quiet_logs, without_bars
+    from export.coreml.toolchain import NOISY_LOGGERS, without_bars
+    from export.quiet import errors_only
 
     joined = ct.utils.MultiFunctionDescriptor()
     for name in ("first", "second"):
         joined.add_function(str(plain["iOS18"]), src_function_name="main", target_function_name=name)
     joined.default_function_name = "first"
-    with quiet_logs(), without_bars():
+    with errors_only(NOISY_LOGGERS), without_bars():
         ct.utils.save_multifunction(joined, str(tmp_path / "joined.mlpackage"))
     rows = compress(tmp_path / "joined.mlpackage", tmp_path / "out.mlpackage", "palettize-4")
     package = CoreMLPackage.open(tmp_path / "out.mlpackage")

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from export.coreml.interpret import Program
-from export.coreml.toolchain import quiet_logs, without_bars
+from export.coreml.toolchain import NOISY_LOGGERS, without_bars
+from export.quiet import errors_only
 from mobile_diffusion.errors import ExportError
 from tests.export.coreml.conversion import convert
 
@@ -131,7 +132,7 @@ def both(ct: Any, save_program: Save, tmp_path: Path) -> Path:
         kept = path.rename(tmp_path / f"{name}.mlpackage")
         descriptor.add_function(str(kept), src_function_name="main", target_function_name=name)
     descriptor.default_function_name = "negate"
-    with quiet_logs(), without_bars():
+    with errors_only(NOISY_LOGGERS), without_bars():
         ct.utils.save_multifunction(descriptor, str(tmp_path / "both.mlpackage"))
     return tmp_path / "both.mlpackage"
 

@@ -12,7 +12,8 @@ import pytest
 from export.coreml.blobs import pack
 from export.coreml.interpret import Program
 from export.coreml.interpret.decompress import DECOMPRESSIONS
-from export.coreml.toolchain import quiet_logs, without_bars
+from export.coreml.toolchain import NOISY_LOGGERS, without_bars
+from export.quiet import errors_only
 from mobile_diffusion.errors import ExportError
 
 Decompress = Callable[..., tuple[Any, Any]]
@@ -214,7 +215,7 @@ def check_recipe(target: str, steps: list[Callable[[Any], Any]], save_program: S
     from coremltools.optimize import coreml as cto
 
     model = ct.models.MLModel(str(network(target, save_program)), skip_model_load=True)
-    with quiet_logs(), without_bars():
+    with errors_only(NOISY_LOGGERS), without_bars():
         for place, step in enumerate(steps):
             compress, config = step(cto)
             joint = {"joint_compression": True} if place else {}
