@@ -76,6 +76,7 @@ def autoencoder(
     run: Run = Path("runs/autoencoder"),
     data: Data = Path("data/emoji"),
     weights: Annotated[Path, typer.Option(help="Folder of LPIPS's weights; downloaded if missing.")] = WEIGHTS,
+    start: Annotated[Path | None, typer.Option(help="Finished run whose autoencoder this run continues.")] = None,
     threads: Threads = 0,
 ) -> None:
     """Train the autoencoder with L1 + LPIPS + KL. Resumes a killed run.
@@ -88,7 +89,7 @@ def autoencoder(
 
     read = _read(settings, AutoencoderSettings, threads)
     with _bar() as progress:
-        quality = train_autoencoder(read, data, weights, run, progress)
+        quality = train_autoencoder(read, data, weights, run, start, progress)
     say(f"held-out PSNR {quality:.2f} dB; weights in {run}")
 
 

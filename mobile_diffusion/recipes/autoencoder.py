@@ -7,6 +7,7 @@ The first phase sees random crops; the last phases see whole pictures and have L
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from dataclasses import dataclass
@@ -19,14 +20,16 @@ from torch.nn import functional as F
 from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.config_json import from_dict, to_dict
-from mobile_diffusion.errors import CheckpointError
+from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.progress import Progress, part_of, silent
+from mobile_diffusion.quoting import quoted
 from mobile_diffusion.staging import write_bytes
 from mobile_diffusion.training import workers
 from mobile_diffusion.training.images import choose_samples, psnr, stack_images, to_pictures, to_signed
 from mobile_diffusion.training.latents import encode_images
 from mobile_diffusion.training.loop import average_in, train
 from mobile_diffusion.training.lpips import load_lpips
+from mobile_diffusion.training.network_hashes import weights_hash
 from mobile_diffusion.training.settings import LoopSettings
 from mobile_diffusion.training.sheets import contact_sheet, write_png
 from mobile_diffusion.training.workers import WHOLE, BatchShare, choose_device
@@ -37,6 +40,8 @@ _TRAINED = 0.95
 """Progress when the network is trained; the rest is measuring its latents."""
 RESULT, WEIGHTS = "autoencoder.json", "autoencoder.safetensors"
 SHEET_PICTURES = 16
+SCALE_PICTURES = 2048
+"""Pictures whose latents determine the scaling factor, at most: a million values, of the whole training split."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,14 @@ class AutoencoderSettings:
     """w_kl."""
 
 
+@dataclass(frozen=True)
+class AutoencoderRecord(AutoencoderSettings):
+    """What `settings.json` of a run holds: the settings, and the weights that the run began with."""
+
+    start_sha256: str = ""
+    """Of the autoencoder that the run continues; "" for random weights."""
+
+
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     """Mean over elements of KL(N(mean, variance) || N(0, 1)) (Kingma and Welling 2014, appendix B)."""
     return 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).mean()
@@ -76,15 +89,30 @@ def start_posterior_narrow(autoencoder: Autoencoder) -> None:
     bias.fill_(-6.0)
 
 
+def untrained(settings: AutoencoderSettings) -> Autoencoder:
+    """An autoencoder with random weights, which the seed determines."""
+    torch.manual_seed(settings.loop.seed)
+    autoencoder = Autoencoder(settings.autoencoder)
+    start_posterior_narrow(autoencoder)
+    return autoencoder
+
+
 class AutoencoderTask:
     """The loop's task: reconstruct pictures of the training split."""
 
-    def __init__(self, settings: AutoencoderSettings, data: Path, weights: Path, device: torch.device) -> None:
-        self.settings, self.loop, self.device = settings, settings.loop, device
-        torch.manual_seed(settings.loop.seed)
+    def __init__(
+        self,
+        settings: AutoencoderSettings,
+        data: Path,
+        weights: Path,
+        device: torch.device,
+        first: Autoencoder | None = None,
+    ) -> None:
+        """The first weights are those of `first`, which then is trained in place, or random."""
+        self.loop, self.device = settings.loop, device
+        self.settings = AutoencoderRecord(**vars(settings), start_sha256="" if first is None else weights_hash(first))
         layout = torch.channels_last
-        self.module = Autoencoder(settings.autoencoder).to(device).to(memory_format=layout)  # type: ignore[call-overload]
-        start_posterior_narrow(self.module)
+        self.module = (first or untrained(settings)).to(device, memory_format=layout)  # type: ignore[call-overload]
         self.images = stack_images(choose_samples(data, settings.styles, "train"))
         self.held_out = stack_images(choose_samples(data, settings.styles, "held-out"))
         self.lpips = load_lpips(weights).to(device).to(memory_format=layout)  # type: ignore[call-overload]
@@ -137,18 +165,27 @@ class AutoencoderTask:
 
 
 def train_autoencoder(
-    settings: AutoencoderSettings, data: Path, weights: Path, run: Path, progress: Progress = silent
+    settings: AutoencoderSettings,
+    data: Path,
+    weights: Path,
+    run: Path,
+    start: Path | None = None,
+    progress: Progress = silent,
 ) -> float:
     """Train, then write `autoencoder.safetensors` and `autoencoder.json` into the folder `run`.
 
-    `weights` is the folder of LPIPS's archive, which is fetched when it is missing.  Returns the PSNR in dB over the
-    held-out pictures.  Raises DataError for a data set without the styles, TrainingError as the loop does.
+    `weights` is the folder of LPIPS's archive, which is fetched when it is missing.  The first weights are random, or
+    with `start` those of that finished run.  Returns the PSNR in dB over the held-out pictures.  Raises DataError for
+    a data set without the styles, CheckpointError and ConfigError for a `start` that is no finished run or has another
+    architecture, TrainingError as the loop does.
     """
-    task = AutoencoderTask(settings, data, weights, choose_device())
+    first = None if start is None else _open_first(start, settings.autoencoder)
+    task = AutoencoderTask(settings, data, weights, choose_device(), first)
     average_in(train(task, run, part_of(progress, 0.0, _TRAINED)))
     task.module.eval()
     with torch.no_grad():
-        latents = encode_images(task.module, task.images, part_of(progress, _TRAINED, 1 - _TRAINED))
+        some = task.images[:: -(-len(task.images) // SCALE_PICTURES)]
+        latents = encode_images(task.module, some, part_of(progress, _TRAINED, 1 - _TRAINED))
         scaling_factor = 1.0 / float(latents.std())
         quality = task.held_out_psnr()
     if workers.is_first():
@@ -158,6 +195,19 @@ def train_autoencoder(
         write_bytes((json.dumps(result, indent=2) + "\n").encode(), run / RESULT)
     LOGGER.info("held-out PSNR %.2f dB over %d pictures", quality, len(task.held_out))
     return quality
+
+
+def _open_first(start: Path, wanted: AutoencoderConfig) -> Autoencoder:
+    """The autoencoder of a finished run; raises ConfigError unless it has the architecture of the settings."""
+    first = open_autoencoder(start)
+    for field in dataclasses.fields(wanted):
+        found, expected = (getattr(config, field.name) for config in (first.config, wanted))
+        if found != expected and field.name != "scaling_factor":
+            raise ConfigError(
+                f"{start}: expected an autoencoder with {field.name} {quoted(expected)}, got {quoted(found)}; "
+                "fix [autoencoder] in the settings"
+            )
+    return first
 
 
 def open_autoencoder(run: Path) -> Autoencoder:
