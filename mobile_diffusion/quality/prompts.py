@@ -19,13 +19,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from mobile_diffusion.config_json import from_dict
 from mobile_diffusion.data import Sample, captions
 from mobile_diffusion.errors import ConfigError, DataError
-from mobile_diffusion.recipes.unet import UNetSettings
+from mobile_diffusion.recipes.unet import UNetRecord, UNetSettings
 from mobile_diffusion.training.settings import read_settings
 
 REFERENCES = 256
@@ -94,6 +94,7 @@ def read_training(path: Path) -> UNetSettings:
     if path.suffix == ".toml":
         return read_settings(path, UNetSettings)
     try:
-        return from_dict(UNetSettings, json.loads(path.read_text(encoding="utf-8")))
+        record = from_dict(UNetRecord, json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: expected the settings of a training run, got {error}; name another file") from error
+    return UNetSettings(**{field.name: getattr(record, field.name) for field in fields(UNetSettings)})

@@ -59,6 +59,13 @@ class DecoderSettings:
                 raise ConfigError(f"{name}: expected 1 or more, got {getattr(self, name)}")
 
 
+@dataclass(frozen=True)
+class DecoderRecord(DecoderSettings):
+    """What `settings.json` of a run holds: the settings, and the checkpoint whose decoder is slimmed."""
+
+    model_sha256: str = ""
+
+
 class DecodingHalf(nn.Module):
     """The part of an autoencoder that is trained: the decoder and the convolution before it."""
 
@@ -70,7 +77,7 @@ class DecodingHalf(nn.Module):
 class DecoderTask:
     """The loop's task: the slim decoder learns to draw the full decoder's picture."""
 
-    def __init__(self, settings: DecoderSettings, full: Autoencoder, latents: Tensor, held_out: Tensor) -> None:
+    def __init__(self, settings: DecoderRecord, full: Autoencoder, latents: Tensor, held_out: Tensor) -> None:
         """Latents are (N, C, h, w), scaled as for the U-Net.  Raises ConfigError for a share that cannot be kept."""
         self.settings, self.latents, self.held_out = settings, latents, held_out
         self.loop: LoopSettings = settings.loop
@@ -126,7 +133,8 @@ def slim_decoder(
     count, batch = settings.latents + settings.held_out, settings.sampling_batch
     sampling = part_of(progress, 0.0, _SAMPLED)
     latents = prepare_latents(opened, texts, count, batch, settings.loop.seed, run, sampling)
-    task = DecoderTask(settings, full, latents[: settings.latents], latents[settings.latents :])
+    record = DecoderRecord(**vars(settings), model_sha256=opened.source_hash)
+    task = DecoderTask(record, full, latents[: settings.latents], latents[settings.latents :])
     average_in(train(task, run, part_of(progress, _SAMPLED, 1 - _SAMPLED)))
     quality = task.held_out_psnr()
     config = dataclasses.replace(opened.config, autoencoder=task.slim.config)

@@ -43,12 +43,19 @@ class RobustSettings:
                 raise ConfigError(f"training.{name}: expected none, since the checkpoint's own is trained; remove it")
 
 
+@dataclass(frozen=True)
+class RobustRecord(RobustSettings):
+    """What `settings.json` of a run holds: the settings, and the checkpoint that is trained."""
+
+    model_sha256: str = ""
+
+
 class RobustTask(UNetTask):
     """The loop's task: the loss of U-Net training with some blocks dropped."""
 
     def __init__(self, settings: RobustSettings, model: Model, source: SampleSource) -> None:
         super().__init__(settings.training, model, source)
-        self.settings = self.robust = settings
+        self.settings, self.robust = RobustRecord(**vars(settings), model_sha256=model.source_hash), settings
         self.names = skippable(self.module)
 
     def loss(self, step: int, generator: torch.Generator, part: BatchShare = WHOLE) -> Tensor:

@@ -29,6 +29,7 @@ from mobile_diffusion.tokenization.tokenizer import WordPieceTokenizer
 from mobile_diffusion.training.batches import SampleSource, choose_captions
 from mobile_diffusion.training.checkpoints import ENCODED, save_trained, training_source
 from mobile_diffusion.training.loop import train
+from mobile_diffusion.training.network_hashes import weights_hash
 from mobile_diffusion.training.run_folder import load_run_average
 from mobile_diffusion.training.settings import LoopSettings
 from mobile_diffusion.training.sheets import draw_sheet
@@ -63,6 +64,14 @@ class UNetSettings:
     """Prompts that every sample sheet draws."""
 
 
+@dataclass(frozen=True)
+class UNetRecord(UNetSettings):
+    """What `settings.json` of a run holds: the settings, and the weights that the run began with."""
+
+    start_sha256: str = ""
+    """Of the averaged weights of the run that it continues; "" for random weights."""
+
+
 def stratified_timesteps(count: int, train_steps: int, power: float, generator: torch.Generator) -> Tensor:
     """Time steps int64 (count,): train_steps * u ** power with one u in each of `count` equal strata of 0..1.
 
@@ -75,8 +84,8 @@ def stratified_timesteps(count: int, train_steps: int, power: float, generator: 
 class UNetTask:
     """The loop's task: predict v (or epsilon) from noised latents, noise level and caption."""
 
-    def __init__(self, settings: UNetSettings, model: Model, source: SampleSource) -> None:
-        self.settings: object = settings
+    def __init__(self, settings: UNetSettings, model: Model, source: SampleSource, start_sha256: str = "") -> None:
+        self.settings: object = UNetRecord(**vars(settings), start_sha256=start_sha256)
         self.training, self.loop, self.model, self.source = settings, settings.loop, model, source
         self.module = model.unet.train()
         alphas, sigmas = alphas_sigmas(model.config.schedule)
@@ -144,12 +153,13 @@ def train_unet(
     CheckpointError as `open_untrained` does, CheckpointError for an unfinished autoencoder run, DataError for a data
     set without the styles or groups, TrainingError as the loop does.
     """
-    model = open_untrained(settings, open_autoencoder(autoencoder), text)
+    model, first = open_untrained(settings, open_autoencoder(autoencoder), text), ""
     if start is not None:
         load_run_average(model.unet, start)
+        first = weights_hash(model.unet)
     for part in (model.text_encoder, model.autoencoder, model.unet):
         part.to(choose_device())
     source = training_source(model, settings, settings.family_power, data, run, part_of(progress, 0.0, ENCODED))
-    state = train(UNetTask(settings, model, source), run, part_of(progress, ENCODED, 1 - ENCODED))
+    state = train(UNetTask(settings, model, source, first), run, part_of(progress, ENCODED, 1 - ENCODED))
     if out is not None:
         save_trained(state, model, out)

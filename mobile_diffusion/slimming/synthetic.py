@@ -5,6 +5,8 @@ They are not encoded photographs, because sampled latents are what the decoder w
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from mobile_diffusion.sampler import advance, combine_guidance
 from mobile_diffusion.schedule import step_table
 from mobile_diffusion.staging import staged_file
 from mobile_diffusion.training import workers
-from mobile_diffusion.training.latents import encode_captions
+from mobile_diffusion.training.latents import check_origin, encode_captions
 from mobile_diffusion.training.run_folder import room_for
 
 CACHE = "latents.safetensors"
@@ -57,9 +59,15 @@ def sample_latents(model: Model, contexts: Tensor, null: Tensor, generator: torc
 def prepare_latents(
     model: Model, texts: Sequence[str], count: int, batch: int, seed: int, run: Path, progress: Progress = silent
 ) -> Tensor:
-    """Latents float32 (count, C, h, w) of the texts, cycling through them, or those that this run drew earlier."""
-    cache = run / CACHE
-    if not cache.exists() and workers.is_first():
+    """Latents float32 (count, C, h, w) of the texts, cycling through them, or those that this run drew earlier.
+
+    Raises TrainingError when another checkpoint or other settings drew the latents of the run.
+    """
+    cache, drawing = run / CACHE, json.dumps([count, batch, seed, *texts]).encode()
+    origin = {"checkpoint": model.source_hash, "settings": hashlib.sha256(drawing).hexdigest()}
+    if cache.exists():
+        check_origin(cache, origin)
+    elif workers.is_first():
         contexts, parts = encode_captions(model.tokenizer, model.text_encoder, ["", *texts]), []
         for start in tracked(range(0, count, batch), "drawing latents", progress):
             rows = 1 + torch.arange(start, min(start + batch, count)) % (len(contexts) - 1)
@@ -67,7 +75,7 @@ def prepare_latents(
             parts.append(sample_latents(model, contexts[rows].float(), contexts[:1].float(), generator))
         run.mkdir(parents=True, exist_ok=True)
         with room_for(cache), staged_file(cache) as scratch:
-            save_file({"latents": torch.cat(parts)}, scratch)
+            save_file({"latents": torch.cat(parts)}, scratch, origin)
     workers.wait()
     return load_file(cache)["latents"]
 

@@ -92,7 +92,7 @@ def prepare_inputs(
     """
     cache, origin = run / CACHE, origin_of(samples, autoencoder, text_encoder)
     if cache.exists():
-        _check_origin(cache, origin)
+        check_origin(cache, origin)
     elif workers.is_first():
         texts = [captions(sample) for sample in samples]
         counts = torch.tensor([len(group) for group in texts])
@@ -117,8 +117,8 @@ def origin_of(samples: Sequence[Sample], autoencoder: nn.Module, text_encoder: n
     return {"autoencoder": encoder, "text encoder": text, "pictures": pictures}
 
 
-def _check_origin(cache: Path, origin: Mapping[str, str]) -> None:
-    """Raise `TrainingError` unless the file says that it was made from `origin`."""
+def check_origin(cache: Path, origin: Mapping[str, str]) -> None:
+    """Raise `TrainingError` unless a safetensors file of a run says that it was made from `origin`."""
     fix = "delete the file to compute it anew, or choose another --run"
     try:
         with safe_open(cache, "pt") as file:

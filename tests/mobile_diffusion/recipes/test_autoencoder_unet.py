@@ -18,12 +18,14 @@ from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.checkpoint import open_checkpoint
 from mobile_diffusion.config import ScheduleConfig, UNetConfig, UNetLevel
 from mobile_diffusion.data import Sample, captions
-from mobile_diffusion.errors import CheckpointError, DataError, TrainingError
+from mobile_diffusion.errors import CheckpointError, ConfigError, DataError, TrainingError
 from mobile_diffusion.presets import preset
 from mobile_diffusion.recipes import autoencoder as autoencoder_recipe
 from mobile_diffusion.recipes.autoencoder import (
     AutoencoderSettings,
+    AutoencoderTask,
     kl_divergence,
+    open_autoencoder,
     start_posterior_narrow,
     train_autoencoder,
 )
@@ -110,10 +112,32 @@ def test_from_pictures_to_a_checkpoint(data: Path, tmp_path: Path, monkeypatch: 
     assert (tmp_path / "unet" / "sheet-000004.png").exists()
     train_unet(UNET, data, tmp_path / "autoencoder", ASSETS, tmp_path / "second", tmp_path / "model", tmp_path / "unet")
     assert open_checkpoint(tmp_path / "model").source_hash != model.source_hash
+    with pytest.raises(TrainingError, match="start_sha256 = .* choose another --run"):
+        train_unet(UNET, data, tmp_path / "autoencoder", ASSETS, tmp_path / "second", tmp_path / "model")
     with pytest.raises(TrainingError, match="give its run"):
         train_unet(UNET, data, tmp_path / "autoencoder", ASSETS, tmp_path / "third", start=tmp_path)
     inputs = TrainingInputs(**load_file(tmp_path / "unet" / "inputs.safetensors"))
     assert inputs.latents.std() == pytest.approx(1.0, abs=0.05)
+
+
+def test_an_autoencoder_continues_a_finished_run(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autoencoder_recipe, "load_lpips", lambda folder: PixelDistance())
+    first, second, given = tmp_path / "first", tmp_path / "second", (data, tmp_path / "weights")
+    train_autoencoder(AUTOENCODER, *given, first)
+    task = AutoencoderTask(AUTOENCODER, *given, torch.device("cpu"), open_autoencoder(first))
+    stored = load_file(first / "autoencoder.safetensors")
+    assert all(torch.equal(value, stored[name].float()) for name, value in task.module.state_dict().items())
+    train_autoencoder(AUTOENCODER, *given, second, start=first)
+    assert json.loads((second / "settings.json").read_text())["start_sha256"] == task.settings.start_sha256 != ""
+    for start in (None, second):  # an own resumption is fine, one from other weights is not
+        with pytest.raises(TrainingError, match="start_sha256 = .* choose another --run"):
+            train_autoencoder(AUTOENCODER, *given, second, start=start)
+    train_autoencoder(AUTOENCODER, *given, second, start=first)
+    wider = dataclasses.replace(AUTOENCODER.autoencoder, channels=(8, 8, 8, 16))
+    with pytest.raises(ConfigError, match=r"expected an autoencoder with channels .*16.*, got .*; fix \[autoencoder\]"):
+        train_autoencoder(dataclasses.replace(AUTOENCODER, autoencoder=wider), *given, tmp_path / "third", start=first)
+    with pytest.raises(CheckpointError, match="train one first"):
+        train_autoencoder(AUTOENCODER, *given, tmp_path / "third", start=tmp_path)
 
 
 def test_missing_style_and_missing_autoencoder_are_named(data: Path, tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from mobile_diffusion.checkpoint import Model, open_checkpoint, save_checkpoint
-from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.errors import ConfigError, TrainingError
 from mobile_diffusion.pipeline import Pipeline
 from mobile_diffusion.recipes import decoder as decoder_recipe
-from mobile_diffusion.recipes.decoder import DecoderSettings, DecoderTask
+from mobile_diffusion.recipes.decoder import DecoderRecord, DecoderSettings, DecoderTask
 from mobile_diffusion.slimming.synthetic import prepare_latents, sample_latents
 from mobile_diffusion.training.loop import step_generator
 from mobile_diffusion.training.settings import LoopSettings, read_settings
@@ -59,10 +59,19 @@ def test_latents_are_drawn_once(tiny_model: Model, tmp_path: Path) -> None:
     assert torch.equal(prepare_latents(tiny_model, texts, 5, 2, 0, tmp_path), first)
 
 
+@pytest.mark.parametrize("change", ["checkpoint", "settings"])
+def test_latents_of_another_origin_are_refused(change: str, tiny_model: Model, tmp_path: Path) -> None:
+    prepare_latents(tiny_model, ["a cat"], 3, 2, 0, tmp_path)
+    other = dataclasses.replace(tiny_model, source_hash="other") if change == "checkpoint" else tiny_model
+    seed = 1 if change == "settings" else 0
+    with pytest.raises(TrainingError, match=f"expected inputs made from {change} .*delete the file"):
+        prepare_latents(other, ["a cat"], 3, 2, seed, tmp_path)
+
+
 def test_the_slim_decoder_comes_nearer_to_the_full_one(tiny_model: Model) -> None:
     generator = torch.Generator().manual_seed(1)
     latents = torch.randn(16, *tiny_model.config.latent_shape[1:], generator=generator)
-    settings = DecoderSettings(LOOP, ("3d",))
+    settings = DecoderRecord(LOOP, ("3d",))
     task = DecoderTask(settings, tiny_model.autoencoder, latents[:12], latents[12:])  # type: ignore[arg-type]
     before = task.held_out_psnr()
     optimiser = torch.optim.AdamW(task.module.parameters(), lr=2e-3)
@@ -93,6 +102,9 @@ def test_a_run_ends_with_a_checkpoint_that_draws(
     picture = Pipeline.from_model(slim).generate("a cat", seed=1)
     assert np.ptp(picture) > 0 and quality > 0
     assert (tmp_path / "run" / "sheet-000004.png").exists()
+    (tmp_path / "run" / "latents.safetensors").unlink()
+    with pytest.raises(TrainingError, match="model_sha256 = .* choose another --run"):
+        decoder_recipe.slim_decoder(settings, tmp_path, tmp_path / "slim", tmp_path / "run", tmp_path / "other")
 
 
 def test_shipped_settings_are_read() -> None:

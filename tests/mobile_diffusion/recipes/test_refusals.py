@@ -121,6 +121,21 @@ def test_a_run_goes_on_with_its_own_teacher_and_student_alone(tiny_model: Model,
     assert distil("--student", str(folder / "teacher"))[0] == 0  # the same first weights
 
 
+def test_robust_training_goes_on_with_its_own_checkpoint_alone(
+    tiny_model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(3)
+    other = untrained_model(tiny_model.config, tiny_model.tokenizer).unet  # latents and captions stay the same
+    save_checkpoint(dataclasses.replace(tiny_model, unet=other), folder / "other")
+    (folder / "robust.toml").write_text(
+        '[training]\nstyles = ["3d"]\n[training.loop]\nsteps = 1\nbatch = 2\nlearning_rate = 1e-3\nbfloat16 = false\n'
+    )
+    words = ["train", "robust", folder / "robust.toml", "--run", folder / "run", "--out", folder / "out"]
+    assert command(monkeypatch, capsys, *words, "--model", folder / "teacher")[0] == 0
+    status, line = command(monkeypatch, capsys, *words, "--model", folder / "other")
+    assert status == 2 and "model_sha256 = " in line and "choose another --run" in line
+
+
 def test_a_table_of_another_architecture(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
