@@ -87,6 +87,8 @@ class UNetConfig:
     """Width P of the pooled text that is added to the time embedding (SDXL); 0 for none."""
     size_width: int = 0
     """Width of the embedding of each of the six numbers of the picture's size, which is added with it; 0 for none."""
+    pooled_context: bool = False
+    """Whether an embedding of the whole text, pooled from the context, is added to that of the time."""
 
     def __post_init__(self) -> None:
         require_positive(self, "context_width", "in_channels", "out_channels", "heads", "groups")
@@ -102,6 +104,7 @@ class UNetConfig:
         require(self.pooled_width >= 0, self, "pooled_width", "a positive number, or 0")
         sized = (self.size_width > 0) == (self.pooled_width > 0) and self.size_width % 2 == 0
         require(sized, self, "size_width", "a positive even number with a pooled text, 0 without")
+        require(not (self.pooled_context and self.pooled_width), self, "pooled_context", "false with a pooled text")
         for down, up in zip(self.down, reversed(self.up), strict=True):
             fits = up.channels == down.channels and up.resnets == down.resnets + 1
             require(fits, self, "up", "per level the channels of its counterpart in `down` and one more ResNet block")

@@ -141,6 +141,7 @@ def origins(full: UNetConfig, slim: UNetConfig) -> dict[str, str]:
         "conv_norm_out",
         "conv_out",
         *(["add_embedding"] if full.pooled_width else []),
+        *(["context_embedding"] if full.pooled_context else []),
     )
     taken = {name: name for name in outer}
     for index, (level, new) in enumerate(zip(full.down, slim.down, strict=False)):

@@ -20,6 +20,7 @@ from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.transformer import SpatialTransformer
 
 EPSILON = 1e-5
+POOLED_EPSILON = 1e-6
 SIZE_NUMBERS = 6
 """Numbers of `size_numbers`."""
 
@@ -89,6 +90,28 @@ class AddedEmbedding(nn.Module):
         """pooled (B, P), of_size (1 or B, width) -> (B, width)."""
         hidden = of_size + F.linear(pooled, self.linear_1.weight[:, : self.pooled_width])
         return self.linear_2(F.silu(hidden))
+
+
+class ContextEmbedding(nn.Module):
+    """An embedding of the whole text, pooled from the context, which is added to that of the time.
+
+    Unlike SDXL's it needs no second output of the text encoder, and it is added after the SiLU of the time embedding,
+    so that the projections of both in a ResNet block can be added up separately.
+    """
+
+    def __init__(self, context_width: int, width: int) -> None:
+        super().__init__()
+        self.linear_1 = nn.Linear(context_width, width)
+        self.linear_2 = nn.Linear(width, width)
+
+    def pool(self, context: Tensor) -> Tensor:
+        """The mean of the states, divided by its root mean square: (B, L, D) -> (B, D), whatever the text's length."""
+        mean = context.mean(1)
+        return mean * (mean.square().mean(-1, keepdim=True) + POOLED_EPSILON).rsqrt()
+
+    def forward(self, context: Tensor) -> Tensor:
+        """context (B, L, D), zero at padded positions -> (B, width)."""
+        return self.linear_2(F.silu(self.linear_1(self.pool(context))))
 
 
 class LevelBlocks(nn.Module):
@@ -170,6 +193,8 @@ class UNet(nn.Module):
         self.time_embedding = TimeEmbedding(first, config.time_width, config.guidance_width)
         sizes = (config.pooled_width, config.size_width, config.time_width)
         self.add_embedding = AddedEmbedding(*sizes) if config.pooled_width else None
+        text = (config.context_width, config.time_width)
+        self.context_embedding = ContextEmbedding(*text) if config.pooled_context else None
         self.conv_in = nn.Conv2d(config.in_channels, first, 3, padding=1)
         self.down_blocks = nn.ModuleList()
         width, skips = first, [first]
@@ -210,7 +235,10 @@ class UNet(nn.Module):
 
         `time` (1 or B, E) is of `embed_time`, `context` (B, L, D); `pooled` (B, P) is for a network that takes it.
         """
-        return self.run_blocks(latents, self._add_pooled(time, pooled), context)
+        time = self._add_pooled(time, pooled)
+        if self.context_embedding is not None:
+            time = time + self.context_embedding(context)  # (B, time_width)
+        return self.run_blocks(latents, time, context)
 
     def run_blocks(self, latents: Tensor, time: Tensor, context: Tensor) -> Tensor:
         """latents (B, C, h, w), time (1 or B, time_width) after its SiLU, context (B, L, D) -> (B, C, h, w)."""

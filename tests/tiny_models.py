@@ -82,6 +82,8 @@ LCM = dataclasses.replace(
     schedule=ScheduleConfig(solver="lcm", guidance_kind="distilled", steps=4),
 )
 """A latent consistency model: the scale of guidance is embedded, and noise is added at every step."""
+WHOLE_TEXT = dataclasses.replace(TINY, unet=dataclasses.replace(TINY.unet, pooled_context=True))
+"""The emoji model's kind with an embedding of the whole text beside cross-attention."""
 SMALL = dataclasses.replace(
     TINY,
     height=16,

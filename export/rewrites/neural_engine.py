@@ -20,7 +20,7 @@ from export.rewrites.split_einsum import ChannelNorm, Projection, positions_last
 from mobile_diffusion.autoencoder import PixelAttention
 from mobile_diffusion.blocks import ResnetBlock
 from mobile_diffusion.transformer import Attention, GatedGelu, SpatialTransformer
-from mobile_diffusion.unet import UNet
+from mobile_diffusion.unet import ContextEmbedding, UNet
 
 
 class ChannelsFirstAttention(Attention):
@@ -71,6 +71,15 @@ class ChannelsFirstUNet(UNet):
         return super().run_blocks(latents, time.reshape(*time.shape, 1, 1), positions_last(context))
 
 
+class ChannelsFirstContextEmbedding(ContextEmbedding):
+    """An embedding of the whole text whose layers are convolutions."""
+
+    def forward(self, context: Tensor) -> Tensor:
+        """context (B, L, D) -> (B, width)."""
+        pooled = self.pool(context)[:, :, None, None]  # (B, D, 1, 1)
+        return self.linear_2(F.silu(self.linear_1(pooled))).flatten(1)
+
+
 class ChannelsFirstPixelAttention(PixelAttention):
     """Attention of the autoencoder."""
 
@@ -87,6 +96,7 @@ RECAST: dict[type[nn.Module], type[nn.Module]] = {
     SpatialTransformer: ChannelsFirstTransformer,
     ResnetBlock: ChannelsFirstResnetBlock,
     UNet: ChannelsFirstUNet,
+    ContextEmbedding: ChannelsFirstContextEmbedding,
     PixelAttention: ChannelsFirstPixelAttention,
     nn.LayerNorm: ChannelNorm,
     **TEXT,

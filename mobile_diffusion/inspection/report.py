@@ -116,7 +116,8 @@ def _traits(unet: UNetConfig) -> tuple[object, ...]:
         for level in (*unet.down, *([unet.mid] if unet.mid else []), *unet.up)
     ]
     shared = (unet.context_width, unet.in_channels, unet.out_channels, unet.groups)
-    return (*levels, *shared, unet.linear_projection, unet.guidance_width, unet.pooled_width, unet.size_width)
+    added = (unet.guidance_width, unet.pooled_width, unet.size_width, unet.pooled_context)
+    return (*levels, *shared, unet.linear_projection, *added)
 
 
 def _component(name: str, words: str, layout: Layout) -> Component:

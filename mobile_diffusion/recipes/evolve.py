@@ -46,13 +46,13 @@ def example_of(model: Model, settings: UNetSettings, source: SampleSource, numbe
     inputs, chosen = source.pick(number, count, generator, WHOLE)
     steps = timesteps(schedule)
     index = torch.arange(count) % len(steps)
-    levels = Levels.of(levels_at(schedule, steps)).at(index)
-    clean = inputs.latents[chosen]
-    noise = torch.randn(clean.shape, generator=generator)
+    levels = Levels.of(levels_at(schedule, steps)).at(index).to(device)
+    clean = inputs.latents[chosen].to(device)
+    noise = torch.randn(clean.shape, generator=generator).to(device)
     context = inputs.contexts[choose_captions(inputs, chosen, settings.label_share, 0.0, generator)].float()
     guided = schedule.applied_guidance == "cfg"
     return Example(
-        add_noise(clean, noise, levels.alpha, levels.sigma).to(device, memory_format=torch.channels_last),
+        add_noise(clean, noise, levels.alpha, levels.sigma).contiguous(memory_format=torch.channels_last),
         torch.tensor(steps)[index].to(device),
         context.to(device),
         source.null.float().to(device),

@@ -50,6 +50,8 @@ class DistillationSettings:
     """Share of samples that see the null condition, in the original loss."""
     label_share: float = 0.9
     """Share of captions that are the emoji's own label; the rest are keywords."""
+    typed_captions: bool = False
+    """Whether the label is said as people type it ("a red apple", "3d emoji of a red apple") beside its stored form."""
     family_power: float = 0.5
     """Pictures are drawn with weight 1 / (size of their concept family) ** family_power."""
     guidance_width: int = 256

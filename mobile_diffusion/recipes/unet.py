@@ -9,6 +9,7 @@ or with e as the target (Ho et al. 2020).  For classifier-free guidance a share 
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from mobile_diffusion.config import BertConfig, ScheduleConfig, UNetConfig
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.presets import MINILM, preset
 from mobile_diffusion.progress import Progress, part_of, silent
+from mobile_diffusion.quoting import quoted
 from mobile_diffusion.recipes.autoencoder import open_autoencoder
 from mobile_diffusion.schedule import add_noise, alphas_sigmas, velocity
 from mobile_diffusion.text_encoder import build_text_encoder
@@ -54,14 +56,23 @@ class UNetSettings:
     timestep_power: float = 1.0
     """Time steps are train_steps * u ** power with uniform u: below 1, noisier steps are drawn more often. At noisy
     steps the prompt decides the picture, and a sampler of few steps uses mostly those."""
+    min_snr: float = 0.0
+    """gamma of min-SNR loss weighting (Hang et al. 2023), 5 in the paper: time steps with a higher signal-to-noise
+    ratio count less; 0 weights the loss of the prediction equally."""
     condition_dropout: float = 0.1
     """Share of samples that see the null condition (Ho and Salimans 2022)."""
     label_share: float = 0.7
     """Share of captions that are the emoji's own label; the rest are keywords."""
+    typed_captions: bool = False
+    """Whether the label is said as people type it ("a red apple", "3d emoji of a red apple") beside its stored form."""
     family_power: float = 0.5
     """Pictures are drawn with weight 1 / (size of their concept family) ** family_power."""
     prompts: tuple[str, ...] = ()
     """Prompts that every sample sheet draws."""
+
+    def __post_init__(self) -> None:
+        if not (self.min_snr >= 0 and math.isfinite(self.min_snr)):
+            raise ConfigError(f"min_snr: expected 0 or a positive number, got {quoted(self.min_snr)}")
 
 
 @dataclass(frozen=True)
@@ -81,6 +92,18 @@ def stratified_timesteps(count: int, train_steps: int, power: float, generator: 
     return (uniform**power * train_steps).long().clamp(max=train_steps - 1)
 
 
+def loss_weights(alphas: Tensor, sigmas: Tensor, prediction: str, gamma: float) -> Tensor:
+    """Weights of the loss of v or epsilon at levels of noise (T,), min(SNR, gamma) on the loss of the picture.
+
+    An error of the picture is an error of v divided by sqrt(SNR + 1), and one of epsilon divided by sqrt(SNR), so the
+    weight is min(SNR, gamma) / (SNR + 1) or / SNR (Hang et al. 2023, section 3.4).  All are 1 when gamma is 0.
+    """
+    if not gamma:
+        return torch.ones_like(alphas)
+    snr = (alphas / sigmas).double().square()
+    return (snr.clamp(max=gamma) / (snr + 1 if prediction == "v" else snr)).to(alphas)
+
+
 class UNetTask:
     """The loop's task: predict v (or epsilon) from noised latents, noise level and caption."""
 
@@ -89,7 +112,9 @@ class UNetTask:
         self.training, self.loop, self.model, self.source = settings, settings.loop, model, source
         self.module = model.unet.train()
         alphas, sigmas = alphas_sigmas(model.config.schedule)
-        self.alphas, self.sigmas = torch.from_numpy(alphas).float(), torch.from_numpy(sigmas).float()
+        device = next(self.module.parameters()).device
+        self.alphas, self.sigmas = (torch.from_numpy(table).float().to(device) for table in (alphas, sigmas))
+        self.weights = loss_weights(self.alphas, self.sigmas, model.config.schedule.prediction, settings.min_snr)
 
     def loss(self, step: int, generator: torch.Generator, part: BatchShare = WHOLE) -> Tensor:
         """Mean squared error of the prediction."""
@@ -99,16 +124,14 @@ class UNetTask:
         noise = torch.randn(count, *inputs.latents.shape[1:], generator=generator)
         shares = (self.training.label_share, self.training.condition_dropout)
         rows = choose_captions(inputs, chosen, *shares, generator, part)
-        timesteps, noise = part.of(timesteps), part.of(noise)
-        alpha, sigma = (table[timesteps][:, None, None, None] for table in (self.alphas, self.sigmas))
-        clean = inputs.latents[chosen]
+        device = self.alphas.device
+        timesteps, noise = part.of(timesteps).to(device), part.of(noise).to(device)
+        clean, context = inputs.latents[chosen].to(device), inputs.contexts[rows].to(device).float()
+        alpha, sigma, weight = (x[timesteps][:, None, None, None] for x in (self.alphas, self.sigmas, self.weights))
         noisy = add_noise(clean, noise, alpha, sigma)
         target = velocity(clean, noise, alpha, sigma) if schedule.prediction == "v" else noise
-        context = inputs.contexts[rows].float()
-        device = next(self.module.parameters()).device
-        noisy, timesteps, context, target = (x.to(device) for x in (noisy, timesteps, context, target))
         predicted = self.module(noisy.contiguous(memory_format=torch.channels_last), timesteps, context)
-        return F.mse_loss(predicted.float(), target)
+        return (weight * F.mse_loss(predicted.float(), target, reduction="none")).mean()
 
     def sheet(self, path: Path) -> None:
         """The prompts of the settings, drawn in the schedule's steps."""

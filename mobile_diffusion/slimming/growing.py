@@ -50,7 +50,8 @@ def without_effect(block: ResnetBlock | SpatialTransformer) -> None:
 def kept_blocks(full: UNetConfig, grown: UNetConfig) -> dict[str, str]:
     """Name of a block of the grown network -> name of the block of the first network whose weights it takes."""
     outer = ("time_embedding", "conv_in", "conv_norm_out", "conv_out")
-    kept = {name: name for name in outer}
+    text = ("context_embedding",) if full.pooled_context else ()
+    kept = {name: name for name in (*outer, *text)}
     for side, levels, wider in (("down", full.down, grown.down), ("up", full.up, grown.up)):
         for index, (level, new) in enumerate(zip(levels, wider, strict=True)):
             name = f"{side}_blocks.{index}"

@@ -63,12 +63,12 @@ def choose_captions(
     generator: torch.Generator,
     part: BatchShare = WHOLE,
 ) -> Tensor:
-    """Rows int64 (B,) of `inputs.contexts`: the label, another caption, or (a share `dropout`) the null condition.
+    """Rows int64 (B,) of `inputs.contexts`: the label in one of its forms, any caption, or (a share `dropout`) none.
 
     `chosen` (B,) are the pictures of one part of a batch; the generator draws for the whole batch.
     """
     drawn = torch.rand(3, len(chosen) * part.count, generator=generator)
     label, other, dropped = (part.of(each) for each in drawn)
-    offset = (other * inputs.caption_count[chosen]).long()
-    rows = inputs.first_caption[chosen] + torch.where(label < label_share, 0, offset)
+    choices = torch.where(label < label_share, inputs.label_forms, inputs.caption_count[chosen])
+    rows = inputs.first_caption[chosen] + (other * choices).long()
     return torch.where(dropped < dropout, 0, rows)

@@ -32,12 +32,8 @@ LAYOUT = torch.channels_last
 """Memory layout of convolution weights: with the default one, bfloat16 training on a CPU takes half as long again."""
 
 
-class Chosen(Protocol):
+class ChosenPictures(Protocol):
     """The part of a recipe's settings that says which pictures are used."""
-
-    @property
-    def loop(self) -> LoopSettings:
-        """Its seed determines the order of a stream."""
 
     @property
     def styles(self) -> tuple[str, ...]:
@@ -46,6 +42,18 @@ class Chosen(Protocol):
     @property
     def groups(self) -> tuple[str, ...]:
         """Groups of concepts; () for all."""
+
+
+class Chosen(ChosenPictures, Protocol):
+    """The part of a recipe's settings that says which pictures and captions are used, and in which order."""
+
+    @property
+    def loop(self) -> LoopSettings:
+        """Its seed determines the order of a stream."""
+
+    @property
+    def typed_captions(self) -> bool:
+        """Whether the label is said as people type it."""
 
 
 def open_placed(folder: Path) -> Model:
@@ -60,7 +68,7 @@ def open_placed(folder: Path) -> Model:
     return dataclasses.replace(model, text_encoder=model.text_encoder.to(device), **parts)
 
 
-def chosen_samples(settings: Chosen, data: Path) -> list[Sample]:
+def chosen_samples(settings: ChosenPictures, data: Path) -> list[Sample]:
     """The training pictures that the settings choose; raises DataError when a style or a group has none."""
     return choose_groups(choose_samples(data, settings.styles, "train"), settings.groups)
 
@@ -71,8 +79,9 @@ def training_inputs(
     """The encoded pictures of the settings, kept in the run's folder, and the weight of each, (N,)."""
     assert isinstance(model.autoencoder, Autoencoder)  # open_placed
     samples = chosen_samples(settings, data)
-    inputs = prepare_inputs(samples, model.autoencoder, model.tokenizer, model.text_encoder, run, progress)
-    return inputs, family_weights(samples, family_power)
+    networks = (model.autoencoder, model.tokenizer, model.text_encoder)
+    inputs = prepare_inputs(samples, *networks, run, settings.typed_captions, progress)
+    return inputs.placed(next(model.unet.parameters()).device), family_weights(samples, family_power)
 
 
 def training_source(
@@ -81,9 +90,11 @@ def training_source(
     """The pictures of a data set, encoded and kept in memory, or a stream of the shards in the folder `data`.
 
     A stream returns every picture once per epoch, without weights.  Raises ConfigError for shards that other networks
-    encoded, DataError for a data set without the styles or groups.
+    encoded or whose captions are not those of the settings, DataError for a data set without the styles or groups.
     """
     if (data / INDEX).exists():
+        if settings.typed_captions:
+            raise ConfigError(f"{data}: expected pictures for typed_captions, got shards; turn the setting off")
         return open_stream(data, model, settings.styles, settings.groups, settings.loop.seed)
     return Memory(*training_inputs(model, settings, family_power, data, run, progress))
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.data import Sample, captions
+from mobile_diffusion.data.typed_captions import LABEL_FORMS, typed_captions
 from mobile_diffusion.errors import TrainingError
 from mobile_diffusion.progress import Progress, part_of, silent, tracked
 from mobile_diffusion.quoting import quoted, shortened
@@ -48,6 +49,18 @@ class TrainingInputs:
     """int64 (N,): row of `contexts` with each picture's label and style."""
     caption_count: Tensor
     """int64 (N,): number of rows from there on that belong to the picture."""
+    label_forms: int = 1
+    """How many of them, the first ones, say the label; the same for every picture."""
+
+    def placed(self, device: torch.device) -> TrainingInputs:
+        """The same on a GPU if all of it takes at most half of the memory that is free there, else as it is.
+
+        A batch is then gathered where it is needed.  Rows of captions stay on the CPU, where they are drawn.
+        """
+        size = self.latents.nbytes + self.contexts.nbytes
+        if device.type != "cuda" or 2 * size > torch.cuda.mem_get_info(device)[0]:
+            return self
+        return replace(self, latents=self.latents.to(device), contexts=self.contexts.to(device))
 
 
 @torch.no_grad()
@@ -84,19 +97,21 @@ def prepare_inputs(
     tokenizer: Tokenizer,
     text_encoder: TextEncoder,
     run: Path,
+    typed: bool = False,
     progress: Progress = silent,
 ) -> TrainingInputs:
     """Compute the inputs, or read those that an earlier start of the same run computed.
 
+    With `typed` there are captions as people type them (`typed_captions`).
     Raises `TrainingError` when other networks or other pictures made the file of the run, or when it cannot be read.
     """
-    cache, origin = run / CACHE, origin_of(samples, autoencoder, text_encoder)
+    cache, origin = run / CACHE, origin_of(samples, autoencoder, text_encoder, typed)
     if cache.exists():
         check_origin(cache, origin)
     elif workers.is_first():
-        texts = [captions(sample) for sample in samples]
-        counts = torch.tensor([len(group) for group in texts])
         pictures, halves = stack_images(samples), (part_of(progress, 0.0, 0.5), part_of(progress, 0.5, 0.5))
+        texts = _typed(samples, pictures) if typed else [captions(sample) for sample in samples]
+        counts = torch.tensor([len(group) for group in texts])
         latents = encode_images(autoencoder, pictures, halves[0]) * autoencoder.config.scaling_factor
         words = ["", *(text for group in texts for text in group)]
         contexts = encode_captions(tokenizer, text_encoder, words, halves[1])
@@ -107,14 +122,23 @@ def prepare_inputs(
             save_file(tensors, scratch, origin)
         LOGGER.info("%d latents with standard deviation %.3f, %d captions", len(latents), latents.std(), len(contexts))
     workers.wait()
-    return TrainingInputs(**load_file(cache))
+    return TrainingInputs(**load_file(cache), label_forms=LABEL_FORMS if typed else 1)
 
 
-def origin_of(samples: Sequence[Sample], autoencoder: nn.Module, text_encoder: nn.Module) -> dict[str, str]:
-    """What the inputs were made from: SHA-256 of the networks and of the pictures' names."""
+def _typed(samples: Sequence[Sample], pictures: Tensor) -> list[list[str]]:
+    """Captions as people type them, of samples and their pictures uint8 (N, 3, H, W)."""
+    arrays = pictures.permute(0, 2, 3, 1).numpy()  # (N, H, W, 3)
+    return [typed_captions(sample, picture) for sample, picture in zip(samples, arrays, strict=True)]
+
+
+def origin_of(
+    samples: Sequence[Sample], autoencoder: nn.Module, text_encoder: nn.Module, typed: bool = False
+) -> dict[str, str]:
+    """What the inputs were made from: SHA-256 of the networks and of the pictures' names, and the kind of captions."""
     encoder, text = network_hashes(autoencoder, text_encoder)
     pictures = hashlib.sha256(json.dumps([sample.id for sample in samples]).encode()).hexdigest()
-    return {"autoencoder": encoder, "text encoder": text, "pictures": pictures}
+    kind = "typed" if typed else "stored"
+    return {"autoencoder": encoder, "text encoder": text, "pictures": pictures, "captions": kind}
 
 
 def check_origin(cache: Path, origin: Mapping[str, str]) -> None:

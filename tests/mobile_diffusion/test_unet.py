@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import diffusers
@@ -133,6 +134,29 @@ def test_guidance_is_given_where_it_is_embedded_only(name: str, guidance: Tensor
     with pytest.raises(ConfigError, match="guidance scale, as guidance_width is") as caught:
         unet.embed_time(torch.tensor([500]), guidance)
     assert "\n" not in str(caught.value)
+
+
+@torch.no_grad()
+def test_the_whole_text_is_added_to_the_time() -> None:
+    torch.manual_seed(0)
+    config = our_config(SHAPES["bk-sdm-small"])
+    unet, plain = UNet(dataclasses.replace(config, pooled_context=True)).eval(), UNet(config).eval()
+    plain.load_state_dict({k: v for k, v in unet.state_dict().items() if not k.startswith("context_embedding")})
+    embedding = unet.context_embedding
+    assert embedding is not None
+    latents, times = torch.randn(2, 4, 8, 8), torch.tensor([500.0, 20.0])
+    context = torch.cat([torch.randn(2, 3, 48), torch.zeros(2, 4, 48)], dim=1)  # three words and padding
+    direction = torch.nn.functional.normalize(context[:, :3].mean(1), dim=-1) * 48**0.5  # as sentence embeddings are
+    first = torch.nn.functional.linear(direction, embedding.linear_1.weight, embedding.linear_1.bias)
+    text = torch.nn.functional.silu(first) @ embedding.linear_2.weight.T + embedding.linear_2.bias
+    expected = plain.predict(latents, plain.embed_time(times) + text, context)
+    torch.testing.assert_close(unet(latents, times, context), expected, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(plain(latents, times, context), expected, atol=1e-3)
+
+
+def test_a_text_is_pooled_once() -> None:
+    with pytest.raises(ConfigError, match="pooled_context"):
+        dataclasses.replace(our_config(SHAPES["sd15"]), pooled_context=True, pooled_width=8, size_width=2)
 
 
 @torch.no_grad()

@@ -1,7 +1,8 @@
 """The projected time embeddings of all ResNet blocks as columns of one table, which is read once per step.
 
 A step has the same embedding in every picture, so its projections can be computed at export.  The program then needs
-neither the linear layers nor their weights.
+neither the linear layers nor their weights.  The embedding of a text that is added to that of the time has its
+projections in one product: they are linear, so those of the sum are the sums of both.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from export.rewrites.replacement import recast
 from export.stages import Denoise
 from mobile_diffusion.blocks import ResnetBlock
+from mobile_diffusion.unet import ContextEmbedding
 
 
 class Columns(nn.Module):
@@ -33,6 +35,9 @@ def time_by_table(module: nn.Module) -> nn.Module | None:
     blocks = [child for child in module.unet.modules() if isinstance(child, ResnetBlock)]
     with torch.no_grad():
         columns = [block.time_emb_proj(module.times) for block in blocks]  # (N, width) each
+        embedding = module.unet.context_embedding
+        if isinstance(embedding, ContextEmbedding):
+            _project(embedding, blocks)
     start = 0
     for block, column in zip(blocks, columns, strict=True):
         block.time_emb_proj = Columns(start, column.shape[1])  # type: ignore[assignment]
@@ -40,3 +45,13 @@ def time_by_table(module: nn.Module) -> nn.Module | None:
     result = recast(module, type(module))
     result._buffers = {**module._buffers, "times": torch.cat(columns, dim=1)}
     return result
+
+
+def _project(embedding: ContextEmbedding, blocks: list[ResnetBlock]) -> None:
+    """Let the last layer of the text's embedding compute the projections of all blocks: (B, columns of all blocks)."""
+    projections = torch.cat([block.time_emb_proj.weight for block in blocks])  # (columns, time_width)
+    last = embedding.linear_2
+    whole = nn.Linear(last.in_features, len(projections))
+    whole.weight.copy_(projections @ last.weight)
+    whole.bias.copy_(projections @ last.bias)
+    embedding.linear_2 = whole

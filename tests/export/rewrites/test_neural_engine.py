@@ -21,9 +21,9 @@ from export.signatures import IMAGE_STAGES
 from export.stages import build_stage
 from mobile_diffusion.config import ModelConfig
 from tests.export.comparing import arrays_of, assert_close, outputs_of
-from tests.tiny_models import BK_TINY, LCM, SD1, SD2, TINY, RandomModel
+from tests.tiny_models import BK_TINY, LCM, SD1, SD2, TINY, WHOLE_TEXT, RandomModel
 
-ARCHITECTURES = {"bert": TINY, "sd1": SD1, "sd2": SD2, "bk-sdm-tiny": BK_TINY, "lcm": LCM}
+ARCHITECTURES = {"bert": TINY, "sd1": SD1, "sd2": SD2, "bk-sdm-tiny": BK_TINY, "lcm": LCM, "whole text": WHOLE_TEXT}
 FLOAT32_DB = 110.0
 """Sums in another order."""
 

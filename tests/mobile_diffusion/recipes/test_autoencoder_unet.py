@@ -7,9 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
 import pytest
 import torch
+from diffusers.training_utils import compute_snr
 from PIL import Image, ImageDraw
 from safetensors.torch import load_file
 
@@ -29,7 +31,7 @@ from mobile_diffusion.recipes.autoencoder import (
     start_posterior_narrow,
     train_autoencoder,
 )
-from mobile_diffusion.recipes.unet import UNetSettings, UNetTask, stratified_timesteps, train_unet
+from mobile_diffusion.recipes.unet import UNetSettings, UNetTask, loss_weights, stratified_timesteps, train_unet
 from mobile_diffusion.schedule import alphas_sigmas
 from mobile_diffusion.training.batches import Memory, choose_captions, family_weights
 from mobile_diffusion.training.images import choose_groups, choose_samples, psnr
@@ -229,6 +231,54 @@ def test_perfect_prediction_has_no_loss(prediction: str) -> None:
     model = type("Holder", (), {"unet": Oracle(), "config": config})()
     task = UNetTask(UNET, model, Memory(inputs, torch.ones(3, dtype=torch.float64)))
     assert task.loss(0, torch.Generator().manual_seed(0)).item() < 1e-8
+
+
+@pytest.mark.parametrize("prediction", ["v", "epsilon"])
+def test_min_snr_weights_are_those_of_diffusers_script(prediction: str) -> None:
+    """`compute_snr` of diffusers, and the lines after it in its script train_text_to_image.py."""
+    schedule = ScheduleConfig(beta_schedule="scaled_linear", prediction=prediction)
+    scheduler = diffusers.DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+    snr = compute_snr(scheduler, torch.arange(1000)).double()
+    expected = torch.stack([snr, torch.full_like(snr, 5.0)], dim=1).min(dim=1)[0]
+    expected = expected / (snr + 1 if prediction == "v" else snr)
+    alphas, sigmas = (torch.from_numpy(table).float() for table in alphas_sigmas(schedule))
+    torch.testing.assert_close(loss_weights(alphas, sigmas, prediction, 5.0), expected.float(), rtol=1e-4, atol=1e-7)
+    assert torch.equal(loss_weights(alphas, sigmas, prediction, 0.0), torch.ones(1000))
+
+
+@pytest.mark.parametrize("gamma", [-1.0, float("nan"), float("inf")])
+def test_min_snr_is_a_number(gamma: float) -> None:
+    with pytest.raises(ConfigError, match="min_snr: expected 0 or a positive number, got"):
+        dataclasses.replace(UNET, min_snr=gamma)
+
+
+def test_the_loss_is_weighted(data: Path) -> None:
+    """Of a network that predicts zero: the mean over samples of weight times squared target."""
+    schedule = ScheduleConfig(beta_schedule="cosine", prediction="v")
+    module = torch.nn.Linear(1, 1)
+    module.forward = lambda noisy, timesteps, context: torch.zeros_like(noisy)  # type: ignore[method-assign]
+    inputs = TrainingInputs(
+        torch.randn(3, 4, 8, 8), torch.zeros(4, 5, 384).half(), torch.tensor([1, 2, 3]), torch.tensor([1, 1, 1])
+    )
+    config = dataclasses.replace(preset("emoji"), schedule=schedule)
+    model = type("Holder", (), {"unet": module, "config": config})()
+    losses = []
+    for gamma in (0.0, 5.0):
+        settings = dataclasses.replace(UNET, min_snr=gamma)
+        task = UNetTask(settings, model, Memory(inputs, torch.ones(3, dtype=torch.float64)))
+        losses.append(task.loss(0, torch.Generator().manual_seed(0)).item())
+    # four strata of time steps; the target's square is about 1, so the ratio is the mean weight
+    times = stratified_timesteps(4, 1000, 1.0, _after_pick())
+    alphas, sigmas = (torch.from_numpy(table).float() for table in alphas_sigmas(schedule))
+    weight = loss_weights(alphas, sigmas, "v", 5.0)[times].mean().item()
+    assert losses[1] / losses[0] == pytest.approx(weight, rel=0.1)
+
+
+def _after_pick() -> torch.Generator:
+    """The generator of a step after its pictures are drawn."""
+    generator = torch.Generator().manual_seed(0)
+    torch.multinomial(torch.ones(3, dtype=torch.float64), 4, replacement=True, generator=generator)
+    return generator
 
 
 def test_captions_begin_with_the_label(data: Path) -> None:

@@ -42,10 +42,10 @@ def seen(unet: UNet) -> torch.Tensor:
     return unet(latents, torch.tensor([900, 30]), context)  # type: ignore[no-any-return]
 
 
-@pytest.fixture
-def unet() -> UNet:
+@pytest.fixture(params=[False, True], ids=["plain", "whole text"])
+def unet(request: pytest.FixtureRequest) -> UNet:
     torch.manual_seed(1)
-    return UNet(NARROW)
+    return UNet(dataclasses.replace(NARROW, pooled_context=request.param))
 
 
 def test_it_draws_as_before(unet: UNet) -> None:

@@ -14,8 +14,10 @@ from torch import Tensor
 from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.data import Sample
+from mobile_diffusion.data.typed_captions import LABEL_FORMS
 from mobile_diffusion.errors import TrainingError
 from mobile_diffusion.training import latents as latents_module
+from mobile_diffusion.training.batches import choose_captions
 from mobile_diffusion.training.checkpoints import LAYOUT
 from mobile_diffusion.training.images import to_signed
 from mobile_diffusion.training.latents import TrainingInputs, prepare_inputs
@@ -46,6 +48,21 @@ def test_networks_in_channels_last_give_the_same_inputs(tiny_model: Model, tmp_p
     assert torch.allclose(first.latents, wanted, atol=1e-5)
     assert torch.equal(first.latents, again.latents)
     assert first.first_caption.tolist() == [1, 3, 5] and first.caption_count.tolist() == [2, 2, 2]
+
+
+def test_captions_as_people_type_them(tiny_model: Model, tmp_path: Path, images: Tensor) -> None:
+    given = (SAMPLES, tiny_model.autoencoder, tiny_model.tokenizer, tiny_model.text_encoder, tmp_path)
+    inputs = prepare_inputs(*given, True)  # type: ignore[arg-type]
+    assert inputs.caption_count.tolist() == [LABEL_FORMS] * 3 and inputs.label_forms == LABEL_FORMS
+    assert len(inputs.contexts) == 1 + 3 * LABEL_FORMS
+    with pytest.raises(TrainingError, match="made from captions 'stored', got 'typed'"):
+        prepare_inputs(*given)  # type: ignore[arg-type]
+    chosen = torch.zeros(400, dtype=torch.int64)
+    for share in (0.0, 1.0):
+        found = choose_captions(inputs, chosen, share, 0.0, torch.Generator().manual_seed(0))
+        assert sorted(set(found.tolist())) == list(range(1, 1 + LABEL_FORMS))
+    stored = dataclasses.replace(inputs, label_forms=1)
+    assert set(choose_captions(stored, chosen, 1.0, 0.0, torch.Generator().manual_seed(0)).tolist()) == {1}
 
 
 def test_inputs_of_other_networks_or_pictures_are_refused(tiny_model: Model, tmp_path: Path, images: Tensor) -> None:

@@ -15,7 +15,7 @@ from export.rewrites.xnnpack.time import Columns
 from export.stages import ExportStage, build_stage
 from mobile_diffusion.blocks import Upsample
 from mobile_diffusion.config import ModelConfig, UNetLevel
-from tests.tiny_models import BK_TINY, LCM, SD1, SD2, RandomModel
+from tests.tiny_models import BK_TINY, LCM, SD1, SD2, WHOLE_TEXT, RandomModel
 
 LATE_TEXT = dataclasses.replace(
     SD1,
@@ -37,7 +37,12 @@ TEXT_WITHIN = dataclasses.replace(
     ),
 )
 """The text comes in between two ResNet blocks on the way up, as evolved networks may have it."""
-NETWORKS = {"sd1": SD1, "sd2": SD2, "bk-tiny": BK_TINY, "lcm": LCM, "late text": LATE_TEXT, "text within": TEXT_WITHIN}
+LATE_TEXT_AND_WHOLE = dataclasses.replace(LATE_TEXT, unet=dataclasses.replace(LATE_TEXT.unet, pooled_context=True))
+"""An embedding of the whole text reaches every block, so no block has one picture for both evaluations."""
+NETWORKS = {
+    **{"sd1": SD1, "sd2": SD2, "bk-tiny": BK_TINY, "lcm": LCM, "late text": LATE_TEXT, "text within": TEXT_WITHIN},
+    **{"whole text": WHOLE_TEXT, "late text and whole": LATE_TEXT_AND_WHOLE},
+}
 STAGES = ("denoise", "decode_image", "encode_image", "encode_text")
 
 
@@ -72,8 +77,9 @@ def test_both_evaluations_share_what_comes_before_the_text(config: ModelConfig) 
     assert sizes == [1, 2]
 
 
-def test_the_time_is_one_table_without_the_layers_that_made_it() -> None:
-    built = build_stage(RandomModel(SD1), "denoise")
+@pytest.mark.parametrize("config", [SD1, WHOLE_TEXT])
+def test_the_time_is_one_table_without_the_layers_that_made_it(config: ModelConfig) -> None:
+    built = build_stage(RandomModel(config), "denoise")
     changed = rewrite(built.module)
     columns = [child for child in changed.modules() if isinstance(child, Columns)]
     assert changed.times.shape == (len(built.module.times), sum(column.width for column in columns))
