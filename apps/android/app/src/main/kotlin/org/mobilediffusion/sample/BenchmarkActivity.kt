@@ -85,10 +85,15 @@ class BenchmarkActivity : ScreenActivity() {
     private fun lineOf(state: BenchmarkState): String =
         when (state) {
             is BenchmarkState.Idle -> ""
-            is BenchmarkState.Running -> state.stage?.let { getString(nameOf(it)) } ?: getString(R.string.opening)
+            is BenchmarkState.Running -> lineOf(state)
             is BenchmarkState.Done -> getString(R.string.times_of, state.model)
             is BenchmarkState.Failed -> state.line
         }
+
+    private fun lineOf(running: BenchmarkState.Running): String {
+        val stage = running.stage ?: return getString(if (running.waits) R.string.waiting else R.string.opening)
+        return getString(nameOf(stage))
+    }
 
     private fun show(report: LatencyReport) {
         val machine = report.conditions

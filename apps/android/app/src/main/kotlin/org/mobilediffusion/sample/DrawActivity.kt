@@ -104,14 +104,15 @@ class DrawActivity : ScreenActivity() {
         findViewById<View>(R.id.share).isVisible(state.saved != null)
         action.setText(if (state.isBusy) R.string.cancel else R.string.draw)
         action.isSelected = state.isBusy
-        showProgress(state.phase)
+        showProgress(state)
         findViewById<TextView>(R.id.status).text = linesOf(state)
     }
 
-    private fun showProgress(phase: Phase) {
+    private fun showProgress(state: DrawState) {
         val bar = findViewById<ProgressBar>(R.id.progress)
-        bar.isIndeterminate = phase is Phase.Opening || phase is Phase.Loading
-        bar.visibility = if (bar.isIndeterminate || phase is Phase.Drawing) View.VISIBLE else View.INVISIBLE
+        bar.isIndeterminate = state.isPreparing
+        bar.visibility = if (state.isBusy) View.VISIBLE else View.INVISIBLE
+        val phase = state.phase
         if (phase is Phase.Drawing) {
             bar.max = phase.steps
             bar.progress = phase.step
@@ -127,6 +128,7 @@ class DrawActivity : ScreenActivity() {
     private fun lineOf(phase: Phase): String =
         when (phase) {
             is Phase.Idle -> ""
+            is Phase.Waiting -> getString(R.string.waiting)
             is Phase.Opening -> getString(R.string.opening)
             is Phase.Loading -> getString(R.string.loading, getString(nameOf(phase.stage)))
             is Phase.Drawing -> getString(R.string.step, phase.step, phase.steps)

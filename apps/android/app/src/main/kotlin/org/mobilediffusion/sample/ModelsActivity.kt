@@ -2,6 +2,7 @@ package org.mobilediffusion.sample
 
 import android.app.Activity
 import android.app.AlertDialog
+import android.content.ActivityNotFoundException
 import android.content.Intent
 import android.os.Bundle
 import android.view.View
@@ -48,7 +49,11 @@ class ModelsActivity : ScreenActivity() {
 
     private fun chooseFile() {
         val intent = Intent(Intent.ACTION_OPEN_DOCUMENT).addCategory(Intent.CATEGORY_OPENABLE).setType("*/*")
-        startActivityForResult(intent, PICK)
+        try {
+            startActivityForResult(intent, PICK)
+        } catch (_: ActivityNotFoundException) {
+            say(getString(R.string.no_picker))
+        }
     }
 
     private fun chooseAsset() {
@@ -88,22 +93,21 @@ class ModelsActivity : ScreenActivity() {
     private suspend fun show(state: InstallState) {
         val bar = findViewById<ProgressBar>(R.id.progress)
         val total = (state as? InstallState.Downloading)?.total
-        findViewById<View>(
-            R.id.installing,
-        ).isVisible(state is InstallState.Downloading || state is InstallState.Unpacking)
+        findViewById<View>(R.id.installing).isVisible(state.isBusy)
         bar.isIndeterminate = total == null
         if (state is InstallState.Downloading && total != null) {
             bar.progress = (state.bytes * bar.max / total.coerceAtLeast(1)).toInt()
         }
         findViewById<TextView>(R.id.status).text = lineOf(state)
         if (state is InstallState.Done) app.chosen.name = state.model
-        if (state !is InstallState.Downloading && state !is InstallState.Unpacking) refresh()
+        if (!state.isBusy) refresh()
     }
 
     private fun lineOf(state: InstallState): String =
         when (state) {
             is InstallState.Idle -> ""
             is InstallState.Downloading -> getString(R.string.downloading, megabytesOf(state.bytes))
+            is InstallState.Copying -> getString(R.string.copying, megabytesOf(state.bytes))
             is InstallState.Unpacking -> getString(R.string.unpacking, megabytesOf(state.bytes))
             is InstallState.Done -> getString(R.string.added, state.model)
             is InstallState.Failed -> state.line

@@ -1,6 +1,8 @@
 package org.mobilediffusion.sample
 
 import android.app.Application
+import android.util.Log
+import kotlinx.coroutines.CoroutineExceptionHandler
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.SupervisorJob
 import kotlinx.coroutines.launch
@@ -16,7 +18,9 @@ import java.io.File
 
 /** What outlives the screens, and the answer to a phone that runs short of memory. */
 class SampleApplication : Application() {
-    private val scope = CoroutineScope(SupervisorJob() + MainThread)
+    /** What nothing else has caught is written to the phone's log, and the app stays. */
+    private val leftover = CoroutineExceptionHandler { _, error -> Log.e("MobileDiffusion", lineOf(error), error) }
+    private val scope = CoroutineScope(SupervisorJob() + MainThread + leftover)
 
     val models by lazy { ModelStore(File(filesDir, "models")) }
     val history by lazy { HistoryStore(File(filesDir, "history")) }

@@ -1,7 +1,7 @@
 package org.mobilediffusion.sample
 
 /** What cannot be kept, fetched or shared: [message] is one line, as the core's errors are. */
-class StoreException(
+open class StoreException(
     message: String,
     cause: Throwable? = null,
 ) : Exception(message, cause)

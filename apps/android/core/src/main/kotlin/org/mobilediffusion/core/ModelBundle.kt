@@ -42,7 +42,7 @@ class ModelBundle private constructor(
         ): ModelBundle {
             val manifest = readManifest(folder)
             val files = BundleFiles(folder, manifest)
-            val chosen = runtimeOf(manifest, folder, runtime)
+            val chosen = runtimeOf(manifest, "$folder", runtime)
             val tokenizer = files.read(manifest.tokenizer.files.first())
             val preview = if (Preview.FILE in manifest.files) files.read(Preview.FILE) else null
             chosen.artifacts.filter { it.stage in Stage.drawing }.forEach { files.verify(it.path) }
@@ -68,13 +68,28 @@ class ModelBundle private constructor(
             return Manifest.read(readText(file, file.path), file.path)
         }
 
+        /**
+         * The paths of all files that drawing with a runtime needs, the manifest among them.
+         *
+         * Throws [BundleException], which begins with [where], when the bundle has no programs for the runtime.
+         */
+        fun filesFor(
+            manifest: Manifest,
+            where: String,
+            runtime: String,
+        ): Set<String> {
+            val programs = runtimeOf(manifest, where, runtime).artifacts.filter { it.stage in Stage.drawing }
+            val preview = listOf(Preview.FILE).filter { it in manifest.files }
+            return setOf(Manifest.NAME) + programs.map { it.path } + manifest.tokenizer.files + preview
+        }
+
         private fun runtimeOf(
             manifest: Manifest,
-            folder: File,
+            where: String,
             name: String,
         ): RuntimeSpec =
             manifest.runtimes.firstOrNull { it.name == name } ?: throw BundleException(
-                "$folder: expected programs for $name, got ${manifest.runtimes.joinToString { it.name }}; " +
+                "$where: expected programs for $name, got ${manifest.runtimes.joinToString { it.name }}; " +
                     "export for android with --runtime $name",
             )
     }

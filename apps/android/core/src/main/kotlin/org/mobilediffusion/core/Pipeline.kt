@@ -41,6 +41,15 @@ class Pipeline(
         withContext(NonCancellable) { called { stages.unload() } }
     }
 
+    /**
+     * Gives all memory back for good: a stage that somebody still asks for is refused with [ModelException].
+     *
+     * So a model that was given up cannot come back beside the one that took its place.
+     */
+    suspend fun close() {
+        withContext(NonCancellable) { called { stages.close() } }
+    }
+
     /** Runs [action] while nothing else draws or measures. */
     internal suspend fun <Value> exclusively(action: suspend () -> Value): Value =
         drawing.withLock {

@@ -9,11 +9,13 @@ internal class StageMemory(
     private val policy: MemoryPolicy,
 ) {
     private val loaded = LinkedHashSet<Stage>()
+    private var isClosed = false
 
     fun isLoaded(stage: Stage): Boolean = stage in loaded
 
     /** Loads a stage unless it is loaded; what the policy does not keep is unloaded first. */
     fun load(stage: Stage) {
+        if (isClosed) throw ModelException("${stage.id}: expected an open model, got one that was closed; draw again")
         if (stage in loaded) return
         if (policy == MemoryPolicy.SEQUENTIAL) unload()
         loaded += stage // before it is: a load that fails half-way is undone, too
@@ -37,6 +39,12 @@ internal class StageMemory(
         }
     }
 
+    /** Unloads every stage, and refuses to load one again. */
+    fun close() {
+        isClosed = true
+        unload()
+    }
+
     /** What an action gives; when it fails, all memory is given back, and the failure is one line. */
     private inline fun <Value> guarded(
         stage: Stage,
@@ -53,6 +61,13 @@ internal class StageMemory(
             unload()
             throw ModelException(
                 "${stage.id}: expected enough memory, got none: free some, or hold one stage in memory at a time",
+                error,
+            )
+        } catch (error: LinkageError) {
+            unload()
+            throw ModelException(
+                "${stage.id}: expected the runtime's library in this app, got none: ${quote(error.toString())}; " +
+                    "build the app with Gradle",
                 error,
             )
         }

@@ -10,8 +10,15 @@ import org.pytorch.executorch.EValue
 import org.pytorch.executorch.ExecutorchRuntimeException
 import org.pytorch.executorch.Module
 import org.pytorch.executorch.Tensor
+import java.util.concurrent.locks.ReentrantReadWriteLock
+import kotlin.concurrent.read
+import kotlin.concurrent.write
 
-/** Runs a bundle's programs with ExecuTorch on [threads] threads; the weights are mapped from the files. */
+/**
+ * Runs a bundle's programs with ExecuTorch on [threads] threads; the weights are mapped from the files.
+ *
+ * The threads belong to the whole process: the runner that loaded a stage last has set their number for all.
+ */
 class ExecuTorchRunner(
     private val bundle: ModelBundle,
     private val threads: Int,
@@ -21,7 +28,7 @@ class ExecuTorchRunner(
     override fun load(stage: Stage) {
         val expected = "${bundle.file(stage)}: expected an ExecuTorch program of ${stage.id}"
         attempt(expected, "export it again") {
-            val module = Module.load(bundle.file(stage).path, Module.LOAD_MODE_MMAP, threads)
+            val module = pool.write { Module.load(bundle.file(stage).path, Module.LOAD_MODE_MMAP, threads) }
             modules[stage] = module
             // A number that is not 0 for an error; releases after 1.5 give nothing and throw.
             val status: Any = module.loadMethod(bundle.method(stage))
@@ -45,7 +52,7 @@ class ExecuTorchRunner(
         val module = checkNotNull(modules[stage]) { "${stage.id}: not loaded" }
         val values = spec.inputs.map { valueOf(it, inputs) }.toTypedArray()
         return attempt("${stage.id}: expected outputs", "export the bundle again") {
-            val outputs = module.execute(bundle.method(stage), *values)
+            val outputs = pool.read { module.execute(bundle.method(stage), *values) }
             check(outputs.size == spec.outputs.size) { "${outputs.size} outputs instead of ${spec.outputs.size}" }
             spec.outputs.indices.associate { spec.outputs[it].name to floatsOf(outputs[it].toTensor()) }
         }
@@ -82,6 +89,9 @@ class ExecuTorchRunner(
         }
 
     private companion object {
+        /** To open a program resets the process's threads, which deadlocks what runs on them: no run meanwhile. */
+        val pool = ReentrantReadWriteLock()
+
         /** ExecuTorch's errors of memory: of the program's own, and of its delegates'. */
         val OUT_OF_MEMORY = setOf(0x21, 0x31)
     }

@@ -11,11 +11,11 @@ import kotlinx.coroutines.launch
 import kotlinx.coroutines.withContext
 import org.mobilediffusion.core.Benchmark
 import org.mobilediffusion.core.Conditions
-import org.mobilediffusion.core.DiffusionException
 import org.mobilediffusion.core.LatencyReport
 import org.mobilediffusion.core.RuntimeInfo
 import org.mobilediffusion.sample.StoreException
 import org.mobilediffusion.sample.draw.Pipelines
+import org.mobilediffusion.sample.lineOf
 import org.mobilediffusion.sample.models.ModelStore
 import org.mobilediffusion.sample.quoted
 
@@ -44,7 +44,7 @@ class BenchmarkRun(
             current.value = BenchmarkState.Failed("expected a model's name, got ${quoted(model)}; see Models")
             return
         }
-        current.value = BenchmarkState.Running(model, null)
+        current.value = BenchmarkState.Running(model)
         job = scope.launch { current.value = outcome(model) { measure(model, runs, threads) } }
     }
 
@@ -64,10 +64,8 @@ class BenchmarkRun(
         } catch (error: CancellationException) {
             current.value = BenchmarkState.Idle
             throw error
-        } catch (error: DiffusionException) {
-            failed(model, error.message.orEmpty())
-        } catch (error: StoreException) {
-            failed(model, error.message.orEmpty())
+        } catch (error: Throwable) {
+            failed(model, lineOf(error))
         }
 
     private suspend fun measure(
@@ -78,10 +76,11 @@ class BenchmarkRun(
         withContext(Dispatchers.IO) { files.clear(model) }
         if (runs !in 1..Benchmark.MAX_RUNS) refuse("runs", "1 to ${Benchmark.MAX_RUNS}", runs)
         if (threads !in 1..MAX_THREADS) refuse("threads", "1 to $MAX_THREADS", threads)
-        val before = conditions()
         val info = RuntimeInfo("executorch android", version, threads)
-        val benchmark = Benchmark(pipelines.open(model, threads), info, before)
-        return benchmark.measure(runs) { current.value = BenchmarkState.Running(model, it) }
+        val onTurn = { waits: Boolean -> current.value = BenchmarkState.Running(model, waits = waits) }
+        return pipelines.use(model, threads, onTurn) { pipeline ->
+            Benchmark(pipeline, info, conditions()).measure(runs) { current.value = BenchmarkState.Running(model, it) }
+        }
     }
 
     private suspend fun failed(

@@ -9,8 +9,10 @@ sealed interface BenchmarkState {
 
     data class Running(
         val model: String,
-        /** Null while the model is opened. */
-        val stage: Stage?,
+        /** Null until the first stage is timed. */
+        val stage: Stage? = null,
+        /** Whether something else draws, which has to end first. */
+        val waits: Boolean = false,
     ) : BenchmarkState
 
     data class Done(

@@ -9,6 +9,9 @@ import org.mobilediffusion.sample.history.SavedDrawing
 sealed interface Phase {
     data object Idle : Phase
 
+    /** Something else is drawn or measured, and has to end first. */
+    data object Waiting : Phase
+
     /** The model's files are checked against their hashes. */
     data object Opening : Phase
 
@@ -45,7 +48,10 @@ data class DrawState(
     val wordsUnknown: Boolean = false,
 ) {
     /** Whether something is under way that can be cancelled. */
-    val isBusy: Boolean get() = phase is Phase.Opening || phase is Phase.Loading || phase is Phase.Drawing
+    val isBusy: Boolean get() = isPreparing || phase is Phase.Drawing
+
+    /** Whether what is under way has no steps to count. */
+    val isPreparing: Boolean get() = phase is Phase.Waiting || phase is Phase.Opening || phase is Phase.Loading
 
     /** The state after an event.  A loading between steps keeps what is on the screen. */
     fun after(event: DrawEvent): DrawState =

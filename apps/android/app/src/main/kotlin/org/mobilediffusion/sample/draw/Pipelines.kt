@@ -10,7 +10,11 @@ import org.mobilediffusion.core.ModelRunner
 import org.mobilediffusion.core.Pipeline
 import org.mobilediffusion.sample.models.ModelStore
 
-/** The one pipeline that is open: to open another gives the memory of the one before back. */
+/**
+ * The one pipeline that is open, and whose turn it is: what draws or measures has it alone until it has ended.
+ *
+ * To open another gives the memory of the one before back for good.
+ */
 class Pipelines(
     private val models: ModelStore,
     private val memory: MemoryPolicy,
@@ -19,36 +23,58 @@ class Pipelines(
     private class Opened(
         val model: String,
         val threads: Int,
+        /** Of its manifest, which names the hash of every file. */
+        val hash: String,
         val pipeline: Pipeline,
     )
 
-    private val access = Mutex()
+    private val turn = Mutex()
+
+    @Volatile
     private var opened: Opened? = null
 
-    /** The pipeline of a model with [threads] threads; every file is verified when it is opened.  Throws as the store. */
-    suspend fun open(
+    /**
+     * What [action] gives with the pipeline of a model on [threads] threads, which nothing else has meanwhile.
+     *
+     * [onTurn] is told true when it has to wait, and false when its turn has come.  Every file is verified when the
+     * model is opened, and when it was replaced since.  Throws as the store.
+     */
+    suspend fun <Value> use(
         model: String,
         threads: Int,
-    ): Pipeline =
-        access.withLock {
-            opened?.takeIf { it.model == model && it.threads == threads }?.let { return it.pipeline }
-            release()
-            val bundle = withContext(Dispatchers.IO) { models.open(model) }
-            val pipeline = Pipeline(bundle, runnerOf(bundle, threads), memory)
-            opened = Opened(model, threads, pipeline)
-            pipeline
+        onTurn: (Boolean) -> Unit = {},
+        action: suspend (Pipeline) -> Value,
+    ): Value {
+        if (turn.isLocked) onTurn(true)
+        return turn.withLock {
+            onTurn(false)
+            action(open(model, threads))
         }
+    }
 
-    /** Forgets a model that is deleted. */
-    suspend fun close(model: String) = access.withLock { if (opened?.model == model) release() }
+    /** Forgets a model that is deleted, as soon as nothing draws or measures. */
+    suspend fun close(model: String) = turn.withLock { if (opened?.model == model) release() }
 
     /** Gives all memory back; what is drawn loads it again. */
     suspend fun unload() {
         opened?.pipeline?.unload()
     }
 
+    private suspend fun open(
+        model: String,
+        threads: Int,
+    ): Pipeline {
+        val hash = withContext(Dispatchers.IO) { models.hash(model) }
+        opened?.takeIf { it.model == model && it.threads == threads && it.hash == hash }?.let { return it.pipeline }
+        release()
+        val bundle = withContext(Dispatchers.IO) { models.open(model) }
+        val pipeline = Pipeline(bundle, runnerOf(bundle, threads), memory)
+        opened = Opened(model, threads, hash, pipeline)
+        return pipeline
+    }
+
     private suspend fun release() {
-        opened?.pipeline?.unload()
+        opened?.pipeline?.close()
         opened = null
     }
 }

@@ -9,14 +9,13 @@ import kotlinx.coroutines.flow.StateFlow
 import kotlinx.coroutines.flow.asStateFlow
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.withContext
-import org.mobilediffusion.core.DiffusionException
 import org.mobilediffusion.core.DrawEvent
 import org.mobilediffusion.core.DrawRequest
 import org.mobilediffusion.core.Picture
-import org.mobilediffusion.sample.StoreException
 import org.mobilediffusion.sample.history.Drawing
 import org.mobilediffusion.sample.history.HistoryStore
 import org.mobilediffusion.sample.history.SavedDrawing
+import org.mobilediffusion.sample.lineOf
 
 /** Draws one picture at a time and keeps it; lives as long as the app, so that a rotated screen finds its drawing. */
 class Studio(
@@ -54,17 +53,14 @@ class Studio(
         } catch (error: CancellationException) {
             current.value = current.value.copy(phase = Phase.Cancelled)
             throw error
-        } catch (error: DiffusionException) {
-            current.value.copy(phase = Phase.Failed(error.message.orEmpty()))
-        } catch (error: StoreException) {
-            current.value.copy(phase = Phase.Failed(error.message.orEmpty()))
+        } catch (error: Throwable) {
+            current.value.copy(phase = Phase.Failed(lineOf(error)))
         }
 
     private suspend fun drawWith(
         model: String,
         form: DrawForm,
-    ) {
-        val pipeline = pipelines.open(model, threads)
+    ) = pipelines.use(model, threads, ::showTurn) { pipeline ->
         val typed = pipeline.bundle.tokenizer.encode(form.prompt)
         current.value = current.value.copy(wordsUnknown = !typed.known)
         val request = form.request(pipeline.bundle.manifest.schedule.guidanceKind == "cfg")
@@ -77,6 +73,10 @@ class Studio(
                 current.value = current.value.after(event)
             }
         }
+    }
+
+    private fun showTurn(waits: Boolean) {
+        current.value = current.value.copy(phase = if (waits) Phase.Waiting else Phase.Opening)
     }
 
     private suspend fun save(

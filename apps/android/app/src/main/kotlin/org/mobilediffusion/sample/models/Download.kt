@@ -26,20 +26,24 @@ class Download private constructor(
 ) {
     private val part = File(folder, "$sha256.part")
 
+    /** Has been compared with its hash. */
+    private val whole = File(folder, "$sha256.zip")
+
     /**
-     * The file, which the caller removes; [onProgress] is told the bytes that are here and, if the server says it, how
+     * The file, which the caller removes, and which is asked for no second time until then; [onProgress] is told the bytes that are here and, if the server says it, how
      * many there will be.  Cancellation is noticed between two reads.  Throws [StoreException].
      */
     suspend fun fetch(onProgress: (Long, Long?) -> Unit = { _, _ -> }): File =
         withContext(Dispatchers.IO) {
             if (!folder.isDirectory && !folder.mkdirs()) fail("a place that can be written", "another")
+            if (whole.isFile) return@withContext whole
             try {
                 if (!receive(onProgress)) receive(onProgress)
             } catch (error: IOException) {
                 fail("the whole file", "an interruption: ${error.message}; start it again to resume", error)
             }
             val found = BundleFiles.sha256(part)
-            if (found == sha256) return@withContext part
+            if (found == sha256 && part.renameTo(whole)) return@withContext whole
             part.delete()
             fail("SHA-256 ${sha256.take(12)}...", "${found.take(12)}...; check the address and the hash")
         }
@@ -54,6 +58,7 @@ class Download private constructor(
         if (here > 0) connection.setRequestProperty("Range", "bytes=$here-")
         try {
             val status = connection.responseCode
+            if (here > 0 && hasAll(connection, status, here)) return true
             if (here > 0 && status == RANGE_REFUSED) return !part.delete()
             if (status != HttpURLConnection.HTTP_OK && status != HttpURLConnection.HTTP_PARTIAL) {
                 fail("the file", "status $status from the server; check the address")
@@ -67,6 +72,16 @@ class Download private constructor(
         }
     }
 
+    /** Whether a server with nothing to add, or with a file of the same length, has what is here already. */
+    private fun hasAll(
+        connection: HttpURLConnection,
+        status: Int,
+        here: Long,
+    ): Boolean {
+        val same = status == HttpURLConnection.HTTP_OK && connection.getHeaderField("Content-Length") == "$here"
+        return (status == RANGE_REFUSED || same) && BundleFiles.sha256(part) == sha256
+    }
+
     private suspend fun append(
         connection: HttpURLConnection,
         start: Long,
@@ -75,6 +90,10 @@ class Download private constructor(
         val length = connection.getHeaderField("Content-Length")?.toLongOrNull()
         val total = length?.let { it + start }
         if (total != null && total > LARGEST) fail("$LARGEST bytes at most", "$total")
+        val free = folder.usableSpace
+        if (length != null && length > free) {
+            fail("${length / MEGABYTE} MB of free storage", "${free / MEGABYTE} MB; free some")
+        }
         var bytes = start
         FileOutputStream(part, start > 0).use { output ->
             val chunk = ByteArray(CHUNK)
@@ -111,6 +130,8 @@ class Download private constructor(
         private const val CHUNK = 1 shl 16
         private const val LARGEST = 8L shl 30
         private const val RANGE_REFUSED = 416
+        private const val MEGABYTE = 1_000_000
+        private const val LAST_PORT = 65_535
 
         /** Milliseconds without a byte. */
         private const val TIMEOUT = 20_000
@@ -129,7 +150,8 @@ class Download private constructor(
                 } catch (_: MalformedURLException) {
                     null
                 }
-            if (url == null || url.protocol !in listOf("http", "https") || url.host.isEmpty()) {
+            val isWeb = url != null && url.protocol in listOf("http", "https") && url.host.isNotEmpty()
+            if (url == null || !isWeb || url.port > LAST_PORT) {
                 throw StoreException("address: expected one that begins with https://, got ${quoted(address)}")
             }
             val digits = sha256.trim().map { if (it in 'A'..'F') it + 32 else it }.joinToString("")

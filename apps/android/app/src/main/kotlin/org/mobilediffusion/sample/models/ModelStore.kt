@@ -1,12 +1,12 @@
 package org.mobilediffusion.sample.models
 
+import org.mobilediffusion.core.BundleFiles
 import org.mobilediffusion.core.Manifest
 import org.mobilediffusion.core.ModelBundle
 import org.mobilediffusion.core.Stage
 import org.mobilediffusion.sample.StoreException
 import org.mobilediffusion.sample.quoted
 import java.io.File
-import java.io.InputStream
 
 /** What a list shows of a model. */
 data class ModelCard(
@@ -27,7 +27,7 @@ data class ModelCard(
 /** The bundles on this device: a folder each.  What is added is verified before it appears. */
 class ModelStore(
     private val folder: File,
-    private val archive: BundleArchive = BundleArchive(),
+    private val limits: ArchiveLimits = ArchiveLimits(),
 ) {
     /** Names in the order of the alphabet; each has a manifest, which need not be a good one. */
     fun names(): List<String> =
@@ -57,32 +57,39 @@ class ModelStore(
     /** Opens a model, every file checked against its hash; blocks; throws BundleException. */
     fun open(name: String): ModelBundle = ModelBundle.open(folderOf(name), RUNTIME)
 
+    /** SHA-256 of a model's manifest, by which a replaced bundle is known; blocks; throws BundleException. */
+    fun hash(name: String): String {
+        ModelBundle.readManifest(folderOf(name))
+        return BundleFiles.sha256(File(folderOf(name), Manifest.NAME))
+    }
+
     /**
      * Adds the bundle of a .zip under its model's name, and gives that; blocks, and tells [onProgress] the bytes
      * unpacked, which may throw to stop.
      *
-     * Nothing of it remains when this fails.  Throws [StoreException], and BundleException for a bundle that the app
-     * cannot open.
+     * Only what drawing needs is unpacked; name and room are looked at before that.  Nothing of it remains when this
+     * fails.  Throws [StoreException], and BundleException for a bundle that the app cannot open.
      */
     @Synchronized
     fun install(
-        zip: InputStream,
+        zip: File,
         onProgress: (Long) -> Unit = {},
     ): String {
         val incoming = File(folder, INCOMING)
         incoming.deleteRecursively()
         if (!incoming.mkdirs()) throw StoreException("$folder: expected a place that can be written, got another")
         try {
-            val root = archive.unpack(zip, incoming, onProgress)
-            val name = nameOf(ModelBundle.open(root, RUNTIME).name)
-            val place = File(folder, name)
-            if (place.exists()) {
-                throw StoreException(
-                    "$name: expected a new model, got one that is here; delete it first",
-                )
+            BundleArchive.open(zip, limits).use { archive ->
+                val manifest = Manifest.read(archive.manifest())
+                val place = File(folder, nameOf(manifest.model))
+                if (place.exists()) throw taken(place.name)
+                val files = ModelBundle.filesFor(manifest, Manifest.NAME, RUNTIME)
+                requireRoom(archive.size(files))
+                archive.unpack(files, incoming, onProgress)
+                ModelBundle.open(incoming, RUNTIME)
+                if (!incoming.renameTo(place)) throw StoreException("$place: expected a new place, got another")
+                return place.name
             }
-            if (!root.renameTo(place)) throw StoreException("$place: expected a place that can be written, got another")
-            return name
         } finally {
             incoming.deleteRecursively()
         }
@@ -92,6 +99,15 @@ class ModelStore(
     fun delete(name: String) {
         if (folderOf(name).deleteRecursively()) return
         throw StoreException("$name: expected files that can be removed, got storage that is read only")
+    }
+
+    private fun taken(name: String) =
+        StoreException("$name: expected a new model, got one that is here; delete it first")
+
+    private fun requireRoom(bytes: Long) {
+        val free = folder.usableSpace
+        if (bytes <= free) return
+        throw StoreException("expected ${bytes / MEGABYTE} MB of free storage, got ${free / MEGABYTE} MB; free some")
     }
 
     private fun folderOf(name: String): File {
@@ -105,6 +121,7 @@ class ModelStore(
         /** What an interrupted installation leaves; the next one removes it. */
         private const val INCOMING = ".incoming"
         private const val LONGEST = 64
+        private const val MEGABYTE = 1_000_000
         private const val SIGNS = "._-"
 
         private fun isSign(char: Char) = char in 'a'..'z' || char in 'A'..'Z' || char in '0'..'9' || char in SIGNS

@@ -8,6 +8,7 @@ import kotlinx.coroutines.withTimeout
 import org.mobilediffusion.core.Conditions
 import org.mobilediffusion.core.MemoryPolicy
 import org.mobilediffusion.core.ModelBundle
+import org.mobilediffusion.core.ModelException
 import org.mobilediffusion.core.ModelRunner
 import org.mobilediffusion.core.Stage
 import org.mobilediffusion.core.TensorValue
@@ -20,6 +21,7 @@ import org.mobilediffusion.sample.models.ModelStore
 import java.io.File
 import kotlin.test.Test
 import kotlin.test.assertEquals
+import kotlin.test.assertFailsWith
 import kotlin.test.assertIs
 import kotlin.test.assertTrue
 
@@ -28,16 +30,20 @@ class StudioTest {
     private val bundle = File(checkNotNull(System.getProperty("bundle")) { "expected -Dbundle=FOLDER, got none" })
     private val held = HashSet<Stage>()
     private var onRun: (Stage) -> Unit = {}
+    private var loads = 0
+    private var unloads = 0
 
     private inner class Runner(
         private val opened: ModelBundle,
     ) : ModelRunner {
         override fun load(stage: Stage) {
             held += stage
+            loads++
         }
 
         override fun unload(stage: Stage) {
             held -= stage
+            unloads++
         }
 
         override fun run(
@@ -102,10 +108,82 @@ class StudioTest {
         }
 
     @Test
+    fun `a runtime without its library is a line, and nothing stays busy`() =
+        withApp { app ->
+            onRun = { throw UnsatisfiedLinkError("libexecutorch.so not found") }
+            app.studio.draw(app.model)
+            assertTrue("library in this app" in assertIs<Phase.Failed>(app.studio.end().phase).line)
+            assertEquals(emptySet(), held)
+            onRun = { throw StackOverflowError() }
+            app.studio.draw(app.model)
+            assertTrue("StackOverflowError" in assertIs<Phase.Failed>(app.studio.end().phase).line)
+        }
+
+    @Test
+    fun `a measurement waits for the drawing, and the model is in memory once`() =
+        withApp { app ->
+            val run = measurement(app)
+            val seen = ArrayList<Int>()
+            onRun = { stage ->
+                if (stage == Stage.DENOISE && app.studio.state.value.isBusy) run.start(app.model, 1, 2)
+                seen += loads - unloads
+            }
+            app.studio.draw(app.model)
+            assertIs<Phase.Done>(app.studio.end().phase)
+            assertIs<BenchmarkState.Done>(runBlocking { run.end() })
+            assertTrue(seen.max() <= Stage.drawing.size, "$seen")
+            assertEquals(Stage.drawing.size, unloads, "the first pipeline's stages")
+        }
+
+    @Test
+    fun `a drawing waits for the measurement, and can be cancelled meanwhile`() =
+        withApp { app ->
+            val run = measurement(app)
+            onRun = { stage ->
+                if (stage == Stage.ENCODE_TEXT && !app.studio.state.value.isBusy) app.studio.draw(app.model)
+                if (stage == Stage.DECODE_IMAGE) app.studio.cancel()
+            }
+            run.start(app.model, 1, 2)
+            assertIs<BenchmarkState.Done>(runBlocking { run.end() })
+            assertEquals(Phase.Cancelled, app.studio.end().phase)
+        }
+
+    @Test
+    fun `a pipeline that was given up loads nothing`() =
+        withApp { app ->
+            val old = runBlocking { app.pipelines.use(app.model, 1) { it } }
+            runBlocking { app.pipelines.use(app.model, 2) {} }
+            val request = DrawForm("a cat").request(false)
+            val line = assertFailsWith<ModelException> { runBlocking { old.draw(request).collect {} } }.message!!
+            assertTrue("closed" in line, line)
+            assertEquals(emptySet(), held)
+        }
+
+    @Test
+    fun `a bundle that was replaced is opened again`() =
+        inFolder { folder ->
+            val place = File(folder, "models/mine")
+            bundle.copyRecursively(place)
+            val pipelines =
+                Pipelines(ModelStore(File(folder, "models")), MemoryPolicy.KEEP) { opened, _ -> Runner(opened) }
+            runBlocking {
+                val first = pipelines.use("mine", 1) { it }
+                assertTrue(first === pipelines.use("mine", 1) { it })
+                File(place, "manifest.json").appendText(" ")
+                assertTrue(first !== pipelines.use("mine", 1) { it })
+            }
+        }
+
+    private fun measurement(app: App) =
+        BenchmarkRun(app.pipelines, BenchmarkFiles(app.folder), app.scope, "1.5.1") {
+            Conditions("chip", 8, "Android", null)
+        }
+
+    @Test
     fun `times are left as a file, and so is what hinders them`() =
         withApp { app ->
             val files = BenchmarkFiles(app.folder)
-            val run = BenchmarkRun(app.pipelines, files, app.scope, "1.5.1") { Conditions("chip", 8, "Android", null) }
+            val run = measurement(app)
             run.start(app.model, 3, 2)
             val done = assertIs<BenchmarkState.Done>(runBlocking { run.end() })
             assertEquals(done.report.toJson(), files.report(app.model).readText())

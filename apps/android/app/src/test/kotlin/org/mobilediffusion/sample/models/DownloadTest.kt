@@ -41,6 +41,23 @@ class DownloadTest {
         }
 
     @Test
+    fun `what is whole is asked for no second time`() =
+        served(::serve) { address, folder ->
+            File(folder, "$hash.part").writeBytes(content) // the app was ended before it was unpacked
+            assertContentEquals(content, fetch(address, folder).readBytes())
+            assertEquals(listOf<String?>("bytes=300000-"), ranges) // and the server had nothing to send
+            assertContentEquals(content, fetch("http://127.0.0.1:1/model.zip", folder).readBytes())
+        }
+
+    @Test
+    fun `what is whole stays when a server knows no ranges`() =
+        served({ if (it.requestMethod == "GET") send(it, 200, content) }) { address, folder ->
+            val part = File(folder, "$hash.part").apply { writeBytes(content) }
+            val written = part.lastModified()
+            assertEquals(written, fetch(address, folder).lastModified())
+        }
+
+    @Test
     fun `a server without ranges sends all again`() =
         served({ send(it, 200, content) }) { address, folder ->
             File(folder, "$hash.part").writeBytes(content.copyOf(120_000))
@@ -90,7 +107,15 @@ class DownloadTest {
     @Test
     fun `addresses and hashes that make no sense are refused`() {
         val place = File("nowhere")
-        for (address in listOf("", "models.zip", "file:///etc/passwd", "ftp://host/a", "https://", "jar:file:/a!/b")) {
+        for (address in listOf(
+            "",
+            "a.zip",
+            "file:///etc/passwd",
+            "ftp://host/a",
+            "https://",
+            "jar:file:/a!/b",
+            "http://a:99999/b",
+        )) {
             assertFailsWith<StoreException>(address) { Download.of(address, hash, place) }
         }
         for (wrong in listOf("", "abc", hash + "0", "../" + hash.drop(3), "ı".repeat(64))) {

@@ -3,10 +3,7 @@ package org.mobilediffusion.sample.models
 import org.mobilediffusion.core.BundleException
 import org.mobilediffusion.sample.StoreException
 import org.mobilediffusion.sample.inFolder
-import java.io.ByteArrayOutputStream
 import java.io.File
-import java.util.zip.ZipEntry
-import java.util.zip.ZipOutputStream
 import kotlin.test.Test
 import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
@@ -22,8 +19,12 @@ class ModelStoreTest {
         inFolder { folder ->
             val store = ModelStore(folder)
             var unpacked = 0L
-            val name = store.install(zip().inputStream()) { unpacked = it }
-            assertEquals(bundle.walk().filter { it.isFile }.sumOf { it.length() }, unpacked)
+            val name = store.install(zip()) { unpacked = it }
+            val installed = File(folder, name).walk().filter { it.isFile }
+            assertEquals(installed.sumOf { it.length() }, unpacked)
+            val expected =
+                setOf("manifest.json", "encode_text.pte", "denoise.pte", "decode_image.pte", "tokenizer.json")
+            assertEquals(expected + "preview.json", installed.map { it.name }.toSet())
             assertEquals(listOf(name), store.names())
             assertEquals(name, store.open(name).folder.name)
             val card = store.card(name)
@@ -37,7 +38,7 @@ class ModelStoreTest {
     fun `a changed bundle does not appear`() =
         inFolder { folder ->
             val store = ModelStore(folder)
-            assertFailsWith<BundleException> { store.install(zip(changed = "denoise.pte").inputStream()) }
+            assertFailsWith<BundleException> { store.install(zip(damaged = "denoise.pte")) }
             assertEquals(emptyList(), folder.list()!!.toList())
         }
 
@@ -45,7 +46,7 @@ class ModelStoreTest {
     fun `a stop leaves nothing`() =
         inFolder { folder ->
             assertFailsWith<InterruptedException> {
-                ModelStore(folder).install(zip().inputStream()) { throw InterruptedException() }
+                ModelStore(folder).install(zip()) { throw InterruptedException() }
             }
             assertEquals(emptyList(), folder.list()!!.toList())
         }
@@ -54,8 +55,8 @@ class ModelStoreTest {
     fun `a second model of a name is refused, and the first stays`() =
         inFolder { folder ->
             val store = ModelStore(folder)
-            val name = store.install(zip().inputStream())
-            assertFailsWith<StoreException> { store.install(zip().inputStream()) }
+            val name = store.install(zip())
+            assertFailsWith<StoreException> { store.install(zip()) }
             store.open(name)
         }
 
@@ -80,16 +81,10 @@ class ModelStoreTest {
             assertEquals(emptyList(), ModelStore(folder).names())
         }
 
-    private fun zip(changed: String? = null): ByteArray {
-        val bytes = ByteArrayOutputStream()
-        ZipOutputStream(bytes).use { zip ->
-            for (file in bundle.walk().filter { it.isFile }) {
-                zip.putNextEntry(ZipEntry(file.relativeTo(bundle).path))
-                val content = file.readBytes()
-                if (file.name == changed) content[content.size / 2]++
-                zip.write(content)
-            }
+    /** The bundle as a file in a folder of its own. */
+    private fun zip(damaged: String? = null): File =
+        File.createTempFile("bundle", ".zip").apply {
+            deleteOnExit()
+            writeBytes(zipOfBundle(bundle, damaged))
         }
-        return bytes.toByteArray()
-    }
 }
