@@ -36,6 +36,7 @@ from export.runners import Runner
 from export.runtime import Runtime
 from export.targets import TORCH, find_target, open_runner
 from mobile_diffusion.checkpoint import AnyModel, open_source
+from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import BundleError, CheckpointError, ParityError
 from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.progress import Progress, part_of, silent
@@ -149,16 +150,23 @@ def check_schema(path: Path) -> None:
 def read_trajectories(bundle: Bundle) -> list[Trajectory]:
     """The golden vectors of a bundle; raises `BundleError` unless they fit its schedule."""
     trajectories = read_golden(bundle.path, bundle.manifest.golden)
-    steps = len(bundle.manifest.schedule.timesteps)
-    if not trajectories or any(not 1 <= each.steps <= steps - each.first for each in trajectories):
-        raise BundleError(f"{bundle.path}: expected golden vectors of up to {steps} steps; export the bundle again")
+    settings = bundle.settings()
+    if not trajectories or any(not 1 <= each.steps <= _steps_of(settings, each) for each in trajectories):
+        wanted = f"golden vectors of up to {settings.steps} steps"
+        raise BundleError(f"{bundle.path}: expected {wanted}; export the bundle again")
     return trajectories
 
 
 def depth_of(bundle: Bundle, trajectories: Sequence[Trajectory]) -> str:
     """The depth of comparison that the golden vectors allow."""
-    steps = len(bundle.manifest.schedule.timesteps)
-    return "trajectory" if all(each.first + each.steps == steps for each in trajectories) else "step"
+    settings = bundle.settings()
+    return "trajectory" if all(each.steps == _steps_of(settings, each) for each in trajectories) else "step"
+
+
+def _steps_of(settings: DrawSettings, trajectory: Trajectory) -> int:
+    """Steps of a whole drawing that skips what the trajectory skips; 0 when it cannot be skipped."""
+    skippable = 0 <= trajectory.skipped < (len(settings.starts) or settings.steps)
+    return len(settings.rows(trajectory.skipped)) if skippable else 0
 
 
 def _open(bundle: Bundle, checkpoint: Path | str, options: OpenOptions | None) -> AnyModel:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Protocol
 
 import numpy as np
@@ -20,7 +21,7 @@ from mobile_diffusion.errors import MobileDiffusionError, PromptError
 from mobile_diffusion.guidance import NULL_PROMPT, choose_guidance
 from mobile_diffusion.noise import check_seed, gaussian
 from mobile_diffusion.quoting import quoted
-from mobile_diffusion.schedule import step_table
+from mobile_diffusion.schedule import rows_after, step_table
 from mobile_diffusion.tokenization.tokenizer import Tokenizer
 from mobile_diffusion.tokenization.unknown_words import warn_unknown
 
@@ -28,8 +29,8 @@ Arrays = Mapping[str, np.ndarray]
 """Inputs or outputs of a stage by name."""
 OnStep = Callable[[int, np.ndarray], None]
 """Called after each step with its number and the latents (1, C, h, w) that it made."""
-Keep = Callable[[np.ndarray, int], np.ndarray]
-"""Latents (1, C, h, w) in front of a step -> the same with the masked part of a picture put back."""
+Keep = Callable[[np.ndarray, int | None], np.ndarray]
+"""Latents (1, C, h, w) in front of a step (None: after the last) -> the same with part of a picture put back."""
 
 
 class RunStage(Protocol):
@@ -59,13 +60,19 @@ class DrawSettings:
     alphas: tuple[float, ...]
     """Latents before step i are alphas[i] * clean + sigmas[i] * noise."""
     sigmas: tuple[float, ...]
+    starts: tuple[tuple[int, ...], ...] = ()
+    """`StepTable.starts`: the steps of `denoise` that a drawing makes when it skips 0, 1, ... of its own."""
     zero_null: bool = False
     """Whether a missing negative prompt is zeros instead of the encoded empty prompt (SDXL)."""
 
     @property
     def steps(self) -> int:
         """Calls of `denoise` per picture."""
-        return len(self.alphas)
+        return len(self.rows())
+
+    def rows(self, skipped: int = 0) -> tuple[int, ...]:
+        """The input `step` of each call of `denoise`, in order, for a drawing that skips its first steps."""
+        return rows_after(self.starts, len(self.alphas), skipped)
 
     @classmethod
     def of(cls, config: ModelConfig, steps: int | None = None) -> DrawSettings:
@@ -81,6 +88,7 @@ class DrawSettings:
             table.stochastic,
             table.alphas,
             table.sigmas,
+            table.starts,
             config.text.zero_null,
         )
 
@@ -126,17 +134,19 @@ def draw(
     when the stages return NaN or infinity.
     """
     check_seed(seed)
-    first = 0 if start is None else first_step(settings, start.strength)
+    skipped = 0 if start is None else skipped_steps(settings, start.strength)
     scale = choose_guidance(settings.guidance_kind, settings.guidance, guidance, negative)
     constant = conditions(run_stage, settings, text_inputs(tokenizer, settings, prompt, negative), scale)
     for name, text in (("prompt", prompt), ("negative prompt", negative)):
         warn_unknown(name, tokenizer.unknown_words(text))
     clean = None if start is None else _encode_start(run_stage, settings, start)
-    from_noise = start is not None and start.mask is not None and first == 0  # as diffusers' inpainting
-    state = first_state(settings, seed, first, None if from_noise else clean)
+    from_noise = start is not None and start.mask is not None and skipped == 0  # as diffusers' inpainting
+    state = first_state(settings, seed, skipped, None if from_noise else clean)
     keep = _keeper(settings, start, clean, seed)
     latents = state.latents
-    for step, after in walk(run_stage, settings, constant, state, range(first, settings.steps), seed, keep):
+    rows = settings.rows(skipped)
+    made = enumerate(walk(run_stage, settings, constant, state, rows, seed, keep), settings.steps - len(rows))
+    for step, after in made:
         latents = after.latents
         if on_step is not None:
             on_step(step, latents)
@@ -188,26 +198,21 @@ def guidance_input(settings: DrawSettings, guidance: float) -> dict[str, np.ndar
     return {"guidance": np.array([guidance], np.float32)} if settings.guidance_kind == "cfg" else {}
 
 
-def first_step(settings: DrawSettings, strength: float) -> int:
-    """The step to start with; raises PromptError for a strength without steps, or a solver that cannot start late."""
+def skipped_steps(settings: DrawSettings, strength: float) -> int:
+    """The number of steps that a drawing of this strength skips; raises PromptError for a strength without steps."""
     if not 0.0 < strength <= 1.0:
         raise PromptError(f"strength: expected a number above 0 and up to 1, got {quoted(strength)}")
-    first = settings.steps - min(int(settings.steps * strength), settings.steps)
-    if first == settings.steps:
-        least = 1 / settings.steps
-        raise PromptError(f"strength: expected {least:.3g} or more for {settings.steps} steps, got {strength}")
-    if first and settings.memory:
-        raise PromptError(
-            f"strength: expected 1, as the solver remembers earlier steps, got {strength}; "
-            "open the model with --solver ddim, euler or lcm"
-        )
-    return first
+    steps = len(settings.starts) or settings.steps
+    skipped = steps - min(int(steps * strength), steps)
+    if skipped == steps:
+        raise PromptError(f"strength: expected {1 / steps:.3g} or more for {steps} steps, got {strength}")
+    return skipped
 
 
-def first_state(settings: DrawSettings, seed: int, first: int = 0, clean: np.ndarray | None = None) -> LatentState:
-    """The seed's noise, or clean latents (1, C, h, w) noised to the level in front of step `first`; an empty memory."""
+def first_state(settings: DrawSettings, seed: int, skipped: int = 0, clean: np.ndarray | None = None) -> LatentState:
+    """The seed's noise, or clean latents (1, C, h, w) noised to the level after `skipped` steps; an empty memory."""
     noise = gaussian(seed, settings.latent_shape)
-    latents = noise if clean is None else _noised(clean, noise, settings, first)
+    latents = noise if clean is None else _noised(clean, noise, settings, settings.rows(skipped)[0])
     return LatentState(latents, np.zeros((1, settings.memory * noise.shape[1], *noise.shape[2:]), np.float32))
 
 
@@ -244,13 +249,13 @@ def walk(
     steps: Sequence[int],
     seed: int,
     keep: Keep | None = None,
-) -> Iterator[tuple[int, LatentState]]:
-    """Each of `steps` with the state after it, starting from `state`."""
-    for step in steps:
+) -> Iterator[LatentState]:
+    """The state after each of `steps`, which are inputs of `denoise`, starting from `state`."""
+    for step, following in zip_longest(steps, steps[1:]):
         state = denoise(run_stage, settings, constant, state, step, seed)
         if keep is not None:
-            state = replace(state, latents=keep(state.latents, step + 1))
-        yield step, state
+            state = replace(state, latents=keep(state.latents, following))
+        yield state
 
 
 def _encode_start(run_stage: RunStage, settings: DrawSettings, start: Start) -> np.ndarray:
@@ -264,9 +269,9 @@ def _encode_start(run_stage: RunStage, settings: DrawSettings, start: Start) -> 
     return run_stage("encode_image", image=start.image.astype(np.float32))["latents"]
 
 
-def _noised(clean: np.ndarray, noise: np.ndarray, settings: DrawSettings, step: int) -> np.ndarray:
-    """Clean latents at the noise level in front of `step`; after the last step they stay clean."""
-    if step == settings.steps:
+def _noised(clean: np.ndarray, noise: np.ndarray, settings: DrawSettings, step: int | None) -> np.ndarray:
+    """Clean latents at the noise level in front of `step`; after the last step, None, they stay clean."""
+    if step is None:
         return clean
     return np.float32(settings.alphas[step]) * clean + np.float32(settings.sigmas[step]) * noise
 

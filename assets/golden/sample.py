@@ -56,6 +56,7 @@ def sample_manifest(files: tuple[FileEntry, ...]) -> Manifest:
             noise_factors=(0.0, 0.0),
             alphas=(0.1, 0.7),
             sigmas=(0.9, 0.7),
+            starts=(),
             guidance_kind="cfg",
             guidance_default=3.0,
             noise="philox4x32-10",

@@ -167,11 +167,15 @@ def trajectory_of_diffusers(
 ) -> tuple[list[float], list[Tensor]]:
     """Timesteps, and the variance-preserving latents after each of them, from standard normal `start`.
 
-    With `first`, from the latents `start` in front of that evaluation, as image-to-image begins.
+    With `first`, without so many steps and from the latents `start` in front of the next, as image-to-image begins.
+    Diffusers' LMS then leaves out terms of its order; it is given the later levels alone, as k-diffusion does.
     """
     dtype, trajectory, supply = torch.float64 if float64 else torch.float32, [], Supply(noises)
     with scheduler_of_diffusers(config, supply, float64) as scheduler:
+        first *= getattr(scheduler, "order", 1)
         latents = (start * _start_scale(config, scheduler, first)).to(dtype)
+        if config.solver == "lms":
+            scheduler.sigmas, scheduler.timesteps, first = scheduler.sigmas[first:], scheduler.timesteps[first:], 0
         if hasattr(scheduler, "set_begin_index"):  # else it looks for its timestep, and finds the second of two equal
             scheduler.set_begin_index(first)
         for i, t in enumerate(scheduler.timesteps[first:], first):
@@ -203,13 +207,14 @@ def _scale(config: ScheduleConfig, scheduler: Any, row: int) -> float:
 def trajectory_of_table(
     table: StepTable, network: Network, start: Tensor, noises: list[Tensor], first: int = 0
 ) -> list[Tensor]:
-    """The latents after each step of a table, from standard normal `start`, or from those in front of `first`."""
+    """The latents after each step of a table, from standard normal `start`, or without the first `first` steps."""
     state, trajectory = [start] + [torch.zeros_like(start)] * table.memory, []
-    for i in range(first, len(table)):
+    path = table.rows(first)
+    for evaluation, i in enumerate(path, len(table.rows()) - len(path)):
         vector = torch.stack([*state, network(table.inputs[i] * state[0], table.timesteps[i])])
         state = list(torch.tensordot(torch.tensor(table.update[i], dtype=torch.float64), vector, dims=1))
         if table.noise[i]:
-            state[0] = state[0] + table.noise[i] * noises[i]
+            state[0] = state[0] + table.noise[i] * noises[evaluation]
         trajectory.append(state[0])
     return trajectory
 

@@ -116,7 +116,7 @@ def error_of(config: ScheduleConfig, float64: bool = True, first: int = 0) -> fl
     (start,), noises = normal(1, 0), normal(2 * config.steps, 1)
     table = step_table(config)
     times, theirs = trajectory_of_diffusers(config, network, start, noises, float64, first)
-    pairs = zip(table.timesteps[first:], times, strict=True)
+    pairs = zip([table.timesteps[row] for row in table.rows(first)], times, strict=True)
     if any(abs(ours - other) > (1e-4 if float64 else 2e-2) for ours, other in pairs):
         return math.inf
     return worst_error(trajectory_of_table(table, network, start, noises, first), theirs)

@@ -39,7 +39,7 @@ def row(solver: str) -> dict[str, Any]:
         "combinations": len(combinations),
         "float64": exact,
         "float32": max(error_of(config, float64=False) for config in plain if not _inexact(config)),
-        "evaluations_of_8_steps": len(table),
+        "evaluations_of_8_steps": len(table.rows()),
         "memory": table.memory,
         "noise": table.stochastic,
     }

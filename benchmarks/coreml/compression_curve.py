@@ -80,7 +80,7 @@ def drawn(runner: TorchRunner, config: ModelConfig, contexts: Tensor, null: Tens
         part = contexts[start : start + AT_ONCE]
         shape = config.latent_shape
         state = torch.from_numpy(np.concatenate([gaussian(start + number, shape) for number in range(len(part))]))
-        for step in range(len(table)):
+        for step in table.rows():
             steps = torch.full((len(part),), step, dtype=torch.int32)
             states = States(state, steps, part, null.expand_as(part), config.schedule.guidance)
             (state,) = advance(table, step, [state], predictions(module, states))

@@ -162,7 +162,7 @@ def measure_times(plans: Mapping[str, RowPlan], rounds: int, runs: int, places: 
         RowTimes(
             name,
             bundle.manifest.model.source_sha256,
-            len(bundle.manifest.schedule.timesteps),
+            bundle.settings().steps,
             **{stage: tuple(rounded(each[stage]) for each in taken[name]) for stage in STAGES},
         )
         for name, bundle in bundles.items()

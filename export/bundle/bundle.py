@@ -70,12 +70,14 @@ class Bundle:
             stochastic=schedule.stochastic,
             alphas=schedule.alphas,
             sigmas=schedule.sigmas,
+            starts=schedule.starts,
         )
 
     def step_table(self) -> StepTable:
         """The solver's table, as the manifest repeats it."""
         found = self.manifest.schedule
-        return StepTable(found.timesteps, found.inputs, found.update, found.noise_factors, found.alphas, found.sigmas)
+        columns = (found.timesteps, found.inputs, found.update, found.noise_factors, found.alphas, found.sigmas)
+        return StepTable(*columns, found.starts)
 
     def tokenizer(self) -> Tokenizer:
         """The tokenizer in the bundle."""

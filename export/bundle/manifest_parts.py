@@ -183,6 +183,7 @@ class ScheduleEntry:
     noise_factors: tuple[float, ...]
     alphas: tuple[float, ...]
     sigmas: tuple[float, ...]
+    starts: tuple[tuple[int, ...], ...]
     guidance_kind: str
     guidance_default: float
     noise: str
@@ -193,6 +194,8 @@ class ScheduleEntry:
         lengths = {len(values) for values in lists}
         steps = "lists with one entry for each step, and at least one step"
         require(len(lengths) == 1 and 0 not in lengths, steps, lengths)
+        inside = all(path and 0 <= min(path) and max(path) < len(self.timesteps) for path in self.starts)
+        require(inside, "starts with rows of the table", self.starts)
         words = {"guidance_kind": APPLIED_GUIDANCE, "solver": SOLVERS, "prediction": PREDICTIONS, "spacing": SPACINGS}
         for name, choices in words.items():
             require(getattr(self, name) in choices, f"a {name} of {choices}", getattr(self, name))

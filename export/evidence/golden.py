@@ -17,7 +17,7 @@ from export.bundle.bundle import Bundle
 from export.evidence.difference import Difference
 from export.parity.golden import INDEX
 from export.parity.trajectories import CASES, REDRAWN_CASE, Case, Trajectory, joined
-from mobile_diffusion.drawing import DrawSettings, first_state, first_step, text_inputs
+from mobile_diffusion.drawing import DrawSettings, first_state, skipped_steps, text_inputs
 from mobile_diffusion.errors import MobileDiffusionError
 
 CHECK = "golden vectors"
@@ -28,7 +28,7 @@ def expected_cases(bundle: Bundle, depth: str, cases: Sequence[Case] = CASES) ->
     chosen = list(cases[:1] if depth == "step" else cases)
     if any(stage.name == "encode_image" for stage in bundle.manifest.stages):
         settings = bundle.settings()
-        begins_late = not settings.memory and settings.steps > 1
+        begins_late = settings.steps > 1
         chosen.append(REDRAWN_CASE if begins_late else replace(REDRAWN_CASE, strength=1.0))
     return chosen
 
@@ -80,20 +80,20 @@ def _check_beginning(settings: DrawSettings, trajectory: Trajectory, place: str)
         wanted = f"guidance {settings.guidance}, the manifest's"
         yield Difference(CHECK, place, wanted, str(trajectory.guidance))
     try:
-        first = first_step(settings, trajectory.case.strength)
-        begin = joined(first_state(settings, trajectory.case.seed, first, trajectory.encoded))
+        skipped = skipped_steps(settings, trajectory.case.strength)
+        begin = joined(first_state(settings, trajectory.case.seed, skipped, trajectory.encoded))
     except MobileDiffusionError as error:
         yield Difference(CHECK, place, "a case that can be drawn", str(error))
         return
-    if trajectory.first != first:
-        yield Difference(CHECK, place, f"first_step {first}", str(trajectory.first))
+    if trajectory.skipped != skipped:
+        yield Difference(CHECK, place, f"first_step {skipped}", str(trajectory.skipped))
     elif not _same(begin, trajectory.states[:1]):
         yield Difference(CHECK, f"{place}: states", "the seed's noise in front of the first step", "other latents")
 
 
 def _check_steps(settings: DrawSettings, trajectory: Trajectory, depth: str, place: str) -> Iterator[Difference]:
     """All steps are there (depth "trajectory"), or exactly one."""
-    wanted = 1 if depth == "step" else settings.steps - trajectory.first
+    wanted = 1 if depth == "step" else len(settings.rows(trajectory.skipped))
     if trajectory.steps != wanted:
         yield Difference(CHECK, f"{place}: states", f"{wanted} steps", str(trajectory.steps))
     if trajectory.image.shape != tuple(settings.image_shape):

@@ -113,6 +113,7 @@ def describe_schedule(model: ModelConfig) -> ScheduleEntry:
         noise_factors=table.noise,
         alphas=table.alphas,
         sigmas=table.sigmas,
+        starts=table.starts,
         guidance_kind=config.applied_guidance,
         guidance_default=config.guidance,
         noise=NOISE,

@@ -30,7 +30,7 @@ def record_cases(
     chosen = cases[:1] if plan.depth == "step" else cases
     trajectories = [record(reference, tokenizer, settings, case, plan.depth) for case in chosen]
     if "encode_image" in plan.stages:
-        begins_late = not settings.memory and settings.steps > 1
+        begins_late = settings.steps > 1
         case = REDRAWN_CASE if begins_late else replace(REDRAWN_CASE, strength=1.0)
         source = trajectories[0].image
         trajectories.append(record(reference, tokenizer, settings, case, plan.depth, source))

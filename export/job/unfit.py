@@ -50,7 +50,7 @@ def check_unrun(source: AnyModel, plan: ExportPlan, trajectories: Sequence[Traje
         for stage in plan.stages if runtime.has_half and not runtime.runs_here else ():
             half = half_program(runtime, build_stage(source, stage))
             drawn = trajectories[-1]
-            inputs = inputs_of(source.config, stage, drawn, drawn.first)
+            inputs = inputs_of(source.config, stage, drawn)
             departure = departure_of(source.config, runtime, half, inputs)
             if departure is not None:
                 raise ParityError(f"{runtime.name} {stage}: {departure}; give {runtime.whole}")
@@ -72,8 +72,7 @@ def reason_of(source: AnyModel, runtime: Runtime, failed: Measurement, trajector
     stage = stage_of(failed)
     drawn = next(each for each in trajectories if str(each.case) == failed.case)
     half = half_program(runtime, build_stage(source, stage))
-    step = drawn.first if failed.step is None else failed.step
-    inputs = inputs_of(source.config, stage, drawn, step)
+    inputs = inputs_of(source.config, stage, drawn, failed.step)
     departure = departure_of(source.config, runtime, half, inputs, accumulated=failed.check in FREE_CHECKS)
     if departure is None:
         return ""
@@ -98,14 +97,14 @@ def departure_of(
     return find_departure(half, inputs, wide) if accumulated or not margin >= 0 else None
 
 
-def inputs_of(config: ModelConfig, stage: str, drawn: Trajectory, step: int) -> dict[str, Tensor]:
-    """The reference's inputs of a stage, of `denoise` at one step."""
+def inputs_of(config: ModelConfig, stage: str, drawn: Trajectory, step: int | None = None) -> dict[str, Tensor]:
+    """The reference's inputs of a stage; of `denoise` at one step of a measurement, by default the first."""
     settings = DrawSettings.of(config)
     arrays: Mapping[str, NDArray[Any]]
     if stage == "encode_text":
         arrays = drawn.prompts["context"]
     elif stage == "denoise":
-        arrays = drawn.step_inputs(step - drawn.first, settings)
+        arrays = drawn.step_inputs(0 if step is None else step - drawn.step(0, settings), settings)
     elif stage == "decode_image":
         arrays = {"latents": latents_of(drawn.states[-1:], settings)}
     else:

@@ -70,7 +70,7 @@ def _write_case(folder: Path, number: int, trajectory: Trajectory) -> dict[str, 
         "seed": str(case.seed),
         "strength": case.strength,
         "guidance": trajectory.guidance,
-        "first_step": trajectory.first,
+        "first_step": trajectory.skipped,
         "tensors": tensors,
     }
 

@@ -72,7 +72,8 @@ def measure(
     picture = run_stage("decode_image", latents=latents_of(reference.states[-1:], settings))["image"]
     pairs.append(("decode_image", None, reference.image, picture))
     if states is not None:
-        numbered = enumerate(zip(reference.states[1:], states[1:], strict=True), reference.first)
+        first = reference.step(0, settings)
+        numbered = enumerate(zip(reference.states[1:], states[1:], strict=True), first)
         pairs += [("free_running", step, wanted, found) for step, (wanted, found) in numbered]
         picture = run_stage("decode_image", latents=latents_of(states[-1:], settings))["image"]
         pairs.append(("picture", None, reference.image, picture))
@@ -85,9 +86,9 @@ def _teacher_forced(
     """Every step from the reference's state: the state after it, and the network's output inside its latents."""
     constant, seed = reference.conditions(settings), reference.case.seed
     for number in range(reference.steps):
-        step, state = reference.first + number, reference.state(number, settings)
+        step, state = reference.step(number, settings), reference.state(number, settings)
         wanted = reference.states[number + 1][None]
-        found = joined(denoise(run_stage, settings, constant, state, step, seed))
+        found = joined(denoise(run_stage, settings, constant, state, reference.row(number, settings), seed))
         yield "denoise", step, wanted, found
         if found.shape == wanted.shape:
             rest, factor = without_output(reference.step_inputs(number, settings), table)
@@ -116,9 +117,9 @@ def _free_running(
     encoded: Floats | None,
 ) -> Floats:
     """All states (n + 1, ...) of the runner's own way, from its own contexts and encoded picture."""
-    seed, first = reference.case.seed, reference.first
-    begin = first_state(settings, seed, first, encoded)
-    return record_states(runner, settings, own, begin, range(first, first + reference.steps), seed)
+    seed, skipped = reference.case.seed, reference.skipped
+    begin = first_state(settings, seed, skipped, encoded)
+    return record_states(runner, settings, own, begin, settings.rows(skipped)[: reference.steps], seed)
 
 
 def _measurement(

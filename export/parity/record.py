@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from mobile_diffusion.drawing import (
     RunStage,
     conditions,
     first_state,
-    first_step,
+    skipped_steps,
     text_inputs,
     walk,
 )
@@ -38,13 +38,13 @@ def record(
     texts = text_inputs(tokenizer, settings, case.prompt)
     constant = conditions(run_stage, settings, texts, settings.guidance)
     encoded = None if source is None else run_stage("encode_image", image=source)["latents"]
-    first = first_step(settings, case.strength)
-    last = first + 1 if depth == "step" else settings.steps
-    begin = first_state(settings, case.seed, first, encoded)
-    states = record_states(runner, settings, constant, begin, range(first, last), case.seed)
+    skipped = skipped_steps(settings, case.strength)
+    rows = settings.rows(skipped)[: 1 if depth == "step" else None]
+    begin = first_state(settings, case.seed, skipped, encoded)
+    states = record_states(runner, settings, constant, begin, rows, case.seed)
     image = run_stage("decode_image", latents=latents_of(states[-1:], settings))["image"]
     contexts = {name: constant[name] for name in texts}
-    return Trajectory(case, settings.guidance, texts, contexts, first, states, image, source, encoded)
+    return Trajectory(case, settings.guidance, texts, contexts, skipped, states, image, source, encoded)
 
 
 def record_states(
@@ -52,12 +52,12 @@ def record_states(
     settings: DrawSettings,
     constant: Mapping[str, np.ndarray],
     begin: LatentState,
-    steps: range,
+    steps: Sequence[int],
     seed: int,
 ) -> Floats:
     """`begin` and the state after each of n steps, (n + 1, (1 + M) * C, h, w); ParityError for another shape."""
     states = [joined(begin)]
-    for _, state in walk(checked(runner, settings), settings, constant, begin, steps, seed):
+    for state in walk(checked(runner, settings), settings, constant, begin, steps, seed):
         states.append(joined(state))
         if states[-1].shape != states[0].shape:
             raise ParityError(f"{runner.name}: denoise: expected {states[0].shape}, got {states[-1].shape}")

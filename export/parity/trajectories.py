@@ -55,10 +55,10 @@ class Trajectory:
     """Per context of `denoise` ("context", and "null_context" with cfg) the inputs of `encode_text`, (1, L)."""
     contexts: Mapping[str, Floats]
     """(1, L, D) each."""
-    first: int
-    """The first step that was made; 0 unless a picture is redrawn."""
+    skipped: int
+    """Steps that were left out; 0 unless a picture is redrawn."""
     states: Floats
-    """(n + 1, (1 + M) * C, h, w): latents and memory in front of step `first`, then after each of n steps."""
+    """(n + 1, (1 + M) * C, h, w): latents and memory in front of the first step, then after each of n steps."""
     image: Floats
     """(1, 3, H, W) in [0, 1], from the last latents."""
     source: Floats | None = None
@@ -83,7 +83,15 @@ class Trajectory:
     def step_inputs(self, number: int, settings: DrawSettings) -> dict[str, NDArray[np.generic]]:
         """All inputs of `denoise` at the recorded step `number`."""
         constant, state = self.conditions(settings), self.state(number, settings)
-        return step_inputs(settings, constant, state, self.first + number, self.case.seed)
+        return step_inputs(settings, constant, state, self.row(number, settings), self.case.seed)
+
+    def row(self, number: int, settings: DrawSettings) -> int:
+        """The input `step` of `denoise` at the recorded step `number`."""
+        return settings.rows(self.skipped)[number]
+
+    def step(self, number: int, settings: DrawSettings) -> int:
+        """The place of the recorded step `number` in a whole drawing, from 0."""
+        return settings.steps - len(settings.rows(self.skipped)) + number
 
 
 def latents_of(states: Floats, settings: DrawSettings) -> Floats:

@@ -56,7 +56,7 @@ def stage_costs(config: ModelConfig) -> tuple[StageCost, ...]:
         encoder = {id(weight) for name, weight in named if name.startswith(("encoder.", "quant_conv."))}
         return (
             _cost("encode_text", 1 + guided, networks["text_encoder"], _text_run(config, networks["text_encoder"])),
-            _cost("denoise", len(step_table(config.schedule)), unet, _denoise_run(config, unet), leave_out=embedding),
+            _cost("denoise", len(step_table(config.schedule).rows()), unet, _denoise_run(config, unet), leave_out=embedding),
             _cost("decode_image", 1, autoencoder, lambda: autoencoder.to_images(latents), leave_out=encoder),
             _cost("encode_image", 0, autoencoder, lambda: autoencoder.to_latents(image), only=encoder),
         )

@@ -19,7 +19,7 @@ from mobile_diffusion.schedule.process import (
 )
 from mobile_diffusion.schedule.solvers import step_table
 from mobile_diffusion.schedule.spacing import check_steps, timesteps
-from mobile_diffusion.schedule.table import StepTable
+from mobile_diffusion.schedule.table import StepTable, rows_after
 
 __all__ = [
     "StepTable",
@@ -31,6 +31,7 @@ __all__ = [
     "clean_from_epsilon",
     "clean_from_velocity",
     "epsilon_from_velocity",
+    "rows_after",
     "step_table",
     "timesteps",
     "velocity",

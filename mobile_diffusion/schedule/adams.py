@@ -38,14 +38,16 @@ def deis_table(config: ScheduleConfig, count: int) -> StepTable:
     last = grid.path[-2] if config.curve or config.prediction == "flow" else levels_at(config, [0])[0]
     grid = Grid(grid.times, (*grid.path[:-1], last), grid.start)
     lower = config.lower_order_final and count < FEW_STEPS
-    orders = [min(config.order, step + 1, count - step if lower else count) for step in range(count)]
+    orders = [min(config.order, count - step if lower else count) for step in range(count)]
     return _adams_table(config, grid, config.order - 1, orders, _over_logarithm)
 
 
 def lms_table(config: ScheduleConfig, count: int) -> StepTable:
-    """The linear multistep method of order 4, as in diffusers and k-diffusion."""
-    orders = [min(LMS_ORDER, step + 1) for step in range(count)]
-    return _adams_table(config, euler_grid(config, count), LMS_ORDER - 1, orders, _over_ratio)
+    """The linear multistep method of order 4, as in diffusers and k-diffusion.
+
+    A drawing that begins late begins with lower orders, as in k-diffusion; diffusers then leaves out terms.
+    """
+    return _adams_table(config, euler_grid(config, count), LMS_ORDER - 1, [LMS_ORDER] * count, _over_ratio)
 
 
 def _adams_table(

@@ -62,7 +62,7 @@ def dpm_solver_table(config: ScheduleConfig, count: int) -> StepTable:
     def move(step: int, latents: Vector, known: Sequence[Vector]) -> Vector:
         ahead = log_ratio(grid.path[step + 1]) - log_ratio(grid.path[step])
         behind = [log_ratio(grid.path[step - k]) - log_ratio(grid.path[step - k - 1]) for k in range(len(known) - 1)]
-        order = orders[step] if ahead else 1  # a step of length 0 goes nowhere
+        order = min(orders[step], len(known)) if ahead else 1  # a step of length 0 goes nowhere
         growths = [ahead / length for length in behind] if order > 1 else []
         return _moved(weights[step], config.variant == "heun", order, growths, latents, known)
 
@@ -71,12 +71,12 @@ def dpm_solver_table(config: ScheduleConfig, count: int) -> StepTable:
 
 
 def _order(config: ScheduleConfig, step: int, count: int) -> int:
-    """The order of a step: what is remembered limits it, and so may the end."""
+    """The order of a step when enough is remembered; the end may limit it."""
     lower = config.lower_order_final and count < FEW_STEPS
     left = count - 1 - step
     ends = left == 0 and (lower or config.euler_at_final or config.final == "clean")
     at_end = 1 if ends else 2 if left == 1 and lower else config.order
-    return min(config.order, step + 1, at_end)
+    return min(config.order, at_end)
 
 
 def _weights(solver: str, now: Level, then: Level) -> Weights:

@@ -9,7 +9,7 @@ from mobile_diffusion.schedule.first_order import Factors, first_order_table, st
 from mobile_diffusion.schedule.levels import levels_after, levels_at
 from mobile_diffusion.schedule.spacing import timesteps
 from mobile_diffusion.schedule.table import Matrix, StepTable
-from mobile_diffusion.schedule.vectors import matrix, table_of
+from mobile_diffusion.schedule.vectors import matrix, rows_with_starts, table_of
 
 PLMS_WEIGHTS = ((1.0,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -59 / 24, 37 / 24, -9 / 24))
 """Adams-Bashforth weights, newest output first; row i is for i earlier outputs."""
@@ -21,21 +21,30 @@ def pndm_table(config: ScheduleConfig, count: int) -> StepTable:
 
     The network is evaluated where the first step ends, and the step is repeated with the mean of both outputs.  So N
     steps need N + 1 evaluations.  The memory is three earlier outputs, newest first; after the first evaluation it is
-    that output and the initial latents.  As in DDIM, every step goes down by train_steps // N timesteps.  Raises
-    ConfigError when the network predicts the sample.
+    that output and the initial latents.  As in DDIM, every step goes down by train_steps // N timesteps.
+
+    A drawing that skips steps does the same from there: as in diffusers, it repeats its first step from the next
+    timestep's end, and so ends one level earlier.  Raises ConfigError when the network predicts the sample.
     """
     stride = config.train_steps // count
     visited = timesteps(config, count)
     levels, then = levels_at(config, visited), levels_after(config, visited, stride)
     if count == 1:
         return first_order_table(config.prediction, visited, levels, then)
-    repeated = levels_at(config, [visited[1] + stride])[0]
-    update = [
-        _plms_first(step_factors(config.prediction, levels[0], then[0])),
-        _plms_second(step_factors(config.prediction, repeated, levels[1])),
-        *(_plms_later(step_factors(config.prediction, levels[i], then[i]), i) for i in range(1, count)),
-    ]
-    return table_of([visited[0], visited[1], *visited[1:]], update, [levels[0], levels[1], *levels[1:]])
+    steps = [0, 1, *range(1, count)]  # of each evaluation
+
+    def update(evaluation: int, age: int) -> Matrix:
+        step = steps[evaluation]
+        if age == 1:
+            (repeated,) = levels_at(config, [visited[step] + stride])
+            return _plms_second(step_factors(config.prediction, repeated, levels[step]))
+        factors = step_factors(config.prediction, levels[step], then[step])
+        return _plms_later(factors, age - 1) if age else _plms_first(factors)
+
+    rows = rows_with_starts(count + 1, count, PLMS_MEMORY + 1, update)
+    of_rows = [steps[evaluation] for evaluation in rows.steps]
+    times, at = [visited[step] for step in of_rows], [levels[step] for step in of_rows]
+    return table_of(times, rows.matrices, at, starts=rows.starts)
 
 
 def _plms_first(factors: Factors) -> Matrix:

@@ -2,12 +2,15 @@
 
 Every solver is linear in the latents, in a few tensors from earlier steps, and in the network's output, so a step is
 one small matrix.  solvers.py and the modules that it names compute the matrices.
+
+A drawing that begins late (image-to-image) skips steps.  A solver with memory then has none yet, so its next steps are
+of a lower order: the table has rows for them, after those of a whole drawing.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -18,7 +21,7 @@ Matrix: TypeAlias = tuple[tuple[float, ...], ...]
 
 @dataclass(frozen=True)
 class StepTable:
-    """The constants of N evaluations of the network, in order.  The initial latents are standard normal noise.
+    """The constants of N evaluations of the network.  The initial latents are standard normal noise.
 
     Step i maps the state s = (latents, p_1, ..., p_{K-1}), where K = 1 + memory and every p is initially zero, to
     s' = update[i] (s, m).  Here m is the network's output for `inputs[i] * latents` at `timesteps[i]`.  Then
@@ -38,6 +41,9 @@ class StepTable:
     alphas: tuple[float, ...]
     """Before step i the latents are alphas[i] * clean + sigmas[i] * noise, up to the solver's error."""
     sigmas: tuple[float, ...]
+    starts: tuple[tuple[int, ...], ...] = ()
+    """Rows that a drawing evaluates, in order, when it skips 0, 1, ... steps; () when it evaluates all rows that are
+    left."""
 
     def __post_init__(self) -> None:
         columns = (self.timesteps, self.inputs, self.update, self.noise, self.alphas, self.sigmas)
@@ -50,9 +56,15 @@ class StepTable:
             raise ConfigError(f"step table: expected update matrices of {rows} rows and {rows + 1} columns")
         if not all(math.isfinite(value) for value in self._values()):
             raise ConfigError("step table: a coefficient is not finite; choose another solver, spacing or prediction")
+        if not all(path and min(path) >= 0 and max(path) < len(self) for path in self.starts):
+            raise ConfigError(f"step table: expected starts with rows from 0 to {len(self) - 1}, got {self.starts}")
 
     def __len__(self) -> int:
         return len(self.timesteps)
+
+    def rows(self, skipped: int = 0) -> tuple[int, ...]:
+        """The rows that a drawing evaluates, in order, when it skips the first `skipped` steps."""
+        return rows_after(self.starts, len(self), skipped)
 
     def _values(self) -> Iterator[float]:
         """Every number of the table."""
@@ -71,3 +83,8 @@ class StepTable:
     def stochastic(self) -> bool:
         """Whether any step adds noise."""
         return any(self.noise)
+
+
+def rows_after(starts: Sequence[Sequence[int]], count: int, skipped: int) -> tuple[int, ...]:
+    """The rows, of `count`, of a drawing that skips `skipped` steps; `starts` is that of `StepTable`."""
+    return tuple(starts[skipped]) if starts else tuple(range(skipped, count))

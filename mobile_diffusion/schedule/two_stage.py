@@ -99,4 +99,5 @@ def _ended(
     latents, *remembered, output = np.eye(memory + 2)
     last = [a * latents + b * output, *remembered]
     time = _rounded(config, grid.times[-1]) if config.solver != "heun" else grid.times[-1]
-    return table_of([*times, time], [*rows, matrix(*last)], [*levels, now], [*noise, 0.0], grid.start)
+    starts = tuple(tuple(range(first, len(rows) + 1)) for first in range(0, len(rows) + 1, 2)) if memory else ()
+    return table_of([*times, time], [*rows, matrix(*last)], [*levels, now], [*noise, 0.0], grid.start, starts)

@@ -30,8 +30,8 @@ def unipc_table(config: ScheduleConfig, count: int) -> StepTable:
     """
     grid = solver_grid(config, count)
     left = [count - step if config.lower_order_final else count for step in range(count)]
-    orders = [min(config.order, step + 1, left[step]) for step in range(count)]
-    if orders[-1] > 1 and config.final == "clean":
+    orders = [min(config.order, left[step]) for step in range(count)]
+    if orders[-1] > 1 and count > 1 and config.final == "clean":
         raise ConfigError(
             f"lower_order_final: expected true, as solver 'unipc' of order {config.order} ends at clean latents, "
             "got false; or choose final 'first'"
@@ -39,9 +39,10 @@ def unipc_table(config: ScheduleConfig, count: int) -> StepTable:
     bh1 = config.variant == "bh1"
 
     def move(step: int, latents: Vector, known: Sequence[Vector]) -> Vector:
-        if step and step - 1 not in config.uncorrected:
-            latents = latents + _correction(grid, bh1, step, orders[step - 1], known)
-        return _predicted(grid, bh1, step, orders[step], latents, known)
+        age = len(known) - 1  # steps that this drawing made before, up to the order
+        if age and step - 1 not in config.uncorrected:
+            latents = latents + _correction(grid, bh1, step, min(orders[step - 1], age), known)
+        return _predicted(grid, bh1, step, min(orders[step], age + 1), latents, known)
 
     return remembering_table(grid, config.order, partial(clean_factors, config.prediction), move)
 

@@ -69,7 +69,7 @@ class States:
         latents = np.concatenate([latents_of(drawn.states[step : step + 1], settings) for drawn, step in chosen])
         return cls(
             torch.from_numpy(latents),
-            torch.tensor([drawn.first + step for drawn, step in chosen], dtype=torch.int32),
+            torch.tensor([drawn.row(step, settings) for drawn, step in chosen], dtype=torch.int32),
             context("context"),
             context("null_context") if "null_context" in trajectories[0].contexts else None,
             trajectories[0].guidance,
