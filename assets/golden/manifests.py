@@ -61,6 +61,7 @@ GOOD: dict[str, Change] = {
     "two runtimes": add_runtime,
     "another name and tool": at("tools", 0, "name", put="t\u00f6rch \U0001f525"),
     "no guidance": lambda values: values["schedule"].update(guidance_kind="none", guidance_default=-1.0),
+    "drawings that begin late": at("schedule", "starts", put=[[0, 1], [1]]),
     "no source": at("model", "source_sha256", put=""),
     "whole numbers where fractions may stand": at("schedule", "alphas", put=[0, 1]),
 }
@@ -71,7 +72,7 @@ BAD: dict[str, Fault] = {
     "unknown field": Fault(at("colour", put="red"), "colour"),
     "unknown nested field": Fault(at("model", "colour", put="red"), "colour"),
     "version as text": Fault(at("schema_version", put="1"), "schema_version"),
-    "older version": Fault(at("schema_version", put=0), "schema version 5, got 0; export the bundle again"),
+    "older version": Fault(at("schema_version", put=0), "schema version 6, got 0; export the bundle again"),
     "model a list": Fault(at("model", put=[]), "an object"),
     "size negative": Fault(at("files", 0, "size", put=-1), "zero or more"),
     "size a number with a point": Fault(at("files", 0, "size", put=1.5), "size"),
@@ -93,6 +94,7 @@ BAD: dict[str, Fault] = {
     "no outputs": Fault(at("runtimes", 0, "artifacts", 0, "outputs", put=[]), "an output at least"),
     "no height": Fault(lambda values: values["model"].pop("height"), "height"),
     "solver": Fault(at("schedule", "solver", put="guesswork"), "guesswork"),
+    "a start without rows": Fault(at("schedule", "starts", put=[[]]), "starts"),
     "files null": Fault(at("files", put=None), "files"),
     "tokenizer without files": Fault(at("tokenizer", "files", put=[]), "file"),
 }
@@ -119,6 +121,7 @@ BAD_FOR_READER: dict[str, Fault] = {
         at("schedule", "guidance_kind", put="none"), "1 or less without guidance"
     ),
     "lengths of the table": Fault(at("schedule", "alphas", put=[1.0]), "for each step"),
+    "a start with a row that is not there": Fault(at("schedule", "starts", put=[[0, 2]]), "rows of the table"),
     "update not square": Fault(
         at("schedule", "update", put=[[[0.5, 1.0]], [[0.5, 1.0, 2.0]]]), "matrices of K rows and K + 1 columns"
     ),
@@ -167,13 +170,13 @@ NO_MANIFEST = {
     "null": ("null", "expected a JSON object"),
     "a text": ('"x"', "expected a JSON object"),
     "a number": ("1", "expected a JSON object"),
-    "a version and nothing more": ('{"schema_version": 5}', "manifest.json"),
+    "a version and nothing more": ('{"schema_version": 6}', "manifest.json"),
     "something behind it": ("{} {}", "expected JSON"),
-    "a comma too many": ('{"schema_version": 5,}', "expected JSON"),
-    "a comment": ('{"schema_version": 5} // ours', "expected JSON"),
-    "a number that begins with zero": ('{"schema_version": 05}', "expected JSON"),
-    "another version": ('{"schema_version": 6, "planets": 8}', "schema version 5, got 6; update"),
-    "a version long ago": ('{"schema_version": 4}', "schema version 5, got 4; export the bundle again"),
+    "a comma too many": ('{"schema_version": 6,}', "expected JSON"),
+    "a comment": ('{"schema_version": 6} // ours', "expected JSON"),
+    "a number that begins with zero": ('{"schema_version": 06}', "expected JSON"),
+    "another version": ('{"schema_version": 7, "planets": 8}', "schema version 6, got 7; update"),
+    "a version long ago": ('{"schema_version": 5}', "schema version 6, got 5; export the bundle again"),
 }
 
 

@@ -37,6 +37,9 @@ SOLVERS = {
     "lcm": "LCMScheduler",
     "pndm": "PNDMScheduler",
     "dpm-solver++": "DPMSolverMultistepScheduler",
+    "deis": "DEISMultistepScheduler",
+    "unipc": "UniPCMultistepScheduler",
+    "heun": "HeunDiscreteScheduler",
 }
 """Solvers, and diffusers' classes of them."""
 STEPS = {"lcm-dreamshaper": 4, "sdxs-512": 1}
@@ -94,7 +97,7 @@ class Asked:
     negative: str
     """ "" for none."""
     solver: str | None = None
-    """One of SOLVERS; None for the architecture's own, or DDIM where that cannot be used."""
+    """One of SOLVERS; None for the architecture's own, or DDIM for a drawing that begins with a picture."""
 
 
 def _own_guidance(name: str) -> float:
@@ -107,9 +110,9 @@ def _own_negative(name: str) -> str:
     return NEGATIVE if _own_guidance(name) == GUIDANCE else ""
 
 
-def _solver(name: str, start: Start | None, asked: Asked) -> str | None:
+def _solver(start: Start | None, asked: Asked) -> str | None:
     """The solver that both sides change to, with trailing timesteps; None to leave the checkpoint's."""
-    return asked.solver or ("ddim" if start is not None or name in UNGUIDED else None)
+    return asked.solver or ("ddim" if start is not None else None)
 
 
 def our_drawing(
@@ -118,7 +121,7 @@ def our_drawing(
     """Our pipeline's drawing."""
     height, width = size or (None, None)
     changes: dict[str, Any] = {"steps": steps, "height": height, "width": width, "guidance": asked.guidance}
-    if solver := _solver(name, start, asked):
+    if solver := _solver(start, asked):
         changes |= {"solver": solver, "spacing": "trailing"}
     pipeline = Pipeline(open_checkpoint(folder, OpenOptions(**changes)))
     seen: list[np.ndarray] = []
@@ -133,7 +136,7 @@ def their_drawing(
 ) -> Drawing:
     """diffusers' drawing, with our noise of latents of that shape."""
     kind = "text" if start is None else "image" if start.mask is None else "mask"
-    pipeline = _open(folder, kind, _solver(name, start, asked))
+    pipeline = _open(folder, kind, _solver(start, asked))
     seen: list[np.ndarray] = []
 
     def keep(_: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:

@@ -155,11 +155,23 @@ def test_strengths_that_cannot_be_used(strength: float) -> None:
     assert not run.calls
 
 
-def test_a_solver_with_memory_cannot_begin_late_but_can_keep_what_a_mask_covers() -> None:
-    settings = dataclasses.replace(SETTINGS, memory=1)
-    with pytest.raises(PromptError, match="--solver ddim, euler or lcm"):
-        draw(Recorder(), Words(), settings, "a", start=Start(PICTURE, 0.5))
-    draw(Recorder(), Words(), settings, "a", start=Start(PICTURE, 1.0, np.ones((1, 1, 4, 6), np.float32)))
+def test_a_solver_with_memory_begins_late_with_the_rows_of_its_table() -> None:
+    """Here with rows 4 and 5 for the first steps after one and two that were skipped."""
+    levels = {"alphas": (*SETTINGS.alphas, 0.3, 0.6), "sigmas": (*SETTINGS.sigmas, 0.9, 0.8)}
+    starts = ((0, 1, 2, 3), (4, 2, 3), (5, 3))
+    settings = dataclasses.replace(SETTINGS, memory=1, starts=starts, **levels)
+    for strength, path in ((1.0, starts[0]), (0.7, starts[1]), (0.5, starts[2])):
+        run, seen = Recorder(), list[int]()
+        mask = np.zeros((1, 1, 4, 6), np.float32)
+        draw(run, Words(), settings, "a", 3, lambda step, _: seen.append(step), start=Start(PICTURE, strength, mask))
+        assert [int(step["step"][0]) for step in run.steps()] == list(path)
+        assert seen == list(range(4 - len(path), 4))
+        noise = gaussian(3, SHAPE)
+        if strength < 1:
+            expected = levels["alphas"][path[0]] * 0.25 + levels["sigmas"][path[0]] * noise
+            np.testing.assert_allclose(run.steps()[0]["latents"], expected, rtol=1e-6)
+        kept = levels["alphas"][path[1]] * 0.25 + levels["sigmas"][path[1]] * noise
+        np.testing.assert_allclose(run.steps()[1]["latents"], kept, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ Picture draw(const RunStage& run, const Tokenizer& tokenizer, const Settings& se
              const OnStep& on_step) {
   const Arrays constant = conditions(run, tokenizer, settings, request);
   State state = first_state(settings, request.seed);
-  for (int step = 0; step < static_cast<int>(settings.steps()); ++step) {
+  for (const int step : settings.schedule.rows()) {
     state = denoise(run, settings, constant, state, step, request.seed);
     if (on_step) on_step(step, state.latents);
   }

@@ -25,7 +25,7 @@ struct Settings {
   bool uses_mask = false;
   Schedule schedule;
 
-  std::size_t steps() const { return schedule.alphas.size(); }
+  std::size_t steps() const { return schedule.rows().size(); }
 };
 
 // Throws Error when the stages of a manifest do not take latents and give an image.

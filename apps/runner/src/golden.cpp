@@ -23,7 +23,11 @@ Json number(double value) { return std::isnan(value) ? Json(nullptr) : Json(std:
 class CaseReplay {
  public:
   CaseReplay(const GoldenCase& golden, const RunStage& run, const Settings& settings)
-      : golden_(golden), run_(run), settings_(settings), guided_(settings.schedule.guidance_kind == "cfg") {
+      : golden_(golden),
+        run_(run),
+        settings_(settings),
+        rows_(settings.schedule.rows(golden.first_step)),
+        guided_(settings.schedule.guidance_kind == "cfg") {
     if (!guided_) return;
     const Floats scale = {static_cast<float>(golden.guidance)};
     constants_["guidance"] = own_constants_["guidance"] = scale;
@@ -67,8 +71,9 @@ class CaseReplay {
     if (!golden_.has("source")) return;
     const Floats encoded = run_("encode_image", {{"image", golden_.floats.at("source")}}).at("latents");
     add("encode_image", std::nullopt, golden_.floats.at("encoded"), encoded);
-    const auto alpha = static_cast<float>(settings_.schedule.alphas.at(golden_.first_step));
-    const auto sigma = static_cast<float>(settings_.schedule.sigmas.at(golden_.first_step));
+    const auto row = static_cast<std::size_t>(rows_.at(0));
+    const auto alpha = static_cast<float>(settings_.schedule.alphas.at(row));
+    const auto sigma = static_cast<float>(settings_.schedule.sigmas.at(row));
     for (std::size_t i = 0; i < encoded.size(); ++i) own_.latents[i] = alpha * encoded[i] + sigma * own_.latents[i];
   }
 
@@ -89,19 +94,20 @@ class CaseReplay {
 
   Floats decode(const Floats& latents) const { return run_("decode_image", {{"latents", latents}}).at("image"); }
 
+  // The place of a recorded step in a whole drawing.
+  int step_of(std::size_t number) const { return static_cast<int>(settings_.steps() - rows_.size() + number); }
+
   // A step that is given the reference's state.
   void compare_step(std::size_t number) {
-    const int step = golden_.first_step + static_cast<int>(number);
-    const State found = step_from(constants_, split(golden_.state(number)), step);
-    add("denoise", step, golden_.state(number + 1), joined(found));
+    const State found = step_from(constants_, split(golden_.state(number)), rows_.at(number));
+    add("denoise", step_of(number), golden_.state(number + 1), joined(found));
   }
 
   // All steps from this machine's own contexts and states: errors accumulate as on a phone.
   void run_freely() {
     for (std::size_t number = 0; number + 1 < golden_.state_count; ++number) {
-      const int step = golden_.first_step + static_cast<int>(number);
-      own_ = step_from(own_constants_, own_, step);
-      add("free_running", step, golden_.state(number + 1), joined(own_));
+      own_ = step_from(own_constants_, own_, rows_.at(number));
+      add("free_running", step_of(number), golden_.state(number + 1), joined(own_));
     }
   }
 
@@ -118,6 +124,7 @@ class CaseReplay {
   const GoldenCase& golden_;
   const RunStage& run_;
   const Settings& settings_;
+  const std::vector<int> rows_;  // the steps of `denoise` that the case makes
   const bool guided_;
   Arrays constants_, own_constants_;  // with the reference's contexts, and with this machine's
   State own_;
@@ -150,8 +157,8 @@ bool judge(const Manifest& manifest, Json& entry) {
 void check_case(const GoldenCase& golden, const Bundle& bundle, const Settings& settings) {
   const std::size_t size = settings.latents.count() * (1 + settings.schedule.memory);
   const bool states = golden.state_count >= 2 && golden.floats.at("states").size() == golden.state_count * size;
-  const auto last = static_cast<std::size_t>(golden.first_step) + golden.state_count - 1;
-  const bool tokens = golden.integers.count("tokens") == 1 && golden.first_step >= 0 && last <= settings.steps();
+  const bool steps = golden.state_count <= settings.schedule.rows(golden.first_step).size() + 1;
+  const bool tokens = golden.integers.count("tokens") == 1 && steps;
   require(states && tokens, bundle.manifest.golden + ": expected tokens and states of the bundle's " +
                                 std::to_string(settings.steps()) + " steps, got others; export the bundle again");
 }

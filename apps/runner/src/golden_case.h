@@ -15,7 +15,7 @@ struct GoldenCase {
   std::string prompt;
   std::uint64_t seed = 0;
   double guidance = 0;
-  int first_step = 0;
+  std::size_t first_step = 0;  // steps that were skipped
   std::size_t state_count = 0;  // states that were recorded: one more than steps
   std::map<std::string, Floats> floats;
   std::map<std::string, Integers> integers;

@@ -1,5 +1,7 @@
 #include "json.h"
 
+#include <algorithm>
+#include <numeric>
 #include <set>
 
 #include "error.h"
@@ -15,6 +17,11 @@ std::string describe(const Json& value) {
 }
 
 }  // namespace
+
+std::string joined(const Texts& words) {
+  return std::accumulate(words.begin(), words.end(), std::string(),
+                         [](const std::string& a, const std::string& b) { return a.empty() ? b : a + ", " + b; });
+}
 
 Json parse_json(std::string_view text, const std::string& where) {
   const bool marked = text.starts_with("\xEF\xBB\xBF");  // a byte order mark, which JSON does not have
@@ -34,6 +41,11 @@ Fields::Fields(const Json& value, std::string where, std::initializer_list<const
   for (const std::string& name : known) {
     require(value.contains(name), where_ + ": expected the field " + name + ", got none; export the bundle again");
   }
+}
+
+const std::string& Fields::word(const char* name, const Texts& choices) const {
+  if (std::find(choices.begin(), choices.end(), text(name)) == choices.end()) refuse(name, "one of " + joined(choices));
+  return text(name);
 }
 
 void Fields::refuse(const std::string& name, const std::string& expected) const {

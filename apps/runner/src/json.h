@@ -12,6 +12,10 @@
 namespace runner {
 
 using Json = nlohmann::json;
+using Texts = std::vector<std::string>;
+
+// The words with commas in between.
+std::string joined(const Texts& words);
 
 // The JSON of a text; throws Error naming `where` when it is not JSON.
 Json parse_json(std::string_view text, const std::string& where);
@@ -30,6 +34,9 @@ class Fields {
   const Json& object(const char* name) const;
   std::vector<std::string> texts(const char* name) const;
   std::vector<double> numbers(const char* name) const;
+
+  // A text that is one of several words.
+  const std::string& word(const char* name, const Texts& choices) const;
 
   // Throws Error naming the field.
   [[noreturn]] void refuse(const std::string& name, const std::string& expected) const;

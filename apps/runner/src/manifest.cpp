@@ -1,46 +1,23 @@
 #include "manifest.h"
 
 #include <algorithm>
-#include <cmath>
 #include <filesystem>
-#include <numeric>
 #include <set>
 
 #include "error.h"
 #include "json.h"
 #include "quote.h"
+#include "schedule.h"
 
 namespace runner {
 namespace {
 
-using Words = std::vector<std::string>;
-
-const Words stage_names = {"encode_text", "denoise", "decode_image"};
-const Words image_stage_names = {"encode_text", "denoise", "decode_image", "encode_image"};
-const Words dtypes = {"float32", "int32"};
-const Words precisions = {"fp32", "fp16", "int8", "int8-dynamic", "int4-dynamic"};
-const Words solvers = {"ddim",           "dpm-solver++",     "euler", "pndm",  "lcm", "ddpm",            "dpm-solver",
-                       "sde-dpm-solver", "sde-dpm-solver++", "deis",  "unipc", "lms", "euler-ancestral", "heun",
-                       "kdpm2",          "kdpm2-ancestral",  "tcd"};
-const Words predictions = {"v", "epsilon", "sample", "flow"};
-const Words spacings = {"trailing", "leading", "linspace"};
-const Words guidance_kinds = {"cfg", "distilled", "none"};
+const Texts stage_names = {"encode_text", "denoise", "decode_image"};
+const Texts image_stage_names = {"encode_text", "denoise", "decode_image", "encode_image"};
+const Texts dtypes = {"float32", "int32"};
+const Texts precisions = {"fp32", "fp16", "int8", "int8-dynamic", "int4-dynamic"};
 constexpr const char* format = "mobile-diffusion-bundle";
 constexpr const char* own_name = "manifest.json";
-
-bool contains(const Words& words, const std::string& word) {
-  return std::find(words.begin(), words.end(), word) != words.end();
-}
-
-std::string joined(const Words& words) {
-  return std::accumulate(words.begin(), words.end(), std::string(),
-                         [](const std::string& a, const std::string& b) { return a.empty() ? b : a + ", " + b; });
-}
-
-std::string word(const Fields& fields, const char* name, const Words& choices) {
-  if (!contains(choices, fields.text(name))) fields.refuse(name, "one of " + joined(choices));
-  return fields.text(name);
-}
 
 bool is_sha256(const std::string& text) {
   return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
@@ -65,7 +42,7 @@ std::string inner_path(const Fields& fields, const char* name) {
 
 TensorSpec read_tensor(const Json& value, const std::string& where) {
   const Fields fields(value, where, {"name", "dtype", "shape"});
-  TensorSpec spec{fields.text("name"), word(fields, "dtype", dtypes), {}};
+  TensorSpec spec{fields.text("name"), fields.word("dtype", dtypes), {}};
   for (const Json& size : fields.list("shape")) {
     const bool good = size.is_number_integer() && size.get<std::int64_t>() > 0 && size.get<std::int64_t>() < 1 << 24;
     if (!good) fields.refuse("shape", "positive sizes");
@@ -76,7 +53,7 @@ TensorSpec read_tensor(const Json& value, const std::string& where) {
 
 StageSpec read_stage(const Json& value, const std::string& where) {
   const Fields fields(value, where, {"name", "inputs", "outputs"});
-  StageSpec stage{word(fields, "name", image_stage_names), {}, {}};
+  StageSpec stage{fields.word("name", image_stage_names), {}, {}};
   for (const Json& tensor : fields.list("inputs")) stage.inputs.push_back(read_tensor(tensor, where));
   for (const Json& tensor : fields.list("outputs")) stage.outputs.push_back(read_tensor(tensor, where));
   return stage;
@@ -101,9 +78,9 @@ Artifact read_artifact(const Json& value, const std::string& where, Common& comm
   if (fields.texts("outputs").empty()) fields.refuse("outputs", "an output at least");
   if (fields.whole("delegates") < 0) fields.refuse("delegates", "a number of delegates");
   check_undelegated(fields, where);
-  common.precisions.insert(word(fields, "precision", precisions));
+  common.precisions.insert(fields.word("precision", precisions));
   common.compressions.insert(fields.text("compression"));
-  return {word(fields, "stage", image_stage_names), inner_path(fields, "path"), fields.text("method")};
+  return {fields.word("stage", image_stage_names), inner_path(fields, "path"), fields.text("method")};
 }
 
 void check_settings(const Fields& runtime, const std::string& where) {
@@ -116,12 +93,12 @@ void check_settings(const Fields& runtime, const std::string& where) {
   }
 }
 
-Runtime read_runtime(const Json& value, const std::string& where, const Words& stages) {
+Runtime read_runtime(const Json& value, const std::string& where, const Texts& stages) {
   const Fields fields(value, where, {"name", "primary", "verified", "settings", "artifacts"});
   check_settings(fields, where);
   Runtime runtime{fields.text("name"), fields.flag("primary"), fields.flag("verified"), "", {}};
   Common common;
-  Words found;
+  Texts found;
   for (const Json& artifact : fields.list("artifacts")) {
     runtime.artifacts.push_back(read_artifact(artifact, where + ".artifacts", common));
     found.push_back(runtime.artifacts.back().stage);
@@ -131,49 +108,6 @@ Runtime read_runtime(const Json& value, const std::string& where, const Words& s
   if (common.precisions.size() != 1) fields.refuse("artifacts", "programs of one precision");
   runtime.precision = *common.precisions.begin();
   return runtime;
-}
-
-// How many tensors the solver remembers: the update of every step has K rows of K + 1 numbers.
-std::size_t read_update(const Fields& fields) {
-  std::set<std::size_t> rows;
-  for (const Json& matrix : fields.list("update")) {
-    if (!matrix.is_array() || matrix.empty()) fields.refuse("update", "a matrix for every step");
-    rows.insert(matrix.size());
-    for (const Json& row : matrix) {
-      const bool good = row.is_array() && row.size() == matrix.size() + 1 &&
-                        std::all_of(row.begin(), row.end(), [](const Json& value) { return value.is_number(); });
-      if (!good) fields.refuse("update", "matrices of K rows and K + 1 columns");
-    }
-  }
-  if (rows.size() != 1) fields.refuse("update", "matrices of one size");
-  return *rows.begin() - 1;
-}
-
-Schedule read_schedule(const Json& value) {
-  const Fields fields(value, "manifest.json: schedule",
-                      {"solver", "prediction", "spacing", "train_steps", "timesteps", "inputs", "update",
-                       "noise_factors", "alphas", "sigmas", "guidance_kind", "guidance_default", "noise"});
-  word(fields, "solver", solvers);
-  word(fields, "prediction", predictions);
-  word(fields, "spacing", spacings);
-  fields.whole("train_steps");
-  fields.text("noise");
-  Schedule schedule;
-  schedule.alphas = fields.numbers("alphas");
-  schedule.sigmas = fields.numbers("sigmas");
-  schedule.memory = read_update(fields);
-  const std::size_t steps = fields.list("update").size();
-  for (const char* name : {"timesteps", "inputs", "noise_factors", "alphas", "sigmas"}) {
-    if (fields.numbers(name).size() != steps) fields.refuse(name, "a number for each step");
-  }
-  const auto factors = fields.numbers("noise_factors");
-  schedule.stochastic = std::any_of(factors.begin(), factors.end(), [](double factor) { return factor != 0; });
-  schedule.guidance_kind = word(fields, "guidance_kind", guidance_kinds);
-  schedule.guidance = fields.number("guidance_default");
-  if (schedule.guidance_kind == "none" && schedule.guidance > 1) {
-    fields.refuse("guidance_default", "1 or less without guidance");
-  }
-  return schedule;
 }
 
 TokenizerSpec read_tokenizer(const Json& value) {
@@ -234,7 +168,7 @@ void check_version(const Json& value, const std::string& where) {
 }
 
 void read_runtimes(const Fields& fields, Manifest& manifest) {
-  Words stages;
+  Texts stages;
   for (const StageSpec& stage : manifest.stages) stages.push_back(stage.name);
   if (stages != stage_names && stages != image_stage_names)
     fields.refuse("stages", "the stages " + joined(stage_names));

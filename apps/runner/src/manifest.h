@@ -8,9 +8,11 @@
 #include <string_view>
 #include <vector>
 
+#include "schedule.h"
+
 namespace runner {
 
-inline constexpr int schema_version = 5;
+inline constexpr int schema_version = 6;
 
 struct TensorSpec {
   std::string name;
@@ -36,14 +38,6 @@ struct Runtime {
   bool verified = false;  // whether its programs were compared with PyTorch before the bundle appeared
   std::string precision;  // of the arithmetic inside
   std::vector<Artifact> artifacts;
-};
-
-struct Schedule {
-  std::vector<double> alphas, sigmas;
-  std::size_t memory = 0;   // tensors that the solver remembers
-  bool stochastic = false;  // whether noise is added at the steps
-  std::string guidance_kind;
-  double guidance = 0;
 };
 
 struct TokenizerSpec {

@@ -35,6 +35,11 @@ def pcm(_: dict[str, Any]) -> Any:
     return diffusers.TCDScheduler(num_train_timesteps=1000, timestep_spacing="trailing", **betas)
 
 
+def clean(base: dict[str, Any]) -> Any:
+    """The clean latents as predicted from noise at the last timestep (`get_x0_from_noise` of DMD2's test script)."""
+    return diffusers.DDIMScheduler.from_config(base, timestep_spacing="trailing", set_alpha_to_one=True)
+
+
 RECIPES: list[tuple[str, dict[str, Any], Card, dict[str, Any], dict[str, float]]] = [
     ("SD-Turbo", TURBO, diffusers.EulerDiscreteScheduler.from_config, {"num_inference_steps": 1}, {}),
     ("Hyper-SD, 1 step", SD15, diffusers.TCDScheduler.from_config, {"num_inference_steps": 1}, {"eta": 1.0}),
@@ -43,7 +48,8 @@ RECIPES: list[tuple[str, dict[str, Any], Card, dict[str, Any], dict[str, float]]
     ("TCD-LoRA", SD15, diffusers.TCDScheduler.from_config, {"num_inference_steps": 4}, {"eta": 0.3}),
     ("PCM, 2 to 16 steps", SD15, pcm, {"num_inference_steps": 4}, {"eta": 0.3}),
     ("PCM, LCM-like", SD15, lambda _: diffusers.LCMScheduler(), {"num_inference_steps": 4}, {}),
-    ("DMD2", SD15, diffusers.LCMScheduler.from_config, {"timesteps": [999, 749, 499, 249]}, {}),
+    ("DMD2, 1 step", SD15, clean, {"num_inference_steps": 1}, {}),
+    ("DMD2-like, 4 steps", SD15, diffusers.LCMScheduler.from_config, {"timesteps": [999, 749, 499, 249]}, {}),
 ]
 """Name in the guide, scheduler of the base model, and the card's scheduler, its timesteps and what its steps take."""
 
@@ -63,7 +69,7 @@ def option(command: str, name: str) -> str | None:
 def test_a_few_step_model_is_drawn_as_its_card_says(recipe: tuple[str, Any, Card, Any, Any]) -> None:
     name, base, card, times, extra = recipe
     command = row(name)
-    if name == "DMD2":  # its four timesteps are those of a consistency model that was distilled on four
+    if name == "DMD2-like, 4 steps":  # its four timesteps are those of a consistency model that was distilled on four
         base = {**base, "original_inference_steps": 4}
     config = read_schedule(base, solver=option(command, "solver"))
     eta, spacing = option(command, "eta"), option(command, "spacing")

@@ -56,7 +56,7 @@ def test_guidance_doubles_the_work_of_a_step(tiny_config: ModelConfig) -> None:
 def test_runs_are_the_evaluations_of_the_solver(tiny_config: ModelConfig) -> None:
     schedule = dataclasses.replace(tiny_config.schedule, solver="pndm", spacing="leading", prediction="epsilon")
     config = dataclasses.replace(tiny_config, schedule=schedule)
-    assert stage_costs(config)[1].runs == len(step_table(schedule)) == schedule.steps + 1
+    assert stage_costs(config)[1].runs == len(step_table(schedule).rows()) == schedule.steps + 1
 
 
 def test_work_grows_with_the_picture(tiny_config: ModelConfig) -> None:

@@ -69,4 +69,4 @@ def test_an_offset_that_leaves_the_schedule_is_refused() -> None:
 def test_dpm_solver_has_no_thousandth_step(spacing: str) -> None:
     with pytest.raises(ConfigError, match="at most 999"):
         step_table(make_config(solver="dpm-solver++", spacing=spacing), 1000)
-    assert len(step_table(make_config(solver="dpm-solver++", spacing="trailing"), 1000)) == 1000
+    assert len(step_table(make_config(solver="dpm-solver++", spacing="trailing"), 1000).rows()) == 1000

@@ -1,7 +1,7 @@
 /// What a bundle says of itself: `manifest.json`, read as strictly as Python reads it.
 public struct Manifest: Equatable, Sendable {
   /// The version of the schema that is read here; others are refused.
-  public static let schemaVersion: Int64 = 5
+  public static let schemaVersion: Int64 = 6
 
   /// Name of the model.
   public let model: String

@@ -97,7 +97,7 @@ extension Schedule {
   init(json value: JSON) throws {
     let names = [
       "solver", "prediction", "spacing", "train_steps", "timesteps", "inputs", "update", "noise_factors", "alphas",
-      "sigmas", "guidance_kind", "guidance_default", "noise",
+      "sigmas", "starts", "guidance_kind", "guidance_default", "noise",
     ]
     let fields = try Fields(value, in: "manifest.json: schedule", names: names)
     _ = try fields.word("solver", of: Self.solvers)
@@ -105,10 +105,11 @@ extension Schedule {
     _ = try fields.word("spacing", of: ["trailing", "leading", "linspace"])
     _ = (try fields.whole("train_steps"), try fields.text("noise"))
     memory = try Self.readUpdate(fields)
-    steps = try fields.list("update").count
+    let rows = try fields.list("update").count
     for name in ["timesteps", "inputs", "noise_factors", "alphas", "sigmas"] {
-      try fields.expect(try fields.numbers(name).count == steps, name, "a number for each step")
+      try fields.expect(try fields.numbers(name).count == rows, name, "a number for each step")
     }
+    steps = try Self.readSteps(fields, rows: rows)
     isStochastic = try fields.numbers("noise_factors").contains { $0 != 0 }
     let kind = try fields.word("guidance_kind", of: GuidanceKind.allCases.map(\.rawValue))
     guidanceKind = GuidanceKind(rawValue: kind) ?? .unguided
@@ -120,6 +121,17 @@ extension Schedule {
     "ddim", "dpm-solver++", "euler", "pndm", "lcm", "ddpm", "dpm-solver", "sde-dpm-solver", "sde-dpm-solver++", "deis",
     "unipc", "lms", "euler-ancestral", "heun", "kdpm2", "kdpm2-ancestral", "tcd",
   ]
+
+  /// The steps of a whole drawing: those of the first start, or all rows when there is none.
+  private static func readSteps(_ fields: Fields, rows: Int) throws -> Int {
+    let starts = try fields.list("starts")
+    for path in starts {
+      let steps = path.list ?? []
+      let known = steps.allSatisfy { step in step.whole.map { (0..<Int64(rows)).contains($0) } ?? false }
+      try fields.expect(!steps.isEmpty && known, "starts", "rows of the table")
+    }
+    return starts.first?.list?.count ?? rows
+  }
 
   /// How many tensors the solver remembers: the update of every step has K rows of K + 1 numbers.
   private static func readUpdate(_ fields: Fields) throws -> Int {

@@ -19,7 +19,7 @@ class Manifest(
         /** The file's name in a bundle. */
         const val NAME = "manifest.json"
 
-        const val SCHEMA_VERSION = 5
+        const val SCHEMA_VERSION = 6
 
         /**
          * Reads the text of a manifest; [where] begins the lines of its errors.

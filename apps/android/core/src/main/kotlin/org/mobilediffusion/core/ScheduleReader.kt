@@ -11,20 +11,35 @@ internal class ScheduleReader(
         fields.oneOf("spacing", listOf("trailing", "leading", "linspace"))
         fields.whole("train_steps")
         fields.text("noise")
-        val steps = fields.list("update").size
+        val rows = fields.list("update").size
         for (name in listOf("timesteps", "inputs", "noise_factors", "alphas", "sigmas")) {
-            if (fields.numbers(name).size != steps) fields.refuse(name, "a number for each step")
+            if (fields.numbers(name).size != rows) fields.refuse(name, "a number for each step")
         }
         val guidanceKind = fields.oneOf("guidance_kind", listOf("cfg", "distilled", "none"))
         val guidance = fields.number("guidance_default")
         if (guidanceKind == "none" && guidance > 1) fields.refuse("guidance_default", "1 or less without guidance")
         return Schedule(
-            steps = steps,
+            steps = readSteps(fields, rows),
             memory = readUpdate(fields),
             stochastic = fields.numbers("noise_factors").any { it != 0.0 },
             guidanceKind = guidanceKind,
             guidance = guidance,
         )
+    }
+
+    /** The steps of a whole drawing: those of the first start, or all rows when there is none. */
+    private fun readSteps(
+        fields: Fields,
+        rows: Int,
+    ): Int {
+        val starts = fields.list("starts")
+        for (path in starts) {
+            val steps = (path as? JsonList)?.items.orEmpty().map(Fields::wholeOf)
+            if (steps.isEmpty() || steps.any { it == null || it !in 0 until rows }) {
+                fields.refuse("starts", "rows of the table")
+            }
+        }
+        return (starts.firstOrNull() as? JsonList)?.items?.size ?: rows
     }
 
     /** How many tensors the solver remembers: the update of every step has K rows of K + 1 numbers. */
@@ -81,6 +96,7 @@ internal class ScheduleReader(
                 "noise_factors",
                 "alphas",
                 "sigmas",
+                "starts",
                 "guidance_kind",
                 "guidance_default",
                 "noise",
