@@ -194,7 +194,7 @@ class ScheduleEntry:
         lengths = {len(values) for values in lists}
         steps = "lists with one entry for each step, and at least one step"
         require(len(lengths) == 1 and 0 not in lengths, steps, lengths)
-        inside = all(path and 0 <= min(path) and max(path) < len(self.timesteps) for path in self.starts)
+        inside = all(path and min(path) >= 0 and max(path) < len(self.timesteps) for path in self.starts)
         require(inside, "starts with rows of the table", self.starts)
         words = {"guidance_kind": APPLIED_GUIDANCE, "solver": SOLVERS, "prediction": PREDICTIONS, "spacing": SPACINGS}
         for name, choices in words.items():

@@ -50,13 +50,13 @@ def stage_costs(config: ModelConfig) -> tuple[StageCost, ...]:
         unet, autoencoder = cast(UNet, networks["unet"]), cast(Autoencoder, networks["autoencoder"])
         image = torch.empty(config.image_shape)
         latents = torch.empty(config.latent_shape)
-        guided = config.schedule.applied_guidance == "cfg"
+        guided, steps = config.schedule.applied_guidance == "cfg", len(step_table(config.schedule).rows())
         embedding = {id(weight) for weight in unet.time_embedding.parameters()}  # a table in the exported stage
         named = autoencoder.named_parameters()
         encoder = {id(weight) for name, weight in named if name.startswith(("encoder.", "quant_conv."))}
         return (
             _cost("encode_text", 1 + guided, networks["text_encoder"], _text_run(config, networks["text_encoder"])),
-            _cost("denoise", len(step_table(config.schedule).rows()), unet, _denoise_run(config, unet), leave_out=embedding),
+            _cost("denoise", steps, unet, _denoise_run(config, unet), leave_out=embedding),
             _cost("decode_image", 1, autoencoder, lambda: autoencoder.to_images(latents), leave_out=encoder),
             _cost("encode_image", 0, autoencoder, lambda: autoencoder.to_latents(image), only=encoder),
         )

@@ -19,7 +19,7 @@ from export.signatures import IMAGE_STAGES
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.config import ScheduleConfig
 from mobile_diffusion.drawing import DrawSettings, Start, draw
-from mobile_diffusion.errors import ParityError, PromptError
+from mobile_diffusion.errors import ParityError
 from mobile_diffusion.schedule import step_table
 
 Arrays = dict[str, np.ndarray]

@@ -16,8 +16,8 @@ from benchmarks.checkpoints.schedulers import (
     trajectory_of_table,
 )
 from benchmarks.checkpoints.solver_options import (
-    STEPS,
     SLOW,
+    STEPS,
     error_of,
     every_variant,
     finals,
@@ -34,7 +34,7 @@ from mobile_diffusion.schedule import StepTable, add_noise, step_table, velocity
 FLOAT32_TOLERANCE = 1e-5
 FLOAT64_TOLERANCE = {"lcm": 5e-7, "deis": 5e-7, "ddim": 5e-8, "sde-dpm-solver": 1e-8, "sde-dpm-solver++": 1e-8}
 """By solver, 1e-9 for the others: three times the largest that was seen.  In diffusers, the boundary condition of lcm
-is float32 whatever else is float64; deis, and ddim and dpm-solver with noise, subtract numbers that are nearly equal."""
+is float32 whatever else is float64; deis, and ddim and dpm-solver with noise, subtract nearly equal numbers."""
 
 
 def check(configs: list[ScheduleConfig]) -> None:
@@ -130,7 +130,7 @@ def test_a_perfect_network_passes_the_stated_levels_and_lands_on_the_clean_laten
     """Also from the middle, as image-to-image begins: alphas and sigmas are the levels of the latents."""
     table = step_table(make_config(solver=solver, prediction=prediction, steps=steps))
     clean, noise = normal(2, 3)
-    levels = [add_noise(clean, noise, *level) for level in zip(table.alphas, table.sigmas, strict=True)]
+    levels = [add_noise(clean, noise, table.alphas[row], table.sigmas[row]) for row in table.rows()]
     passed = trajectory_of_table(table, oracle(table, clean, noise, prediction), levels[0], [])
     for ours, expected in zip(passed, [*levels[1:], clean], strict=True):
         assert float((ours - expected).abs().max()) < 1e-9
