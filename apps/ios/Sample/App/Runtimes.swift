@@ -5,14 +5,18 @@ import Foundation
 import MobileDiffusionKit
 import SampleCore
 
+#if os(iOS)
+  import os
+#endif
+
 /// Opens models with the runtime that their manifest asks for.
 enum Runtimes {
-  /// A pipeline; on devices of little memory it holds one stage at a time.
+  /// A pipeline; it holds one stage at a time where the model does not fit in what the app may still take.
   ///
   /// Throws one line when the bundle is damaged or has programs for no runtime of this app.
   static func pipeline(for card: ModelCard) async throws -> Pipeline {
     let bundle = try ModelBundle.open(card.folder)
-    let policy = MemoryChoice.policy(physicalMemory: ProcessInfo.processInfo.physicalMemory)
+    let policy = MemoryChoice.policy(bytes: card.bytes, available: availableMemory)
     return try Pipeline(bundle: bundle, runner: try runner(for: bundle), memory: policy)
   }
 
@@ -24,12 +28,21 @@ enum Runtimes {
     let request = DrawRequest(prompt: "a red apple, 3d", seed: 7)
     do {
       let report = try await Benchmark(pipeline, runs: order.runs).report(of: request) { next($0.rawValue) }
-      await pipeline.unload()
+      await pipeline.close()
       return report.json
     } catch {
-      await pipeline.unload()
+      await pipeline.close()
       throw error
     }
+  }
+
+  /// Bytes that the system lets the app take; half of the memory where it does not say.
+  private static var availableMemory: Int64 {
+    #if os(iOS)
+      Int64(os_proc_available_memory())
+    #else
+      Int64(ProcessInfo.processInfo.physicalMemory / 2)
+    #endif
   }
 
   private static func runner(for bundle: ModelBundle) throws -> any ModelRunner {

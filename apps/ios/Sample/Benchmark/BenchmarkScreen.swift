@@ -69,7 +69,7 @@ private struct StartButton: View {
       }
     } else {
       Button("Start", systemImage: "play.fill", action: studio.measureModel)
-        .disabled(studio.models.card == nil || studio.draw.isDrawing)
+        .disabled(studio.models.card == nil)
     }
   }
 }

@@ -28,4 +28,8 @@ struct HaltingArtist: Artist {
   func unload() async {
     await pipeline.unload()
   }
+
+  func close() async {
+    await pipeline.close()
+  }
 }

@@ -10,6 +10,8 @@ public actor Pipeline {
   private let preview: Preview?
   private var loaded: [Stage] = []
   private var turns = Turns()
+  private var isMemoryWanted = false
+  private var isClosed = false
 
   /// Reads the bundle's tokenizer; no stage is loaded yet. Throws one line when the bundle cannot be drawn with.
   public init(bundle: ModelBundle, runner: any ModelRunner, memory: MemoryPolicy = .keep) throws {
@@ -39,10 +41,23 @@ public actor Pipeline {
     }
   }
 
-  /// Frees the memory of all stages after the current drawing: cancel that to free it sooner. The next
-  /// drawing loads what it needs again.
+  /// Frees the memory of all stages: at once, or while something is drawn as soon as the call of a stage that is under
+  /// way has ended. What is drawn loads again what it needs.
   public func unload() async {
+    guard turns.take() else {
+      isMemoryWanted = true
+      return
+    }
+    await unloadAll()
+    turns.give()
+  }
+
+  /// Frees the memory of all stages for good, after the current drawing: whoever still draws gets one line.
+  ///
+  /// So a model that was given up cannot come back beside the one that took its place.
+  public func close() async {
     await takeTurn()
+    isClosed = true
     await unloadAll()
     turns.give()
   }
@@ -55,10 +70,10 @@ public actor Pipeline {
     defer { turns.give() }
     do {
       let value = try await work(self)
-      if memory == .sequential { await unloadAll() }
+      if memory == .sequential || isMemoryWanted { await unloadAll() }
       return value
     } catch {
-      if memory == .sequential { await unloadAll() }
+      if memory == .sequential || isMemoryWanted { await unloadAll() }
       throw error
     }
   }
@@ -69,6 +84,7 @@ public actor Pipeline {
   }
 
   private func unloadAll() async {
+    isMemoryWanted = false
     for stage in loaded { await runner.unload(stage) }
     loaded = []
   }
@@ -78,6 +94,10 @@ public actor Pipeline {
     _ stage: Stage, _ inputs: [String: TensorValue], tell: (DrawEvent) -> Void = { _ in }
   ) async throws -> [String: TensorValue] {
     try Task.checkCancellation()
+    guard !isClosed else {
+      throw DiffusionError("\(stage.rawValue): expected an open model, got one that was closed; draw again")
+    }
+    if isMemoryWanted { await unloadAll() }
     guard let spec = bundle.manifest.spec(of: stage) else {
       throw DiffusionError("manifest.json: expected the stage \(stage.rawValue), got none; export the bundle again")
     }

@@ -50,7 +50,7 @@ final class FailureTests: FolderTestCase {
       let pipeline = try pipeline(trajectory, runner, memory)
       let isFinished = await reader.read(pipeline.draw(trajectory.request))
       XCTAssertFalse(isFinished)
-      await pipeline.unload()  // after the drawing
+      await pipeline.close()  // after the drawing
       let events = await runner.events.filter { !$0.hasPrefix("unload") }
       XCTAssertEqual(events, Array(calls[...place]), "nothing is called after a cancellation")
     }
@@ -67,7 +67,7 @@ final class FailureTests: FolderTestCase {
         count += 1
       }
       XCTAssertEqual(count, place)
-      await pipeline.unload()
+      await pipeline.close()
       let isEmpty = await runner.isEmpty
       XCTAssert(isEmpty)
     }

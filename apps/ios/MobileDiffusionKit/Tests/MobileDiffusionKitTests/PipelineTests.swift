@@ -85,6 +85,38 @@ final class PipelineTests: FolderTestCase {
     XCTAssertEqual(loads(third), 3)
   }
 
+  func testMemoryIsGivenBackBetweenTwoSteps() async throws {
+    let trajectory = try Trajectory("ddim", in: folder)
+    let holder = Holder()
+    let runner = ReplayingRunner(trajectory.calls) { event in
+      if event == "run denoise" { await holder.pipeline?.unload() }
+    }
+    let pipeline = try Pipeline(bundle: try ModelBundle.open(trajectory.bundle), runner: runner)
+    await holder.hold(pipeline)
+    _ = try await draw(pipeline, trajectory.request)
+    let events = await runner.events
+    let steps = pipeline.bundle.manifest.schedule.steps
+    XCTAssertEqual(events.filter { $0 == "load denoise" }.count, steps)
+    XCTAssertEqual(events.filter { $0 == "unload denoise" }.count, steps)
+    XCTAssertEqual(events.suffix(2), ["load decode_image", "run decode_image"])
+  }
+
+  func testAClosedPipelineLoadsNothing() async throws {
+    let trajectory = try Trajectory("ddim", in: folder)
+    let runner = ReplayingRunner(trajectory.calls + trajectory.calls)
+    let pipeline = try Pipeline(bundle: try ModelBundle.open(trajectory.bundle), runner: runner)
+    _ = try await draw(pipeline, trajectory.request)
+    await pipeline.close()
+    do {
+      _ = try await draw(pipeline, trajectory.request)
+      XCTFail("it drew")
+    } catch let error as DiffusionError {
+      XCTAssertEqual(error.description, "encode_text: expected an open model, got one that was closed; draw again")
+    }
+    let isEmpty = await runner.isEmpty
+    XCTAssert(isEmpty)
+  }
+
   func testDrawingsTakeTurns() async throws {
     let trajectory = try Trajectory("lcm", in: folder)
     let runner = ReplayingRunner(trajectory.calls + trajectory.calls + trajectory.calls) { _ in await Task.yield() }
@@ -129,5 +161,14 @@ final class PipelineTests: FolderTestCase {
       let events = await runner.events
       XCTAssertEqual(events, [])
     }
+  }
+}
+
+/// The pipeline that a runner's test gives memory back to.
+private actor Holder {
+  private(set) var pipeline: Pipeline?
+
+  func hold(_ pipeline: Pipeline) {
+    self.pipeline = pipeline
   }
 }

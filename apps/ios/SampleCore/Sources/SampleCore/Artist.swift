@@ -8,8 +8,11 @@ public protocol Artist: Sendable {
   /// Whether the model knows a word of the prompt; if it knows none, the picture may be anything.
   func knows(_ prompt: String) throws -> Bool
 
-  /// Gives all memory of the stages back; the next drawing loads them again.
+  /// Gives all memory of the stages back as soon as a call that is under way has ended; what is drawn loads them again.
   func unload() async
+
+  /// Gives all memory back for good, after the current drawing.
+  func close() async
 }
 
 extension Pipeline: Artist {
@@ -20,3 +23,7 @@ extension Pipeline: Artist {
 
 /// Opens the model in a folder; throws one line when it cannot be used.
 public typealias OpenArtist = @Sendable (ModelCard) async throws -> any Artist
+
+/// Does something with the artist of a model, which nothing else has meanwhile; throws when it cannot be opened.
+public typealias UseArtist =
+  @MainActor (ModelCard, @MainActor (any Artist) async throws -> Void) async throws -> Void

@@ -68,11 +68,11 @@ public final class DrawModel {
     guidance = earlier.guidance ?? guidance
   }
 
-  /// Begins to draw with a model that `open` gives; a drawing that is under way is left alone.
+  /// Begins to draw with a model that `use` gives in its turn; a drawing that is under way is left alone.
   ///
   /// `keep` is called once, with the picture.
   public func draw(
-    card: ModelCard, open: @escaping OpenArtist, keep: @escaping @MainActor (Drawing, Picture) -> Void
+    card: ModelCard, use: @escaping UseArtist, keep: @escaping @MainActor (Drawing, Picture) -> Void
   ) {
     guard canDraw, let seed else { return }
     let scale = card.guidance == nil ? nil : guidance
@@ -83,7 +83,7 @@ public final class DrawModel {
     wordsUnknown = false
     task = Task {
       do {
-        try await follow(plan, artist: open(card), keep: keep)
+        try await use(card) { try await self.follow(plan, artist: $0, keep: keep) }
       } catch {
         end(with: error)
       }

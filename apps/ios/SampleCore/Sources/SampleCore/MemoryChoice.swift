@@ -2,11 +2,11 @@ import MobileDiffusionKit
 
 /// How much memory a drawing may hold.
 public enum MemoryChoice {
-  /// Below this many bytes of physical memory one stage is held at a time: 4 GB, half of which an app may use.
-  public static let small: UInt64 = 4_500_000_000
+  /// Memory of a loaded program by its file: a runtime packs its weights, which may be stored in half, in float32.
+  public static let packed: Int64 = 2
 
-  /// The policy for a device with so much physical memory (`ProcessInfo.processInfo.physicalMemory`).
-  public static func policy(physicalMemory: UInt64) -> MemoryPolicy {
-    physicalMemory < small ? .sequential : .keep
+  /// The policy for a model of so many bytes in an app that may still take so many (`os_proc_available_memory`).
+  public static func policy(bytes: Int64, available: Int64) -> MemoryPolicy {
+    packed * bytes <= available ? .keep : .sequential
   }
 }

@@ -48,7 +48,7 @@ public final class Studio {
   private func startBenchmark(_ arguments: [String]) -> Bool {
     do {
       guard let order = try BenchmarkOrder.read(arguments) else { return false }
-      benchmark.start(order, card: { [models] in try models.find(order.name) }, measure: measure)
+      benchmark.start(order, card: { [models] in try models.find(order.name) }, measure: measureAlone)
     } catch {
       problem = DiffusionError.line(of: error)
     }
@@ -59,19 +59,21 @@ public final class Studio {
   public func drawPicture() {
     guard let card = models.card else { return }
     draw.draw(
-      card: card, open: { [easel] in try await easel.artist(for: $0) },
+      card: card, use: { [easel] in try await easel.use($0, $1) },
       keep: { [history, encode] drawing, picture in
         if let png = encode(picture) { history.add(drawing, png: png) }
       })
   }
 
-  /// Times the model that draws; its stages are given back first, so that none is in memory twice.
+  /// Times the model that draws.
   public func measureModel() {
-    guard let card = models.card, !draw.isDrawing else { return }
-    benchmark.start(card) { [easel, measure] card, order, next in
-      await easel.clear()
-      return try await measure(card, order, next)
-    }
+    guard let card = models.card else { return }
+    benchmark.start(card, measure: measureAlone)
+  }
+
+  /// Measures when nothing is drawn; the open model is given up first, so that no stage is in memory twice.
+  private var measureAlone: MeasureModel {
+    { [easel, measure] card, order, next in try await easel.alone { try await measure(card, order, next) } }
   }
 
   /// Draws with another model from now on, at its own scale of guidance.

@@ -9,7 +9,7 @@ final class DrawModelTests: XCTestCase {
   private var kept: [(Drawing, Picture)] = []
 
   private func draw(_ play: Play, card: ModelCard = .named("emoji")) {
-    model.draw(card: card, open: { _ in play }, keep: { self.kept.append(($0, $1)) })
+    model.draw(card: card, use: { try await $1(play) }, keep: { self.kept.append(($0, $1)) })
   }
 
   func testAPictureIsDrawnWithItsStyleAndKeptOnce() async {
@@ -77,7 +77,7 @@ final class DrawModelTests: XCTestCase {
 
   func testAModelThatCannotBeOpenedIsShownAsOneLine() async {
     model.prompt = "a cat"
-    model.draw(card: .named("x"), open: { _ in throw DiffusionError("no") }, keep: { _, _ in XCTFail("kept") })
+    model.draw(card: .named("x"), use: { _, _ in throw DiffusionError("no") }, keep: { _, _ in XCTFail("kept") })
     await model.finish()
     XCTAssertEqual(model.phase, .failed("no"))
   }

@@ -27,8 +27,8 @@ final class LaunchTests: XCTestCase {
   }
 
   func testDevicesOfLittleMemoryHoldOneStage() {
-    XCTAssertEqual(MemoryChoice.policy(physicalMemory: 3_900_000_000), .sequential)
-    XCTAssertEqual(MemoryChoice.policy(physicalMemory: 5_900_000_000), .keep)
+    XCTAssertEqual(MemoryChoice.policy(bytes: 2_000_000_000, available: 3_999_999_999), .sequential)
+    XCTAssertEqual(MemoryChoice.policy(bytes: 2_000_000_000, available: 4_000_000_000), .keep)
   }
 
   func testLinesOfErrorsHaveNoLineBreaks() {

@@ -17,6 +17,7 @@ actor Play: Artist {
   private let turn: Turn
   private(set) var requests: [DrawRequest] = []
   private(set) var unloads = 0
+  private(set) var closes = 0
 
   init(_ turn: Turn = .finish) {
     self.turn = turn
@@ -43,6 +44,10 @@ actor Play: Artist {
 
   func unload() {
     unloads += 1
+  }
+
+  func close() {
+    closes += 1
   }
 
   private func perform(_ request: DrawRequest, tell: (DrawEvent) -> Void) async throws {

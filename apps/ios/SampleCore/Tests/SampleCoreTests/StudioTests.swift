@@ -5,11 +5,14 @@ import XCTest
 
 @MainActor
 final class StudioTests: XCTestCase {
-  private func studio(_ play: Play, documents: URL) -> Studio {
+  private func studio(
+    _ play: Play, documents: URL,
+    measure: @escaping MeasureModel = { _, _, _ in throw DiffusionError("not measured") }
+  ) -> Studio {
     Studio(
       folders: AppFolders(documents: documents), builtIn: nil,
       defaults: UserDefaults(suiteName: "sample-tests") ?? .standard, open: { _ in play },
-      measure: { _, _, _ in throw DiffusionError("not measured") }, encode: { Data($0.rgb) })
+      measure: measure, encode: { Data($0.rgb) })
   }
 
   func testAPictureGoesIntoTheHistoryAndMemoryIsGivenBack() async throws {
@@ -32,6 +35,51 @@ final class StudioTests: XCTestCase {
     }
     let unloads = await play.unloads
     XCTAssertEqual(unloads, 1)
+  }
+
+  func testABenchmarkWaitsForTheDrawingAndTheModelIsGivenUpFirst() async throws {
+    let documents = try emptyFolder()
+    _ = try await BundleInstaller(models: AppFolders(documents: documents).models).install(from: try smallBundle())
+    let play = Play(.wait)
+    let studio = studio(play, documents: documents) { _, _, _ in
+      let closes = await play.closes
+      throw DiffusionError("measured after \(closes) models were given up")
+    }
+    studio.start(arguments: ["/app"])
+    studio.draw.prompt = "a cat"
+    studio.drawPicture()
+    while studio.draw.phase == .preparing { try await Task.sleep(for: .milliseconds(2)) }
+    studio.measureModel()
+    try await Task.sleep(for: .milliseconds(50))
+    XCTAssertTrue(studio.benchmark.isMeasuring, "it waits")
+    studio.draw.cancel()
+    await studio.draw.finish()
+    await studio.benchmark.finish()
+    XCTAssertEqual(studio.benchmark.phase, .failed("measured after 1 models were given up"))
+  }
+
+  func testADrawingThatWaitsForABenchmarkCanBeCancelled() async throws {
+    let documents = try emptyFolder()
+    _ = try await BundleInstaller(models: AppFolders(documents: documents).models).install(from: try smallBundle())
+    let play = Play()
+    let studio = studio(play, documents: documents) { _, _, _ in
+      try await Task.sleep(for: .seconds(60))
+      return ""
+    }
+    studio.start(arguments: ["/app"])
+    studio.measureModel()
+    try await Task.sleep(for: .milliseconds(50))
+    studio.draw.prompt = "a cat"
+    studio.drawPicture()
+    try await Task.sleep(for: .milliseconds(50))
+    XCTAssertEqual(studio.draw.phase, .preparing)
+    studio.draw.cancel()
+    await studio.draw.finish()
+    XCTAssertEqual(studio.draw.phase, .cancelled)
+    studio.benchmark.cancel()
+    await studio.benchmark.finish()
+    let requests = await play.requests
+    XCTAssertTrue(requests.isEmpty)
   }
 
   func testABenchmarkOfAModelThatIsNotThereLeavesALine() async throws {

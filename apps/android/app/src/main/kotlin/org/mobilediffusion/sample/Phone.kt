@@ -5,6 +5,7 @@ import android.content.Context
 import android.os.Build
 import org.mobilediffusion.core.Conditions
 import org.mobilediffusion.core.MemoryPolicy
+import org.mobilediffusion.core.ModelBundle
 import java.io.File
 
 /** What is asked of the phone itself. */
@@ -12,10 +13,14 @@ object Phone {
     /** Threads to draw with: half of the processors, as the other half is slower on most phones, 4 at most. */
     val threads: Int get() = (Runtime.getRuntime().availableProcessors() / 2).coerceIn(1, 4)
 
-    /** One stage at a time on phones that call themselves short of memory. */
-    fun memoryPolicy(context: Context): MemoryPolicy {
+    /** One stage at a time where the model does not fit in what is free now, above what makes the system end apps. */
+    fun memoryPolicy(
+        context: Context,
+        bundle: ModelBundle,
+    ): MemoryPolicy {
         val manager = context.getSystemService(Context.ACTIVITY_SERVICE) as ActivityManager
-        return if (manager.isLowRamDevice) MemoryPolicy.SEQUENTIAL else MemoryPolicy.KEEP
+        val memory = ActivityManager.MemoryInfo().also(manager::getMemoryInfo)
+        return MemoryPolicy.of(bundle.programBytes, memory.availMem - memory.threshold)
     }
 
     /** The machine as latency.json names it. */

@@ -26,7 +26,7 @@ class SampleApplication : Application() {
     val history by lazy { HistoryStore(File(filesDir, "history")) }
     val benchmarks by lazy { BenchmarkFiles(File(filesDir, "benchmark")) }
     val chosen by lazy { ChosenModel(this, models) }
-    val pipelines by lazy { Pipelines(models, Phone.memoryPolicy(this), ::ExecuTorchRunner) }
+    val pipelines by lazy { Pipelines(models, { Phone.memoryPolicy(this, it) }, ::ExecuTorchRunner) }
     val studio by lazy { Studio(pipelines, history, scope, Phone.threads) }
     val installer by lazy { Installer(models, File(cacheDir, "downloads"), scope) }
     val benchmark by lazy {

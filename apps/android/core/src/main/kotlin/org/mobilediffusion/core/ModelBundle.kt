@@ -21,6 +21,15 @@ class ModelBundle private constructor(
     /** Steps of a picture. */
     val steps: Int get() = manifest.schedule.steps
 
+    /** Size of the programs that drawing needs, in bytes. */
+    val programBytes: Long
+        get() =
+            runtime.artifacts
+                .filter { it.stage in Stage.drawing }
+                .map { it.path }
+                .distinct()
+                .sumOf { manifest.files[it]?.size ?: 0L }
+
     /** The file that holds a stage's program. */
     fun file(stage: Stage): File = File(folder, artifact(stage).path)
 

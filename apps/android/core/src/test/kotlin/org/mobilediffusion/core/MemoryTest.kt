@@ -31,6 +31,12 @@ class MemoryTest {
         assertEquals(expected, runner.log.filterIndexed { place, event -> event != runner.log.getOrNull(place - 1) })
     }
 
+    @Test fun `the policy goes by the model and by what is free`() {
+        assertEquals(MemoryPolicy.KEEP, MemoryPolicy.of(2_000_000_000, 4_000_000_000))
+        assertEquals(MemoryPolicy.SEQUENTIAL, MemoryPolicy.of(2_000_000_000, 3_999_999_999))
+        assertEquals(MemoryPolicy.SEQUENTIAL, MemoryPolicy.of(1, -1))
+    }
+
     @Test fun `what is kept is loaded once`() {
         val runner = ReplayRunner(trajectory)
         val pipeline = Pipeline(bundle, runner, MemoryPolicy.KEEP)

@@ -17,7 +17,7 @@ import org.mobilediffusion.sample.models.ModelStore
  */
 class Pipelines(
     private val models: ModelStore,
-    private val memory: MemoryPolicy,
+    private val memoryOf: (ModelBundle) -> MemoryPolicy,
     private val runnerOf: (ModelBundle, Int) -> ModelRunner,
 ) {
     private class Opened(
@@ -68,7 +68,7 @@ class Pipelines(
         opened?.takeIf { it.model == model && it.threads == threads && it.hash == hash }?.let { return it.pipeline }
         release()
         val bundle = withContext(Dispatchers.IO) { models.open(model) }
-        val pipeline = Pipeline(bundle, runnerOf(bundle, threads), memory)
+        val pipeline = Pipeline(bundle, runnerOf(bundle, threads), memoryOf(bundle))
         opened = Opened(model, threads, hash, pipeline)
         return pipeline
     }

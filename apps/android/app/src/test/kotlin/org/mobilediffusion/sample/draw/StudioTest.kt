@@ -165,7 +165,7 @@ class StudioTest {
             val place = File(folder, "models/mine")
             bundle.copyRecursively(place)
             val pipelines =
-                Pipelines(ModelStore(File(folder, "models")), MemoryPolicy.KEEP) { opened, _ -> Runner(opened) }
+                Pipelines(ModelStore(File(folder, "models")), { MemoryPolicy.KEEP }) { opened, _ -> Runner(opened) }
             runBlocking {
                 val first = pipelines.use("mine", 1) { it }
                 assertTrue(first === pipelines.use("mine", 1) { it })
@@ -210,7 +210,7 @@ class StudioTest {
     private fun withApp(action: (App) -> Unit) =
         inFolder { folder ->
             val models = ModelStore(checkNotNull(bundle.parentFile))
-            val pipelines = Pipelines(models, MemoryPolicy.KEEP) { opened, _ -> Runner(opened) }
+            val pipelines = Pipelines(models, { MemoryPolicy.KEEP }) { opened, _ -> Runner(opened) }
             action(App(folder, pipelines, CoroutineScope(Dispatchers.Default), bundle.name))
         }
 }

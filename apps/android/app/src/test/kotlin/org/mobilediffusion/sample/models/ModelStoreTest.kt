@@ -27,6 +27,12 @@ class ModelStoreTest {
             assertEquals(expected + "preview.json", installed.map { it.name }.toSet())
             assertEquals(listOf(name), store.names())
             assertEquals(name, store.open(name).folder.name)
+            val programs =
+                bundle.listFiles()!!.filter {
+                    it.name in
+                        listOf("encode_text.pte", "denoise.pte", "decode_image.pte")
+                }
+            assertEquals(programs.sumOf { it.length() }, store.open(name).programBytes)
             val card = store.card(name)
             assertEquals("fp32", card.precision)
             assertTrue(card.width > 0 && card.height > 0 && card.steps > 0 && card.bytes > 0)
