@@ -113,7 +113,7 @@ class AutoencoderTask:
         self.settings = AutoencoderRecord(**vars(settings), start_sha256="" if first is None else weights_hash(first))
         layout = torch.channels_last
         self.module = (first or untrained(settings)).to(device, memory_format=layout)  # type: ignore[call-overload]
-        self.images = stack_images(choose_samples(data, settings.styles, "train"))
+        self.images = stack_images(choose_samples(data, settings.styles, "train")).to(device)
         self.held_out = stack_images(choose_samples(data, settings.styles, "held-out"))
         self.lpips = load_lpips(weights).to(device).to(memory_format=layout)  # type: ignore[call-overload]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -35,6 +36,7 @@ from mobile_diffusion.training.settings import LoopSettings
 from mobile_diffusion.training.sharded_state import save_sharded
 from mobile_diffusion.training.sharding import checkpoint_blocks, gathered_root, is_sharded, shard
 from mobile_diffusion.training.state import TrainState, save_state
+from mobile_diffusion.training.stopping import asked_to_stop
 from mobile_diffusion.training.workers import WHOLE, BatchShare
 
 LOGGER = logging.getLogger(__name__)
@@ -151,10 +153,17 @@ def train(task: Task, run: Path, progress: Progress = silent) -> TrainState:
     """Train to the end, saving, logging and drawing as the settings say; returns the final state.
 
     Progress names the step, and since the last row of the curve the loss and the samples per second.  Raises
-    `TrainingError` as `open_run` and `optimise` do, and when the disk is full.
+    `TrainingError` as `open_run` and `optimise` do, when the disk is full, and after SIGTERM, when the state is saved.
     """
-    settings, state = task.loop, open_run(task, run)
-    losses: list[float] = []
+    state = open_run(task, run)
+    with asked_to_stop() as asked:
+        _take_steps(task, state, run, progress, asked)
+    return state
+
+
+def _take_steps(task: Task, state: TrainState, run: Path, progress: Progress, asked: Callable[[], bool]) -> None:
+    """Train to the end, or until `asked` says so: then the state is saved and `TrainingError` raised."""
+    settings, losses = task.loop, list[float]()
     note, since = "", time.monotonic()
     while state.step < settings.steps:
         losses.append(optimise(task, state))
@@ -166,9 +175,14 @@ def train(task: Task, run: Path, progress: Progress = silent) -> TrainState:
                     append_row(CurveRow(state.step, round(loss, 6), round(speed, 1)), run)
             losses, since = [], time.monotonic()
         progress(f"{run.name}: step {state.step} of {settings.steps}{note}", state.step / settings.steps)
+        stopped = asked() and state.step < settings.steps
         with room_for(run / STATE):
-            _save_and_draw(task, state, run)
-    return state
+            if stopped:
+                save_state(state, run / STATE)
+            else:
+                _save_and_draw(task, state, run)
+        if stopped:
+            raise TrainingError(f"{run}: stopped at step {state.step} by SIGTERM; start again, the run resumes")
 
 
 def _save_and_draw(task: Task, state: TrainState, run: Path) -> None:

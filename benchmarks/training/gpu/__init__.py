@@ -1,0 +1,1 @@
+"""The long training on a GPU of another computer that has no network: what travels, and the stages that run there."""
