@@ -25,7 +25,9 @@ MEBIBYTES = 60
 """Largest size of `code` with one other part: machines that lend a GPU limit what a call carries."""
 CODE = ("mobile_diffusion", "benchmarks")
 TEXT = ("text_encoder.safetensors", "tokenizer.json")
-PACKED, TABLE = "pictures.zip", "blocks.json"
+TRAINING = ("blocks.json", "unet-2.toml")
+"""Files of the emoji model's training that stages and ablations read."""
+PACKED = "pictures.zip"
 
 
 def main(
@@ -40,7 +42,8 @@ def main(
     with staged_folder(out) as folder:
         for name in CODE:
             shutil.copytree(ROOT / name, folder / "code" / name, ignore=_left_out)
-        _copy(EMOJI / "training" / "blocks.json", folder / "code" / TABLE)
+        for name in TRAINING:
+            _copy(EMOJI / "training" / name, folder / "code" / EMOJI.relative_to(ROOT) / "training" / name)
         save_half(load_lpips(weights), folder / "perceptual")
         (folder / "pictures").mkdir()
         count = pack_pictures(data, folder / "pictures" / PACKED, every)

@@ -23,9 +23,9 @@ from typing import Annotated
 import typer
 
 from benchmarks.measuring.command_line import run_script
-from benchmarks.paths import ROOT
+from benchmarks.paths import EMOJI, ROOT
 from benchmarks.training.gpu.collect import collect
-from benchmarks.training.gpu.package import PACKED, TABLE
+from benchmarks.training.gpu.package import PACKED
 from benchmarks.training.gpu.pictures import unpack_pictures
 from benchmarks.training.gpu.stages import SETTINGS, STAGES, TEACHER_RUN, Stage
 from mobile_diffusion.config_json import to_dict
@@ -143,7 +143,7 @@ def _share_inputs(work: Path, stage: Stage) -> None:
 def _fit_table(work: Path) -> None:
     """The committed latency table for this U-Net, whose blocks have the same shapes."""
     model = json.loads((work / "runs/emoji-robust/model.json").read_text())
-    table = read_table(ROOT / TABLE)
+    table = read_table(EMOJI / "training" / "blocks.json")
     unet = dataclasses.replace(table.unet, pooled_context=model["unet"]["pooled_context"])
     values = to_dict(dataclasses.replace(table, unet=unet))
     (work / "runs" / "blocks.json").write_text(json.dumps(values))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +69,26 @@ def test_resumed_run_is_the_same_run(tmp_path: Path, kill_at: int) -> None:
         for name in ("whole", "killed")
     ]
     assert losses[0] == losses[1] and len(losses[0]) == 6
+
+
+class Terminated(Regression):
+    """Gets SIGTERM while it computes the loss of a step."""
+
+    def loss(self, step: int, generator: torch.Generator, part: BatchShare = WHOLE) -> Tensor:
+        if step == 5:
+            signal.raise_signal(signal.SIGTERM)
+        return super().loss(step, generator, part)
+
+
+def test_sigterm_saves_the_step_and_ends_the_run(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    whole = train(Regression(), tmp_path / "whole")
+    with pytest.raises(TrainingError, match=r"stopped at step 6 by SIGTERM; start again, the run resumes"):
+        train(Terminated(), tmp_path / "stopped")
+    assert signal.getsignal(signal.SIGTERM) == before
+    resumed = train(Regression(kill_at=5), tmp_path / "stopped")  # no step is taken twice
+    for left, right in zip(weights(whole), weights(resumed), strict=True):
+        assert torch.equal(left, right)
 
 
 def test_learns_and_draws(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from mobile_diffusion.errors import DataError
-from mobile_diffusion.training.lpips import ARCHIVE, WIDTHS, ArrayUnpickler, Lpips, fetch_archive
+from mobile_diffusion.training.lpips import ARCHIVE, WIDTHS, ArrayUnpickler, Lpips, fetch_archive, load_lpips, save_half
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +52,17 @@ def test_first_depth_by_hand(arrays: dict[str, Any]) -> None:
     head = arrays["NetLinLayer_0"]["Conv_0"]["kernel"][0, 0, :, 0]
     expected = (head[None, :, None, None] * (features[0] - features[1]) ** 2).sum(axis=1).mean()
     assert lpips(left, right).item() == pytest.approx(expected, rel=1e-4)
+
+
+@torch.no_grad()
+def test_half_of_the_weights_bytes_without_the_archive(arrays: dict[str, Any], tmp_path: Path) -> None:
+    lpips, images = Lpips().load_arrays(arrays), torch.rand(2, 3, 32, 32) * 2 - 1
+    file = save_half(lpips, tmp_path / "weights")
+    found = load_lpips(tmp_path / "weights")(images, -images)
+    torch.testing.assert_close(found, lpips(images, -images), rtol=2e-3, atol=0)
+    file.write_bytes(b"no weights")
+    with pytest.raises(DataError, match="expected LPIPS's weights, got .*delete it"):
+        load_lpips(tmp_path / "weights")
 
 
 class Harmful:
