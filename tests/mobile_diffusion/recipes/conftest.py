@@ -1,11 +1,13 @@
-"""A distillation's folder: a checkpoint to learn from, and a run whose pictures are encoded already."""
+"""A tiny data set, and a distillation's folder: a checkpoint to learn from, a run whose pictures are encoded already."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image, ImageDraw
 from safetensors.torch import save_file
 
 from mobile_diffusion.checkpoint import Model, open_checkpoint, save_checkpoint
@@ -39,3 +41,34 @@ def encoded(tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     }
     save_file(tensors, tmp_path / "run" / CACHE, origin(tmp_path / "teacher"))
     return tmp_path
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Twelve pictures, two of them held out, in the stored format."""
+    folder = tmp_path / "data"
+    (folder / "images").mkdir(parents=True)
+    rows = []
+    for index in range(12):
+        picture = Image.new("RGB", (128, 128), "white")
+        shape = ImageDraw.Draw(picture).ellipse if index % 2 else ImageDraw.Draw(picture).rectangle
+        shape((20, 20, 60 + 4 * index, 100), fill=(20 * index, 90, 200))
+        picture.save(folder / "images" / f"{index}.png")
+        sample = {
+            "id": f"3d/{index}",
+            "style": "3d",
+            "hexcode": f"{index}",
+            "emoji": "x",
+            "label": "disc" if index % 2 else "square",
+            "keywords": ["shape"] * (index % 3),
+            "group": "symbols" if index == 0 else "objects",
+            "family": f"family {index // 4}",
+            "split": "held-out" if index >= 10 else "train",
+            "package": "drawn",
+            "version": "1",
+            "licence": "MIT",
+            "image": f"images/{index}.png",
+        }
+        rows.append(json.dumps(sample))
+    (folder / "dataset.jsonl").write_text("\n".join(rows) + "\n")
+    return folder

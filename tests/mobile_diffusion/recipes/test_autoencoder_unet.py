@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from diffusers.training_utils import compute_snr
-from PIL import Image, ImageDraw
 from safetensors.torch import load_file
 
 from mobile_diffusion.autoencoder import Autoencoder
@@ -68,37 +67,6 @@ class PixelDistance(torch.nn.Module):
 
     def forward(self, images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
         return (images - others).square().mean(dim=(1, 2, 3))
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """Twelve pictures, two of them held out, in the stored format."""
-    folder = tmp_path / "data"
-    (folder / "images").mkdir(parents=True)
-    rows = []
-    for index in range(12):
-        picture = Image.new("RGB", (128, 128), "white")
-        shape = ImageDraw.Draw(picture).ellipse if index % 2 else ImageDraw.Draw(picture).rectangle
-        shape((20, 20, 60 + 4 * index, 100), fill=(20 * index, 90, 200))
-        picture.save(folder / "images" / f"{index}.png")
-        sample = {
-            "id": f"3d/{index}",
-            "style": "3d",
-            "hexcode": f"{index}",
-            "emoji": "x",
-            "label": "disc" if index % 2 else "square",
-            "keywords": ["shape"] * (index % 3),
-            "group": "symbols" if index == 0 else "objects",
-            "family": f"family {index // 4}",
-            "split": "held-out" if index >= 10 else "train",
-            "package": "drawn",
-            "version": "1",
-            "licence": "MIT",
-            "image": f"images/{index}.png",
-        }
-        rows.append(json.dumps(sample))
-    (folder / "dataset.jsonl").write_text("\n".join(rows) + "\n")
-    return folder
 
 
 def test_from_pictures_to_a_checkpoint(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
