@@ -60,7 +60,8 @@ def student_of(
 
 
 def _with_embedding(unet: UNet, width: int) -> UNet:
-    result = UNet(dataclasses.replace(unet.config, guidance_width=width)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    place = {"device": next(unet.parameters()).device, "memory_format": torch.channels_last}
+    result = UNet(dataclasses.replace(unet.config, guidance_width=width)).to(**place)  # type: ignore[call-overload]
     result.load_state_dict(unet.state_dict(), strict=False)
     torch.nn.init.zeros_(result.time_embedding.cond_proj.weight)
     return result

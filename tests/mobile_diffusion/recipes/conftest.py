@@ -1,4 +1,4 @@
-"""A tiny data set, and a distillation's folder: a checkpoint to learn from, a run whose pictures are encoded already."""
+"""A tiny data set, and a distillation's folder: a checkpoint to learn from, a run that has encoded its pictures."""
 
 from __future__ import annotations
 

@@ -62,10 +62,8 @@ def test_unet(placed: tuple[Model, Memory], part: BatchShare) -> None:
 def test_students(placed: tuple[Model, Memory], guidance: str) -> None:
     settings = DistillationSettings(4, LOOP, ("3d",), guidance=guidance, guided_share=1.0)
     model, source = placed
-    tasks: list[StepTask | ConsistencyTask] = (
-        [StepTask(settings, model, None, source)] if guidance != "embedded" else []
-    )
-    if guidance == "fixed":
+    tasks: list[StepTask | ConsistencyTask] = [StepTask(settings, model, None, source)]
+    if guidance != "cfg":
         consistent = dataclasses.replace(settings, objective="consistency")
         tasks.append(ConsistencyTask(consistent, model, None, source))
     for task in tasks:
