@@ -75,7 +75,11 @@ def check_exportable(config: ModelConfig) -> None:
 
 
 def denoise_signature(config: ModelConfig) -> Signature:
-    """Return the inputs and outputs of `denoise`; memory, guidance and noise only if the schedule has them."""
+    """Return the inputs and outputs of `denoise`; memory, guidance and noise only if the schedule has them.
+
+    Where guidance is a choice of each step, one call is one evaluation, and returns the network's output, too: a guided
+    step calls it first for the null text, and then for the prompt with that output.
+    """
     check_exportable(config)
     latents = TensorSpec("latents", "float32", config.latent_shape)
     context = TensorSpec("context", "float32", config.context_shape)
@@ -84,13 +88,17 @@ def denoise_signature(config: ModelConfig) -> Signature:
     memory = TensorSpec("memory", "float32", (1, table.memory * channels, *sides))
     state = (latents, memory) if table.memory else (latents,)
     inputs = [latents, TensorSpec("step", "int32", (1,)), context]
-    if guided:
+    by_step = bool(config.schedule.guidance_shares)
+    if by_step:
+        inputs += [TensorSpec("null_output", "float32", config.latent_shape), TensorSpec("guidance", "float32", (1,))]
+    elif guided:
         inputs += [TensorSpec("null_context", "float32", config.context_shape), TensorSpec("guidance", "float32", (1,))]
     if table.memory:
         inputs.append(memory)
     if table.stochastic:
         inputs.append(TensorSpec("noise", "float32", config.latent_shape))
-    return Signature(tuple(inputs), state)
+    output = (TensorSpec("output", "float32", config.latent_shape),) if by_step else ()
+    return Signature(tuple(inputs), (*state, *output))
 
 
 def signature(config: ModelConfig, name: str) -> Signature:

@@ -145,7 +145,7 @@ class Denoise(nn.Module):
         guidance: Tensor | None = None,
         memory: Tensor | None = None,
         noise: Tensor | None = None,
-    ) -> Tensor | tuple[Tensor, Tensor]:
+    ) -> Tensor | tuple[Tensor, ...]:
         """Return the latents (1, C, h, w) of the next step, with the memory (1, M * C, h, w) if the solver has one.
 
         latents and noise (1, C, h, w), step int32 (1,), both contexts (1, L, D), guidance (1,).  Pass the optional
@@ -157,9 +157,16 @@ class Denoise(nn.Module):
             output = self.unet.predict(shown, time, context)  # type: ignore[operator]
         else:
             output = self._guided(shown, time, torch.cat([null_context, context]), guidance)
+        state = self._next(latents, step, output, memory, noise)
+        return state if len(state) > 1 else state[0]
+
+    def _next(
+        self, latents: Tensor, step: Tensor, output: Tensor, memory: Tensor | None, noise: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        """Return the latents of the next step, and the memory if the solver has one."""
         state = [latents, *self._remembered(memory)]
         latents, *rest = self.update(state, output, step, [] if noise is None else [noise])
-        return (latents, torch.cat(rest, dim=1) if len(rest) > 1 else rest[0]) if rest else latents
+        return (latents, torch.cat(rest, dim=1) if len(rest) > 1 else rest[0]) if rest else (latents,)
 
     def _guided(self, latents: Tensor, time: Tensor, both: Tensor, guidance: Tensor) -> Tensor:
         """Return the guided output (1, C, h, w) of two evaluations; `both` holds two contexts (2, L, D)."""
@@ -172,6 +179,29 @@ class Denoise(nn.Module):
         return (
             [] if memory is None else [memory[:, row * size : (row + 1) * size] for row in range(self.update.rows - 1)]
         )
+
+
+class DenoiseOnce(Denoise):
+    """One evaluation of a step whose guidance is a choice of its own; a guided step takes two calls."""
+
+    def forward(  # type: ignore[override]
+        self,
+        latents: Tensor,
+        step: Tensor,
+        context: Tensor,
+        null_output: Tensor,
+        guidance: Tensor,
+        memory: Tensor | None = None,
+        noise: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Return what `Denoise` returns, and the network's output (1, C, h, w) for this context.
+
+        `null_output` (1, C, h, w) is that output for the null text; at a `guidance` (1,) of 1 it has no effect.
+        """
+        shown = latents if self.input_scale is None else latents * self.input_scale.index_select(0, step)
+        output = self.unet.predict(shown, self.times.index_select(0, step), context)  # type: ignore[operator]
+        guided = combine_guidance(null_output, output, guidance)
+        return (*self._next(latents, step, guided, memory, noise), output)
 
 
 class DecodeImage(nn.Module):
@@ -214,7 +244,7 @@ def build_stage(source: StageSource, name: str) -> ExportStage:
     config, network = source.config, source.load_part(PARTS[name])
     modules = {
         "encode_text": lambda: (EncodeMaskedText if config.text.uses_mask else EncodeText)(network),
-        "denoise": lambda: Denoise(config, network),
+        "denoise": lambda: (DenoiseOnce if config.schedule.guidance_shares else Denoise)(config, network),
         "decode_image": lambda: DecodeImage(network),
         "encode_image": lambda: EncodeImage(network),
     }

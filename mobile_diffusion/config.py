@@ -182,6 +182,9 @@ class ScheduleConfig:
     """Whether the shift was computed from the size of the picture; then it is not applied to the range itself."""
     original_steps: int = 50
     """Steps of the distilled solver, from which the lcm solver chooses its own."""
+    guidance_shares: tuple[float, ...] = ()
+    """Share of the guidance at each evaluation of a whole drawing: 1 for all of it, 0 for none, which takes one
+    evaluation of the network instead of two; () for all of it at every step."""
     guidance_kind: str = "cfg"
     """"cfg": two evaluations of the U-Net per step, if `guidance` is above 1.  "distilled": one; the scale is in the
     weights or is embedded."""
@@ -201,6 +204,10 @@ class ScheduleConfig:
         require(-math.inf < self.guidance <= MAX_GUIDANCE, self, "guidance", f"a number up to {MAX_GUIDANCE:g}")
         require(1 <= self.order <= 4, self, "order", "1 to 4")
         require(self.eta is None or 0 <= self.eta <= 1, self, "eta", "0 to 1, or none")
+        shares = all(0 <= share <= 1 for share in self.guidance_shares)
+        require(shares, self, "guidance_shares", "numbers from 0 to 1")
+        guided = not self.guidance_shares or (any(self.guidance_shares) and self.applied_guidance == "cfg")
+        require(guided, self, "guidance_shares", "guidance_kind 'cfg', a guidance above 1 and a share above 0")
         require(0 < self.shift < math.inf, self, "shift", "a positive number")
         require(all(step >= 0 for step in self.uncorrected), self, "uncorrected", "numbers of steps")
         for later, name in enumerate(CURVES, 1):

@@ -21,7 +21,7 @@ from mobile_diffusion.errors import MobileDiffusionError, PromptError
 from mobile_diffusion.guidance import NULL_PROMPT, choose_guidance
 from mobile_diffusion.noise import check_seed, gaussian
 from mobile_diffusion.quoting import quoted
-from mobile_diffusion.schedule import rows_after, step_table
+from mobile_diffusion.schedule import row_shares, rows_after, step_table
 from mobile_diffusion.tokenization.tokenizer import Tokenizer
 from mobile_diffusion.tokenization.unknown_words import warn_unknown
 
@@ -29,6 +29,8 @@ Arrays = Mapping[str, np.ndarray]
 """Inputs or outputs of a stage by name."""
 OnStep = Callable[[int, np.ndarray], None]
 """Called after each step with its number and the latents (1, C, h, w) that it made."""
+NULL = "null_"
+"""Prefix of the names of the null text's tensors."""
 Keep = Callable[[np.ndarray, int | None], np.ndarray]
 """Latents (1, C, h, w) in front of a step (None: after the last) -> the same with part of a picture put back."""
 
@@ -62,17 +64,24 @@ class DrawSettings:
     sigmas: tuple[float, ...]
     starts: tuple[tuple[int, ...], ...] = ()
     """`StepTable.starts`: the steps of `denoise` that a drawing makes when it skips 0, 1, ... of its own."""
+    guidance_shares: tuple[float, ...] = ()
+    """Share of the guidance at each row; () where all steps are guided alike, by one call of `denoise` each."""
     zero_null: bool = False
     """Whether a missing negative prompt is zeros instead of the encoded empty prompt (SDXL)."""
 
     @property
     def steps(self) -> int:
-        """Calls of `denoise` per picture."""
+        """Steps of a picture: evaluations in a whole drawing."""
         return len(self.rows())
 
     def rows(self, skipped: int = 0) -> tuple[int, ...]:
         """The input `step` of each call of `denoise`, in order, for a drawing that skips its first steps."""
         return rows_after(self.starts, len(self.alphas), skipped)
+
+    @property
+    def calls(self) -> int:
+        """Calls of `denoise` per picture: two for a step whose guidance is a choice of its own."""
+        return self.steps + sum(self.guidance_shares[row] > 0 for row in self.rows() if self.guidance_shares)
 
     @classmethod
     def of(cls, config: ModelConfig, steps: int | None = None) -> DrawSettings:
@@ -89,6 +98,7 @@ class DrawSettings:
             table.alphas,
             table.sigmas,
             table.starts,
+            row_shares(schedule, table),
             config.text.zero_null,
         )
 
@@ -189,7 +199,7 @@ def conditions(
         null = run_stage("encode_text", **texts["null_context"])
     elif settings.guidance_kind == "cfg":
         null = {name: np.zeros_like(array) for name, array in encoded.items()}
-    nulls = {f"null_{name}": array for name, array in null.items()}
+    nulls = {f"{NULL}{name}": array for name, array in null.items()}
     return encoded | nulls | guidance_input(settings, guidance)
 
 
@@ -219,8 +229,10 @@ def first_state(settings: DrawSettings, seed: int, skipped: int = 0, clean: np.n
 def step_inputs(
     settings: DrawSettings, constant: Arrays, state: LatentState, step: int, seed: int
 ) -> dict[str, np.ndarray]:
-    """All inputs of `denoise` at a step; `constant` are the `conditions`."""
+    """All inputs of `denoise` at a step, without guidance if that is a choice of its own; `constant` are `conditions`."""
     arrays = dict(constant, latents=state.latents, step=np.array([step], np.int32))
+    if settings.guidance_shares:
+        arrays = _conditional(arrays) | _guided_by(np.zeros_like(state.latents), 1.0)
     if settings.memory:
         arrays["memory"] = state.memory
     if settings.stochastic:
@@ -237,8 +249,29 @@ def denoise(
     run_stage: RunStage, settings: DrawSettings, constant: Arrays, state: LatentState, step: int, seed: int
 ) -> LatentState:
     """The state after one step."""
-    outputs = run_stage("denoise", **step_inputs(settings, constant, state, step, seed))
+    inputs = step_inputs(settings, constant, state, step, seed)
+    if settings.guidance_shares:
+        scale = 1 + settings.guidance_shares[step] * (float(constant["guidance"][0]) - 1)
+        if scale > 1:
+            null = run_stage("denoise", **(inputs | _null(constant)))["output"]
+            inputs |= _guided_by(null, scale)
+    outputs = run_stage("denoise", **inputs)
     return LatentState(outputs["latents"], outputs["memory"] if settings.memory else state.memory)
+
+
+def _conditional(arrays: Arrays) -> dict[str, np.ndarray]:
+    """The arrays without those of the null text."""
+    return {name: array for name, array in arrays.items() if not name.startswith(NULL)}
+
+
+def _null(arrays: Arrays) -> dict[str, np.ndarray]:
+    """The arrays of the null text, by the names of those of the prompt."""
+    return {name.removeprefix(NULL): array for name, array in arrays.items() if name.startswith(NULL)}
+
+
+def _guided_by(null_output: np.ndarray, scale: float) -> dict[str, np.ndarray]:
+    """Inputs of `denoise` that lead away from the network's output (1, C, h, w) for the null text."""
+    return {"null_output": null_output, "guidance": np.array([scale], np.float32)}
 
 
 def walk(

@@ -79,10 +79,12 @@ class Pipeline:
         noise: Tensor | None = None,
         pooled: Tensor | None = None,
         null_pooled: Tensor | None = None,
+        null_output: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """One step: latents (1, C, h, w), step 0..N-1, contexts (1, L, D) -> "latents" and, if any, "memory".
 
-        `pooled` (1, P) and its counterpart are for SDXL.
+        `pooled` (1, P) and its counterpart are for SDXL.  With `null_output` (1, C, h, w), the network's output for the
+        null text, it is evaluated for `context` alone, and "output" is the result.
         """
         if not 0 <= step < len(self.table):
             raise ConfigError(f"step: expected an integer from 0 to {len(self.table) - 1}, got {step}")
@@ -94,8 +96,10 @@ class Pipeline:
             predicted = self.model.unet.predict(torch.cat([shown, shown]), time, *both)
             output = combine_guidance(predicted[:1], predicted[1:], guidance)
         remembered = [] if memory is None else list(memory.chunk(self.table.memory, dim=1))
-        latents, *rest = advance(self.table, step, [latents, *remembered], output, noise)
-        return {"latents": latents, **({"memory": torch.cat(rest, dim=1)} if rest else {})}
+        guided = output if null_output is None else combine_guidance(null_output, output, guidance)
+        latents, *rest = advance(self.table, step, [latents, *remembered], guided, noise)
+        own = {} if null_output is None else {"output": output}
+        return {"latents": latents, **({"memory": torch.cat(rest, dim=1)} if rest else {}), **own}
 
     @torch.inference_mode()
     def decode_image(self, latents: Tensor) -> Tensor:
@@ -138,8 +142,10 @@ class Pipeline:
         """The settings at a guidance scale: unlike an export, PyTorch evaluates once or twice as the scale needs."""
         if guidance is None or self.settings.guidance_kind == "distilled":
             return self.settings
-        schedule = dataclasses.replace(self.model.config.schedule, guidance=check_guidance(guidance))
-        return dataclasses.replace(self.settings, guidance=schedule.guidance, guidance_kind=schedule.applied_guidance)
+        own, scale = self.model.config.schedule, check_guidance(guidance)
+        kind = dataclasses.replace(own, guidance=scale, guidance_shares=()).applied_guidance
+        shares = self.settings.guidance_shares if kind == "cfg" else ()
+        return dataclasses.replace(self.settings, guidance=scale, guidance_kind=kind, guidance_shares=shares)
 
 
 def _joined(null: Tensor | None, conditional: Tensor | None) -> Tensor | None:

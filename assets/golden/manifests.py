@@ -61,6 +61,7 @@ GOOD: dict[str, Change] = {
     "two runtimes": add_runtime,
     "another name and tool": at("tools", 0, "name", put="t\u00f6rch \U0001f525"),
     "no guidance": lambda values: values["schedule"].update(guidance_kind="none", guidance_default=-1.0),
+    "guidance of each step": at("schedule", "guidance_shares", put=[1.0, 0.5]),
     "drawings that begin late": at("schedule", "starts", put=[[0, 1], [1]]),
     "no source": at("model", "source_sha256", put=""),
     "whole numbers where fractions may stand": at("schedule", "alphas", put=[0, 1]),
@@ -94,6 +95,7 @@ BAD: dict[str, Fault] = {
     "no outputs": Fault(at("runtimes", 0, "artifacts", 0, "outputs", put=[]), "an output at least"),
     "no height": Fault(lambda values: values["model"].pop("height"), "height"),
     "solver": Fault(at("schedule", "solver", put="guesswork"), "guesswork"),
+    "more guidance than all": Fault(at("schedule", "guidance_shares", put=[1.0, 1.5]), "from 0 to 1"),
     "a start without rows": Fault(at("schedule", "starts", put=[[]]), "starts"),
     "files null": Fault(at("files", put=None), "files"),
     "tokenizer without files": Fault(at("tokenizer", "files", put=[]), "file"),
@@ -121,6 +123,7 @@ BAD_FOR_READER: dict[str, Fault] = {
         at("schedule", "guidance_kind", put="none"), "1 or less without guidance"
     ),
     "lengths of the table": Fault(at("schedule", "alphas", put=[1.0]), "for each step"),
+    "a share of the guidance too few": Fault(at("schedule", "guidance_shares", put=[1.0]), "for each step"),
     "a start with a row that is not there": Fault(at("schedule", "starts", put=[[0, 2]]), "rows of the table"),
     "update not square": Fault(
         at("schedule", "update", put=[[[0.5, 1.0]], [[0.5, 1.0, 2.0]]]), "matrices of K rows and K + 1 columns"

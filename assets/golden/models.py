@@ -51,6 +51,10 @@ PREVIEW = Preview(
 )
 
 
+INTERVAL = (0.0, 1.0, 1.0, 0.3, 0.0, 0.0, 0.0, 0.0)
+"""Shares of the guidance: not at the beginning, then in full, in part, and no more."""
+
+
 @dataclass(frozen=True)
 class GoldenModel:
     """A model, and its prompt and seed."""
@@ -100,6 +104,15 @@ MODELS = {
         "\u0130stanbul \U0001f34e " * 12,
         "",
         2**64 - 1,
+        None,
+        None,
+    ),
+    "interval": GoldenModel(
+        replace(SMALL, schedule=replace(SMALL.schedule, solver="dpm-solver++", guidance_shares=INTERVAL)),
+        WORDPIECE,
+        "a red apple, 3d",
+        "text",
+        11,
         None,
         None,
     ),

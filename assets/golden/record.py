@@ -90,6 +90,7 @@ def record(model: GoldenModel) -> dict[str, Any]:
         "manifest": dump_manifest(describe(model, stages)),
         "tokenizer": model.tokenizer,
         "request": request,
+        "steps": DrawSettings.of(config).steps,
         "calls": recorder.calls,
         "picture": _picture(picture),
         **preview,

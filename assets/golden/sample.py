@@ -59,6 +59,7 @@ def sample_manifest(files: tuple[FileEntry, ...]) -> Manifest:
             starts=(),
             guidance_kind="cfg",
             guidance_default=3.0,
+            guidance_shares=(),
             noise="philox4x32-10",
         ),
         tokenizer=TokenizerEntry("wordpiece", 24, ("tokenizer.json",)),

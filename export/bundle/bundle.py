@@ -71,6 +71,7 @@ class Bundle:
             alphas=schedule.alphas,
             sigmas=schedule.sigmas,
             starts=schedule.starts,
+            guidance_shares=schedule.guidance_shares,
         )
 
     def step_table(self) -> StepTable:

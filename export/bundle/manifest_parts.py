@@ -186,6 +186,7 @@ class ScheduleEntry:
     starts: tuple[tuple[int, ...], ...]
     guidance_kind: str
     guidance_default: float
+    guidance_shares: tuple[float, ...]
     noise: str
     """Generator of the first latents from a seed."""
 
@@ -196,6 +197,10 @@ class ScheduleEntry:
         require(len(lengths) == 1 and 0 not in lengths, steps, lengths)
         inside = all(path and min(path) >= 0 and max(path) < len(self.timesteps) for path in self.starts)
         require(inside, "starts with rows of the table", self.starts)
+        shares = self.guidance_shares
+        fits = not shares or (len(shares) == len(self.timesteps) and self.guidance_kind == "cfg")
+        require(fits, "a share of the guidance for each step, with guidance_kind cfg", shares)
+        require(all(0 <= share <= 1 for share in shares), "guidance_shares from 0 to 1", shares)
         words = {"guidance_kind": APPLIED_GUIDANCE, "solver": SOLVERS, "prediction": PREDICTIONS, "spacing": SPACINGS}
         for name, choices in words.items():
             require(getattr(self, name) in choices, f"a {name} of {choices}", getattr(self, name))

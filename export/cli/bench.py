@@ -35,4 +35,4 @@ def bench(bundle: BundleFolder, threads: Threads = DEFAULT_THREADS, json: Json =
         runners = [open_runner(opened, entry.name, threads)[1] for entry in entries]
         report = measure_latency(runners, trajectory, opened.settings())
         progress("timed", 1.0)
-    show(json, report.to_dict(), latency_table(report, opened.settings().steps))
+    show(json, report.to_dict(), latency_table(report, opened.settings().calls))

@@ -119,4 +119,4 @@ def _show(bundle: Bundle, text: str, out: Path | None, json: bool) -> None:
         write_bytes(text.encode() + b"\n", out)
     computer = read_latency(bundle.path / LATENCY_FILE)
     figures = {"phone": phone.to_dict(), "computer": computer.to_dict()}
-    show(json, figures, device_table(phone, computer, bundle.settings().steps))
+    show(json, figures, device_table(phone, computer, bundle.settings().calls))

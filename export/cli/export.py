@@ -237,4 +237,4 @@ def show_export(exported: Exported, json: bool) -> None:
     tables = [parity_table(exported.parity)] if compared else []
     lines = [chosen_line(choice) for choice in exported.choices]
     end = f"{bundle.path}: {manifest.target} bundle of {manifest.model.name}, {verdict(compared, others)}"
-    show(json, figures, *tables, latency_table(exported.latency, bundle.settings().steps), *lines, end)
+    show(json, figures, *tables, latency_table(exported.latency, bundle.settings().calls), *lines, end)

@@ -58,8 +58,8 @@ def check_page(
     manifest = bundle.manifest
     latency: LatencyReport = read_latency(bundle.path / LATENCY_FILE)
     plan = plan_of(bundle, depth, 1)
-    steps, target = bundle.settings().steps, find_target(manifest.target)
-    again = render(manifest.model.name, steps, target, plan, recorded, latency, trajectories, pictures)
+    settings, target = bundle.settings(), find_target(manifest.target)
+    again = render(manifest.model.name, settings, target, plan, recorded, latency, trajectories, pictures)
     try:
         kept = (bundle.path / PAGE_FILE).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -31,7 +31,7 @@ from export.targets import Target
 from mobile_diffusion.checkpoint import TOKENIZER_FILE, Checkpoint, Model
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.decibels import MAX_DB
-from mobile_diffusion.schedule import step_table
+from mobile_diffusion.schedule import row_shares, step_table
 
 NOISE = "philox4x32-10, Box-Muller in float64, rounded to float32"
 COMMON_TOOLS = ("torch", "numpy", "tokenizers")
@@ -116,6 +116,7 @@ def describe_schedule(model: ModelConfig) -> ScheduleEntry:
         starts=table.starts,
         guidance_kind=config.applied_guidance,
         guidance_default=config.guidance,
+        guidance_shares=row_shares(config, table),
         noise=NOISE,
     )
 

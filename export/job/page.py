@@ -20,6 +20,7 @@ from export.report.latency import LATENCY_COLUMNS, conditions, latency_rows
 from export.report.pictures import png_uri
 from export.targets import TORCH, Target
 from mobile_diffusion.config import ModelConfig
+from mobile_diffusion.drawing import DrawSettings
 
 TEMPLATE = Path(__file__).with_name("template.html")
 PARITY_FILE, LATENCY_FILE, PAGE_FILE = "parity.json", "latency.json", "report.html"
@@ -38,7 +39,7 @@ def write_reports(
     """Write the three files into the folder of a bundle."""
     write_json(folder / PARITY_FILE, parity.to_json())
     write_json(folder / LATENCY_FILE, latency.to_dict())
-    page = render(model.name, model.schedule.steps, target, plan, parity, latency, trajectories, pictures)
+    page = render(model.name, DrawSettings.of(model), target, plan, parity, latency, trajectories, pictures)
     (folder / PAGE_FILE).write_text(page, encoding="utf-8")
 
 
@@ -49,7 +50,7 @@ def write_json(path: Path, values: Any) -> None:
 
 def render(
     name: str,
-    steps: int,
+    settings: DrawSettings,
     target: Target,
     plan: ExportPlan,
     parity: ParityReport,
@@ -57,13 +58,13 @@ def render(
     trajectories: Sequence[Trajectory],
     pictures: Pictures,
 ) -> str:
-    """The page as HTML, for the model `name` that draws in `steps`; prompts and all other text are escaped."""
+    """The page as HTML, for the model `name`; prompts and all other text are escaped."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
         name=name,
         target=target,
-        steps=steps,
+        steps=settings.steps,
         guidance=trajectories[0].guidance,
         plan=plan,
         wide=[(each.title, ", ".join(names)) for each in plan.runtimes if (names := names_of(each.mixed_precision))],
@@ -74,7 +75,7 @@ def render(
         parity_rows=[cells(row) for row in parity.rows()],
         limits=_limits(plan, parity.guidance),
         latency_columns=LATENCY_COLUMNS,
-        latency_rows=latency_rows(latency, steps),
+        latency_rows=latency_rows(latency, settings.calls),
         conditions=conditions(latency),
     )
 

@@ -69,7 +69,7 @@ def checked(runner: Runner, settings: DrawSettings) -> RunStage:
     expected = {
         "encode_text": ["context"],
         "encode_image": ["latents"],
-        "denoise": ["latents", "memory"] if settings.memory else ["latents"],
+        "denoise": ["latents", *["memory"] * (settings.memory > 0), *["output"] * (settings.guidance_shares != ())],
         "decode_image": ["image"],
     }
 

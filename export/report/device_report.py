@@ -11,21 +11,21 @@ from export.report.latency import LATENCY_COLUMNS, latency_rows
 from export.signatures import STAGES
 
 
-def device_table(phone: LatencyReport, computer: LatencyReport, steps: int) -> Table:
+def device_table(phone: LatencyReport, computer: LatencyReport, calls: int) -> Table:
     """A row per runner on either, and a row with the computer's times divided by the phone's."""
     lines = [f"phone: {_machine(phone)}", f"computer: {_machine(computer)}"]
     table = Table(title="Latency in ms: median ± interquartile range", caption="; ".join(lines))
     for column in ("on", *LATENCY_COLUMNS):
         table.add_column(column, justify="left" if column in ("on", "runner") else "right")
     for where, report in (("phone", phone), ("computer", computer)):
-        for row in latency_rows(report, steps):
+        for row in latency_rows(report, calls):
             table.add_row(where, *row)
     table.add_section()
-    table.add_row("computer / phone", *_ratios(phone, computer, steps))
+    table.add_row("computer / phone", *_ratios(phone, computer, calls))
     return table
 
 
-def _ratios(phone: LatencyReport, computer: LatencyReport, steps: int) -> tuple[str, ...]:
+def _ratios(phone: LatencyReport, computer: LatencyReport, calls: int) -> tuple[str, ...]:
     """For the first runner that both have, or else for the first runtime of each."""
     ours, theirs = _runners(phone), _runners(computer)
     if not ours or not theirs:
@@ -34,12 +34,12 @@ def _ratios(phone: LatencyReport, computer: LatencyReport, steps: int) -> tuple[
     first, second = (ours[name], theirs[name]) if name else (next(iter(ours.values())), next(iter(theirs.values())))
     label = name or f"{next(iter(theirs))} / {next(iter(ours))}"
     ratios = (second[stage] / first[stage] for stage in STAGES)
-    return (label, "", *(f"{ratio:.2f}" for ratio in ratios), f"{_picture(second, steps) / _picture(first, steps):.2f}")
+    return (label, "", *(f"{ratio:.2f}" for ratio in ratios), f"{_picture(second, calls) / _picture(first, calls):.2f}")
 
 
-def _picture(times: Mapping[str, float], steps: int) -> float:
-    """Milliseconds for one encoding, all steps and one decoding."""
-    return sum(times[stage] * (steps if stage == "denoise" else 1) for stage in STAGES)
+def _picture(times: Mapping[str, float], calls: int) -> float:
+    """Milliseconds for one encoding, all calls of `denoise` and one decoding."""
+    return sum(times[stage] * (calls if stage == "denoise" else 1) for stage in STAGES)
 
 
 def _runners(report: LatencyReport) -> Mapping[str, Mapping[str, float]]:

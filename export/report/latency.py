@@ -13,17 +13,17 @@ from export.signatures import STAGES
 LATENCY_COLUMNS = ("runner", "threads", *(stage.replace("_", " ") for stage in STAGES), "picture")
 
 
-def latency_rows(report: LatencyReport, steps: int) -> list[tuple[str, ...]]:
-    """A row per runner: median and interquartile range per stage, and the time of a whole picture."""
-    return [_row(runner, steps) for runner in report.runners]
+def latency_rows(report: LatencyReport, calls: int) -> list[tuple[str, ...]]:
+    """A row per runner: median and interquartile range per stage, and the time of a picture with `calls` of `denoise`."""
+    return [_row(runner, calls) for runner in report.runners]
 
 
-def latency_table(report: LatencyReport, steps: int) -> Table:
+def latency_table(report: LatencyReport, calls: int) -> Table:
     """The report as a table with its conditions."""
     table = Table(title="Latency on this computer, in ms: median ± interquartile range", caption=conditions(report))
     for column in LATENCY_COLUMNS:
         table.add_column(column, justify="left" if column == "runner" else "right")
-    for row in latency_rows(report, steps):
+    for row in latency_rows(report, calls):
         table.add_row(*row)
     return table
 
@@ -57,11 +57,11 @@ def merge(reports: Sequence[LatencyReport]) -> LatencyReport:
     return LatencyReport(reports[0].conditions, tuple(runners[name] for name in order))
 
 
-def _row(runner: RunnerLatency, steps: int) -> tuple[str, ...]:
+def _row(runner: RunnerLatency, calls: int) -> tuple[str, ...]:
     times = {stage.stage: stage for stage in runner.stages}
     cells = [f"{times[stage].median_ms:.1f} ± {times[stage].spread_ms:.1f}" for stage in STAGES]
     # The empty prompt is encoded once and kept by an app, so a picture has one text encoding.
-    picture = sum(times[stage].median_ms * (steps if stage == "denoise" else 1) for stage in STAGES)
+    picture = sum(times[stage].median_ms * (calls if stage == "denoise" else 1) for stage in STAGES)
     name = f"{runner.runner} {runner.version}".strip()
     if runner.kind != "runtime":
         name = f"{name} ({KINDS[runner.kind]})"

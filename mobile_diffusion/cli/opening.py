@@ -58,6 +58,13 @@ class Opening:
     guidance_kind: Annotated[str | None, _option(f"Evaluations per step, two or one: {', '.join(GUIDANCE_KINDS)}.")] = (
         None
     )
+    guidance_interval: Annotated[
+        str | None,
+        _option("Guide a part of the steps only, the others in one evaluation: 0,0.5 for the first half."),
+    ] = None
+    guidance_shares: Annotated[
+        str | None, _option("Share of the guidance at each step, 0 to 1, such as 1,1,0.5,0.")
+    ] = None
     prediction: Annotated[
         str | None, _option(f"What the network predicts, if no file says so: {', '.join(PREDICTIONS)}.")
     ] = None
@@ -83,6 +90,8 @@ class Opening:
         width, height = parse_size(values.pop("size"))
         loras = tuple(map(parse_lora, values.pop("lora")))
         embeddings = tuple(values.pop("embedding"))
+        values["guidance_interval"] = parse_interval(values["guidance_interval"])
+        values["guidance_shares"] = parse_numbers("--guidance-shares", values["guidance_shares"] or "")
         return OpenOptions(height=height, width=width, loras=loras, embeddings=embeddings, **values)
 
 
@@ -106,3 +115,21 @@ def parse_lora(text: str) -> tuple[Path, float]:
         return Path(path), float(scale)
     except ValueError:
         raise ConfigError(f"--lora: expected FILE or FILE:SCALE, got {quoted(text)}") from None
+
+
+def parse_interval(text: str | None) -> tuple[float, float] | None:
+    """Start and end of "0,0.5"; None for None."""
+    if text is None:
+        return None
+    found = parse_numbers("--guidance-interval", text)
+    if len(found) != 2:
+        raise ConfigError(f"--guidance-interval: expected START,END such as 0,0.5, got {quoted(text)}")
+    return found[0], found[1]
+
+
+def parse_numbers(option: str, text: str) -> tuple[float, ...]:
+    """The numbers of "1,0.5,0"; () for an empty text."""
+    try:
+        return tuple(float(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        raise ConfigError(f"{option}: expected numbers with commas in between, got {quoted(text)}") from None

@@ -13,7 +13,7 @@ from mobile_diffusion.formats.lora import joined, lora_adapter
 from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.formats.tiny_decoder import read_decoder
 from mobile_diffusion.formats.vae_source import read_vae
-from mobile_diffusion.schedule import step_table
+from mobile_diffusion.schedule import row_shares, shares_within, step_table
 from mobile_diffusion.schedule.solvers import TABLES
 from mobile_diffusion.tensor_layout import check_layout
 from mobile_diffusion.text_encoder import skip_last_layers, without_skipped_layers
@@ -50,9 +50,20 @@ def _reschedule(options: OpenOptions, source: CheckpointFiles) -> CheckpointFile
         guidance=options.guidance,
         guidance_kind=options.guidance_kind,
     )
-    schedule = dataclasses.replace(own, **given)
-    step_table(schedule)  # raises ConfigError when the combination is not supported
+    schedule = _guided(options, dataclasses.replace(own, **given))
     return _with_config(source, schedule=schedule)
+
+
+def _guided(options: OpenOptions, schedule: ScheduleConfig) -> ScheduleConfig:
+    """Choose the guidance of each step; raises ConfigError when the combination is not supported."""
+    table, shares = step_table(schedule), options.guidance_shares or schedule.guidance_shares
+    if options.guidance_interval is not None:
+        if options.guidance_shares:
+            raise ConfigError("guidance_interval: expected none beside guidance_shares, got both; leave one out")
+        shares = shares_within(options.guidance_interval, len(table.rows()))
+    guided = dataclasses.replace(schedule, guidance_shares=shares)
+    row_shares(guided, table)
+    return guided
 
 
 def _without_details(own: ScheduleConfig, solver: str) -> dict[str, Any]:

@@ -31,6 +31,11 @@ class OpenOptions:
     """Default guidance scale; 1 or less is no guidance, which takes one evaluation per step."""
     guidance_kind: str | None = None
     """"cfg" (two evaluations of the U-Net per step) or "distilled" (one)."""
+    guidance_interval: tuple[float, float] | None = None
+    """Where guidance begins and ends, as shares of the steps: (0, 0.5) guides the first half.  Every other step takes
+    one evaluation."""
+    guidance_shares: tuple[float, ...] = ()
+    """Share of the guidance at each evaluation, 0 to 1, instead of an interval."""
     loras: tuple[tuple[Path, float], ...] = ()
     """LoRA files, each with its scale, merged in order."""
     decoder: Path | None = None

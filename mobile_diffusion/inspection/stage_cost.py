@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.config import ModelConfig
+from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.formats.checkpoint_files import builders
 from mobile_diffusion.inspection.cost import measure
-from mobile_diffusion.schedule import step_table
 from mobile_diffusion.unet import UNet
 
 PRECISIONS = {"fp32": 32, "fp16": 16, "int8": 8, "6-bit": 6, "4-bit": 4}
@@ -50,13 +50,13 @@ def stage_costs(config: ModelConfig) -> tuple[StageCost, ...]:
         unet, autoencoder = cast(UNet, networks["unet"]), cast(Autoencoder, networks["autoencoder"])
         image = torch.empty(config.image_shape)
         latents = torch.empty(config.latent_shape)
-        guided, steps = config.schedule.applied_guidance == "cfg", len(step_table(config.schedule).rows())
+        guided, calls = config.schedule.applied_guidance == "cfg", DrawSettings.of(config).calls
         embedding = {id(weight) for weight in unet.time_embedding.parameters()}  # a table in the exported stage
         named = autoencoder.named_parameters()
         encoder = {id(weight) for name, weight in named if name.startswith(("encoder.", "quant_conv."))}
         return (
             _cost("encode_text", 1 + guided, networks["text_encoder"], _text_run(config, networks["text_encoder"])),
-            _cost("denoise", steps, unet, _denoise_run(config, unet), leave_out=embedding),
+            _cost("denoise", calls, unet, _denoise_run(config, unet), leave_out=embedding),
             _cost("decode_image", 1, autoencoder, lambda: autoencoder.to_images(latents), leave_out=encoder),
             _cost("encode_image", 0, autoencoder, lambda: autoencoder.to_latents(image), only=encoder),
         )
@@ -110,7 +110,8 @@ def _text_run(config: ModelConfig, encoder: nn.Module) -> Callable[[], object]:
 
 
 def _denoise_run(config: ModelConfig, unet: UNet) -> Callable[[], Tensor]:
-    batch = 2 if config.schedule.applied_guidance == "cfg" else 1
+    schedule = config.schedule
+    batch = 2 if schedule.applied_guidance == "cfg" and not schedule.guidance_shares else 1
     latents = torch.empty(batch, *config.latent_shape[1:])
     context = torch.empty(batch, *config.context_shape[1:])
     pooled_width = config.unet.pooled_width

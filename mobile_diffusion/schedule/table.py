@@ -74,6 +74,14 @@ class StepTable:
             for row in matrix:
                 yield from row
 
+    def evaluations(self) -> tuple[int, ...]:
+        """The evaluation of a whole drawing that each row stands for: several where a drawing may begin late."""
+        found, count = list(range(len(self))), len(self.rows())
+        for path in self.starts:
+            for evaluation, row in enumerate(path, count - len(path)):
+                found[row] = evaluation
+        return tuple(found)
+
     @property
     def memory(self) -> int:
         """Number of tensors besides the latents, each of their shape, that one step passes to the next."""

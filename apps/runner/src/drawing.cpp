@@ -34,6 +34,19 @@ void check_guidance(const Settings& settings, const Request& request) {
           "guidance: expected " + own + ", which it was distilled with, got " + scale);
 }
 
+// Leads away from the network's output (1, C, h, w) for the null text.
+void guide(Arrays& inputs, Floats null_output, double scale) {
+  inputs["null_output"] = std::move(null_output);
+  inputs["guidance"] = Floats{static_cast<float>(scale)};
+}
+
+// The scale of a step whose guidance is a choice of its own; else none.
+double own_scale(const Settings& settings, const Arrays& conditions, int step) {
+  if (settings.schedule.shares.empty()) return 1;
+  const double scale = std::get<Floats>(conditions.at("guidance")).at(0);
+  return 1 + settings.schedule.shares.at(static_cast<std::size_t>(step)) * (scale - 1);
+}
+
 }  // namespace
 
 Settings settings_of(const Manifest& manifest) {
@@ -79,6 +92,10 @@ State first_state(const Settings& settings, std::uint64_t seed) {
 Arrays step_inputs(const Settings& settings, const Arrays& conditions, const State& state, int step,
                    std::uint64_t seed) {
   Arrays arrays = conditions;
+  if (!settings.schedule.shares.empty()) {
+    arrays.erase("null_context");
+    guide(arrays, Floats(settings.latents.count(), 0.0F), 1);
+  }
   arrays["latents"] = state.latents;
   arrays["step"] = Integers{step};
   if (settings.schedule.memory > 0) arrays["memory"] = state.memory;
@@ -90,7 +107,13 @@ Arrays step_inputs(const Settings& settings, const Arrays& conditions, const Sta
 
 State denoise(const RunStage& run, const Settings& settings, const Arrays& conditions, const State& state, int step,
               std::uint64_t seed) {
-  Outputs outputs = run("denoise", step_inputs(settings, conditions, state, step, seed));
+  Arrays inputs = step_inputs(settings, conditions, state, step, seed);
+  if (const double scale = own_scale(settings, conditions, step); scale > 1) {
+    Arrays null = inputs;
+    null["context"] = conditions.at("null_context");
+    guide(inputs, run("denoise", null).at("output"), scale);
+  }
+  Outputs outputs = run("denoise", inputs);
   State next{std::move(outputs.at("latents")), {}};
   if (settings.schedule.memory > 0) next.memory = std::move(outputs.at("memory"));
   return next;

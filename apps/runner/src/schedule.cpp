@@ -43,6 +43,16 @@ std::vector<std::vector<int>> read_starts(const Fields& fields, std::size_t step
   return starts;
 }
 
+// The share of the guidance at each row.
+std::vector<double> read_shares(const Fields& fields, const std::string& kind, std::size_t steps) {
+  std::vector<double> shares = fields.numbers("guidance_shares");
+  const bool fits = shares.empty() || (shares.size() == steps && kind == "cfg");
+  if (!fits) fields.refuse("guidance_shares", "a share of the guidance for each step, with guidance_kind cfg");
+  const bool within = std::all_of(shares.begin(), shares.end(), [](double share) { return share >= 0 && share <= 1; });
+  if (!within) fields.refuse("guidance_shares", "guidance_shares from 0 to 1");
+  return shares;
+}
+
 }  // namespace
 
 std::vector<int> Schedule::rows(std::size_t skipped) const {
@@ -56,7 +66,8 @@ std::vector<int> Schedule::rows(std::size_t skipped) const {
 Schedule read_schedule(const Json& value) {
   const Fields fields(value, "manifest.json: schedule",
                       {"solver", "prediction", "spacing", "train_steps", "timesteps", "inputs", "update",
-                       "noise_factors", "alphas", "sigmas", "starts", "guidance_kind", "guidance_default", "noise"});
+                       "noise_factors", "alphas", "sigmas", "starts", "guidance_kind", "guidance_default", "guidance_shares",
+                       "noise"});
   fields.word("solver", solvers);
   fields.word("prediction", predictions);
   fields.word("spacing", spacings);
@@ -78,6 +89,7 @@ Schedule read_schedule(const Json& value) {
   if (schedule.guidance_kind == "none" && schedule.guidance > 1) {
     fields.refuse("guidance_default", "1 or less without guidance");
   }
+  schedule.shares = read_shares(fields, schedule.guidance_kind, steps);
   return schedule;
 }
 

@@ -16,6 +16,7 @@ struct Schedule {
   bool stochastic = false;  // whether noise is added at the steps
   std::string guidance_kind;
   double guidance = 0;
+  std::vector<double> shares;  // of the guidance at each row; empty where all steps are guided alike
 
   // The steps of `denoise` of a drawing that skips so many; none when it cannot.
   std::vector<int> rows(std::size_t skipped = 0) const;

@@ -63,11 +63,15 @@ struct DrawSettings: Equatable, Sendable {
     return LatentState(latents: noise, memory: [Float](repeating: 0, count: schedule.memory * latents.count))
   }
 
-  /// All inputs of `denoise` at a step, 0 for the first.
+  /// All inputs of `denoise` at a step, 0 for the first, without guidance where that is a choice of the step.
   func stepInputs(
     _ conditions: [String: TensorValue], _ state: LatentState, step: Int, seed: UInt64
   ) -> [String: TensorValue] {
     var inputs = conditions
+    if !schedule.shares.isEmpty {
+      inputs["null_context"] = nil
+      inputs.merge(guided(by: [Float](repeating: 0, count: latents.count), scale: 1)) { $1 }
+    }
     inputs["latents"] = .floats(state.latents, shape: latents.shape)
     inputs["step"] = .integers([Int32(step)], shape: [1])
     if schedule.memory > 0 {
@@ -79,6 +83,20 @@ struct DrawSettings: Equatable, Sendable {
       inputs["noise"] = .floats(noise, shape: latents.shape)
     }
     return inputs
+  }
+}
+
+extension DrawSettings {
+  /// Inputs of `denoise` that lead away from the network's output (1, C, h, w) for the null text.
+  func guided(by nullOutput: [Float], scale: Double) -> [String: TensorValue] {
+    ["null_output": .floats(nullOutput, shape: latents.shape), "guidance": .floats([Float(scale)], shape: [1])]
+  }
+
+  /// The scale of a step whose guidance is a choice of its own; else 1.
+  func ownScale(_ conditions: [String: TensorValue], step: Int) throws -> Double {
+    guard !schedule.shares.isEmpty else { return 1 }
+    let scale = try conditions.floats("guidance", of: .denoise).first ?? 1
+    return 1 + schedule.shares[step] * (Double(scale) - 1)
   }
 }
 

@@ -89,6 +89,8 @@ public struct Schedule: Equatable, Sendable {
   public let guidanceKind: GuidanceKind
   /// Scale of guidance unless another is asked for.
   public let guidance: Double
+  /// Share of the guidance at each step of `denoise`; empty where all steps are guided alike.
+  public let shares: [Double]
 }
 
 /// How a picture is guided by its prompt.

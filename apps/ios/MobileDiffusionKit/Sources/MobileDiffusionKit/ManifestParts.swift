@@ -97,7 +97,7 @@ extension Schedule {
   init(json value: JSON) throws {
     let names = [
       "solver", "prediction", "spacing", "train_steps", "timesteps", "inputs", "update", "noise_factors", "alphas",
-      "sigmas", "starts", "guidance_kind", "guidance_default", "noise",
+      "sigmas", "starts", "guidance_kind", "guidance_default", "guidance_shares", "noise",
     ]
     let fields = try Fields(value, in: "manifest.json: schedule", names: names)
     _ = try fields.word("solver", of: Self.solvers)
@@ -115,6 +115,11 @@ extension Schedule {
     guidanceKind = GuidanceKind(rawValue: kind) ?? .unguided
     guidance = try fields.number("guidance_default")
     try fields.expect(guidanceKind != .unguided || guidance <= 1, "guidance_default", "1 or less without guidance")
+    shares = try fields.numbers("guidance_shares")
+    try fields.expect(
+      shares.isEmpty || (shares.count == rows && guidanceKind == .cfg), "guidance_shares",
+      "a share of the guidance for each step, with guidance_kind cfg")
+    try fields.expect(shares.allSatisfy((0...1).contains), "guidance_shares", "guidance_shares from 0 to 1")
   }
 
   private static let solvers = [

@@ -142,7 +142,13 @@ public actor Pipeline {
     var state = settings.firstState(seed: request.seed)
     let steps = settings.schedule.steps
     for step in 0..<steps {
-      let inputs = settings.stepInputs(conditions, state, step: step, seed: request.seed)
+      var inputs = settings.stepInputs(conditions, state, step: step, seed: request.seed)
+      let scale = try settings.ownScale(conditions, step: step)
+      if scale > 1 {
+        let unguided = inputs.merging(["context": conditions["null_context"] ?? .floats([], shape: [])]) { $1 }
+        let outputs = try await run(.denoise, unguided, tell: tell)
+        inputs.merge(settings.guided(by: try outputs.floats("output", of: .denoise), scale: scale)) { $1 }
+      }
       let outputs = try await run(.denoise, inputs, tell: tell)
       state.latents = try outputs.floats("latents", of: .denoise)
       if settings.schedule.memory > 0 { state.memory = try outputs.floats("memory", of: .denoise) }

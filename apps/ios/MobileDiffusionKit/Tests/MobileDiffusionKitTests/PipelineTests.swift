@@ -30,7 +30,7 @@ final class PipelineTests: FolderTestCase {
   }
 
   private func checkSteps(_ events: [DrawEvent], _ trajectory: Trajectory) throws {
-    let count = try trajectory.calls.filter { try $0.text("stage") == "denoise" }.count
+    let count = trajectory.steps
     var (seen, previews) = ([Int](), [Picture]())
     for case .step(let step, let steps, let preview) in events {
       XCTAssertEqual(steps, count)
@@ -46,6 +46,7 @@ final class PipelineTests: FolderTestCase {
   func testSolverWithMemory() async throws { _ = try await check("multistep", .keep) }
   func testNoiseAtEachStep() async throws { _ = try await check("lcm", .keep) }
   func testNoGuidance() async throws { _ = try await check("unguided", .keep) }
+  func testGuidanceInAPartOfTheSteps() async throws { _ = try await check("interval", .keep) }
 
   func testANegativePromptWithoutGuidanceIsSaidToHaveNoEffect() throws {
     for (name, guidance, isUsed) in [

@@ -8,6 +8,7 @@ struct Trajectory {
   let request: DrawRequest
   let calls: [JSON]
   let picture: JSON
+  let steps: Int
   /// Pictures of the latents after every step; none when the bundle does not say how.
   let previews: [JSON]
   /// A bundle on disk that has the files of the recorded one, its programs empty.
@@ -21,6 +22,7 @@ struct Trajectory {
       seed: try XCTUnwrap(UInt64(try values.text("seed"))), guidance: values["guidance"]?.number)
     calls = try golden.list("calls")
     picture = try golden.member("picture")
+    steps = Int(try golden.whole("steps"))
     previews = try golden["preview"]?.list("pictures") ?? []
     bundle = folder.appendingPathComponent(name)
     let manifest = try golden.text("manifest")

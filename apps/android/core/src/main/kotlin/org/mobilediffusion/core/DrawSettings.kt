@@ -17,7 +17,8 @@ internal class DrawSettings private constructor(
         private val INPUTS =
             mapOf(
                 Stage.ENCODE_TEXT to setOf("tokens", "mask"),
-                Stage.DENOISE to setOf("latents", "step", "context", "null_context", "guidance", "memory", "noise"),
+                Stage.DENOISE to
+                    setOf("latents", "step", "context", "null_context", "null_output", "guidance", "memory", "noise"),
                 Stage.DECODE_IMAGE to setOf("latents"),
             )
 
@@ -47,8 +48,9 @@ internal class DrawSettings private constructor(
         private fun givesWhatIsRead(manifest: Manifest): Boolean {
             val step = manifest.stage(Stage.DENOISE)
             val remembers = manifest.schedule.memory == 0 || step?.output("memory") != null
+            val evaluated = manifest.schedule.shares.isEmpty() || step?.output("output") != null
             val context = manifest.stage(Stage.ENCODE_TEXT)?.output("context")
-            return context != null && step?.output("latents") != null && remembers
+            return context != null && step?.output("latents") != null && remembers && evaluated
         }
     }
 }

@@ -85,6 +85,8 @@ class Schedule(
     val guidanceKind: String,
     /** The scale of guidance when none is asked for. */
     val guidance: Double,
+    /** Share of the guidance at each step of `denoise`; empty where all steps are guided alike. */
+    val shares: List<Double>,
 )
 
 /** The kind of tokenizer, "wordpiece" or "clip-bpe", and its files in the bundle. */

@@ -88,8 +88,13 @@ class Pipeline(
     ): TensorValue.Floats {
         var state = withContext(dispatcher) { inputs.firstState() }
         for (step in 0 until bundle.steps) {
-            val before = state
-            state = called { inputs.next(it.run(Stage.DENOISE, inputs.step(contexts, before, step))) }
+            var given = inputs.step(contexts, state, step)
+            inputs.nullStep(contexts, given, step)?.let { unguided ->
+                val nullOutputs = called { it.run(Stage.DENOISE, unguided) }
+                given = inputs.guided(given, nullOutputs, step)
+            }
+            val last = given
+            state = called { inputs.next(it.run(Stage.DENOISE, last)) }
             val preview = withContext(dispatcher) { bundle.preview?.picture(state.latents) }
             events.emit(DrawEvent.Step(step + 1, bundle.steps, preview))
         }

@@ -24,6 +24,7 @@ internal class ScheduleReader(
             stochastic = fields.numbers("noise_factors").any { it != 0.0 },
             guidanceKind = guidanceKind,
             guidance = guidance,
+            shares = readShares(fields, guidanceKind, rows),
         )
     }
 
@@ -40,6 +41,19 @@ internal class ScheduleReader(
             }
         }
         return (starts.firstOrNull() as? JsonList)?.items?.size ?: rows
+    }
+
+    private fun readShares(
+        fields: Fields,
+        guidanceKind: String,
+        rows: Int,
+    ): List<Double> {
+        val shares = fields.numbers("guidance_shares")
+        if (shares.isNotEmpty() && (shares.size != rows || guidanceKind != "cfg")) {
+            fields.refuse("guidance_shares", "a share of the guidance for each step, with guidance_kind cfg")
+        }
+        if (shares.any { it !in 0.0..1.0 }) fields.refuse("guidance_shares", "guidance_shares from 0 to 1")
+        return shares
     }
 
     /** How many tensors the solver remembers: the update of every step has K rows of K + 1 numbers. */
@@ -99,6 +113,7 @@ internal class ScheduleReader(
                 "starts",
                 "guidance_kind",
                 "guidance_default",
+                "guidance_shares",
                 "noise",
             )
     }

@@ -17,6 +17,8 @@ internal class StageInputs(
     private val noMemory =
         TensorValue.Floats(FloatArray(schedule.memory * settings.latents.count), settings.memoryShape)
 
+    private val noOutput = TensorValue.Floats(FloatArray(settings.latents.count), settings.latents.shape)
+
     /** The prompts whose contexts `denoise` takes, by the name of the input. */
     val prompts: Map<String, String> =
         if (schedule.guidanceKind == CFG) {
@@ -36,19 +38,51 @@ internal class StageInputs(
     /** The noise of the seed, and an empty memory. */
     fun firstState(): State = State(noise(0), noMemory)
 
-    /** Inputs of `denoise` at a step from 0. */
+    /** Inputs of `denoise` at a step from 0, without guidance where that is a choice of the step. */
     fun step(
         contexts: Map<String, TensorValue>,
         state: State,
         step: Int,
     ): Map<String, TensorValue> {
         val inputs = HashMap(contexts)
-        if (guidance != null) inputs["guidance"] = TensorValue.Floats(floatArrayOf(guidance), listOf(1))
+        if (schedule.shares.isNotEmpty()) {
+            inputs.remove("null_context")
+            inputs.putAll(guided(noOutput, 1.0))
+        } else if (guidance != null) {
+            inputs["guidance"] = TensorValue.Floats(floatArrayOf(guidance), listOf(1))
+        }
         inputs["latents"] = state.latents
         inputs["step"] = TensorValue.Integers(intArrayOf(step), listOf(1))
         if (schedule.memory > 0) inputs["memory"] = state.memory
         if (schedule.stochastic) inputs["noise"] = noise(step + 1)
         return inputs
+    }
+
+    /** Inputs of the call before, for the null text, at a step that takes two; null at any other. */
+    fun nullStep(
+        contexts: Map<String, TensorValue>,
+        inputs: Map<String, TensorValue>,
+        step: Int,
+    ): Map<String, TensorValue>? =
+        if (scale(step) > 1) inputs + ("context" to contexts.getValue("null_context")) else null
+
+    /** Inputs of `denoise` at a step, led away from what the call before gave. */
+    fun guided(
+        inputs: Map<String, TensorValue>,
+        nullOutputs: Map<String, TensorValue.Floats>,
+        step: Int,
+    ): Map<String, TensorValue> = inputs + guided(nullOutputs.getValue("output"), scale(step))
+
+    private fun guided(
+        nullOutput: TensorValue,
+        scale: Double,
+    ): Map<String, TensorValue> =
+        mapOf("null_output" to nullOutput, "guidance" to TensorValue.Floats(floatArrayOf(scale.toFloat()), listOf(1)))
+
+    /** The scale of a step whose guidance is a choice of its own; else 1. */
+    private fun scale(step: Int): Double {
+        val share = schedule.shares.getOrNull(step) ?: return 1.0
+        return 1 + share * ((guidance ?: 1.0f).toDouble() - 1)
     }
 
     /** The state that `denoise` gives. */

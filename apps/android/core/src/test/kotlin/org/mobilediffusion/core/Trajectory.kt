@@ -23,7 +23,7 @@ internal class Trajectory(
             values["seed"].text.toULong(),
             (values["guidance"] as? JsonNumber)?.text?.toDouble(),
         )
-    val steps = calls.count { it["stage"].text == "denoise" }
+    val steps = golden["steps"].int
 
     /** Writes the bundle: its programs are empty files. */
     fun writeTo(folder: File): File {

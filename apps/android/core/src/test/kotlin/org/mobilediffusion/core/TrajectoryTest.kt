@@ -56,5 +56,7 @@ class TrajectoryTest {
 
     @Test fun `no guidance`() = check("unguided")
 
+    @Test fun `guidance in a part of the steps`() = check("interval")
+
     @Test fun `noise and two remembered tensors`() = check("sde")
 }
