@@ -229,7 +229,7 @@ def first_state(settings: DrawSettings, seed: int, skipped: int = 0, clean: np.n
 def step_inputs(
     settings: DrawSettings, constant: Arrays, state: LatentState, step: int, seed: int
 ) -> dict[str, np.ndarray]:
-    """All inputs of `denoise` at a step, without guidance if that is a choice of its own; `constant` are `conditions`."""
+    """All inputs of `denoise` at a step, without guidance if each step has its own; `constant` are the `conditions`."""
     arrays = dict(constant, latents=state.latents, step=np.array([step], np.int32))
     if settings.guidance_shares:
         arrays = _conditional(arrays) | _guided_by(np.zeros_like(state.latents), 1.0)

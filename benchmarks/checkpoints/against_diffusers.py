@@ -98,6 +98,8 @@ class Asked:
     """ "" for none."""
     solver: str | None = None
     """One of SOLVERS; None for the architecture's own, or DDIM for a drawing that begins with a picture."""
+    shares: tuple[float, ...] = ()
+    """Share of the guidance at each evaluation of a whole drawing; () for all of it."""
 
 
 def _own_guidance(name: str) -> float:
@@ -121,6 +123,7 @@ def our_drawing(
     """Our pipeline's drawing."""
     height, width = size or (None, None)
     changes: dict[str, Any] = {"steps": steps, "height": height, "width": width, "guidance": asked.guidance}
+    changes["guidance_shares"] = asked.shares
     if solver := _solver(start, asked):
         changes |= {"solver": solver, "spacing": "trailing"}
     pipeline = Pipeline(open_checkpoint(folder, OpenOptions(**changes)))
@@ -138,18 +141,36 @@ def their_drawing(
     kind = "text" if start is None else "image" if start.mask is None else "mask"
     pipeline = _open(folder, kind, _solver(start, asked))
     seen: list[np.ndarray] = []
+    late = 0 if start is None else steps - min(int(steps * start.strength), steps)
+    if asked.shares:
+        _guide_by_step(pipeline, asked.shares[late:])
 
     def keep(_: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         seen.append(tensors["latents"].numpy().copy())
+        pipeline.made = len(seen)
         return tensors
 
     arguments = {"guidance_scale": asked.guidance} | _start(start, shape)
     if asked.negative:
         arguments["negative_prompt"] = asked.negative
-    late = 0 if start is None else steps - min(int(steps * start.strength), steps)
     with our_noise(late):
         drawn = pipeline(PROMPT, num_inference_steps=steps, output_type="np", callback_on_step_end=keep, **arguments)
     return seen, drawn.images[0].astype(np.float64) * 255
+
+
+def _guide_by_step(pipeline: Any, shares: tuple[float, ...]) -> None:
+    """Give a pipeline a scale of its own at each step; at 1 it blends to the conditional output."""
+    own = type(pipeline)
+
+    class Stepwise(own):  # type: ignore[misc, valid-type]
+        do_classifier_free_guidance = True
+
+        @property
+        def guidance_scale(self) -> float:
+            return 1 + shares[min(self.made, len(shares) - 1)] * (self._guidance_scale - 1)
+
+    pipeline.made = 0
+    pipeline.__class__ = Stepwise
 
 
 def _open(folder: Path, kind: str, solver: str | None) -> Any:

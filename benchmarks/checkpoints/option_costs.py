@@ -44,6 +44,7 @@ OPTIONS: dict[str, tuple[ModelConfig, tuple[str, ...]]] = {
     "--steps 4": (scheduled(steps=4), ()),
     "--solver pndm": (scheduled(solver="pndm"), ()),
     "--solver dpm-solver++": (scheduled(solver="dpm-solver++"), ()),
+    "--guidance-interval 0,0.5": (scheduled(guidance_shares=(1.0,) * 4 + (0.0,) * 4), ()),
     "--guidance-kind distilled": (scheduled(guidance_kind="distilled"), ()),
     "--decoder taesd": (dataclasses.replace(BASE, autoencoder=TinyAutoencoderConfig()), ()),
     "--skip-layers 1": (

@@ -3,7 +3,8 @@
     python -m benchmarks.documents.checkpoints
 
 support.json comes from checkpoints/support.py, full_size.json from checkpoints/full_size_export.py,
-full_size_stages.json from checkpoints/full_size_stages.py, options.json from checkpoints/option_costs.py.
+full_size_stages.json from checkpoints/full_size_stages.py, options.json from checkpoints/option_costs.py,
+guided_steps.json from checkpoints/guided_steps.py.
 """
 
 from __future__ import annotations
@@ -111,6 +112,30 @@ def options() -> str:
     return table(["option", *UNITS.values()], rows)
 
 
+def guided_steps() -> str:
+    """A guided step in one call and in two."""
+    result = read(RESULTS / "guided_steps.json")
+    rows = []
+    for name, cell in result["runtimes"].items():
+        both, once = cell["megabytes"]["both in one call"], cell["megabytes"]["one per call"]
+        times = (cell[f"{way}_ms"] for way in ("guided_step_in_one_call", "guided_step_in_two_calls"))
+        rows.append([name, *(f"{time:.0f}" for time in (*times, cell["step_without_guidance_ms"])), f"{both} / {once}"])
+    head = [
+        "runtime",
+        "guided, one call, ms",
+        "guided, two calls, ms",
+        "not guided, ms",
+        "program, MB, one / two calls",
+    ]
+    found = result["conditions"]
+    threads = f"{found['threads']} thread{'s' * (found['threads'] > 1)}"
+    notes = (
+        f"{found['processor']}, {threads}, medians of interleaved calls, load {found['load']:.1f} at the start: "
+        "compare the columns, not the times. Not times of a phone."
+    )
+    return f"{table(head, rows)}\n\n{notes}"
+
+
 def solvers() -> str:
     """How far every solver is from diffusers'."""
     rows = []
@@ -154,6 +179,7 @@ def main() -> None:
     """Write the documents anew."""
     fill_page(ROOT / "README.md", {"figures": figures()})
     fill_page(ROOT / "docs" / "measurements.md", {"support": support()})
+    fill_page(ROOT / "docs" / "guides" / "faster.md", {"guided steps": guided_steps()})
     fill_page(
         ROOT / "docs" / "checkpoints.md",
         {"full-size": full_size(), "stages": stages(), "options": options(), "solvers": solvers()},

@@ -14,7 +14,7 @@ LATENCY_COLUMNS = ("runner", "threads", *(stage.replace("_", " ") for stage in S
 
 
 def latency_rows(report: LatencyReport, calls: int) -> list[tuple[str, ...]]:
-    """A row per runner: median and interquartile range per stage, and the time of a picture with `calls` of `denoise`."""
+    """A row per runner: median and interquartile range per stage, and the time of a picture; `calls` of `denoise`."""
     return [_row(runner, calls) for runner in report.runners]
 
 

@@ -36,7 +36,6 @@ def row_shares(schedule: ScheduleConfig, table: StepTable) -> tuple[float, ...]:
     """
     shares, count = schedule.guidance_shares, len(table.rows())
     if shares and len(shares) != count:
-        raise ConfigError(
-            f"guidance_shares: expected {count}, one for each evaluation of {quoted(schedule.solver)}, got {len(shares)}"
-        )
+        evaluations = f"{count}, one for each evaluation of {quoted(schedule.solver)}"
+        raise ConfigError(f"guidance_shares: expected {evaluations}, got {len(shares)}")
     return tuple(shares[evaluation] for evaluation in table.evaluations()) if shares else ()

@@ -100,6 +100,15 @@ def test_every_solver_at_full_strength(start: Start, solver: str, attentive: Pat
     assert_same(replace(found, worst_latents=found.last_latents) if solver == "euler" else found)
 
 
+@pytest.mark.parametrize("kind", STARTS)
+@pytest.mark.parametrize("solver", ["euler", "dpm-solver++"])
+@pytest.mark.parametrize("shares", [(0.0, 1.0, 1.0, 0.0), (0.0, 0.3, 1.0, 0.5)])
+def test_guidance_of_each_step(shares: tuple[float, ...], solver: str, kind: str, attentive: Path) -> None:
+    asked = {"steps": 4, "guidance": 7.5, "negative": "blurred", "solver": solver}
+    found = compare(attentive, NAME, STARTS[kind], shares=shares, **asked)
+    assert_same(replace(found, worst_latents=found.last_latents) if solver == "euler" else found)
+
+
 @pytest.mark.parametrize("scale", [0.0, 1.0, 8.5])
 def test_every_scale_of_an_embedded_guidance(scale: float, tmp_path: Path) -> None:
     folder = write_checkpoint("lcm-dreamshaper", tmp_path / "lcm", narrow=NARROW)
