@@ -12,7 +12,6 @@ from export.artists.artist import bundle_artist
 from export.bundle.bundle import Bundle
 from export.job.plan import plan_export
 from export.job.run import run_export
-from export.parity.trajectories import CASES
 from export.stages import Denoise, DenoiseOnce, build_stage
 from export.targets import TARGETS
 from export.verify import verify_bundle
@@ -35,7 +34,7 @@ def guided(model: Model, shares: tuple[float, ...], solver: str = "dpm-solver++"
 def bundle(request: pytest.FixtureRequest, tiny_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     model, target = guided(tiny_model, SHARES), TARGETS[request.param]
     plan = plan_export(model.config, target, images=True, threads=1)
-    return run_export(model, target, tmp_path_factory.mktemp("guided") / target.name, cases=CASES[:1], plan=plan).bundle
+    return run_export(model, target, tmp_path_factory.mktemp("guided") / target.name, plan=plan).bundle
 
 
 @pytest.mark.parametrize("strength", [None, 0.5])
