@@ -129,10 +129,7 @@ def guided_steps() -> str:
     ]
     found = result["conditions"]
     threads = f"{found['threads']} thread{'s' * (found['threads'] > 1)}"
-    notes = (
-        f"{found['processor']}, {threads}, medians of interleaved calls, load {found['load']:.1f} at the start: "
-        "compare the columns, not the times. Not times of a phone."
-    )
+    notes = f"{found['processor']}, {threads}, processor time, medians of interleaved calls. Not times of a phone."
     return f"{table(head, rows)}\n\n{notes}"
 
 
