@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from mobile_diffusion.cli.command_group import CommandGroup
-from mobile_diffusion.cli.opening import Opening, parse_lora, parse_size
+from mobile_diffusion.cli.opening import Opening, parse_interval, parse_lora, parse_size
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.formats.open_options import OpenOptions
 
@@ -39,6 +39,7 @@ def test_nothing_given_changes_nothing() -> None:
 def test_every_flag_arrives() -> None:
     words = "--size 768x512 --steps 4 --solver euler --spacing trailing --guidance 5 --guidance-kind cfg"
     words += " --prediction v --lora a.safetensors:0.5 --lora b.safetensors --embedding c.safetensors"
+    words += " --guidance-interval 0.1,0.8 --guidance-shares 1,0.5,0,0"
     words += " --decoder taesd --tokenizer tok --skip-layers 1 --variant fp16 --threads 1"
     name, options, threads = run("model", *words.split())
     assert (name, threads) == ("model", 1)
@@ -50,6 +51,8 @@ def test_every_flag_arrives() -> None:
         spacing="trailing",
         guidance=5.0,
         guidance_kind="cfg",
+        guidance_interval=(0.1, 0.8),
+        guidance_shares=(1.0, 0.5, 0.0, 0.0),
         prediction="v",
         loras=((Path("a.safetensors"), 0.5), (Path("b.safetensors"), 1.0)),
         embeddings=(Path("c.safetensors"),),
@@ -69,6 +72,12 @@ def test_every_option_of_opening_has_a_flag() -> None:
 def test_sizes_that_cannot_be_read(text: str) -> None:
     with pytest.raises(ConfigError, match="--size: expected 512"):
         parse_size(text)
+
+
+@pytest.mark.parametrize("text", ["", "x", "0.5", "0,0.5,1", "0;1", "0,,1"])
+def test_intervals_that_cannot_be_read(text: str) -> None:
+    with pytest.raises(ConfigError, match="--guidance-interval: expected"):
+        parse_interval(text)
 
 
 @pytest.mark.parametrize(
