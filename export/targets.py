@@ -141,7 +141,7 @@ COREAI = Runtime(
     ),
     options=CoreAIOptions(),
     requirement="export.coreai.toolchain",
-    half="export.coreai.mixed",
+    half="export.coreai.graph",
     whole="--coreai-precision fp32",
 )
 EXECUTORCH = Runtime(

@@ -1,9 +1,9 @@
 """Lowers stages to Core AI: one `.aimodel` per stage, converted by coreai-torch and checked before it is kept.
 
 Attention is one composite operation, for which a phone has a kernel that need not store the scores.  In float16 the
-network computes in half, and guidance, the solver's update and the sums of norms in float32 (half.py).  Inputs and
-outputs are float32 or int32 and have the stage's names; unlike in other formats, an output may have the name of an
-input.  Compression is not here.
+network computes in half, and guidance, the solver's update, the sums of norms and named modules in float32 (graph.py).
+Inputs and outputs are float32 or int32 and have the stage's names; unlike in other formats, an output may have the name
+of an input.  Compression is not here.
 """
 
 from __future__ import annotations
@@ -12,17 +12,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from export.coreai.asset import SUFFIX, check_asset
-from export.coreai.half import in_half
+from export.coreai.graph import exported
 from export.coreai.inspect import storage
 from export.coreai.options import CoreAIOptions
 from export.coreai.sources import modules_of, replace_locations
 from export.coreai.toolchain import NOISY_LOGGERS, import_coreai
+from export.mixed.names import names_of
 from export.quiet import errors_only
-from export.rewrites import fused_attention
-from export.signatures import PARTS
 from export.stages import ExportStage
 from mobile_diffusion.errors import ExportError
 from mobile_diffusion.units import readable
@@ -40,24 +37,26 @@ def lower(stage: ExportStage, folder: Path, options: CoreAIOptions | None = None
     chosen = CoreAIOptions() if options is None else options
     path = folder / f"{stage.name}{SUFFIX}"
     shutil.rmtree(path, ignore_errors=True)
-    check_room(stage, folder, chosen.precision)
+    check_room(stage, folder, chosen)
     try:
         convert(stage, chosen).save_asset(path)
         check_asset(path)
-        check_storage(path, chosen.precision)
+        if not names_of(chosen.mixed_precision):
+            check_storage(path, chosen.precision)
     except BaseException:
         shutil.rmtree(path, ignore_errors=True)
         raise
     return path.name
 
 
-def check_room(stage: ExportStage, folder: Path, precision: str) -> None:
-    """Raise `ExportError` unless the weights of a stage have room in `folder`.
+def check_room(stage: ExportStage, folder: Path, options: CoreAIOptions) -> None:
+    """Raise `ExportError` unless the weights of a stage have room in `folder`, all of them in float32 if some are.
 
     Apple's compiler maps the file that it writes, so on a full disk the system kills the process.
     """
     count = sum(tensor.numel() for tensor in stage.module.state_dict().values())
-    wanted, free = count * (2 if precision == "fp16" else 4), shutil.disk_usage(folder).free
+    half = options.precision == "fp16" and not names_of(options.mixed_precision)
+    wanted, free = count * (2 if half else 4), shutil.disk_usage(folder).free
     if free < wanted:
         raise ExportError(
             f"{folder}: expected {readable(wanted)} for the weights of {stage.name}, "
@@ -80,17 +79,6 @@ def convert(stage: ExportStage, options: CoreAIOptions) -> Any:
         raise ExportError(f"{stage.name}: expected a Core AI program, got from coreai-torch: {reason}") from error
     replace_locations(converted, modules)
     return converted
-
-
-@torch.no_grad()
-def exported(stage: ExportStage, options: CoreAIOptions) -> torch.export.ExportedProgram:
-    """Return the stage's graph for coreai-torch, in the precision of the options."""
-    table = import_coreai("coreai_torch").get_decomp_table()
-    module = fused_attention.rewrite(stage.module)
-    if options.precision == "fp16":
-        module = in_half(module, PARTS[stage.name])
-    with errors_only(NOISY_LOGGERS, prints=True):
-        return torch.export.export(module, (), stage.example()).run_decompositions(table)
 
 
 def check_storage(path: Path, precision: str) -> None:

@@ -1,6 +1,6 @@
 """The choices of a user who exports for Core AI.
 
-This module only names and validates them.  lower.py and half.py apply them.
+This module only names and validates them.  lower.py and graph.py apply them.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from export.mixed.names import CHECKPOINT, parse, setting_of
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.quoting import quoted
 
@@ -31,6 +32,9 @@ class CoreAIOptions:
     """Arithmetic of the networks, one of PRECISIONS; guidance and the solver's update are float32 in each."""
     compute_unit: str = "gpu"
     """The unit that an app prefers in `SpecializationOptions`, one of COMPUTE_UNITS."""
+    mixed_precision: str = CHECKPOINT
+    """With fp16, the modules that stay in float32: names as in export/mixed/names.py, "auto", "none" or "checkpoint",
+    of which an export makes names before it lowers (export/job/mixed.py)."""
     compression_name = "none"
     calibrated = False
 
@@ -43,7 +47,9 @@ class CoreAIOptions:
             raise ConfigError(
                 f"compute_unit: expected one of {', '.join(COMPUTE_UNITS)}, got {quoted(self.compute_unit)}"
             )
+        parse(self.mixed_precision)
 
     def settings(self) -> Mapping[str, str]:
         """Return the choices that an app must know, for the manifest."""
-        return {"deployment_target": OLDEST_SYSTEM, "preferred_compute_unit": self.compute_unit}
+        system = {"deployment_target": OLDEST_SYSTEM, "preferred_compute_unit": self.compute_unit}
+        return {**system, **setting_of(self.mixed_precision)}

@@ -10,17 +10,22 @@ import pytest
 import torch
 
 from export.coreai.asset import check_asset
-from export.coreai.half import in_half
+from export.coreai.graph import exported, half_program
 from export.coreai.inspect import operations, storage
-from export.coreai.lower import check_storage, exported, lower
+from export.coreai.lower import check_storage, lower
 from export.coreai.options import CoreAIOptions
-from export.signatures import PARTS, STAGES
+from export.mixed.names import covers, spelled
+from export.mixed.rounded import everything, is_float, module_of, nothing
+from export.runners.coreai import CoreAIRunner
+from export.signatures import STAGES
 from export.stages import ExportStage
 from mobile_diffusion.errors import ConfigError, ExportError
 from tests.export.comparing import arrays_of, outputs_of, signal_to_noise
 from tests.export.coreai_packages import needs_coreai
 
 pytestmark = needs_coreai
+ALIKE_DB = 4.0
+"""Two programs that round at slightly different places differ by so much in the noise that they make."""
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -56,27 +61,66 @@ def test_it_names_modules_and_no_file_of_this_computer(stage: str, coreai_folder
         assert foreign not in text
 
 
+def read_weights(program: torch.export.ExportedProgram) -> dict[str, torch.dtype]:
+    """The dtype of every weight that an operation reads, by name."""
+    used = {node.name for node in program.graph.find_nodes(op="placeholder") if node.users}
+    names = program.graph_signature.inputs_to_parameters
+    return {names[each]: program.state_dict[names[each]].dtype for each in names if each in used}
+
+
 def test_the_stage_is_left_as_it_was(tiny_stages: Mapping[str, ExportStage]) -> None:
     stage = tiny_stages["decode_image"]
-    half = in_half(stage.module, PARTS["decode_image"])
+    half = exported(stage, CoreAIOptions())
     assert {tensor.dtype for tensor in stage.module.parameters()} == {torch.float32}
-    assert {tensor.dtype for tensor in half.parameters()} == {torch.float16}
+    assert set(read_weights(half).values()) == {torch.float16}
 
 
-def test_a_module_can_stay_in_float32(tiny_stages: Mapping[str, ExportStage]) -> None:
+NAMED = ("unet.*.attn1:own", "unet.*.attn2:own", "unet.conv_in", "unet.up_blocks.0.resnets.0")
+
+
+def test_named_modules_and_no_others_are_float32(tiny_stages: Mapping[str, ExportStage]) -> None:
+    """The update, which comes after the last convolution, is float32 in any case."""
+    stage = tiny_stages["denoise"]
+    half, program = half_program(stage), exported(stage, CoreAIOptions(mixed_precision=spelled(NAMED)))
+    exact = {node.name for node in half.exact}
+    found: dict[bool, set[torch.dtype]] = {True: set(), False: set()}
+    for node in program.graph.nodes:
+        value = node.meta.get("val")
+        if node.name in {each.name for each in half.operations} - exact and is_float(value):
+            found[covers(NAMED, "denoise", module_of(node))].add(value.dtype)
+    assert found == {True: {torch.float32}, False: {torch.float16}}
+    weights = {name: dtype for name, dtype in read_weights(program).items() if name.startswith("unet.")}
+    wide = {name for name in weights if name.startswith(("unet.conv_in.", "unet.up_blocks.0.resnets.0."))}
+    assert {name for name, dtype in weights.items() if dtype == torch.float32} == wide
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_pytorch_measures_the_rounding_of_the_asset(
+    name: str, tiny_stages: Mapping[str, ExportStage], coreai_half_folder: Path
+) -> None:
+    """Apple's runtime runs the saved asset; the measurement ran the graph in float32 and rounded its results."""
+    stage = tiny_stages[name]
+    arrays = arrays_of(stage)
+    half = half_program(stage)
+    inputs = {key: torch.from_numpy(array) for key, array in arrays.items()}
+    exact, rounded = (half.run(inputs, wide)[0].numpy() for wide in (everything, nothing))
+    stored = next(iter(CoreAIRunner.load(coreai_half_folder, {name: f"{name}.aimodel"}).run(name, **arrays).values()))
+    assert signal_to_noise(exact, rounded) == pytest.approx(signal_to_noise(exact, stored), abs=ALIKE_DB)
+
+
+def test_an_asset_with_modules_in_float32_is_closer(tiny_stages: Mapping[str, ExportStage], tmp_path: Path) -> None:
     stage = tiny_stages["decode_image"]
     arrays = arrays_of(stage)
-    wanted = outputs_of(stage, arrays)["image"]
-    ratios = []
-    for kept in (set(), {"decoder.conv_out", "decoder.up_blocks.1"}, {"decoder"}):
-        module = in_half(stage.module, PARTS["decode_image"], kept)
-        assert module.autoencoder.decoder.conv_out.weight.dtype == (torch.float32 if kept else torch.float16)
-        ratios.append(
-            signal_to_noise(wanted, outputs_of(ExportStage("x", module, stage.inputs, stage.outputs), arrays)["image"])
-        )
-    assert ratios[0] < ratios[1] < ratios[2]
-    with pytest.raises(ConfigError, match="float32: expected names of modules in autoencoder, got 'decoder.nose'"):
-        in_half(stage.module, PARTS["decode_image"], {"decoder.nose"})
+    wanted, ratios = outputs_of(stage, arrays)["image"], []
+    for number, names in enumerate(
+        ("none", "autoencoder.decoder.conv_out,autoencoder.decoder.up_blocks.1", "decode_image")
+    ):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        path = lower(stage, folder, CoreAIOptions(mixed_precision=names))
+        found = CoreAIRunner.load(folder, {"decode_image": path}).run("decode_image", **arrays)["image"]
+        ratios.append(signal_to_noise(wanted, found))
+    assert ratios[0] + 1 < ratios[1] < ratios[2] - 20
 
 
 def test_a_program_in_another_precision_is_refused(coreai_folder: Path) -> None:
