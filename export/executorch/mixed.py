@@ -16,7 +16,7 @@ def half_program(stage: ExportStage, options: XnnpackOptions | VulkanOptions | Q
     if isinstance(options, XnnpackOptions):
         return HalfProgram(stage.name, rewritten(stage), weights_only=True)
     if isinstance(options, VulkanOptions):
-        from export.executorch.vulkan import edge_program
+        from export.executorch import vulkan
 
-        return HalfProgram(stage.name, edge_program(stage, half=True))
+        return vulkan.half_program(stage)
     return HalfProgram(stage.name, torch.export.export(stage.module, (), stage.example()).run_decompositions({}))

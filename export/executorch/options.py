@@ -57,15 +57,18 @@ class VulkanOptions:
 
     precision: str = "fp32"
     """One of VULKAN_PRECISIONS."""
+    mixed_precision: str = CHECKPOINT
+    """With fp16, the modules that compute in float32; otherwise as in `XnnpackOptions`."""
     compression_name = "none"
     calibrated = False
 
     def __post_init__(self) -> None:
         check_precision("vulkan", self.precision, VULKAN_PRECISIONS)
+        parse(self.mixed_precision)
 
     def settings(self) -> Mapping[str, str]:
-        """Return an empty mapping: an app needs to know nothing."""
-        return {}
+        """Return the modules that stayed in float32, if there are any."""
+        return setting_of(self.mixed_precision)
 
 
 @dataclass(frozen=True)

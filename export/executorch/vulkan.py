@@ -7,14 +7,19 @@ delegated (`edge_program`, which torch can run) and the content of the file, but
 With precision fp16, weights and arithmetic are in float16, including the update of the latents, and GELU is Vulkan's
 tanh approximation, whose error is of the size of float16's rounding.  With fp32, GELU is exact.  Vulkan's group norm
 computes the variance as E[x^2] - E[x]^2 in float32, which loses digits if the mean is much larger than the deviation.
+
+A delegate that is compiled with `force_fp16` has no float32 at all.  If modules are named, the graph itself says which
+tensors are float16 (export/mixed/casts.py).  The delegate's format has a type per tensor, its kernels exist in both
+types, and it converts between them, so that a stage is still one delegate.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import torch
@@ -28,6 +33,9 @@ from export.executorch.options import VulkanOptions
 from export.executorch.passes import quick_passes
 from export.executorch.signature import write_signature
 from export.executorch.weights import deferred_weights
+from export.mixed.casts import in_half
+from export.mixed.names import Names, names_of
+from export.mixed.rounded import HalfProgram
 from export.rewrites.vulkan import gelu, rewrite
 from export.stages import ExportStage
 from mobile_diffusion.errors import ExportError
@@ -40,9 +48,10 @@ def lower(stage: ExportStage, folder: Path, options: VulkanOptions | None = None
 
     Raises `ExportError` if Vulkan runs no part of the stage.
     """
-    half = options is not None and options.precision == "fp16"
+    chosen = VulkanOptions() if options is None else options
+    half = chosen.precision == "fp16"
     with quiet(), deferred_weights():
-        program = convert(stage, half).to_executorch()
+        program = convert(stage, half, names_of(chosen.mixed_precision)).to_executorch()
         delegation = inspect(program, stage.name)
         if delegation.delegates == 0:
             raise ExportError(f"{stage.name}: expected a program on Vulkan, got {delegation.undelegated} undelegated")
@@ -54,15 +63,27 @@ def lower(stage: ExportStage, folder: Path, options: VulkanOptions | None = None
 
 
 @torch.no_grad()
-def convert(stage: ExportStage, half: bool = False) -> EdgeProgramManager:
-    """Return the stage with everything that Vulkan supports in delegates."""
+def convert(stage: ExportStage, half: bool = False, names: Names = ()) -> EdgeProgramManager:
+    """Return the stage with everything that Vulkan supports in delegates; `names` stay in float32 if it is `half`."""
     from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
 
-    program = edge_program(stage, half)
+    mixed = half and bool(names)
+    program = typed_program(stage, names) if mixed else edge_program(stage, half)
     # Every GPU supports textures of up to 2048 positions per side; larger tensors become buffers.
-    compile_options = {"small_texture_limits": True, "force_fp16": half}
-    with quick_passes(), reduced_passes():
+    compile_options = {"small_texture_limits": True, "force_fp16": half and not mixed}
+    with quick_passes(), reduced_passes(), half_in_textures() if mixed else nullcontext():
         return to_edge_transform_and_lower({stage.name: program}, partitioner=[VulkanPartitioner(compile_options)])
+
+
+def half_program(stage: ExportStage) -> HalfProgram:
+    """Return what float16 touches: everything, the update of the latents, too."""
+    return HalfProgram(stage.name, edge_program(stage, half=True))
+
+
+def typed_program(stage: ExportStage, names: Names) -> ExportedProgram:
+    """Return the rewritten stage with the types of its tensors: float16, and float32 in the named modules."""
+    half = half_program(stage)
+    return in_half(half, half.named(names))
 
 
 @torch.no_grad()
@@ -117,6 +138,19 @@ def reduced_passes() -> Iterator[None]:
         patch.object(patterns, "fusable_patterns", {}),
         patch.object(SqueezeUnsqueezeInputs, "_squeezable_ops", frozenset[object]()),
     ):
+        yield
+
+
+@contextmanager
+def half_in_textures() -> Iterator[None]:
+    """Context manager that stores tensors in textures where possible, as upstream does with `force_fp16`."""
+    from executorch.backends.vulkan import vulkan_preprocess
+    from executorch.backends.vulkan._passes import TagMemoryMetaPass
+
+    def tagging(limits: Any, **settings: Any) -> Any:
+        return TagMemoryMetaPass(limits, **settings | {"force_fp16": True})
+
+    with patch.object(vulkan_preprocess, "TagMemoryMetaPass", tagging):
         yield
 
 

@@ -15,14 +15,13 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.fx import Node
 from torch.fx.node import map_arg
+from torch.fx.traceback import NodeSource
 
 from export.mixed.rounded import HalfProgram, Wide, is_float, module_of
 
 CAST = torch.ops.aten._to_copy.default
 ASSERTION = torch.ops.aten._assert_tensor_metadata.default
 """What torch.export adds in front of a cast; it would refuse the other dtype."""
-SOURCE = ("nn_module_stack", "stack_trace", "source_fn_stack")
-"""Entries of a node's `meta` that say where in PyTorch it comes from."""
 
 
 def in_half(half: HalfProgram, wide: Wide) -> ExportedProgram:
@@ -90,7 +89,8 @@ class Casts:
             after = self.inputs_end if node.op == "placeholder" else node
             with self.graph.inserting_after(after):
                 made = self.graph.call_function(CAST, (node,), {"dtype": dtype})
-            made.meta = {key: node.meta[key] for key in SOURCE if key in node.meta} | {"val": value.to(dtype)}
+            # It belongs to the module that computed the value, and is the first of its kind for ExecuTorch.
+            made.meta = {**node.meta, "val": value.to(dtype), "from_node": [NodeSource(made)]}
             self.made[node, dtype] = made
         return self.made[node, dtype]
 
