@@ -75,7 +75,6 @@ VULKAN = Runtime(
     unverified="was lowered, but not run: there is no Vulkan runtime of ExecuTorch for this computer, and no phone",
     options=VulkanOptions(),
     half="export.executorch.mixed",
-    whole="--precision fp32",
 )
 QNN = Runtime(
     name="qnn",
@@ -142,7 +141,6 @@ COREAI = Runtime(
     options=CoreAIOptions(),
     requirement="export.coreai.toolchain",
     half="export.coreai.graph",
-    whole="--coreai-precision fp32",
 )
 EXECUTORCH = Runtime(
     name="executorch",
@@ -160,6 +158,7 @@ EXECUTORCH = Runtime(
         "runtime for Linux; ExecuTorch's delegates, and Apple's GPU and Neural Engine, were not used"
     ),
     options=DelegateOptions(),
+    half="export.delegates.mixed",
 )
 
 TORCH = Runtime(

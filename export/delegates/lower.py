@@ -11,6 +11,7 @@ from pathlib import Path
 
 from export.coreai import lower as coreai_lowering
 from export.coreml import produce
+from export.coreml.options import CoreMLOptions
 from export.delegates import coreai, coreml
 from export.delegates.options import DelegateOptions
 from export.delegates.read import read_program
@@ -25,14 +26,15 @@ def lower(stage: ExportStage, folder: Path, options: DelegateOptions | None = No
     Raises `ExportError` if the delegate's program cannot be made, or the file holds more or less than one delegate.
     """
     chosen = DelegateOptions() if options is None else options
+    program = chosen.program
     path = folder / f"{stage.name}{PROGRAM}"
     try:
         with tempfile.TemporaryDirectory(prefix="delegate-", dir=folder) as work:
-            if chosen.delegate == "coreml":
-                package = Path(work) / produce.lower(stage, Path(work), chosen.coreml)
-                write_program(path, stage, coreml.BACKEND, coreml.pack(package), coreml.settings(chosen.coreml))
+            if isinstance(program, CoreMLOptions):
+                package = Path(work) / produce.lower(stage, Path(work), program)
+                write_program(path, stage, coreml.BACKEND, coreml.pack(package), coreml.settings(program))
             else:
-                asset = Path(work) / coreai_lowering.lower(stage, Path(work), chosen.coreai)
+                asset = Path(work) / coreai_lowering.lower(stage, Path(work), program)
                 write_program(path, stage, coreai.BACKEND, coreai.pack(asset))
         delegate = read_program(path, stage.name)
     except BaseException:

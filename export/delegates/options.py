@@ -7,10 +7,11 @@ Core ML is the default.  ExecuTorch's Swift package has a runtime for that deleg
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from export.coreai.options import CoreAIOptions
 from export.coreml.options import CoreMLOptions
+from export.mixed.names import CHECKPOINT, parse
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.quoting import quoted
 
@@ -33,17 +34,21 @@ class DelegateOptions:
     """Layout, oldest system and compression of the Core ML packages inside."""
     coreai: CoreAIOptions = field(default_factory=CoreAIOptions)
     """Arithmetic and preferred compute unit of the Core AI programs inside."""
+    mixed_precision: str = CHECKPOINT
+    """Modules that stay in float32 in either of them, as in `CoreMLOptions`."""
 
     def __post_init__(self) -> None:
         if self.delegate not in DELEGATES:
             raise ConfigError(f"delegate: expected one of {', '.join(DELEGATES)}, got {quoted(self.delegate)}")
         if self.delegate == "coreml" and self.coreml.pixel_buffer:
             raise ConfigError("pixel_buffer: expected a tensor for executorch, which has no images; export without it")
+        parse(self.mixed_precision)
 
     @property
     def program(self) -> CoreMLOptions | CoreAIOptions:
         """The choices for the programs inside."""
-        return self.coreml if self.delegate == "coreml" else self.coreai
+        options = self.coreml if self.delegate == "coreml" else self.coreai
+        return replace(options, mixed_precision=self.mixed_precision)
 
     @property
     def precision(self) -> str:

@@ -7,7 +7,7 @@ because a trajectory would take many minutes.  Every report shows the choice.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +22,7 @@ from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.formats.checkpoint_files import builders
 from mobile_diffusion.quoting import quoted
 
+HALF = "fp16"
 LARGE = 150_000_000
 """A model is large if its U-Net has at least so many parameters: 8 guided steps then take minutes on a computer."""
 
@@ -86,7 +87,7 @@ def plan_export(
     if precision is not None:
         found = _at_precision(target, found, precision)
     if mixed_precision is not None:
-        found = _at_mixed_precision(found, mixed_precision)
+        found = _at_mixed_precision(target, found, mixed_precision)
     for runtime in found:
         check_requirement(runtime)
     return ExportPlan(found, IMAGE_STAGES if images else STAGES, chosen, large, threads)
@@ -120,12 +121,22 @@ def _at_precision(target: Target, chosen: Sequence[Runtime], precision: str) -> 
         raise ConfigError(f"{error}{fix}") from None
 
 
-def _at_mixed_precision(chosen: Sequence[Runtime], mixed_precision: str) -> tuple[Runtime, ...]:
+def _at_mixed_precision(target: Target, chosen: Sequence[Runtime], mixed_precision: str) -> tuple[Runtime, ...]:
     """The runtimes with that choice of float32 modules where they have float16; `ConfigError` if none of them has."""
     if not any(runtime.takes_names for runtime in chosen):
         found = ", ".join(f"{runtime.name} at {runtime.precision}" for runtime in chosen)
-        raise ConfigError(f"mixed_precision: expected coreml, or xnnpack with --precision fp16, got {found}")
+        expected = " or ".join(_with_names(target))
+        raise ConfigError(f"mixed_precision: expected {expected}, got {found}")
     return tuple(runtime.mixed(mixed_precision) if runtime.takes_names else runtime for runtime in chosen)
+
+
+def _with_names(target: Target) -> Iterator[str]:
+    """The runtimes of a target that can keep modules in float32, with what they need for it."""
+    for runtime in target.runtimes:
+        if runtime.takes_names:
+            yield runtime.name
+        elif runtime.has(HALF) and runtime.at(HALF).takes_names:
+            yield f"{runtime.name} with --precision {HALF}"
 
 
 def _choose(target: Target, names: Sequence[str]) -> tuple[Runtime, ...]:

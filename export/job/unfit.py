@@ -53,7 +53,7 @@ def check_unrun(source: AnyModel, plan: ExportPlan, trajectories: Sequence[Traje
             inputs = inputs_of(source.config, stage, drawn)
             departure = departure_of(source.config, runtime, half, inputs)
             if departure is not None:
-                raise ParityError(f"{runtime.name} {stage}: {departure}; give {runtime.whole}")
+                raise ParityError(f"{runtime.name} {stage}: {departure}; give {way_out(runtime, stage)}")
 
 
 def _first(failures: Sequence[Failure], runtime: str) -> Measurement | None:
