@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from mobile_diffusion.autoencoder_config import AutoencoderConfig, TinyAutoencoderConfig
 from mobile_diffusion.errors import CheckpointError, ConfigError
-from mobile_diffusion.formats.json_options import EMA_NOTES, Accepted, JsonOptions
+from mobile_diffusion.formats.json_options import EMA_NOTES, UPCAST_SOFTMAX, Accepted, JsonOptions
 from mobile_diffusion.quoting import shortened
 from mobile_diffusion.tensor_layout import Layout, Stored
 
@@ -68,7 +68,7 @@ def _read_kl(options: JsonOptions) -> AutoencoderConfig:
         if kinds != [block] * len(channels):
             raise options.wrong(name, f"{len(channels)} times {block}", kinds, UNSUPPORTED)
     options.require(KL_REQUIRED, UNSUPPORTED)
-    options.ignore("sample_size", *EMA_NOTES)
+    options.ignore("sample_size", UPCAST_SOFTMAX, *EMA_NOTES)
     return AutoencoderConfig(
         channels=tuple(channels),
         latent_channels=options.whole("latent_channels", 4),

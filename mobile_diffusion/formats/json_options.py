@@ -17,6 +17,10 @@ Accepted = tuple[object, ...]
 EMA_NOTES = ("decay", "min_decay", "optimization_step", "update_after_step", "use_ema_warmup", "inv_gamma", "power")
 """Notes that diffusers' EMAModel writes into the config.json of the network that it averaged; none has an effect."""
 
+UPCAST_SOFTMAX = "upcast_softmax"
+"""An argument of diffusers' attention, which no network takes from its config.json.  The default processor does not read
+it; AttnProcessor casts half scores to float32 before the softmax, which adds in float32 in any case."""
+
 
 class JsonOptions:
     """The options of one file that have not been read yet.

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from mobile_diffusion.config import UNetConfig, UNetLevel
 from mobile_diffusion.errors import CheckpointError, ConfigError
-from mobile_diffusion.formats.json_options import EMA_NOTES, Accepted, JsonOptions
+from mobile_diffusion.formats.json_options import EMA_NOTES, UPCAST_SOFTMAX, Accepted, JsonOptions
 from mobile_diffusion.formats.unet_depths import Depths, depths_of, read_depths
 from mobile_diffusion.unet import SIZE_NUMBERS
 
@@ -134,7 +134,7 @@ def _require_plain(options: JsonOptions, levels: int, channels: int) -> None:
     options.require(REQUIRED, UNSUPPORTED)
     options.require({"time_embedding_dim": (None, 4 * channels)}, UNSUPPORTED)
     options.require({"only_cross_attention": (False, [False] * levels)}, UNSUPPORTED)
-    options.ignore(*INACTIVE, *EMA_NOTES)
+    options.ignore(*INACTIVE, UPCAST_SOFTMAX, *EMA_NOTES)
 
 
 def _levels(

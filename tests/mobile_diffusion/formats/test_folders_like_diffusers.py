@@ -15,7 +15,7 @@ from transformers import CLIPTextModelWithProjection
 
 from mobile_diffusion.checkpoint import open_source
 from mobile_diffusion.errors import CheckpointError, ConfigError
-from mobile_diffusion.formats.json_options import EMA_NOTES
+from mobile_diffusion.formats.json_options import EMA_NOTES, UPCAST_SOFTMAX
 from mobile_diffusion.formats.open_options import OpenOptions
 from tests.mobile_diffusion.formats.conftest import Publish, copy_tree, edit_json, replace
 from tests.mobile_diffusion.formats.drawings import PROMPT, assert_equal, open_theirs, our_drawing, their_drawing
@@ -39,6 +39,8 @@ def set_scheduler(folder: Path, kind: str, **values: Any) -> None:
         (UNET, dict.fromkeys(EMA_NOTES, 1.0)),
         (UNET, {"_name_or_path": "someone/else"}),
         ("vae/config.json", dict.fromkeys(EMA_NOTES, 1.0)),
+        ("vae/config.json", {UPCAST_SOFTMAX: True}),
+        (UNET, {UPCAST_SOFTMAX: True}),
         (SCHEDULER, {"tensor_format": "pt", "timestep_values": None}),
         (SCHEDULER, {"predict_epsilon": True, "steps_offset": 0}),
         (SCHEDULER, {"_class_name": "DDIMScheduler", "clip_sample": False}),
@@ -91,6 +93,27 @@ def test_the_notes_of_an_average_are_those_of_diffusers(folder: Path) -> None:
     unet = diffusers.UNet2DConditionModel.from_pretrained(folder / "unet")
     state = EMAModel(unet.parameters(), model_cls=type(unet), model_config=unet.config).state_dict()
     assert set(EMA_NOTES) == state.keys() - {"shadow_params"}
+
+
+@pytest.mark.parametrize("processor", ["AttnProcessor2_0", "AttnProcessor"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_softmax_in_float32_changes_nothing_in_diffusers(dtype: torch.dtype, processor: str, folder: Path) -> None:
+    """The default processor does not read the argument, and PyTorch's softmax of half scores adds in float32."""
+    from diffusers.models import attention_processor
+
+    vae = diffusers.AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=dtype)
+    attention = vae.decoder.mid_block.attentions[0]
+    assert attention.upcast_softmax and type(attention.processor) is attention_processor.AttnProcessor2_0
+    unet = diffusers.UNet2DConditionModel.load_config(folder / "unet")
+    assert UPCAST_SOFTMAX not in vae.config and UPCAST_SOFTMAX not in unet
+    attention.set_processor(getattr(attention_processor, processor)())
+    features = 4 * torch.randn(1, attention.query_dim, 8, 8, generator=torch.Generator().manual_seed(1)).to(dtype)
+    found = []
+    for upcast in (True, False):
+        attention.upcast_softmax = upcast
+        with torch.inference_mode():
+            found.append(attention(features))
+    assert torch.equal(*found)
 
 
 def test_unknown_notes_are_still_refused(folder: Path) -> None:
