@@ -18,7 +18,7 @@ EMA_NOTES = ("decay", "min_decay", "optimization_step", "update_after_step", "us
 """Notes that diffusers' EMAModel writes into the config.json of the network that it averaged; none has an effect."""
 
 UPCAST_SOFTMAX = "upcast_softmax"
-"""An argument of diffusers' attention, which no network takes from its config.json.  The default processor does not read
+"""An argument of diffusers' attention, which no network takes from its config.json.  The default processor never reads
 it; AttnProcessor casts half scores to float32 before the softmax, which adds in float32 in any case."""
 
 

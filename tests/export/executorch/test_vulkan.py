@@ -7,22 +7,29 @@ with the stage's inputs and outputs, and one in half precision is half as large.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from executorch.backends.vulkan.serialization.vulkan_graph_builder import VkGraphBuilder
+from executorch.backends.vulkan.serialization.vulkan_graph_schema import VkDataType, VkTensor
 from executorch.exir._serialize._program import deserialize_pte_binary
 from torch import nn
 
 from export.executorch.options import VulkanOptions
 from export.executorch.signature import read_delegation, read_signature
-from export.executorch.vulkan import edge_program, lower, own_storage
+from export.executorch.vulkan import edge_program, half_program, lower, own_storage, typed_program
+from export.mixed.names import spelled
+from export.mixed.rounded import everything
 from export.rewrites import attention_in_parts as parts
 from export.signatures import TensorSpec
 from export.stages import ExportStage, build_stage
 from mobile_diffusion.config import ModelConfig
+from mobile_diffusion.decibels import snr_db
 from tests.export.comparing import arrays_of, assert_close, outputs_of
-from tests.tiny_models import BK_TINY, LCM, SD1, SD2, RandomModel
+from tests.tiny_models import BK_TINY, LCM, SD1, SD2, SMALL, RandomModel, emoji_words, untrained
 
 LIMIT_DB = {"fp32": 100.0, "fp16": 40.0}
 CASES = [
@@ -67,6 +74,46 @@ def test_up_to_the_delegate_it_is_pytorchs(config: ModelConfig, stage: str, prec
         results = result if isinstance(result, tuple | list) else (result,)
         found = {spec.name: tensor.numpy() for spec, tensor in zip(built.outputs, results, strict=True)}
         assert_close(outputs_of(built, arrays), found, LIMIT_DB[precision])
+
+
+NAMED = ("unet.*.attn1:own", "unet.*.attn2:own", "unet.conv_in", "unet.up_blocks.0.resnets.0")
+
+
+def test_named_modules_and_no_others_are_float32_in_one_delegate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every kernel of Vulkan takes and returns tensors of one type of float; only its conversion takes two."""
+    graphs: list[Any] = []
+    build = VkGraphBuilder.build_graph
+    monkeypatch.setattr(VkGraphBuilder, "build_graph", lambda self: graphs.append(build(self)) or graphs[-1])
+    built = build_stage(untrained(SMALL, emoji_words(12)), "denoise")
+    path = tmp_path / lower(built, tmp_path, VulkanOptions("fp16", spelled(NAMED)))
+    delegation = read_delegation(path)
+    assert (delegation.delegates, delegation.undelegated) == (1, {})
+    (graph,) = graphs
+    both = {call.name for call in graph.chain if len(floats_of(graph, call.args)) > 1}
+    assert both == {"dim_order_ops._to_dim_order_copy.default"}
+    weights = sum(parameter.numel() for parameter in built.module.parameters())
+    assert path.stat().st_size < 4 * weights
+
+
+def floats_of(graph: Any, places: Sequence[int]) -> set[Any]:
+    """The types of float among some values of Vulkan's graph."""
+    tensors = [value for value in (graph.values[place].value for place in places) if isinstance(value, VkTensor)]
+    return {each.datatype for each in tensors} & {VkDataType.FLOAT16, VkDataType.FLOAT32}
+
+
+@pytest.mark.parametrize("stage", ["denoise", "decode_image"])
+def test_the_types_are_those_that_were_measured(stage: str) -> None:
+    """PyTorch runs the graph with its types as the measurement rounded it."""
+    built = build_stage(untrained(SMALL, emoji_words(12)), stage)
+    inputs = {key: torch.from_numpy(array) for key, array in arrays_of(built).items()}
+    half = half_program(built)
+    exact, measured = (half.run(inputs, wide)[0] for wide in (everything, half.named(NAMED)))
+    result = typed_program(built, NAMED).module()(**inputs)
+    found = result[0] if isinstance(result, tuple) else result
+    assert found.dtype == torch.float32
+    assert snr_db(exact.numpy(), found.numpy()) == pytest.approx(snr_db(exact.numpy(), measured.numpy()), abs=4.0)
 
 
 def test_large_attention_is_delegated_by_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
