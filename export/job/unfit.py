@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from export.job.mixed import SCORES, margin_of
 from export.job.plan import ExportPlan
-from export.mixed.departure import Departure, find_departure
+from export.mixed.departure import Departure, apart, find_departure
 from export.mixed.names import AUTO, names_of
 from export.mixed.rounded import HalfProgram, everything
 from export.parity.gates import Failure
@@ -24,6 +25,7 @@ from export.stages import build_stage
 from export.targets import half_program
 from mobile_diffusion.checkpoint import AnyModel
 from mobile_diffusion.config import ModelConfig
+from mobile_diffusion.decibels import db_text
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import ParityError
 
@@ -35,7 +37,9 @@ def explain(source: AnyModel, plan: ExportPlan, parity: ParityReport, trajectori
     """Raise the `ParityError` of a report that did not pass; it says where float16 is the reason, and the way out."""
     firsts = {runtime: _first(parity.failures, runtime.name) for runtime in plan.compared if runtime.has_half}
     reasons = [
-        reason_of(source, runtime, first, trajectories) for runtime, first in firsts.items() if first is not None
+        reason_of(source, runtime, first, trajectories, plan.large)
+        for runtime, first in firsts.items()
+        if first is not None
     ]
     try:
         parity.require()
@@ -67,16 +71,43 @@ def stage_of(failed: Measurement) -> str:
     return STAGES_OF.get(failed.check, failed.check)
 
 
-def reason_of(source: AnyModel, runtime: Runtime, failed: Measurement, trajectories: Sequence[Trajectory]) -> str:
-    """The module and the operation where float16 leaves PyTorch, and what to do; "" if float16 is not the reason."""
+def reason_of(
+    source: AnyModel, runtime: Runtime, failed: Measurement, trajectories: Sequence[Trajectory], large: bool = False
+) -> str:
+    """The module and the operation where float16 leaves PyTorch, and what to do; "" if float16 is not the reason.
+
+    Of a network that is not `large`, it also finds out whether float32 itself is the reason.
+    """
     stage = stage_of(failed)
     drawn = next(each for each in trajectories if str(each.case) == failed.case)
     half = half_program(runtime, build_stage(source, stage))
     inputs = inputs_of(source.config, stage, drawn, failed.step)
+    blurred = "" if large else unstable(source, stage, inputs, runtime.precision)
+    if blurred:
+        return f"{runtime.name} {stage}: {blurred}"
     departure = departure_of(source.config, runtime, half, inputs, accumulated=failed.check in FREE_CHECKS)
     if departure is None:
         return ""
     return f"{runtime.name} {stage}: {departure}; give {way_out(runtime, stage)}"
+
+
+@torch.inference_mode()
+def unstable(source: AnyModel, stage: str, inputs: Mapping[str, Tensor], precision: str) -> str:
+    """Why no program can have PyTorch's result: float32 and float64 differ by more than the limits; "" if it can."""
+    module = build_stage(source, stage).module
+    single = listed(module(**inputs))
+    wide = {name: value.double() if value.is_floating_point() else value for name, value in inputs.items()}
+    exact = tuple(each.float() for each in listed(copy.deepcopy(module).double()(**wide)))
+    if margin_of(source.config, stage, precision)(inputs, exact, single) >= 0:
+        return ""
+    return (
+        f"PyTorch in float32 is {db_text(apart(exact, single))} from itself in float64: no program can have its result"
+    )
+
+
+def listed(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The outputs of a stage's module, also of one that has a single output."""
+    return outputs if isinstance(outputs, tuple) else (outputs,)
 
 
 def way_out(runtime: Runtime, stage: str) -> str:

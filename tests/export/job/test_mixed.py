@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import re
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -20,19 +21,18 @@ from export.job.calibration import CALIBRATION_CASES, collect
 from export.job.mixed import decide, measured_stages
 from export.job.plan import ExportPlan, plan_export
 from export.job.reference import open_reference, record_cases
-from export.job.unfit import check_unrun
+from export.job.unfit import check_unrun, inputs_of, unstable
 from export.mixed.choose import MARGIN_DB
 from export.parity.trajectories import CASES
 from export.runners.torch import TorchRunner
 from export.stages import build_stage
 from export.targets import find_target
 from export.verify import verify_bundle
-from mobile_diffusion.checkpoint import open_source, save_checkpoint
+from mobile_diffusion.checkpoint import open_source
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import ParityError
 from mobile_diffusion.formats.open_options import OpenOptions
-from tests.export.coreai_packages import needs_coreai
 from tests.export.overflow import overflowing, save_overflowing
 from tests.tiny_models import SMALL, emoji_words, untrained
 
@@ -159,7 +159,7 @@ def test_a_program_that_cannot_run_here_is_measured_with_pytorch(precision: str,
     reference = open_reference(model, plan)
     trajectories = record_cases(reference, model.tokenizer, DrawSettings.of(SMALL), CASES[:1], plan)
     if precision == "fp16" and overflows:
-        place = r"vulkan denoise: float16 leaves PyTorch at unet.conv_in \(conv.*\): largest value .* give --mixed-precision auto"
+        place = r"vulkan denoise: float16 leaves PyTorch at unet.conv_in \(conv.*\): .* give --mixed-precision auto"
         with pytest.raises(ParityError, match=place):
             check_unrun(model, plan, trajectories)
     else:
@@ -170,40 +170,17 @@ UPCAST = dataclasses.replace(SMALL, unet=dataclasses.replace(SMALL.unet, upcast_
 FORCED = dataclasses.replace(SMALL, autoencoder=dataclasses.replace(SMALL.autoencoder, force_upcast=True))
 
 
-HALVES = [
-    pytest.param("ios", "coreai", (), marks=needs_coreai),
-    ("ios", "executorch", ()),
-    ("android", "vulkan", ("--precision", "fp16")),
-]
-"""Platform, runtime, and what it needs for float16; Core ML and XNNPACK are above."""
-
-
-@pytest.mark.parametrize(("platform", "runtime", "words"), HALVES)
-def test_every_runtime_with_half_keeps_what_is_measured(
-    platform: str, runtime: str, words: tuple[str, ...], tmp_path: Path
-) -> None:
-    checkpoint = save_overflowing(untrained(SMALL, emoji_words(12)), tmp_path / "model", "stream")
-    given = ("export", platform, checkpoint, "--steps", 1, "--threads", 1, "--runtime", runtime, *words)
-    out = tmp_path / "bundle"
-    status, (line,), _ = run(*given, "--out", out)
-    assert status == 2 and f"{runtime} denoise: float16 leaves PyTorch at unet.conv_in (conv" in line
-    assert "expected at most 65504; give --mixed-precision auto" in line and not out.exists()
-    status, errors, _ = run(*given, "--out", out, "--mixed-precision", "auto")
-    assert (status, errors) == (0, [])
-    names = names_of(out).split(",")
-    assert "unet.conv_in" in names
-    assert not [name for name in names if name.endswith(("attn1.to_q", "ff", "conv1", "conv2"))]
-
-
-@pytest.mark.parametrize(("platform", "runtime", "words"), [("ios", "coreml", ()), *HALVES])
-def test_upcast_attention_is_float32_scores_in_every_runtime(
-    platform: str, runtime: str, words: tuple[str, ...], tmp_path: Path
-) -> None:
-    save_checkpoint(untrained(UPCAST, emoji_words(12)), tmp_path / "model")
-    given = ("--steps", 1, "--threads", 1, "--runtime", runtime, *words, "--out", tmp_path / "bundle")
-    status, errors, _ = run("export", platform, tmp_path / "model", *given)
-    assert (status, errors) == (0, [])
-    assert names_of(tmp_path / "bundle") == "unet.*.attn1:own,unet.*.attn2:own"
+@pytest.mark.parametrize(
+    ("times", "said"), [(1, ""), (2, "PyTorch in float32 is .* dB from itself in float64: no program")]
+)
+def test_a_network_that_float32_cannot_draw_is_named(times: int, said: str) -> None:
+    """Its softmax chooses by the last digits of scores, so that another order of summation is another picture."""
+    model = overflowing(untrained(SMALL, emoji_words(12)), *["scores"] * times)
+    plan = planned(SMALL)
+    reference, settings = open_reference(model, plan), DrawSettings.of(SMALL)
+    (drawn,) = record_cases(reference, model.tokenizer, settings, CASES[:1], plan)
+    found = unstable(model, "denoise", inputs_of(SMALL, "denoise", drawn, drawn.first), "fp16")
+    assert re.match(said or "$", found), found
 
 
 def planned(config: ModelConfig, choice: str | None = None) -> ExportPlan:
