@@ -72,8 +72,43 @@ def sums(found: Found) -> str:
     return f"{shown}\n\nA layer of 64 x 512 numbers; CPU time. The emoji model's `denoise` takes {step}."
 
 
+def judges(found: Found) -> str:
+    """What the interpreter and Apple's runtime compute of one network, and what their differences come from."""
+    rows = []
+    for name, row in found["stages"].items():
+        ml, ai = row["coreml"], row["coreai"]
+        figures = (
+            ml["run"],
+            ml["expected"],
+            *(ml["expected_without"][kind] for kind in ("norms", "attention")),
+            ai["run"],
+            ai["expected"],
+            *(ai["run_without"][kind] for kind in ("norms", "attention", "layers")),
+        )
+        rows.append([name, *map(decibels, figures)])
+    head = [
+        "stage",
+        "Core ML, run",
+        "expected",
+        "norms whole",
+        "attention whole",
+        "Core AI, run",
+        "expected",
+        "norms float32",
+        "attention float32",
+        "layers float32",
+    ]
+    note = (
+        "The emoji model in float16 on one input, dB to PyTorch in float32. Expected: PyTorch, with the result of "
+        "every operation of the exported graph rounded to float16. Whole: the same, without rounding between the "
+        "parts of a norm or of attention. float32: run again, with these modules in float32."
+    )
+    return f"{table(head, rows)}\n\n{note}"
+
+
 TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "parity": ("coreai_parity", parity),
+    "judges": ("coreai_judges", judges),
     "black": ("coreai_black_image", black),
     "sums": ("coreai_sums", sums),
 }
