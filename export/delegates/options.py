@@ -35,13 +35,16 @@ class DelegateOptions:
     coreai: CoreAIOptions = field(default_factory=CoreAIOptions)
     """Arithmetic and preferred compute unit of the Core AI programs inside."""
     mixed_precision: str = CHECKPOINT
-    """Modules that stay in float32 in either of them, as in `CoreMLOptions`."""
+    """Modules that stay in float32, as in `CoreMLOptions`; by default what the choices for the programs inside say."""
 
     def __post_init__(self) -> None:
         if self.delegate not in DELEGATES:
             raise ConfigError(f"delegate: expected one of {', '.join(DELEGATES)}, got {quoted(self.delegate)}")
         if self.delegate == "coreml" and self.coreml.pixel_buffer:
             raise ConfigError("pixel_buffer: expected a tensor for executorch, which has no images; export without it")
+        inside = self.coreml if self.delegate == "coreml" else self.coreai
+        if self.mixed_precision == CHECKPOINT:
+            object.__setattr__(self, "mixed_precision", inside.mixed_precision)
         parse(self.mixed_precision)
 
     @property

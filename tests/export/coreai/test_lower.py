@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from benchmarks.coreai.black_image import norm_in_half
+from benchmarks.coreml.black_image import amplified
 from export.coreai.asset import check_asset
 from export.coreai.graph import exported, half_program
 from export.coreai.inspect import operations, storage
@@ -18,10 +21,11 @@ from export.mixed.names import covers, spelled
 from export.mixed.rounded import everything, is_float, module_of, nothing
 from export.runners.coreai import CoreAIRunner
 from export.signatures import STAGES
-from export.stages import ExportStage
+from export.stages import DecodeImage, ExportStage, build_stage
 from mobile_diffusion.errors import ConfigError, ExportError
 from tests.export.comparing import arrays_of, outputs_of, signal_to_noise
 from tests.export.coreai_packages import needs_coreai
+from tests.tiny_models import TINY, emoji_words, untrained
 
 pytestmark = needs_coreai
 ALIKE_DB = 4.0
@@ -106,6 +110,21 @@ def test_pytorch_measures_the_rounding_of_the_asset(
     exact, rounded = (half.run(inputs, wide)[0].numpy() for wide in (everything, nothing))
     stored = next(iter(CoreAIRunner.load(coreai_half_folder, {name: f"{name}.aimodel"}).run(name, **arrays).values()))
     assert signal_to_noise(exact, rounded) == pytest.approx(signal_to_noise(exact, stored), abs=ALIKE_DB)
+
+
+def test_a_decoder_with_large_numbers_inside_keeps_its_picture(tmp_path: Path) -> None:
+    """The black picture of docs/coreml.md, by Apple's runtime; in a norm written out in half, squares are infinite."""
+    model = untrained(TINY, emoji_words(12))
+    stage = build_stage(model, "decode_image")
+    loud = DecodeImage(amplified(model.parts["autoencoder"], 1e4)).eval()  # type: ignore[arg-type]
+    arrays = arrays_of(stage)
+    wanted = outputs_of(stage, arrays)["image"]
+    path = lower(replace(stage, module=loud), tmp_path, CoreAIOptions())
+    found = CoreAIRunner.load(tmp_path, {"decode_image": path}).run("decode_image", **arrays)["image"]
+    assert signal_to_noise(wanted, found) > 45.0
+    weight, bias = torch.ones(1).half(), torch.zeros(1).half()
+    naive = norm_in_half(torch.tensor([[[-300.0, 300.0]]]).half(), weight, bias, 1, 1, 2, 1, 1e-6)[0]
+    assert not naive.any(), "of -1 and 1 nothing is left"
 
 
 def test_an_asset_with_modules_in_float32_is_closer(tiny_stages: Mapping[str, ExportStage], tmp_path: Path) -> None:

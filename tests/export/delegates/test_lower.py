@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from executorch.exir import EdgeProgramManager, to_edge_transform_and_lower
 from executorch.exir._serialize._program import deserialize_pte_binary
 from executorch.runtime import Runtime
 
+from export.coreai.options import CoreAIOptions
 from export.coreml.options import CoreMLOptions
 from export.coreml.package import SPECIFICATION, WEIGHTS
 from export.delegates import coreml
@@ -140,6 +142,13 @@ def test_choices_reach_the_package_and_the_phone(tiny_stages: Stages, tmp_path: 
     (tmp_path / "inside").mkdir()
     spec = coreml.specification(unpacked(path, tiny_stages["decode_image"], tmp_path / "inside"))
     assert b"constexpr_lut_to_dense" in spec.SerializeToString()  # type: ignore[attr-defined]
+
+
+def test_modules_in_float32_are_those_of_the_programs_inside() -> None:
+    inside = DelegateOptions("coreai", coreai=CoreAIOptions(mixed_precision="unet.conv_in"))
+    assert (inside.mixed_precision, inside.settings()["mixed_precision"]) == ("unet.conv_in", "unet.conv_in")
+    decided = replace(inside, mixed_precision="none")
+    assert "mixed_precision" not in decided.settings() and decided.program == CoreAIOptions(mixed_precision="none")
 
 
 @pytest.mark.parametrize(
