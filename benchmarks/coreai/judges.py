@@ -111,7 +111,7 @@ def examined(stage: ExportStage, sample: Sample, work: Path) -> dict[str, Any]:
             "run": ratio(next(iter(package.run(**arrays).values()))),
             "expected": ratio(ml.run(sample, nothing)[0]),
             "expected_without": {
-                kind: ratio(without(ml, each).run(sample, nothing)[0]) for kind, each in parts.items()
+                kind: ratio(each.run(sample, nothing)[0]) for kind, each in parts.items()
             },
         },
         "coreai": {
