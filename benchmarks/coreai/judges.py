@@ -110,9 +110,7 @@ def examined(stage: ExportStage, sample: Sample, work: Path) -> dict[str, Any]:
         "coreml": {
             "run": ratio(next(iter(package.run(**arrays).values()))),
             "expected": ratio(ml.run(sample, nothing)[0]),
-            "expected_without": {
-                kind: ratio(each.run(sample, nothing)[0]) for kind, each in parts.items()
-            },
+            "expected_without": {kind: ratio(each.run(sample, nothing)[0]) for kind, each in parts.items()},
         },
         "coreai": {
             "run": ratio(stored((), work / NONE)),
