@@ -27,7 +27,7 @@ struct Album {
   init(documents: URL, texts: [String: String], symbols: [String: String]) async throws {
     (self.texts, self.symbols) = (texts, symbols)
     studio = Studio(
-      folders: AppFolders(documents: documents), builtIn: nil,
+      folders: AppFolders(documents: documents, caches: documents), builtIn: nil,
       defaults: UserDefaults(suiteName: "preview") ?? .standard,
       open: { card in HaltingArtist(pipeline: try Self.pipeline(for: card)) },
       measure: { card, order, next in

@@ -44,7 +44,7 @@
         programs[artifact.stage] = Program(package: package, artifact: artifact, spec: spec)
       }
       self.programs = programs
-      compiled = CompiledModels(folder: caches.appendingPathComponent("models-\(bundle.digest.prefix(16))"))
+      compiled = CompiledModels(of: bundle.digest, in: caches)
     }
 
     public func load(_ stage: Stage) async throws {

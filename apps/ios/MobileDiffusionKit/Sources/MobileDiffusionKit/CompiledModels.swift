@@ -7,9 +7,23 @@ import Foundation
 public struct CompiledModels: Sendable {
   private let folder: URL
 
-  public init(folder: URL) {
-    self.folder = folder
+  private static let prefix = "models-"
+
+  /// Those of the bundle with this digest, among the app's caches.
+  public init(of digest: String, in caches: URL) {
+    folder = caches.appendingPathComponent(Self.name(of: digest))
   }
+
+  /// Removes those of bundles that are not here any more: of all but these digests.
+  public static func removeOthers(than digests: [String], in caches: URL) {
+    let (files, kept) = (FileManager.default, Set(digests.map(name)))
+    for place in (try? files.contentsOfDirectory(at: caches, includingPropertiesForKeys: nil)) ?? []
+    where place.lastPathComponent.hasPrefix(prefix) && !kept.contains(place.lastPathComponent) {
+      try? files.removeItem(at: place)
+    }
+  }
+
+  private static func name(of digest: String) -> String { prefix + digest.prefix(16) }
 
   private func place(of name: String) -> URL { folder.appendingPathComponent("\(name).mlmodelc") }
 

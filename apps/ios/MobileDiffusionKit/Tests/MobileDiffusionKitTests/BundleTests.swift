@@ -112,7 +112,7 @@ final class BundleTests: FolderTestCase {
   }
 
   func testCompiledModelsAreFoundAgain() throws {
-    let models = CompiledModels(folder: folder.appendingPathComponent("caches/models-1"))
+    let models = CompiledModels(of: "1", in: folder.appendingPathComponent("caches"))
     XCTAssertNil(models.find("denoise"))
     for content in ["first", "second"] {
       let made = folder.appendingPathComponent("denoise.mlmodelc")
@@ -122,8 +122,23 @@ final class BundleTests: FolderTestCase {
       XCTAssertEqual(models.find("denoise")?.path, kept.path)
       XCTAssertEqual(try String(contentsOf: kept.appendingPathComponent("model"), encoding: .utf8), content)
     }
-    let blocked = CompiledModels(folder: URL(fileURLWithPath: "/dev/null/models"))
+    let blocked = CompiledModels(of: "1", in: URL(fileURLWithPath: "/dev/null"))
     XCTAssertEqual(blocked.keep(folder, as: "denoise"), folder)
     XCTAssertNil(blocked.find("denoise"))
+  }
+
+  func testCompiledModelsOfDeletedBundlesAreRemoved() throws {
+    let (caches, files) = (folder.appendingPathComponent("caches"), FileManager.default)
+    let digests = ["a", "b"].map { String(repeating: $0, count: 64) }
+    for digest in digests {
+      let made = folder.appendingPathComponent("made")
+      try files.createDirectory(at: made, withIntermediateDirectories: false)
+      _ = CompiledModels(of: digest, in: caches).keep(made, as: "denoise")
+    }
+    try files.createDirectory(at: caches.appendingPathComponent("other"), withIntermediateDirectories: false)
+    CompiledModels.removeOthers(than: [digests[0]], in: caches)
+    XCTAssertNotNil(CompiledModels(of: digests[0], in: caches).find("denoise"))
+    XCTAssertNil(CompiledModels(of: digests[1], in: caches).find("denoise"))
+    XCTAssertTrue(files.fileExists(atPath: caches.appendingPathComponent("other").path), "not a model's")
   }
 }

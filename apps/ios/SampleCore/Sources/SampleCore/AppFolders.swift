@@ -4,9 +4,11 @@ import Foundation
 public struct AppFolders: Sendable {
   /// The app's documents; the Files app shows them, and `devicectl` copies to and from them.
   public let documents: URL
+  /// What the system may remove at any time; compiled models are there.
+  public let caches: URL
 
-  public init(documents: URL) {
-    self.documents = documents
+  public init(documents: URL, caches: URL) {
+    (self.documents, self.caches) = (documents, caches)
   }
 
   /// Bundles, one folder each.
@@ -23,5 +25,11 @@ public struct AppFolders: Sendable {
     for folder in [models, history, benchmark] {
       try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     }
+    #if canImport(Darwin)
+      // Models can be added again; a backup would hold gigabytes of them.
+      var (place, values) = (models, URLResourceValues())
+      values.isExcludedFromBackup = true
+      try place.setResourceValues(values)
+    #endif
   }
 }

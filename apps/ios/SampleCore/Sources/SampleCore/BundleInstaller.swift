@@ -8,6 +8,8 @@ public struct BundleInstaller: Sendable {
   static let manifestName = "manifest.json"
   /// A manifest has some ten kilobytes; more than this many bytes are not read.
   static let manifestLimit = 4 << 20
+  /// What the names of unfinished folders begin with, which no list of models shows.
+  private static let (copyPrefix, downloadPrefix) = (".copy-", ".incoming-")
   private let models: URL
 
   public init(models: URL) {
@@ -21,7 +23,7 @@ public struct BundleInstaller: Sendable {
     let text = try Self.readManifest(in: folder)
     let needed = try BundleContents(manifest: text, in: folder)
     try refuseDouble(needed.name)
-    let draft = hidden(UUID().uuidString)
+    let draft = models.appendingPathComponent(Self.copyPrefix + UUID().uuidString, isDirectory: true)
     defer { try? FileManager.default.removeItem(at: draft) }
     for path in needed.files.map(\.path) {
       try Task.checkCancellation()
@@ -40,7 +42,7 @@ public struct BundleInstaller: Sendable {
     let text = try await source.manifest(limit: Self.manifestLimit)
     let needed = try BundleContents(manifest: text)
     try refuseDouble(needed.name)
-    let draft = hidden(digest(of: text))
+    let draft = models.appendingPathComponent(Self.downloadPrefix + digest(of: text), isDirectory: true)
     var done: Int64 = 0
     for file in needed.files {
       try Task.checkCancellation()
@@ -51,13 +53,20 @@ public struct BundleInstaller: Sendable {
     return try place(draft, manifest: text, name: needed.name)
   }
 
-  /// Removes unfinished downloads.
-  public func removeUnfinished() throws {
+  /// Removes copies that the app did not finish before it ended, and unfinished downloads last touched before a date.
+  ///
+  /// Called when nothing is being added.
+  public func removeUnfinished(downloadsBefore date: Date) throws {
     let files = FileManager.default
-    for folder in (try? files.contentsOfDirectory(at: models, includingPropertiesForKeys: nil)) ?? []
-    where folder.lastPathComponent.hasPrefix(".incoming-") {
-      try files.removeItem(at: folder)
+    for folder in (try? files.contentsOfDirectory(at: models, includingPropertiesForKeys: nil)) ?? [] {
+      let name = folder.lastPathComponent
+      let isOld = name.hasPrefix(Self.downloadPrefix) && (try changed(folder)) < date
+      if isOld || name.hasPrefix(Self.copyPrefix) { try files.removeItem(at: folder) }
     }
+  }
+
+  private func changed(_ folder: URL) throws -> Date {
+    try FileManager.default.attributesOfItem(atPath: folder.path)[.modificationDate] as? Date ?? .distantPast
   }
 
   private func receive(
@@ -133,9 +142,5 @@ public struct BundleInstaller: Sendable {
     if FileManager.default.fileExists(atPath: models.appendingPathComponent(name).path) {
       throw DiffusionError("\(name): expected a new model, got one that is here already; delete the other first")
     }
-  }
-
-  private func hidden(_ name: String) -> URL {
-    models.appendingPathComponent(".incoming-\(name)", isDirectory: true)
   }
 }

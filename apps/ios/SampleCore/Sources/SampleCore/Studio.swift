@@ -11,6 +11,8 @@ public final class Studio {
   public let benchmark: BenchmarkModel
   /// Why the app cannot keep anything, if so.
   public private(set) var problem: String?
+  /// Seconds for which an unfinished download waits to be resumed: a week.
+  private static let kept: TimeInterval = 7 * 24 * 3600
   private let folders: AppFolders
   private let easel: Easel
   private let measure: MeasureModel
@@ -36,11 +38,14 @@ public final class Studio {
   public func start(arguments: [String]) -> Bool {
     do {
       try folders.create()
+      try BundleInstaller(models: folders.models).removeUnfinished(downloadsBefore: .now - Self.kept)
     } catch {
       problem = DiffusionError.line(of: error)
     }
     models.refresh()
     history.refresh()
+    let digests = models.cards.compactMap { try? ModelBundle.open($0.folder).digest }
+    CompiledModels.removeOthers(than: digests, in: folders.caches)
     useGuidance()
     return startBenchmark(arguments)
   }

@@ -102,7 +102,11 @@ final class DownloadTests: XCTestCase {
       try await BundleInstaller(models: models).download(from: Line(try smallBundle(), breaksAfter: 10))
     }
     XCTAssertEqual(names(in: models).count, 1)
-    try BundleInstaller(models: models).removeUnfinished()
+    let copy = models.appendingPathComponent(".copy-1")
+    try FileManager.default.createDirectory(at: copy, withIntermediateDirectories: false)
+    try BundleInstaller(models: models).removeUnfinished(downloadsBefore: .distantPast)
+    XCTAssertEqual(names(in: models).count, 1, "the download may be resumed, the copy cannot be")
+    try BundleInstaller(models: models).removeUnfinished(downloadsBefore: .distantFuture)
     XCTAssertEqual(names(in: models), [])
   }
 

@@ -10,14 +10,19 @@ final class StudioTests: XCTestCase {
     measure: @escaping MeasureModel = { _, _, _ in throw DiffusionError("not measured") }
   ) -> Studio {
     Studio(
-      folders: AppFolders(documents: documents), builtIn: nil,
+      folders: AppFolders(documents: documents, caches: documents), builtIn: nil,
       defaults: UserDefaults(suiteName: "sample-tests") ?? .standard, open: { _ in play },
       measure: measure, encode: { Data($0.rgb) })
   }
 
+  private func installModel(in documents: URL) async throws {
+    let models = AppFolders(documents: documents, caches: documents).models
+    _ = try await BundleInstaller(models: models).install(from: try smallBundle())
+  }
+
   func testAPictureGoesIntoTheHistoryAndMemoryIsGivenBack() async throws {
     let documents = try emptyFolder()
-    _ = try await BundleInstaller(models: AppFolders(documents: documents).models).install(from: try smallBundle())
+    try await installModel(in: documents)
     let play = Play()
     let studio = studio(play, documents: documents)
     XCTAssertFalse(studio.start(arguments: ["/app"]))
@@ -39,7 +44,7 @@ final class StudioTests: XCTestCase {
 
   func testABenchmarkWaitsForTheDrawingAndTheModelIsGivenUpFirst() async throws {
     let documents = try emptyFolder()
-    _ = try await BundleInstaller(models: AppFolders(documents: documents).models).install(from: try smallBundle())
+    try await installModel(in: documents)
     let play = Play(.wait)
     let studio = studio(play, documents: documents) { _, _, _ in
       let closes = await play.closes
@@ -60,7 +65,7 @@ final class StudioTests: XCTestCase {
 
   func testADrawingThatWaitsForABenchmarkCanBeCancelled() async throws {
     let documents = try emptyFolder()
-    _ = try await BundleInstaller(models: AppFolders(documents: documents).models).install(from: try smallBundle())
+    try await installModel(in: documents)
     let play = Play()
     let studio = studio(play, documents: documents) { _, _, _ in
       try await Task.sleep(for: .seconds(60))
@@ -87,7 +92,7 @@ final class StudioTests: XCTestCase {
     let studio = studio(Play(), documents: documents)
     XCTAssertTrue(studio.start(arguments: ["/app", "--benchmark", "lost"]))
     await studio.benchmark.finish()
-    let folder = AppFolders(documents: documents).benchmark
+    let folder = AppFolders(documents: documents, caches: documents).benchmark
     XCTAssertEqual(names(in: folder), ["lost.error"])
     let text = try String(contentsOf: folder.appendingPathComponent("lost.error"), encoding: .utf8)
     XCTAssertEqual(text, "lost: expected a model among none; copy it to Documents/models\n")
