@@ -60,7 +60,7 @@ public struct BundleInstaller: Sendable {
     let files = FileManager.default
     for folder in (try? files.contentsOfDirectory(at: models, includingPropertiesForKeys: nil)) ?? [] {
       let name = folder.lastPathComponent
-      let isOld = name.hasPrefix(Self.downloadPrefix) && (try changed(folder)) < date
+      let isOld = try name.hasPrefix(Self.downloadPrefix) && changed(folder) < date
       if isOld || name.hasPrefix(Self.copyPrefix) { try files.removeItem(at: folder) }
     }
   }
