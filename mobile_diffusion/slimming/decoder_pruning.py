@@ -27,7 +27,7 @@ def pruned_config(config: AutoencoderConfig, share: float = 0.5) -> AutoencoderC
     """The configuration with a share of the decoder's channels; raises ConfigError when that is not a whole number.
 
     Norms keep their number of groups if every level still has FEWEST channels per group; otherwise they get the largest
-    number that fits.
+    number that fits, which must divide the full decoder's channels too, because each group keeps as many.
     """
     channels, groups = config.of_decoder
     kept = tuple(round(count * share) for count in channels)
@@ -36,7 +36,12 @@ def pruned_config(config: AutoencoderConfig, share: float = 0.5) -> AutoencoderC
         raise ConfigError(f"share: expected one that leaves whole channels of {channels}, got {share}; try 0.5")
     fewest = min(FEWEST, min(channels) // groups)
     fitting = [
-        number for number in range(1, groups + 1) if all(few % number == 0 and few >= fewest * number for few in kept)
+        number
+        for number in range(1, groups + 1)
+        if all(
+            few % number == 0 == count % number and few >= fewest * number
+            for count, few in zip(channels, kept, strict=True)
+        )
     ]
     return dataclasses.replace(config, decoder_channels=kept, decoder_groups=max(fitting))
 

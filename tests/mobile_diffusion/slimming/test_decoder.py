@@ -53,6 +53,13 @@ def test_no_group_comes_down_to_one_channel(channels: tuple[int, ...], groups: i
     assert pruned_config(config).decoder_groups == kept
 
 
+def test_groups_divide_the_channels_of_both_decoders() -> None:
+    """Three eighths of 32 are 12, which six groups would divide, but not 32."""
+    slim = prune_decoder(Autoencoder(dataclasses.replace(CONFIG, channels=(32, 64), groups=8)), 0.375)
+    assert slim.config.decoder_channels == (12, 24) and slim.config.decoder_groups == 4
+    assert slim.decode(torch.zeros(1, 4, 4, 4)).shape == (1, 3, 8, 8)
+
+
 def test_with_all_channels_it_is_the_full_decoder() -> None:
     torch.manual_seed(1)
     full = Autoencoder(CONFIG).requires_grad_(False)
