@@ -85,17 +85,21 @@ def test_stages_are_commands_of_ours() -> None:
 
 def test_results_come_back_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(collecting, "PIECE", 1 << 20)
-    work = tmp_path / "work"
-    for name, size in (("runs/emoji-phone", 2 << 20), ("runs/emoji-4", 2 << 20), ("runs/emoji-slim", 100)):
-        (work / name).mkdir(parents=True)
-        for part in ("model.json", "unet.safetensors", "autoencoder.safetensors"):
-            (work / name / part).write_bytes(b"x" * (size if part.startswith("unet") else 9))
-    names = collect(work, tmp_path / "out")
-    assert [name for name in names if "unet" in name] == [
-        "runs/emoji-phone/unet.safetensors",
-        "runs/emoji-slim/unet.safetensors",
-    ]
-    pieces = sorted((tmp_path / "out").iterdir())
-    assert len(pieces) == 3 and all(piece.stat().st_size <= 1 << 20 for piece in pieces)
-    with tarfile.open(fileobj=io.BytesIO(b"".join(piece.read_bytes() for piece in pieces))) as archive:
-        assert archive.getnames() == names
+    work, out = tmp_path / "work", tmp_path / "out"
+    contents = {
+        "runs/emoji-phone/unet.safetensors": b"p" * (3 << 20),
+        "runs/emoji-4/unet.safetensors": b"4" * (2 << 20),
+    }
+    for name, content in {**contents, "runs/4/curve.jsonl": b"{}", "logs/4.log": b"x" * (2 << 20)}.items():
+        (work / name).parent.mkdir(parents=True, exist_ok=True)
+        (work / name).write_bytes(content)
+    assert collect(work, out) == 6
+    pieces = [path.read_bytes() for path in sorted(out.glob("weights.tar.*"))]
+    assert [len(piece) for piece in pieces] == [1 << 20] * 5
+    assert collect(work, tmp_path / "rest", 5) == 6
+    pieces += [path.read_bytes() for path in sorted((tmp_path / "rest").glob("weights.tar.*"))]
+    with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as archive:
+        found = {member.name: archive.extractfile(member).read() for member in archive}  # type: ignore[union-attr]
+    assert found == contents
+    with tarfile.open(out / "notes.tar") as archive:
+        assert archive.getnames() == ["runs/4/curve.jsonl"], "a log that is too large stays"

@@ -1,53 +1,48 @@
-"""What a call returns: logs, curves, sheets and weights in one archive, cut into files of the size that may come back.
+"""What a call returns: notes (logs, curves, sheets) in one archive, and weights in another, which is cut into files.
 
-cat result.tar.* | tar x
+    tar xf notes.tar; cat weights.tar.* | tar x
+
+More weights than a call may return follow in the next one, with `--first-piece`.
 """
 
 from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.training.gpu.stages import MODELS
 
-PIECE, PIECES = 15 << 20, 4
-"""Bytes of a file, and how many of them."""
-NOTES = ("settings/*.toml", "logs/*.log", "runs/*/curve.jsonl", "runs/*/settings.json", "runs/*/*.json")
-WEIGHTS = ("runs/autoencoder/autoencoder.safetensors",)
+PIECE, PIECES = 11 << 20, 5
+"""Bytes of a file of weights, and how many of them a call returns."""
+NOTES = ("settings/*.toml", "logs/*.log", "runs/*/curve.jsonl", "runs/*/settings.json", "runs/evolution/*.json")
+NOTE = 1 << 20
+"""Bytes of the largest file that is a note."""
+WEIGHTS = ("runs/autoencoder/autoencoder.json", "runs/autoencoder/autoencoder.safetensors")
 PARTS = ("model.json", "unet.safetensors", "autoencoder.safetensors")
-"""Of a checkpoint; the text encoder is the emoji model's."""
+"""Of a checkpoint; text encoder and tokenizer are the emoji model's."""
 
 
-def collect(work: Path, out: Path) -> list[str]:
-    """Write the archive of the folder `work` into `out`; returns the names of the files in it.
-
-    A checkpoint that does not fit any more is left out, so the most valuable ones come first.
-    """
-    room = PIECE * PIECES - (1 << 20)
-    packed, names = io.BytesIO(), list[str]()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        for group in _groups(work):
-            size = sum(path.stat().st_size + 1024 for path in group)
-            if packed.tell() + size <= room:
-                for path in group:
-                    archive.add(path, str(path.relative_to(work)))
-                    names.append(str(path.relative_to(work)))
+def collect(work: Path, out: Path, first: int = 0) -> int:
+    """Write notes, and weights from piece `first` on, into `out`; returns the number of pieces of all weights."""
+    runs = sorted((work / "runs").glob("*"))
+    sheets = [path for run in runs for path in sorted(run.glob("sheet-*.png"))[-1:]]
+    notes = [path for pattern in NOTES for path in sorted(work.glob(pattern)) if path.stat().st_size <= NOTE]
+    phone, *others = [[f"{name}/{part}" for part in PARTS] for name in MODELS]
+    weights = [*phone, *WEIGHTS, *(path for paths in others for path in paths)]
     out.mkdir(parents=True, exist_ok=True)
-    content = packed.getvalue()
-    for number, start in enumerate(range(0, len(content), PIECE)):
-        (out / f"result.tar.{number}").write_bytes(content[start : start + PIECE])
-    return names
+    (out / "notes.tar").write_bytes(_archive(work, [*notes, *sheets]))
+    content = _archive(work, [path for name in weights if (path := work / name).exists()])
+    starts = range(0, len(content), PIECE)
+    for number in range(len(starts))[first : first + PIECES]:
+        (out / f"weights.tar.{number:02d}").write_bytes(content[starts[number] : starts[number] + PIECE])
+    return len(starts)
 
 
-def _groups(work: Path) -> Iterator[list[Path]]:
-    """Files that come back together, the most valuable first."""
-    notes = {path for pattern in NOTES for path in work.glob(pattern)}
-    yield sorted(path for path in notes if path.stat().st_size < 1 << 20)
-    for run in sorted((work / "runs").glob("*")):
-        yield sorted(run.glob("sheet-*.png"))[-1:]
-    yield [path for name in WEIGHTS if (path := work / name).exists()]
-    for name in MODELS:
-        if (work / name / PARTS[0]).exists():
-            yield [work / name / part for part in PARTS]
+def _archive(work: Path, files: Sequence[Path]) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for path in files:
+            archive.add(path, str(path.relative_to(work)))
+    return packed.getvalue()

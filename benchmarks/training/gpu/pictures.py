@@ -43,7 +43,7 @@ def unpack_pictures(packed: Path, out: Path) -> None:
 
 def _webp(path: Path) -> bytes:
     packed = io.BytesIO()
-    Image.open(path).convert("RGB").save(packed, "WEBP", lossless=True, quality=100, method=6)
+    Image.open(path).convert("RGB").save(packed, "WEBP", lossless=True, quality=75, method=4)
     return packed.getvalue()
 
 

@@ -24,7 +24,7 @@ import typer
 
 from benchmarks.measuring.command_line import run_script
 from benchmarks.paths import EMOJI, ROOT
-from benchmarks.training.gpu.collect import collect
+from benchmarks.training.gpu.collect import PIECES, collect
 from benchmarks.training.gpu.package import PACKED
 from benchmarks.training.gpu.pictures import unpack_pictures
 from benchmarks.training.gpu.stages import SETTINGS, STAGES, TEACHER_RUN, Stage
@@ -44,6 +44,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for what is returned.")],
     seconds: Annotated[int, typer.Option(help="Time of this call.", min=60)] = 540,
     scale: Annotated[float, typer.Option(help="Factor of all steps, fixed by the first call.", min=1e-4)] = 1.0,
+    first_piece: Annotated[int, typer.Option(help="First piece of the weights to return.", min=0)] = 0,
     batch: Annotated[int, typer.Option(help="Batch of all stages, to try the package; 0: the settings'.", min=0)] = 0,
 ) -> None:
     """Unpack, train, collect; prints a line per stage."""
@@ -60,7 +61,8 @@ def main(
             break
         if not _run(stage, work, end - time.monotonic() - 2 * SAVING):
             break
-    collect(work, out)
+    pieces = collect(work, out, first_piece)
+    _say(f"weights: {pieces} pieces, returned from piece {first_piece} on, at most {PIECES}")
 
 
 def _say(words: str) -> None:

@@ -12,7 +12,7 @@ SETTINGS = Path(__file__).parent / "settings"
 TEACHER_RUN = "runs/teacher"
 """Its encoded pictures and captions serve all later stages: styles, groups and captions are the same."""
 MODELS = ("runs/emoji-phone", "runs/emoji-4", "runs/emoji-slim", "runs/emoji-teacher")
-"""Checkpoints in the order of their value, which is the order in which they are returned."""
+"""Checkpoints in the order in which they are returned, the most valuable first."""
 
 
 @dataclass(frozen=True)
