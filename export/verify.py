@@ -19,11 +19,11 @@ from export.bundle.bundle import Bundle, open_bundle
 from export.bundle.manifest import schema
 from export.bundle.manifest_parts import MANIFEST
 from export.evidence.content import read_contents
-from export.evidence.description import check_description, check_source
+from export.evidence.description import check_description, check_provenance, check_source
 from export.evidence.difference import Difference, require_none
 from export.evidence.figures import check_measured_again, check_parity_file, read_parity
 from export.evidence.golden import check_golden
-from export.evidence.page import check_latency, check_page
+from export.evidence.page import check_card, check_latency, check_layers, check_page, unchecked_charts
 from export.evidence.preview import check_preview
 from export.evidence.schedule import check_schedule
 from export.job.plan import plan_export
@@ -48,6 +48,7 @@ BELIEVED = (
     "timesteps, alphas and sigmas except their order",
     "words of the tokenizer that no golden prompt has",
     "golden contexts, latents and pictures",
+    "what PyTorch's layers compute",
     "times",
 )
 """What a bundle alone cannot prove.  A checkpoint proves all of it but the times."""
@@ -123,7 +124,7 @@ def verify_bundle(
         )
     source = None if checkpoint is None else _open(bundle, checkpoint, options)
     differences, unread = _read_only(bundle, trajectories, source)
-    unchecked = (*unread, *(BELIEVED if source is None else BELIEVED[-1:]))
+    unchecked = (*unread, *unchecked_charts(bundle), *(BELIEVED if source is None else BELIEVED[-1:]))
     if differences:
         empty = ParityReport({}, (), (), (), 1.0)
         skipped = "what the programs compute: they were not run, because of the contradictions"
@@ -193,7 +194,13 @@ def _read_only(
         *check_golden(bundle, trajectories, depth),
     ]
     if not found:
-        found = [*check_parity_file(bundle, read_parity(bundle, trajectories, depth)), *check_latency(bundle)]
+        recorded = read_parity(bundle, trajectories, depth)
+        found = [
+            *check_parity_file(bundle, recorded),
+            *check_latency(bundle),
+            *check_card(bundle, recorded, depth),
+            *check_provenance(bundle, depth),
+        ]
     return found, tuple(f"the programs of {each}" for each in contents.unread)
 
 
@@ -216,6 +223,7 @@ def _run(
         *check_measured_again(recorded, report),
         *check_page(bundle, recorded, trajectories, pictures, depth),
         *check_preview(bundle, drawing, trajectories),
+        *([] if source is None else check_layers(bundle, source, trajectories, threads)),
     ]
     return merge([again, report]), differences
 

@@ -30,6 +30,7 @@ EXPECTED = (
     ExpectedSkip(r"swift\.sh: expected .+"),
     ExpectedSkip(r"no definitions of languages .+; apps/runner/install-tools\.sh installs them"),
     ExpectedSkip(r"node is not installed"),
+    ExpectedSkip(r"chromium is not installed"),
     ExpectedSkip(r"onnxruntime-web is not in .+: python -m benchmarks\.onnx\.web BUNDLE --install"),
     ExpectedSkip(r"mounting a small file system needs root; .+"),
     ExpectedSkip(r"this machine does not let root mount; .+"),

@@ -1,9 +1,10 @@
 """Writes the tables of docs/measurements.md from what `make demo` and the training runs measured.
 
-    make demo && .venv/bin/python -m benchmarks.documents.measurements
+    make demo && .venv/bin/python -m benchmarks.documents.measurements --measured
 
 Between the markers `<!-- tables: ... -->` and `<!-- /tables -->` stand parity and latency out of
-build/*/parity.json and build/*/latency.json; between the training markers, what assets/emoji/training/*.json(l) hold.
+benchmarks/results/demo.json, which `--measured` takes from build/*/parity.json and build/*/latency.json; between the
+training markers, what assets/emoji/training/*.json(l) hold.
 """
 
 from __future__ import annotations
@@ -11,9 +12,13 @@ from __future__ import annotations
 import json
 import statistics
 import tomllib
+from typing import Annotated
+
+import typer
 
 from benchmarks.documents.markers import fill_page, read, table
 from benchmarks.measuring.command_line import run_script
+from benchmarks.measuring.results import write_result
 from benchmarks.paths import EMOJI, RESULTS, ROOT
 
 PAGE = ROOT / "docs" / "measurements.md"
@@ -31,36 +36,43 @@ RUNS = {
     "slim decoder": ("decoder", "decoder"),
 }
 """Run -> its curve and its settings."""
-QUALITY = RESULTS / "quality.json"
+QUALITY, DEMO = RESULTS / "quality.json", RESULTS / "demo.json"
 UNITS = {"snr_db": "dB SNR", "psnr_db": "dB PSNR", "ssim": "SSIM"}
+
+
+def take_measured() -> None:
+    """Keep the figures of the two bundles of `make demo`, with the hash of their checkpoint."""
+    manifests = [read(bundle / "manifest.json") for bundle in BUNDLES]
+    reports = [read(bundle / "latency.json") for bundle in BUNDLES]
+    runners = {runner["runner"]: runner for report in reports for runner in report["runners"]}
+    found = {
+        "model": manifests[0]["model"]["name"],
+        "source_sha256": manifests[0]["model"]["source_sha256"],
+        "conditions": reports[-1]["conditions"],
+        "parity": [row for bundle in BUNDLES for row in read(bundle / "parity.json")["summary"]],
+        "latency": list(runners.values()),
+    }
+    write_result(DEMO, found)
 
 
 def parity() -> str:
     """Worst value of every check, one row per runtime and check."""
     rows = []
-    for bundle in BUNDLES:
-        for row in read(bundle / "parity.json")["summary"]:
-            values = [f"{row[key]:.1f}" if key != "limit" else f"{row[key]:g}" for key in ("worst", "median", "limit")]
-            rows.append(
-                [row["runtime"], row["precision"], row["check"], *values, UNITS[row["metric"]], str(row["count"])]
-            )
+    for row in read(DEMO)["parity"]:
+        values = [f"{row[key]:.1f}" if key != "limit" else f"{row[key]:g}" for key in ("worst", "median", "limit")]
+        rows.append([row["runtime"], row["precision"], row["check"], *values, UNITS[row["metric"]], str(row["count"])])
     return table(["runtime", "precision", "check", "worst", "median", "gate", "unit", "compared"], rows)
 
 
 def latency() -> str:
     """Median and interquartile range of every stage, one row per runner, and the conditions."""
-    rows, seen, conditions = [], set(), {}
-    for bundle in BUNDLES:
-        report = read(bundle / "latency.json")
-        conditions = report["conditions"]
-        for runner in report["runners"]:
-            if runner["runner"] in seen:
-                continue
-            seen.add(runner["runner"])
-            stages = {stage["stage"]: stage for stage in runner["stages"]}
-            cells = [f"{stages[name]['median_ms']:.1f} ({stages[name]['spread_ms']:.1f})" for name in STAGES]
-            rows.append([runner["runner"], runner["kind"], runner["version"], str(runner["threads"]), *cells])
+    found, rows = read(DEMO), []
+    for runner in found["latency"]:
+        stages = {stage["stage"]: stage for stage in runner["stages"]}
+        cells = [f"{stages[name]['median_ms']:.1f} ({stages[name]['spread_ms']:.1f})" for name in STAGES]
+        rows.append([runner["runner"], runner["kind"], runner["version"], str(runner["threads"]), *cells])
     text = table(["runner", "kind", "version", "threads", *(f"{name}, ms" for name in STAGES)], rows)
+    conditions = found["conditions"]
     place = f"{conditions['processor']}, {conditions['cores']} cores, {conditions['system']}"
     return f"{text}\n\nMedian and, in brackets, interquartile range; {place}. A phone was not measured."
 
@@ -112,8 +124,12 @@ def _interval(found: dict[str, float], scale: float) -> str:
     return f"{scale * found['value']:.0f} ({scale * found['low']:.0f} to {scale * found['high']:.0f})"
 
 
-def main() -> None:
+def main(
+    measured: Annotated[bool, typer.Option("--measured", help="First take the figures of build/.")] = False,
+) -> None:
     """Write docs/measurements.md anew."""
+    if measured:
+        take_measured()
     fill_page(PAGE, {"tables": f"{parity()}\n\n{latency()}", "training": training(), "quality": quality()})
 
 

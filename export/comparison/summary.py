@@ -26,7 +26,7 @@ from mobile_diffusion.staging import write_bytes
 
 SCHEMA_VERSION = 1
 RANDOM = ".mlpackage/Manifest.json"
-"""End of the path of a file with random identifiers, which are new in every export."""
+"""End of the path of a file in which earlier versions wrote random identifiers, new in every export."""
 RUNTIME = "runtime"
 """`RunnerLatency.kind` of what a phone could run."""
 SCHEMA_PATH = Path(__file__).with_name("summary.schema.json")

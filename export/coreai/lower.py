@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from export.coreai.asset import SUFFIX, check_asset
+from export.coreai.canonical import repeatable_names, take_date
 from export.coreai.graph import exported
 from export.coreai.inspect import storage
 from export.coreai.options import CoreAIOptions
@@ -46,6 +47,7 @@ def lower(stage: ExportStage, folder: Path, options: CoreAIOptions | None = None
     except BaseException:
         shutil.rmtree(path, ignore_errors=True)
         raise
+    take_date(path)
     return path.name
 
 
@@ -71,7 +73,7 @@ def convert(stage: ExportStage, options: CoreAIOptions) -> Any:
     modules = modules_of(program)
     names = {"input_names": [spec.name for spec in stage.inputs], "output_names": [spec.name for spec in stage.outputs]}
     try:
-        with errors_only(NOISY_LOGGERS, prints=True):
+        with repeatable_names(), errors_only(NOISY_LOGGERS, prints=True):
             staged = converter.TorchConverter().add_exported_program(program, entrypoint_name=FUNCTION, **names)
             converted = staged.to_coreai()
     except (RuntimeError, ValueError, TypeError, KeyError) as error:

@@ -32,7 +32,7 @@ from export.coreml.layout import check_layout
 from export.coreml.naming import outputs_metadata, package_name
 from export.coreml.norms import group_norm, layer_norm
 from export.coreml.options import NEURAL_ENGINE, CoreMLOptions
-from export.coreml.package import moved_weights, save_specification
+from export.coreml.package import moved_weights, save_specification, write_package_manifest
 from export.coreml.structure import check_operations, check_signature, check_update, tensor_spec
 from export.coreml.toolchain import NOISY_LOGGERS, import_coremltools, without_bars, without_validation
 from export.coreml.torch_sources import mark_sources, module_number, sources_metadata
@@ -116,6 +116,7 @@ def lower(stage: ExportStage, folder: Path, options: CoreMLOptions | None = None
         describe(spec, stage)
         check(stage, spec, chosen)
         save_specification(spec, path)
+        write_package_manifest(path)
     except BaseException:
         shutil.rmtree(path, ignore_errors=True)
         raise

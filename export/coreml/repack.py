@@ -7,8 +7,6 @@ does not grow with the weights.
 from __future__ import annotations
 
 import hashlib
-import json
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,12 +14,9 @@ from typing import Any
 import numpy as np
 
 from export.coreml.blobs import ALIGNMENT, DESCRIPTION, HEADER, Record, RecordWriter
-from export.coreml.package import CONTENT, SPECIFICATION, WEIGHTS
+from export.coreml.package import WEIGHTS, write_package_manifest
 from export.coreml.package_archive import MODEL_PATH
 
-AUTHOR = CONTENT.name
-ITEMS = {SPECIFICATION.name: "CoreML Model Specification", WEIGHTS.name: "CoreML Model Weights"}
-"""The files that a package's manifest lists, with the descriptions that coremltools writes."""
 WEIGHTS_FILE = "weight.bin"
 """The name of a package's only weights file."""
 
@@ -29,17 +24,7 @@ WEIGHTS_FILE = "weight.bin"
 def create_package(folder: Path) -> None:
     """Create the manifest and the folders of a package in an empty folder, without specification and weights."""
     (folder / WEIGHTS).mkdir(parents=True)
-    identifiers = {name: str(uuid.uuid5(uuid.NAMESPACE_URL, f"{AUTHOR}/{name}")) for name in ITEMS}
-    entries = {
-        identifiers[name]: {"author": AUTHOR, "description": text, "name": name, "path": f"{AUTHOR}/{name}"}
-        for name, text in ITEMS.items()
-    }
-    manifest = {
-        "fileFormatVersion": "1.0.0",
-        "itemInfoEntries": entries,
-        "rootModelIdentifier": identifiers[SPECIFICATION.name],
-    }
-    (folder / "Manifest.json").write_text(json.dumps(manifest, indent=4) + "\n", encoding="utf-8")
+    write_package_manifest(folder)
 
 
 def file_name(name: str) -> str:

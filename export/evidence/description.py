@@ -17,13 +17,15 @@ from export.bundle.bundle import Bundle
 from export.bundle.manifest_parts import ArtifactEntry, ModelEntry, RuntimeEntry, StageEntry, TokenizerEntry
 from export.evidence.content import Content, Contents
 from export.evidence.difference import Difference, differing
-from export.evidence.plan import runtime_of
+from export.evidence.plan import plan_of, runtime_of
 from export.job.manifest_description import NOISE, describe_schedule
+from export.job.provenance import PROVENANCE_FILE, provenance
 from export.runtime import Runtime
 from export.signatures import Signature, TensorSpec, signature
 from export.targets import RUNTIMES, TARGETS
 from mobile_diffusion.checkpoint import TOKENIZER_FILE, AnyModel
 from mobile_diffusion.config_json import to_dict
+from mobile_diffusion.errors import BundleError
 
 CHECK = "description"
 MANIFEST_PLACE = "manifest.json: "
@@ -48,6 +50,18 @@ def check_description(bundle: Bundle, contents: Contents) -> list[Difference]:
             differences.append(_differ(f"{place}.primary", "true for the first runtime alone", str(entry.primary)))
         differences += _check_runtime(bundle, entry, contents.of(entry.name), place)
     return differences
+
+
+def check_provenance(bundle: Bundle, depth: str) -> list[Difference]:
+    """Every field of provenance.json that does not follow from the manifest."""
+    path = bundle.path / PROVENANCE_FILE
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        got = type(error).__name__
+        raise BundleError(f"{path}: expected a statement, got {got}; export the bundle again") from None
+    made = provenance(bundle.manifest, plan_of(bundle, depth, 1))
+    return [Difference("provenance", f"{PROVENANCE_FILE}: {place}", *pair) for place, *pair in differing(made, kept)]
 
 
 def check_source(bundle: Bundle, source: AnyModel) -> list[Difference]:

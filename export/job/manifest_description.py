@@ -34,7 +34,9 @@ from mobile_diffusion.decibels import MAX_DB
 from mobile_diffusion.schedule import row_shares, step_table
 
 NOISE = "philox4x32-10, Box-Muller in float64, rounded to float32"
-COMMON_TOOLS = ("torch", "numpy", "tokenizers")
+CHARTS = "matplotlib"
+"""Package that draws the charts of report.html."""
+COMMON_TOOLS = ("torch", "numpy", "tokenizers", CHARTS)
 
 
 def describe(

@@ -10,14 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from export.bundle.bundle import Bundle, check_replaceable, open_bundle, write_bundle
+from export.bundle.bundle import Bundle, check_replaceable, list_files, open_bundle, write_bundle
 from export.job.calibration import CALIBRATION_CASES, LARGE_CASES, Samples, StageSamples, collect
+from export.job.card import CARD_FILE, render_card
 from export.job.isolation import lower_isolated
+from export.job.layers import measure_layers, write_layers
 from export.job.manifest_description import describe
 from export.job.mixed import check_names, decide, measured_stages, needs_trajectories
-from export.job.page import write_reports
+from export.job.page import LATENCY_FILE, PAGE_FILE, PARITY_FILE, Evidence, render, write_json
 from export.job.plan import ExportPlan, plan_export
 from export.job.preview import COLOURED_CASES, Preview, fit_preview, write_preview
+from export.job.provenance import PROVENANCE_FILE, provenance
 from export.job.reference import open_reference, record_cases
 from export.job.resources import check_resources, estimate_export
 from export.job.unfit import check_unrun, explain
@@ -142,7 +145,15 @@ def _fill(
     timed = [reference, *(runner for _, runner in runners)]
     latency = measure_latency(timed, trajectories[0], settings, LARGE_BUDGET_S if plan.large else BUDGET_S)
     progress(f"{target.title}: writing the report", _TIMED)
-    write_reports(folder, source.config, target, plan, parity, latency, trajectories, pictures)
+    layers = measure_layers(source, plan, trajectories[0], settings)
+    write_layers(folder, layers)
+    write_json(folder / PARITY_FILE, parity.to_json())
+    write_json(folder / LATENCY_FILE, latency.to_dict())
+    manifest = describe(source, target, plan, folder, artifacts, parity, list_files(folder))
+    evidence = Evidence(manifest, settings, plan, parity, latency, layers, trajectories, pictures)
+    (folder / PAGE_FILE).write_text(render(evidence), encoding="utf-8")
+    write_json(folder / PROVENANCE_FILE, provenance(manifest, plan))
+    (folder / CARD_FILE).write_text(render_card(manifest, plan, parity), encoding="utf-8")
     return _Parts(plan, choices, artifacts, parity, latency)
 
 

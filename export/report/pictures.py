@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,28 @@ def png_uri(image: NDArray[np.float32]) -> str:
     buffer = io.BytesIO()
     to_picture(image).save(buffer, "PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+@dataclass(frozen=True)
+class Amplified:
+    """How far the pixels of one picture are from another's, made visible."""
+
+    picture: NDArray[np.float32]
+    """(1, 3, H, W) in [0, 1]: the distance of every channel times `factor`."""
+    largest: int
+    """Largest distance in levels, 0 to 255."""
+    factor: int
+    """A power of two: the largest that keeps every distance below white."""
+
+
+def amplified(reference: NDArray[np.float32], candidate: NDArray[np.float32]) -> Amplified:
+    """The difference of two pictures (1, 3, H, W) as a screen shows them, in 8 bits; black is equal."""
+    pair = (image_to_uint8(each).astype(int) for each in (reference, candidate))
+    levels = np.abs(next(pair) - next(pair))  # (H, W, 3)
+    largest = int(levels.max())
+    factor = 2 ** int(math.log2(255 / largest)) if largest else 1
+    picture = (levels * factor / 255).astype(np.float32).transpose(2, 0, 1)[None]  # (1, 3, H, W)
+    return Amplified(picture, largest, factor)
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:

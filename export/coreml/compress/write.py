@@ -22,7 +22,7 @@ from export.coreml.compress.plan import CompressionPlan
 from export.coreml.compress.recipes import NONE, Recipe
 from export.coreml.compress.rewrite import Place, Rewriting
 from export.coreml.compress.verify import Promise, Reconstruction, verify
-from export.coreml.package import SPECIFICATION
+from export.coreml.package import SPECIFICATION, save_specification
 from export.coreml.package_archive import CoreMLPackage
 from mobile_diffusion.errors import ExportError
 from mobile_diffusion.progress import Progress, part_of, silent
@@ -55,7 +55,7 @@ def compress_package(
     with staged_folder(out, _require_package if replace else None) as folder:
         promised = write_weights(package, folder, layers, recipes, part_of(progress, 0.0, _WRITTEN))
         package.spec.description.metadata.userDefined[COMPRESSION_KEY] = summary(recipes)
-        (folder / SPECIFICATION).write_bytes(package.spec.SerializeToString())
+        save_specification(package.spec, folder)
         copy_other_files(source, folder)
         return verify(source, folder, promised, part_of(progress, _WRITTEN, 1 - _WRITTEN))
 

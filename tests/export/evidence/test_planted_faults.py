@@ -21,7 +21,7 @@ from export.evidence.description import check_description, check_source
 from export.evidence.difference import Difference
 from export.evidence.figures import check_measured_again, check_parity_file, read_parity
 from export.evidence.golden import check_golden
-from export.evidence.page import check_latency, check_page
+from export.evidence.page import check_card, check_latency, check_page, unchecked_charts
 from export.evidence.preview import check_preview
 from export.evidence.schedule import check_schedule
 from export.job.run import Exported
@@ -274,6 +274,7 @@ def check_reports(path: Path, ran: Ran) -> list[Difference]:
     return [
         *check_parity_file(bundle, recorded),
         *check_latency(bundle),
+        *check_card(bundle, recorded, "trajectory"),
         *check_measured_again(recorded, ran.measured),
         *check_page(bundle, recorded, trajectories, ran.pictures, "trajectory"),
         *check_preview(bundle, ran.runner, trajectories),
@@ -346,6 +347,8 @@ REPORTS: dict[str, tuple[Change, str]] = {
         lambda path: (path / "report.html").open("a").write("<script>alert(1)</script>\n"),
         "report.html: line",
     ),
+    "card's licence": (lambda path: edit_text(path / "README.md", "Licence of", "No licence of"), "README.md: line"),
+    "card's verdict": (lambda path: edit_text(path / "README.md", "passed", "passed well"), "README.md: line"),
     "preview's weight": (
         lambda path: edit_json(
             path / "preview.json", lambda v: v["weights"][0].__setitem__(1, v["weights"][0][1] + 0.1)
@@ -375,12 +378,39 @@ def test_another_picture_in_the_page(copy_of: Copy, ran: Ran) -> None:
     """The pictures of the first two cases change places."""
     path = copy_of("ios")
     page = (path / "report.html").read_text()
-    first, _, second, *_ = re.findall(r"base64,([^\"]*)", page)
+    first, _, _, second, *_ = re.findall(r"base64,([^\"]*)", page)
     (path / "report.html").write_text(page.replace(first, "\0").replace(second, first).replace("\0", second))
-    assert {each.place for each in check_reports(path, ran)} == {"report.html: picture 1", "report.html: picture 3"}
+    assert {each.place for each in check_reports(path, ran)} == {"report.html: picture 1", "report.html: picture 4"}
 
 
-@pytest.mark.parametrize("file", ["parity.json", "latency.json", "preview.json", "report.html"])
+@pytest.mark.parametrize("number", [1, 2])
+def test_another_picture_of_a_runtime_or_its_difference(copy_of: Copy, ran: Ran, number: int) -> None:
+    """The runtime's picture of the first case, or how far it is from PyTorch's, is replaced by that of the second."""
+    path = copy_of("ios")
+    page = (path / "report.html").read_text()
+    found = re.findall(r"base64,([^\"]*)", page)
+    (path / "report.html").write_text(page.replace(found[number], found[number + 3], 1))
+    assert f"report.html: picture {number + 1}" in {each.place for each in check_reports(path, ran)}
+
+
+def test_charts_of_another_library_version_are_not_compared(copy_of: Copy, ran: Ran) -> None:
+    path = copy_of("ios")
+    edit_text(path / "report.html", 'viewBox="0 0 360', 'viewBox="0 0 361')
+    assert {each.place.partition(": ")[0] for each in check_reports(path, ran)} == {"report.html"}
+    (version,) = (each.version for each in open_bundle(path).manifest.tools if each.name == "matplotlib")
+    for file in ("manifest.json", "report.html", "README.md"):
+        edit_text(
+            path / file,
+            f'"version": "{version}"' if file == "manifest.json" else f"matplotlib {version}",
+            '"version": "3.0.0"' if file == "manifest.json" else "matplotlib 3.0.0",
+        )
+    assert check_reports(path, ran) == []
+    assert unchecked_charts(open_bundle(path)) == ["charts of report.html, which another version of matplotlib drew"]
+
+
+@pytest.mark.parametrize(
+    "file", ["parity.json", "latency.json", "preview.json", "report.html", "layers.json", "README.md"]
+)
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff\xfe", b'{"measurements": [1]}', b'{"runners": [1]}'])
 def test_files_that_are_none(copy_of: Copy, ran: Ran, file: str, content: bytes) -> None:
     path = copy_of("ios")
