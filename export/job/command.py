@@ -51,6 +51,8 @@ def _picture(manifest: Manifest) -> Iterator[str]:
     yield from ("--size", f"{model.width}x{model.height}", "--steps", str(asked_steps(schedule)))
     yield from ("--solver", schedule.solver, "--spacing", schedule.spacing)
     yield from ("--guidance", f"{schedule.guidance_default:g}")
+    if schedule.guidance_shares:
+        yield from ("--guidance-shares", ",".join(f"{share:g}" for share in schedule.guidance_shares))
     if any(stage.name == "encode_image" for stage in manifest.stages):
         yield "--image-to-image"
 

@@ -55,7 +55,7 @@ def marked() -> list[tuple[str, str]]:
     return [
         (page.relative_to(ROOT).as_posix(), name)
         for page in pages
-        for name in re.findall(r"<!-- /([\w-]+) -->", page.read_text(encoding="utf-8"))
+        for name in re.findall(r"<!-- /([\w -]+) -->", page.read_text(encoding="utf-8"))
     ]
 
 
