@@ -31,9 +31,9 @@ from benchmarks.measuring.command_line import Threads, one_of, run_script
 from benchmarks.measuring.random_model import RandomModel
 from benchmarks.measuring.results import conditions, read_result, write_result
 from benchmarks.paths import RESULTS, ROOT
+from export.compression.plan import bits_per_weight, uniform_recipes
+from export.compression.recipes import NONE, RECIPES, Recipe
 from export.coreml.compress.layers import layers_of
-from export.coreml.compress.plan import bits_per_weight, uniform_recipes
-from export.coreml.compress.recipes import NONE, RECIPES, Recipe
 from export.coreml.lower import lower
 from export.coreml.package_archive import CoreMLPackage
 from export.parity.record import record

@@ -30,10 +30,12 @@ from benchmarks.measuring.command_line import Work, chosen, run_script
 from benchmarks.measuring.peak_memory import measure_call
 from benchmarks.measuring.results import conditions, read_result, write_result
 from benchmarks.paths import RESULTS
-from export.coreml.compress import compress_package, find_recipe, layers_of, uniform_plan
+from export.compression import find_recipe, uniform_plan
+from export.compression.store import reconstruction_snr
+from export.coreml.compress import compress_package, layers_of
 from export.coreml.compress.constexpr import LUT, SUFFIXES
 from export.coreml.compress.rewrite import places
-from export.coreml.compress.verify import compressed, decode, operands_of, reconstruction_snr
+from export.coreml.compress.verify import compressed, decode, operands_of
 from export.coreml.package_archive import CoreMLPackage
 from export.coreml.toolchain import NOISY_LOGGERS, import_coremltools, without_bars
 from export.quiet import errors_only

@@ -7,12 +7,12 @@ A table whose results are not there stays as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks.documents.markers import decibels, fill_page, rendered, table
+from benchmarks.documents.markers import decibels, fill_page, read, rendered, table
 from benchmarks.measuring.command_line import run_script
-from benchmarks.paths import ROOT
+from benchmarks.paths import RESULTS, ROOT
 
 PAGE = ROOT / "docs" / "coreai.md"
 Found = dict[str, Any]
@@ -23,6 +23,8 @@ CHECKS = {
     "free_running": "trajectory",
     "picture": "picture",
 }
+APPLE = {"apple-int4": "coreai-opt, int4 in blocks of 32"}
+MEGA = 1_000_000
 RUNTIMES = {"coreml": "Core ML, interpreted", "coreai": "Core AI, Apple's runtime"}
 
 
@@ -106,11 +108,63 @@ def judges(found: Found) -> str:
     return f"{table(head, rows)}\n\n{note}"
 
 
+def compression(found: Found) -> str:
+    """Recipe x size, error, time and memory, with Core ML's figures for the same recipe where they were measured."""
+    packages = read(RESULTS / "coreml_variants.json")["models"]["emoji"]
+    interpreted = {row["compression"]: row["worst_db"] for row in packages if row["layout"] == "gpu"}
+    rows = [
+        [APPLE.get(row["compression"], row["compression"]), f"{row['size_bytes'] / MEGA:.1f}"]
+        + [decibels(row["worst_db"][check]) for check in CHECKS]
+        + [beside(interpreted.get(row["compression"]))]
+        + [f"{row['compress_cpu_s']:g}", f"{row['step_cpu_s']:g}", f"{row['peak_bytes'] / MEGA:.0f}"]
+        for row in sorted(found["rows"], key=lambda row: -row["size_bytes"])
+    ]
+    names = (f"{name}, dB" for name in CHECKS.values())
+    head = [
+        "weights",
+        "MB",
+        *names,
+        "Core ML: prediction, picture, dB",
+        "compressing, CPU s",
+        "step, CPU s",
+        "memory, MB",
+    ]
+    note = (
+        "The emoji model: the worst over four whole trajectories, compared with PyTorch and the original weights. The "
+        "programs were run by Apple's runtime on one thread of this computer, not on a phone; the memory is that of "
+        "its process with all three programs. Core ML's figures are of the same recipe, interpreted."
+    )
+    return f"{table(head, rows)}\n\n{note}"
+
+
+def beside(worst: Mapping[str, float] | None) -> str:
+    """Core ML's prediction and picture; empty where the recipe was not measured."""
+    return "" if worst is None else f"{decibels(worst['prediction'])}, {decibels(worst['picture'])}"
+
+
+def block(found: Found) -> str:
+    """Recipe x size and error of one block's weights, by our clustering and by coreai-opt."""
+    rows = [
+        [row["recipe"], f"{row['bits']:.2f}", f"{row['snr_db']:.1f}", f"{row['cpu_s']:.1f}"]
+        + ([f"{row['apple']['snr_db']:.1f}", f"{row['apple']['cpu_s']:.1f}"] if row["apple"] else ["", ""])
+        for row in found["rows"]
+    ]
+    head = ["weights", "bits", "SNR, dB", "CPU s", "coreai-opt: SNR, dB", "CPU s"]
+    note = (
+        f"The {found['weights']} weights of `{found['block']}` in the shapes of Stable Diffusion 1.5, "
+        f"{found['numbers'] / MEGA:.1f} M numbers, drawn from a normal distribution. Empty: coreai-opt has no such "
+        "recipe."
+    )
+    return f"{table(head, rows)}\n\n{note}"
+
+
 TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "parity": ("coreai_parity", parity),
     "judges": ("coreai_judges", judges),
     "black": ("coreai_black_image", black),
     "sums": ("coreai_sums", sums),
+    "compression": ("coreai_compression", compression),
+    "block": ("coreai_block", block),
 }
 """Marker to the file of its results and its writer."""
 

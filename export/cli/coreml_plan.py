@@ -15,7 +15,7 @@ from mobile_diffusion.cli.opening import Checkpoint, Opening, checkpoint_or_emoj
 from mobile_diffusion.cli.terminal import Json, show
 
 if TYPE_CHECKING:
-    from export.coreml.compress import CompressionPlan
+    from export.compression import CompressionPlan
 
 MEGA = 1_000_000
 

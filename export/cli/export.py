@@ -75,13 +75,6 @@ class CoreMLChoices:
         ),
     ] = CoreMLOptions.compute_units
     deployment_target: DeploymentTarget = CoreMLOptions.deployment_target
-    compress: Annotated[
-        str,
-        _core_ml(
-            help="How to store weights: none, int8, palettize-8, palettize-6, palettize-4, palettize-3, palettize-2, "
-            "or a plan.json that `mobile-diffusion coreml plan` wrote."
-        ),
-    ] = CoreMLOptions.compression
     chunk_mb: Annotated[
         int, _core_ml(min=0, help="Split `denoise` into chunks of at most this many MB; 0 disables chunking.")
     ] = CoreMLOptions.chunk_mb
@@ -89,11 +82,9 @@ class CoreMLChoices:
         bool, _core_ml("--pixel-buffer", help="Let decode_image return an image, not a tensor.")
     ] = CoreMLOptions.pixel_buffer
 
-    def options(self) -> CoreMLOptions:
+    def options(self, compress: str) -> CoreMLOptions:
         """The same for the lowering; raises `ConfigError` for a value that is not one of the choices."""
-        return CoreMLOptions(
-            self.compute_units, self.deployment_target, self.compress, self.chunk_mb, self.pixel_buffer
-        )
+        return CoreMLOptions(self.compute_units, self.deployment_target, compress, self.chunk_mb, self.pixel_buffer)
 
 
 def _core_ai(*names: str, help: str) -> Any:
@@ -111,9 +102,9 @@ class CoreAIChoices:
         CoreAIOptions.compute_unit
     )
 
-    def options(self) -> CoreAIOptions:
+    def options(self, compress: str) -> CoreAIOptions:
         """The same for the lowering; raises `ConfigError` for a value that is not one of the choices."""
-        return CoreAIOptions(self.coreai_precision, self.coreai_unit)
+        return CoreAIOptions(self.coreai_precision, self.coreai_unit, compression=compress)
 
 
 def ios(
@@ -123,6 +114,13 @@ def ios(
     coreai: CoreAIChoices,
     checkpoint: Checkpoint = None,
     out: Out = Path("build/ios"),
+    compress: Annotated[
+        str,
+        typer.Option(
+            help="How to store weights: none, int8, palettize-8, palettize-6, palettize-4, palettize-3, palettize-2, "
+            "or a plan.json that `mobile-diffusion coreml plan` wrote."
+        ),
+    ] = CoreMLOptions.compression,
     delegate: Annotated[
         str,
         typer.Option(
@@ -141,7 +139,21 @@ def ios(
 
         mobile-diffusion export ios --runtime coreml --runtime coreai --out build/ios
     """
-    export("ios", checkpoint, opening, exporting, out, coreml.options(), coreai=coreai.options(), delegate=delegate)
+    from export.targets import TARGETS
+
+    names = exporting.runtime or [*TARGETS["ios"].defaults]
+    used = {delegate if name == "executorch" else name for name in names}
+    packages, programs = (compress if name in used else "none" for name in ("coreml", "coreai"))
+    export(
+        "ios",
+        checkpoint,
+        opening,
+        exporting,
+        out,
+        coreml.options(packages),
+        coreai=coreai.options(programs),
+        delegate=delegate,
+    )
 
 
 def android(

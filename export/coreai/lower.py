@@ -3,7 +3,7 @@
 Attention is one composite operation, for which a phone has a kernel that need not store the scores.  In float16 the
 network computes in half, and guidance, the solver's update, the sums of norms and named modules in float32 (graph.py).
 Inputs and outputs are float32 or int32 and have the stage's names; unlike in other formats, an output may have the name
-of an input.  Compression is not here.
+of an input.  compress/ stores weights in fewer bits before the program is saved.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from export.compression.recipes import NONE
 from export.coreai.asset import SUFFIX, check_asset
 from export.coreai.canonical import repeatable_names, take_date
+from export.coreai.compress import compress_program, verify_asset
 from export.coreai.graph import exported
 from export.coreai.inspect import storage
 from export.coreai.options import CoreAIOptions
@@ -33,15 +35,21 @@ def lower(stage: ExportStage, folder: Path, options: CoreAIOptions | None = None
     """Write `<stage>.aimodel` into `folder`, replacing an existing one; returns its path relative to `folder`.
 
     Raises:
-        ExportError: Apple's packages are not installed, or cannot convert the stage, or the disk is full.
+        ExportError: Apple's packages are not installed, or cannot convert the stage, or the disk is full, or a weight
+            is not finite.
+        ConfigError: there is no such compression, or the plan does not fit the program.
     """
     chosen = CoreAIOptions() if options is None else options
     path = folder / f"{stage.name}{SUFFIX}"
     shutil.rmtree(path, ignore_errors=True)
     check_room(stage, folder, chosen)
     try:
-        convert(stage, chosen).save_asset(path)
+        program = convert(stage, chosen)
+        promised = compress_program(program, stage.name, chosen.compression) if chosen.compression != NONE else ()
+        program.save_asset(path)
+        del program
         check_asset(path)
+        verify_asset(path, promised)
         if not names_of(chosen.mixed_precision):
             check_storage(path, chosen.precision)
     except BaseException:
@@ -87,6 +95,7 @@ def check_storage(path: Path, precision: str) -> None:
     """Raise `ExportError` unless most numbers of a saved program are stored in the precision that was asked for."""
     found = storage(path)
     single, half_sized = found.get("Float32", 0), found.get("Float16", 0)
-    if (half_sized > single) != (precision == "fp16"):
-        got = f"{single:,} numbers in float32 and {half_sized:,} in float16"
+    packed = sum(found.get(f"{kind}{bits}", 0) for kind in ("Int", "UInt") for bits in range(1, 9))
+    if (half_sized + packed > single) != (precision == "fp16"):
+        got = f"{single:,} numbers in float32, {half_sized:,} in float16 and {packed:,} of 8 bits or fewer"
         raise ExportError(f"{path}: expected a program in {precision}, got {got}")

@@ -35,7 +35,8 @@ class CoreAIOptions:
     mixed_precision: str = CHECKPOINT
     """With fp16, the modules that stay in float32: names as in export/mixed/names.py, "auto", "none" or "checkpoint",
     of which an export makes names before it lowers (export/job/mixed.py)."""
-    compression_name = "none"
+    compression: str = "none"
+    """How weights are stored: the name of a recipe or the path of a plan (export/compression)."""
     calibrated = False
 
     def __post_init__(self) -> None:
@@ -48,6 +49,15 @@ class CoreAIOptions:
                 f"compute_unit: expected one of {', '.join(COMPUTE_UNITS)}, got {quoted(self.compute_unit)}"
             )
         parse(self.mixed_precision)
+        if self.compression != "none" and self.precision != "fp16":
+            raise ConfigError(f"compression: expected precision fp16 with it, got {self.precision}; leave one out")
+
+    @property
+    def compression_name(self) -> str:
+        """The name of the recipe or plan; raises `ConfigError` as `export.compression.name_of` does."""
+        from export.compression import name_of
+
+        return name_of(self.compression)
 
     def settings(self) -> Mapping[str, str]:
         """Return the choices that an app must know, for the manifest."""

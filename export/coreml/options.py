@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from export.mixed.names import CHECKPOINT, parse, setting_of
 from mobile_diffusion.errors import ConfigError
@@ -55,19 +54,10 @@ class CoreMLOptions:
 
     @property
     def compression_name(self) -> str:
-        """The name of the recipe, or a name such as "mixed-4.5" for a plan with 4.5 bits per weight.
+        """The name of the recipe or plan; raises `ConfigError` as `export.compression.name_of` does."""
+        from export.compression import name_of
 
-        Raises:
-            ConfigError: `compression` is neither a recipe nor a plan.
-        """
-        from export.coreml.compress import RECIPES, load_plan
-
-        if self.compression in RECIPES:
-            return self.compression
-        if not Path(self.compression).exists():
-            choices = f"{', '.join(RECIPES)}, or the path of a plan"
-            raise ConfigError(f"compression: expected one of {choices}, got {quoted(self.compression)}")
-        return f"mixed-{load_plan(Path(self.compression)).conditions['bits_per_weight']:.1f}"
+        return name_of(self.compression)
 
     def settings(self) -> Mapping[str, str]:
         """Return the choices that an app must know, for the manifest."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from export.compression.recipes import NONE
 from export.coreml import lower as lowering
 from export.coreml.chunks import split_package
-from export.coreml.compress.recipes import NONE
 from export.coreml.compress.stage import compress_stage
 from export.coreml.options import CoreMLOptions
 from export.stages import ExportStage

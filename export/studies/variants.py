@@ -13,8 +13,8 @@ from pathlib import Path
 
 from rich.table import Table
 
+from export.compression.recipes import NONE
 from export.coreml import lower as lowering
-from export.coreml.compress.recipes import NONE
 from export.coreml.compress.stage import compress_stage
 from export.coreml.interpret import Program
 from export.coreml.options import CoreMLOptions

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from export.compression.linear import Linear
+from export.compression.palettes import Palette
+from export.compression.recipes import LARGE_OPSET
 from export.coreml.blobs import BLOB_TYPES, pack
 from export.coreml.compress.layers import WeightLayer
-from export.coreml.compress.linear import Linear
-from export.coreml.compress.palettes import Palette
-from export.coreml.compress.recipes import LARGE_OPSET
 from export.coreml.package_archive import DTYPES
 from export.coreml.toolchain import import_coremltools
 

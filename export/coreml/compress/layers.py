@@ -12,12 +12,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from export.compression.weight import LEAST_NUMBERS, Weight
 from export.coreml.package_archive import CoreMLPackage, dtype_of, shape_of
 from mobile_diffusion.errors import ExportError
 from mobile_diffusion.quoting import quoted
 
-LEAST_NUMBERS = 2048
-"""Numbers below which a weight is not compressed, because its tables would cost as much as they save."""
 STEP = "step"
 """The input that indexes the schedule's tables."""
 AXES = {("linear", "weight"): (0, 1), ("conv", "weight"): (0, 1), ("conv_transpose", "weight"): (1, 0)}
@@ -27,25 +26,13 @@ COMPRESSED = "constexpr_"
 
 
 @dataclass(frozen=True)
-class WeightLayer:
-    """One compressible weight."""
+class WeightLayer(Weight):
+    """One compressible weight; if functions share it, it has its name in the first."""
 
-    name: str
-    """Name of the constant; if functions share the weight, the name in the first."""
-    shape: tuple[int, ...]
-    output_axis: int
-    input_axis: int
     place: tuple[str, int]
     """File and offset of the record, as the program names them."""
     results: tuple[str, ...]
     """Names of the values that are computed with the weight."""
-    grouped: bool = False
-    """Whether the weight belongs to a grouped convolution."""
-
-    @property
-    def count(self) -> int:
-        """How many numbers the weight has."""
-        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
@@ -145,7 +132,7 @@ class Function:
         results = tuple(result.name for use in uses for result in use.operation.outputs)
         grouped = any(int(self.number(use.operation, "groups", 1)) != 1 for use in uses)
         place = (value.blobFileValue.fileName, value.blobFileValue.offset)
-        return WeightLayer(output.name, shape, *pair, place, results, grouped)
+        return WeightLayer(output.name, shape, *pair, place, results, grouped=grouped)
 
     def axes(self, use: Use, rank: int) -> tuple[int, int] | None:
         """Return the output and input axis of a weight at one use; None if it is neither multiplied nor looked up."""

@@ -1,26 +1,17 @@
-"""Applies one choice of compression to the stages of a bundle.
-
-The chosen recipe or plan is for `denoise`, which has most of the weights and averages errors over many layers and
-steps.  The other stages keep 8 bits: they run once per picture and have a tenth of the weights, and their errors are
-visible in every picture (the decoder) or change the meaning of the prompt (the text encoder).
-"""
+"""Applies one choice of compression (export/compression/choice.py) to the packages of a bundle."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from export.compression.choice import is_plan, stage_plan
+from export.compression.plan import CompressionPlan, load_plan, uniform_plan
+from export.compression.recipes import NONE, find_recipe
 from export.coreml.compress.layers import layers_of, opset_of
-from export.coreml.compress.plan import STAGE, CompressionPlan, load_plan, uniform_plan
-from export.coreml.compress.recipes import LINEAR, NONE, RECIPES, find_recipe
 from export.coreml.compress.verify import Reconstruction
 from export.coreml.compress.write import compress_package
 from export.coreml.package_archive import CoreMLPackage
 from mobile_diffusion.progress import Progress, silent
-
-OTHER_STAGES = {LINEAR: "int8"}
-"""Maps the kind of the recipe of `denoise` to the recipe of the other stages."""
-OTHERWISE = "palettize-8"
-"""The recipe of the other stages for all other kinds, and for plans."""
 
 
 def compress_stage(
@@ -36,22 +27,10 @@ def compress_stage(
     """
     opened = CoreMLPackage.open(package)
     layers = layers_of(opened)
-    plan = stage_plan(opened, stage, compression)
+    plan = stage_plan(stage, layers, compression, opset_of(opened.spec))
     if not layers or all(layer.recipe == NONE for layer in plan.layers):
         return ()
     return compress_package(package, package, plan, progress, replace=True)
-
-
-def stage_plan(package: CoreMLPackage, stage: str, compression: str) -> CompressionPlan:
-    """Return the plan of one stage for the name of a recipe or the path of a plan."""
-    layers, opset = layers_of(package), opset_of(package.spec)
-    if is_plan(compression):
-        plan = load_plan(Path(compression))
-        return plan if plan.stage == stage else uniform_plan(stage, layers, RECIPES[OTHERWISE])
-    recipe = find_recipe(compression, opset)
-    if stage != STAGE and recipe.kind != NONE:
-        recipe = RECIPES[OTHER_STAGES.get(recipe.kind, OTHERWISE)]
-    return uniform_plan(stage, layers, recipe)
 
 
 def named_plan(package: Path, compression: str) -> CompressionPlan:
@@ -61,8 +40,3 @@ def named_plan(package: Path, compression: str) -> CompressionPlan:
     opened = CoreMLPackage.open(package)
     layers = layers_of(opened)
     return uniform_plan(package.stem, layers, find_recipe(compression, opset_of(opened.spec)))
-
-
-def is_plan(compression: str) -> bool:
-    """Return whether a choice of compression is the path of a plan."""
-    return compression not in RECIPES and Path(compression).exists()

@@ -15,14 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from export.compression.recipes import Recipe
+from export.compression.store import reconstruction_snr
 from export.coreml.compress.constexpr import SUFFIXES
-from export.coreml.compress.encode import PART, squares
 from export.coreml.compress.layers import COMPRESSED, WeightLayer, bodies, operations
-from export.coreml.compress.recipes import Recipe
 from export.coreml.compress.rewrite import places
 from export.coreml.interpret.decompress import DECOMPRESSIONS
 from export.coreml.package_archive import CoreMLPackage
-from mobile_diffusion.decibels import ratio_db
 from mobile_diffusion.errors import ExportError
 from mobile_diffusion.progress import Progress
 from mobile_diffusion.quoting import quoted
@@ -126,14 +125,3 @@ def rebuilt(promise: Promise, weight: NDArray[np.float16], decoded: NDArray[np.f
         wanted = f"{promise.snr_db:.4f} dB from the original"
         raise ExportError(f"{layer.name}: expected a weight in the file {wanted}, got {found:.4f} dB; {ADVICE}")
     return Reconstruction(layer.name, layer.shape, promise.recipe.name, found, size)
-
-
-def reconstruction_snr(weight: NDArray[np.float16], decoded: NDArray[np.float16]) -> float:
-    """Return 10 log10(sum w^2 / sum (w - w')^2) in dB, added up in float64 one part at a time."""
-    signal = noise = 0.0
-    left, right = weight.reshape(-1), decoded.reshape(-1)
-    for start in range(0, left.size, PART):
-        numbers = left[start : start + PART].astype(np.float32)
-        signal += squares(numbers)
-        noise += squares(numbers - right[start : start + PART].astype(np.float32))
-    return ratio_db(signal, noise)

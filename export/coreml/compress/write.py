@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
+from export.compression.plan import CompressionPlan
+from export.compression.recipes import NONE, Recipe
 from export.coreml.compress.encode import Encoded, encode
 from export.coreml.compress.layers import WeightLayer, layers_of, opset_of, require_layers
-from export.coreml.compress.plan import CompressionPlan
-from export.coreml.compress.recipes import NONE, Recipe
 from export.coreml.compress.rewrite import Place, Rewriting
 from export.coreml.compress.verify import Promise, Reconstruction, verify
 from export.coreml.package import SPECIFICATION, save_specification

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from export.compression.plan import STAGE, CompressionPlan, LayerPlan, bits_per_weight
+from export.compression.recipes import HALF_BITS, NONE, RECIPES, Recipe
 from export.coreml.compress.layers import WeightLayer, layers_of, opset_of, require_layers
-from export.coreml.compress.plan import STAGE, CompressionPlan, LayerPlan, bits_per_weight
-from export.coreml.compress.recipes import HALF_BITS, NONE, RECIPES, Recipe
 from export.coreml.package_archive import CoreMLPackage
 from export.stages import Denoise
 from export.studies.bits.search import Table, within_bits, within_error

@@ -7,7 +7,7 @@ from typing import cast
 
 import torch
 
-from export.coreml.compress.plan import STAGE, CompressionPlan
+from export.compression.plan import STAGE, CompressionPlan
 from export.coreml.lower import lower
 from export.coreml.options import CoreMLOptions
 from export.coreml.package_archive import CoreMLPackage

@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from export.compression.recipes import NONE, Recipe, fitting
 from export.coreml.compress.encode import encode
 from export.coreml.compress.layers import WeightLayer, opset_of
-from export.coreml.compress.recipes import NONE, Recipe, fitting
 from export.coreml.compress.rewrite import places
 from export.coreml.compress.verify import decode
 from export.coreml.package_archive import CoreMLPackage

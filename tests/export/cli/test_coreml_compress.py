@@ -9,7 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from export.cli.main import build_app
-from export.coreml.compress import layers_of, load_plan
+from export.compression import load_plan
+from export.coreml.compress import layers_of
 from export.coreml.package_archive import CoreMLPackage
 from mobile_diffusion.errors import ConfigError, ExportError
 

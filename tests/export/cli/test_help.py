@@ -16,8 +16,8 @@ import typer
 from typer.testing import CliRunner
 
 from export.cli import main
+from export.compression import RECIPES
 from export.coreai.options import CoreAIOptions
-from export.coreml.compress import RECIPES
 from export.coreml.options import CoreMLOptions
 from export.parity.measure import DEPTHS
 from export.targets import RUNTIMES, TARGETS

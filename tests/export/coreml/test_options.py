@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from export.coreml.compress import CompressionPlan
+from export.compression import CompressionPlan
 from export.coreml.options import GPU, NEURAL_ENGINE, CoreMLOptions
 from mobile_diffusion.errors import ConfigError
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from export.coreml.compress import RECIPES
+from export.compression import RECIPES
 from export.parity.compressed import LOSSES, bits_of
 from export.parity.gates import LEAST_DB, limits
 from export.parity.measure import CHECKS
+from export.runtime import graded
 from mobile_diffusion.errors import ExportError
 
 
@@ -41,3 +45,19 @@ def test_fewer_bits_may_lose_more() -> None:
     for fewer, more in itertools.pairwise(losses):
         for name in ("denoise", "prediction", "free_running", "picture", "ssim"):
             assert getattr(fewer, name) < getattr(more, name)
+
+
+RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
+MEASURED = [
+    *json.loads((RESULTS / "coreml_variants.json").read_text())["models"]["emoji"],
+    *json.loads((RESULTS / "coreai_compression.json").read_text())["rows"],
+]
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in MEASURED if row["compression"] in RECIPES], ids=lambda r: r["compression"]
+)
+def test_what_was_measured_of_the_shipped_model_passes(row: dict[str, Any]) -> None:
+    for check, worst in row["worst_db"].items():
+        for limit in limits(graded("fp16", row["compression"]), check):
+            assert limit.metric == "ssim" or worst >= limit.at_least, (check, limit)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from export.compression.recipes import RECIPES, fitting
 from export.coreml.compress.layers import WeightLayer, layers_of, opset_of, require_layers
-from export.coreml.compress.recipes import RECIPES, fitting
 from export.coreml.package_archive import CoreMLPackage
 from mobile_diffusion.errors import ExportError
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from export.coreml.compress import CompressionPlan, compress_package, find_recipe, layers_of, load_plan, uniform_plan
-from export.coreml.compress.plan import LayerPlan
+from export.compression import CompressionPlan, find_recipe, load_plan, uniform_plan
+from export.compression.plan import LayerPlan
+from export.coreml.compress import compress_package, layers_of
 from export.coreml.package_archive import CoreMLPackage
 from mobile_diffusion.errors import ConfigError
 

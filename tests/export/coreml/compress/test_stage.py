@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.coreml.compress import compress_package, find_recipe, layers_of, uniform_plan
+from export.compression import find_recipe, uniform_plan
+from export.coreml.compress import compress_package, layers_of
 from export.coreml.compress.stage import compress_stage
 from export.coreml.interpret import Program
 from export.coreml.package_archive import CoreMLPackage

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from export.compression import find_recipe, uniform_plan
 from export.coreml.blobs import RecordWriter
-from export.coreml.compress import compress_package, find_recipe, layers_of, uniform_plan
+from export.coreml.compress import compress_package, layers_of
 from export.coreml.compress.layers import opset_of
 from export.coreml.compress.verify import compressed, decode, operands_of, stored_fields
 from export.coreml.package import SPECIFICATION, WEIGHTS

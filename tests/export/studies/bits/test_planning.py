@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from export.coreml.compress import compress_package, find_recipe, layers_of, load_plan
-from export.coreml.compress.plan import bits_per_weight, uniform_plan, uniform_recipes
-from export.coreml.compress.recipes import RECIPES
+from export.compression import find_recipe, load_plan
+from export.compression.plan import bits_per_weight, uniform_plan, uniform_recipes
+from export.compression.recipes import RECIPES
+from export.coreml.compress import compress_package, layers_of
 from export.coreml.compress.stage import compress_stage
 from export.coreml.interpret import Program
 from export.coreml.package_archive import CoreMLPackage

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 
-from export.coreml.compress.layers import WeightLayer
-from export.coreml.compress.linear import quantize
-from export.coreml.compress.recipes import RECIPES
+from export.compression.linear import quantize
+from export.compression.recipes import RECIPES
+from export.compression.weight import Weight
 
 GENERATOR = np.random.default_rng(2)
 
 
-def layer(shape: tuple[int, ...], axes: tuple[int, int] = (0, 1)) -> WeightLayer:
-    return WeightLayer("weight", shape, *axes, ("", 0), ())
+def layer(shape: tuple[int, ...], axes: tuple[int, int] = (0, 1)) -> Weight:
+    return Weight("weight", shape, *axes)
 
 
 @pytest.mark.parametrize("recipe", ["int8", "int8-block", "int4-block"])
@@ -39,7 +37,7 @@ def test_every_number_is_the_nearest_of_its_scale(recipe: str, shape: tuple[int,
     assert bool((error <= scale * 0.5 + slack).all())
 
 
-def test_the_error_is_not_above_that_of_coremltools(ct: Any) -> None:
+def test_the_error_is_not_above_that_of_coremltools() -> None:
     from coremltools.optimize.coreml._quantization_passes import linear_quantize_weights as theirs
 
     weight = GENERATOR.normal(0, 0.1, (48, 96)).astype(np.float16)

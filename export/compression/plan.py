@@ -1,7 +1,7 @@
 """Compression plans: JSON files that say which recipe each weight of a package gets.
 
-A plan belongs to one program, whose weights it lists by name and shape.  It also stores the measurements from which it
-was made, so that a reader sees why a layer has its number of bits.
+A plan belongs to one checkpoint, whose weights it lists by name and shape; it serves Core ML and Core AI.  It also
+stores the measurements from which it was made, so that a reader sees why a layer has its number of bits.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from export.coreml.compress.layers import WeightLayer
-from export.coreml.compress.recipes import Recipe, find_recipe, fitting
+from export.compression.recipes import Recipe, find_recipe, fitting
+from export.compression.weight import Weight
 from mobile_diffusion import staging
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.quoting import quoted
@@ -55,19 +55,21 @@ class CompressionPlan:
     conditions: Mapping[str, Any] = field(default_factory=dict)
     """The conditions of the measurement."""
 
-    def recipes(self, layers: Sequence[WeightLayer], opset: int) -> dict[str, Recipe]:
+    def recipes(self, layers: Sequence[Weight], opset: int) -> dict[str, Recipe]:
         """Return the recipe of each weight, by name.
 
         Raises:
             ConfigError: the plan is for other weights, or the operation set or a shape does not support a recipe.
         """
-        wanted = {layer.name: layer.shape for layer in layers}
-        got = {layer.name: layer.shape for layer in self.layers}
-        for name in (*wanted, *got):
-            if wanted.get(name) != got.get(name):
-                differs = f"{name} {_shown(got.get(name))} where the program has {_shown(wanted.get(name))}"
+        wanted = {parameter_of(layer.name): layer for layer in layers}
+        got = {parameter_of(layer.name): layer for layer in self.layers}
+        for key in (*wanted, *got):
+            here, there = wanted.get(key), got.get(key)
+            if here is None or there is None or here.shape != there.shape:
+                name = (here or there or layers[0]).name
+                differs = f"{name} {_shown(there)} where the program has {_shown(here)}"
                 raise ConfigError(f"plan: expected the weights of this package, got {differs}; make a plan for it")
-        found = {layer.name: find_recipe(layer.recipe, opset) for layer in self.layers}
+        found = {layer.name: find_recipe(got[parameter_of(layer.name)].recipe, opset) for layer in layers}
         for layer in layers:
             if not found[layer.name].takes(layer):
                 got_recipe = f"{found[layer.name].name} for {layer.name} {layer.shape}"
@@ -80,7 +82,16 @@ class CompressionPlan:
         staging.write_bytes(json.dumps(content, indent=1, allow_nan=False).encode() + b"\n", path)
 
 
-def uniform_plan(stage: str, layers: Sequence[WeightLayer], recipe: Recipe) -> CompressionPlan:
+def parameter_of(name: str) -> str:
+    """Return what the names of a weight have in common in Core ML packages and Core AI programs of one checkpoint.
+
+    >>> parameter_of("p_unet_conv_in_weight_to_fp16") == parameter_of("unet.conv_in.weight")
+    True
+    """
+    return name.removeprefix("p_").removesuffix("_to_fp16").replace(".", "_")
+
+
+def uniform_plan(stage: str, layers: Sequence[Weight], recipe: Recipe) -> CompressionPlan:
     """Return a plan with one recipe for all weights, or its substitute for shapes that it does not support."""
     chosen = uniform_recipes(layers, recipe)
     return CompressionPlan(
@@ -88,12 +99,12 @@ def uniform_plan(stage: str, layers: Sequence[WeightLayer], recipe: Recipe) -> C
     )
 
 
-def uniform_recipes(layers: Sequence[WeightLayer], recipe: Recipe) -> dict[str, Recipe]:
+def uniform_recipes(layers: Sequence[Weight], recipe: Recipe) -> dict[str, Recipe]:
     """Return one recipe, or its substitute, for each weight by name."""
     return {layer.name: fitting(recipe, layer) for layer in layers}
 
 
-def bits_per_weight(layers: Sequence[WeightLayer], recipes: Mapping[str, Recipe]) -> float:
+def bits_per_weight(layers: Sequence[Weight], recipes: Mapping[str, Recipe]) -> float:
     """Return the stored bits of all compressible weights, divided by the number of their elements."""
     return sum(recipes[layer.name].cost_bits(layer) for layer in layers) / sum(layer.count for layer in layers)
 
@@ -140,5 +151,5 @@ def _refuse(constant: str) -> float:
     raise ValueError(f"the constant {constant}")
 
 
-def _shown(shape: tuple[int, ...] | None) -> str:
-    return "no such weight" if shape is None else str(list(shape))
+def _shown(weight: Weight | LayerPlan | None) -> str:
+    return "no such weight" if weight is None else str(list(weight.shape))

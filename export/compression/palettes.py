@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from export.coreml.compress import kmeans, vectors
-from export.coreml.compress.layers import WeightLayer
-from export.coreml.compress.recipes import Recipe
+from export.compression import kmeans, vectors
+from export.compression.recipes import Recipe
+from export.compression.weight import Weight
 
 Halves = NDArray[np.float16]
 Codes = NDArray[np.uint8]
@@ -27,7 +27,7 @@ class Palette:
     """The sum of squared errors, as the clustering computed it."""
 
 
-def palettize(weight: Halves, layer: WeightLayer, recipe: Recipe) -> Palette:
+def palettize(weight: Halves, layer: Weight, recipe: Recipe) -> Palette:
     """Return the tables with the least squared error, and the index of each number's nearest entry."""
     ones = [1] * weight.ndim
     if recipe.vector > 1:

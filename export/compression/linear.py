@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from export.coreml.compress.layers import WeightLayer
-from export.coreml.compress.recipes import Recipe
+from export.compression.recipes import Recipe
+from export.compression.weight import Weight
 
 LEAST_SCALE = np.float16(2.0**-24)
 """The smallest positive float16 number: the scale of a channel of zeros."""
@@ -26,7 +26,7 @@ class Linear:
     """The sum of squared errors, including the rounding of scale * code to float16."""
 
 
-def quantize(weight: NDArray[np.float16], layer: WeightLayer, recipe: Recipe) -> Linear:
+def quantize(weight: NDArray[np.float16], layer: Weight, recipe: Recipe) -> Linear:
     """Return a weight quantized symmetrically: code = round(w / scale), scale = max |w| / (2^(bits - 1) - 1).
 
     The maximum is over an output channel, or over a block of its inputs if the recipe has blocks.

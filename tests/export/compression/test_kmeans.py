@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from export.coreml.compress.kmeans import cluster, histogram, nearest, patterns
+from export.compression.kmeans import cluster, histogram, nearest, patterns
 
 GENERATOR = np.random.default_rng(0)
 SAMPLES = {

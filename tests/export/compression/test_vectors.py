@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from export.coreml.compress.vectors import palettize_vectors
+from export.compression.vectors import palettize_vectors
 
 GENERATOR = np.random.default_rng(1)
 

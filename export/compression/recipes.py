@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from export.coreml.compress.layers import WeightLayer
+from export.compression.weight import Weight
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.quoting import quoted
 
@@ -41,14 +41,14 @@ class Recipe:
     otherwise: str = NONE
     """The recipe for weights whose shape this one does not support."""
 
-    def takes(self, layer: WeightLayer) -> bool:
+    def takes(self, layer: Weight) -> bool:
         """Return whether the recipe supports the weight's shape."""
         outputs, inputs = layer.shape[layer.output_axis], layer.shape[layer.input_axis]
         if self.vector > 1 and layer.grouped:
             return False
         return not (outputs % max(self.group, self.vector) or (self.block and inputs % self.block))
 
-    def cost_bits(self, layer: WeightLayer) -> int:
+    def cost_bits(self, layer: Weight) -> int:
         """Return the bits of a whole weight, including tables and scales."""
         if self.kind == NONE:
             return HALF_BITS * layer.count
@@ -95,7 +95,7 @@ def find_recipe(name: str, opset: int = LARGE_OPSET) -> Recipe:
     return recipe
 
 
-def fitting(recipe: Recipe, layer: WeightLayer) -> Recipe:
+def fitting(recipe: Recipe, layer: Weight) -> Recipe:
     """Return the recipe, or the first of its substitutes that supports the weight's shape."""
     while not recipe.takes(layer):
         recipe = RECIPES[recipe.otherwise]
