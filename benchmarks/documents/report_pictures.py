@@ -1,27 +1,28 @@
 """Makes docs/pictures/report-desk.png and report-phone.png: a bundle's report.html by day and by night.
 
-.venv/bin/python -m benchmarks.documents.report_pictures build/ios
+    python -m benchmarks.documents.report_pictures build/ios
 """
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from PIL import Image
 
 from benchmarks.documents.browser import THEMES, screenshot
+from benchmarks.measuring.command_line import run_script
 from benchmarks.paths import ROOT
 
 SIZES = {"desk": (1100, 1500), "phone": (390, 2100)}
 GAP = 16
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("bundle", type=Path)
-    page = parser.parse_args().bundle.resolve() / "report.html"
+def main(bundle: Annotated[Path, typer.Argument(help="A bundle with a report.")]) -> None:
+    """Take the pictures and write them."""
+    page = bundle.resolve() / "report.html"
     for name, size in SIZES.items():
         with tempfile.TemporaryDirectory() as folder:
             shots = [screenshot(page, Path(folder) / f"{theme}.png", size, theme) for theme in sorted(THEMES)[::-1]]
@@ -32,4 +33,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)
