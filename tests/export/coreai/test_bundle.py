@@ -97,7 +97,7 @@ def test_options_of_a_runtime_that_is_not_exported_are_refused(
     words = ("export", "ios", str(tiny_checkpoint), "--out", str(tmp_path / "out"))
     refused = command(*words, "--coreai-precision", "fp32")
     assert_refused(refused, "expected coreai, for which there are options, got coreml; add --runtime coreai")
-    refused = command(*words, "--runtime", "coreai", "--compress", "int8")
+    refused = command(*words, "--runtime", "coreai", "--pixel-buffer")
     assert_refused(refused, "expected coreml, for which there are options, got coreai; add --runtime coreml")
 
 
