@@ -1,6 +1,6 @@
 """Makes docs/pictures/report-desk.png and report-phone.png: a bundle's report.html by day and by night.
 
-    python -m benchmarks.documents.report_pictures build/ios
+python -m benchmarks.documents.report_pictures build/ios
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def test_it_needs_no_torch_and_no_numpy() -> None:
         ("torch", None, "packages for everything", WRONG),
         ("torch", "2.12.0", "packages for everything", WRONG),
         ("onnx", "1.22.0", "packages for every export", WRONG),
-        ("matplotlib", None, "packages for the data set and training", OPTIONAL),
+        ("resvg-py", None, "packages for the data set and training", OPTIONAL),
     ],
 )
 def test_a_package_that_does_not_fit(package: str, found: str | None, name: str, state: str) -> None:
