@@ -118,6 +118,7 @@ def ios(
         str,
         typer.Option(
             help="How to store weights: none, int8, palettize-8, palettize-6, palettize-4, palettize-3, palettize-2, "
+            "int8-block, int4-block, palettize-4-grouped, palettize-4-pairs (3 and 2 likewise), "
             "or a plan.json that `mobile-diffusion coreml plan` wrote."
         ),
     ] = CoreMLOptions.compression,

@@ -50,7 +50,7 @@ def export_target(
         runtimes: Names such as "xnnpack", "onnx", "coreml" and "coreai"; the target's default ones if none is named.
         precision: Arithmetic of every runtime, such as "fp16" or "int8"; each runtime's own by default.
         coreml: Layout, oldest system and compression of Core ML packages.
-        coreai: Arithmetic and preferred compute unit of Core AI programs.
+        coreai: Arithmetic, preferred compute unit and compression of Core AI programs.
         delegate: Which of Apple's runtimes runs the programs of "executorch" on an iPhone.
         options: Changes to the checkpoint while it is opened: size, steps, solver, LoRA files.
         image_to_image: Whether to add the stage encode_image, so that an app can redraw pictures.

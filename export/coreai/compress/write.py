@@ -1,8 +1,8 @@
 """Replaces weights of an AIProgram by operations that decode them: `lut_to_dense` and `blockwise_shift_scale`.
 
-coreai-opt 0.4.0 does the same, with errors and times like ours (benchmarks/coreai/block.py).  It is not used, because
-it applies one recipe to a whole program, skips with a warning what it does not support, has no palette of 3 bits, and
-ends with an error for palettes of vectors.
+coreai-opt 0.4.0 does the same, with the same errors and in up to half of our time (benchmarks/coreai/block.py).  It
+is not used, because it applies one recipe to a whole program, skips with a warning what it does not support, has no
+palette of 3 bits, and ends with an error for palettes of vectors.
 """
 
 from __future__ import annotations
