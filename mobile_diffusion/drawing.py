@@ -80,7 +80,26 @@ def draw(
     not have.  Raises PromptError for a prompt, seed, guidance scale or start that cannot be used, MobileDiffusionError
     when the stages return NaN or infinity.
     """
-    check_seed(seed)
+    seeds = (check_seed(seed),)
+    return next(draw_seeds(run_stage, tokenizer, settings, prompt, seeds, guidance, on_step, negative, start))
+
+
+def draw_seeds(
+    run_stage: RunStage,
+    tokenizer: Tokenizer,
+    settings: DrawSettings,
+    prompt: str,
+    seeds: Sequence[int],
+    guidance: float | None = None,
+    on_step: OnStep | None = None,
+    negative: str = NULL_PROMPT,
+    start: Start | None = None,
+) -> Iterator[NDArray[np.uint8]]:
+    """Draw a prompt once per seed; text and picture are encoded once.
+
+    Each picture is what `draw` gives for its seed; arguments and errors are those of `draw`, too.
+    """
+    seeds = [check_seed(seed) for seed in seeds]
     skipped = 0 if start is None else skipped_steps(settings, start.strength)
     scale = choose_guidance(settings.guidance_kind, settings.guidance, guidance, negative)
     constant = conditions(run_stage, settings, text_inputs(tokenizer, settings, prompt, negative), scale)
@@ -88,17 +107,18 @@ def draw(
         warn_unknown(name, tokenizer.unknown_words(text))
     clean = None if start is None else _encode_start(run_stage, settings, start)
     from_noise = start is not None and start.mask is not None and skipped == 0  # as diffusers' inpainting
-    state = first_state(settings, seed, skipped, None if from_noise else clean)
-    keep = _keeper(settings, start, clean, seed)
-    latents = state.latents
     rows = settings.rows(skipped)
-    made = enumerate(walk(run_stage, settings, constant, state, rows, seed, keep), settings.steps - len(rows))
-    for step, after in made:
-        latents = after.latents
-        if on_step is not None:
-            on_step(step, latents)
-    _check_finite("latents", latents)
-    return image_to_uint8(run_stage("decode_image", latents=latents)["image"])
+    for seed in seeds:
+        state = first_state(settings, seed, skipped, None if from_noise else clean)
+        latents = state.latents
+        keep = _keeper(settings, start, clean, seed)
+        made = enumerate(walk(run_stage, settings, constant, state, rows, seed, keep), settings.steps - len(rows))
+        for step, after in made:
+            latents = after.latents
+            if on_step is not None:
+                on_step(step, latents)
+        _check_finite("latents", latents)
+        yield image_to_uint8(run_stage("decode_image", latents=latents)["image"])
 
 
 def text_inputs(

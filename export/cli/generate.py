@@ -1,4 +1,4 @@
-"""`mobile-diffusion generate`: one picture, drawn by PyTorch or by the programs of a bundle."""
+"""`mobile-diffusion generate`: a picture or several, drawn by PyTorch or by the programs of a bundle."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ def generate(
     prompt: Annotated[str, typer.Argument(help="What to draw.")],
     opening: Opening,
     seed: Annotated[int, typer.Option(help="0 to 2^64 - 1; the same seed gives the same picture everywhere.")] = 0,
+    batch: Annotated[
+        int, typer.Option(min=1, help="Pictures to draw, with this seed and those after it: picture-0.png, ...")
+    ] = 1,
     out: Annotated[Path, typer.Option("--out", "-o", help="PNG to write.")] = Path("picture.png"),
     model: Model = None,
     bundle: Annotated[Path | None, typer.Option(help="Draw with this exported bundle, not with PyTorch.")] = None,
@@ -50,28 +53,35 @@ def generate(
     from export.artists.artist import check_picture_path, open_artist
     from export.artists.start_picture import open_start
     from export.report.pictures import save_picture
-    from mobile_diffusion.drawing import draw
+    from mobile_diffusion.drawing import draw_seeds
     from mobile_diffusion.errors import PromptError
+    from mobile_diffusion.noise import check_seed
 
     options, words = opening.options(), typed_text(prompt)
     check_picture_path(out)
+    seeds = range(seed, check_seed(seed + batch - 1) + 1)
+    paths = [out] if batch == 1 else [out.with_stem(f"{out.stem}-{each}") for each in seeds]
     with progress_bar() as progress:
         progress("opening the model", 0.0)
         artist = open_artist(checkpoint_or_emoji(model), bundle, options, runtime, threads)
         start = open_start(image, strength, mask, artist.settings)
         if start is not None and not artist.images:
             raise PromptError(f"--image: expected a bundle that was exported with --image-to-image, got {bundle}")
-        count = artist.settings.steps
-        pixels = draw(
+        title = f"drawing with {artist.title}"
+        steps, written = artist.settings.steps, list[Path]()
+        pictures = draw_seeds(
             artist.run_stage,
             artist.tokenizer,
             artist.settings,
             words,
-            seed,
+            seeds,
             options.guidance if bundle is not None else None,
-            lambda step, _: progress(f"drawing with {artist.title}", (step + 1) / (count + 1)),
+            lambda step, _: progress(title, (len(written) + (step + 1) / (steps + 1)) / batch),
             typed_text(negative),
             start,
         )
-    save_picture(Image.fromarray(pixels), out)
-    results().print(f'{out}: "{words[:SHOWN]}" seed {seed}, by {artist.title}', soft_wrap=True)
+        for path, pixels in zip(paths, pictures, strict=True):
+            save_picture(Image.fromarray(pixels), path)
+            written.append(path)
+    for path, each in zip(paths, seeds, strict=True):
+        results().print(f'{path}: "{words[:SHOWN]}" seed {each}, by {artist.title}', soft_wrap=True)

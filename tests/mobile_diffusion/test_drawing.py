@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mobile_diffusion.drawing import DrawSettings, Start, draw
+from mobile_diffusion.drawing import DrawSettings, Start, draw, draw_seeds
 from mobile_diffusion.errors import PromptError
 from mobile_diffusion.noise import gaussian
 from mobile_diffusion.tokenization.tokenizer import Tokens
@@ -74,6 +74,30 @@ def test_every_step_of_a_stochastic_solver_gets_its_own_noise() -> None:
     for number, step in enumerate(run.steps()):
         np.testing.assert_array_equal(step["noise"], gaussian(9, SHAPE, tensor=number + 1))
     assert np.array_equal(run.steps()[0]["latents"], gaussian(9, SHAPE))
+
+
+def test_several_seeds_are_what_each_draws_alone() -> None:
+    """Text and picture are encoded once, and every other call is the same."""
+    settings, start = dataclasses.replace(SETTINGS, stochastic=True, memory=1), Start(PICTURE, 0.5)
+    together, alone = Recorder(), Recorder()
+    assert len(list(draw_seeds(together, Words(), settings, "a", [3, 7], start=start))) == 2
+    for seed in (3, 7):
+        draw(alone, Words(), settings, "a", seed, start=start)
+    encoders = ["encode_text", "encode_text", "encode_image"]
+    assert [stage for stage, _ in together.calls[:3]] == encoders
+    rest = [call for call in alone.calls if call[0] not in encoders]
+    assert len(together.calls[3:]) == len(rest) == 6
+    for (stage, arrays), (expected_stage, expected) in zip(together.calls[3:], rest, strict=True):
+        assert stage == expected_stage
+        for name, array in expected.items():
+            np.testing.assert_array_equal(arrays[name], array)
+
+
+def test_a_seed_too_large_is_refused_before_anything_runs() -> None:
+    run = Recorder()
+    with pytest.raises(PromptError, match="seed: expected"):
+        next(draw_seeds(run, Words(), SETTINGS, "a", [0, 2**64]))
+    assert run.calls == []
 
 
 def test_distilled_guidance_encodes_one_prompt_and_has_no_scale() -> None:

@@ -88,10 +88,22 @@ def test_generate_with_pytorch_and_with_every_runtime(
     assert sorted(os.listdir(tmp_path)) == sorted(f"{name}.png" for name in ways)
 
 
+def test_a_batch_is_the_seeds_one_by_one(command: Command, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    way = ["generate", "a red apple, 3d", "--model", str(tiny_checkpoint), "--threads", "1"]
+    result = command(*way, "--seed", "7", "--batch", "3", "-o", str(tmp_path / "a.png"))
+    assert result.status == 0, result.err
+    assert sorted(os.listdir(tmp_path)) == ["a-7.png", "a-8.png", "a-9.png"]
+    assert command(*way, "--seed", "8", "-o", str(tmp_path / "one.png")).status == 0
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "a-8.png").read_bytes()
+    assert (tmp_path / "a-7.png").read_bytes() != (tmp_path / "a-8.png").read_bytes()
+
+
 BAD_GENERATE: dict[str, tuple[list[str], str]] = {
     "no checkpoint": (["--model", "/nowhere"], "nowhere"),
     "no bundle": (["--bundle", "/nowhere"], "expected a bundle"),
     "seed too large": (["--seed", str(2**64)], "seed"),
+    "last seed of a batch": (["--seed", str(2**64 - 1), "--batch", "2"], "seed"),
+    "batch": (["--batch", "0"], "batch"),
     "seed negative": (["--seed", "-1"], "seed"),
     "guidance": (["--guidance", "31"], "guidance"),
     "guidance not a number": (["--guidance", "nan"], "guidance"),
