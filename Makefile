@@ -42,13 +42,14 @@ lint: $(INSTALLED)
 docs: $(INSTALLED)
 	$(BIN)/python -m sphinx -q -W --keep-going -E -b html -d build/docs-trees docs build/docs
 
-# The sample apps, all of it: installs the compilers (as root on Debian; 4 GB), runs the suites in four languages, and draws
-# the same pictures by each into build/apps.png.
+# The sample apps, all of it: installs the compilers (as root on Debian; 4 GB), runs the suites in five languages, and draws
+# the same pictures by those with ExecuTorch into build/apps.png.
 apps: $(INSTALLED)
 	apps/runner/install-tools.sh
 	apps/android/install-tools.sh
 	apps/ios/install-tools.sh
-	APPS_REQUIRED="runner android ios" $(PYTEST) -m "not full" tests/apps
+	apps/web/install-tools.sh
+	APPS_REQUIRED="runner android ios web" $(PYTEST) -m "not full" tests/apps
 	[ -d build/android ] || $(CLI) export android $(MODEL) --out build/android --runtime xnnpack
 	$(MAKE) -C apps/runner
 	$(MAKE) -C apps/android host apk

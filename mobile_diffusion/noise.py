@@ -1,4 +1,4 @@
-"""Gaussian noise that is the same in Python, Swift, Kotlin and C++.
+"""Gaussian noise that is the same in Python, Swift, Kotlin, C++ and TypeScript.
 
 Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011) is a counter-based generator: block i
 of seed s is a pure function of (s, i), so the generator has no state and blocks can be computed in any order.  The

@@ -26,7 +26,7 @@ class ExpectedSkip:
 
 
 EXPECTED = (
-    ExpectedSkip(r"no .+; apps/(runner|android|ios)/install-tools\.sh installs .+"),
+    ExpectedSkip(r"no .+; apps/(runner|android|ios|web)/install-tools\.sh installs .+"),
     ExpectedSkip(r"swift\.sh: expected .+"),
     ExpectedSkip(r"no definitions of languages .+; apps/runner/install-tools\.sh installs them"),
     ExpectedSkip(r"node is not installed"),

@@ -1,4 +1,4 @@
-"""Write the tables of characters in C++, Kotlin and Swift: the properties that the `tokenizers` library gives each.
+"""Write the tables of characters in C++, Kotlin, Swift and TypeScript: the properties that the `tokenizers` library gives each.
 
     python apps/runner/make_unicode_tables.py        # rewrites the files; tests compare them with the installed library
 
@@ -20,6 +20,7 @@ from tokenizers import Regex, normalizers, pre_tokenizers
 OUT = Path(__file__).parent / "src" / "unicode_tables.cpp"
 KOTLIN = Path(__file__).parents[1] / "android/core/src/main/kotlin/org/mobilediffusion/core/UnicodeTables.kt"
 SWIFT = Path(__file__).parents[1] / "ios/MobileDiffusionKit/Sources/MobileDiffusionKit/UnicodeTables.swift"
+TYPESCRIPT = Path(__file__).parents[1] / "web/src/unicode-tables.ts"
 POINTS = tuple(point for point in range(1, 0x110000) if not 0xD800 <= point <= 0xDFFF)
 HANGUL = range(0xAC00, 0xD7A4)
 """Syllables that are composed by arithmetic."""
@@ -216,7 +217,7 @@ def kotlin_source() -> str:
 
 
 def camel_case(name: str) -> str:
-    """A name as Swift has it."""
+    """A name as Swift and TypeScript have it."""
     first, *rest = name.split("_")
     return first + "".join(map(str.capitalize, rest))
 
@@ -239,7 +240,24 @@ def swift_source() -> str:
     return "\n".join([*lines, "}"]) + "\n"
 
 
+def typescript_source() -> str:
+    """All of unicode-tables.ts: texts, as in Swift."""
+    lines = [
+        f"// Written by make_unicode_tables.py from tokenizers {tokenizers.__version__}; do not edit.",
+        "//",
+        "// Tables of characters: numbers to the base 36, split by commas; rows are split by white space.  A row of ranges",
+        "// begins with the gap since the range before and a length, a row of mappings with the gap since the character",
+        "// before.",
+    ]
+    for table in tables():
+        rows = (",".join(map(base36, row)) for row in relative_rows(table))
+        lines += [f"\n/** {table.comment} */", f"export const {camel_case(table.name)} = `"]
+        lines += [*filled(rows, WIDTH, " "), "`;"]
+    return "\n".join(lines) + "\n"
+
+
 if __name__ == "__main__":
     OUT.write_text(source(), encoding="ascii")
     KOTLIN.write_text(kotlin_source(), encoding="ascii")
     SWIFT.write_text(swift_source(), encoding="ascii")
+    TYPESCRIPT.write_text(typescript_source(), encoding="ascii")

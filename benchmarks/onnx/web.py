@@ -2,8 +2,8 @@
 
     python -m benchmarks.onnx.web build/android --install
 
-With `--install` npm fetches `onnxruntime-web` into the cache folder first.  Only models without a file of weights
-beside them are run: a browser would fetch that file by other means.
+With `--install` npm first fetches `onnxruntime-web`, in the version of apps/web/package.json, into the cache folder.
+Only models without a file of weights beside them are run.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from export.verify import depth_of, read_trajectories
 from mobile_diffusion.decibels import json_number, worst
 from mobile_diffusion.errors import ExportError
 
-PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
+PACKAGE = "onnxruntime-web"
+INSTALLER = Path(__file__).parents[2] / "apps" / "web" / "install-tools.sh"
 PACKAGES = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mobile-diffusion" / "web"
 SCRIPT = Path(__file__).with_suffix(".mjs")
 RESULT = RESULTS / "onnx_web.json"
@@ -93,9 +94,7 @@ def why_not() -> str:
 
 def install() -> None:
     """Let npm fetch the package into the cache folder."""
-    PACKAGES.mkdir(parents=True, exist_ok=True)
-    options = ("--no-audit", "--no-fund", "--ignore-scripts")
-    subprocess.run(["npm", "install", *options, f"{PACKAGE}@{VERSION}"], cwd=PACKAGES, check=True)
+    subprocess.run([INSTALLER], check=True)
 
 
 def compare(path: Path, work: Path) -> dict[str, Any]:

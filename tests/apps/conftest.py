@@ -25,7 +25,7 @@ from export.targets import TARGETS
 from mobile_diffusion.checkpoint import Model, untrained_model
 from mobile_diffusion.drawing import draw
 from mobile_diffusion.tokenization.clip_tokenizer import ClipTokenizer
-from tests.apps.languages import LANGUAGES, POSIX_LOCALES, Done, Language, locales_missing
+from tests.apps.languages import LANGUAGES, LIBRARIES, POSIX_LOCALES, Done, Language, Library, locales_missing
 from tests.tiny_models import LCM
 
 ROOT = Path(__file__).parents[2]
@@ -157,6 +157,14 @@ def language(request: pytest.FixtureRequest) -> Language:
     return language
 
 
+@pytest.fixture(params=LIBRARIES, ids=lambda library: library.name)
+def library(request: pytest.FixtureRequest) -> Library:
+    """Each language's library in turn, built; skipped with the reason where it cannot be built."""
+    library: Library = request.param
+    library.require()
+    return library
+
+
 @pytest.fixture(params=["guided", "distilled"])
 def bundle(request: pytest.FixtureRequest) -> Path:
     """Each of the two bundles in float32."""
@@ -175,13 +183,24 @@ def locale_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(params=sorted(POSIX_LOCALES))
-def locale(request: pytest.FixtureRequest, language: Language) -> dict[str, str]:
-    """An environment in which the language's programs follow another locale."""
-    environment = dict(language.locales[request.param])
+def in_locale(library: Library, name: str, request: pytest.FixtureRequest) -> dict[str, str]:
+    """An environment in which a library's programs follow another locale."""
+    environment = dict(library.locales[name])
     if "LC_ALL" in environment:
         environment["LOCPATH"] = str(request.getfixturevalue("locale_folder"))
     return environment
+
+
+@pytest.fixture(params=sorted(POSIX_LOCALES))
+def locale(request: pytest.FixtureRequest, language: Language) -> dict[str, str]:
+    """An environment in which the language's programs follow another locale."""
+    return in_locale(language, request.param, request)
+
+
+@pytest.fixture(params=sorted(POSIX_LOCALES))
+def library_locale(request: pytest.FixtureRequest, library: Library) -> dict[str, str]:
+    """The same for a library."""
+    return in_locale(library, request.param, request)
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """The languages that draw pictures: how each is built, asked, and started; why its tests are skipped.
 
 The checks that every language must pass are beside this file; a folder holds what only one language has. To add a
-language, add its host program to `apps/sheet.py` and an entry to `LANGUAGES`.
+language, add its host program to `apps/sheet.py` and an entry to `LANGUAGES`.  The browser's library runs ONNX models,
+where the others run ExecuTorch's programs: it is compared with the golden files alone.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from apps import sheet
 from tests.apps.runner.probe import BUILT, check_golden
 
 APPS = Path(__file__).parents[2] / "apps"
-RUNNER, ANDROID, IOS = APPS / "runner", APPS / "android", APPS / "ios"
+RUNNER, ANDROID, IOS, WEB_APP = APPS / "runner", APPS / "android", APPS / "ios", APPS / "web"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mobile-diffusion"
 KOTLIN_TOOLS = CACHE / "kotlin"
 KOTLIN_CORE = ANDROID / "core" / "src"
@@ -37,6 +38,8 @@ KOTLIN_FILES = (
     Path("/usr/share/java/hamcrest-core.jar"),
 )
 SUITE = Path("build/kit/release/MobileDiffusionKitPackageTests.xctest")
+WEB_TOOLS = CACHE / "web" / "node_modules"
+WEB_FILES = (WEB_TOOLS / "typescript/bin/tsc", WEB_TOOLS / "onnxruntime-web/dist/ort.wasm.bundle.min.mjs")
 ARM_TOOLS = ("make", "aarch64-linux-gnu-g++", "qemu-aarch64-static")
 APK_TOOLS = ("aapt2", "zipalign", "apksigner", "keytool")
 APK_FILES = (KOTLIN_TOOLS / "d8.jar", Path("/usr/share/android-framework-res/framework-res.apk"))
@@ -77,36 +80,22 @@ def make(app: Path, *words: str, environment: Environment | None = None) -> str:
 
 
 @dataclass(frozen=True)
-class Language:
-    """One language: a folder of `apps/`, and a host program that draws with the app's code."""
+class Library:
+    """The library of one language: a folder of `apps/` that computes the golden files."""
 
-    host: sheet.Language
+    name: str
+    """Its name in a report."""
     app: Path
     missing: Callable[[], str]
     """Why it cannot be built here, in one line; "" if it can."""
     targets: tuple[str, ...]
-    """Targets of make that build the host program, and what answers `golden`."""
+    """Targets of make that build what the tests start."""
     golden: Callable[[Sequence[str], Environment], None]
     """Compares with the golden files of these kinds, in an environment; fails with what differs."""
     locales: Mapping[str, Environment]
     """Environments in which the program follows another locale: a decimal comma, a dotless i, other digits."""
-    runner: str
-    """Its name in latency.json."""
-    check_output: Callable[[str, np.ndarray], None]
-    """Checks what it prints after it has drawn a picture (H, W, 3)."""
-    other_bundle: str
-    """Its message for a stage that comes from another bundle."""
-    options: Path
-    """The source with the names of its options."""
     tables: tuple[str, Path]
     """The function of apps/runner/make_unicode_tables.py that writes its tables of characters, and their file."""
-    sees_bytes: bool = True
-    """Whether arguments that are not UTF-8 reach it as they are."""
-
-    @property
-    def name(self) -> str:
-        """Its name in a report."""
-        return self.host.title
 
     def require(self) -> None:
         """Skip the test with the reason, or build."""
@@ -117,6 +106,23 @@ class Language:
             _built[self.name] = reason
         if _built[self.name]:
             pytest.skip(_built[self.name])
+
+
+@dataclass(frozen=True)
+class Language(Library):
+    """A library with a host program that draws with it on ExecuTorch."""
+
+    host: sheet.Language
+    runner: str
+    """Its name in latency.json."""
+    check_output: Callable[[str, np.ndarray], None]
+    """Checks what it prints after it has drawn a picture (H, W, 3)."""
+    other_bundle: str
+    """Its message for a stage that comes from another bundle."""
+    options: Path
+    """The source with the names of its options."""
+    sees_bytes: bool = True
+    """Whether arguments that are not UTF-8 reach it as they are."""
 
     def draw(self, *arguments: object, **environment: str) -> Done:
         """Start the host program, with one thread unless told otherwise; arguments may be bytes."""
@@ -218,6 +224,18 @@ def run_swift_suite(suite: str, environment: Environment) -> None:
     assert passed_swift_tests(done.stdout) == written != set()
 
 
+def _node_golden(checks: Sequence[str], environment: Environment) -> None:
+    """By the library's own tests."""
+    run_node_tests(*checks, environment=environment)
+
+
+def run_node_tests(*names: str, environment: Environment | None = None) -> None:
+    """Run suites of the TypeScript library under node; fails unless every test of them passes."""
+    printed = make(WEB_APP, "test", f"TESTS={' '.join(names)}", environment=environment)
+    counts = {kind: int(count) for kind, count in re.findall(r"^# (tests|pass) (\d+)$", printed, re.MULTILINE)}
+    assert counts["tests"] == counts["pass"] > 0, printed[-3000:]
+
+
 def _is_latency(printed: str, picture: np.ndarray) -> None:
     assert json.loads(printed)["runners"][0]["stages"][0]["median_ms"] > 0
 
@@ -245,6 +263,7 @@ with a space."""
 _CPP, _KOTLIN, _SWIFT = sheet.LANGUAGES
 LANGUAGES = (
     Language(
+        name=_CPP.title,
         host=_CPP,
         app=RUNNER,
         missing=lambda: absent(RUNNER, ("g++", "make"), (JSON_HEADER,)),
@@ -258,6 +277,7 @@ LANGUAGES = (
         tables=("source", RUNNER / "src/unicode_tables.cpp"),
     ),
     Language(
+        name=_KOTLIN.title,
         host=_KOTLIN,
         app=ANDROID,
         missing=lambda: absent(ANDROID, ("java", "javac", "make", "g++"), KOTLIN_FILES),
@@ -272,6 +292,7 @@ LANGUAGES = (
         sees_bytes=False,  # Java replaces them before the program starts
     ),
     Language(
+        name=_SWIFT.title,
         host=_SWIFT,
         app=IOS,
         missing=_swift_missing,
@@ -285,9 +306,20 @@ LANGUAGES = (
         tables=("swift_source", KIT / "Sources/MobileDiffusionKit/UnicodeTables.swift"),
     ),
 )
+WEB = Library(
+    name="TypeScript",
+    app=WEB_APP,
+    missing=lambda: absent(WEB_APP, ("node", "make"), WEB_FILES),
+    targets=("all",),
+    golden=_node_golden,
+    locales={kind: {"LC_ALL": name, "LANG": name} for kind, name in POSIX_LOCALES.items()},
+    tables=("typescript_source", WEB_APP / "src/unicode-tables.ts"),
+)
+LIBRARIES: tuple[Library, ...] = (*LANGUAGES, WEB)
 SKIPS: Mapping[str, tuple[Callable[[], str], ...]] = {
     "runner": (LANGUAGES[0].missing, arm_missing, locales_missing),
     "android": (LANGUAGES[1].missing, apk_missing),
     "ios": (LANGUAGES[2].missing,),
+    "web": (WEB.missing,),
 }
 """Folder of apps/ -> every reason to skip a test that its install-tools.sh removes."""

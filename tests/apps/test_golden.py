@@ -6,20 +6,20 @@ import runpy
 
 import pytest
 
-from tests.apps.languages import GOLDEN_CHECKS, LANGUAGES, RUNNER, Language
+from tests.apps.languages import GOLDEN_CHECKS, LIBRARIES, RUNNER, Library
 
 
 @pytest.mark.parametrize("check", GOLDEN_CHECKS)
-def test_golden_files(check: str, language: Language) -> None:
-    language.golden((check,), {})
+def test_golden_files(check: str, library: Library) -> None:
+    library.golden((check,), {})
 
 
-def test_golden_files_in_another_locale(locale: dict[str, str], language: Language) -> None:
-    language.golden(GOLDEN_CHECKS, locale)
+def test_golden_files_in_another_locale(library_locale: dict[str, str], library: Library) -> None:
+    library.golden(GOLDEN_CHECKS, library_locale)
 
 
-@pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.name)
-def test_tables_of_characters_are_those_of_the_installed_library(language: Language) -> None:
-    function, file = language.tables
+@pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.name)
+def test_tables_of_characters_are_those_of_the_installed_library(library: Library) -> None:
+    function, file = library.tables
     made = runpy.run_path(str(RUNNER / "make_unicode_tables.py"))[function]()
     assert file.read_text(encoding="ascii") == made

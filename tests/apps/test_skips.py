@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.apps.languages import LANGUAGES, SKIPS
+from tests.apps.languages import LIBRARIES, SKIPS
 
 REQUIRED = frozenset(os.environ.get("APPS_REQUIRED", "").split())
 """The folders of apps/ whose tools were installed: their tests must run."""
 
 
 def test_no_test_is_skipped_whose_tools_were_installed() -> None:
-    assert set(SKIPS) == {language.app.name for language in LANGUAGES}
+    assert set(SKIPS) == {library.app.name for library in LIBRARIES}
     assert set(SKIPS) >= REQUIRED, "an unknown folder in APPS_REQUIRED"
     assert [reason for name in REQUIRED for missing in SKIPS[name] if (reason := missing())] == []
 

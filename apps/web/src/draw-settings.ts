@@ -1,0 +1,66 @@
+import { BundleError } from "./errors.js";
+import { FIX } from "./fields.js";
+import { DRAWING, MANIFEST, type Manifest, type Schedule, type Stage, type TensorSpec, stageOf } from "./manifest.js";
+
+/** What has to be known of a bundle to draw with it. */
+export interface DrawSettings {
+  /** (1, C, h, w). */
+  readonly latents: TensorSpec;
+  /** (1, 3, H, W). */
+  readonly image: TensorSpec;
+  /** Whether the text encoder takes a mask. */
+  readonly usesMask: boolean;
+  readonly schedule: Schedule;
+  /** What the solver remembers, (1, M * C, h, w). */
+  readonly memoryShape: readonly number[];
+}
+
+/** What an app can give to each stage. */
+const INPUTS: ReadonlyMap<Stage, readonly string[]> = new Map<Stage, readonly string[]>([
+  ["encode_text", ["tokens", "mask"]],
+  ["denoise", ["latents", "step", "context", "null_context", "null_output", "guidance", "memory", "noise"]],
+  ["decode_image", ["latents"]],
+]);
+
+/** Throws `BundleError` when the stages do not take latents and give an image, or take something else. */
+export function settingsOf(manifest: Manifest): DrawSettings {
+  const latents = input(manifest, "denoise", "latents");
+  const image = output(manifest, "decode_image", "image");
+  const drawn = latents?.shape.length === 4 && image?.shape.length === 4 && image.shape[1] === 3;
+  if (!latents || !image || !drawn || !takesWhatIsKnown(manifest) || !givesWhatIsRead(manifest)) {
+    throw new BundleError(`${MANIFEST}: expected stages that take latents and give an image; ${FIX}`);
+  }
+  const { schedule } = manifest;
+  const memoryShape = latents.shape.map((size, axis) => (axis === 1 ? schedule.memory * size : size));
+  const usesMask = input(manifest, "encode_text", "mask") !== undefined;
+  return { latents, image, usesMask, schedule, memoryShape };
+}
+
+/** The input `step` of each call of `denoise`, in order, for a drawing that skips its first steps. */
+export function rowsAfter(schedule: Schedule, skipped: number): readonly number[] {
+  if (schedule.starts.length > 0) return schedule.starts[skipped] ?? [];
+  return schedule.alphas.map((_, row) => row).slice(skipped);
+}
+
+function input(manifest: Manifest, stage: Stage, name: string): TensorSpec | undefined {
+  return stageOf(manifest, stage)?.inputs.find((each) => each.name === name);
+}
+
+function output(manifest: Manifest, stage: Stage, name: string): TensorSpec | undefined {
+  return stageOf(manifest, stage)?.outputs.find((each) => each.name === name);
+}
+
+function takesWhatIsKnown(manifest: Manifest): boolean {
+  return DRAWING.every((stage) => {
+    const known = INPUTS.get(stage) ?? [];
+    return (stageOf(manifest, stage)?.inputs ?? []).every((each) => known.includes(each.name));
+  });
+}
+
+function givesWhatIsRead(manifest: Manifest): boolean {
+  const { memory, shares } = manifest.schedule;
+  const remembers = memory === 0 || output(manifest, "denoise", "memory") !== undefined;
+  const evaluated = shares.length === 0 || output(manifest, "denoise", "output") !== undefined;
+  const context = output(manifest, "encode_text", "context");
+  return context !== undefined && output(manifest, "denoise", "latents") !== undefined && remembers && evaluated;
+}

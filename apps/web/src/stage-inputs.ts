@@ -1,0 +1,188 @@
+// What the stages are given: pure functions of the request and of the outputs before.
+
+import { type DrawSettings, rowsAfter } from "./draw-settings.js";
+import { PromptError } from "./errors.js";
+import { countOf } from "./manifest.js";
+import { gaussian } from "./noise.js";
+import { type Picture, imageOf } from "./picture.js";
+import { type FloatTensor, type FloatTensors, type Tensor, type Tensors, floats, integers } from "./tensor.js";
+import { plain } from "./text.js";
+import type { Tokenizer } from "./tokenizer.js";
+
+/** The largest scale of guidance. */
+export const MAX_GUIDANCE = 30;
+
+/** Share of the steps that a drawing from a picture makes when none is asked for. */
+export const DEFAULT_STRENGTH = 0.8;
+
+/** What to draw. */
+export interface DrawRequest {
+  /** What the picture shows; "" is the null condition. */
+  readonly prompt: string;
+  /** What it should not show; it has no effect without guidance, and none is allowed with distilled guidance. */
+  readonly negative?: string;
+  /** The same seed gives the same picture everywhere. */
+  readonly seed?: bigint;
+  /** Scale of guidance, up to 30, where 1 or less is no guidance; the bundle's own when null. */
+  readonly guidance?: number | null;
+  /** A picture to begin with, of the model's size. */
+  readonly image?: Picture | null;
+  /** How much of that picture is redrawn, above 0 and up to 1. */
+  readonly strength?: number;
+}
+
+/** What changes from step to step: latents (1, C, h, w), and what the solver remembers (1, M * C, h, w). */
+export interface LatentState {
+  readonly latents: FloatTensor;
+  readonly memory: FloatTensor;
+}
+
+export class StageInputs {
+  /** The input `step` of every call of `denoise`. */
+  readonly rows: readonly number[];
+  private readonly guidance: number | null;
+  private readonly noMemory: FloatTensor;
+  private readonly noOutput: FloatTensor;
+
+  /** Throws `PromptError` for a request that cannot be drawn. */
+  constructor(
+    private readonly settings: DrawSettings,
+    private readonly tokenizer: Tokenizer,
+    private readonly request: DrawRequest,
+  ) {
+    const { latents, memoryShape } = settings;
+    this.noMemory = floats(new Float32Array(countOf(memoryShape)), memoryShape);
+    this.noOutput = floats(new Float32Array(countOf(latents.shape)), latents.shape);
+    this.guidance = checkedGuidance(settings, request);
+    this.rows = request.image ? checkedRows(settings, request.strength ?? DEFAULT_STRENGTH) : rowsAfter(settings.schedule, 0);
+  }
+
+  /** The prompts whose contexts `denoise` takes, by the name of the input. */
+  get prompts(): ReadonlyMap<string, string> {
+    const { prompt, negative = "" } = this.request;
+    const guided = this.settings.schedule.guidanceKind === "cfg";
+    return new Map([["context", prompt], ...(guided ? ([["null_context", negative]] as const) : [])]);
+  }
+
+  /** Inputs of `encode_text`; throws `PromptError`. */
+  text(prompt: string): Map<string, Tensor> {
+    const tokens = this.tokenizer.encode(prompt);
+    const shape = [1, tokens.ids.length];
+    const inputs = new Map<string, Tensor>([["tokens", integers(tokens.ids, shape)]]);
+    if (this.settings.usesMask) inputs.set("mask", integers(tokens.mask, shape));
+    return inputs;
+  }
+
+  /** Inputs of `encode_image`, or null when the drawing begins with noise; throws `PromptError` for another size. */
+  picture(): Map<string, Tensor> | null {
+    if (!this.request.image) return null;
+    const image = imageOf(this.request.image);
+    const { shape } = this.settings.image;
+    if (image.shape.join() !== shape.join()) {
+      const [height, width] = shape.slice(2);
+      const got = `${this.request.image.width} x ${this.request.image.height}`;
+      throw new PromptError(`image: expected ${width} x ${height} pixels, got ${got}; resize it`);
+    }
+    return new Map([["image", image]]);
+  }
+
+  /** The noise of the seed, or clean latents with so much of it as the first step expects; and an empty memory. */
+  firstState(clean: FloatTensor | null): LatentState {
+    const noise = this.noise(0);
+    if (clean === null) return { latents: noise, memory: this.noMemory };
+    const { alphas, sigmas } = this.settings.schedule;
+    const [alpha, sigma] = [Math.fround(alphas[this.rows[0]!]!), Math.fround(sigmas[this.rows[0]!]!)];
+    const values = noise.values.map((each, place) => Math.fround(alpha * clean.values[place]!) + Math.fround(sigma * each));
+    return { latents: floats(values, noise.shape), memory: this.noMemory };
+  }
+
+  /** Inputs of `denoise` at a row of the table, without guidance where that is a choice of the step. */
+  step(contexts: FloatTensors, state: LatentState, row: number): Map<string, Tensor> {
+    const { schedule } = this.settings;
+    const inputs = new Map<string, Tensor>(contexts);
+    if (schedule.shares.length > 0) {
+      inputs.delete("null_context");
+      addGuidance(inputs, this.noOutput, 1);
+    } else if (this.guidance !== null) {
+      inputs.set("guidance", floats(new Float32Array([this.guidance]), [1]));
+    }
+    inputs.set("latents", state.latents);
+    inputs.set("step", integers(new Int32Array([row]), [1]));
+    if (schedule.memory > 0) inputs.set("memory", state.memory);
+    if (schedule.stochastic) inputs.set("noise", this.noise(row + 1));
+    return inputs;
+  }
+
+  /** Inputs of the call before, for the null text, at a step that takes two; null at any other. */
+  nullStep(contexts: FloatTensors, inputs: Tensors, row: number): Map<string, Tensor> | null {
+    const context = contexts.get("null_context");
+    return this.scale(row) > 1 && context ? new Map<string, Tensor>([...inputs, ["context", context]]) : null;
+  }
+
+  /** Inputs of `denoise` at a step, led away from what the call before gave. */
+  guided(inputs: Tensors, nullOutputs: FloatTensors, row: number): Map<string, Tensor> {
+    const led = new Map(inputs);
+    addGuidance(led, nullOutputs.get("output")!, this.scale(row));
+    return led;
+  }
+
+  /** The state that `denoise` gives. */
+  next(outputs: FloatTensors): LatentState {
+    const memory = this.settings.schedule.memory > 0 ? outputs.get("memory")! : this.noMemory;
+    return { latents: outputs.get("latents")!, memory };
+  }
+
+  /** The scale of a step whose guidance is a choice of its own; else 1. */
+  private scale(row: number): number {
+    const share = this.settings.schedule.shares[row];
+    return share === undefined ? 1 : 1 + share * ((this.guidance ?? 1) - 1);
+  }
+
+  private noise(tensor: number): FloatTensor {
+    const { shape } = this.settings.latents;
+    return floats(gaussian(this.request.seed ?? 0n, countOf(shape), tensor), shape);
+  }
+}
+
+function addGuidance(inputs: Map<string, Tensor>, nullOutput: FloatTensor, scale: number): void {
+  inputs.set("null_output", nullOutput);
+  inputs.set("guidance", floats(new Float32Array([scale]), [1]));
+}
+
+/** The rows of a drawing that makes a share of its steps; throws `PromptError` for a share without steps. */
+function checkedRows(settings: DrawSettings, strength: number): readonly number[] {
+  if (!(strength > 0 && strength <= 1)) {
+    throw new PromptError(`strength: expected a number above 0 and up to 1, got ${plain(strength)}`);
+  }
+  const steps = settings.schedule.starts.length || settings.schedule.alphas.length;
+  const made = Math.min(Math.trunc(steps * strength), steps);
+  if (made > 0) return rowsAfter(settings.schedule, steps - made);
+  throw new PromptError(`strength: expected ${plain(1 / steps)} or more for ${steps} steps, got ${plain(strength)}`);
+}
+
+/** The scale that `denoise` takes as float32, or null when it takes none; throws `PromptError`. */
+function checkedGuidance({ schedule }: DrawSettings, request: DrawRequest): number | null {
+  const scale = request.guidance ?? schedule.guidance;
+  if (!Number.isFinite(scale) || scale > MAX_GUIDANCE) {
+    throw new PromptError(`guidance: expected a number up to ${MAX_GUIDANCE}, got ${plain(scale)}`);
+  }
+  if (schedule.guidanceKind === "cfg") return Math.fround(scale);
+  if (schedule.guidanceKind === "none") {
+    if (scale <= 1) return null;
+    throw new PromptError(
+      `guidance: expected 1 or less, as this model was exported without guidance, got ${plain(scale)}; ` +
+        `export it with --guidance ${plain(scale)}`,
+    );
+  }
+  if (request.negative) throw new PromptError("negative prompt: expected none, as guidance is in this model's weights");
+  if (scale === schedule.guidance) return null;
+  const expected = plain(schedule.guidance);
+  throw new PromptError(`guidance: expected ${expected}, which it was distilled with, got ${plain(scale)}`);
+}
+
+/** A warning in one line for a negative prompt that has no effect with this bundle, or null. */
+export function unusedNegative({ schedule }: DrawSettings, request: DrawRequest): string | null {
+  const scale = request.guidance ?? schedule.guidance;
+  if (!request.negative || scale > 1 || schedule.guidanceKind === "distilled") return null;
+  return `negative prompt: it has no effect at guidance ${plain(scale)}; use a guidance above 1`;
+}

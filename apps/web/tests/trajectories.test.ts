@@ -1,0 +1,47 @@
+// Whole drawings against the recordings: every input of every call, every preview, and the picture.
+
+import { test } from "node:test";
+import { ModelBundle } from "../src/bundle.js";
+import { DRAWING } from "../src/manifest.js";
+import type { Picture } from "../src/picture.js";
+import { type DrawEvent, Pipeline } from "../src/pipeline.js";
+import { assert } from "./checks.js";
+import { hash } from "./golden.js";
+import { type PictureHash, ReplayRunner, Trajectory } from "./trajectory.js";
+
+function assertPicture(expected: PictureHash, { width, height, rgb }: Picture): void {
+  assert.deepEqual({ width, height, sha256: hash(rgb) }, expected);
+}
+
+for (const name of ["ddim", "multistep", "lcm", "unguided", "interval", "sde"]) {
+  for (const keep of [true, false]) {
+    test(`${name}, stages ${keep ? "stay" : "one at a time"}`, async () => {
+      const trajectory = new Trajectory(name);
+      const runner = new ReplayRunner(trajectory);
+      const pipeline = new Pipeline(await ModelBundle.open(trajectory, "xnnpack"), runner, keep);
+      for (let round = 0; round < 2; round++) {
+        const events: DrawEvent[] = [];
+        for await (const event of pipeline.draw(trajectory.request)) events.push(event);
+        const stages = events.flatMap((each) => (each.kind === "stage" ? [each.stage] : []));
+        assert.deepEqual(stages, DRAWING);
+        const steps = events.flatMap((each) => (each.kind === "step" ? [each] : []));
+        assert.deepEqual(steps.map((each) => each.step), steps.map((_, place) => place + 1));
+        assert.deepEqual(new Set(steps.map((each) => each.steps)), new Set([trajectory.steps]));
+        steps.forEach((step, place) => {
+          const expected = trajectory.previews?.[place];
+          if (expected === undefined) assert.equal(step.preview, null);
+          else assertPicture(expected, step.preview!);
+        });
+        const last = events.at(-1)!;
+        assert.ok(last.kind === "finished");
+        assertPicture(trajectory.picture, last.picture);
+        assert.equal(events.length, 3 + trajectory.steps + 1);
+        const calls = Object.fromEntries(last.times.map((each) => [each.stage, each.calls]));
+        assert.equal(calls["decode_image"], 1);
+      }
+      const runs = [...trajectory.calls, ...trajectory.calls].map((call) => `run ${call.stage}`);
+      assert.deepEqual(runner.log.filter((each) => each.startsWith("run")), runs);
+      assert.deepEqual([...runner.loaded], keep ? DRAWING : ["decode_image"]);
+    });
+  }
+}

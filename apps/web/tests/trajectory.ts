@@ -1,0 +1,116 @@
+import type { BundleSource } from "../src/bundle.js";
+import type { Stage } from "../src/manifest.js";
+import type { StageRunner } from "../src/runner.js";
+import type { DrawRequest } from "../src/stage-inputs.js";
+import { type FloatTensor, type FloatTensors, type Tensors, floats } from "../src/tensor.js";
+import { assert } from "./checks.js";
+import { golden, goldenBytes, hash } from "./golden.js";
+
+export interface PictureHash {
+  width: number;
+  height: number;
+  sha256: string;
+}
+
+interface Call {
+  stage: Stage;
+  inputs: Record<string, { dtype: string; shape: number[]; sha256: string }>;
+  outputs: Record<string, { shape: number[]; data: string }>;
+}
+
+interface Recorded {
+  manifest: string;
+  tokenizer: string;
+  request: { prompt: string; negative: string; seed: string; guidance: number | null };
+  steps: number;
+  calls: Call[];
+  picture: PictureHash;
+  preview?: { text: string; pictures: PictureHash[] };
+}
+
+/** A recorded drawing, call by call, and the bundle that it is of: its programs are empty files. */
+export class Trajectory implements BundleSource {
+  private readonly recorded: Recorded;
+  readonly where = "bundle";
+
+  constructor(readonly name: string) {
+    this.recorded = golden<Recorded>(`trajectories/${name}.json`);
+  }
+
+  get manifest(): string {
+    return this.recorded.manifest;
+  }
+
+  get steps(): number {
+    return this.recorded.steps;
+  }
+
+  get calls(): readonly Call[] {
+    return this.recorded.calls;
+  }
+
+  get picture(): PictureHash {
+    return this.recorded.picture;
+  }
+
+  get previews(): PictureHash[] | undefined {
+    return this.recorded.preview?.pictures;
+  }
+
+  get request(): DrawRequest {
+    return { ...this.recorded.request, seed: BigInt(this.recorded.request.seed) };
+  }
+
+  read(path: string): Promise<Uint8Array> {
+    const texts: Record<string, string | undefined> = {
+      "manifest.json": this.manifest,
+      "preview.json": this.recorded.preview?.text,
+    };
+    if (path === "tokenizer.json") return Promise.resolve(goldenBytes(this.recorded.tokenizer));
+    return Promise.resolve(new TextEncoder().encode(texts[path] ?? ""));
+  }
+}
+
+/** Compares each call with a recorded one, and returns the recorded outputs. */
+export class ReplayRunner implements StageRunner {
+  /** "load denoise" and so on, in order. */
+  readonly log: string[] = [];
+  readonly loaded = new Set<Stage>();
+  private next = 0;
+
+  constructor(private readonly trajectory: Trajectory) {}
+
+  load(stage: Stage): Promise<void> {
+    this.log.push(`load ${stage}`);
+    assert.ok(!this.loaded.has(stage), `${stage} is loaded twice`);
+    this.loaded.add(stage);
+    return Promise.resolve();
+  }
+
+  unload(stage: Stage): Promise<void> {
+    this.log.push(`unload ${stage}`);
+    this.loaded.delete(stage);
+    return Promise.resolve();
+  }
+
+  run(stage: Stage, inputs: Tensors): Promise<FloatTensors> {
+    this.log.push(`run ${stage}`);
+    assert.ok(this.loaded.has(stage), `${stage} is run before it is loaded`);
+    const call = this.trajectory.calls[this.next++ % this.trajectory.calls.length]!;
+    const place = `of call ${this.next}`;
+    assert.equal(stage, call.stage);
+    assert.deepEqual([...inputs.keys()].sort(), Object.keys(call.inputs).sort(), `inputs ${place}`);
+    for (const [name, expected] of Object.entries(call.inputs)) {
+      const { values, shape } = inputs.get(name)!;
+      assert.deepEqual(shape, expected.shape, `shape of ${name} ${place}`);
+      assert.equal(values instanceof Float32Array, expected.dtype === "float32", `type of ${name} ${place}`);
+      assert.equal(hash(values), expected.sha256, `${name} ${place}`);
+    }
+    return Promise.resolve(new Map(Object.entries(call.outputs).map(([name, each]) => [name, tensorOf(each)])));
+  }
+}
+
+function tensorOf({ shape, data }: { shape: number[]; data: string }): FloatTensor {
+  const bytes = Uint8Array.from(Buffer.from(data, "base64"));
+  return floats(new Float32Array(bytes.buffer), shape);
+}
