@@ -1,8 +1,8 @@
-"""Write the tables of characters in C++, Kotlin, Swift and TypeScript: the properties that the `tokenizers` library gives each.
+"""Write the tables of characters in C++, Kotlin, Swift and TypeScript.
 
     python apps/runner/make_unicode_tables.py        # rewrites the files; tests compare them with the installed library
 
-Ids depend on which characters are letters, spaces or accents, and every library has its own version of Unicode.  So the
+They hold the properties that the `tokenizers` library gives each character.  Ids depend on which characters are letters, spaces or accents, and every library has its own version of Unicode.  So the
 tables are not taken from Unicode's files: the library is asked about each code point.
 """
 
@@ -245,9 +245,10 @@ def typescript_source() -> str:
     lines = [
         f"// Written by make_unicode_tables.py from tokenizers {tokenizers.__version__}; do not edit.",
         "//",
-        "// Tables of characters: numbers to the base 36, split by commas; rows are split by white space.  A row of ranges",
-        "// begins with the gap since the range before and a length, a row of mappings with the gap since the character",
-        "// before.",
+        "// Tables of characters: numbers to the base 36, split by commas; rows are split by white space.",
+        "//",
+        "// A row of ranges begins with the gap since the range before and a length, a row of mappings with the gap",
+        "// since the character before.",
     ]
     for table in tables():
         rows = (",".join(map(base36, row)) for row in relative_rows(table))

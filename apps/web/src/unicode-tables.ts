@@ -1,8 +1,9 @@
 // Written by make_unicode_tables.py from tokenizers 0.23.3; do not edit.
 //
-// Tables of characters: numbers to the base 36, split by commas; rows are split by white space.  A row of ranges
-// begins with the gap since the range before and a length, a row of mappings with the gap since the character
-// before.
+// Tables of characters: numbers to the base 36, split by commas; rows are split by white space.
+//
+// A row of ranges begins with the gap since the range before and a length, a row of mappings with the gap
+// since the character before.
 
 /** Letters. */
 export const letters = `
