@@ -2,9 +2,9 @@
 
     python apps/runner/make_unicode_tables.py        # rewrites the files; tests compare them with the installed library
 
-They hold the properties that the `tokenizers` library gives each character.  Ids depend on which characters are letters,
-spaces or accents, and every library has its own version of Unicode.  So the tables are not taken from Unicode's files:
-the library is asked about each code point.
+They hold the properties that the `tokenizers` library gives each character.  Ids depend on which characters are
+letters, spaces or accents, and every library has its own version of Unicode.  So the tables are not taken from
+Unicode's files: the library is asked about each code point.
 """
 
 from __future__ import annotations
