@@ -15,6 +15,7 @@ for tool in "${!package[@]}"; do
 done
 [ -e /usr/share/i18n/locales/tr_TR ] || missing+=(locales)
 [ -e /usr/include/nlohmann/json.hpp ] || missing+=(nlohmann-json3-dev)
+[ -e /usr/include/stb/stb_image.h ] || missing+=(libstb-dev)
 [ "${#missing[@]}" -eq 0 ] && exit 0
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
   echo "install-tools.sh: expected root on Debian or Ubuntu, got neither; install ${missing[*]}" >&2

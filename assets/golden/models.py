@@ -9,10 +9,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from export.job.preview import Preview
+from export.signatures import IMAGE_STAGES, STAGES
 from export.stages import ExportStage, build_stages
 from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.config import (
@@ -23,6 +26,7 @@ from mobile_diffusion.config import (
     UNetConfig,
     UNetLevel,
 )
+from mobile_diffusion.drawing import Start
 from mobile_diffusion.formats.checkpoint_files import builders
 from mobile_diffusion.noise import gaussian
 
@@ -55,6 +59,28 @@ INTERVAL = (0.0, 1.0, 1.0, 0.3, 0.0, 0.0, 0.0, 0.0)
 """Shares of the guidance: not at the beginning, then in full, in part, and no more."""
 
 
+@dataclass(frozen=True, eq=False)
+class Redrawn:
+    """A picture to start from."""
+
+    pixels: NDArray[np.uint8]
+    """(H, W, 3)."""
+    strength: float
+    mask: NDArray[np.uint8] | None = None
+    """(h, w): 1 where it is drawn anew."""
+
+    def start(self) -> Start:
+        """The same as the loop takes it: a pixel's value is divided by 255 in float64, then rounded to float32."""
+        image = (self.pixels.transpose(2, 0, 1)[None] / 255).astype(np.float32)  # (1, 3, H, W)
+        return Start(image, self.strength, None if self.mask is None else self.mask[None, None].astype(np.float32))
+
+
+def _ramps(height: int, width: int) -> NDArray[np.uint8]:
+    """A picture (H, W, 3) with another slope in each channel."""
+    rows, columns = np.mgrid[:height, :width]
+    return np.stack([rows * 15, columns * 16, 255 - rows * 3 - columns * 11], -1).astype(np.uint8)
+
+
 @dataclass(frozen=True)
 class GoldenModel:
     """A model, and its prompt and seed."""
@@ -68,6 +94,7 @@ class GoldenModel:
     guidance: float | None
     """None for the model's own."""
     preview: Preview | None
+    redrawn: Redrawn | None = None
 
     def load_part(self, part: str) -> nn.Module:
         """One network, every tensor of it noise: biases and norms too, else a lost one would go unnoticed."""
@@ -80,7 +107,7 @@ class GoldenModel:
 
     def stages(self) -> dict[str, ExportStage]:
         """The exported modules, computing in float64."""
-        stages = dict(build_stages(self))
+        stages = dict(build_stages(self, STAGES if self.redrawn is None else IMAGE_STAGES))
         times = stages["denoise"].module.get_buffer("times")
         times.copy_(torch.from_numpy(gaussian(len(times), times.shape)))
         for stage in stages.values():
@@ -133,6 +160,26 @@ MODELS = {
         19,
         None,
         None,
+    ),
+    "image": GoldenModel(
+        replace(SMALL, schedule=replace(SMALL.schedule, solver="heun", steps=4)),
+        WORDPIECE,
+        "a red apple, 3d",
+        "text",
+        3,
+        None,
+        None,
+        Redrawn(_ramps(16, 16), 0.5),
+    ),
+    "mask": GoldenModel(
+        replace(SMALL, schedule=replace(SMALL.schedule, steps=3)),
+        WORDPIECE,
+        "a green leaf",
+        "",
+        5,
+        None,
+        None,
+        Redrawn(_ramps(16, 16), 1.0, np.tri(8, dtype=np.uint8)),
     ),
     "lcm": GoldenModel(_lcm(), CLIP, "<Cat> on a train, na\u00efve style", "", 2**32, None, PREVIEW),
 }

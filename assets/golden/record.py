@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from assets.golden.models import MODELS, GoldenModel
+from assets.golden.models import MODELS, GoldenModel, Redrawn
 from assets.golden.sample import file_entries
 from export.bundle.manifest import FORMAT, SCHEMA_VERSION, Manifest, dump_manifest
 from export.bundle.manifest_parts import ArtifactEntry, ModelEntry, RuntimeEntry, StageEntry, TokenizerEntry
 from export.job.manifest_description import describe_schedule
 from export.job.preview import PREVIEW_FILE, Preview
-from export.signatures import STAGES, program_outputs
+from export.signatures import program_outputs
 from export.stages import ExportStage
 from mobile_diffusion.checkpoint import TOKENIZER_FILE
 from mobile_diffusion.drawing import DrawSettings, draw
@@ -83,8 +83,16 @@ def record(model: GoldenModel) -> dict[str, Any]:
         model.guidance,
         on_step,
         model.negative,
+        None if model.redrawn is None else model.redrawn.start(),
     )
-    request = {"prompt": model.prompt, "negative": model.negative, "seed": str(model.seed), "guidance": model.guidance}
+    request: dict[str, Any] = {
+        "prompt": model.prompt,
+        "negative": model.negative,
+        "seed": str(model.seed),
+        "guidance": model.guidance,
+    }
+    if model.redrawn is not None:
+        request["start"] = _start(model.redrawn)
     preview = {} if model.preview is None else {"preview": {"text": preview_text(model.preview), "pictures": previews}}
     return {
         "manifest": dump_manifest(describe(model, stages)),
@@ -105,7 +113,7 @@ def preview_text(preview: Preview) -> str:
 def describe(model: GoldenModel, stages: Mapping[str, ExportStage]) -> Manifest:
     """The manifest of a bundle with this model; its programs and its golden index are empty files."""
     config = model.config
-    programs = {stage: f"{stage}.pte" for stage in STAGES}
+    programs = {stage: f"{stage}.pte" for stage in stages}
     files = {path: b"" for path in (*programs.values(), INDEX)}
     files[TOKENIZER_FILE] = (FOLDER / model.tokenizer).read_bytes()
     if model.preview is not None:
@@ -119,7 +127,7 @@ def describe(model: GoldenModel, stages: Mapping[str, ExportStage]) -> Manifest:
         schema_version=SCHEMA_VERSION,
         target="android",
         model=ModelEntry(config.name, config.licence, config.height, config.width, (), ""),
-        stages=tuple(StageEntry(name, stages[name].inputs, stages[name].outputs) for name in STAGES),
+        stages=tuple(StageEntry(name, each.inputs, each.outputs) for name, each in stages.items()),
         runtimes=(RuntimeEntry("xnnpack", True, True, (), artifacts),),
         schedule=describe_schedule(config),
         tokenizer=TokenizerEntry(config.tokenizer, config.text.max_tokens, (TOKENIZER_FILE,)),
@@ -141,6 +149,13 @@ def _hashed(values: np.ndarray) -> dict[str, Any]:
 
 def _stored(values: np.ndarray) -> dict[str, Any]:
     return {"shape": list(values.shape), "data": base64.b64encode(_little(values)).decode()}
+
+
+def _start(redrawn: Redrawn) -> dict[str, Any]:
+    height, width = redrawn.pixels.shape[:2]
+    mask = None if redrawn.mask is None else base64.b64encode(redrawn.mask.tobytes()).decode()
+    pixels = base64.b64encode(redrawn.pixels.tobytes()).decode()
+    return {"width": width, "height": height, "pixels": pixels, "strength": redrawn.strength, "mask": mask}
 
 
 def _picture(pixels: NDArray[np.uint8]) -> dict[str, Any]:

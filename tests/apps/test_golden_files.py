@@ -17,7 +17,7 @@ from assets.golden.make import golden_files
 from export.bundle.bundle import open_bundle
 from export.bundle.manifest import read_manifest, schema
 from export.job.preview import read_preview
-from mobile_diffusion.drawing import draw
+from mobile_diffusion.drawing import Start, draw
 from mobile_diffusion.errors import BundleError, PromptError
 from mobile_diffusion.noise import gaussian, philox
 from mobile_diffusion.tokenization.tokenizer import open_tokenizer
@@ -134,11 +134,23 @@ def test_trajectories(name: str, tmp_path: Path) -> None:
         request["guidance"],
         lambda step, latents: states.append(latents),
         request["negative"],
+        start_of(request),
     )
     assert replay.left == [] and picture.std() > 10
     assert [picture.shape[1], picture.shape[0], digest(picture)] == list(recorded["picture"].values())
     if "preview" in recorded:
         assert_previews(tmp_path, recorded["preview"]["pictures"], states)
+
+
+def start_of(request: dict[str, Any]) -> Start | None:
+    """The picture to start from as the loop takes it, made as README.md of the golden files describes."""
+    if "start" not in request:
+        return None
+    asked = request["start"]
+    pixels = np.frombuffer(base64.b64decode(asked["pixels"]), np.uint8).reshape(asked["height"], asked["width"], 3)
+    image = (pixels.transpose(2, 0, 1)[None] / 255).astype(np.float32)
+    mask = asked["mask"] and np.frombuffer(base64.b64decode(asked["mask"]), np.uint8).reshape(1, 1, 8, 8)
+    return Start(image, asked["strength"], None if mask is None else mask.astype(np.float32))
 
 
 def assert_previews(bundle: Path, expected: list[dict[str, Any]], states: list[np.ndarray]) -> None:
@@ -151,16 +163,18 @@ def assert_previews(bundle: Path, expected: list[dict[str, Any]], states: list[n
 def test_trajectories_differ_in_what_drawings_differ_in() -> None:
     files = [golden(f"trajectories/{name}.json") for name in TRAJECTORIES]
     inputs = [Counter(name for call in file["calls"] for name in call["inputs"]) for file in files]
-    names = ("null_context", "null_output", "memory", "noise", "mask")
+    names = ("null_context", "null_output", "memory", "noise", "mask", "image")
     assert [tuple(name for name in names if name in each) for each in inputs] == [
         ("null_context", "mask"),
         ("null_context", "memory", "mask"),
         ("null_output", "memory", "mask"),
         ("mask",),
         ("null_context", "memory", "noise", "mask"),
+        ("null_context", "memory", "mask", "image"),
+        ("null_context", "mask", "image"),
         ("noise",),
     ]
-    assert ["preview" in file for file in files] == [True, False, False, False, False, True]
+    assert ["preview" in file for file in files] == [name in ("ddim", "lcm") for name in TRAJECTORIES]
 
 
 @pytest.mark.parametrize("name", TRAJECTORIES)

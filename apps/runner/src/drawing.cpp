@@ -40,6 +40,23 @@ void guide(Arrays& inputs, Floats null_output, double scale) {
   inputs["guidance"] = Floats{static_cast<float>(scale)};
 }
 
+// Clean latents at the noise level before a row of the table.
+Floats noised(const Settings& settings, const Floats& clean, const Floats& noise, int row) {
+  const auto alpha = static_cast<float>(settings.schedule.alphas.at(static_cast<std::size_t>(row)));
+  const auto sigma = static_cast<float>(settings.schedule.sigmas.at(static_cast<std::size_t>(row)));
+  Floats latents(clean.size());
+  for (std::size_t i = 0; i < clean.size(); ++i) latents[i] = alpha * clean[i] + sigma * noise[i];
+  return latents;
+}
+
+// Latents (1, C, h, w) with the picture put back where the mask (h, w) keeps it.
+void keep(Floats& latents, const Floats& picture, const std::vector<std::uint8_t>& mask) {
+  for (std::size_t i = 0; i < latents.size(); ++i) {
+    const float anew = mask[i % mask.size()];
+    latents[i] = anew * latents[i] + (1.0F - anew) * picture[i];
+  }
+}
+
 // The scale of a step whose guidance is a choice of its own; else none.
 double own_scale(const Settings& settings, const Arrays& conditions, int step) {
   if (settings.schedule.shares.empty()) return 1;
@@ -84,9 +101,40 @@ Arrays conditions(const RunStage& run, const Tokenizer& tokenizer, const Setting
   return arrays;
 }
 
+std::size_t skipped_steps(const Settings& settings, double strength) {
+  require(strength > 0 && strength <= 1,
+          "strength: expected a number above 0 and up to 1, got " + format_number(strength));
+  const Schedule& schedule = settings.schedule;
+  const std::size_t steps = schedule.starts.empty() ? schedule.alphas.size() : schedule.starts.size();
+  const auto made = std::min(static_cast<std::size_t>(static_cast<double>(steps) * strength), steps);
+  const std::string all = std::to_string(steps);
+  require(made > 0, "strength: expected one of " + all + " steps at least (1/" + all + "), got " +
+                        format_number(strength) + "; use a larger one");
+  return steps - made;
+}
+
 State first_state(const Settings& settings, std::uint64_t seed) {
   const std::size_t count = settings.latents.count();
   return {gaussian(seed, count), Floats(settings.schedule.memory * count, 0.0F)};
+}
+
+State first_state(const Settings& settings, std::uint64_t seed, const Floats& clean, int row) {
+  State state = first_state(settings, seed);
+  state.latents = noised(settings, clean, state.latents, row);
+  return state;
+}
+
+void check_start(const Manifest& manifest, const Settings& settings, const Start& start) {
+  require(manifest.stage("encode_image") != nullptr,
+          "picture: expected a bundle that was exported with --image-to-image, got one that was not; export it again");
+  const auto &image = settings.image.shape, &latents = settings.latents.shape;
+  const bool fits = start.picture.height == image[2] && start.picture.width == image[3];
+  require(fits, "picture: expected " + std::to_string(image[3]) + " x " + std::to_string(image[2]) + " pixels, got " +
+                    std::to_string(start.picture.width) + " x " + std::to_string(start.picture.height) +
+                    "; resize it");
+  const auto places = static_cast<std::size_t>(latents[2] * latents[3]);
+  require(start.mask.empty() || start.mask.size() == places,
+          "mask: expected " + std::to_string(places) + " values, got " + std::to_string(start.mask.size()));
 }
 
 Arrays step_inputs(const Settings& settings, const Arrays& conditions, const State& state, int step,
@@ -121,11 +169,26 @@ State denoise(const RunStage& run, const Settings& settings, const Arrays& condi
 
 Picture draw(const RunStage& run, const Tokenizer& tokenizer, const Settings& settings, const Request& request,
              const OnStep& on_step) {
+  const Start* start = request.start ? &*request.start : nullptr;
+  const std::size_t skipped = start == nullptr ? 0 : skipped_steps(settings, start->strength);
   const Arrays constant = conditions(run, tokenizer, settings, request);
+  const std::vector<int> rows = settings.schedule.rows(skipped);
   State state = first_state(settings, request.seed);
-  for (const int step : settings.schedule.rows()) {
-    state = denoise(run, settings, constant, state, step, request.seed);
-    if (on_step) on_step(step, state.latents);
+  const Floats noise = state.latents;
+  Floats clean;
+  if (start != nullptr) {
+    clean = run("encode_image", {{"image", to_image(start->picture)}}).at("latents");
+    const bool from_noise = !start->mask.empty() && skipped == 0;
+    if (!from_noise) state = first_state(settings, request.seed, clean, rows.at(0));
+  }
+  const std::size_t first = settings.steps() - rows.size();
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    state = denoise(run, settings, constant, state, rows[i], request.seed);
+    if (start != nullptr && !start->mask.empty()) {
+      const bool last = i + 1 == rows.size();
+      keep(state.latents, last ? clean : noised(settings, clean, noise, rows[i + 1]), start->mask);
+    }
+    if (on_step) on_step(static_cast<int>(first + i), state.latents);
   }
   check_finite("latents", state.latents);
   return to_picture(run("decode_image", {{"latents", state.latents}}).at("image"), settings.image);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,10 +37,18 @@ struct State {
   Floats latents, memory;
 };
 
+// A picture to start from.
+struct Start {
+  Picture picture;
+  double strength = 0.8;           // share of the steps that are made, above 0 to 1
+  std::vector<std::uint8_t> mask;  // (h, w): 1 where it is drawn anew, 0 where it is kept; empty when all is
+};
+
 struct Request {
   std::string prompt, negative;
   std::uint64_t seed = 0;
   double guidance = 0;
+  std::optional<Start> start = std::nullopt;
 };
 
 // A warning in one line for a negative prompt that has no effect, as without guidance; else nothing.
@@ -51,8 +60,12 @@ Arrays text_inputs(const Settings& settings, const Tokens& tokens);
 // The inputs of `denoise` that stay the same at every step; throws Error for a prompt or scale that cannot be used.
 Arrays conditions(const RunStage& run, const Tokenizer& tokenizer, const Settings& settings, const Request& request);
 
-// The noise of a seed, and an empty memory.
+// The steps that a drawing of this strength skips; throws Error for a strength without steps.
+std::size_t skipped_steps(const Settings& settings, double strength);
+
+// The noise of a seed, or clean latents (1, C, h, w) noised to the level before a row of the table; an empty memory.
 State first_state(const Settings& settings, std::uint64_t seed);
+State first_state(const Settings& settings, std::uint64_t seed, const Floats& clean, int row);
 
 // All inputs of `denoise` at a step.
 Arrays step_inputs(const Settings& settings, const Arrays& conditions, const State& state, int step,
@@ -61,6 +74,9 @@ Arrays step_inputs(const Settings& settings, const Arrays& conditions, const Sta
 // One step further.
 State denoise(const RunStage& run, const Settings& settings, const Arrays& conditions, const State& state, int step,
               std::uint64_t seed);
+
+// Throws Error when the bundle cannot start from this picture: it has no stage for that, or another size.
+void check_start(const Manifest& manifest, const Settings& settings, const Start& start);
 
 // Draws a prompt; throws Error for bad input, and when the stages give NaN or infinity.
 Picture draw(const RunStage& run, const Tokenizer& tokenizer, const Settings& settings, const Request& request,

@@ -71,10 +71,7 @@ class CaseReplay {
     if (!golden_.has("source")) return;
     const Floats encoded = run_("encode_image", {{"image", golden_.floats.at("source")}}).at("latents");
     add("encode_image", std::nullopt, golden_.floats.at("encoded"), encoded);
-    const auto row = static_cast<std::size_t>(rows_.at(0));
-    const auto alpha = static_cast<float>(settings_.schedule.alphas.at(row));
-    const auto sigma = static_cast<float>(settings_.schedule.sigmas.at(row));
-    for (std::size_t i = 0; i < encoded.size(); ++i) own_.latents[i] = alpha * encoded[i] + sigma * own_.latents[i];
+    own_ = first_state(settings_, golden_.seed, encoded, rows_.at(0));
   }
 
   State split(const Floats& state) const {

@@ -13,6 +13,7 @@
 #include "interrupt.h"
 #include "latency.h"
 #include "options.h"
+#include "picture_file.h"
 #include "png.h"
 #include "preview.h"
 #include "stages.h"
@@ -25,9 +26,10 @@ constexpr const char* no_memory = "expected enough memory, got none: free some, 
 constexpr int warm_up = 2;
 constexpr double budget_ms = 30'000;  // a stage is not run again beyond it, warm-up and runs each
 
-std::vector<std::string> needed_stages(const Bundle& bundle, bool golden) {
+std::vector<std::string> needed_stages(const Bundle& bundle, const Options& options) {
   std::vector<std::string> names = {"encode_text", "denoise", "decode_image"};
-  if (golden && bundle.manifest.stage("encode_image") != nullptr) names.push_back("encode_image");
+  const bool picture = options.golden || options.image;
+  if (picture && bundle.manifest.stage("encode_image") != nullptr) names.push_back("encode_image");
   return names;
 }
 
@@ -79,6 +81,23 @@ OnStep previews_into(const std::optional<std::filesystem::path>& folder, const B
   };
 }
 
+// The picture that a drawing starts from, refused before anything large is loaded.
+std::optional<Start> read_start(const Options& options, const Bundle& bundle, const Settings& settings) {
+  if (!options.image) return std::nullopt;
+  Start start{read_picture(*options.image), options.strength.value_or(options.mask ? 1.0 : 0.8), {}};
+  const auto &image = settings.image.shape, &latents = settings.latents.shape;
+  if (options.mask) start.mask = read_mask(*options.mask, image[2], image[3], latents[2], latents[3]);
+  check_start(bundle.manifest, settings, start);
+  skipped_steps(settings, start.strength);
+  return start;
+}
+
+// The file of one picture of several: its seed follows the name.
+std::filesystem::path numbered(const std::filesystem::path& path, const Options& options, std::uint64_t seed) {
+  if (options.batch == 1) return path;
+  return path.parent_path() / (path.stem().string() + "-" + std::to_string(seed) + path.extension().string());
+}
+
 // Says so when memory runs out where no exception may leave: the JSON library allocates while it frees.
 [[noreturn]] void end_without_memory() {
   try {
@@ -99,10 +118,10 @@ int run_with(const Options& options) {
   if (options.prompt) check_prompt(*tokenizer, *options.prompt);
   const OnStep on_step = previews_into(options.previews, bundle, settings);
   start_runtime(options.threads);
-  Stages stages(bundle, needed_stages(bundle, options.golden), options.sequential, options.packed);
+  Stages stages(bundle, needed_stages(bundle, options), options.sequential, options.packed);
   const RunStage run = [&](const std::string& stage, const Arrays& arrays) { return stages.run(stage, arrays); };
-  const Request request = {options.prompt.value_or(""), options.negative, options.seed,
-                           options.guidance.value_or(settings.schedule.guidance)};
+  Request request = {options.prompt.value_or(""), options.negative, options.seed,
+                     options.guidance.value_or(settings.schedule.guidance), read_start(options, bundle, settings)};
   if (const std::string warning = unused_negative(settings, request); !warning.empty()) std::cerr << warning << "\n";
   std::string report;
   int status = 0;
@@ -114,8 +133,10 @@ int run_with(const Options& options) {
     const auto times = benchmark(stages, run, *tokenizer, settings, request, options.benchmark);
     report = latency_report(conditions, options.threads, times);
   } else {
-    const Picture picture = draw(run, *tokenizer, settings, request, on_step);
-    if (options.image) write_file(*options.image, to_png(picture));
+    for (std::int64_t left = options.batch; left > 0; --left, ++request.seed) {
+      const Picture picture = draw(run, *tokenizer, settings, request, on_step);
+      if (options.out) write_file(numbered(*options.out, options, request.seed), to_png(picture));
+    }
     report = latency_report(conditions, options.threads, times_of(stages.events()));
   }
   if (options.steps_json) write_file(*options.steps_json, events_report(stages.events()) + "\n");

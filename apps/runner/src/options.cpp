@@ -15,7 +15,7 @@ namespace runner {
 const char* const usage =
     R"(Draws a picture with a bundle that `mobile-diffusion export android` has written.
 
-  runner --bundle build/android --prompt "a red apple, 3d" --seed 7 --image apple.png
+  runner --bundle build/android --prompt "a red apple, 3d" --seed 7 --out apple.png
 
   --bundle DIR         the bundle; its manifest and every file that is used are verified
   --prompt TEXT        what to draw; "" is the null condition
@@ -23,7 +23,11 @@ const char* const usage =
   --negative TEXT      what the picture should not show
   --seed N             0 to 18446744073709551615; the same seed gives the same picture everywhere
   --guidance X         scale of guidance, up to 30; 1 or less is none; the bundle's own by default
-  --image FILE.png     picture to write
+  --batch N            pictures to draw, with this seed and those after it: apple-7.png, apple-8.png, ...
+  --image FILE.png     picture to start from, as large as the model's pictures
+  --strength X         how much of --image to draw anew, above 0 and up to 1; 0.8 by default, 1 with a mask
+  --mask FILE.png      draws --image anew where this picture is white
+  --out, -o FILE.png   picture to write
   --previews DIR       writes step-1.png, step-2.png, ... there while the picture clears, as small as the latents
   --threads N          1 to 256; 2 by default
   --sequential         hold one stage in memory at a time
@@ -62,9 +66,9 @@ Depth depth_of(const std::string& text) {
   return text == "step" ? Depth::step : Depth::trajectory;
 }
 
-std::filesystem::path picture_path(const std::string& text) {
+std::filesystem::path picture_path(const std::string& name, const std::string& text) {
   const std::filesystem::path path = text;
-  require(path.extension() == ".png", "--image: expected a file name that ends in .png, got " + quote(text));
+  require(path.extension() == ".png", name + ": expected a file name that ends in .png, got " + quote(text));
   return path;
 }
 
@@ -84,7 +88,13 @@ const std::map<std::string, Setter> values = {
     {"--seed",
      [](Options& o, const std::string& text) { o.seed = number_in<std::uint64_t>("--seed", text, 0, UINT64_MAX); }},
     {"--guidance", [](Options& o, const std::string& text) { o.guidance = guidance_of(text); }},
-    {"--image", [](Options& o, const std::string& text) { o.image = picture_path(text); }},
+    {"--batch",
+     [](Options& o, const std::string& text) { o.batch = number_in<std::int64_t>("--batch", text, 1, most_runs); }},
+    {"--image", [](Options& o, const std::string& text) { o.image = text; }},
+    {"--strength", [](Options& o, const std::string& text) { o.strength = number_in("--strength", text, 0.0, 1.0); }},
+    {"--mask", [](Options& o, const std::string& text) { o.mask = text; }},
+    {"--out", [](Options& o, const std::string& text) { o.out = picture_path("--out", text); }},
+    {"-o", [](Options& o, const std::string& text) { o.out = picture_path("-o", text); }},
     {"--steps-json", [](Options& o, const std::string& text) { o.steps_json = text; }},
     {"--packed", [](Options& o, const std::string& text) { o.packed = existing_folder("--packed", text); }},
     {"--previews", [](Options& o, const std::string& text) { o.previews = existing_folder("--previews", text); }},
@@ -106,11 +116,16 @@ const std::map<std::string, bool Options::*> flags = {
 void check(const Options& options) {
   if (options.help) return;
   require(!options.bundle.empty(), "--bundle: expected a bundle's folder, got none; see --help");
-  const bool pictures = options.image || options.previews;
+  const bool pictures = options.out || options.previews || options.image || options.batch > 1;
   require(!options.golden || (options.benchmark == 0 && !options.prompt && !pictures),
-          "--golden: expected no --prompt, --image, --previews or --benchmark beside it, as the bundle says what is "
-          "drawn");
-  require(options.benchmark == 0 || !pictures, "--benchmark: expected no --image or --previews, as nothing is drawn");
+          "--golden: expected no --prompt, --image, --batch, --out, --previews or --benchmark beside it, as the bundle says "
+          "what is drawn");
+  require(options.benchmark == 0 || !pictures, "--benchmark: expected no --image, --batch, --out or --previews, as nothing is drawn");
+  require(options.image || !(options.mask || options.strength),
+          "--mask and --strength: expected --image with the picture to start from, got none");
+  require(options.seed <= UINT64_MAX - static_cast<std::uint64_t>(options.batch - 1),
+          "--batch: expected seeds up to " + format_number(UINT64_MAX) + ", got " + format_number(options.batch) +
+              " from --seed " + format_number(options.seed));
   require(options.golden || options.prompt, "--prompt: expected what to draw, got none; see --help");
 }
 

@@ -20,7 +20,10 @@ struct Options {
   std::string negative;
   std::uint64_t seed = 0;
   std::optional<double> guidance;  // of the bundle when none is given
-  std::optional<std::filesystem::path> image, previews, steps_json, packed;
+  std::optional<std::filesystem::path> image, mask;  // to start from
+  std::optional<double> strength;                    // 0.8 when none is given, and 1 with a mask
+  std::int64_t batch = 1;                            // pictures, with this seed and those after it
+  std::optional<std::filesystem::path> out, previews, steps_json, packed;
   std::int64_t threads = 2;
   std::int64_t benchmark = 0;  // runs of each stage; 0 to draw
   bool sequential = false, golden = false;

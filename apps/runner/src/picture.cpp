@@ -28,4 +28,15 @@ Picture to_picture(const std::vector<float>& image, const TensorSpec& spec) {
   return picture;
 }
 
+std::vector<float> to_image(const Picture& picture) {
+  const auto area = static_cast<std::size_t>(picture.width * picture.height);
+  std::vector<float> image(3 * area);
+  for (std::size_t channel = 0; channel < 3; ++channel) {
+    for (std::size_t i = 0; i < area; ++i) {
+      image[channel * area + i] = static_cast<float>(picture.pixels[3 * i + channel] / 255.0);
+    }
+  }
+  return image;
+}
+
 }  // namespace runner

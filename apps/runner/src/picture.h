@@ -20,4 +20,7 @@ void check_finite(const std::string& name, const std::vector<float>& values);
 // An image (1, 3, H, W) in [0, 1] as pixels, rounded half to even; throws Error on NaN.
 Picture to_picture(const std::vector<float>& image, const TensorSpec& spec);
 
+// Pixels as an image (1, 3, H, W) in [0, 1].
+std::vector<float> to_image(const Picture& picture);
+
 }  // namespace runner

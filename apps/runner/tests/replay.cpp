@@ -76,6 +76,16 @@ class Replay {
   std::size_t next_ = 0;
 };
 
+std::optional<Start> start_of(const Json& request) {
+  if (!request.contains("start")) return std::nullopt;
+  const Json& asked = request["start"];
+  const auto bytes = [](const Json& text) {
+    const std::string decoded = text.is_null() ? "" : decode_base64(text);
+    return std::vector<std::uint8_t>(decoded.begin(), decoded.end());
+  };
+  return Start{{asked["width"], asked["height"], bytes(asked["pixels"])}, asked["strength"], bytes(asked["mask"])};
+}
+
 Json describe(const Picture& picture) {
   return {{"width", picture.width}, {"height", picture.height}, {"sha256", digest_of(picture.pixels)}};
 }
@@ -100,8 +110,9 @@ Json replay_trajectory(const std::string& file) {
     };
   }
   Replay replay(recorded.at("calls"), manifest);
-  const Picture picture = draw(std::ref(replay), *tokenizer, settings,
-                               {asked.at("prompt"), asked.at("negative"), seed.value(), guidance}, on_step);
+  const Request request = {asked.at("prompt"), asked.at("negative"), seed.value(), guidance, start_of(asked)};
+  if (request.start) check_start(manifest, settings, *request.start);
+  const Picture picture = draw(std::ref(replay), *tokenizer, settings, request, on_step);
   return {{"picture", describe(picture)}, {"previews", previews}, {"calls", replay.made()}};
 }
 

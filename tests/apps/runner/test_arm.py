@@ -98,7 +98,7 @@ def test_a_trajectory_is_pytorchs(name: str, processor: str, arm_runner: Path, r
 
 
 def test_a_picture_is_nearly_that_of_this_machine(guided: Path, arm_runner: Path, tmp_path: Path) -> None:
-    arguments = ("--bundle", guided, "--prompt", "a red apple, 3d", "--seed", 7, "--image", tmp_path / "a.png")
+    arguments = ("--bundle", guided, "--prompt", "a red apple, 3d", "--seed", 7, "--out", tmp_path / "a.png")
     times = json.loads(emulate(arm_runner, "cortex-a76", *arguments))
     with Image.open(tmp_path / "a.png") as image:
         found = np.asarray(image)

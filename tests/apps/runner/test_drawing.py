@@ -28,7 +28,7 @@ def pixels(path: Path) -> np.ndarray:
 def test_one_stage_at_a_time_keeps_one_program(guided: Path, run: Run, tmp_path: Path) -> None:
     arguments = ("--bundle", guided, "--prompt", "a cat", "--steps-json", tmp_path / "steps.json")
     for name, options in (("all", ()), ("turn", ("--sequential",))):
-        done = run(*arguments, "--image", tmp_path / f"{name}.png", *options)
+        done = run(*arguments, "--out", tmp_path / f"{name}.png", *options)
         assert done.returncode == 0, done.stderr
     assert (tmp_path / "all.png").read_bytes() == (tmp_path / "turn.png").read_bytes()
     events = json.loads((tmp_path / "steps.json").read_text())["events"]

@@ -17,7 +17,7 @@ STAGES = ("decode_image", "denoise", "encode_text")
 
 def draw(run: Run, bundle: Path, out: Path, *options: object) -> tuple[bytes, list[dict[str, Any]]]:
     """A picture's file, and the runner's events."""
-    words = ("--prompt", "a red apple, 3d", "--seed", 7, "--image", out / "a.png", "--steps-json", out / "events.json")
+    words = ("--prompt", "a red apple, 3d", "--seed", 7, "--out", out / "a.png", "--steps-json", out / "events.json")
     done = run("--bundle", bundle, *words, *options)
     assert done.returncode == 0, done.stderr
     return (out / "a.png").read_bytes(), json.loads((out / "events.json").read_text())["events"]

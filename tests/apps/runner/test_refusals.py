@@ -14,7 +14,7 @@ from tests.apps.runner.conftest import Run, refusal
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("--image", "a.jpg", "ends in .png"),
+        ("--out", "a.jpg", "ends in .png"),
         ("--depth", "deep", "step or trajectory"),
         ("--previews", "/nowhere", "--previews: expected a folder that exists"),
         ("--prompt-file", "/nowhere", "expected a file that can be read"),
@@ -28,7 +28,10 @@ def test_an_option(option: str, value: str, message: str, guided: Path, run: Run
     ("arguments", "message"),
     [
         (("--bundle", "x", "--golden", "--prompt", "a"), "--golden: expected no --prompt"),
-        (("--bundle", "x", "--golden", "--previews", "/tmp"), "--golden: expected no --prompt, --image, --previews"),
+        (
+            ("--bundle", "x", "--golden", "--previews", "/tmp"),
+            "--golden: expected no --prompt, --image, --batch, --out, --previews",
+        ),
     ],
 )
 def test_options_beside_golden(arguments: tuple[str, ...], message: str, run: Run) -> None:

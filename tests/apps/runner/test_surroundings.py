@@ -42,7 +42,7 @@ def read_only(guided: Path) -> Iterator[Path]:
 def test_read_only_storage(read_only: Path, guided: Path, run: Run) -> None:
     user = NOBODY if os.getuid() == 0 else None  # root may write everywhere
     before = sorted(read_only.rglob("*"))
-    arguments = ("--bundle", read_only / "bundle", "--prompt", "a cat", "--image")
+    arguments = ("--bundle", read_only / "bundle", "--prompt", "a cat", "--out")
     refused = run(*arguments, read_only / "a.png", user=user)
     assert (refused.returncode, refused.stderr.count("\n"), refused.stdout) == (2, 1, "")
     assert "a.png: expected a file that can be written" in refused.stderr
@@ -59,7 +59,7 @@ def test_too_little_memory(guided: Path, run: Run, tmp_path: Path) -> None:
     image = tmp_path / "a.png"
     lines = []
     for megabytes in range(10, 120):
-        done = run("--bundle", guided, "--prompt", "a cat", "--image", image, address_space=megabytes << 20)
+        done = run("--bundle", guided, "--prompt", "a cat", "--out", image, address_space=megabytes << 20)
         if done.returncode == 0:
             break
         if done.returncode == 127:  # the system's loader, before the program begins
@@ -74,7 +74,7 @@ def test_too_little_memory(guided: Path, run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("step", range(1, STEPS + 1))
 def test_an_interruption_at_a_step(step: int, guided: Path, run: Run, tmp_path: Path) -> None:
-    arguments = ("--bundle", guided, "--prompt", "a cat", "--previews", tmp_path, "--image", tmp_path / "a.png")
+    arguments = ("--bundle", guided, "--prompt", "a cat", "--previews", tmp_path, "--out", tmp_path / "a.png")
     done = run(*arguments, "--steps-json", tmp_path / "steps.json", INTERRUPT_AT=str(step))
     assert done.returncode == 128 + signal.SIGINT and done.stdout == ""
     assert done.stderr == "stopped before the end; no picture was written\n"
