@@ -10,6 +10,8 @@ data class DrawRequest(
     val seed: ULong = 0u,
     /** Scale of guidance, up to 30, where 1 or less is no guidance; the bundle's own when null. */
     val guidance: Double? = null,
+    /** A picture to start from; null starts from noise. */
+    val start: Start? = null,
 ) {
     /** A warning in one line for a negative prompt that has no effect with this bundle, or null. */
     fun unusedNegative(schedule: Schedule): String? {

@@ -20,6 +20,7 @@ internal class DrawSettings private constructor(
                 Stage.DENOISE to
                     setOf("latents", "step", "context", "null_context", "null_output", "guidance", "memory", "noise"),
                 Stage.DECODE_IMAGE to setOf("latents"),
+                Stage.ENCODE_IMAGE to setOf("image"),
             )
 
         /** Throws [BundleException] when the stages do not take latents and give an image, or take something else. */
@@ -50,7 +51,9 @@ internal class DrawSettings private constructor(
             val remembers = manifest.schedule.memory == 0 || step?.output("memory") != null
             val evaluated = manifest.schedule.shares.isEmpty() || step?.output("output") != null
             val context = manifest.stage(Stage.ENCODE_TEXT)?.output("context")
-            return context != null && step?.output("latents") != null && remembers && evaluated
+            val encoder = manifest.stage(Stage.ENCODE_IMAGE)
+            val encodes = encoder == null || encoder.output("latents") != null
+            return context != null && encodes && step?.output("latents") != null && remembers && evaluated
         }
     }
 }

@@ -76,7 +76,11 @@ class RuntimeSpec(
 
 /** The steps of a picture.  Their coefficients are inside the program; these are what an app needs beside it. */
 class Schedule(
-    val steps: Int,
+    /** Latents before row i of the table are alphas[i] * clean + sigmas[i] * noise. */
+    val alphas: List<Double>,
+    val sigmas: List<Double>,
+    /** Rows of drawings that skip 0, 1, ... steps; empty when those are the last ones of the table. */
+    val starts: List<List<Int>>,
     /** Tensors that the solver remembers between steps. */
     val memory: Int,
     /** Whether noise is added at the steps. */
@@ -87,7 +91,13 @@ class Schedule(
     val guidance: Double,
     /** Share of the guidance at each step of `denoise`; empty where all steps are guided alike. */
     val shares: List<Double>,
-)
+) {
+    /** The steps of a whole drawing. */
+    val steps: Int get() = rows(0).size
+
+    /** The input `step` of each call of `denoise`, for a drawing that skips its first steps. */
+    fun rows(skipped: Int): List<Int> = if (starts.isEmpty()) (skipped until alphas.size).toList() else starts[skipped]
+}
 
 /** The kind of tokenizer, "wordpiece" or "clip-bpe", and its files in the bundle. */
 class TokenizerSpec(

@@ -10,6 +10,13 @@ class Picture(
         require(rgb.size.toLong() == 3L * width * height) { "expected $width x $height pixels, got ${rgb.size} bytes" }
     }
 
+    /** The pixels as an image (1, 3, H, W) in [0, 1]. */
+    internal fun toImage(): TensorValue.Floats {
+        val area = width * height
+        val values = FloatArray(3 * area) { ((rgb[3 * (it % area) + it / area].toInt() and 255) / 255.0).toFloat() }
+        return TensorValue.Floats(values, listOf(1, 3, height, width))
+    }
+
     companion object {
         /** An image (1, 3, H, W) in [0, 1] as pixels, rounded half to even; throws [ModelException] on NaN. */
         fun of(image: TensorValue.Floats): Picture {

@@ -73,8 +73,13 @@ class Pipeline(
         val texts = withContext(dispatcher) { inputs.prompts.mapValues { inputs.text(it.value) } }
         events.load(Stage.ENCODE_TEXT)
         val contexts = texts.mapValues { (_, text) -> called { it.run(Stage.ENCODE_TEXT, text) }.getValue("context") }
+        val clean =
+            inputs.start?.let { start ->
+                events.load(Stage.ENCODE_IMAGE)
+                called { it.run(Stage.ENCODE_IMAGE, start.image()) }.getValue("latents")
+            }
         events.load(Stage.DENOISE)
-        val latents = denoise(events, inputs, contexts)
+        val latents = denoise(events, inputs, contexts, clean)
         events.load(Stage.DECODE_IMAGE)
         val picture =
             called { Picture.of(it.run(Stage.DECODE_IMAGE, mapOf("latents" to latents)).getValue("image")) }
@@ -85,18 +90,20 @@ class Pipeline(
         events: FlowCollector<DrawEvent>,
         inputs: StageInputs,
         contexts: Map<String, TensorValue>,
+        clean: TensorValue.Floats?,
     ): TensorValue.Floats {
-        var state = withContext(dispatcher) { inputs.firstState() }
-        for (step in 0 until bundle.steps) {
-            var given = inputs.step(contexts, state, step)
-            inputs.nullStep(contexts, given, step)?.let { unguided ->
+        var state = withContext(dispatcher) { if (clean == null) inputs.firstState() else inputs.firstState(clean) }
+        val skipped = bundle.steps - inputs.rows.size
+        for ((step, row) in inputs.rows.withIndex()) {
+            var given = inputs.step(contexts, state, row)
+            inputs.nullStep(contexts, given, row)?.let { unguided ->
                 val nullOutputs = called { it.run(Stage.DENOISE, unguided) }
-                given = inputs.guided(given, nullOutputs, step)
+                given = inputs.guided(given, nullOutputs, row)
             }
             val last = given
-            state = called { inputs.next(it.run(Stage.DENOISE, last)) }
+            state = called { inputs.kept(inputs.next(it.run(Stage.DENOISE, last)), clean, step) }
             val preview = withContext(dispatcher) { bundle.preview?.picture(state.latents) }
-            events.emit(DrawEvent.Step(step + 1, bundle.steps, preview))
+            events.emit(DrawEvent.Step(skipped + step + 1, bundle.steps, preview))
         }
         checkFinite("latents", state.latents.values)
         return state.latents

@@ -19,7 +19,9 @@ internal class ScheduleReader(
         val guidance = fields.number("guidance_default")
         if (guidanceKind == "none" && guidance > 1) fields.refuse("guidance_default", "1 or less without guidance")
         return Schedule(
-            steps = readSteps(fields, rows),
+            alphas = fields.numbers("alphas"),
+            sigmas = fields.numbers("sigmas"),
+            starts = readStarts(fields, rows),
             memory = readUpdate(fields),
             stochastic = fields.numbers("noise_factors").any { it != 0.0 },
             guidanceKind = guidanceKind,
@@ -28,20 +30,18 @@ internal class ScheduleReader(
         )
     }
 
-    /** The steps of a whole drawing: those of the first start, or all rows when there is none. */
-    private fun readSteps(
+    /** The rows that drawings make which skip 0, 1, ... steps. */
+    private fun readStarts(
         fields: Fields,
         rows: Int,
-    ): Int {
-        val starts = fields.list("starts")
-        for (path in starts) {
+    ): List<List<Int>> =
+        fields.list("starts").map { path ->
             val steps = (path as? JsonList)?.items.orEmpty().map(Fields::wholeOf)
             if (steps.isEmpty() || steps.any { it == null || it !in 0 until rows }) {
                 fields.refuse("starts", "rows of the table")
             }
+            steps.filterNotNull().map { it.toInt() }
         }
-        return (starts.firstOrNull() as? JsonList)?.items?.size ?: rows
-    }
 
     private fun readShares(
         fields: Fields,

@@ -27,6 +27,12 @@ internal class StageInputs(
             mapOf("context" to request.prompt)
         }
 
+    /** What is needed of the picture to start from; null without one. */
+    val start: StartInputs? = request.start?.let { StartInputs(bundle.manifest, settings, it) }
+
+    /** The rows of the table that are drawn. */
+    val rows: List<Int> = schedule.rows(start?.skipped ?: 0)
+
     /** Inputs of `encode_text`; throws [PromptException]. */
     fun text(prompt: String): Map<String, TensorValue> {
         val tokens = bundle.tokenizer.encode(prompt)
@@ -38,7 +44,21 @@ internal class StageInputs(
     /** The noise of the seed, and an empty memory. */
     fun firstState(): State = State(noise(0), noMemory)
 
-    /** Inputs of `denoise` at a step from 0, without guidance where that is a choice of the step. */
+    /** The state in front of the first step of a drawing that starts from a picture's clean latents. */
+    fun firstState(clean: TensorValue.Floats): State =
+        if (start == null || start.fromNoise) firstState() else State(start.noised(clean, noise(0), rows[0]), noMemory)
+
+    /** The state after a step from 0, with the picture put back where a mask keeps it. */
+    fun kept(
+        state: State,
+        clean: TensorValue.Floats?,
+        step: Int,
+    ): State {
+        if (start == null || clean == null) return state
+        return State(start.kept(state.latents, start.noised(clean, noise(0), rows.getOrNull(step + 1))), state.memory)
+    }
+
+    /** Inputs of `denoise` at a row of the table, without guidance where that is a choice of the step. */
     fun step(
         contexts: Map<String, TensorValue>,
         state: State,

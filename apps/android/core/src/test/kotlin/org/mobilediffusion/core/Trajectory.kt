@@ -22,8 +22,12 @@ internal class Trajectory(
             values["negative"].text,
             values["seed"].text.toULong(),
             (values["guidance"] as? JsonNumber)?.text?.toDouble(),
+            (values as JsonObject).fields["start"]?.let(::startOf),
         )
     val steps = golden["steps"].int
+
+    /** Steps that are skipped. */
+    val skipped = if (name == "image") 2 else 0
 
     /** Writes the bundle: its programs are empty files. */
     fun writeTo(folder: File): File {
@@ -37,6 +41,12 @@ internal class Trajectory(
         previewText?.let { File(folder, "preview.json").writeText(it) }
         return folder
     }
+}
+
+private fun startOf(asked: Json): Start {
+    val bytes = { name: String -> (asked[name] as? JsonText)?.let { Base64.getDecoder().decode(it.text) } }
+    val picture = Picture(asked["width"].int, asked["height"].int, bytes("pixels")!!)
+    return Start(picture, (asked["strength"] as JsonNumber).text.toDouble(), bytes("mask"))
 }
 
 internal fun floatsOf(output: Json): TensorValue.Floats {

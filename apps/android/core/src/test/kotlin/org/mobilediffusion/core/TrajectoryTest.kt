@@ -23,18 +23,33 @@ class TrajectoryTest {
         val events = runBlocking { Pipeline(bundle, runner, policy).draw(trajectory.request).toList() }
         assertEquals(trajectory.calls.map { "run ${it["stage"].text}" }, runner.log.filter { it.startsWith("run") })
         val loading = events.filterIsInstance<DrawEvent.Loading>().map { it.stage }
-        assertEquals(Stage.drawing, loading)
+        val starts = trajectory.request.start != null
+        val needed =
+            if (starts) {
+                listOf(
+                    Stage.ENCODE_TEXT,
+                    Stage.ENCODE_IMAGE,
+                ) + Stage.drawing.drop(1)
+            } else {
+                Stage.drawing
+            }
+        assertEquals(needed, loading)
         val steps = events.filterIsInstance<DrawEvent.Step>()
-        assertEquals((1..trajectory.steps).toList(), steps.map { it.step })
+        val skipped =
+            trajectory.steps -
+                bundle.manifest.schedule
+                    .rows(trajectory.skipped)
+                    .size
+        assertEquals((skipped + 1..trajectory.steps).toList(), steps.map { it.step })
         assertEquals(setOf(trajectory.steps), steps.map { it.steps }.toSet())
         for ((place, step) in steps.withIndex()) {
             val expected = trajectory.previews?.get(place)
             if (expected == null) assertNull(step.preview) else assertPicture(expected, step.preview!!)
         }
         assertPicture(trajectory.picture, (events.last() as DrawEvent.Finished).picture)
-        assertEquals(3 + trajectory.steps + 1, events.size)
+        assertEquals(needed.size + steps.size + 1, events.size)
         assertFalse(Thread.currentThread() in runner.threads, "a stage runs on the thread that collects")
-        assertEquals(if (policy == MemoryPolicy.KEEP) Stage.drawing.toSet() else emptySet(), runner.loaded)
+        assertEquals(if (policy == MemoryPolicy.KEEP) needed.toSet() else emptySet(), runner.loaded)
     }
 
     private fun assertPicture(
@@ -53,6 +68,10 @@ class TrajectoryTest {
     @Test fun `a solver with memory`() = check("multistep")
 
     @Test fun `noise at the steps`() = check("lcm")
+
+    @Test fun `from a picture, on rows of its own`() = check("image")
+
+    @Test fun `a part of a picture drawn anew`() = check("mask")
 
     @Test fun `no guidance`() = check("unguided")
 
