@@ -9,12 +9,17 @@ public struct DrawRequest: Equatable, Sendable {
   public var seed: UInt64
   /// Scale of guidance, up to 30, where 1 or less is no guidance; nil for the bundle's own.
   public var guidance: Double?
+  /// A picture to start from; nil starts from noise.
+  public var start: Start?
 
-  public init(prompt: String, negative: String = "", seed: UInt64 = 0, guidance: Double? = nil) {
+  public init(
+    prompt: String, negative: String = "", seed: UInt64 = 0, guidance: Double? = nil, start: Start? = nil
+  ) {
     self.prompt = prompt
     self.negative = negative
     self.seed = seed
     self.guidance = guidance
+    self.start = start
   }
 
   /// A warning in one line for a negative prompt that has no effect with a bundle of this schedule, or nil.

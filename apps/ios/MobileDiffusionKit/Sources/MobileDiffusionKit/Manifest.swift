@@ -79,8 +79,11 @@ public struct Runtime: Equatable, Sendable {
 
 /// What the loop has to know of the sampler.
 public struct Schedule: Equatable, Sendable {
-  /// Calls of `denoise` for a picture.
-  public let steps: Int
+  /// Latents before row i of the table are alphas[i] * clean + sigmas[i] * noise.
+  public let alphas: [Double]
+  public let sigmas: [Double]
+  /// Rows of drawings that skip 0, 1, ... steps; empty when those are the last ones of the table.
+  public let starts: [[Int]]
   /// Tensors that the solver remembers between steps.
   public let memory: Int
   /// Whether noise is added at the steps.
@@ -91,6 +94,14 @@ public struct Schedule: Equatable, Sendable {
   public let guidance: Double
   /// Share of the guidance at each step of `denoise`; empty where all steps are guided alike.
   public let shares: [Double]
+
+  /// The steps of a whole drawing.
+  public var steps: Int { rows().count }
+
+  /// The input `step` of each call of `denoise`, for a drawing that skips its first steps.
+  func rows(skipped: Int = 0) -> [Int] {
+    starts.isEmpty ? Array(skipped..<alphas.count) : starts[skipped]
+  }
 }
 
 /// How a picture is guided by its prompt.

@@ -109,7 +109,8 @@ extension Schedule {
     for name in ["timesteps", "inputs", "noise_factors", "alphas", "sigmas"] {
       try fields.expect(try fields.numbers(name).count == rows, name, "a number for each step")
     }
-    steps = try Self.readSteps(fields, rows: rows)
+    (alphas, sigmas) = (try fields.numbers("alphas"), try fields.numbers("sigmas"))
+    starts = try Self.readStarts(fields, rows: rows)
     isStochastic = try fields.numbers("noise_factors").contains { $0 != 0 }
     let kind = try fields.word("guidance_kind", of: GuidanceKind.allCases.map(\.rawValue))
     guidanceKind = GuidanceKind(rawValue: kind) ?? .unguided
@@ -127,15 +128,13 @@ extension Schedule {
     "unipc", "lms", "euler-ancestral", "heun", "kdpm2", "kdpm2-ancestral", "tcd",
   ]
 
-  /// The steps of a whole drawing: those of the first start, or all rows when there is none.
-  private static func readSteps(_ fields: Fields, rows: Int) throws -> Int {
-    let starts = try fields.list("starts")
-    for path in starts {
-      let steps = path.list ?? []
-      let known = steps.allSatisfy { step in step.whole.map { (0..<Int64(rows)).contains($0) } ?? false }
-      try fields.expect(!steps.isEmpty && known, "starts", "rows of the table")
+  /// The rows that drawings make which skip 0, 1, ... steps.
+  private static func readStarts(_ fields: Fields, rows: Int) throws -> [[Int]] {
+    try fields.list("starts").map { path in
+      let steps = (path.list ?? []).map { $0.whole.map(Int.init) ?? -1 }
+      try fields.expect(!steps.isEmpty && steps.allSatisfy((0..<rows).contains), "starts", "rows of the table")
+      return steps
     }
-    return starts.first?.list?.count ?? rows
   }
 
   /// How many tensors the solver remembers: the update of every step has K rows of K + 1 numbers.

@@ -33,6 +33,15 @@ public struct Picture: Equatable, Sendable {
   }
 }
 
+extension Picture {
+  /// The pixels as an image (1, 3, H, W) in [0, 1].
+  var image: TensorValue {
+    let area = width * height
+    let values = (0..<3 * area).map { Float(Double(rgb[3 * ($0 % area) + $0 / area]) / 255) }
+    return .floats(values, shape: [1, 3, height, width])
+  }
+}
+
 /// Throws when values are NaN or infinite, with their number.
 func checkFinite(_ name: String, _ values: [Float]) throws {
   let wrong = values.reduce(0) { $0 + ($1.isFinite ? 0 : 1) }

@@ -137,29 +137,59 @@ public actor Pipeline {
   }
 
   private func perform(_ request: DrawRequest, tell: (DrawEvent) -> Void) async throws {
-    let start = ContinuousClock.now
+    let begun = ContinuousClock.now
+    let start = try request.start.map { try StartInputs($0, manifest: bundle.manifest, settings: settings) }
     let conditions = try await conditions(request, tell: tell)
+    let latents = try await latents(request, start, conditions, tell: tell)
+    let last = TensorValue.floats(latents, shape: settings.latents.shape)
+    let image = try await run(.decodeImage, ["latents": last], tell: tell).floats("image", of: .decodeImage)
+    let picture = try Picture(image: image, shape: settings.image.shape)
+    tell(.finished(picture, milliseconds: (ContinuousClock.now - begun).milliseconds))
+  }
+
+  /// The latents (1, C, h, w) after the last step.
+  private func latents(
+    _ request: DrawRequest, _ start: StartInputs?, _ conditions: [String: TensorValue], tell: (DrawEvent) -> Void
+  ) async throws -> [Float] {
+    let rows = settings.schedule.rows(skipped: start?.skipped ?? 0)
     var state = settings.firstState(seed: request.seed)
+    let noise = state.latents
+    var clean: [Float] = []
+    if let start {
+      clean = try await run(.encodeImage, start.image, tell: tell).floats("latents", of: .encodeImage)
+      if !start.isFromNoise { state.latents = start.noised(clean, noise, row: rows.first) }
+    }
     let steps = settings.schedule.steps
-    for step in 0..<steps {
-      var inputs = settings.stepInputs(conditions, state, step: step, seed: request.seed)
-      let scale = try settings.ownScale(conditions, step: step)
-      if scale > 1 {
-        let unguided = inputs.merging(["context": conditions["null_context"] ?? .floats([], shape: [])]) { $1 }
-        let outputs = try await run(.denoise, unguided, tell: tell)
-        inputs.merge(settings.guided(by: try outputs.floats("output", of: .denoise), scale: scale)) { $1 }
+    for (made, row) in rows.enumerated() {
+      state = try await step(request, conditions, state, row: row, tell: tell)
+      if let start {
+        let following = made + 1 < rows.count ? rows[made + 1] : nil
+        state.latents = start.kept(state.latents, picture: start.noised(clean, noise, row: following))
       }
-      let outputs = try await run(.denoise, inputs, tell: tell)
-      state.latents = try outputs.floats("latents", of: .denoise)
-      if settings.schedule.memory > 0 { state.memory = try outputs.floats("memory", of: .denoise) }
       try checkFinite("latents", state.latents)
       let preview = try preview?.picture(of: state.latents, shape: settings.latents.shape)
-      tell(.step(step + 1, steps: steps, preview: preview))
+      tell(.step(steps - rows.count + made + 1, steps: steps, preview: preview))
     }
-    let latents = TensorValue.floats(state.latents, shape: settings.latents.shape)
-    let image = try await run(.decodeImage, ["latents": latents], tell: tell).floats("image", of: .decodeImage)
-    let picture = try Picture(image: image, shape: settings.image.shape)
-    tell(.finished(picture, milliseconds: (ContinuousClock.now - start).milliseconds))
+    return state.latents
+  }
+
+  /// The state after a step, which takes two calls where its guidance is a choice of its own.
+  private func step(
+    _ request: DrawRequest, _ conditions: [String: TensorValue], _ state: LatentState, row: Int,
+    tell: (DrawEvent) -> Void
+  ) async throws -> LatentState {
+    var inputs = settings.stepInputs(conditions, state, step: row, seed: request.seed)
+    let scale = try settings.ownScale(conditions, step: row)
+    if scale > 1 {
+      let unguided = inputs.merging(["context": conditions["null_context"] ?? .floats([], shape: [])]) { $1 }
+      let outputs = try await run(.denoise, unguided, tell: tell)
+      inputs.merge(settings.guided(by: try outputs.floats("output", of: .denoise), scale: scale)) { $1 }
+    }
+    let outputs = try await run(.denoise, inputs, tell: tell)
+    var next = state
+    next.latents = try outputs.floats("latents", of: .denoise)
+    if settings.schedule.memory > 0 { next.memory = try outputs.floats("memory", of: .denoise) }
+    return next
   }
 }
 

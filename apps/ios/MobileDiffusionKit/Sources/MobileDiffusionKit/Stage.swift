@@ -6,7 +6,7 @@ public enum Stage: String, CaseIterable, Sendable {
   case denoise
   /// Latents to a picture.
   case decodeImage = "decode_image"
-  /// A picture to latents; few bundles have it, and nothing here draws with it.
+  /// A picture to latents; needed to start from a picture, and only some bundles have it.
   case encodeImage = "encode_image"
 
   /// The stages that a drawing needs, in the order of their first call.

@@ -37,7 +37,9 @@ final class PipelineTests: FolderTestCase {
       seen.append(step)
       if let preview { previews.append(preview) }
     }
-    XCTAssertEqual(seen, Array(1...count))
+    let schedule = try ModelBundle.open(trajectory.bundle).manifest.schedule
+    let made = schedule.rows(skipped: trajectory.skipped).count
+    XCTAssertEqual(seen, Array(count - made + 1...count))
     XCTAssertEqual(previews.map { sha256($0.rgb) }, try trajectory.previews.map { try $0.text("sha256") })
     XCTAssertEqual(previews.map(\.width), try trajectory.previews.map { try $0.whole("width") })
   }
@@ -47,6 +49,42 @@ final class PipelineTests: FolderTestCase {
   func testNoiseAtEachStep() async throws { _ = try await check("lcm", .keep) }
   func testNoGuidance() async throws { _ = try await check("unguided", .keep) }
   func testGuidanceInAPartOfTheSteps() async throws { _ = try await check("interval", .keep) }
+
+  func testFromAPictureOnRowsOfItsOwn() async throws {
+    for memory in [MemoryPolicy.keep, .sequential] {
+      let events = try await check("image", memory).filter { $0.hasPrefix("load") }
+      XCTAssertEqual(events, ["encode_text", "encode_image", "denoise", "decode_image"].map { "load \($0)" })
+    }
+  }
+
+  func testAPartOfAPictureDrawnAnew() async throws { _ = try await check("mask", .keep) }
+
+  func testAStartThatCannotBeUsedIsOneLineBeforeAnythingIsLoaded() async throws {
+    let picture = Picture(width: 16, height: 16, rgb: [UInt8](repeating: 9, count: 768))
+    let small = Picture(width: 8, height: 16, rgb: [UInt8](repeating: 9, count: 384))
+    for (name, start, message) in [
+      ("mask", Start(picture: small), "picture: expected 16 x 16 pixels, got 8 x 16"),
+      ("mask", Start(picture: picture, strength: 0), "strength: expected a number above 0"),
+      ("mask", Start(picture: picture, strength: .nan), "strength: expected a number above 0"),
+      ("mask", Start(picture: picture, strength: 0.3), "strength: expected one of 3 steps"),
+      ("mask", Start(picture: picture, mask: [1]), "mask: expected 64 values, got 1"),
+      ("ddim", Start(picture: picture), "--image-to-image"),
+    ] {
+      let trajectory = try Trajectory(name, in: folder)
+      let runner = ReplayingRunner(trajectory.calls)
+      let pipeline = try Pipeline(bundle: try ModelBundle.open(trajectory.bundle), runner: runner)
+      var request = trajectory.request
+      request.start = start
+      do {
+        _ = try await draw(pipeline, request)
+        XCTFail(message)
+      } catch {
+        XCTAssert("\(error)".contains(message), "\(error)")
+      }
+      let events = await runner.events
+      XCTAssertEqual(events, [])
+    }
+  }
 
   func testANegativePromptWithoutGuidanceIsSaidToHaveNoEffect() throws {
     for (name, guidance, isUsed) in [

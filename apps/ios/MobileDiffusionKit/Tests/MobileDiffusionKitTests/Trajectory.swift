@@ -9,6 +9,8 @@ struct Trajectory {
   let calls: [JSON]
   let picture: JSON
   let steps: Int
+  /// Steps that are skipped.
+  let skipped: Int
   /// Pictures of the latents after every step; none when the bundle does not say how.
   let previews: [JSON]
   /// A bundle on disk that has the files of the recorded one, its programs empty.
@@ -17,9 +19,12 @@ struct Trajectory {
   init(_ name: String, in folder: URL) throws {
     let golden = try Golden.read("trajectories/\(name).json")
     let values = try golden.member("request")
+    let start = try values["start"].map(Self.start)
+    skipped = name == "image" ? 2 : 0
     request = DrawRequest(
       prompt: try values.text("prompt"), negative: try values.text("negative"),
-      seed: try XCTUnwrap(UInt64(try values.text("seed"))), guidance: values["guidance"]?.number)
+      seed: try XCTUnwrap(UInt64(try values.text("seed"))), guidance: values["guidance"]?.number,
+      start: start)
     calls = try golden.list("calls")
     picture = try golden.member("picture")
     steps = Int(try golden.whole("steps"))
@@ -31,6 +36,14 @@ struct Trajectory {
     let tokenizer = try Data(contentsOf: Golden.folder.appendingPathComponent(try golden.text("tokenizer")))
     try tokenizer.write(to: bundle.appendingPathComponent("tokenizer.json"))
     if let preview = try golden["preview"]?.text("text") { try write(preview, "preview.json") }
+  }
+
+  private static func start(_ asked: JSON) throws -> Start {
+    func bytes(_ name: String) -> [UInt8]? { asked[name]?.text.flatMap { Data(base64Encoded: $0) }.map(Array.init) }
+    let (width, height) = (Int(try asked.whole("width")), Int(try asked.whole("height")))
+    return Start(
+      picture: Picture(width: width, height: height, rgb: try XCTUnwrap(bytes("pixels"))),
+      strength: try XCTUnwrap(asked["strength"]?.number), mask: bytes("mask"))
   }
 
   private func write(_ text: String, _ path: String) throws {
