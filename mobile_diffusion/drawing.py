@@ -172,7 +172,7 @@ def skipped_steps(settings: DrawSettings, strength: float) -> int:
     steps = len(settings.starts) or settings.steps
     skipped = steps - min(int(steps * strength), steps)
     if skipped == steps:
-        raise PromptError(f"strength: expected {1 / steps:.3g} or more for {steps} steps, got {strength}")
+        raise PromptError(f"strength: expected 1/{steps} or more for {steps} steps, got {strength}")
     return skipped
 
 

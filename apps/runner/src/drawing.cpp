@@ -108,8 +108,7 @@ std::size_t skipped_steps(const Settings& settings, double strength) {
   const std::size_t steps = schedule.starts.empty() ? schedule.alphas.size() : schedule.starts.size();
   const auto made = std::min(static_cast<std::size_t>(static_cast<double>(steps) * strength), steps);
   const std::string all = std::to_string(steps);
-  require(made > 0, "strength: expected one of " + all + " steps at least (1/" + all + "), got " +
-                        format_number(strength) + "; use a larger one");
+  require(made > 0, "strength: expected 1/" + all + " or more for " + all + " steps, got " + format_number(strength));
   return steps - made;
 }
 

@@ -1,4 +1,4 @@
-import { unusedNegative, type DrawRequest, type LatentState, StageInputs } from "./stage-inputs.js";
+import { unusedNegative, type DrawRequest, StageInputs } from "./stage-inputs.js";
 import type { ModelBundle } from "./bundle.js";
 import { type DrawSettings, settingsOf } from "./draw-settings.js";
 import { ModelError, PromptError } from "./errors.js";
@@ -84,7 +84,7 @@ export class Pipeline {
 
   private async *drawTo(request: DrawRequest): AsyncGenerator<DrawEvent, void, void> {
     if (request.image && !this.takesPictures) {
-      throw new PromptError("image: expected a bundle that was exported with --image-to-image, got one without");
+      throw new PromptError("picture: expected a bundle that was exported with --image-to-image, got one that was not; export it again");
     }
     const inputs = new StageInputs(this.settings, this.bundle.tokenizer, request);
     const texts = [...inputs.prompts].map(([name, prompt]) => [name, inputs.text(prompt)] as const);
@@ -99,7 +99,7 @@ export class Pipeline {
       clean = (await this.run("encode_image", given, clock)).get("latents")!;
     }
     yield { kind: "stage", stage: "denoise" };
-    const latents = yield* this.denoise(inputs, contexts, inputs.firstState(clean), clock);
+    const latents = yield* this.denoise(inputs, contexts, clean, clock);
     yield { kind: "stage", stage: "decode_image" };
     const image = (await this.run("decode_image", new Map([["latents", latents]]), clock)).get("image")!;
     yield { kind: "finished", picture: pictureOf(image), times: clock.times() };
@@ -108,17 +108,18 @@ export class Pipeline {
   private async *denoise(
     inputs: StageInputs,
     contexts: FloatTensors,
-    first: LatentState,
+    clean: FloatTensor | null,
     clock: Clock,
   ): AsyncGenerator<DrawEvent, FloatTensor, void> {
-    let state = first;
+    let state = inputs.firstState(clean);
+    const { steps } = this.settings.schedule;
     for (const [number, row] of inputs.rows.entries()) {
       let given = inputs.step(contexts, state, row);
       const unguided = inputs.nullStep(contexts, given, row);
       if (unguided !== null) given = inputs.guided(given, await this.run("denoise", unguided, clock), row);
-      state = inputs.next(await this.run("denoise", given, clock));
+      state = inputs.kept(inputs.next(await this.run("denoise", given, clock)), clean, number);
       const preview = this.bundle.preview?.picture(state.latents) ?? null;
-      yield { kind: "step", step: number + 1, steps: inputs.rows.length, preview };
+      yield { kind: "step", step: steps - inputs.rows.length + number + 1, steps, preview };
     }
     checkFinite("latents", state.latents.values);
     return state.latents;

@@ -29,6 +29,8 @@ export interface DrawRequest {
   readonly image?: Picture | null;
   /** How much of that picture is redrawn, above 0 and up to 1. */
   readonly strength?: number;
+  /** A byte for each place of the latents, rows from the top: 1 where the picture is drawn anew, 0 where it is kept. */
+  readonly mask?: Uint8Array | null;
 }
 
 /** What changes from step to step: latents (1, C, h, w), and what the solver remembers (1, M * C, h, w). */
@@ -81,19 +83,41 @@ export class StageInputs {
     if (image.shape.join() !== shape.join()) {
       const [height, width] = shape.slice(2);
       const got = `${this.request.image.width} x ${this.request.image.height}`;
-      throw new PromptError(`image: expected ${width} x ${height} pixels, got ${got}; resize it`);
+      throw new PromptError(`picture: expected ${width} x ${height} pixels, got ${got}; resize it`);
     }
+    const [rows = 0, columns = 0] = this.settings.latents.shape.slice(2);
+    const count = this.request.mask?.length ?? rows * columns;
+    if (count !== rows * columns) throw new PromptError(`mask: expected ${rows * columns} values, got ${count}`);
     return new Map([["image", image]]);
   }
 
   /** The noise of the seed, or clean latents with so much of it as the first step expects; and an empty memory. */
   firstState(clean: FloatTensor | null): LatentState {
-    const noise = this.noise(0);
-    if (clean === null) return { latents: noise, memory: this.noMemory };
+    const whole = this.rows.length === this.settings.schedule.steps;
+    const fromNoise = clean === null || (this.request.mask && whole); // with a mask, as diffusers' inpainting
+    return { latents: fromNoise ? this.noise(0) : this.noised(clean, this.rows[0]), memory: this.noMemory };
+  }
+
+  /** The state after a step from 0, with the picture put back where a mask keeps it. */
+  kept(state: LatentState, clean: FloatTensor | null, step: number): LatentState {
+    const { mask } = this.request;
+    if (!mask || clean === null) return state;
+    const picture = this.noised(clean, this.rows[step + 1]).values;
+    const values = state.latents.values.map((each, place) => {
+      const anew = mask[place % mask.length]!;
+      return Math.fround(anew * each) + Math.fround((1 - anew) * picture[place]!);
+    });
+    return { latents: floats(values, clean.shape), memory: state.memory };
+  }
+
+  /** Clean latents at the noise level before a row of the table; after the last, they stay clean. */
+  private noised(clean: FloatTensor, row: number | undefined): FloatTensor {
+    if (row === undefined) return clean;
     const { alphas, sigmas } = this.settings.schedule;
-    const [alpha, sigma] = [Math.fround(alphas[this.rows[0]!]!), Math.fround(sigmas[this.rows[0]!]!)];
-    const values = noise.values.map((each, place) => Math.fround(alpha * clean.values[place]!) + Math.fround(sigma * each));
-    return { latents: floats(values, noise.shape), memory: this.noMemory };
+    const [alpha, sigma] = [Math.fround(alphas[row]!), Math.fround(sigmas[row]!)];
+    const noise = this.noise(0).values;
+    const values = noise.map((each, place) => Math.fround(alpha * clean.values[place]!) + Math.fround(sigma * each));
+    return floats(values, clean.shape);
   }
 
   /** Inputs of `denoise` at a row of the table, without guidance where that is a choice of the step. */
@@ -157,7 +181,7 @@ function checkedRows(settings: DrawSettings, strength: number): readonly number[
   const steps = settings.schedule.starts.length || settings.schedule.alphas.length;
   const made = Math.min(Math.trunc(steps * strength), steps);
   if (made > 0) return rowsAfter(settings.schedule, steps - made);
-  throw new PromptError(`strength: expected ${plain(1 / steps)} or more for ${steps} steps, got ${plain(strength)}`);
+  throw new PromptError(`strength: expected 1/${steps} or more for ${steps} steps, got ${plain(strength)}`);
 }
 
 /** The scale that `denoise` takes as float32, or null when it takes none; throws `PromptError`. */

@@ -18,10 +18,18 @@ interface Call {
   outputs: Record<string, { shape: number[]; data: string }>;
 }
 
+interface Start {
+  width: number;
+  height: number;
+  pixels: string;
+  strength: number;
+  mask: string | null;
+}
+
 interface Recorded {
   manifest: string;
   tokenizer: string;
-  request: { prompt: string; negative: string; seed: string; guidance: number | null };
+  request: { prompt: string; negative: string; seed: string; guidance: number | null; start?: Start };
   steps: number;
   calls: Call[];
   picture: PictureHash;
@@ -53,12 +61,18 @@ export class Trajectory implements BundleSource {
     return this.recorded.picture;
   }
 
+  /** The stages of the drawing, in the order of their first call. */
+  get stages(): Stage[] {
+    return [...new Set(this.calls.map((call) => call.stage))];
+  }
+
   get previews(): PictureHash[] | undefined {
     return this.recorded.preview?.pictures;
   }
 
   get request(): DrawRequest {
-    return { ...this.recorded.request, seed: BigInt(this.recorded.request.seed) };
+    const { start, ...request } = this.recorded.request;
+    return { ...request, seed: BigInt(request.seed), ...(start && startOf(start)) };
   }
 
   read(path: string): Promise<Uint8Array> {
@@ -108,6 +122,11 @@ export class ReplayRunner implements StageRunner {
     }
     return Promise.resolve(new Map(Object.entries(call.outputs).map(([name, each]) => [name, tensorOf(each)])));
   }
+}
+
+function startOf({ width, height, pixels, strength, mask }: Start): Partial<DrawRequest> {
+  const bytes = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, "base64"));
+  return { image: { width, height, rgb: bytes(pixels) }, strength, mask: mask === null ? null : bytes(mask) };
 }
 
 function tensorOf({ shape, data }: { shape: number[]; data: string }): FloatTensor {

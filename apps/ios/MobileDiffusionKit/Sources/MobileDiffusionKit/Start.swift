@@ -66,8 +66,7 @@ struct StartInputs: Sendable {
     let steps = schedule.starts.isEmpty ? schedule.alphas.count : schedule.starts.count
     let made = min(Int(Double(steps) * strength), steps)
     try require(
-      made > 0,
-      "strength: expected one of \(steps) steps at least (1/\(steps)), got \(strength.short); use a larger one")
+      made > 0, "strength: expected 1/\(steps) or more for \(steps) steps, got \(strength.short)")
     return steps - made
   }
 }

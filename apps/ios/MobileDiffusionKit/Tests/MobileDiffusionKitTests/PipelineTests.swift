@@ -66,7 +66,7 @@ final class PipelineTests: FolderTestCase {
       ("mask", Start(picture: small), "picture: expected 16 x 16 pixels, got 8 x 16"),
       ("mask", Start(picture: picture, strength: 0), "strength: expected a number above 0"),
       ("mask", Start(picture: picture, strength: .nan), "strength: expected a number above 0"),
-      ("mask", Start(picture: picture, strength: 0.3), "strength: expected one of 3 steps"),
+      ("mask", Start(picture: picture, strength: 0.3), "strength: expected 1/3 or more for 3 steps, got 0.3"),
       ("mask", Start(picture: picture, mask: [1]), "mask: expected 64 values, got 1"),
       ("ddim", Start(picture: picture), "--image-to-image"),
     ] {

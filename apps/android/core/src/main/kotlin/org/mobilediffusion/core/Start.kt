@@ -81,8 +81,7 @@ internal class StartInputs(
         val steps = if (schedule.starts.isEmpty()) schedule.alphas.size else schedule.starts.size
         val made = (steps * strength).toInt().coerceAtMost(steps)
         if (made == 0) {
-            val least = "expected one of $steps steps at least (1/$steps)"
-            throw PromptException("strength: $least, got ${plain(strength)}; use a larger one")
+            throw PromptException("strength: expected 1/$steps or more for $steps steps, got ${plain(strength)}")
         }
         return steps - made
     }

@@ -40,7 +40,7 @@ class StartTest {
         for (strength in listOf(0.0, -1.0, 1.01, Double.NaN, Double.POSITIVE_INFINITY)) {
             assertTrue(refusal(Start(picture, strength)).startsWith("strength: expected a number above 0"))
         }
-        assertTrue(refusal(Start(picture, 0.3)).startsWith("strength: expected one of 3 steps"))
+        assertTrue(refusal(Start(picture, 0.3)).startsWith("strength: expected 1/3 or more for 3 steps, got 0.3"))
     }
 
     @Test fun `a mask of another size`() {
