@@ -72,8 +72,8 @@ class Language:
 
 LANGUAGES = (
     Language("C++", APPS / "runner" / "build" / machine() / "runner", "make -C apps/runner", ("--out", "a.png")),
-    Language("Kotlin", APPS / "android" / "build" / "host" / "draw", "make -C apps/android host", ("--rgb", "a.rgb")),
-    Language("Swift", APPS / "ios" / "build" / "draw", "make -C apps/ios draw", ("--rgb", "a.rgb")),
+    Language("Kotlin", APPS / "android" / "build" / "host" / "draw", "make -C apps/android host", ("--out", "a.rgb")),
+    Language("Swift", APPS / "ios" / "build" / "draw", "make -C apps/ios draw", ("--out", "a.rgb")),
 )
 
 

@@ -30,7 +30,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mobile
 KOTLIN_TOOLS = CACHE / "kotlin"
 KOTLIN_CORE = ANDROID / "core" / "src"
 KIT = IOS / "MobileDiffusionKit"
-JSON_HEADER = Path("/usr/include/nlohmann/json.hpp")
+RUNNER_HEADERS = (Path("/usr/include/nlohmann/json.hpp"), Path("/usr/include/stb/stb_image.h"))
 KOTLIN_FILES = (
     KOTLIN_TOOLS / "node_modules/kotlin-compiler/lib/kotlin-compiler.jar",
     KOTLIN_TOOLS / "ktlint.jar",
@@ -147,7 +147,7 @@ _built: dict[str, str] = {}
 
 def arm_missing() -> str:
     """Why nothing can be built for 64-bit ARM and run here; "" if it can."""
-    return absent(RUNNER, ARM_TOOLS, (JSON_HEADER,))
+    return absent(RUNNER, ARM_TOOLS, RUNNER_HEADERS)
 
 
 def apk_missing() -> str:
@@ -266,7 +266,7 @@ LANGUAGES = (
         name=_CPP.title,
         host=_CPP,
         app=RUNNER,
-        missing=lambda: absent(RUNNER, ("g++", "make"), (JSON_HEADER,)),
+        missing=lambda: absent(RUNNER, ("g++", "make"), RUNNER_HEADERS),
         targets=("runner", "probe", "preload"),
         golden=check_golden,
         locales={kind: {"LC_ALL": name, **PRELOAD} for kind, name in POSIX_LOCALES.items()},

@@ -22,7 +22,7 @@ PROMPTS = (("a red apple, 3d", 7), ("a cat", 2**64 - 1))
 def program(folder: Path, body: str) -> Path:
     """A program that takes the options of the apps' host programs; `out` is where its picture goes."""
     path, code = folder / "draw", folder / "draw.py"
-    code.write_text(f"import sys\nout = sys.argv[sys.argv.index('--rgb') + 1]\n{body}\n")
+    code.write_text(f"import sys\nout = sys.argv[sys.argv.index('--out') + 1]\n{body}\n")
     path.write_text(f'#!/bin/sh\nexec {shlex.join((sys.executable, str(code)))} "$@"\n')
     path.chmod(0o755)
     return path
@@ -33,7 +33,7 @@ def make(guided: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Runs the script with Python's picture and one more language; returns its status and its JSON."""
 
     def run(path: Path, *options: str) -> tuple[int, dict[str, Any]]:
-        language = sheet.Language("Other", path, "make other", ("--rgb", "a.rgb"))
+        language = sheet.Language("Other", path, "make other", ("--out", "a.rgb"))
         columns: sheet.Columns = {
             title: lambda prompt, seed: reference(guided, prompt, seed) for title in ("PyTorch", sheet.PYTHON)
         }

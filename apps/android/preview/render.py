@@ -43,7 +43,7 @@ class Drawn:
 def draw(bundle: Path, prompt: str, seed: int, folder: Path) -> Drawn:
     """Draw on this computer with the app's core and runner."""
     raw = folder / f"{prompt}-{seed}.rgb"
-    command = (DRAW, "--bundle", bundle, "--prompt", f"{prompt}, 3d", "--seed", seed, "--rgb", raw, "--threads", 1)
+    command = (DRAW, "--bundle", bundle, "--prompt", f"{prompt}, 3d", "--seed", seed, "--out", raw, "--threads", 1)
     size = json.loads(run(*command))
     png = raw.with_suffix(".png")
     Image.frombytes("RGB", (size["width"], size["height"]), raw.read_bytes()).save(png)

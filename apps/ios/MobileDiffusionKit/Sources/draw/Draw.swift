@@ -28,7 +28,7 @@ struct Draw {
       return
     }
     for try await case .finished(let picture, _) in pipeline.draw(options.request) {
-      if let file = options.rgb { try write(picture, to: file) }
+      if let file = options.out { try write(picture, to: file) }
     }
   }
 

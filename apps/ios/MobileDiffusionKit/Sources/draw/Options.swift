@@ -5,14 +5,14 @@ struct Options {
   static let usage = """
     Draws a picture with a bundle that `mobile-diffusion export android` has written.
 
-      draw --bundle build/android --prompt "a red apple, 3d" --seed 7 --rgb apple.rgb
+      draw --bundle build/android --prompt "a red apple, 3d" --seed 7 --out apple.rgb
 
       --bundle DIR     the bundle; its manifest and every file that is used are verified
       --prompt TEXT    what to draw; "" is the null condition
       --negative TEXT  what the picture should not show
       --seed N         0 to 18446744073709551615; the same seed gives the same picture everywhere
       --guidance X     scale of guidance, up to 30; 1 or less is none; the bundle's own by default
-      --rgb FILE       the picture as raw bytes: rows from the top, red, green and blue of every pixel
+      --out FILE.rgb   the picture as raw bytes: rows from the top, red, green and blue of every pixel
       --threads N      1 to 256; 2 by default
       --sequential     hold one stage in memory at a time
       --benchmark N    time each stage N times instead of drawing: latency.json on standard output
@@ -23,7 +23,7 @@ struct Options {
 
   var bundle = ""
   var request = DrawRequest(prompt: "")
-  var rgb: String?
+  var out: String?
   var threads = 2
   var benchmark: Int?
   var isSequential = false
@@ -45,13 +45,13 @@ struct Options {
     if wantsHelp { return }
     if bundle.isEmpty { throw DiffusionError("--bundle: expected a bundle's folder, got none; see --help") }
     if !hasPrompt { throw DiffusionError("--prompt: expected what to draw, got none; see --help") }
-    if benchmark != nil, rgb != nil {
-      throw DiffusionError("--benchmark: expected no --rgb, as nothing is drawn")
+    if benchmark != nil, out != nil {
+      throw DiffusionError("--benchmark: expected no --out, as nothing is drawn")
     }
   }
 
   private static let names = [
-    "--bundle", "--prompt", "--negative", "--seed", "--guidance", "--rgb", "--threads", "--benchmark",
+    "--bundle", "--prompt", "--negative", "--seed", "--guidance", "--out", "--threads", "--benchmark",
   ]
 
   private mutating func readFlag(_ name: String) -> Bool {
@@ -74,7 +74,7 @@ struct Options {
         name, text, Self.decimal, -.greatestFiniteMagnitude...30, limits: "a number up to 30")
     case "--threads": threads = try Self.number(name, text, Int.init, 1...256)
     case "--benchmark": benchmark = try Self.number(name, text, Int.init, 1...10_000)
-    default: rgb = text
+    default: out = text
     }
   }
 

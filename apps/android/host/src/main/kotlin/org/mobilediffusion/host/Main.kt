@@ -49,7 +49,7 @@ private fun run(options: Options) {
     val memory = if (options.sequential) MemoryPolicy.SEQUENTIAL else MemoryPolicy.KEEP
     val pipeline = Pipeline(bundle, ExecuTorchRunner(bundle, options.threads), memory)
     val runs = options.benchmark
-    if (runs == null) return draw(pipeline, request, options.rgb)
+    if (runs == null) return draw(pipeline, request, options.out)
     val info = RuntimeInfo("executorch kotlin", version, options.threads)
     val report = runBlocking { Benchmark(pipeline, info, conditions).measure(runs, request) }
     println(report.toJson())

@@ -20,7 +20,7 @@ class Options private constructor(
     val help = HELP in flags
     val sequential = SEQUENTIAL in flags
     val bundle: File get() = File(values["--bundle"] ?: missing("--bundle", "a bundle's folder"))
-    val rgb: File? = values["--rgb"]?.let(::File)
+    val out: File? = values["--out"]?.let(::File)
 
     /** 1 to 256. */
     val threads: Int = whole("--threads", MAX_THREADS) ?: 2
@@ -39,8 +39,8 @@ class Options private constructor(
             )
 
     init {
-        if (benchmark != null && rgb != null) {
-            throw OptionException("--benchmark: expected no --rgb, as nothing is drawn")
+        if (benchmark != null && out != null) {
+            throw OptionException("--benchmark: expected no --out, as nothing is drawn")
         }
     }
 
@@ -73,14 +73,14 @@ class Options private constructor(
     companion object {
         const val USAGE = """Draws a picture with a bundle that `mobile-diffusion export android` has written.
 
-  draw --bundle build/android --prompt "a red apple, 3d" --seed 7 --rgb apple.rgb
+  draw --bundle build/android --prompt "a red apple, 3d" --seed 7 --out apple.rgb
 
   --bundle DIR      the bundle; its manifest and every file that is used are verified
   --prompt TEXT     what to draw; "" is the null condition
   --negative TEXT   what the picture should not show
   --seed N          0 to 18446744073709551615; the same seed gives the same picture everywhere
   --guidance X      scale of guidance, up to 30; 1 or less is none; the bundle's own by default
-  --rgb FILE        the picture to write: rows from the top, three bytes a pixel
+  --out FILE.rgb    the picture to write: rows from the top, three bytes a pixel
   --threads N       1 to 256; 2 by default
   --sequential      hold one stage in memory at a time
   --benchmark N     time each stage N times instead of drawing
@@ -93,7 +93,7 @@ Exit status: 0, or 2 with one line on standard error for anything that cannot be
         private const val MAX_THREADS = 256
         private const val SHOWN = 60
         private val known =
-            setOf("--bundle", "--prompt", "--negative", "--seed", "--guidance", "--rgb", "--threads", "--benchmark")
+            setOf("--bundle", "--prompt", "--negative", "--seed", "--guidance", "--out", "--threads", "--benchmark")
 
         /** Throws [OptionException] for an option that is unknown, incomplete, or has a value that cannot be used. */
         fun of(arguments: Array<String>): Options {
