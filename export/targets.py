@@ -1,4 +1,4 @@
-"""The phone platforms we export for, in a plain dictionary.
+"""The platforms we export for, in a plain dictionary.
 
 A target lists its runtimes and names the default ones.  A runtime says which module lowers a stage, where the programs
 are stored in the bundle and which runner loads them.  To add a runtime, add an entry.  Lowerings and runners are
@@ -35,7 +35,7 @@ LARGE_BUNDLE = 2 * 1024**3
 
 @dataclass(frozen=True)
 class Target:
-    """A phone platform."""
+    """A platform: a kind of phone, or browsers."""
 
     name: str
     title: str
@@ -103,8 +103,9 @@ ONNX = Runtime(
     renames_outputs=True,
     tools=("onnx", "onnxsim", "onnxruntime", "onnxscript"),
     extra="export",
-    unverified="ran on this computer's processor; no Android phone, GPU or NPU was used",
+    unverified="ran on this computer's processor; no Android phone, browser, GPU or NPU was used",
     options=OnnxOptions(),
+    half_weights=True,
 )
 COREML = Runtime(
     name="coreml",
@@ -179,8 +180,11 @@ TORCH = Runtime(
 TARGETS: dict[str, Target] = {
     "ios": Target("ios", "iOS", (COREML, COREAI, EXECUTORCH), ("coreml",)),
     "android": Target("android", "Android", (XNNPACK, VULKAN, QNN, ONNX), ("xnnpack", "onnx")),
+    "web": Target("web", "browsers", (ONNX.at("fp16"),), ("onnx",)),
 }
-RUNTIMES: dict[str, Runtime] = {runtime.name: runtime for target in TARGETS.values() for runtime in target.runtimes}
+RUNTIMES: dict[str, Runtime] = {
+    runtime.name: runtime for runtime in (COREML, COREAI, EXECUTORCH, XNNPACK, VULKAN, QNN, ONNX)
+}
 
 
 def find_target(name: str) -> Target:

@@ -1,4 +1,4 @@
-"""`mobile-diffusion export ios | android`: one checkpoint to one bundle."""
+"""`mobile-diffusion export ios | android | web`: one checkpoint to one bundle."""
 
 from __future__ import annotations
 
@@ -157,6 +157,12 @@ def ios(
     )
 
 
+Calibration = Annotated[
+    Path | None,
+    typer.Option(help="Text file with one prompt per line: calibrate int8 on what your app will draw."),
+]
+
+
 def android(
     opening: Opening,
     exporting: Exporting,
@@ -166,13 +172,10 @@ def android(
         str | None,
         typer.Option(
             help="Arithmetic, fp32 by default. xnnpack also has fp16, int8, int8-dynamic, int4-dynamic; "
-            "vulkan: fp16; onnx: int8."
+            "vulkan: fp16; onnx: fp16, int8."
         ),
     ] = None,
-    calibration: Annotated[
-        Path | None,
-        typer.Option(help="Text file with one prompt per line: calibrate int8 on what your app will draw."),
-    ] = None,
+    calibration: Calibration = None,
 ) -> None:
     """Export an Android bundle: ExecuTorch programs and ONNX models, compared with PyTorch.
 
@@ -184,6 +187,28 @@ def android(
         mobile-diffusion export android --runtime xnnpack --precision int8
     """
     export("android", checkpoint, opening, exporting, out, None, precision, calibration)
+
+
+def web(
+    opening: Opening,
+    exporting: Exporting,
+    checkpoint: Checkpoint = None,
+    out: Out = Path("build/web"),
+    precision: Annotated[
+        str | None,
+        typer.Option(help="fp16 by default: weights in float16, arithmetic in float32. int8: both in 8 bits. Or fp32."),
+    ] = None,
+    calibration: Calibration = None,
+) -> None:
+    """Export a bundle for browsers: ONNX models, compared with PyTorch, in files that a browser can hold.
+
+    The library in apps/web draws with it.
+
+    Example:
+
+        mobile-diffusion export web --precision int8 --out build/web
+    """
+    export("web", checkpoint, opening, exporting, out, None, precision, calibration)
 
 
 def export(

@@ -19,7 +19,7 @@ from export.cli.compare import compare
 from export.cli.demo import demo
 from export.cli.doctor import doctor
 from export.cli.evaluate import evaluate
-from export.cli.export import android, ios
+from export.cli.export import android, ios, web
 from export.cli.generate import generate
 from export.cli.milestones import milestones
 from export.cli.verify import verify
@@ -80,8 +80,8 @@ def root(version: Version = False) -> None:
 
 
 def _exports() -> CommandGroup:
-    exports = CommandGroup(help="Export a checkpoint to a phone.")
-    for command in (ios, android, blocks):
+    exports = CommandGroup(help="Export a checkpoint to a phone or a browser.")
+    for command in (ios, android, web, blocks):
         exports.command()(command)
     return exports
 

@@ -1,4 +1,4 @@
-"""The public entry: from a checkpoint and a phone's name to a bundle, in one call.
+"""The public entry: from a checkpoint and a target's name to a bundle, in one call.
 
 It opens the checkpoint, makes the plan and runs the export; the command line does the same through this function.
 """
@@ -41,11 +41,11 @@ def export_target(
     force: bool = False,
     progress: Progress = silent,
 ) -> Exported:
-    """Export a checkpoint to the bundle of a phone, and compare every program with PyTorch before the bundle appears.
+    """Export a checkpoint to the bundle of a target, and compare every program with PyTorch before the bundle appears.
 
     Args:
         checkpoint: A folder, a .safetensors file, a hub id "owner/name", or a model that is open.
-        target: "ios" or "android".
+        target: "ios", "android" or "web".
         out: Folder to write.
         runtimes: Names such as "xnnpack", "onnx", "coreml" and "coreai"; the target's default ones if none is named.
         precision: Arithmetic of every runtime, such as "fp16" or "int8"; each runtime's own by default.

@@ -106,7 +106,8 @@ def estimate(cost: StageCost, runtime: Runtime, held: int = 0) -> Estimate:
     if needs.running is not None:
         works[f"run {cost.name} with {title}"] = needs.running.at(cost)
     work = max(works, key=lambda name: works[name])
-    disk = needs.disk if runtime.mixed_precision in (CHECKPOINT, NONE) else 1.0
+    stored = 0.5 if runtime.half_weights and runtime.precision == "fp16" else needs.disk
+    disk = stored if runtime.mixed_precision in (CHECKPOINT, NONE) else 1.0
     return Estimate(work, works[work] + held, int(disk * cost.weight_bytes["fp32"]))
 
 

@@ -1,4 +1,6 @@
-"""Lowers a stage to an ONNX model, in float32 or in int8 (quantize.py), and simplifies it with onnxsim.
+"""Lowers a stage to an ONNX model and simplifies it with onnxsim.
+
+Weights are float32 or float16 (half.py), or weights and activations are int8 (quantize.py).
 
 In ONNX no two values may share a name.  An output with the name of an input (`latents`) is therefore called
 `latents_out` in the model; the metadata maps it back, and a runner returns it under the stage's name.  The float32
@@ -17,6 +19,7 @@ import torch
 from onnxscript import ir
 
 from export.onnx import OUTPUTS_KEY
+from export.onnx.half import in_half
 from export.onnx.options import OnnxOptions
 from export.onnx.weights import Weights, detach, save, save_whole
 from export.quiet import errors_only
@@ -38,7 +41,7 @@ FORBIDDEN = frozenset({"Sin", "Cos"})
 def lower(stage: ExportStage, folder: Path, options: OnnxOptions | None = None) -> str:
     """Write `<stage>.onnx` into `folder`; returns its path relative to `folder`.
 
-    A large model keeps its weights in `<stage>.onnx.data`.  Raises `ExportError` if the stage cannot be converted, or
+    A large model keeps its weights in `<stage>.onnx.data` and further files.  Raises `ExportError` if the stage cannot be converted, or
     if the written model is not valid.
     """
     program = convert(stage)
@@ -49,6 +52,8 @@ def lower(stage: ExportStage, folder: Path, options: OnnxOptions | None = None) 
     simplified = simplify(skeleton, stage.name)
     if options is not None and options.precision == "int8":
         save_int8(simplified, weights, stage, path)
+    elif options is not None and options.precision == "fp16":
+        save(simplified, in_half(simplified, weights), path)
     else:
         save(simplified, weights, path)
     check(path)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.quoting import quoted
 
-PRECISIONS = ("fp32", "int8")
+PRECISIONS = ("fp32", "fp16", "int8")
+"""fp16: weights are stored in float16, and the arithmetic is float32."""
 
 
 @dataclass(frozen=True)
