@@ -202,7 +202,7 @@ def web(
 ) -> None:
     """Export a bundle for browsers: ONNX models, compared with PyTorch, in files that a browser can hold.
 
-    The library in apps/web draws with it.
+    The page of `mobile-diffusion serve` draws with it.
 
     Example:
 

@@ -22,6 +22,7 @@ from export.cli.evaluate import evaluate
 from export.cli.export import android, ios, web
 from export.cli.generate import generate
 from export.cli.milestones import milestones
+from export.cli.serve import serve
 from export.cli.verify import verify
 from mobile_diffusion.cli.command_group import CommandGroup
 from mobile_diffusion.cli.inspect import inspect
@@ -44,6 +45,7 @@ def build_app() -> CommandGroup:
         slim,
         demo,
         bench,
+        serve,
         verify,
         compare,
         evaluate,

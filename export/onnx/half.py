@@ -1,7 +1,7 @@
 """Stores the weights of a model in float16, while its arithmetic stays in float32.
 
-A weight is followed by a cast, which ONNX Runtime folds when it loads the model: half the bytes to send to a phone or to
-a browser, and the same memory and speed.  A weight with a number that float16 cannot hold stays in float32.
+A weight is followed by a cast, which ONNX Runtime folds when it loads the model: half the bytes to send to a phone or
+to a browser, and the same memory and speed.  A weight with a number that float16 cannot hold stays in float32.
 """
 
 from __future__ import annotations

@@ -41,8 +41,8 @@ FORBIDDEN = frozenset({"Sin", "Cos"})
 def lower(stage: ExportStage, folder: Path, options: OnnxOptions | None = None) -> str:
     """Write `<stage>.onnx` into `folder`; returns its path relative to `folder`.
 
-    A large model keeps its weights in `<stage>.onnx.data` and further files.  Raises `ExportError` if the stage cannot be converted, or
-    if the written model is not valid.
+    A large model keeps its weights in `<stage>.onnx.data` and further files.  Raises `ExportError` if the stage cannot
+    be converted, or if the written model is not valid.
     """
     program = convert(stage)
     weights = detach(program)

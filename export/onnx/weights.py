@@ -68,7 +68,7 @@ def save(skeleton: onnx.ModelProto, weights: Weights, path: Path) -> None:
 
 
 def save_whole(model: onnx.ModelProto, path: Path) -> None:
-    """Write a model with its weights to `path`; more than LARGE_MODEL bytes of weights go to `<path>.data` and so on."""
+    """Write a model with its weights to `path`; more than LARGE_MODEL bytes of weights go to files beside it."""
     if model.ByteSize() > LARGE_MODEL:
         with DataFiles(path) as files:
             for tensor in model.graph.initializer:

@@ -28,7 +28,7 @@ PYTHONS = ("python", "python3", "python3.11", ".venv/bin/python")
 RUN_HERE = {
     "compare", "doctor", "generate", "inspect", "verify", "bench", "milestones", "stages", "export ios",
     "coreml statistics", "coreml faults", "coreml plan", "coreml compress", "coreml chunk", "coreml table",
-    "coreml combine", "coreai faults", "export android", "export blocks",
+    "coreml combine", "coreai faults", "export android", "export web", "export blocks",
 }  # fmt: skip
 """Run by this test: those that need no bundle by `make test`, the others, up to minutes each, by `make test-full`."""
 NOT_RUN = {
@@ -46,6 +46,7 @@ NOT_RUN = {
     "evaluate": ("needs the data set", "tests/export/studies/test_evaluate.py"),
     "demo": ("exports twice and draws 32 pictures", "make demo"),
     "slim": ("needs a checkpoint of full width", "tests/mobile_diffusion/test_slim.py"),
+    "serve": ("does not end by itself", "tests/apps/web"),
     "device push": ("needs a phone", "tests/export/device/test_device.py"),
     "device bench": ("needs a phone", "tests/export/device/test_device.py"),
     "device pull": ("needs a phone", "tests/export/device/test_device.py"),

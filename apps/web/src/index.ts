@@ -7,6 +7,7 @@
 export { type BundleSource, ModelBundle, RUNTIME } from "./bundle.js";
 export { BundleError, DiffusionError, ModelError, PromptError } from "./errors.js";
 export { DRAWING, MANIFEST, type Manifest, SCHEMA_VERSION, STAGES, type Stage, type TensorSpec } from "./manifest.js";
+export { type GoldenResult, checkGolden, ratioDb } from "./golden-check.js";
 export { readManifest } from "./manifest-reader.js";
 export { gaussian } from "./noise.js";
 export { MAX_SEED, parseDecimal, parseSeed } from "./numbers.js";
@@ -15,6 +16,7 @@ export type { Picture } from "./picture.js";
 export { type DrawEvent, Pipeline, type StageTime } from "./pipeline.js";
 export { readTokenizer } from "./read-tokenizer.js";
 export type { StageRunner } from "./runner.js";
+export { type DrawSettings, settingsOf } from "./draw-settings.js";
 export { Sha256, sha256 } from "./sha256.js";
 export { DEFAULT_STRENGTH, type DrawRequest, MAX_GUIDANCE } from "./stage-inputs.js";
 export type { FloatTensor, FloatTensors, Tensor, Tensors } from "./tensor.js";

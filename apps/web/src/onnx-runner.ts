@@ -11,6 +11,9 @@ export type OrtModule = Pick<typeof Ort, "InferenceSession" | "Tensor">;
 /** Where a stage is run: by WebAssembly, or by WebGPU with WebAssembly for the operations that it lacks. */
 export type Provider = "wasm" | "webgpu";
 
+/** Threads that wait do not spin: on a phone they would empty the battery, and beside other work they slow all down. */
+const ASLEEP = { session: { intra_op: { allow_spinning: "0" } } };
+
 /** Runs the ONNX models of a bundle with onnxruntime-web. */
 export class OnnxRunner implements StageRunner {
   private readonly sessions = new Map<Stage, Ort.InferenceSession>();
@@ -28,7 +31,7 @@ export class OnnxRunner implements StageRunner {
     for (const path of weights) {
       externalData.push({ path: path.slice(path.lastIndexOf("/") + 1), data: await this.bundle.read(path) });
     }
-    const options: Ort.InferenceSession.SessionOptions = { executionProviders: [this.provider], externalData };
+    const options = { executionProviders: [this.provider], externalData, extra: ASLEEP };
     this.sessions.set(stage, await this.ort.InferenceSession.create(await this.bundle.read(program), options));
   }
 

@@ -111,7 +111,7 @@ export class StageInputs {
   }
 
   /** Clean latents at the noise level before a row of the table; after the last, they stay clean. */
-  private noised(clean: FloatTensor, row: number | undefined): FloatTensor {
+  noised(clean: FloatTensor, row: number | undefined): FloatTensor {
     if (row === undefined) return clean;
     const { alphas, sigmas } = this.settings.schedule;
     const [alpha, sigma] = [Math.fround(alphas[row]!), Math.fround(sigmas[row]!)];

@@ -1,0 +1,42 @@
+// What the page and its worker tell each other.
+
+import type { GoldenResult } from "../src/golden-check.js";
+import type { Picture } from "../src/picture.js";
+import type { DrawEvent } from "../src/pipeline.js";
+import type { Provider } from "../src/onnx-runner.js";
+import type { DrawRequest } from "../src/stage-inputs.js";
+
+/** To the worker. */
+export type Task =
+  | { readonly kind: "open"; readonly base: string; readonly provider: Provider }
+  | { readonly kind: "draw"; readonly request: DrawRequest }
+  | { readonly kind: "stop" }
+  | { readonly kind: "check" };
+
+/** What the page shows of a bundle. */
+export interface OpenedModel {
+  readonly model: string;
+  readonly licence: string;
+  readonly precision: string;
+  readonly width: number;
+  readonly height: number;
+  readonly steps: number;
+  readonly programBytes: number;
+  readonly guidanceKind: "cfg" | "distilled" | "none";
+  readonly guidance: number;
+  readonly takesPictures: boolean;
+}
+
+/** From the worker. */
+export type Answer =
+  | { readonly kind: "opened"; readonly opened: OpenedModel; readonly threads: number; readonly provider: Provider }
+  | { readonly kind: "loading"; readonly received: number }
+  | { readonly kind: "warnings"; readonly lines: readonly string[] }
+  | { readonly kind: "event"; readonly event: DrawEvent }
+  | { readonly kind: "stopped" }
+  | { readonly kind: "checked"; readonly result: GoldenResult }
+  | { readonly kind: "check-ended" }
+  /** The line for the user; the worker is ready again. */
+  | { readonly kind: "problem"; readonly message: string };
+
+export type { DrawEvent, DrawRequest, GoldenResult, Picture, Provider };
