@@ -180,7 +180,7 @@ TORCH = Runtime(
 TARGETS: dict[str, Target] = {
     "ios": Target("ios", "iOS", (COREML, COREAI, EXECUTORCH), ("coreml",)),
     "android": Target("android", "Android", (XNNPACK, VULKAN, QNN, ONNX), ("xnnpack", "onnx")),
-    "web": Target("web", "browsers", (ONNX.at("fp16"),), ("onnx",)),
+    "web": Target("web", "the web", (ONNX.at("fp16"),), ("onnx",)),
 }
 RUNTIMES: dict[str, Runtime] = {
     runtime.name: runtime for runtime in (COREML, COREAI, EXECUTORCH, XNNPACK, VULKAN, QNN, ONNX)

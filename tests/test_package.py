@@ -53,6 +53,8 @@ def ship(checkpoint: str) -> bool:
     return report.passed
 """
 
+SITE = ("index.html", "page.css", "icon.svg", "js/page/page.js", "js/src/index.js", "ort/ort.mjs", "ort/ort.wasm")
+"""Stand for the page that `make -C apps/web site` builds: one file of each kind and folder."""
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -64,6 +66,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(ROOT / name, folder)
     for name in ("mobile_diffusion", "export", "assets"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "golden"))
+    for name in SITE:
+        page = folder / "apps" / "web" / "build" / "site" / name
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(name, encoding="utf-8")
     command = ["wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", folder / "dist", folder]
     subprocess.run([sys.executable, "-m", "pip", *command], check=True)
     (built,) = (folder / "dist").glob("*.whl")
@@ -125,7 +131,8 @@ def test_wheel_has_every_module_and_file_of_data(wheel: Path) -> None:
     }
     quality = {path.name for path in (ROOT / "assets" / "quality").iterdir()}
     data = {f"mobile_diffusion/emoji_model/{name}" for name in emoji}
-    assert names == sources | data | {f"mobile_diffusion/retrieval_model/{name}" for name in quality}
+    page = {f"export/serving/site/{name}" for name in SITE}
+    assert names == sources | data | page | {f"mobile_diffusion/retrieval_model/{name}" for name in quality}
     assert len(emoji) == 6
 
 
@@ -151,6 +158,11 @@ def test_installed_command_shows_help_and_version(run: Run, wheel: Path) -> None
 def test_installed_package_is_the_one_that_runs(run: Run, environment: Path) -> None:
     script = "import mobile_diffusion; print(mobile_diffusion.__file__, mobile_diffusion.shipped_model())"
     assert succeeded(run("python", "-P", "-c", script)).count(f"{environment}/lib") == 2
+
+
+def test_installed_package_has_the_page_of_serve(run: Run) -> None:
+    script = "from export.serving.site import site_files; print(*site_files())"
+    assert set(succeeded(run("python", "-P", "-c", script)).split()) == set(SITE)
 
 
 def test_installed_package_draws_with_the_model_that_it_brings(run: Run, workplace: Path) -> None:

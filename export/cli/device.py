@@ -11,6 +11,8 @@ from export.cli.display import progress_bar
 from export.cli.parameters import BundleFolder
 from mobile_diffusion.cli.command_group import CommandGroup
 from mobile_diffusion.cli.terminal import Json, results, show
+from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.quoting import quoted
 
 if TYPE_CHECKING:
     from export.bundle.bundle import Bundle
@@ -100,10 +102,16 @@ def _open(bundle: Path) -> Bundle:
 
 
 def _find(bundle: Bundle, device: str | None) -> Phone:
-    """The connected phone of the bundle's platform."""
+    """The connected phone of the bundle's platform; raises `ConfigError` for a bundle of no phone."""
     from export.device.android import AndroidPhone
     from export.device.iphone import IPhone
 
+    target = bundle.manifest.target
+    if target not in ("android", "ios"):
+        raise ConfigError(
+            f"{bundle.path}: expected a bundle for android or ios, got {quoted(target)}; open it in a browser: "
+            "mobile-diffusion serve"
+        )
     return AndroidPhone.find(device) if bundle.manifest.target == "android" else IPhone.find(device)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -47,13 +50,29 @@ def serve(
         content = content_of(opened, archive)
         with FileServer(place(host, port), content) as server:
             where = server.place
+            if all(runtime.name != "onnx" for runtime in opened.manifest.runtimes):
+                say("This bundle has no ONNX models: phones can download it, and a browser cannot draw with it.")
             say(f"page:    {where.address}")
             say(f"bundle:  {where.address}{ARCHIVE}")
             say(f"SHA-256: {content[ARCHIVE].sha256}")
             if not where.is_loopback:
-                say(qr_code(where.address))
+                for line in qr_code(where.address):
+                    say(line)
             say("Ctrl-C ends it.")
-            try:
+            with _ends_by_signal():
                 server.serve_forever()
-            except KeyboardInterrupt:
-                say("ended")
+    say("ended")
+
+
+@contextmanager
+def _ends_by_signal() -> Iterator[None]:
+    """Take an interruption for the end that the user wants, not for one in the middle of work (guard.py)."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+    try:
+        yield
+    except KeyboardInterrupt:
+        return
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

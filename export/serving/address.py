@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import ipaddress
 import secrets
 import socket
 from dataclasses import dataclass
+
+from mobile_diffusion.errors import ConfigError
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 TOKEN_BYTES = 9
@@ -70,15 +73,17 @@ def own_address() -> str:
             return LOOPBACK[1]
 
 
-def qr_code(text: str) -> str:
-    """Return a QR code as lines for a terminal."""
-    import io
-
-    import segno
-
+def qr_code(text: str) -> list[str]:
+    """Return a QR code as lines for a terminal; raises `ConfigError` without the package that makes it."""
+    try:
+        import segno
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            "serve: expected the package segno for a QR code, got none; pip install 'mobile-diffusion[export]'"
+        ) from error
     drawn = io.StringIO()
     segno.make(text, error="l", micro=False).terminal(drawn, border=2, compact=True)
-    return drawn.getvalue()
+    return drawn.getvalue().splitlines()
 
 
 def _name_of(header: str) -> str:

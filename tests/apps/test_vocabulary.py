@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from export.cli import main
-from tests.apps.languages import ANDROID, IOS, RUNNER
+from tests.apps.languages import ANDROID, IOS, RUNNER, WEB_APP
 
 TABLE = Path(__file__).parents[2] / "docs" / "apps.md"
 OPTION = re.compile(r"^ *--([a-z][a-z-]+)", re.MULTILINE)
@@ -30,12 +30,14 @@ def programs() -> dict[str, Set[str]]:
     swift = IOS / "MobileDiffusionKit/Sources/draw/Options.swift"
     activity = ANDROID / "app/src/main/kotlin/org/mobilediffusion/sample/BenchmarkActivity.kt"
     extras = re.findall(r'Extra\("([a-z]+)"', activity.read_text())
+    (fields,) = re.findall(r"Object\.entries\(\{ ([a-z, ]+) \}\)", (WEB_APP / "page/page.ts").read_text())
     return {
         "`generate`": {name.removeprefix("--") for name in names if name.startswith("--")},
         "C++ runner": usage(RUNNER / "src/options.cpp"),
         "Kotlin host": usage(kotlin),
         "Swift host": usage(swift),
         "`am start`": set(extras),
+        "page in a browser": set(fields.split(", ")),
     }
 
 

@@ -209,3 +209,8 @@ def test_waiting_ends() -> None:
 def test_notes_of_adbs_server_are_no_phones() -> None:
     assert read_states(transcripts.NONE_WITHOUT_A_PHONE) == {}
     assert read_states(transcripts.TWO) == {"R5CT30ABCDE": "device", "emulator-5554": "device"}
+
+
+def test_a_bundle_of_no_phone_is_refused(exported: Mapping[str, Exported], command: Command) -> None:
+    result = command("device", "push", str(exported["web"].bundle.path))
+    assert result.status == 2 and "expected a bundle for android or ios, got 'web'; open it in a browser" in result.err
