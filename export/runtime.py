@@ -81,6 +81,8 @@ class Runtime:
     def at(self, precision: str) -> Runtime:
         """Return this runtime at another precision; raises `ConfigError` with the choices if it does not offer it."""
         options: Any = self.options
+        if precision == self.precision:
+            return self
         if options is None or "precision" not in {field.name for field in fields(options)}:
             raise ConfigError(f"precision: expected {self.precision} for {self.name}, got {quoted(precision)}")
         return self.chosen(replace(options, precision=precision))

@@ -33,7 +33,7 @@ from export.coreml.options import CoreMLOptions
 from export.coreml.package_archive import CoreMLPackage
 from export.coreml.structure import nodes
 from export.job.calibration import CALIBRATION_CASES, collect
-from export.job.mixed import measure
+from export.job.mixed_search import Search
 from export.mixed.choose import Choice, spread
 from export.mixed.names import NONE, spelled
 from export.runners.torch import TorchRunner
@@ -102,7 +102,7 @@ def examined(case: str, checkpoint: Path, folder: Path) -> dict[str, Any]:
     samples, others = (
         collect(runner, model.tokenizer, settings, cases)[name] for cases in (CALIBRATION_CASES[:2], JUDGED)
     )
-    stage, choice = build_stage(model, name), measure(model, COREML, name, samples, (), large=False)
+    stage, choice = build_stage(model, name), Search(model, COREML, {name: samples}).choice(name)
     ways = {
         way: judged(path, stage, spread(others, INPUTS)) for way, path in written(stage, folder / case, choice).items()
     }

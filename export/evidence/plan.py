@@ -12,14 +12,18 @@ from export.mixed.names import SETTING
 from export.runtime import Runtime
 from export.targets import RUNTIMES
 
+TAKEN = (SETTING, "delegate")
+"""Settings that are options of a lowering, by the same name."""
+
 
 def runtime_of(entry: RuntimeEntry) -> Runtime:
-    """A known runtime at the precision and compression of a bundle, with the modules that stayed in float32."""
+    """A known runtime at the precision and compression of a bundle, with the settings that the manifest repeats."""
     first, known = entry.artifacts[0], RUNTIMES[entry.name]
-    mixed = {setting.name: setting.value for setting in entry.settings if setting.name == SETTING}
     options: Any = known.options
-    if mixed and hasattr(options, SETTING):
-        options = replace(options, **mixed)
+    chosen = {setting.name: setting.value for setting in entry.settings if setting.name in TAKEN}
+    chosen = {name: value for name, value in chosen.items() if hasattr(options, name)}
+    if chosen:
+        options = replace(options, **chosen)
     return replace(known, precision=first.precision, compression=first.compression, options=options)
 
 

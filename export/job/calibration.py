@@ -66,7 +66,11 @@ def collect(
     depth: str = "trajectory",
 ) -> Samples:
     """The inputs of each stage while `reference` draws `cases`, at all steps (or the first) with default guidance."""
-    drawn = [record(reference, tokenizer, settings, case, depth) for case in cases]
+    return stage_inputs([record(reference, tokenizer, settings, case, depth) for case in cases], settings)
+
+
+def stage_inputs(drawn: Sequence[Trajectory], settings: DrawSettings) -> Samples:
+    """The inputs of each stage in some drawings, at every step that was recorded."""
     return {
         "encode_text": tuple(_tensors(inputs) for inputs in _texts(drawn)),
         "denoise": tuple(

@@ -6,42 +6,32 @@
 - `none`: nothing, float16 everywhere.
 - names: exactly these modules.
 
-What is measured is in export/mixed; the limits are those of the parity gates.
+What is measured is in mixed_search.py and export/mixed; the limits are those of the parity gates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from export.job.calibration import Samples
+from export.job.mixed_search import Search
 from export.job.plan import ExportPlan
-from export.mixed.choose import Choice, Margin, choose
-from export.mixed.names import AUTO, CHECKPOINT, NONE, check, covers, parse, spelled
-from export.mixed.rounded import Outputs
-from export.parity.gates import limits
-from export.parity.measure import without_output
+from export.mixed.choose import Choice
+from export.mixed.names import AUTO, CHECKPOINT, NONE, check, parse, spelled
+from export.parity.trajectories import Trajectory
 from export.runtime import Runtime
 from export.signatures import PARTS
-from export.stages import build_stage
-from export.targets import half_program
 from mobile_diffusion.checkpoint import AnyModel
 from mobile_diffusion.config import ModelConfig
-from mobile_diffusion.decibels import snr_db, worst
-from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.formats.checkpoint_files import builders
 from mobile_diffusion.progress import Progress, silent
-from mobile_diffusion.schedule import step_table
 
 SCORES = ("unet.*.attn1:own", "unet.*.attn2:own")
 """What `upcast_attention` means: the scores, the softmax and the weighted sum of every attention of the U-Net."""
-MOST_TRIALS, MOST_TRIALS_LARGE = 150, 60
-"""Sets of modules that are tried per stage; for a large model each takes many seconds."""
 
 
 def measured_stages(config: ModelConfig, plan: ExportPlan) -> dict[str, tuple[str, ...]]:
@@ -90,19 +80,25 @@ def _modules(config: ModelConfig, stage: str) -> list[str]:
 
 
 def decide(
-    source: AnyModel, plan: ExportPlan, samples: Samples, progress: Progress = silent
+    source: AnyModel,
+    plan: ExportPlan,
+    samples: Samples,
+    drawings: Sequence[Trajectory] = (),
+    progress: Progress = silent,
 ) -> tuple[ExportPlan, tuple[Choice, ...]]:
     """Return the plan with the names of the modules in every runtime's options, and what was measured for them.
 
-    `samples` are inputs of the stages in `measured_stages`.
+    `samples` are inputs of the stages in `measured_stages`; `drawings` are those that the gates will compare.
     """
     measured, choices, runtimes = measured_stages(source.config, plan), list[Choice](), list[Runtime]()
     for runtime in plan.runtimes:
-        names = list(asked(source.config, runtime))
-        for stage in measured.get(runtime.name, ()):
-            choice = measure(source, runtime, stage, samples[stage], names, plan.large, progress)
-            choices.append(choice)
-            names += [name for name in choice.names if name not in names]
+        names = asked(source.config, runtime)
+        if runtime.name in measured:
+            search = Search(source, runtime, samples, drawings, names, plan.large)
+            whole = runtime.mixed_precision == AUTO and plan.depth == "trajectory"
+            found = search.choices(measured[runtime.name], whole, progress)
+            choices += found
+            names = tuple(dict.fromkeys([*names, *(name for choice in found for name in choice.names)]))
         runtimes.append(with_names(runtime, names))
     return replace(plan, runtimes=tuple(runtimes)), tuple(choices)
 
@@ -110,43 +106,3 @@ def decide(
 def with_names(runtime: Runtime, names: Sequence[str]) -> Runtime:
     """Return a runtime whose options name modules; unchanged if it has no float16."""
     return runtime.mixed(spelled(names) if names else NONE) if runtime.takes_names else runtime
-
-
-def measure(
-    source: AnyModel,
-    runtime: Runtime,
-    stage: str,
-    samples: Sequence[Any],
-    asked: Iterable[str],
-    large: bool,
-    progress: Progress = silent,
-) -> Choice:
-    """Choose the modules of one stage; `asked` stay in float32 in any case."""
-    half = half_program(runtime, build_stage(source, stage))
-    names = tuple(asked)
-    trials = MOST_TRIALS_LARGE if large else MOST_TRIALS
-    margin = margin_of(source.config, stage, runtime.precision)
-    return choose(half, samples, margin, lambda module: covers(names, stage, module), trials, progress)
-
-
-def margin_of(config: ModelConfig, stage: str, precision: str) -> Margin:
-    """Return by how many dB a stage's outputs pass the nearest limit of the gates."""
-    settings, table = DrawSettings.of(config), step_table(config.schedule)
-    guidance = settings.guidance if settings.guidance_kind == "cfg" else 1.0
-    checks = (stage, "prediction") if stage == "denoise" else (stage,)
-    least = {check: limit.at_least for check in checks for limit in limits(precision, check, guidance)}
-
-    def margin(sample: Any, wanted: Outputs, got: Outputs) -> float:
-        pairs = {stage: (joined(wanted), joined(got))}
-        if stage == "denoise":
-            given = {name: value.numpy() for name, value in sample.items()}
-            rest, factor = without_output(given, table)
-            pairs["prediction"] = ((wanted[0].numpy() - rest) / factor, (got[0].numpy() - rest) / factor)
-        return worst(snr_db(*pairs[check]) - limit for check, limit in least.items())
-
-    return margin
-
-
-def joined(outputs: Outputs) -> np.ndarray:
-    """Return the outputs of a stage as one array."""
-    return np.concatenate([each.numpy() for each in outputs], axis=1) if len(outputs) > 1 else outputs[0].numpy()

@@ -121,22 +121,20 @@ def _fill(
     calibration: Sequence[Case],
 ) -> _Parts:
     """Write everything of a bundle except the manifest."""
-    recorded = plan.calibrated or measured_stages(source.config, plan)
-    samples = calibrate(source, plan, target, progress, calibration) if recorded else {}
-    plan, choices = decide(source, plan, samples, progress)
+    progress(f"{target.title}: drawing with PyTorch", 0.0)
+    trajectories, samples = draw(source, plan, cases, calibration)
+    write_golden(folder, trajectories)
+    plan, choices = decide(source, plan, samples, trajectories, progress)
+    check_unrun(source, plan, trajectories)
     artifacts = _lower_all(source, target, plan, samples, folder, progress)
     source.tokenizer.save(folder / TOKENIZER_FILE)
-    progress(f"{target.title}: drawing with PyTorch", _LOWERED)
-    reference = open_reference(source, plan)
-    settings, table = DrawSettings.of(source.config), step_table(source.config.schedule)
-    trajectories = record_cases(reference, source.tokenizer, settings, cases, plan)
-    write_golden(folder, trajectories)
-    check_unrun(source, plan, trajectories)
+    reference, settings = open_reference(source, plan), DrawSettings.of(source.config)
     runners = [
         (runtime, load_runner(runtime, folder, artifacts[runtime.name], plan.threads, plan.large))
         for runtime in plan.compared
     ]
     part = part_of(progress, _RECORDED, _COMPARED - _RECORDED)
+    table = step_table(source.config.schedule)
     parity, pictures = compare_runners(runners, trajectories, settings, table, plan.depth, part)
     if plan.compared and not parity.passed:
         explain(source, plan, parity, trajectories)
@@ -157,17 +155,21 @@ def _fill(
     return _Parts(plan, choices, artifacts, parity, latency)
 
 
-def calibrate(
-    source: AnyModel, plan: ExportPlan, target: Target, progress: Progress = silent, cases: Sequence[Case] = ()
-) -> Samples:
-    """The inputs of every stage while PyTorch draws `cases`, or our own: fewer of a large model."""
-    progress(f"{target.title}: drawing with PyTorch to calibrate", 0.0)
-    reference = open_reference(source, plan)
-    chosen = cases or (LARGE_CASES if plan.large else CALIBRATION_CASES)
-    depth = "trajectory" if plan.calibrated or needs_trajectories(plan) else plan.depth
-    samples = collect(reference, source.tokenizer, DrawSettings.of(source.config), chosen, depth)
+def draw(
+    source: AnyModel, plan: ExportPlan, cases: Sequence[Case], calibration: Sequence[Case] = ()
+) -> tuple[list[Trajectory], Samples]:
+    """What PyTorch computes while it draws `cases`; and, if the plan needs it, the inputs of every stage while it draws
+    `calibration` or our own pictures, fewer of a large model.
+    """
+    reference, settings = open_reference(source, plan), DrawSettings.of(source.config)
+    trajectories = record_cases(reference, source.tokenizer, settings, cases, plan)
+    samples: Samples = {}
+    if plan.calibrated or measured_stages(source.config, plan):
+        chosen = calibration or (LARGE_CASES if plan.large else CALIBRATION_CASES)
+        depth = "trajectory" if plan.calibrated or needs_trajectories(plan) else plan.depth
+        samples = collect(reference, source.tokenizer, settings, chosen, depth)
     release(reference)
-    return samples
+    return trajectories, samples
 
 
 def _lower_all(

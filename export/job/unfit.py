@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from export.job.mixed import SCORES, margin_of
+from export.job.mixed import SCORES
+from export.job.mixed_search import margin_of
 from export.job.plan import ExportPlan
 from export.mixed.departure import Departure, apart, find_departure
 from export.mixed.names import AUTO, names_of

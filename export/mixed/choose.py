@@ -3,36 +3,46 @@
 First come the modules whose numbers reach half of float16's range on real drawings: another prompt may double them.
 If the rest in float16 is still too far from PyTorch, because a sum or a softmax loses its digits, the search starts
 from float32 everywhere and makes whole parts of the network float16, the largest first, as long as the limits are met.
+What was chosen on a few calls is proved on others, and on all that the gates of the export will make (judge.py).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from export.mixed.judge import Judge, Margin, Sample
 from export.mixed.names import Names, shortest
 from export.mixed.rounded import HALF_MAX, HalfProgram, Outputs, Wide, everything, module_of, reach
 from mobile_diffusion.progress import Progress, silent
 
+Item = TypeVar("Item")
+
 ROOM = 2.0
 """Factor between the largest number measured and float16's range from which a module may be float16."""
 MARGIN_DB, SEARCH_DB = 3.0, 6.0
-"""dB above every limit that a choice must reach, because prompts and runtimes differ: on every sample, and while it is
+"""dB above every limit that a choice must reach, because prompts and runtimes differ: on every call, and while it is
 searched on a few of them."""
-JUDGED, PROVED = 4, 16
-"""Samples on which a choice is made, and on which it is then proved; ranges are measured on all."""
-ROUNDS = 3
-"""Attempts at a choice, each with one more sample, on which the last one failed; after them everything is float32."""
 
-Sample = Mapping[str, Tensor]
-Margin = Callable[[Sample, Outputs, Outputs], float]
-"""Takes the inputs, the outputs in float32 and in float16; returns by how many dB the nearest limit is passed."""
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured for one stage."""
+
+    trials: int = 150
+    """Sets of modules that are tried; what was not tried after them stays in float32."""
+    judged: int = 4
+    """Calls on which a choice is made at first."""
+    proved: int = 16
+    """Calls on which it is then proved, at least, and as many of the gates' own; ranges are measured on all samples."""
+    rounds: int = 3
+    """Attempts, each with the calls that the last one failed; after them everything is float32."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,7 @@ class Choice:
     largest: Mapping[str, float]
     """Modules beyond half of float16's range, with the largest number of each."""
     before_db: float
-    """dB above the nearest limit with float16 everywhere, the worst of the judged samples; -inf for NaN."""
+    """dB above the nearest limit with float16 everywhere, the worst of the calls; -inf for NaN."""
     after_db: float
     """The same with this choice."""
 
@@ -57,31 +67,49 @@ def choose(
     samples: Sequence[Sample],
     margin: Margin,
     always: Wide,
-    most_trials: int,
+    effort: Effort,
+    gates: Sequence[Sample] = (),
+    room_db: float = 0.0,
     progress: Progress = silent,
 ) -> Choice:
-    """Return the modules of a stage that must stay in float32 for `margin` to be MARGIN_DB on the samples.
+    """Return the modules of a stage that must stay in float32 for `margin` to be MARGIN_DB and `room_db` everywhere.
 
-    `always` are modules that stay in float32 in any case.  After `most_trials` sets were tried, what was not tried yet
-    stays in float32.
+    `gates` are the inputs that the gates of the export will use, `samples` are others.  `always` are modules that stay
+    in float32 in any case.
     """
     progress(f"{half.stage}: measuring the range of every module", 0.0)
-    largest = {name: high for name, high in ranges(half, samples).items() if high > bound(half)}
+    largest = {name: high for name, high in ranges(half, [*gates, *samples]).items() if high > bound(half)}
     asked = frozenset(module for module in half.modules if always(module))
-    judged, proof = spread(samples, JUDGED), Judge(half, spread(samples, PROVED), margin)
-    kept = asked | largest.keys()
-    for _ in range(ROUNDS):
-        failed = proof.failed(kept.__contains__)
-        if failed is None:
-            break
-        judged.append(failed)
-        judge = Judge(half, judged, margin)
-        kept = smallest(half.modules, asked | largest.keys(), judge.passes, most_trials, progress)
-    else:
-        kept = frozenset(half.modules) if proof.failed(kept.__contains__) else kept
-    weights = sum(half.modules[module] for module in kept)
-    before, after = (proof.worst(frozenset(each).__contains__) for each in (asked, kept))
+    proof = Judge(half, margin)
+    if gates:
+        proof.add(gates, gate=True, orders=-(-effort.proved // len(gates)))
+    proof.add(spread(samples, effort.proved))
+    before = proof.worst(asked)
+    kept = proved(proof, frozenset(asked | largest.keys()), effort, room_db, progress)
+    weights, after = sum(half.modules[module] for module in kept), proof.worst(kept)
     return Choice(half.stage, shortest(kept, half.modules, half.stage), weights, largest, before, after)
+
+
+def proved(
+    proof: Judge, least: frozenset[str], effort: Effort, room_db: float, progress: Progress = silent
+) -> frozenset[str]:
+    """Return a small set of modules with `least` that passes every call of `proof`; all modules if none is found."""
+    half, kept, parts = proof.half, least, [""]
+    judge = Judge(half, proof.margin, spread(proof.calls, effort.judged))
+    for attempt in range(effort.rounds + 1):
+        failed = proof.failed(kept, MARGIN_DB + room_db)
+        unsteady = proof.leave_out_unsteady(failed, MARGIN_DB + room_db)
+        steady = [call for call in failed if call not in unsteady]
+        if not proof.calls or any(call.gate for call in unsteady):
+            break
+        if not steady:
+            return kept
+        if attempt < effort.rounds:
+            calls = dict.fromkeys([*steady[: effort.judged], *judge.calls])
+            judge.calls = [call for call in calls if call in proof.calls]
+            passes = partial(judge.passes, least_db=SEARCH_DB + room_db)
+            kept, parts = smallest(half.modules, least, passes, effort.trials, parts, progress)
+    return frozenset(half.modules)
 
 
 def bound(half: HalfProgram) -> float:
@@ -103,34 +131,10 @@ def ranges(half: HalfProgram, samples: Iterable[Sample]) -> dict[str, float]:
     return found
 
 
-def spread(samples: Sequence[Sample], count: int) -> list[Sample]:
-    """Return some of the samples, evenly spaced: different prompts at different steps."""
-    places = np.unique(np.linspace(0, len(samples) - 1, count).round().astype(int))
-    return [samples[place] for place in places]
-
-
-class Judge:
-    """Measures sets of modules on a few samples, whose float32 outputs are computed once."""
-
-    def __init__(self, half: HalfProgram, samples: Sequence[Sample], margin: Margin) -> None:
-        self.half, self.margin = half, margin
-        self.references = [(sample, half.run(sample, everything)) for sample in samples]
-
-    def worst(self, wide: Wide) -> float:
-        """Return the smallest margin over the samples in dB; -inf where an output is not finite."""
-        found = [self.margin(sample, wanted, self.half.run(sample, wide)) for sample, wanted in self.references]
-        return -math.inf if any(map(math.isnan, found)) else min(found)
-
-    def failed(self, wide: Wide, least_db: float = MARGIN_DB) -> Sample | None:
-        """Return the first sample on which the limits are not met by some dB; None if there is none."""
-        for sample, wanted in self.references:
-            if not self.margin(sample, wanted, self.half.run(sample, wide)) >= least_db:
-                return sample
-        return None
-
-    def passes(self, wide: Wide) -> bool:
-        """Return whether the limits are met on every sample with room for others."""
-        return self.failed(wide, SEARCH_DB) is None
+def spread(items: Sequence[Item], count: int) -> list[Item]:
+    """Return some of the items, evenly spaced: different prompts at different steps."""
+    places = np.unique(np.linspace(0, len(items) - 1, count).round().astype(int)) if items else ()
+    return [items[place] for place in places]
 
 
 def smallest(
@@ -138,13 +142,15 @@ def smallest(
     kept: AbstractSet[str],
     passes: Callable[[Wide], bool],
     most_trials: int,
+    parts: Sequence[str] = ("",),
     progress: Progress = silent,
-) -> frozenset[str]:
-    """Return a small set with `kept` that passes: parts of the network become float16, the largest parts first.
+) -> tuple[frozenset[str], list[str]]:
+    """Return a small set with `kept` that passes, and the parts of the network that are float16 then.
 
-    `modules` are modules with their numbers of weights.  A part that cannot become float16 as a whole is divided.
+    `modules` are modules with their numbers of weights.  The `parts` become float16, the largest first; one that cannot
+    as a whole is divided.  A later search on more calls begins with the parts of an earlier one.
     """
-    wide, trials = set(modules), 0
+    wide, narrow, trials = set(modules), list[str](), 0
 
     def halve(path: str) -> None:
         nonlocal wide, trials
@@ -155,6 +161,7 @@ def smallest(
         progress(f"trying float16 in {path or 'everything'}", trials / most_trials)
         if passes((wide - members).__contains__):
             wide -= members
+            narrow.append(path)
             return
         for child in sorted(children(path, members), key=lambda each: -weights(each)):
             halve(child)
@@ -162,8 +169,9 @@ def smallest(
     def weights(path: str) -> int:
         return sum(modules[each] for each in part(path, modules))
 
-    halve("")
-    return frozenset(wide)
+    for path in sorted(parts, key=lambda each: -weights(each)):
+        halve(path)
+    return frozenset(wide), narrow
 
 
 def part(path: str, modules: Iterable[str]) -> set[str]:

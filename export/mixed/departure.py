@@ -8,7 +8,7 @@ lost are tried one at a time: float16 in this module alone, float32 everywhere e
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,8 @@ ROUNDED_DB = 70.0
 """About what one rounding to float16 leaves of a tensor."""
 TRIED = 8
 """Modules that are tried alone."""
+NEAR_DB = 6.0
+"""Modules that lose almost as much as the worst are named beside it."""
 MOVES = frozenset(
     {
         "alias",
@@ -68,13 +70,21 @@ class Departure:
     """Largest magnitude that the operation reads or computes, in float32."""
     alone_db: float
     """The output if only this module is float16, compared with float32; NaN or -inf where it is not finite."""
+    others: tuple[str, ...] = ()
+    """Modules that alone lose almost as much, each with its operation, the worst first."""
 
     def __str__(self) -> str:
         place, value = f"float16 leaves PyTorch at {self.module} ({self.operation})", f"{self.largest:.4g}"
         if self.largest > HALF_MAX:
             return f"{place}: largest value {value}, expected at most {HALF_MAX:g}"
         alone = f"{self.alone_db:.1f} dB" if math.isfinite(self.alone_db) else "NaN or infinity"
-        return f"{place}: {alone} with float16 there alone, largest value {value} of {HALF_MAX:g}"
+        near = f"; almost as far at {counted(self.others)}" if self.others else ""
+        return f"{place}: {alone} with float16 there alone, largest value {value} of {HALF_MAX:g}{near}"
+
+
+def counted(places: Sequence[str]) -> str:
+    """Return the first place and the number of the others."""
+    return places[0] + (f" and {len(places) - 1} more" if len(places) > 1 else "")
 
 
 @dataclass(frozen=True)
@@ -102,8 +112,10 @@ def find_departure(half: HalfProgram, inputs: Mapping[str, Tensor], wide: Wide) 
     alone = {module: apart(exact.outputs, half.run(inputs, all_but(module))) for module in worst}
     if not alone:
         return None
-    module = min(alone, key=lambda each: alone[each])
-    return Departure(module or half.stage, operation_of(worst[module].node), worst[module].largest, alone[module])
+    module, *rest = sorted(alone, key=lambda each: alone[each])
+    operations = {each: operation_of(worst[each].node) for each in alone}
+    near = [f"{each or half.stage} ({operations[each]})" for each in rest if alone[each] <= alone[module] + NEAR_DB]
+    return Departure(module or half.stage, operations[module], worst[module].largest, alone[module], tuple(near))
 
 
 def most_lost(half: HalfProgram, steps: Iterable[Step], wide: Wide) -> dict[str, Step]:

@@ -7,6 +7,7 @@ A gate checks every measurement and collects every failure; `require` raises onc
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from export.parity.compressed import DECODER, LOSSES, TEXT, bits_of
 from export.parity.measure import Measurement
 from export.parity.metrics import PictureMetrics
 from export.parity.quantized import ROUNDINGS, Rounding
-from mobile_diffusion.decibels import gain_db
+from mobile_diffusion.decibels import gain_db, worst
 from mobile_diffusion.errors import ParityError
 
 _SHOWN = 3
@@ -138,6 +139,18 @@ def _judge_one(measurement: Measurement, grade: str, guidance: float) -> list[Fa
         for limit in limits(grade, measurement.check, guidance)
         if not getattr(metrics, limit.metric) >= limit.at_least
     ]
+
+
+def margin_db(measurement: Measurement, grade: str, guidance: float = 1.0) -> float:
+    """By how many dB a measurement passes its nearest limit; infinity or its negative for a limit of another unit."""
+    metrics = measurement.metrics
+    if metrics is None or not metrics.finite:
+        return -math.inf
+    passed = []
+    for limit in limits(grade, measurement.check, guidance):
+        above = getattr(metrics, limit.metric) - limit.at_least
+        passed.append(above if limit.metric.endswith("_db") else math.copysign(math.inf, above))
+    return worst(passed)
 
 
 def require(failures: Sequence[Failure], compared: int) -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from export.bundle.manifest_parts import SettingEntry
+import pytest
+
+from export.bundle.manifest_parts import ArtifactEntry, RuntimeEntry, SettingEntry
+from export.delegates.options import DELEGATES, DelegateOptions
 from export.evidence.plan import plan_of, runtime_of
 from export.job.run import Exported
 from export.mixed.names import SETTING, names_of
+from export.signatures import STAGES
 
 
 def test_the_plan_is_that_of_the_export(exported: Mapping[str, Exported]) -> None:
@@ -28,3 +32,17 @@ def test_modules_in_float32_are_those_of_the_setting(exported: Mapping[str, Expo
     assert (runtime.mixed_precision, runtime.grade) == ("decode_image", "fp16")
     assert runtime.options is not None
     assert {each.name: each.value for each in mixed.settings} == dict(runtime.options.settings())
+
+
+@pytest.mark.parametrize("delegate", DELEGATES)
+def test_the_delegate_is_that_of_the_setting(delegate: str) -> None:
+    """`verify` expects the settings of the programs inside, which each of Apple's runtimes has of its own."""
+    options = DelegateOptions(delegate)
+    artifacts = tuple(
+        ArtifactEntry(stage, f"executorch/{stage}.pte", stage, ("out",), options.precision, "none", 1, ())
+        for stage in STAGES
+    )
+    settings = tuple(SettingEntry(name, value) for name, value in options.settings().items())
+    runtime = runtime_of(RuntimeEntry("executorch", True, True, settings, artifacts))
+    assert runtime.options is not None
+    assert dict(runtime.options.settings()) == dict(options.settings())

@@ -14,7 +14,7 @@ from export.executorch.half import HalfEmbedding, halve_tables
 from export.executorch.lower import lower
 from export.executorch.mixed import half_program
 from export.executorch.options import XnnpackOptions
-from export.mixed.choose import choose
+from export.mixed.choose import Effort, choose
 from export.mixed.departure import apart, find_departure
 from export.mixed.names import spelled
 from export.mixed.rounded import nothing
@@ -132,7 +132,7 @@ def test_a_weight_that_half_cannot_hold_stays_in_float32(stage: str, overflow: s
     program, arrays = half_program(built, HALF), arrays_of(built)
     sample = {name: torch.from_numpy(array) for name, array in arrays.items()}
     place = find_departure(program, sample, nothing)
-    found = choose(program, [sample], lambda _, wanted, got: apart(wanted, got) - ROUNDED_DB, nothing, 50)
+    found = choose(program, [sample], lambda _, wanted, got: apart(wanted, got) - ROUNDED_DB, nothing, Effort(50))
     assert place is not None and found.names and place.module in found.names
     exact = TorchRunner({stage: built}, 1).run(stage, **arrays)
     drawn = {}

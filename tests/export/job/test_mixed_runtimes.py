@@ -69,12 +69,17 @@ def attention(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_stable_diffusion_with_large_scores(
     platform: str, runtime: str, words: tuple[str, ...], attention: Path, tmp_path: Path
 ) -> None:
-    """A softmax of such scores needs every digit of what is in front of it, so that most of the U-Net is float32."""
+    """A softmax of such scores needs every digit of what is in front of it, so that most of the U-Net is float32.
+
+    Vulkan's update of the latents is float16, too, and at the last step of a schedule loses more than the attention.
+    """
     given = ("export", platform, attention, "--steps", 1, "--threads", 1, "--runtime", runtime, *words)
     status, (line,), _ = run(*given, "--out", tmp_path / "bundle")
-    assert status == 2 and f"{runtime} denoise: float16 leaves PyTorch at unet." in line
+    place = "denoise (sub)" if runtime == "vulkan" else "unet."
+    assert status == 2 and f"{runtime} denoise: float16 leaves PyTorch at {place}" in line
     assert "attn1 (" in line and "give --mixed-precision auto" in line
     status, errors, _ = run(*given, "--out", tmp_path / "bundle", "--mixed-precision", "auto")
     assert (status, errors) == (0, [])
     names = names_of(tmp_path / "bundle").split(",")
-    assert "unet.conv_in" in names and not [name for name in names if name.startswith(("text_encoder", "autoencoder"))]
+    assert {"denoise", "unet.conv_in"} & set(names)
+    assert not [name for name in names if name.startswith(("text_encoder", "autoencoder"))]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from export.mixed.choose import MARGIN_DB, Choice, choose, ranges, smallest
+from export.mixed.choose import MARGIN_DB, Choice, Effort, choose, ranges, smallest
 from export.mixed.departure import apart
 from export.mixed.rounded import Outputs, Wide, everything, nothing
 from export.stages import build_stage
@@ -18,7 +18,6 @@ from tests.export.overflow import overflowing
 from tests.tiny_models import SMALL, emoji_words, untrained
 
 LIMIT = 49.0
-TRIALS = 200
 ATTENTION = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1"
 CASES = {
     ("denoise", "scores"): (f"{ATTENTION}:own",),
@@ -37,7 +36,7 @@ def above(sample: Mapping[str, Tensor], wanted: Outputs, got: Outputs) -> float:
 
 def chosen(measured: Measured, stage: str, *overflows: str) -> Choice:
     half, samples = measured(stage, *overflows)
-    return choose(half, samples, above, nothing, TRIALS)
+    return choose(half, samples, above, nothing, Effort())
 
 
 @pytest.mark.parametrize(("stage", "overflow"), CASES)
@@ -65,7 +64,7 @@ def test_nothing_is_float32_where_float16_holds(measured: Measured, stage: str) 
 
 def test_lost_digits_are_found_without_an_overflow(measured: Measured) -> None:
     half, samples = measured("denoise", "digits")
-    found = choose(half, samples, above, nothing, TRIALS)
+    found = choose(half, samples, above, nothing, Effort())
     everything_db = min(apart(half.run(each, everything), half.run(each, nothing)) for each in samples)
     assert everything_db < LIMIT and found.largest == {}
     assert 0 < found.weights < sum(half.modules.values()) and found.after_db >= MARGIN_DB
@@ -73,7 +72,7 @@ def test_lost_digits_are_found_without_an_overflow(measured: Measured) -> None:
 
 def test_what_is_asked_for_stays(measured: Measured) -> None:
     half, samples = measured("denoise")
-    found = choose(half, samples, above, lambda module: module == ATTENTION, TRIALS)
+    found = choose(half, samples, above, lambda module: module == ATTENTION, Effort())
     assert found.names == (f"{ATTENTION}:own",)
 
 
@@ -98,10 +97,15 @@ def test_the_largest_parts_become_float16_first() -> None:
     def passes(wide: Wide) -> bool:
         return sum(cost for name, cost in costs.items() if not wide(name)) <= 0.5
 
-    assert smallest(modules, set(), passes, 50) == {"a.y", "b"}
+    assert smallest(modules, set(), passes, 50) == ({"a.y", "b"}, ["c", "a.x"])
 
 
 def test_what_was_not_tried_stays_in_float32() -> None:
     modules = {"a": 3, "b": 2, "c": 1}
-    assert smallest(modules, set(), lambda wide: wide("c"), 1) == set(modules)
-    assert smallest(modules, set(), lambda wide: wide("c"), 2) == {"b", "c"}
+    assert smallest(modules, set(), lambda wide: wide("c"), 1) == (set(modules), [])
+    assert smallest(modules, set(), lambda wide: wide("c"), 2) == ({"b", "c"}, ["a"])
+
+
+def test_a_later_search_divides_the_parts_of_an_earlier_one() -> None:
+    modules = {"a.x": 3, "a.y": 2, "b": 1}
+    assert smallest(modules, set(), lambda wide: wide("a.y"), 50, ["a", "b"]) == ({"a.y"}, ["a.x", "b"])

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from export.mixed.departure import find_departure
+from export.mixed.departure import Departure, find_departure
 from export.mixed.rounded import everything, nothing
 from tests.export.mixed.conftest import Measured
 
@@ -41,3 +41,8 @@ def test_lost_digits_are_found_in_the_softmax_that_loses_them(measured: Measured
 def test_nothing_is_found_where_nothing_is_rounded(measured: Measured) -> None:
     half, samples = measured("decode_image", "decoder")
     assert find_departure(half, samples[0], everything) is None
+
+
+def test_places_that_lose_almost_as_much_are_named() -> None:
+    found = Departure("denoise", "sub", 1.0, 62.2, ("unet.a.attn1 (softmax)", "unet.b.attn1 (softmax)"))
+    assert str(found).endswith("largest value 1 of 65504; almost as far at unet.a.attn1 (softmax) and 1 more")
