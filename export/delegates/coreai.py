@@ -11,8 +11,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-
-from executorch.exir.backend.backend_details import PreprocessResult
+from typing import TYPE_CHECKING
 
 from export.coreai.asset import HASH, METADATA, PROGRAM, check_asset
 from export.coreai.inspect import summary
@@ -20,6 +19,9 @@ from export.coreai.lower import FUNCTION
 from export.delegates.read import Delegate
 from mobile_diffusion.errors import ExportError
 from mobile_diffusion.quoting import shortened
+
+if TYPE_CHECKING:
+    from executorch.exir.backend.backend_details import PreprocessResult
 
 BACKEND = "CoreAIBackend"
 """The delegate's name in ExecuTorch's runtime."""

@@ -13,9 +13,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-
-from executorch.exir.backend.backend_details import PreprocessResult
-from executorch.exir.backend.compile_spec_schema import CompileSpec
+from typing import TYPE_CHECKING
 
 from export.coreml.naming import stage_outputs
 from export.coreml.options import CoreMLOptions
@@ -27,6 +25,10 @@ from export.quiet import errors_only
 from mobile_diffusion.errors import ExportError
 from mobile_diffusion.quoting import shortened
 
+if TYPE_CHECKING:
+    from executorch.exir.backend.backend_details import PreprocessResult
+    from executorch.exir.backend.compile_spec_schema import CompileSpec
+
 BACKEND = "CoreMLBackend"
 """The delegate's name in ExecuTorch's runtime."""
 ROOT, PACKAGE, METADATA = "lowered_module", "model.mlpackage", "metadata.json"
@@ -36,6 +38,7 @@ _CHUNK = 1 << 20
 def pack(package: Path) -> PreprocessResult:
     """Return the payload with a package; the package is moved for the time, and is where it was afterwards."""
     from executorch.backends.apple.coreml import executorchcoreml
+    from executorch.exir.backend.backend_details import PreprocessResult
 
     inputs, outputs = (tuple(spec.name for spec in specs) for specs in signature(specification(package)))
     names = {"inputNames": inputs, "outputNames": outputs, "identifier": f"executorch_{digest(package)}"}
@@ -55,6 +58,8 @@ def pack(package: Path) -> PreprocessResult:
 
 def settings(options: CoreMLOptions) -> list[CompileSpec]:
     """Return what the delegate reads on the phone: the compute units to ask for."""
+    from executorch.exir.backend.compile_spec_schema import CompileSpec
+
     return [CompileSpec("compute_units", options.compute_units.lower().encode())]
 
 

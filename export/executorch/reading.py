@@ -13,12 +13,10 @@ from typing import Any
 
 import numpy as np
 from flatbuffers import number_types
-from flatbuffers.encode import Get
-from flatbuffers.packer import uoffset
-from flatbuffers.table import Table
 from numpy.typing import NDArray
 
 from export.executorch.signature import Delegation
+from export.executorch.tables import child, children, number, root
 from mobile_diffusion.errors import ExportError
 from mobile_diffusion.quoting import quoted
 
@@ -114,40 +112,11 @@ def _kinds(program: Any, delegate: Any) -> Iterator[str]:
     magic, _, start, size, _, _ = _HEADER.unpack_from(data)
     if magic != _MAGIC:
         raise ValueError(f"{quoted(magic)} in front of XNNPACK's graph")
-    graph = _root(data[start : start + size])
-    for value in _vector(graph, 2):
-        tensor = _child(value, 1)
-        if _number(value, 0, number_types.Uint8Flags) == 2:  # quantized: the tensor is inside
-            tensor = _child(tensor, 0)
-        kind = KINDS.get(_number(tensor, 0, number_types.Int16Flags))
+    graph = root(data[start : start + size])
+    for value in children(graph, 2):
+        tensor = child(value, 1)
+        if number(value, 0, number_types.Uint8Flags) == 2:  # quantized: the tensor is inside
+            tensor = child(tensor, 0)
+        kind = KINDS.get(number(tensor, 0, number_types.Int16Flags))
         if kind is not None:
-            yield f"constant {kind}" if _number(tensor, 3, number_types.Uint32Flags) else kind
-
-
-def _root(data: bytes) -> Table:
-    return Table(bytearray(data), Get(uoffset, data, 0))
-
-
-def _slot(table: Table, field: int) -> int:
-    """Offset of a field from the table's start; 0 if it has the default."""
-    return int(table.Offset(4 + 2 * field))
-
-
-def _number(table: Table, field: int, kind: Any) -> int:
-    offset = _slot(table, field)
-    return int(table.Get(kind, table.Pos + offset)) if offset else 0
-
-
-def _child(table: Table, field: int) -> Table:
-    offset = _slot(table, field)
-    if not offset:
-        raise ValueError(f"no field {field} in XNNPACK's graph")
-    return Table(table.Bytes, table.Indirect(table.Pos + offset))
-
-
-def _vector(table: Table, field: int) -> Iterator[Table]:
-    offset = _slot(table, field)
-    if offset:
-        start = table.Vector(offset)
-        for number in range(table.VectorLen(offset)):
-            yield Table(table.Bytes, table.Indirect(start + 4 * number))
+            yield f"constant {kind}" if number(tensor, 3, number_types.Uint32Flags) else kind

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 import torch
+from executorch.exir._serialize._program import deserialize_pte_binary
 from executorch.exir.backend.backend_details import PreprocessResult
 
 from export.delegates import coreml
@@ -62,6 +65,25 @@ def test_no_file(tmp_path: Path) -> None:
 def test_the_program_of_another_stage(program: Path) -> None:
     with pytest.raises(ExportError, match="expected an ExecuTorch program of denoise, got a file that is"):
         read_program(program, "denoise")
+
+
+def test_it_is_what_executorch_reads(delegates_folder: Path) -> None:
+    """Compared with ExecuTorch's own reader."""
+    path = delegates_folder / "denoise.pte"
+    theirs = deserialize_pte_binary(path.read_bytes()).program
+    (plan,) = theirs.execution_plan
+    (delegate,), found = plan.delegates, read_program(path, "denoise")
+    assert (found.backend, found.planned_bytes) == (delegate.id, sum(plan.non_const_buffer_sizes))
+    assert found.settings == {spec.key: bytes(spec.value) for spec in delegate.compile_specs}
+    assert bytes(found.payload) == bytes(theirs.backend_delegate_data[delegate.processed.index].data)
+
+
+def test_a_bundle_is_opened_without_executorch() -> None:
+    code = (
+        "import sys, export.runners.delegated; print(sorted(name for name in sys.modules if 'executorch.exir' in name))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_operations_outside_are_named(executorch_folder: Path, tmp_path: Path) -> None:

@@ -9,18 +9,21 @@ from types import SimpleNamespace
 
 import pytest
 
+from export.delegates.options import DELEGATES, DelegateOptions
 from export.job import free_space, resources
 from export.job.free_space import available_memory, free_disk, headrooms
 from export.job.plan import plan_export
 from export.job.resources import (
-    NEEDS,
     Estimate,
     check_resources,
+    estimate,
     estimate_export,
+    needs_of,
 )
 from export.targets import RUNTIMES, TARGETS
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.inspection import stage_costs
 from mobile_diffusion.presets import preset
 from mobile_diffusion.units import GB
 
@@ -28,7 +31,15 @@ WORK = Estimate("lower denoise for Core ML", 8 * GB, 2 * GB)
 
 
 def test_every_runtime_has_an_estimate() -> None:
-    assert set(NEEDS) == set(RUNTIMES)
+    assert all(needs_of(runtime).disk > 0 for runtime in RUNTIMES.values())
+
+
+@pytest.mark.parametrize("delegate", DELEGATES)
+def test_a_delegate_needs_its_own_runtimes_memory_and_the_payload(delegate: str, tiny_config: ModelConfig) -> None:
+    runtime = RUNTIMES["executorch"].chosen(DelegateOptions(delegate))
+    for cost in stage_costs(tiny_config):
+        alone, inside = estimate(cost, RUNTIMES[delegate]), estimate(cost, runtime)
+        assert (alone.memory_bytes < inside.memory_bytes) and (alone.disk_bytes == inside.disk_bytes)
 
 
 @pytest.mark.parametrize("target", TARGETS)
