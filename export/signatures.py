@@ -9,7 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from mobile_diffusion.config import ModelConfig
-from mobile_diffusion.errors import ConfigError, ExportError
+from mobile_diffusion.drawing import NULL
+from mobile_diffusion.errors import ExportError
 from mobile_diffusion.schedule import step_table
 
 STAGES = ("encode_text", "denoise", "decode_image")
@@ -67,11 +68,11 @@ def program_outputs(signature: HasSignature) -> tuple[str, ...]:
     return tuple(f"{spec.name}_out" if spec.name in taken else spec.name for spec in signature.outputs)
 
 
-def check_exportable(config: ModelConfig) -> None:
-    """Raise ConfigError for a model that the stages do not hold yet: SDXL, whose U-Net also reads a pooled text."""
-    if config.unet.pooled_width:
-        reason = "SDXL and its relatives open and draw, but cannot be exported yet"
-        raise ConfigError(f"{config.name}: {reason}: the stages lack their second tokens and the input `pooled`")
+def text_outputs(config: ModelConfig, prefix: str = "") -> list[TensorSpec]:
+    """The outputs of `encode_text`, which are inputs of `denoise`; the `prefix` is for those of the null text."""
+    context = TensorSpec(f"{prefix}context", "float32", config.context_shape)
+    pooled = config.text.pooled_width
+    return [context, *([TensorSpec(f"{prefix}pooled", "float32", (1, pooled))] if pooled else [])]
 
 
 def denoise_signature(config: ModelConfig) -> Signature:
@@ -80,19 +81,17 @@ def denoise_signature(config: ModelConfig) -> Signature:
     Where guidance is a choice of each step, one call is one evaluation, and returns the network's output, too: a guided
     step calls it first for the null text, and then for the prompt with that output.
     """
-    check_exportable(config)
     latents = TensorSpec("latents", "float32", config.latent_shape)
-    context = TensorSpec("context", "float32", config.context_shape)
     table, guided = step_table(config.schedule), config.schedule.applied_guidance == "cfg"
     channels, *sides = config.latent_shape[1:]
     memory = TensorSpec("memory", "float32", (1, table.memory * channels, *sides))
     state = (latents, memory) if table.memory else (latents,)
-    inputs = [latents, TensorSpec("step", "int32", (1,)), context]
+    inputs = [latents, TensorSpec("step", "int32", (1,)), *text_outputs(config)]
     by_step = bool(config.schedule.guidance_shares)
     if by_step:
         inputs += [TensorSpec("null_output", "float32", config.latent_shape), TensorSpec("guidance", "float32", (1,))]
     elif guided:
-        inputs += [TensorSpec("null_context", "float32", config.context_shape), TensorSpec("guidance", "float32", (1,))]
+        inputs += [*text_outputs(config, NULL), TensorSpec("guidance", "float32", (1,))]
     if table.memory:
         inputs.append(memory)
     if table.stochastic:
@@ -111,11 +110,9 @@ def signature(config: ModelConfig, name: str) -> Signature:
         return Signature((latents,), (image,))
     if name == "encode_image":
         return Signature((image,), (latents,))
-    check_exportable(config)
-    length = (1, config.text.max_tokens)
     names = ("tokens", "mask") if config.text.uses_mask else ("tokens",)
-    context = TensorSpec("context", "float32", config.context_shape)
-    return Signature(tuple(TensorSpec(each, "int32", length) for each in names), (context,))
+    inputs = tuple(TensorSpec(each, "int32", config.text.tokens_shape) for each in names)
+    return Signature(inputs, tuple(text_outputs(config)))
 
 
 def check_arrays(stage: str, inputs: Sequence[TensorSpec], arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:

@@ -18,6 +18,7 @@ from export.signatures import PARTS, STAGES, TensorSpec, signature
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.sampler import combine_guidance
 from mobile_diffusion.schedule import StepTable, step_table
+from mobile_diffusion.unet import embed_steps
 
 
 class StageSource(Protocol):
@@ -59,6 +60,14 @@ class EncodeText(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """tokens int32 (1, L) -> context float32 (1, L, D)."""
+        return self.text_encoder(tokens)
+
+
+class EncodeTwoTexts(EncodeText):
+    """Turns the token ids of SDXL's two tokenizers into what `denoise` reads."""
+
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """tokens int32 (1, 2, L) -> context float32 (1, L, D), pooled float32 (1, P)."""
         return self.text_encoder(tokens)
 
 
@@ -127,12 +136,13 @@ class Denoise(nn.Module):
 
     def __init__(self, config: ModelConfig, unet: nn.Module) -> None:
         super().__init__()
-        self.unet = unet
         self.channels = config.latent_shape[1]
         table = step_table(config.schedule)
         self.update = LinearUpdate(table)
         with torch.no_grad():
-            self.register_buffer("times", time_embeddings(config, unet, table))  # (N, time_width)
+            self.unet = unet.for_size((config.height, config.width))  # type: ignore[operator]
+            times = embed_steps(config, self.unet, torch.tensor(table.timesteps))
+            self.register_buffer("times", times)  # (N, time_width)
         scales = torch.tensor(table.inputs, dtype=torch.float64)
         self.register_buffer("input_scale", None if bool((scales == 1).all()) else scales.float())
 
@@ -141,22 +151,25 @@ class Denoise(nn.Module):
         latents: Tensor,
         step: Tensor,
         context: Tensor,
+        pooled: Tensor | None = None,
         null_context: Tensor | None = None,
+        null_pooled: Tensor | None = None,
         guidance: Tensor | None = None,
         memory: Tensor | None = None,
         noise: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, ...]:
         """Return the latents (1, C, h, w) of the next step, with the memory (1, M * C, h, w) if the solver has one.
 
-        latents and noise (1, C, h, w), step int32 (1,), both contexts (1, L, D), guidance (1,).  Pass the optional
-        inputs exactly if `denoise_signature` lists them.
+        latents and noise (1, C, h, w), step int32 (1,), both contexts (1, L, D), both pooled texts (1, P), guidance
+        (1,).  Pass the optional inputs exactly if `denoise_signature` lists them.
         """
         shown = latents if self.input_scale is None else latents * self.input_scale.index_select(0, step)
         time = self.times.index_select(0, step)  # (1, time_width)
         if null_context is None or guidance is None:
-            output = self.unet.predict(shown, time, context)  # type: ignore[operator]
+            output = self.unet.predict(shown, time, context, pooled)
         else:
-            output = self._guided(shown, time, torch.cat([null_context, context]), guidance)
+            both = None if pooled is None or null_pooled is None else torch.cat([null_pooled, pooled])  # (2, P)
+            output = self._guided(shown, time, torch.cat([null_context, context]), both, guidance)
         state = self._next(latents, step, output, memory, noise)
         return state if len(state) > 1 else state[0]
 
@@ -168,9 +181,12 @@ class Denoise(nn.Module):
         latents, *rest = self.update(state, output, step, [] if noise is None else [noise])
         return (latents, torch.cat(rest, dim=1) if len(rest) > 1 else rest[0]) if rest else (latents,)
 
-    def _guided(self, latents: Tensor, time: Tensor, both: Tensor, guidance: Tensor) -> Tensor:
-        """Return the guided output (1, C, h, w) of two evaluations; `both` holds two contexts (2, L, D)."""
-        predicted = self.unet.predict(torch.cat([latents, latents]), time, both)  # type: ignore[operator]
+    def _guided(
+        self, latents: Tensor, time: Tensor, contexts: Tensor, pooled: Tensor | None, guidance: Tensor
+    ) -> Tensor:
+        """Return the guided output (1, C, h, w) of two evaluations; contexts (2, L, D), pooled (2, P)."""
+        both = torch.cat([latents, latents])
+        predicted = self.unet.predict(both, time, contexts, pooled)
         return combine_guidance(predicted[:1], predicted[1:], guidance)
 
     def _remembered(self, memory: Tensor | None) -> list[Tensor]:
@@ -191,6 +207,7 @@ class DenoiseOnce(Denoise):
         context: Tensor,
         null_output: Tensor,
         guidance: Tensor,
+        pooled: Tensor | None = None,
         memory: Tensor | None = None,
         noise: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
@@ -199,7 +216,8 @@ class DenoiseOnce(Denoise):
         `null_output` (1, C, h, w) is that output for the null text; at a `guidance` (1,) of 1 it has no effect.
         """
         shown = latents if self.input_scale is None else latents * self.input_scale.index_select(0, step)
-        output = self.unet.predict(shown, self.times.index_select(0, step), context)  # type: ignore[operator]
+        time = self.times.index_select(0, step)
+        output = self.unet.predict(shown, time, context, pooled)
         guided = combine_guidance(null_output, output, guidance)
         return (*self._next(latents, step, guided, memory, noise), output)
 
@@ -228,28 +246,24 @@ class EncodeImage(nn.Module):
         return self.autoencoder.to_latents(image * 2.0 - 1.0)  # type: ignore[operator]
 
 
-def time_embeddings(config: ModelConfig, unet: nn.Module, table: StepTable) -> Tensor:
-    """Return the time embedding of each of the N steps: (N, time_width).
-
-    It includes the embedding of the guidance scale if the network takes one.
-    """
-    timesteps = torch.tensor(table.timesteps)
-    if not config.unet.guidance_width:
-        return unet.embed_time(timesteps)  # type: ignore[operator]
-    return unet.embed_time(timesteps, torch.full_like(timesteps, config.schedule.guidance))  # type: ignore[operator]
-
-
 def build_stage(source: StageSource, name: str) -> ExportStage:
     """Return one stage of a model, in evaluation mode; loads only the network that the stage needs."""
     config, network = source.config, source.load_part(PARTS[name])
     modules = {
-        "encode_text": lambda: (EncodeMaskedText if config.text.uses_mask else EncodeText)(network),
+        "encode_text": lambda: _encoder_of(config)(network),
         "denoise": lambda: (DenoiseOnce if config.schedule.guidance_shares else Denoise)(config, network),
         "decode_image": lambda: DecodeImage(network),
         "encode_image": lambda: EncodeImage(network),
     }
     found = signature(config, name)
     return ExportStage(name, modules[name]().eval().requires_grad_(False), found.inputs, found.outputs)
+
+
+def _encoder_of(config: ModelConfig) -> type[EncodeText]:
+    """The kind of `encode_text` that a model has."""
+    if config.text.pooled_width:
+        return EncodeTwoTexts
+    return EncodeMaskedText if config.text.uses_mask else EncodeText
 
 
 def build_stages(source: StageSource, names: Sequence[str] = STAGES) -> Mapping[str, ExportStage]:

@@ -176,7 +176,11 @@ class ClipPairEncoder(nn.Module):
         context, _ = self.text_encoder.text_model.two_states(tokens[:, 0], skipped)
         context_2, last = self.text_encoder_2.text_model.two_states(second, skipped)
         at_end = torch.matmul(first_of(second, self.config.end).to(last.dtype)[:, None], last)[:, 0]  # (B, D2)
-        return torch.cat([context, context_2], dim=-1), self.text_encoder_2.text_projection(at_end)
+        return torch.cat([context, context_2], dim=-1), self.project(at_end)
+
+    def project(self, state: Tensor) -> Tensor:
+        """The second encoder's state at the end token (B, D2) -> pooled (B, P)."""
+        return self.text_encoder_2.text_projection(state)
 
     def conditions(self, tokens: Tensor) -> dict[str, Tensor]:
         """What the U-Net reads of tokens (B, 2, L): "context" (B, L, D) and "pooled" (B, P)."""

@@ -35,6 +35,8 @@ class DrawSettings:
     """Share of the guidance at each row; () where all steps are guided alike, by one call of `denoise` each."""
     zero_null: bool = False
     """Whether a missing negative prompt is zeros instead of the encoded empty prompt (SDXL)."""
+    pooled: bool = False
+    """Whether the text encoder also returns a pooled text (SDXL)."""
 
     @property
     def steps(self) -> int:
@@ -67,4 +69,5 @@ class DrawSettings:
             table.starts,
             row_shares(schedule, table),
             config.text.zero_null,
+            config.text.pooled_width > 0,
         )

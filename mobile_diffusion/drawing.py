@@ -124,7 +124,7 @@ def draw_seeds(
 def text_inputs(
     tokenizer: Tokenizer, settings: DrawSettings, prompt: str, negative: str = NULL_PROMPT
 ) -> dict[str, dict[str, NDArray[np.int32]]]:
-    """Per context that `denoise` takes ("context", and "null_context" with cfg) the inputs of `encode_text`, (1, L).
+    """Per context that `denoise` takes ("context", and "null_context" with cfg) the inputs of `encode_text`.
 
     There is no "null_context" where a missing negative prompt is zeros.
     """
@@ -146,23 +146,26 @@ def encode(run_stage: RunStage, tokenizer: Tokenizer, settings: DrawSettings, pr
 def conditions(
     run_stage: RunStage, settings: DrawSettings, texts: Mapping[str, Arrays], guidance: float
 ) -> dict[str, np.ndarray]:
-    """The inputs of `denoise` that stay the same: all outputs of `encode_text` per text, and with cfg the scale (1,).
+    """The inputs of `denoise` that stay the same: `encode_texts`, and with cfg the scale (1,).
 
-    Names of the null text have the prefix `null_`; without such a text its arrays are zeros.
+    Without a null text its arrays are zeros.
     """
-    encoded = dict(run_stage("encode_text", **texts["context"]))
-    null: Arrays = {}
-    if "null_context" in texts:
-        null = run_stage("encode_text", **texts["null_context"])
-    elif settings.guidance_kind == "cfg":
-        null = {name: np.zeros_like(array) for name, array in encoded.items()}
-    nulls = {f"{NULL}{name}": array for name, array in null.items()}
-    return encoded | nulls | guidance_input(settings, guidance)
+    return with_guidance(settings, encode_texts(run_stage, texts), guidance)
 
 
-def guidance_input(settings: DrawSettings, guidance: float) -> dict[str, np.ndarray]:
-    """The input "guidance" (1,) of `denoise`, which only cfg has."""
-    return {"guidance": np.array([guidance], np.float32)} if settings.guidance_kind == "cfg" else {}
+def encode_texts(run_stage: RunStage, texts: Mapping[str, Arrays]) -> dict[str, np.ndarray]:
+    """All outputs of `encode_text` per text; names of the null text have the prefix `null_`."""
+    prompt = dict(run_stage("encode_text", **texts["context"]))
+    null: Arrays = run_stage("encode_text", **texts["null_context"]) if "null_context" in texts else {}
+    return prompt | {f"{NULL}{name}": array for name, array in null.items()}
+
+
+def with_guidance(settings: DrawSettings, encoded: Arrays, guidance: float) -> dict[str, np.ndarray]:
+    """Encoded texts with what guidance by cfg needs besides them: the scale, and zeros in place of a null text."""
+    if settings.guidance_kind != "cfg":
+        return dict(encoded)
+    zeros = {f"{NULL}{name}": np.zeros_like(array) for name, array in _conditional(encoded).items()}
+    return zeros | dict(encoded) | {"guidance": np.array([guidance], np.float32)}
 
 
 def skipped_steps(settings: DrawSettings, strength: float) -> int:

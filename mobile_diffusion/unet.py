@@ -8,7 +8,7 @@ exported graph contains it as a table.
 
 from __future__ import annotations
 
-import math
+import copy
 
 import torch
 from torch import Tensor, nn
@@ -17,101 +17,17 @@ from torch.nn import functional as F
 from mobile_diffusion.blocks import Downsample, ResnetBlock, Upsample
 from mobile_diffusion.config import ModelConfig, UNetConfig, UNetLevel
 from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.time_embedding import (
+    AddedEmbedding,
+    ContextEmbedding,
+    SizedEmbedding,
+    TimeEmbedding,
+    guidance_waves,
+    sinusoid,
+)
 from mobile_diffusion.transformer import SpatialTransformer
 
 EPSILON = 1e-5
-POOLED_EPSILON = 1e-6
-SIZE_NUMBERS = 6
-"""Numbers of `size_numbers`."""
-
-
-def sinusoid(timesteps: Tensor, width: int) -> Tensor:
-    """Sinusoidal embedding, cosines first: timesteps (B,) -> float32 (B, width) (Ho et al. 2020)."""
-    half = width // 2
-    rates = torch.exp(-math.log(10000.0) * torch.arange(half, dtype=torch.float32, device=timesteps.device) / half)
-    angles = timesteps.float()[:, None] * rates
-    return torch.cat([angles.cos(), angles.sin()], dim=-1)
-
-
-def guidance_waves(guidance: Tensor, width: int) -> Tensor:
-    """Embedding of the guidance scale, sines first: guidance (B,) -> float32 (B, width).
-
-    As in latent consistency models (Luo et al. 2023): a sinusoidal embedding of 1000 (w - 1), with half - 1 as the
-    divisor of the exponent.
-    """
-    half = width // 2
-    steps = torch.arange(half, dtype=torch.float32, device=guidance.device)
-    rates = torch.exp(steps * (-math.log(10000.0) / (half - 1)))
-    angles = (guidance.float() - 1.0)[:, None] * 1000.0 * rates
-    return torch.cat([angles.sin(), angles.cos()], dim=-1)
-
-
-def size_numbers(height: int, width: int) -> tuple[int, ...]:
-    """SDXL's six numbers of a picture that was neither resized nor cropped: its size, the crop's corner, its size."""
-    return (height, width, 0, 0, height, width)
-
-
-class TimeEmbedding(nn.Module):
-    """Two linear layers on the sinusoid; a projection of the guidance embedding may be added to their input."""
-
-    def __init__(self, channels: int, width: int, guidance_width: int) -> None:
-        super().__init__()
-        self.linear_1 = nn.Linear(channels, width)
-        self.linear_2 = nn.Linear(width, width)
-        if guidance_width:
-            self.cond_proj = nn.Linear(guidance_width, channels, bias=False)
-
-    def forward(self, x: Tensor, guidance: Tensor | None) -> Tensor:
-        """x (B, channels), guidance (B, guidance_width) -> (B, width)."""
-        x = x if guidance is None else x + self.cond_proj(guidance)
-        return self.linear_2(F.silu(self.linear_1(x)))
-
-
-class AddedEmbedding(nn.Module):
-    """SDXL's embedding of the pooled text and of the picture's size, which is added to that of the time.
-
-    The first layer is linear in both, so the share of the size is a constant (`of_size`).
-    """
-
-    def __init__(self, pooled_width: int, size_width: int, width: int) -> None:
-        super().__init__()
-        self.pooled_width, self.size_width = pooled_width, size_width
-        self.linear_1 = nn.Linear(pooled_width + SIZE_NUMBERS * size_width, width)
-        self.linear_2 = nn.Linear(width, width)
-
-    def of_size(self, size: tuple[int, int]) -> Tensor:
-        """The share of a picture's height and width in the first layer, its bias included: (1, width)."""
-        weight = self.linear_1.weight
-        numbers = torch.tensor(size_numbers(*size), dtype=torch.float32, device=weight.device)  # (6,)
-        waves = sinusoid(numbers, self.size_width).flatten().to(weight.dtype)  # (6 * size_width,)
-        return F.linear(waves, weight[:, self.pooled_width :], self.linear_1.bias)[None]
-
-    def forward(self, pooled: Tensor, of_size: Tensor) -> Tensor:
-        """pooled (B, P), of_size (1 or B, width) -> (B, width)."""
-        hidden = of_size + F.linear(pooled, self.linear_1.weight[:, : self.pooled_width])
-        return self.linear_2(F.silu(hidden))
-
-
-class ContextEmbedding(nn.Module):
-    """An embedding of the whole text, pooled from the context, which is added to that of the time.
-
-    Unlike SDXL's it needs no second output of the text encoder, and it is added after the SiLU of the time embedding,
-    so that the projections of both in a ResNet block can be added up separately.
-    """
-
-    def __init__(self, context_width: int, width: int) -> None:
-        super().__init__()
-        self.linear_1 = nn.Linear(context_width, width)
-        self.linear_2 = nn.Linear(width, width)
-
-    def pool(self, context: Tensor) -> Tensor:
-        """The mean of the states, divided by its root mean square: (B, L, D) -> (B, D), whatever the text's length."""
-        mean = context.mean(1)
-        return mean * (mean.square().mean(-1, keepdim=True) + POOLED_EPSILON).rsqrt()
-
-    def forward(self, context: Tensor) -> Tensor:
-        """context (B, L, D), zero at padded positions -> (B, width)."""
-        return self.linear_2(F.silu(self.linear_1(self.pool(context))))
 
 
 class LevelBlocks(nn.Module):
@@ -192,7 +108,9 @@ class UNet(nn.Module):
         first, last = config.down[0].channels, len(config.down) - 1
         self.time_embedding = TimeEmbedding(first, config.time_width, config.guidance_width)
         sizes = (config.pooled_width, config.size_width, config.time_width)
-        self.add_embedding = AddedEmbedding(*sizes) if config.pooled_width else None
+        self.add_embedding: AddedEmbedding | SizedEmbedding | None = (
+            AddedEmbedding(*sizes) if config.pooled_width else None
+        )
         text = (config.context_width, config.time_width)
         self.context_embedding = ContextEmbedding(*text) if config.pooled_context else None
         self.conv_in = nn.Conv2d(config.in_channels, first, 3, padding=1)
@@ -226,16 +144,18 @@ class UNet(nn.Module):
         _check_given("size", size, "pooled_width", config.pooled_width)
         scale = None if guidance is None else guidance_waves(guidance, config.guidance_width).to(dtype)
         embedded: Tensor = self.time_embedding(sinusoid(timesteps, config.down[0].channels).to(dtype), scale)
-        if self.add_embedding is None or size is None:
-            return F.silu(embedded)
-        return torch.cat([embedded, self.add_embedding.of_size(size).expand_as(embedded)], dim=-1)
+        if isinstance(self.add_embedding, AddedEmbedding) and size is not None:
+            return torch.cat([embedded, self.add_embedding.of_size(size).expand_as(embedded)], dim=-1)
+        return embedded if isinstance(self.add_embedding, SizedEmbedding) else F.silu(embedded)
 
     def predict(self, latents: Tensor, time: Tensor, context: Tensor, pooled: Tensor | None = None) -> Tensor:
         """Latents (B, C, h, w) -> prediction (B, C, h, w).
 
         `time` (1 or B, E) is of `embed_time`, `context` (B, L, D); `pooled` (B, P) is for a network that takes it.
         """
-        time = self._add_pooled(time, pooled)
+        _check_given("pooled text", pooled, "pooled_width", self.config.pooled_width)
+        if self.add_embedding is not None:
+            time = self.add_embedding(time, pooled)  # (B, time_width)
         if self.context_embedding is not None:
             time = time + self.context_embedding(context)  # (B, time_width)
         return self.run_blocks(latents, time, context)
@@ -254,13 +174,16 @@ class UNet(nn.Module):
             x = up(x, taken, time, context)
         return self.conv_out(F.silu(self.conv_norm_out(x)))
 
-    def _add_pooled(self, time: Tensor, pooled: Tensor | None) -> Tensor:
-        """The input (B, time_width) of the ResNet blocks, after their first SiLU."""
-        _check_given("pooled text", pooled, "pooled_width", self.config.pooled_width)
-        if self.add_embedding is None:
-            return time
-        embedded, of_size = time.chunk(2, dim=-1)
-        return F.silu(embedded + self.add_embedding(pooled, of_size))
+    def for_size(self, size: tuple[int, int]) -> UNet:
+        """This U-Net for pictures of one height and width, whose share is a constant: E is `time_width`.
+
+        It shares all weights but those that read the size.  A network without a pooled text is returned as it is.
+        """
+        if not isinstance(self.add_embedding, AddedEmbedding):
+            return self
+        result = copy.copy(self)
+        result._modules = {**self._modules, "add_embedding": SizedEmbedding(self.add_embedding, size)}
+        return result
 
     def forward(
         self,

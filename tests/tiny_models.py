@@ -11,7 +11,15 @@ import torch
 from benchmarks.measuring.random_model import RandomModel
 from mobile_diffusion.autoencoder_config import AutoencoderConfig, TinyAutoencoderConfig
 from mobile_diffusion.checkpoint import Model, untrained_model
-from mobile_diffusion.config import BertConfig, ClipTextConfig, ModelConfig, ScheduleConfig, UNetConfig, UNetLevel
+from mobile_diffusion.config import (
+    BertConfig,
+    ClipPairConfig,
+    ClipTextConfig,
+    ModelConfig,
+    ScheduleConfig,
+    UNetConfig,
+    UNetLevel,
+)
 from mobile_diffusion.tokenization.tokenizer import Tokenizer, WordPieceTokenizer
 
 __all__ = ["RandomModel"]
@@ -82,6 +90,27 @@ LCM = dataclasses.replace(
     schedule=ScheduleConfig(solver="lcm", guidance_kind="distilled", steps=4),
 )
 """A latent consistency model: the scale of guidance is embedded, and noise is added at every step."""
+_XL_TEXT = ClipTextConfig(vocabulary=99, width=24, layers=2, heads=4, intermediate=48, positions=12, max_tokens=12)
+XL = dataclasses.replace(
+    SD1,
+    name="narrow-sdxl",
+    unet=UNetConfig(
+        down=(UNetLevel(32, 1, 0), UNetLevel(64, 1, 1, heads=4, depths=(2,))),
+        mid=UNetLevel(64, 2, 1, heads=4, depths=(2,)),
+        up=(UNetLevel(64, 2, 2, heads=4, depths=(2, 1)), UNetLevel(32, 2, 0)),
+        context_width=48,
+        groups=16,
+        linear_projection=True,
+        pooled_width=20,
+        size_width=8,
+    ),
+    text=ClipPairConfig(
+        first=_XL_TEXT, second=dataclasses.replace(_XL_TEXT, layers=3, activation="gelu"), pooled_width=20, end=8
+    ),
+    schedule=ScheduleConfig(solver="euler", spacing="leading", offset=1, steps=4, guidance=5.0),
+    tokenizer="clip-bpe-pair",
+)
+"""SDXL: two text encoders, a pooled text and the picture's size, transformers of several blocks."""
 WHOLE_TEXT = dataclasses.replace(TINY, unet=dataclasses.replace(TINY.unet, pooled_context=True))
 """The emoji model's kind with an embedding of the whole text beside cross-attention."""
 SMALL = dataclasses.replace(

@@ -49,6 +49,13 @@ def add_delegates(values: Values) -> None:
     values["runtimes"][0]["artifacts"][0] |= {"delegates": 1, "undelegated": operations}
 
 
+def add_tokenizer(values: Values) -> None:
+    """SDXL's two tokenizers, and zeros for a missing negative prompt."""
+    values["tokenizer"].update(kind="clip-bpe-pair", files=["tokenizer.json", "tokenizer_2.json"])
+    values["schedule"]["zero_null"] = True
+    values["files"].append(values["files"][-1] | {"path": "tokenizer_2.json"})
+
+
 def add_runtime(values: Values) -> None:
     """The same programs under another name, which the app uses on request."""
     values["runtimes"].append(values["runtimes"][0] | {"name": "another", "primary": False, "verified": False})
@@ -59,6 +66,7 @@ GOOD: dict[str, Change] = {
     "a fourth stage": add_stage,
     "delegates": add_delegates,
     "two runtimes": add_runtime,
+    "two tokenizers": add_tokenizer,
     "another name and tool": at("tools", 0, "name", put="t\u00f6rch \U0001f525"),
     "no guidance": lambda values: values["schedule"].update(guidance_kind="none", guidance_default=-1.0),
     "guidance of each step": at("schedule", "guidance_shares", put=[1.0, 0.5]),
@@ -73,7 +81,7 @@ BAD: dict[str, Fault] = {
     "unknown field": Fault(at("colour", put="red"), "colour"),
     "unknown nested field": Fault(at("model", "colour", put="red"), "colour"),
     "version as text": Fault(at("schema_version", put="1"), "schema_version"),
-    "older version": Fault(at("schema_version", put=0), "schema version 6, got 0; export the bundle again"),
+    "older version": Fault(at("schema_version", put=0), "schema version 7, got 0; export the bundle again"),
     "model a list": Fault(at("model", put=[]), "an object"),
     "size negative": Fault(at("files", 0, "size", put=-1), "zero or more"),
     "size a number with a point": Fault(at("files", 0, "size", put=1.5), "size"),
@@ -98,6 +106,8 @@ BAD: dict[str, Fault] = {
     "more guidance than all": Fault(at("schedule", "guidance_shares", put=[1.0, 1.5]), "from 0 to 1"),
     "a start without rows": Fault(at("schedule", "starts", put=[[]]), "starts"),
     "files null": Fault(at("files", put=None), "files"),
+    "zero_null as text": Fault(at("schedule", "zero_null", put="yes"), "zero_null"),
+    "no zero_null": Fault(lambda values: values["schedule"].pop("zero_null"), "zero_null"),
     "tokenizer without files": Fault(at("tokenizer", "files", put=[]), "file"),
 }
 """Changes that the JSON schema refuses too."""
@@ -118,6 +128,7 @@ BAD_FOR_READER: dict[str, Fault] = {
     "same file twice": Fault(lambda values: values["files"].append(values["files"][0]), "every file once"),
     "artifact that is not listed": Fault(at("runtimes", 0, "artifacts", 1, "path", put="other.mlpackage"), "listed"),
     "tokenizer that is not listed": Fault(at("tokenizer", "files", put=["vocab.txt"]), "listed"),
+    "one tokenizer of two": Fault(at("tokenizer", "kind", put="clip-bpe-pair"), "two tokenizer files"),
     "golden that is not listed": Fault(at("golden", put="golden/other.json"), "listed"),
     "no guidance at a scale above one": Fault(
         at("schedule", "guidance_kind", put="none"), "1 or less without guidance"
@@ -173,13 +184,13 @@ NO_MANIFEST = {
     "null": ("null", "expected a JSON object"),
     "a text": ('"x"', "expected a JSON object"),
     "a number": ("1", "expected a JSON object"),
-    "a version and nothing more": ('{"schema_version": 6}', "manifest.json"),
+    "a version and nothing more": ('{"schema_version": 7}', "manifest.json"),
     "something behind it": ("{} {}", "expected JSON"),
-    "a comma too many": ('{"schema_version": 6,}', "expected JSON"),
-    "a comment": ('{"schema_version": 6} // ours', "expected JSON"),
-    "a number that begins with zero": ('{"schema_version": 06}', "expected JSON"),
-    "another version": ('{"schema_version": 7, "planets": 8}', "schema version 6, got 7; update"),
-    "a version long ago": ('{"schema_version": 5}', "schema version 6, got 5; export the bundle again"),
+    "a comma too many": ('{"schema_version": 7,}', "expected JSON"),
+    "a comment": ('{"schema_version": 7} // ours', "expected JSON"),
+    "a number that begins with zero": ('{"schema_version": 07}', "expected JSON"),
+    "another version": ('{"schema_version": 8, "planets": 8}', "schema version 7, got 8; update"),
+    "a version long ago": ('{"schema_version": 6}', "schema version 7, got 6; export the bundle again"),
 }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from export.stages import ExportStage, build_stages
 from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.config import (
     BertConfig,
+    ClipPairConfig,
     ClipTextConfig,
     ModelConfig,
     ScheduleConfig,
@@ -48,7 +50,7 @@ SMALL = ModelConfig(
     schedule=ScheduleConfig(beta_schedule="cosine", prediction="v", guidance=3.0),
     tokenizer="wordpiece",
 )
-WORDPIECE, CLIP = "../emoji/tokenizer.json", "tokenizers/added.json"
+WORDPIECE, CLIP, FULL_CLIP = "../emoji/tokenizer.json", "tokenizers/added.json", "tokenizers/clip.json"
 PREVIEW = Preview(
     weights=((0.21, 0.13, -0.07, 0.02), (0.18, -0.05, 0.11, 0.04), (-0.09, 0.16, 0.05, 0.125)),
     bias=(0.5, 0.46875, 0.53),
@@ -95,6 +97,8 @@ class GoldenModel:
     """None for the model's own."""
     preview: Preview | None
     redrawn: Redrawn | None = None
+    second_tokenizer: str | None = None
+    """SDXL's second file, relative to assets/golden."""
 
     def load_part(self, part: str) -> nn.Module:
         """One network, every tensor of it noise: biases and norms too, else a lost one would go unnoticed."""
@@ -110,6 +114,9 @@ class GoldenModel:
         stages = dict(build_stages(self, STAGES if self.redrawn is None else IMAGE_STAGES))
         times = stages["denoise"].module.get_buffer("times")
         times.copy_(torch.from_numpy(gaussian(len(times), times.shape)))
+        if self.config.unet.pooled_width:
+            of_size = stages["denoise"].module.get_parameter("unet.add_embedding.linear_1.bias")
+            of_size.copy_(torch.from_numpy(gaussian(len(of_size), of_size.shape)))
         for stage in stages.values():
             stage.module.double()
         return stages
@@ -121,6 +128,16 @@ def _lcm() -> ModelConfig:
     schedule = ScheduleConfig(solver="lcm", prediction="v", guidance_kind="distilled", guidance=7.5, steps=4)
     unet = replace(SMALL.unet, guidance_width=8)
     return replace(SMALL, width=32, unet=unet, text=text, schedule=schedule, tokenizer="clip-bpe")
+
+
+def _sdxl(**schedule: Any) -> ModelConfig:
+    """Two text encoders with tokenizers of their own, a pooled text, and zeros for a missing negative prompt."""
+    first = ClipTextConfig(vocabulary=49408, width=16, layers=2, heads=2, intermediate=32, positions=40, max_tokens=40)
+    second = replace(first, vocabulary=2021, activation="gelu")
+    text = ClipPairConfig(first, second, pooled_width=12, end=2013)  # the id of <|endoftext|> in the short vocabulary
+    unet = replace(SMALL.unet, linear_projection=True, pooled_width=12, size_width=4)
+    steps = ScheduleConfig(solver="euler", spacing="leading", offset=1, steps=2, guidance=5.0, **schedule)
+    return replace(SMALL, unet=unet, text=text, schedule=steps, tokenizer="clip-bpe-pair")
 
 
 MODELS = {
@@ -182,4 +199,8 @@ MODELS = {
         Redrawn(_ramps(16, 16), 1.0, np.tri(8, dtype=np.uint8)),
     ),
     "lcm": GoldenModel(_lcm(), CLIP, "<Cat> on a train, na\u00efve style", "", 2**32, None, PREVIEW),
+    "sdxl": GoldenModel(_sdxl(), FULL_CLIP, "wow!!! <Cat> in a red boat", "", 5, None, None, None, CLIP),
+    "sdxl-interval": GoldenModel(
+        _sdxl(guidance_shares=(0.5, 0.0)), FULL_CLIP, "a caf\u00e9!!", "blurred! text", 2**63, 7.5, None, None, CLIP
+    ),
 }

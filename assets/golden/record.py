@@ -26,9 +26,14 @@ from export.job.manifest_description import describe_schedule
 from export.job.preview import PREVIEW_FILE, Preview
 from export.signatures import program_outputs
 from export.stages import ExportStage
-from mobile_diffusion.checkpoint import TOKENIZER_FILE
 from mobile_diffusion.drawing import DrawSettings, draw
-from mobile_diffusion.tokenization.tokenizer import open_tokenizer
+from mobile_diffusion.tokenization.tokenizer import (
+    ClipPairTokenizer,
+    ClipTokenizer,
+    Tokenizer,
+    open_tokenizer,
+    tokenizer_files,
+)
 
 FOLDER = Path(__file__).resolve().parent
 INDEX = "golden/index.json"
@@ -68,7 +73,7 @@ def record(model: GoldenModel) -> dict[str, Any]:
     """Draw with a model, and keep everything."""
     config, stages = model.config, model.stages()
     recorder, previews = Recorder(stages), []
-    tokenizer = open_tokenizer(config.tokenizer, FOLDER / model.tokenizer, config.text.max_tokens)
+    tokenizer = tokenizer_of(model)
 
     def on_step(step: int, latents: np.ndarray) -> None:
         if model.preview is not None:
@@ -97,12 +102,22 @@ def record(model: GoldenModel) -> dict[str, Any]:
     return {
         "manifest": dump_manifest(describe(model, stages)),
         "tokenizer": model.tokenizer,
+        **({} if model.second_tokenizer is None else {"tokenizer_2": model.second_tokenizer}),
         "request": request,
         "steps": DrawSettings.of(config).steps,
         "calls": recorder.calls,
         "picture": _picture(picture),
         **preview,
     }
+
+
+def tokenizer_of(model: GoldenModel) -> Tokenizer:
+    """The tokenizer of a model, or the pair of them."""
+    length = model.config.text.max_tokens
+    if model.second_tokenizer is None:
+        return open_tokenizer(model.config.tokenizer, FOLDER / model.tokenizer, length)
+    files = (FOLDER / model.tokenizer, FOLDER / model.second_tokenizer)
+    return ClipPairTokenizer(*(ClipTokenizer.from_file(file, length) for file in files))
 
 
 def preview_text(preview: Preview) -> str:
@@ -115,7 +130,9 @@ def describe(model: GoldenModel, stages: Mapping[str, ExportStage]) -> Manifest:
     config = model.config
     programs = {stage: f"{stage}.pte" for stage in stages}
     files = {path: b"" for path in (*programs.values(), INDEX)}
-    files[TOKENIZER_FILE] = (FOLDER / model.tokenizer).read_bytes()
+    tokenizers = tokenizer_files(config.tokenizer)
+    for name, source in zip(tokenizers, (model.tokenizer, model.second_tokenizer), strict=False):
+        files[name] = (FOLDER / str(source)).read_bytes()
     if model.preview is not None:
         files[PREVIEW_FILE] = preview_text(model.preview).encode()
     artifacts = tuple(
@@ -130,7 +147,7 @@ def describe(model: GoldenModel, stages: Mapping[str, ExportStage]) -> Manifest:
         stages=tuple(StageEntry(name, each.inputs, each.outputs) for name, each in stages.items()),
         runtimes=(RuntimeEntry("xnnpack", True, True, (), artifacts),),
         schedule=describe_schedule(config),
-        tokenizer=TokenizerEntry(config.tokenizer, config.text.max_tokens, (TOKENIZER_FILE,)),
+        tokenizer=TokenizerEntry(config.tokenizer, config.text.max_tokens, tokenizers),
         golden=INDEX,
         parity=(),
         tools=(),

@@ -60,6 +60,7 @@ def sample_manifest(files: tuple[FileEntry, ...]) -> Manifest:
             guidance_kind="cfg",
             guidance_default=3.0,
             guidance_shares=(),
+            zero_null=False,
             noise="philox4x32-10",
         ),
         tokenizer=TokenizerEntry("wordpiece", 24, ("tokenizer.json",)),

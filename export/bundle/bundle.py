@@ -20,7 +20,7 @@ from mobile_diffusion.errors import BundleError, ConfigError, ExportError
 from mobile_diffusion.quoting import quoted
 from mobile_diffusion.schedule import StepTable
 from mobile_diffusion.staging import staged_folder
-from mobile_diffusion.tokenization.tokenizer import TOKENIZERS, Tokenizer, open_tokenizer
+from mobile_diffusion.tokenization.tokenizer import PAIR, TOKENIZERS, Tokenizer, open_tokenizer, tokenizer_files
 
 IGNORED = frozenset({".DS_Store"})
 """Files that a desktop adds to every folder it shows."""
@@ -72,6 +72,8 @@ class Bundle:
             sigmas=schedule.sigmas,
             starts=schedule.starts,
             guidance_shares=schedule.guidance_shares,
+            zero_null=schedule.zero_null,
+            pooled=("denoise", "pooled") in tensors,
         )
 
     def step_table(self) -> StepTable:
@@ -81,13 +83,16 @@ class Bundle:
         return StepTable(*columns, found.starts)
 
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer in the bundle."""
+        """The tokenizer in the bundle; raises `BundleError` for a kind or files that are not known here."""
         entry = self.manifest.tokenizer
         if entry.kind not in TOKENIZERS:
             known = " or ".join(TOKENIZERS)
             raise BundleError(
                 f"{self.path}: expected a {known} tokenizer, got {quoted(entry.kind)}; update mobile-diffusion"
             )
+        if entry.kind == PAIR and entry.files != tokenizer_files(PAIR):
+            wanted, found = " and ".join(tokenizer_files(PAIR)), " and ".join(entry.files)
+            raise BundleError(f"{self.path}: expected the tokenizers {wanted}, got {quoted(found)}; export it again")
         return open_tokenizer(entry.kind, self.path / entry.files[0], entry.max_tokens)
 
 

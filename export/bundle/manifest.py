@@ -30,7 +30,7 @@ from mobile_diffusion.config_json import from_dict, to_dict
 from mobile_diffusion.errors import BundleError, ConfigError
 
 FORMAT = "mobile-diffusion-bundle"
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 SCHEMA_PATH = Path(__file__).with_name("manifest.schema.json")
 
 

@@ -10,6 +10,7 @@ from export.signatures import IMAGE_STAGES, STAGES, TensorSpec
 from mobile_diffusion.config import APPLIED_GUIDANCE, PREDICTIONS, SOLVERS, SPACINGS
 from mobile_diffusion.errors import BundleError
 from mobile_diffusion.quoting import quoted
+from mobile_diffusion.tokenization.tokenizer import PAIR
 
 MANIFEST = "manifest.json"
 DTYPES = ("float32", "int32")
@@ -187,6 +188,8 @@ class ScheduleEntry:
     guidance_kind: str
     guidance_default: float
     guidance_shares: tuple[float, ...]
+    zero_null: bool
+    """Whether guidance leads away from zeros, not from the encoded empty prompt, when no negative prompt is given."""
     noise: str
     """Generator of the first latents from a seed."""
 
@@ -234,6 +237,8 @@ class TokenizerEntry:
 
     def __post_init__(self) -> None:
         require(len(self.files) > 0, "a tokenizer file", self.files)
+        several = len(self.files) == 2 or self.kind != PAIR
+        require(several, f"two tokenizer files of kind {PAIR}", self.files)
         for path in self.files:
             check_path(path)
 

@@ -26,6 +26,7 @@ from export.targets import RUNTIMES, TARGETS
 from mobile_diffusion.checkpoint import TOKENIZER_FILE, AnyModel
 from mobile_diffusion.config_json import to_dict
 from mobile_diffusion.errors import BundleError
+from mobile_diffusion.tokenization.tokenizer import tokenizer_files
 
 CHECK = "description"
 MANIFEST_PLACE = "manifest.json: "
@@ -78,7 +79,9 @@ def check_source(bundle: Bundle, source: AnyModel) -> list[Difference]:
         "model": to_dict(model),
         "stages": [to_dict(stage) for stage in stages],
         "schedule": to_dict(describe_schedule(config)),
-        "tokenizer": to_dict(TokenizerEntry(config.tokenizer, config.text.max_tokens, (TOKENIZER_FILE,))),
+        "tokenizer": to_dict(
+            TokenizerEntry(config.tokenizer, config.text.max_tokens, tokenizer_files(config.tokenizer))
+        ),
     }
     kept = {name: value for name, value in to_dict(manifest).items() if name in made}
     found_differences = [_differ(*each) for each in differing(made, kept)]
@@ -86,13 +89,14 @@ def check_source(bundle: Bundle, source: AnyModel) -> list[Difference]:
 
 
 def _check_tokenizer(bundle: Bundle, source: AnyModel) -> Iterator[Difference]:
-    """Every entry of the tokenizer's file, as the checkpoint's tokenizer writes it."""
+    """Every entry of the tokenizer's files, as the checkpoint's tokenizer writes them."""
+    same_files = bundle.manifest.tokenizer.files == tokenizer_files(source.config.tokenizer)  # else it is said already
     with tempfile.TemporaryDirectory(prefix="mobile-diffusion-") as folder:
-        again = Path(folder) / TOKENIZER_FILE
-        source.tokenizer.save(again)
-        pair = [_read_json(path) for path in (again, bundle.path / bundle.manifest.tokenizer.files[0])]
-    for place, expected, got in differing(*pair):
-        yield Difference("tokenizer", f"{TOKENIZER_FILE}: {place}", expected, got)
+        source.tokenizer.save(Path(folder) / TOKENIZER_FILE)
+        for name in bundle.manifest.tokenizer.files if same_files else ():
+            pair = [_read_json(path) for path in (Path(folder) / name, bundle.path / name)]
+            for place, expected, got in differing(*pair):
+                yield Difference("tokenizer", f"{name}: {place}", expected, got)
 
 
 def _read_json(path: Path) -> Any:

@@ -28,10 +28,11 @@ from export.parity.report import ParityReport
 from export.runtime import Runtime
 from export.signatures import signature
 from export.targets import Target
-from mobile_diffusion.checkpoint import TOKENIZER_FILE, Checkpoint, Model
+from mobile_diffusion.checkpoint import Checkpoint, Model
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.decibels import MAX_DB
 from mobile_diffusion.schedule import row_shares, step_table
+from mobile_diffusion.tokenization.tokenizer import tokenizer_files
 
 NOISE = "philox4x32-10, Box-Muller in float64, rounded to float32"
 CHARTS = "matplotlib"
@@ -63,7 +64,7 @@ def describe(
             for number, runtime in enumerate(plan.runtimes)
         ),
         schedule=describe_schedule(config),
-        tokenizer=TokenizerEntry(config.tokenizer, config.text.max_tokens, (TOKENIZER_FILE,)),
+        tokenizer=TokenizerEntry(config.tokenizer, config.text.max_tokens, tokenizer_files(config.tokenizer)),
         golden=INDEX,
         parity=summarise(parity),
         tools=_tools(tool for runtime in plan.runtimes for tool in runtime.tools),
@@ -119,6 +120,7 @@ def describe_schedule(model: ModelConfig) -> ScheduleEntry:
         guidance_kind=config.applied_guidance,
         guidance_default=config.guidance,
         guidance_shares=row_shares(config, table),
+        zero_null=model.text.zero_null,
         noise=NOISE,
     )
 

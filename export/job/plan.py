@@ -15,7 +15,7 @@ import torch
 from export.parity.measure import DEPTHS, planned_checks
 from export.runners.runner import check_threads
 from export.runtime import Runtime, RuntimeOptions
-from export.signatures import IMAGE_STAGES, STAGES, check_exportable
+from export.signatures import IMAGE_STAGES, STAGES
 from export.targets import Target, check_requirement
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.errors import ConfigError
@@ -70,12 +70,10 @@ def plan_export(
     """The plan for a model; the target's default runtimes, and the depth that suits the model's size, unless told.
 
     `options` are choices by the name of the runtime they are for; `precision` is of every runtime, `mixed_precision` of
-    those with float16.  Raises `ConfigError` for a model of SDXL's family, a runtime that the target does not have, a
-    precision that one does not have, `mixed_precision` without float16, an unknown depth, or choices for a runtime that
-    is not exported;
+    those with float16.  Raises `ConfigError` for a runtime that the target does not have, a precision that one does
+    not have, `mixed_precision` without float16, an unknown depth, or choices for a runtime that is not exported;
     `ExportError` for a runtime that lacks something on this computer.
     """
-    check_exportable(config)
     check_threads(threads)
     if depth is not None and depth not in DEPTHS:
         raise ConfigError(f"check: expected one of {', '.join(DEPTHS)}, got {quoted(depth)}")

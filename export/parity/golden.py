@@ -23,6 +23,8 @@ INDEX = "golden/index.json"
 _DTYPES = {"float32": "<f4", "int32": "<i4"}
 PREFIXES = {"context": "", "null_context": "null_"}
 """Context -> prefix of the names of its inputs of `encode_text`."""
+CONTEXTS = ("context", "pooled", "null_context", "null_pooled")
+"""Outputs of `encode_text`, which a trajectory may have."""
 FLOATS = ("states", "image", "source", "encoded")
 """Tensors of a trajectory besides the contexts; the last two only if a picture is redrawn."""
 
@@ -77,13 +79,12 @@ def _write_case(folder: Path, number: int, trajectory: Trajectory) -> dict[str, 
 
 def _read_case(folder: Path, case: dict[str, Any]) -> Trajectory:
     tensors = {name: _read_tensor(folder, entry) for name, entry in case["tensors"].items()}
-    contexts = [name for name in PREFIXES if name in tensors]
-    prompts = {context: _prompt(tensors, PREFIXES[context]) for context in contexts}
+    prompts = {context: _prompt(tensors, PREFIXES[context]) for context in PREFIXES if context in tensors}
     return Trajectory(
         Case(str(case["prompt"]), int(case["seed"]), float(case["strength"])),
         float(case["guidance"]),
         prompts,
-        {name: tensors[name] for name in contexts},
+        {name: tensors[name] for name in CONTEXTS if name in tensors},
         int(case["first_step"]),
         tensors["states"],
         tensors["image"],

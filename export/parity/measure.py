@@ -18,7 +18,7 @@ from export.parity.metrics import Metrics, PictureMetrics, compare, compare_pict
 from export.parity.record import checked, record_states
 from export.parity.trajectories import Floats, Trajectory, joined, latents_of
 from export.runners import Runner
-from mobile_diffusion.drawing import DrawSettings, RunStage, conditions, denoise, first_state
+from mobile_diffusion.drawing import DrawSettings, RunStage, denoise, encode_texts, first_state, with_guidance
 from mobile_diffusion.errors import ParityError
 from mobile_diffusion.schedule import StepTable
 
@@ -61,7 +61,7 @@ def measure(
 ) -> tuple[list[Measurement], Floats]:
     """Compare a runner with a record; also returns its picture, drawn by itself or (depth "step") only decoded."""
     run_stage = checked(runner, settings)
-    own = conditions(run_stage, settings, reference.prompts, reference.guidance)
+    own = encode_texts(run_stage, reference.prompts)
     pairs: list[Pair] = [("encode_text", None, wanted, own[name]) for name, wanted in reference.contexts.items()]
     encoded = None
     if reference.source is not None and reference.encoded is not None:
@@ -119,7 +119,8 @@ def _free_running(
     """All states (n + 1, ...) of the runner's own way, from its own contexts and encoded picture."""
     seed, skipped = reference.case.seed, reference.skipped
     begin = first_state(settings, seed, skipped, encoded)
-    return record_states(runner, settings, own, begin, settings.rows(skipped)[: reference.steps], seed)
+    constant = with_guidance(settings, own, reference.guidance)
+    return record_states(runner, settings, constant, begin, settings.rows(skipped)[: reference.steps], seed)
 
 
 def _measurement(

@@ -12,11 +12,12 @@ from mobile_diffusion.drawing import (
     DrawSettings,
     LatentState,
     RunStage,
-    conditions,
+    encode_texts,
     first_state,
     skipped_steps,
     text_inputs,
     walk,
+    with_guidance,
 )
 from mobile_diffusion.errors import ParityError
 from mobile_diffusion.tokenization.tokenizer import Tokenizer
@@ -36,14 +37,14 @@ def record(
     """
     run_stage = checked(runner, settings)
     texts = text_inputs(tokenizer, settings, case.prompt)
-    constant = conditions(run_stage, settings, texts, settings.guidance)
+    contexts = encode_texts(run_stage, texts)
+    constant = with_guidance(settings, contexts, settings.guidance)
     encoded = None if source is None else run_stage("encode_image", image=source)["latents"]
     skipped = skipped_steps(settings, case.strength)
     rows = settings.rows(skipped)[: 1 if depth == "step" else None]
     begin = first_state(settings, case.seed, skipped, encoded)
     states = record_states(runner, settings, constant, begin, rows, case.seed)
     image = run_stage("decode_image", latents=latents_of(states[-1:], settings))["image"]
-    contexts = {name: constant[name] for name in texts}
     return Trajectory(case, settings.guidance, texts, contexts, skipped, states, image, source, encoded)
 
 
@@ -67,7 +68,7 @@ def record_states(
 def checked(runner: Runner, settings: DrawSettings) -> RunStage:
     """Runs the stages of a runner; raises `ParityError` unless each returns exactly the outputs that it should."""
     expected = {
-        "encode_text": ["context"],
+        "encode_text": ["context", *["pooled"] * settings.pooled],
         "encode_image": ["latents"],
         "denoise": ["latents", *["memory"] * (settings.memory > 0), *["output"] * (settings.guidance_shares != ())],
         "decode_image": ["image"],

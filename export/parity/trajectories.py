@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mobile_diffusion.drawing import DrawSettings, LatentState, guidance_input, step_inputs
+from mobile_diffusion.drawing import DrawSettings, LatentState, step_inputs, with_guidance
 from mobile_diffusion.errors import ParityError
 from mobile_diffusion.quoting import quoted
 
@@ -52,9 +52,9 @@ class Trajectory:
     case: Case
     guidance: float
     prompts: Mapping[str, Mapping[str, Integers]]
-    """Per context of `denoise` ("context", and "null_context" with cfg) the inputs of `encode_text`, (1, L)."""
+    """Per context that is encoded ("context", and with cfg mostly "null_context") the inputs of `encode_text`."""
     contexts: Mapping[str, Floats]
-    """(1, L, D) each."""
+    """The outputs of `encode_text` per text: context (1, L, D), for SDXL pooled (1, P), and those of the null text."""
     skipped: int
     """Steps that were left out; 0 unless a picture is redrawn."""
     states: Floats
@@ -78,7 +78,7 @@ class Trajectory:
 
     def conditions(self, settings: DrawSettings) -> dict[str, NDArray[np.generic]]:
         """The inputs of `denoise` that stay the same at every step."""
-        return dict(self.contexts) | guidance_input(settings, self.guidance)
+        return with_guidance(settings, self.contexts, self.guidance)
 
     def step_inputs(self, number: int, settings: DrawSettings) -> dict[str, NDArray[np.generic]]:
         """All inputs of `denoise` at the recorded step `number`."""

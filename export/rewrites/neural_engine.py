@@ -19,8 +19,9 @@ from export.rewrites.replacement import recast, replaced
 from export.rewrites.split_einsum import ChannelNorm, Projection, positions_last, split_einsum_attention
 from mobile_diffusion.autoencoder import PixelAttention
 from mobile_diffusion.blocks import ResnetBlock
+from mobile_diffusion.time_embedding import ContextEmbedding, SizedEmbedding
 from mobile_diffusion.transformer import Attention, GatedGelu, SpatialTransformer
-from mobile_diffusion.unet import ContextEmbedding, UNet
+from mobile_diffusion.unet import UNet
 
 
 class ChannelsFirstAttention(Attention):
@@ -80,6 +81,15 @@ class ChannelsFirstContextEmbedding(ContextEmbedding):
         return self.linear_2(F.silu(self.linear_1(pooled))).flatten(1)
 
 
+class ChannelsFirstSizedEmbedding(SizedEmbedding):
+    """SDXL's embedding of the pooled text, whose layers are convolutions."""
+
+    def forward(self, time: Tensor, pooled: Tensor) -> Tensor:
+        """time (1, width), pooled (B, P) -> (B, width)."""
+        hidden = self.linear_2(F.silu(self.linear_1(pooled[:, :, None, None])))  # (B, width, 1, 1)
+        return F.silu(time[:, :, None, None] + hidden).flatten(1)
+
+
 class ChannelsFirstPixelAttention(PixelAttention):
     """Attention of the autoencoder."""
 
@@ -97,6 +107,7 @@ RECAST: dict[type[nn.Module], type[nn.Module]] = {
     ResnetBlock: ChannelsFirstResnetBlock,
     UNet: ChannelsFirstUNet,
     ContextEmbedding: ChannelsFirstContextEmbedding,
+    SizedEmbedding: ChannelsFirstSizedEmbedding,
     PixelAttention: ChannelsFirstPixelAttention,
     nn.LayerNorm: ChannelNorm,
     **TEXT,

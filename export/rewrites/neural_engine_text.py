@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from export.rewrites.split_einsum import channels_last, positions_last, split_einsum_attention
 from mobile_diffusion.bert_encoder import BertEmbeddings, BertEncoder, BertSelfAttention, padding_mask
-from mobile_diffusion.clip_encoder import ClipAttention, ClipTransformer
+from mobile_diffusion.clip_encoder import ClipAttention, ClipPairEncoder, ClipTransformer
 
 
 class ChannelsFirstBertEmbeddings(BertEmbeddings):
@@ -59,11 +59,20 @@ class ChannelsFirstClip(ClipTransformer):
         return channels_last(states[-1 - skipped]), channels_last(self.final_layer_norm(states[-1]))
 
 
+class ChannelsFirstClipPair(ClipPairEncoder):
+    """SDXL's two text encoders, with a convolution as the projection of the pooled text."""
+
+    def project(self, state: Tensor) -> Tensor:
+        """(B, D2) -> (B, P)."""
+        return self.text_encoder_2.text_projection(state[:, :, None, None]).flatten(1)
+
+
 TEXT: dict[type[nn.Module], type[nn.Module]] = {
     BertEmbeddings: ChannelsFirstBertEmbeddings,
     BertSelfAttention: ChannelsFirstBertAttention,
     BertEncoder: ChannelsFirstBert,
     ClipAttention: ChannelsFirstClipAttention,
     ClipTransformer: ChannelsFirstClip,
+    ClipPairEncoder: ChannelsFirstClipPair,
 }
 """Maps each class to the class whose `forward` replaces its own."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from export.latency.measure import BUDGET_S, measure, read_conditions
 from export.runtime import Runtime
-from export.signatures import TensorSpec
+from export.signatures import TensorSpec, text_outputs
 from export.stages import ExportStage
 from export.targets import XNNPACK, load_runner, lower
 from mobile_diffusion.blocks import ResnetBlock
@@ -39,9 +39,9 @@ class TimedUNet(nn.Module):
         super().__init__()
         self.unet = unet
 
-    def forward(self, latents: Tensor, time: Tensor, context: Tensor) -> Tensor:
-        """latents (1, C, h, w), time (1, time_width), context (1, L, D) -> (1, C, h, w)."""
-        return self.unet.predict(latents, time, context)
+    def forward(self, latents: Tensor, time: Tensor, context: Tensor, pooled: Tensor | None = None) -> Tensor:
+        """latents (1, C, h, w), time (1, time_width), context (1, L, D), pooled (1, P) -> (1, C, h, w)."""
+        return self.unet.predict(latents, time, context, pooled)
 
 
 def measure_blocks(
@@ -68,11 +68,11 @@ def write_table(table: LatencyTable, path: Path) -> None:
 def whole_stage(config: ModelConfig) -> ExportStage:
     """One evaluation of the U-Net as a stage."""
     torch.manual_seed(0)
-    unet = TimedUNet(UNet(config.unet)).eval().requires_grad_(False)
+    unet = TimedUNet(UNet(config.unet).for_size((config.height, config.width))).eval().requires_grad_(False)
     latents = TensorSpec("latents", "float32", config.latent_shape)
     time = TensorSpec("time", "float32", (1, config.unet.time_width))
-    context = TensorSpec("context", "float32", config.context_shape)
-    return ExportStage("whole", unet, (latents, time, context), (TensorSpec("out", "float32", config.latent_shape),))
+    inputs = (latents, time, *text_outputs(config))
+    return ExportStage("whole", unet, inputs, (TensorSpec("out", "float32", config.latent_shape),))
 
 
 def block_stage(config: ModelConfig, shape: BlockShape) -> ExportStage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from typing import Any
 
 from mobile_diffusion.config import CURVES, ClipPairConfig, ClipTextConfig, ScheduleConfig
@@ -18,6 +19,10 @@ from mobile_diffusion.schedule.solvers import TABLES
 from mobile_diffusion.tensor_layout import check_layout
 from mobile_diffusion.text_encoder import skip_last_layers, without_skipped_layers
 
+LOGGER = logging.getLogger(__name__)
+XL_SIDE = 512
+"""Pixels; diffusers' documentation of SDXL says that no size below works well."""
+
 
 def apply(options: OpenOptions, source: CheckpointFiles) -> CheckpointFiles:
     """Return the checkpoint with the options applied, in the order of the steps below.
@@ -30,9 +35,13 @@ def apply(options: OpenOptions, source: CheckpointFiles) -> CheckpointFiles:
 
 
 def _resize(options: OpenOptions, source: CheckpointFiles) -> CheckpointFiles:
-    """Change the picture size; `ModelConfig` checks it."""
+    """Change the picture size, which `ModelConfig` checks; warn of one that is too small for SDXL."""
     given = _given(height=options.height, width=options.width)
-    return _with_config(source, **given)
+    found = _with_config(source, **given)
+    if given and found.config.unet.pooled_width and min(given.values()) < XL_SIDE:
+        size = f"{found.config.width}x{found.config.height}"
+        LOGGER.warning("--size: SDXL draws badly below %d pixels a side, got %s; give a larger size", XL_SIDE, size)
+    return found
 
 
 def _reschedule(options: OpenOptions, source: CheckpointFiles) -> CheckpointFiles:

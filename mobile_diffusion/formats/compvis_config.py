@@ -17,7 +17,7 @@ from mobile_diffusion.errors import CheckpointError
 from mobile_diffusion.formats.unet_json import IN_CHANNELS
 from mobile_diffusion.quoting import quoted, shortened
 from mobile_diffusion.tensor_layout import Shape
-from mobile_diffusion.unet import SIZE_NUMBERS
+from mobile_diffusion.time_embedding import SIZE_NUMBERS
 
 HEADS = 8
 """Heads of every transformer in Stable Diffusion 1; the later ones have a number per level."""

@@ -12,7 +12,7 @@ from mobile_diffusion.config import UNetConfig, UNetLevel
 from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.json_options import EMA_NOTES, UPCAST_SOFTMAX, Accepted, JsonOptions
 from mobile_diffusion.formats.unet_depths import Depths, depths_of, read_depths
-from mobile_diffusion.unet import SIZE_NUMBERS
+from mobile_diffusion.time_embedding import SIZE_NUMBERS
 
 DOWN = ("CrossAttnDownBlock2D", "DownBlock2D")
 """Levels on the way down: with a transformer after each ResNet block, and without.  UP lists those on the way up."""

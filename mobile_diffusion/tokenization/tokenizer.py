@@ -20,6 +20,7 @@ from mobile_diffusion.tokenization.wordpiece import WordPieceTokenizer
 
 __all__ = [
     "MAX_CHARACTERS",
+    "PAIR",
     "TOKENIZERS",
     "ClipPairTokenizer",
     "ClipTokenizer",
@@ -32,6 +33,8 @@ __all__ = [
 ]
 
 TOKENIZER_FILE = "tokenizer.json"
+PAIR = "clip-bpe-pair"
+"""Kind of SDXL's two tokenizers."""
 
 
 class Tokenizer(Protocol):
@@ -54,14 +57,14 @@ class Tokenizer(Protocol):
 TOKENIZERS: dict[str, Callable[[Path, int], Tokenizer]] = {
     "wordpiece": WordPieceTokenizer.from_file,
     "clip-bpe": ClipTokenizer.from_file,
-    "clip-bpe-pair": ClipPairTokenizer.from_file,
+    PAIR: ClipPairTokenizer.from_file,
 }
 """Kind -> the function that opens its `tokenizer.json`; it takes the path and L."""
 
 
 def tokenizer_files(kind: str) -> tuple[str, ...]:
     """The names of the files that a tokenizer of a kind is saved in."""
-    return (TOKENIZER_FILE, SECOND_FILE) if kind == "clip-bpe-pair" else (TOKENIZER_FILE,)
+    return (TOKENIZER_FILE, SECOND_FILE) if kind == PAIR else (TOKENIZER_FILE,)
 
 
 def open_tokenizer(kind: str, file: Path, max_tokens: int) -> Tokenizer:

@@ -54,7 +54,8 @@ def write_bundle(recorded: dict[str, Any], folder: Path) -> Path:
         path = folder / entry["path"]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
-    (folder / "tokenizer.json").write_bytes((GOLDEN / recorded["tokenizer"]).read_bytes())
+    for name in {"tokenizer", "tokenizer_2"} & set(recorded):
+        (folder / f"{name}.json").write_bytes((GOLDEN / recorded[name]).read_bytes())
     if "preview" in recorded:
         (folder / "preview.json").write_text(recorded["preview"]["text"])
     return folder
@@ -163,7 +164,7 @@ def assert_previews(bundle: Path, expected: list[dict[str, Any]], states: list[n
 def test_trajectories_differ_in_what_drawings_differ_in() -> None:
     files = [golden(f"trajectories/{name}.json") for name in TRAJECTORIES]
     inputs = [Counter(name for call in file["calls"] for name in call["inputs"]) for file in files]
-    names = ("null_context", "null_output", "memory", "noise", "mask", "image")
+    names = ("null_context", "null_output", "memory", "noise", "mask", "image", "pooled", "null_pooled")
     assert [tuple(name for name in names if name in each) for each in inputs] == [
         ("null_context", "mask"),
         ("null_context", "memory", "mask"),
@@ -173,8 +174,19 @@ def test_trajectories_differ_in_what_drawings_differ_in() -> None:
         ("null_context", "memory", "mask", "image"),
         ("null_context", "mask", "image"),
         ("noise",),
+        ("null_context", "pooled", "null_pooled"),
+        ("null_output", "pooled"),
     ]
     assert ["preview" in file for file in files] == [name in ("ddim", "lcm") for name in TRAJECTORIES]
+
+
+def test_sdxls_trajectories_prove_two_tokenizers_and_zeros() -> None:
+    zeros, interval = (golden(f"trajectories/{name}.json") for name in ("sdxl", "sdxl-interval"))
+    assert [file["calls"][0]["inputs"]["tokens"]["shape"] for file in (zeros, interval)] == [[1, 2, 40]] * 2
+    assert json.loads(zeros["manifest"])["schedule"]["zero_null"] and zeros["request"]["negative"] == ""
+    assert [sum(call["stage"] == "encode_text" for call in file["calls"]) for file in (zeros, interval)] == [1, 2]
+    null = zeros["calls"][1]["inputs"]["null_pooled"]
+    assert null["sha256"] == digest(np.zeros(null["shape"], np.float32))
 
 
 @pytest.mark.parametrize("name", TRAJECTORIES)

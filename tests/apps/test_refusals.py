@@ -141,8 +141,8 @@ def test_a_bundle_for_another_runtime(guided: Path, copy_of: CopyOf, language: L
 
 def test_a_newer_bundle(guided: Path, copy_of: CopyOf, language: Language) -> None:
     copy = copy_of(guided)
-    (copy / "manifest.json").write_text('{"schema_version": 7}')
-    assert "schema version 6, got 7; update" in refused(language.draw("--bundle", copy, *CAT))
+    (copy / "manifest.json").write_text('{"schema_version": 8}')
+    assert "schema version 7, got 8; update" in refused(language.draw("--bundle", copy, *CAT))
 
 
 def test_a_picture_that_cannot_be_written_leaves_nothing(guided: Path, language: Language, tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from mobile_diffusion.autoencoder import build_autoencoder
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.presets import PRESETS, TAESD, preset
 from mobile_diffusion.text_encoder import build_text_encoder
-from mobile_diffusion.unet import UNet, guidance_waves
+from mobile_diffusion.time_embedding import guidance_waves
+from mobile_diffusion.unet import UNet
 
 # The options in which each released unet/config.json differs from Stable Diffusion 1.5's.
 BK_SDM_BASE: dict[str, Any] = {"layers_per_block": 1}

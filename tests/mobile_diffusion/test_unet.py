@@ -16,8 +16,9 @@ from torch import Tensor
 from mobile_diffusion.blocks import attention
 from mobile_diffusion.config import UNetConfig, UNetLevel
 from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.time_embedding import guidance_waves
 from mobile_diffusion.transformer import Attention
-from mobile_diffusion.unet import UNet, guidance_waves
+from mobile_diffusion.unet import UNet
 
 TOLERANCE = 1e-5
 """Of the largest error, relative to the largest value."""

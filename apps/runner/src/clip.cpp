@@ -94,7 +94,7 @@ void check_parts(const Json& definition) {
 }  // namespace
 
 ClipTokenizer::ClipTokenizer(const Json& definition, std::int64_t length)
-    : Tokenizer(length), pairs_((check_parts(definition), definition.at("model"))) {
+    : OneTokenizer(length), pairs_((check_parts(definition), definition.at("model"))) {
   added_ = std::make_unique<AddedTokens>(definition.at("added_tokens"), normalize);
   const Json& processor = definition.at("post_processor");
   start_ = processor.at("cls").at(1);

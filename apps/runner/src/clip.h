@@ -14,7 +14,7 @@
 
 namespace runner {
 
-class ClipTokenizer : public Tokenizer {
+class ClipTokenizer : public OneTokenizer {
  public:
   // Throws Error when `definition` is not such a tokenizer.
   ClipTokenizer(const Json& definition, std::int64_t length);

@@ -15,8 +15,19 @@ const TensorSpec* find_tensor(const std::vector<TensorSpec>& tensors, const char
   return found == tensors.end() ? nullptr : &*found;
 }
 
-Floats encode(const RunStage& run, const Tokenizer& tokenizer, const Settings& settings, const std::string& prompt) {
-  return run("encode_text", text_inputs(settings, tokenizer.encode(prompt))).at("context");
+constexpr const char* null_prefix = "null_";  // of the names of the null text's tensors
+
+Outputs encode(const RunStage& run, const Tokenizer& tokenizer, const Settings& settings, const std::string& prompt) {
+  return run("encode_text", text_inputs(settings, tokenizer.encode(prompt)));
+}
+
+// The arrays of the null text, by the names of those of the prompt.
+Arrays null_of(const Arrays& arrays) {
+  Arrays null;
+  for (const auto& [name, values] : arrays) {
+    if (name.starts_with(null_prefix)) null[name.substr(std::string(null_prefix).size())] = values;
+  }
+  return null;
 }
 
 void check_guidance(const Settings& settings, const Request& request) {
@@ -93,11 +104,21 @@ Arrays text_inputs(const Settings& settings, const Tokens& tokens) {
 
 Arrays conditions(const RunStage& run, const Tokenizer& tokenizer, const Settings& settings, const Request& request) {
   check_guidance(settings, request);
-  Arrays arrays = {{"context", encode(run, tokenizer, settings, request.prompt)}};
-  if (settings.schedule.guidance_kind == "cfg") {
-    arrays["null_context"] = encode(run, tokenizer, settings, request.negative);
-    arrays["guidance"] = Floats{static_cast<float>(request.guidance)};
+  const Outputs text = encode(run, tokenizer, settings, request.prompt);
+  const bool zeros = settings.schedule.zero_null && request.negative.empty();
+  const bool encoded = settings.schedule.guidance_kind == "cfg" && !zeros;
+  return with_guidance(settings, text, encoded ? encode(run, tokenizer, settings, request.negative) : Outputs(),
+                       request.guidance);
+}
+
+Arrays with_guidance(const Settings& settings, const Outputs& text, const Outputs& null, double guidance) {
+  Arrays arrays(text.begin(), text.end());
+  if (settings.schedule.guidance_kind != "cfg") return arrays;
+  for (const auto& [name, values] : text) {
+    const auto found = null.find(name);
+    arrays[null_prefix + name] = found == null.end() ? Floats(values.size(), 0.0F) : found->second;
   }
+  arrays["guidance"] = Floats{static_cast<float>(guidance)};
   return arrays;
 }
 
@@ -140,7 +161,7 @@ Arrays step_inputs(const Settings& settings, const Arrays& conditions, const Sta
                    std::uint64_t seed) {
   Arrays arrays = conditions;
   if (!settings.schedule.shares.empty()) {
-    arrays.erase("null_context");
+    for (const auto& [name, values] : null_of(conditions)) arrays.erase(null_prefix + name);
     guide(arrays, Floats(settings.latents.count(), 0.0F), 1);
   }
   arrays["latents"] = state.latents;
@@ -157,7 +178,7 @@ State denoise(const RunStage& run, const Settings& settings, const Arrays& condi
   Arrays inputs = step_inputs(settings, conditions, state, step, seed);
   if (const double scale = own_scale(settings, conditions, step); scale > 1) {
     Arrays null = inputs;
-    null["context"] = conditions.at("null_context");
+    for (auto& [name, values] : null_of(conditions)) null[name] = values;
     guide(inputs, run("denoise", null).at("output"), scale);
   }
   Outputs outputs = run("denoise", inputs);

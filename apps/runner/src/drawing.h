@@ -60,6 +60,9 @@ Arrays text_inputs(const Settings& settings, const Tokens& tokens);
 // The inputs of `denoise` that stay the same at every step; throws Error for a prompt or scale that cannot be used.
 Arrays conditions(const RunStage& run, const Tokenizer& tokenizer, const Settings& settings, const Request& request);
 
+// The same of encoded texts: with cfg also the scale, and zeros in place of a null text that was not encoded.
+Arrays with_guidance(const Settings& settings, const Outputs& text, const Outputs& null, double guidance);
+
 // The steps that a drawing of this strength skips; throws Error for a strength without steps.
 std::size_t skipped_steps(const Settings& settings, double strength);
 

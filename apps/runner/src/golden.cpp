@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 #include <optional>
+#include <utility>
 
 #include "error.h"
 #include "golden_case.h"
@@ -26,12 +27,7 @@ class CaseReplay {
       : golden_(golden),
         run_(run),
         settings_(settings),
-        rows_(settings.schedule.rows(golden.first_step)),
-        guided_(settings.schedule.guidance_kind == "cfg") {
-    if (!guided_) return;
-    const Floats scale = {static_cast<float>(golden.guidance)};
-    constants_["guidance"] = own_constants_["guidance"] = scale;
-  }
+        rows_(settings.schedule.rows(golden.first_step)) {}
 
   void compare_tokens(const Tokenizer& tokenizer) {
     const bool same = tokenizer.encode(golden_.prompt).ids == golden_.integers.at("tokens");
@@ -40,8 +36,7 @@ class CaseReplay {
   }
 
   void compare_stages(Depth depth) {
-    compare_context("context", "");
-    if (guided_) compare_context("null_context", "null_");
+    compare_texts();
     compare_encoding();
     const std::size_t steps = depth == Depth::step ? 1 : golden_.state_count - 1;
     for (std::size_t number = 0; number < steps; ++number) compare_step(number);
@@ -55,14 +50,25 @@ class CaseReplay {
   bool passed() const { return passed_; }
 
  private:
-  void compare_context(const std::string& name, const std::string& prefix) {
+  void compare_texts() {
+    const auto [wanted, found] = compare_text("");
+    const bool encoded = golden_.integers.count("null_tokens") == 1;
+    const auto [wanted_null, found_null] = encoded ? compare_text("null_") : std::pair<Outputs, Outputs>();
+    constants_ = with_guidance(settings_, wanted, wanted_null, golden_.guidance);
+    own_constants_ = with_guidance(settings_, found, found_null, golden_.guidance);
+  }
+
+  // What `encode_text` returned in PyTorch, and what it returns here; names of the null text have a prefix.
+  std::pair<Outputs, Outputs> compare_text(const std::string& prefix) {
     Arrays inputs = {{"tokens", golden_.integers.at(prefix + "tokens")}};
     if (settings_.uses_mask) inputs["mask"] = golden_.integers.at(prefix + "mask");
-    const Floats& wanted = golden_.floats.at(name);
-    const Floats found = run_("encode_text", inputs).at("context");
-    add("encode_text", std::nullopt, wanted, found);
-    constants_[name] = wanted;
-    own_constants_[name] = found;
+    const Outputs found = run_("encode_text", inputs);
+    Outputs wanted;
+    for (const auto& [name, values] : found) {
+      wanted[name] = golden_.floats.at(prefix + name);
+      add("encode_text", std::nullopt, wanted.at(name), values);
+    }
+    return {wanted, found};
   }
 
   // Where a picture is redrawn: its latents, with which this machine's own way begins.
@@ -122,7 +128,6 @@ class CaseReplay {
   const RunStage& run_;
   const Settings& settings_;
   const std::vector<int> rows_;  // the steps of `denoise` that the case makes
-  const bool guided_;
   Arrays constants_, own_constants_;  // with the reference's contexts, and with this machine's
   State own_;
   std::vector<Json> checks_;

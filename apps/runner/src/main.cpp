@@ -114,7 +114,9 @@ int run_with(const Options& options) {
   const Conditions conditions = read_conditions();
   const Bundle bundle = open_bundle(options.bundle);
   const Settings settings = settings_of(bundle.manifest);
-  const auto tokenizer = open_tokenizer(bundle.manifest.tokenizer, bundle.verified(bundle.manifest.tokenizer.files[0]));
+  std::vector<std::filesystem::path> words;
+  for (const std::string& file : bundle.manifest.tokenizer.files) words.push_back(bundle.verified(file));
+  const auto tokenizer = open_tokenizer(bundle.manifest.tokenizer, words);
   if (options.prompt) check_prompt(*tokenizer, *options.prompt);
   const OnStep on_step = previews_into(options.previews, bundle, settings);
   start_runtime(options.threads);

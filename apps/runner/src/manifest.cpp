@@ -114,6 +114,7 @@ TokenizerSpec read_tokenizer(const Json& value) {
   const Fields fields(value, "manifest.json: tokenizer", {"kind", "max_tokens", "files"});
   TokenizerSpec spec{fields.text("kind"), fields.whole("max_tokens"), fields.texts("files")};
   if (spec.files.empty()) fields.refuse("files", "a file");
+  if (spec.kind == tokenizer_pair && spec.files.size() != 2) fields.refuse("files", "two tokenizer files of this kind");
   if (!std::all_of(spec.files.begin(), spec.files.end(), stays_inside)) fields.refuse("files", "paths in the bundle");
   return spec;
 }

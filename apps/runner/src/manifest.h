@@ -12,7 +12,7 @@
 
 namespace runner {
 
-inline constexpr int schema_version = 6;
+inline constexpr int schema_version = 7;
 
 struct TensorSpec {
   std::string name;
@@ -39,6 +39,8 @@ struct Runtime {
   std::string precision;  // of the arithmetic inside
   std::vector<Artifact> artifacts;
 };
+
+inline constexpr const char* tokenizer_pair = "clip-bpe-pair";  // SDXL's two tokenizers
 
 struct TokenizerSpec {
   std::string kind;

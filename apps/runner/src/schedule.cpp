@@ -66,8 +66,8 @@ std::vector<int> Schedule::rows(std::size_t skipped) const {
 Schedule read_schedule(const Json& value) {
   const Fields fields(value, "manifest.json: schedule",
                       {"solver", "prediction", "spacing", "train_steps", "timesteps", "inputs", "update",
-                       "noise_factors", "alphas", "sigmas", "starts", "guidance_kind", "guidance_default", "guidance_shares",
-                       "noise"});
+                       "noise_factors", "alphas", "sigmas", "starts", "guidance_kind", "guidance_default",
+                       "guidance_shares", "zero_null", "noise"});
   fields.word("solver", solvers);
   fields.word("prediction", predictions);
   fields.word("spacing", spacings);
@@ -89,6 +89,7 @@ Schedule read_schedule(const Json& value) {
   if (schedule.guidance_kind == "none" && schedule.guidance > 1) {
     fields.refuse("guidance_default", "1 or less without guidance");
   }
+  schedule.zero_null = fields.flag("zero_null");
   schedule.shares = read_shares(fields, schedule.guidance_kind, steps);
   return schedule;
 }

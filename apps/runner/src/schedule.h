@@ -17,6 +17,7 @@ struct Schedule {
   std::string guidance_kind;
   double guidance = 0;
   std::vector<double> shares;  // of the guidance at each row; empty where all steps are guided alike
+  bool zero_null = false;      // whether a missing negative prompt is zeros instead of the encoded empty prompt
 
   // The steps of `denoise` of a drawing that skips so many; none when it cannot.
   std::vector<int> rows(std::size_t skipped = 0) const;

@@ -1,6 +1,7 @@
 #include "tokens.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "clip.h"
 #include "error.h"
@@ -34,15 +35,46 @@ bool is_known(const std::vector<std::int32_t>& ids, std::optional<std::int32_t> 
   return told || std::all_of(prompt.begin(), prompt.end(), unicode::is_space);
 }
 
+// The tokenizers of SDXL's two text encoders, which read the same prompt.
+class TokenizerPair : public Tokenizer {
+ public:
+  TokenizerPair(std::unique_ptr<Tokenizer> first, std::unique_ptr<Tokenizer> second)
+      : first_(std::move(first)), second_(std::move(second)) {}
+
+  Tokens encode(std::string_view prompt) const override {
+    Tokens both = first_->encode(prompt);
+    const Tokens second = second_->encode(prompt);
+    both.ids.insert(both.ids.end(), second.ids.begin(), second.ids.end());
+    both.mask.insert(both.mask.end(), second.mask.begin(), second.mask.end());
+    both.count = std::max(both.count, second.count);
+    return both;
+  }
+
+ private:
+  std::unique_ptr<Tokenizer> first_, second_;
+};
+
+std::unique_ptr<Tokenizer> open_one(const std::string& kind, std::int64_t length, const std::filesystem::path& file) {
+  const Json definition = parse_json(read_file(file), file.string());
+  try {
+    if (kind == "wordpiece") return std::make_unique<WordPieceTokenizer>(definition, length);
+    if (kind == "clip-bpe") return std::make_unique<ClipTokenizer>(definition, length);
+  } catch (const Json::exception&) {
+    throw Error(file.string() + ": expected a " + kind + " tokenizer, got another; export the bundle again");
+  }
+  throw Error("manifest.json: expected a tokenizer of kind wordpiece, clip-bpe or clip-bpe-pair, got " + quote(kind) +
+              "; update this program");
+}
+
 }  // namespace
 
-Tokenizer::Tokenizer(std::int64_t length) : length_(static_cast<std::size_t>(length)) {
+OneTokenizer::OneTokenizer(std::int64_t length) : length_(static_cast<std::size_t>(length)) {
   require(length >= least_length && length <= greatest_length,
           "manifest.json: tokenizer: expected max_tokens of at least 3 (start, a word, end), got " +
               std::to_string(length) + "; export the bundle again");
 }
 
-Tokens Tokenizer::encode(std::string_view prompt) const {
+Tokens OneTokenizer::encode(std::string_view prompt) const {
   const std::u32string points = checked(prompt);
   Tokens tokens{ids(points), std::vector<std::int32_t>(length_, 0)};
   tokens.count = tokens.ids.size();
@@ -56,16 +88,12 @@ Tokens Tokenizer::encode(std::string_view prompt) const {
   return tokens;
 }
 
-std::unique_ptr<Tokenizer> open_tokenizer(const TokenizerSpec& spec, const std::filesystem::path& file) {
-  const Json definition = parse_json(read_file(file), file.string());
-  try {
-    if (spec.kind == "wordpiece") return std::make_unique<WordPieceTokenizer>(definition, spec.max_tokens);
-    if (spec.kind == "clip-bpe") return std::make_unique<ClipTokenizer>(definition, spec.max_tokens);
-  } catch (const Json::exception&) {
-    throw Error(file.string() + ": expected a " + spec.kind + " tokenizer, got another; export the bundle again");
+std::unique_ptr<Tokenizer> open_tokenizer(const TokenizerSpec& spec, const std::vector<std::filesystem::path>& files) {
+  if (spec.kind == tokenizer_pair) {
+    return std::make_unique<TokenizerPair>(open_one("clip-bpe", spec.max_tokens, files.at(0)),
+                                           open_one("clip-bpe", spec.max_tokens, files.at(1)));
   }
-  throw Error("manifest.json: expected a tokenizer of kind wordpiece or clip-bpe, got " + quote(spec.kind) +
-              "; update this program");
+  return open_one(spec.kind, spec.max_tokens, files.at(0));
 }
 
 }  // namespace runner

@@ -16,6 +16,7 @@ namespace runner {
 
 inline constexpr std::size_t max_characters = 1'000'000;
 
+// A prompt as the text encoder reads it; of SDXL's two tokenizers, the second's L numbers follow the first's.
 struct Tokens {
   std::vector<std::int32_t> ids;   // L: start token, words, end token, padding
   std::vector<std::int32_t> mask;  // L: 1 where `ids` holds a token
@@ -28,10 +29,15 @@ class Tokenizer {
   virtual ~Tokenizer() = default;
 
   // A UTF-8 prompt in exactly L tokens; throws Error when it is not text that every language reads alike.
-  Tokens encode(std::string_view prompt) const;
+  virtual Tokens encode(std::string_view prompt) const = 0;
+};
+
+class OneTokenizer : public Tokenizer {
+ public:
+  Tokens encode(std::string_view prompt) const override;
 
  protected:
-  explicit Tokenizer(std::int64_t length);
+  explicit OneTokenizer(std::int64_t length);
   // All ids of a prompt, start and end included.
   virtual std::vector<std::int32_t> ids(const std::u32string& prompt) const = 0;
 
@@ -42,7 +48,7 @@ class Tokenizer {
   std::size_t length_;
 };
 
-// Opens the tokenizer.json of the kind that the manifest names; throws Error for another kind or a malformed file.
-std::unique_ptr<Tokenizer> open_tokenizer(const TokenizerSpec& spec, const std::filesystem::path& file);
+// Opens the tokenizer files of the kind that the manifest names; throws Error for another kind or a malformed file.
+std::unique_ptr<Tokenizer> open_tokenizer(const TokenizerSpec& spec, const std::vector<std::filesystem::path>& files);
 
 }  // namespace runner

@@ -71,7 +71,7 @@ void check_parts(const Json& definition) {
 
 }  // namespace
 
-WordPieceTokenizer::WordPieceTokenizer(const Json& definition, std::int64_t length) : Tokenizer(length) {
+WordPieceTokenizer::WordPieceTokenizer(const Json& definition, std::int64_t length) : OneTokenizer(length) {
   check_parts(definition);
   const Json& model = definition.at("model");
   for (const auto& entry : model.at("vocab").items()) vocabulary_.emplace(entry.key(), entry.value());

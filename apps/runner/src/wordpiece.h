@@ -13,7 +13,7 @@
 
 namespace runner {
 
-class WordPieceTokenizer : public Tokenizer {
+class WordPieceTokenizer : public OneTokenizer {
  public:
   // Throws Error when `definition` is not such a tokenizer, or has settings that this one does not.
   WordPieceTokenizer(const Json& definition, std::int64_t length);

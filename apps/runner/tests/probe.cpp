@@ -33,7 +33,7 @@ std::unique_ptr<Tokenizer> tokenizer;
 
 Json open(const Json& values) {
   TokenizerSpec spec{values.at(0), values.at(1), {values.at(2)}};
-  tokenizer = open_tokenizer(spec, std::string(values.at(2)));
+  tokenizer = open_tokenizer(spec, {std::string(values.at(2))});
   return Json::object();
 }
 

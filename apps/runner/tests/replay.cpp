@@ -97,7 +97,11 @@ Json replay_trajectory(const std::string& file) {
   const Manifest manifest = read_manifest(recorded.at("manifest").get_ref<const std::string&>(), file);
   const Settings settings = settings_of(manifest);
   const auto golden = std::filesystem::path(file).parent_path().parent_path();
-  const auto tokenizer = open_tokenizer(manifest.tokenizer, golden / std::string(recorded.at("tokenizer")));
+  std::vector<std::filesystem::path> words;
+  for (const char* name : {"tokenizer", "tokenizer_2"}) {
+    if (recorded.contains(name)) words.push_back(golden / std::string(recorded.at(name)));
+  }
+  const auto tokenizer = open_tokenizer(manifest.tokenizer, words);
   const Json& asked = recorded.at("request");
   const auto seed = parse_number<std::uint64_t>(asked.at("seed").get_ref<const std::string&>());
   const double guidance = asked["guidance"].is_null() ? settings.schedule.guidance : double(asked["guidance"]);

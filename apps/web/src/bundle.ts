@@ -52,8 +52,9 @@ export class ModelBundle {
     const settings = settingsOf(manifest);
     const read = async (path: string): Promise<string> =>
       textOf(await readVerified(source, manifest, path), `${source.where}/${path}`);
-    const file = manifest.tokenizer.files[0]!;
-    const tokenizer = readTokenizer(manifest.tokenizer, await read(file), `${source.where}/${file}`);
+    const words = manifest.tokenizer.files;
+    const texts = await Promise.all(words.map(read));
+    const tokenizer = readTokenizer(manifest.tokenizer, texts, words.map((file) => `${source.where}/${file}`));
     const channels = settings.latents.shape[1] ?? 0;
     const preview = manifest.files.has(PREVIEW)
       ? Preview.read(await read(PREVIEW), channels, `${source.where}/${PREVIEW}`)

@@ -3,11 +3,11 @@ import { BytePairs } from "./byte-pairs.js";
 import { clipWords } from "./clip-words.js";
 import type { Definition } from "./definition.js";
 import { textOf } from "./text.js";
-import { Tokenizer } from "./tokenizer.js";
+import { SingleTokenizer } from "./tokenizer.js";
 import { compose, isSpace, lowerCase } from "./unicode.js";
 
 /** CLIP's tokenizer, Stable Diffusion's: words of letters, single digits or signs, and byte pairs in each. */
-export class ClipTokenizer extends Tokenizer {
+export class ClipTokenizer extends SingleTokenizer {
   private readonly pairs: BytePairs;
   private readonly added: AddedTokens;
 

@@ -8,6 +8,8 @@ export interface DrawSettings {
   readonly latents: TensorSpec;
   /** (1, 3, H, W). */
   readonly image: TensorSpec;
+  /** (1, L), or (1, 2, L) where two tokenizers read the prompt. */
+  readonly tokens: TensorSpec;
   /** Whether the text encoder takes a mask. */
   readonly usesMask: boolean;
   readonly schedule: Schedule;
@@ -15,10 +17,13 @@ export interface DrawSettings {
   readonly memoryShape: readonly number[];
 }
 
+/** What `encode_text` gives, of the prompt and of the null text. */
+const TEXTS = ["context", "pooled", "null_context", "null_pooled"];
+
 /** What an app can give to each stage. */
 const INPUTS: ReadonlyMap<Stage, readonly string[]> = new Map<Stage, readonly string[]>([
   ["encode_text", ["tokens", "mask"]],
-  ["denoise", ["latents", "step", "context", "null_context", "null_output", "guidance", "memory", "noise"]],
+  ["denoise", ["latents", "step", ...TEXTS, "null_output", "guidance", "memory", "noise"]],
   ["decode_image", ["latents"]],
 ]);
 
@@ -27,13 +32,14 @@ export function settingsOf(manifest: Manifest): DrawSettings {
   const latents = input(manifest, "denoise", "latents");
   const image = output(manifest, "decode_image", "image");
   const drawn = latents?.shape.length === 4 && image?.shape.length === 4 && image.shape[1] === 3;
-  if (!latents || !image || !drawn || !takesWhatIsKnown(manifest) || !givesWhatIsRead(manifest)) {
+  const tokens = input(manifest, "encode_text", "tokens");
+  if (!latents || !image || !tokens || !drawn || !takesWhatIsKnown(manifest) || !givesWhatIsRead(manifest)) {
     throw new BundleError(`${MANIFEST}: expected stages that take latents and give an image; ${FIX}`);
   }
   const { schedule } = manifest;
   const memoryShape = latents.shape.map((size, axis) => (axis === 1 ? schedule.memory * size : size));
   const usesMask = input(manifest, "encode_text", "mask") !== undefined;
-  return { latents, image, usesMask, schedule, memoryShape };
+  return { latents, image, tokens, usesMask, schedule, memoryShape };
 }
 
 /** The input `step` of each call of `denoise`, in order, for a drawing that skips its first steps. */

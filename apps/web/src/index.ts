@@ -20,4 +20,4 @@ export { type DrawSettings, settingsOf } from "./draw-settings.js";
 export { Sha256, sha256 } from "./sha256.js";
 export { DEFAULT_STRENGTH, type DrawRequest, MAX_GUIDANCE } from "./stage-inputs.js";
 export type { FloatTensor, FloatTensors, Tensor, Tensors } from "./tensor.js";
-export { type Tokens, Tokenizer } from "./tokenizer.js";
+export type { Tokenizer, Tokens } from "./tokenizer.js";

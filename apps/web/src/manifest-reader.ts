@@ -6,6 +6,7 @@ import {
   type FileSpec,
   MANIFEST,
   type Manifest,
+  PAIR,
   type ParityLimit,
   type RuntimeSpec,
   SCHEMA_VERSION,
@@ -122,7 +123,9 @@ function readTokenizerSpec(value: JsonObject, where: string): TokenizerSpec {
   const files = fields.texts("files");
   if (files.length === 0) fields.refuse("files", "a file");
   if (!files.every(staysInside)) fields.refuse("files", "paths in the bundle");
-  return { kind: fields.text("kind"), maxTokens: fields.whole("max_tokens"), files };
+  const kind = fields.text("kind");
+  if (kind === PAIR && files.length !== 2) fields.refuse("files", "two tokenizer files of this kind");
+  return { kind, maxTokens: fields.whole("max_tokens"), files };
 }
 
 function readFiles(entries: readonly Json[], where: string): Map<string, FileSpec> {

@@ -2,7 +2,7 @@
 
 /** The file's name in a bundle. */
 export const MANIFEST = "manifest.json";
-export const SCHEMA_VERSION = 6;
+export const SCHEMA_VERSION = 7;
 
 /** The programs of a bundle, by their names in the manifest. */
 export const STAGES = ["encode_text", "denoise", "decode_image", "encode_image"] as const;
@@ -65,9 +65,14 @@ export interface Schedule {
   readonly guidance: number;
   /** Share of the guidance at each step of `denoise`; empty where all steps are guided alike. */
   readonly shares: readonly number[];
+  /** Whether a missing negative prompt is zeros instead of the encoded empty prompt. */
+  readonly zeroNull: boolean;
 }
 
-/** The kind of tokenizer, "wordpiece" or "clip-bpe", and its files in the bundle. */
+/** The kind of SDXL's two tokenizers. */
+export const PAIR = "clip-bpe-pair";
+
+/** The kind of tokenizer, "wordpiece", "clip-bpe" or PAIR, and its files in the bundle: two of PAIR. */
 export interface TokenizerSpec {
   readonly kind: string;
   readonly maxTokens: number;

@@ -91,8 +91,9 @@ export class Pipeline {
     const given = inputs.picture();
     const clock = new Clock();
     yield { kind: "stage", stage: "encode_text" };
-    const contexts = new Map<string, FloatTensor>();
-    for (const [name, text] of texts) contexts.set(name, (await this.run("encode_text", text, clock)).get("context")!);
+    const encoded = new Map<string, FloatTensors>();
+    for (const [name, text] of texts) encoded.set(name, await this.run("encode_text", text, clock));
+    const contexts = inputs.contexts(encoded);
     let clean: FloatTensor | null = null;
     if (given !== null) {
       yield { kind: "stage", stage: "encode_image" };

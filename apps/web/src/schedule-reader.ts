@@ -8,7 +8,8 @@ const SOLVERS = [
 ];
 const FIELDS = [
   ...["solver", "prediction", "spacing", "train_steps", "timesteps", "inputs", "update", "noise_factors", "alphas"],
-  ...["sigmas", "starts", "guidance_kind", "guidance_default", "guidance_shares", "noise"],
+  ...["sigmas", "starts", "guidance_kind", "guidance_default", "guidance_shares", "zero_null"],
+  "noise",
 ];
 
 /** Reads what a manifest says of its steps. */
@@ -37,6 +38,7 @@ export function readSchedule(value: Json, where: string): Schedule {
     guidanceKind,
     guidance,
     shares: readShares(fields, guidanceKind, rows),
+    zeroNull: fields.flag("zero_null"),
   };
 }
 

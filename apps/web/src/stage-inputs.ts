@@ -15,6 +15,9 @@ export const MAX_GUIDANCE = 30;
 /** Share of the steps that a drawing from a picture makes when none is asked for. */
 export const DEFAULT_STRENGTH = 0.8;
 
+/** Begins the names of the null text's tensors. */
+const NULL = "null_";
+
 /** What to draw. */
 export interface DrawRequest {
   /** What the picture shows; "" is the null condition. */
@@ -59,17 +62,30 @@ export class StageInputs {
     this.rows = request.image ? checkedRows(settings, request.strength ?? DEFAULT_STRENGTH) : rowsAfter(settings.schedule, 0);
   }
 
-  /** The prompts whose contexts `denoise` takes, by the name of the input. */
+  /** The prompts that `encode_text` reads, by what begins the names of its outputs as inputs of `denoise`. */
   get prompts(): ReadonlyMap<string, string> {
     const { prompt, negative = "" } = this.request;
-    const guided = this.settings.schedule.guidanceKind === "cfg";
-    return new Map([["context", prompt], ...(guided ? ([["null_context", negative]] as const) : [])]);
+    const { guidanceKind, zeroNull } = this.settings.schedule;
+    const encoded = guidanceKind === "cfg" && !(zeroNull && negative === "");
+    return new Map([["", prompt], ...(encoded ? ([[NULL, negative]] as const) : [])]);
+  }
+
+  /** What `denoise` takes of encoded `prompts` at every step; zeros in place of a null text that is not encoded. */
+  contexts(encoded: ReadonlyMap<string, FloatTensors>): FloatTensors {
+    const prompt = encoded.get("")!;
+    const contexts = new Map(prompt);
+    if (this.settings.schedule.guidanceKind !== "cfg") return contexts;
+    for (const [name, { values, shape }] of prompt) {
+      const zeros = () => floats(new Float32Array(values.length), shape);
+      contexts.set(NULL + name, encoded.get(NULL)?.get(name) ?? zeros());
+    }
+    return contexts;
   }
 
   /** Inputs of `encode_text`; throws `PromptError`. */
   text(prompt: string): Map<string, Tensor> {
     const tokens = this.tokenizer.encode(prompt);
-    const shape = [1, tokens.ids.length];
+    const { shape } = this.settings.tokens;
     const inputs = new Map<string, Tensor>([["tokens", integers(tokens.ids, shape)]]);
     if (this.settings.usesMask) inputs.set("mask", integers(tokens.mask, shape));
     return inputs;
@@ -125,7 +141,7 @@ export class StageInputs {
     const { schedule } = this.settings;
     const inputs = new Map<string, Tensor>(contexts);
     if (schedule.shares.length > 0) {
-      inputs.delete("null_context");
+      for (const name of [...inputs.keys()].filter((each) => each.startsWith(NULL))) inputs.delete(name);
       addGuidance(inputs, this.noOutput, 1);
     } else if (this.guidance !== null) {
       inputs.set("guidance", floats(new Float32Array([this.guidance]), [1]));
@@ -139,8 +155,9 @@ export class StageInputs {
 
   /** Inputs of the call before, for the null text, at a step that takes two; null at any other. */
   nullStep(contexts: FloatTensors, inputs: Tensors, row: number): Map<string, Tensor> | null {
-    const context = contexts.get("null_context");
-    return this.scale(row) > 1 && context ? new Map<string, Tensor>([...inputs, ["context", context]]) : null;
+    if (this.scale(row) <= 1) return null;
+    const nulls = [...contexts].filter(([name]) => name.startsWith(NULL));
+    return new Map<string, Tensor>([...inputs, ...nulls.map(([name, each]) => [name.slice(NULL.length), each] as const)]);
   }
 
   /** Inputs of `denoise` at a step, led away from what the call before gave. */

@@ -5,7 +5,7 @@ import { isSpace } from "./unicode.js";
 /** Characters of the longest prompt. */
 export const MAX_CHARACTERS = 1_000_000;
 
-/** A prompt in exactly L tokens. */
+/** A prompt in exactly L tokens; of SDXL's two tokenizers, the second's L numbers follow the first's. */
 export interface Tokens {
   /** Start token, words, end token, padding. */
   readonly ids: Int32Array;
@@ -18,7 +18,42 @@ export interface Tokens {
 }
 
 /** Makes tokens of prompts; ids are those of the checkpoint that the tokenizer comes from. */
-export abstract class Tokenizer {
+export interface Tokenizer {
+  /** L, the length of every encoded prompt. */
+  readonly maxTokens: number;
+
+  /**
+   * The prompt in exactly `maxTokens` tokens; a longer one is cut, its end token kept.
+   *
+   * Throws `PromptError` for NUL, half of a surrogate pair, or over MAX_CHARACTERS characters.
+   */
+  encode(prompt: string): Tokens;
+}
+
+/** The tokenizers of SDXL's two text encoders, which read the same prompt. */
+export class TokenizerPair implements Tokenizer {
+  constructor(
+    private readonly first: Tokenizer,
+    private readonly second: Tokenizer,
+  ) {}
+
+  get maxTokens(): number {
+    return this.first.maxTokens;
+  }
+
+  encode(prompt: string): Tokens {
+    const [first, second] = [this.first.encode(prompt), this.second.encode(prompt)];
+    return {
+      ids: Int32Array.of(...first.ids, ...second.ids),
+      mask: Int32Array.of(...first.mask, ...second.mask),
+      count: Math.max(first.count, second.count),
+      known: first.known,
+    };
+  }
+}
+
+/** One file's tokenizer. */
+export abstract class SingleTokenizer implements Tokenizer {
   protected abstract readonly end: number;
   protected abstract readonly padding: number;
 
@@ -33,11 +68,6 @@ export abstract class Tokenizer {
   /** All ids of a prompt given as code points, start and end included. */
   protected abstract ids(prompt: readonly number[]): number[];
 
-  /**
-   * The prompt in exactly `maxTokens` tokens; a longer one is cut, its end token kept.
-   *
-   * Throws `PromptError` for NUL, half of a surrogate pair, or over MAX_CHARACTERS characters.
-   */
   encode(prompt: string): Tokens {
     const points = checkedPoints(prompt);
     const found = this.ids(points);

@@ -1,11 +1,11 @@
 import { AddedTokens } from "./added-tokens.js";
 import type { Definition } from "./definition.js";
 import { textOf } from "./text.js";
-import { Tokenizer } from "./tokenizer.js";
+import { SingleTokenizer } from "./tokenizer.js";
 import { decompose, isControl, isHan, isMark, isPunctuation, isSpace, lowerCase } from "./unicode.js";
 
 /** BERT's tokenizer: lower case, accents stripped, words split greedily into pieces of a vocabulary. */
-export class WordPiece extends Tokenizer {
+export class WordPiece extends SingleTokenizer {
   private readonly added: AddedTokens;
   private readonly vocabulary: Map<string, number>;
   private readonly longestWord: number;

@@ -27,7 +27,7 @@ class Cases {
     this.definition = decodeUtf8(goldenBytes(this.golden.tokenizer))!;
   }
 
-  readonly open = () => readTokenizer(this.spec, this.definition);
+  readonly open = () => readTokenizer(this.spec, [this.definition]);
 }
 
 for (const name of ["wordpiece", "clip", "added"]) {
@@ -90,22 +90,22 @@ test("another tokenizer is refused in one line", () => {
   ];
   for (const [old, changed] of changes) {
     assert.ok(text.includes(old), old);
-    refusal(() => readTokenizer(cases.spec, text.replaceAll(old, changed)), BundleError, old);
+    refusal(() => readTokenizer(cases.spec, [text.replaceAll(old, changed)]), BundleError, old);
   }
   for (const other of ["", "hello", "[]", "{}", "null"]) {
-    refusal(() => readTokenizer(cases.spec, other), BundleError, other);
+    refusal(() => readTokenizer(cases.spec, [other]), BundleError, other);
   }
   const clip = new Cases("clip");
-  refusal(() => readTokenizer(cases.spec, clip.definition), BundleError);
-  refusal(() => readTokenizer(clip.spec, cases.definition), BundleError);
+  refusal(() => readTokenizer(cases.spec, [clip.definition]), BundleError);
+  refusal(() => readTokenizer(clip.spec, [cases.definition]), BundleError);
 });
 
 test("a kind from the future and a length without room are refused", () => {
   const cases = new Cases("wordpiece");
-  const future = refusal(() => readTokenizer({ ...cases.spec, kind: "unigram" }, cases.definition), BundleError);
-  assert.ok(future.includes("wordpiece or clip-bpe, got 'unigram'; update"));
+  const future = refusal(() => readTokenizer({ ...cases.spec, kind: "unigram" }, [cases.definition]), BundleError);
+  assert.ok(future.includes("wordpiece, clip-bpe or clip-bpe-pair, got 'unigram'; update"));
   for (const maxTokens of [2, -1, 2 ** 62]) {
-    const message = refusal(() => readTokenizer({ ...cases.spec, maxTokens }, cases.definition), BundleError);
+    const message = refusal(() => readTokenizer({ ...cases.spec, maxTokens }, [cases.definition]), BundleError);
     assert.ok(message.includes("max_tokens of at least 3"));
   }
 });

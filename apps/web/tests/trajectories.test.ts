@@ -12,7 +12,7 @@ function assertPicture(expected: PictureHash, { width, height, rgb }: Picture): 
   assert.deepEqual({ width, height, sha256: hash(rgb) }, expected);
 }
 
-for (const name of ["ddim", "multistep", "lcm", "unguided", "interval", "sde", "image", "mask"]) {
+for (const name of ["ddim", "multistep", "lcm", "unguided", "interval", "sde", "image", "mask", "sdxl", "sdxl-interval"]) {
   for (const keep of [true, false]) {
     test(`${name}, stages ${keep ? "stay" : "one at a time"}`, async () => {
       const trajectory = new Trajectory(name);

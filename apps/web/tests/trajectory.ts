@@ -29,6 +29,7 @@ interface Start {
 interface Recorded {
   manifest: string;
   tokenizer: string;
+  tokenizer_2?: string;
   request: { prompt: string; negative: string; seed: string; guidance: number | null; start?: Start };
   steps: number;
   calls: Call[];
@@ -80,7 +81,12 @@ export class Trajectory implements BundleSource {
       "manifest.json": this.manifest,
       "preview.json": this.recorded.preview?.text,
     };
-    if (path === "tokenizer.json") return Promise.resolve(goldenBytes(this.recorded.tokenizer));
+    const words: Record<string, string | undefined> = {
+      "tokenizer.json": this.recorded.tokenizer,
+      "tokenizer_2.json": this.recorded.tokenizer_2,
+    };
+    const file = words[path];
+    if (file !== undefined) return Promise.resolve(goldenBytes(file));
     return Promise.resolve(new TextEncoder().encode(texts[path] ?? ""));
   }
 }

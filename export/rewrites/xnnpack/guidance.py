@@ -36,8 +36,10 @@ class UpLevelForBoth(UpLevel):
 class DenoiseOnce(Denoise):
     """A step of the sampler that calls the network with one picture and two contexts."""
 
-    def _guided(self, latents: Tensor, time: Tensor, both: Tensor, guidance: Tensor) -> Tensor:
-        predicted = self.unet.predict(latents, time, both)  # type: ignore[operator]
+    def _guided(
+        self, latents: Tensor, time: Tensor, contexts: Tensor, pooled: Tensor | None, guidance: Tensor
+    ) -> Tensor:
+        predicted = self.unet.predict(latents, time, contexts, pooled)
         return combine_guidance(predicted[:1], predicted[1:], guidance)
 
 

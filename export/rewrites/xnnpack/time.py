@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from export.rewrites.replacement import recast
 from export.stages import Denoise
 from mobile_diffusion.blocks import ResnetBlock
-from mobile_diffusion.unet import ContextEmbedding
+from mobile_diffusion.time_embedding import ContextEmbedding
 
 
 class Columns(nn.Module):
@@ -29,8 +29,11 @@ class Columns(nn.Module):
 
 
 def time_by_table(module: nn.Module) -> nn.Module | None:
-    """Return the replacement of the step of the sampler, or None; changes the ResNet blocks inside it in place."""
-    if not isinstance(module, Denoise):
+    """Return the replacement of the step of the sampler, or None; changes the ResNet blocks inside it in place.
+
+    None for SDXL, too: its pooled text is added in front of a SiLU, so the projections depend on the prompt.
+    """
+    if not isinstance(module, Denoise) or module.unet.add_embedding is not None:
         return None
     blocks = [child for child in module.unet.modules() if isinstance(child, ResnetBlock)]
     with torch.no_grad():

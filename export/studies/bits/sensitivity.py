@@ -50,6 +50,9 @@ class States:
     """(n, L, D)."""
     null_context: Tensor | None
     guidance: float
+    pooled: Tensor | None = None
+    """(n, P) for SDXL, and the same of the null text."""
+    null_pooled: Tensor | None = None
 
     @classmethod
     def of(cls, trajectories: Sequence[Trajectory], settings: DrawSettings, per_step: int = 1) -> States:
@@ -63,16 +66,22 @@ class States:
             if (number - step) % len(trajectories) < per_step
         ]
 
-        def context(name: str) -> Tensor:
-            return torch.from_numpy(np.concatenate([drawn.contexts[name] for drawn, _ in chosen]))
+        def texts(name: str) -> Tensor | None:
+            given = [drawn.conditions(settings).get(name) for drawn, _ in chosen]
+            found = [each for each in given if each is not None]
+            return torch.from_numpy(np.concatenate(found)) if found else None
 
+        context = texts("context")
+        assert context is not None
         latents = np.concatenate([latents_of(drawn.states[step : step + 1], settings) for drawn, step in chosen])
         return cls(
             torch.from_numpy(latents),
             torch.tensor([drawn.row(step, settings) for drawn, step in chosen], dtype=torch.int32),
-            context("context"),
-            context("null_context") if "null_context" in trajectories[0].contexts else None,
+            context,
+            texts("null_context"),
             trajectories[0].guidance,
+            texts("pooled"),
+            texts("null_pooled"),
         )
 
     def parts(self) -> Iterator[States]:
@@ -80,8 +89,12 @@ class States:
         size = max(1, AT_ONCE // (self.latents.shape[-1] * self.latents.shape[-2]))
         for start in range(0, len(self.steps), size):
             part = slice(start, start + size)
-            null = None if self.null_context is None else self.null_context[part]
-            yield States(self.latents[part], self.steps[part], self.context[part], null, self.guidance)
+            null, pooled, null_pooled = (
+                None if each is None else each[part] for each in (self.null_context, self.pooled, self.null_pooled)
+            )
+            yield States(
+                self.latents[part], self.steps[part], self.context[part], null, self.guidance, pooled, null_pooled
+            )
 
 
 @torch.inference_mode()
@@ -97,9 +110,10 @@ def _predicted(module: Denoise, states: States) -> Tensor:
     time = module.times.index_select(0, states.steps)
     predict = module.unet.predict
     if states.null_context is None:
-        return predict(shown, time, states.context)  # type: ignore[operator]
+        return predict(shown, time, states.context, states.pooled)
     both = torch.cat([states.null_context, states.context])
-    output = predict(shown.repeat(2, 1, 1, 1), time.repeat(2, 1), both)  # type: ignore[operator]
+    pooled = None if states.pooled is None else torch.cat([states.null_pooled, states.pooled])  # type: ignore[list-item]
+    output = predict(shown.repeat(2, 1, 1, 1), time.repeat(2, 1), both, pooled)
     without, with_prompt = output.chunk(2)
     return combine_guidance(without, with_prompt, torch.tensor([states.guidance]))
 

@@ -5,17 +5,18 @@ A short list with names.  Each says how the stage's inputs are filled; numbers d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from export.signatures import TensorSpec
+from mobile_diffusion.drawing import NULL
 
 Arrays = dict[str, NDArray[np.generic]]
-Contexts = Callable[[str], NDArray[np.float32]]
-"""Maps a prompt to its context (1, L, D)."""
+Contexts = Callable[[str], Mapping[str, NDArray[np.float32]]]
+"""Maps a prompt to the outputs of `encode_text` by name: "context" (1, L, D), and for SDXL "pooled" (1, P)."""
 Tokens = Callable[[str], Arrays]
 """Maps a prompt to the inputs of `encode_text`."""
 
@@ -82,13 +83,14 @@ class Filling:
                 return np.full(shape, provocation.guidance, dtype)
             case "tokens" | "mask":
                 return self.prompt_inputs(provocation.prompt, shape)[spec.name].astype(dtype)
-            case "context" | "null_context" if self.contexts is not None:
-                return self.contexts(provocation.prompt if spec.name == "context" else "").astype(dtype)
+            case "context" | "pooled" | "null_context" | "null_pooled" if self.contexts is not None:
+                prompt = "" if spec.name.startswith(NULL) else provocation.prompt
+                return self.contexts(prompt)[spec.name.removeprefix(NULL)].astype(dtype)
             case "image":
                 return picture(shape, provocation, noise).astype(dtype)
         if dtype.kind != "f":
             return np.zeros(shape, dtype)
-        if "context" in spec.name:
+        if "context" in spec.name or "pooled" in spec.name:
             return noise.astype(dtype)
         return (np.full(shape, provocation.scale) if provocation.constant else noise * provocation.scale).astype(dtype)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -107,23 +108,26 @@ def tokens_of(tokenizer: Tokenizer) -> Tokens:
 
 
 def contexts_of(model: Model | None, tokenizer: Tokenizer | None, package: Path | None) -> Contexts | None:
-    """A function from a prompt to its context: PyTorch's encoder, else the bundle's program, else None."""
+    """A function from a prompt to what `encode_text` returns: in PyTorch, else in the bundle's program; or None."""
     if tokenizer is None or (model is None and package is None):
         return None
     tokens = tokens_of(tokenizer)
 
-    def by_pytorch(prompt: str) -> NDArray[np.float32]:
+    @cache
+    def by_pytorch(prompt: str) -> dict[str, NDArray[np.float32]]:
         assert model is not None
         stage = build_stage(model, TEXT)
         given: dict[str, Tensor] = {spec.name: torch.from_numpy(tokens(prompt)[spec.name]) for spec in stage.inputs}
         with torch.inference_mode():
-            return np.asarray(stage.module(**given).numpy())
+            found = stage.module(**given)
+        results = found if isinstance(found, tuple) else (found,)
+        return {spec.name: tensor.numpy() for spec, tensor in zip(stage.outputs, results, strict=True)}
 
-    def by_program(prompt: str) -> NDArray[np.float32]:
+    @cache
+    def by_program(prompt: str) -> dict[str, NDArray[np.float32]]:
         assert package is not None
         program = Program.open(package)
         given: dict[str, Any] = {spec.name: tokens(prompt)[spec.name] for spec in program.inputs}
-        outputs = program.run(**given)
-        return np.asarray(next(iter(outputs.values())))
+        return {name: np.asarray(values) for name, values in program.run(**given).items()}
 
     return by_program if model is None else by_pytorch

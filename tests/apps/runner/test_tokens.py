@@ -66,4 +66,4 @@ def test_a_foreign_tokenizer_is_refused_in_one_line(name: str, tmp_path: Path) -
 
 def test_a_kind_from_the_future_is_refused() -> None:
     (answer,) = ask([{"tokenizer": ["unigram", 24, str(EMOJI)]}])
-    assert "wordpiece or clip-bpe, got 'unigram'; update" in answer["error"]
+    assert "wordpiece, clip-bpe or clip-bpe-pair, got 'unigram'; update" in answer["error"]

@@ -74,8 +74,8 @@ def test_reader_refuses_what_a_schema_cannot_say(name: str, values: Values, tmp_
 
 
 def test_newer_schema_says_so_whatever_else_it_holds(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="schema version 6, got 7; update"):
-        read({"schema_version": 7, "planets": 8}, tmp_path)
+    with pytest.raises(BundleError, match="schema version 7, got 8; update"):
+        read({"schema_version": 8, "planets": 8}, tmp_path)
 
 
 @pytest.mark.parametrize("path", LEAVING)

@@ -13,7 +13,7 @@ from export.stages import build_stage
 from mobile_diffusion.config import ModelConfig
 from tests.export.comparing import assert_runs_as_pytorch
 from tests.export.coreai_packages import needs_coreai
-from tests.tiny_models import BK_TINY, LCM, SD1, SD2, RandomModel
+from tests.tiny_models import BK_TINY, LCM, SD1, SD2, XL, RandomModel
 
 pytestmark = needs_coreai
 FLOAT32_DB = 90.0
@@ -24,6 +24,8 @@ CASES = [
     ("sd2", SD2, "denoise", 44.0),
     ("bk-tiny", BK_TINY, "decode_image", 52.0),
     ("lcm", LCM, "denoise", 63.0),
+    ("sdxl", XL, "denoise", 50.0),
+    ("sdxl", XL, "encode_text", 50.0),
 ]
 """Each stage's limit in float16 is about 1 dB below the worst of seven draws of random weights."""
 

@@ -11,6 +11,7 @@ import torch
 
 from export.coreml.interpret import Program
 from export.coreml.lower import lower
+from export.coreml.options import CoreMLOptions
 from export.coreml.structure import check_update
 from export.runners.coreml_interpreter import CoreMLInterpreterRunner
 from export.stages import ExportStage, build_stage
@@ -23,7 +24,7 @@ from mobile_diffusion.config import (
     UNetLevel,
 )
 from tests.export.comparing import assert_runs_as_pytorch
-from tests.tiny_models import RandomModel
+from tests.tiny_models import XL, RandomModel
 
 LIMIT_DB = 40.0
 CLIP = ClipTextConfig(vocabulary=99, width=48, layers=2, heads=4, intermediate=96, positions=12, max_tokens=12)
@@ -50,9 +51,10 @@ SCHEDULES = {
 }
 
 
-def compare(stage: ExportStage, folder: Path, step: int = 1) -> None:
+def compare(stage: ExportStage, folder: Path, step: int = 1, options: CoreMLOptions | None = None) -> None:
     """Lower a stage, run its package, and compare every output with PyTorch's."""
-    runner = CoreMLInterpreterRunner.load(folder, {stage.name: lower(stage, folder)}, threads=1)
+    lowered = lower(stage, folder, options or CoreMLOptions())
+    runner = CoreMLInterpreterRunner.load(folder, {stage.name: lowered}, threads=1)
     assert_runs_as_pytorch(stage, runner, LIMIT_DB, step)
 
 
@@ -89,6 +91,12 @@ def test_clip(activation: str, tiny_config: ModelConfig, tmp_path: Path) -> None
     assert [spec.name for spec in program.inputs] == ["tokens"]
     held = [value for value in program.constants.values() if isinstance(value, torch.Tensor)]
     assert all(bool(value.isfinite().all()) for value in held)
+
+
+@pytest.mark.parametrize("stage", ["encode_text", "denoise"])
+@pytest.mark.parametrize("units", ["CPU_AND_NE", "CPU_AND_GPU"])
+def test_sdxl(units: str, stage: str, tmp_path: Path) -> None:
+    compare(build_stage(RandomModel(XL), stage), tmp_path, 1, CoreMLOptions(compute_units=units))
 
 
 @pytest.mark.parametrize("stage", ["decode_image", "encode_image"])

@@ -11,7 +11,7 @@ from export.runners.executorch import ExecuTorchRunner
 from export.stages import build_stage
 from mobile_diffusion.config import ModelConfig
 from tests.export.comparing import assert_runs_as_pytorch
-from tests.tiny_models import BK_TINY, LCM, SD1, SD2, RandomModel
+from tests.tiny_models import BK_TINY, LCM, SD1, SD2, XL, RandomModel
 
 LIMIT_DB = 90.0
 CASES = [
@@ -21,6 +21,8 @@ CASES = [
     ("sd2", SD2, "denoise"),
     ("bk-tiny", BK_TINY, "decode_image"),
     ("lcm", LCM, "denoise"),
+    ("sdxl", XL, "denoise"),
+    ("sdxl", XL, "encode_text"),
 ]
 
 

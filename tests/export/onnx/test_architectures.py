@@ -14,7 +14,7 @@ from mobile_diffusion.checkpoint import open_source
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.formats.open_options import OpenOptions
 from tests.export.comparing import assert_runs_as_pytorch
-from tests.tiny_models import BK_TINY, LCM, SD1, SD2, RandomModel
+from tests.tiny_models import BK_TINY, LCM, SD1, SD2, XL, RandomModel
 
 LIMIT_DB = 90.0
 CASES = [
@@ -26,22 +26,24 @@ CASES = [
     ("bk-tiny", BK_TINY, "denoise"),
     ("bk-tiny", BK_TINY, "decode_image"),
     ("lcm", LCM, "denoise"),
+    ("sdxl", XL, "denoise"),
+    ("sdxl", XL, "encode_text"),
 ]
-OUTPUTS = {"sd1": ["latents", "memory"], "sd2": ["latents", "memory"], "bk-tiny": ["latents"], "lcm": ["latents"]}
+REMEMBER = ("sd1", "sd2")
 
 
 @pytest.mark.parametrize(("name", "config", "stage"), CASES, ids=[f"{name}-{stage}" for name, _, stage in CASES])
 def test_a_stage_is_pytorchs(name: str, config: ModelConfig, stage: str, tmp_path: Path) -> None:
     built = build_stage(RandomModel(config), stage)
     if stage == "denoise":
-        assert [spec.name for spec in built.outputs] == OUTPUTS[name]
+        assert [spec.name for spec in built.outputs] == ["latents", *["memory"] * (name in REMEMBER)]
     runner = OnnxRuntimeRunner.load(tmp_path, {stage: lower(built, tmp_path)}, threads=1)
     for step in (0, 3) if stage == "denoise" else (0,):
         assert_runs_as_pytorch(built, runner, LIMIT_DB, step)
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", ["sd15", "sd21-v", "bk-sdm-tiny", "lcm-dreamshaper", "sdxs-512"])
+@pytest.mark.parametrize("name", ["sd15", "sd21-v", "bk-sdm-tiny", "lcm-dreamshaper", "sdxs-512", "koala-700m"])
 def test_a_narrow_checkpoint_is_pytorchs(name: str, tmp_path: Path) -> None:
     from benchmarks.checkpoints.random_weights import write_checkpoint
 

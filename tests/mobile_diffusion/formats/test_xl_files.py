@@ -359,3 +359,23 @@ def test_a_tiny_autoencoder(published: Publish, tmp_path: Path) -> None:
     vae = diffusers.AutoencoderTiny.from_pretrained(tiny)
     drawn = theirs(their_pipeline(folder, vae=vae), 5.0, "blurred", num_inference_steps=STEPS)
     assert_equal(ours(opened(folder, STEPS, decoder=tiny), 5.0, "blurred"), drawn)
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "warned"), [(SMALLEST, 448, True), (SMALLEST, 512, False), ("sd15", 448, False)]
+)
+def test_a_size_that_sdxl_draws_badly_is_warned_of(
+    name: str, side: int, warned: bool, published: Publish, caplog: pytest.LogCaptureFixture
+) -> None:
+    open_source(published(name), OpenOptions(height=512, width=side))
+    lines = [record.getMessage() for record in caplog.records if "--size" in record.getMessage()]
+    assert lines == ["--size: SDXL draws badly below 512 pixels a side, got 448x512; give a larger size"] * warned
+
+
+def test_a_single_file_of_sdxl_inpainting_is_refused(tmp_path: Path) -> None:
+    tensors = {f"{CLIP}x": torch.zeros(2), f"{OPEN_CLIP}x": torch.zeros(2), "first_stage_model.x": torch.zeros(2)}
+    tensors["model.diffusion_model.label_emb.0.0.weight"] = torch.zeros(8, 8)
+    tensors["model.diffusion_model.input_blocks.0.0.weight"] = torch.zeros(8, 9, 3, 3)
+    file = tmp_path / "inpainting.safetensors"
+    save_file(tensors, file)
+    refused(lambda: open_source(file), "an inpainting model")

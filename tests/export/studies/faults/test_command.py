@@ -85,7 +85,7 @@ def test_a_bundle_gives_every_stage_prompts_and_contexts_of_its_own(bundle: Path
     assert set(found) == {"encode_text", "denoise", "decode_image"}
     filling = found["denoise"].filling
     assert filling.steps == 2 and filling.tokens is not None and filling.contexts is not None
-    assert filling.contexts("a red apple").shape == (1, 12, 48)
+    assert filling.contexts("a red apple")["context"].shape == (1, 12, 48)
     assert int(filling.tokens("a red apple")["mask"].sum()) == 5
     assert all(each.module is None for each in found.values())
 
@@ -96,7 +96,7 @@ def test_with_a_checkpoint_contexts_are_pytorchs(
     (found,) = subjects(coreml_folder / "denoise.mlpackage", tiny_model)
     assert found.module is not None and type(found.module) is type(tiny_stages["denoise"].module)
     assert found.filling.steps == tiny_model.config.schedule.steps
-    assert found.filling.contexts is not None and found.filling.contexts("").shape == (1, 12, 48)
+    assert found.filling.contexts is not None and found.filling.contexts("")["context"].shape == (1, 12, 48)
 
 
 def test_what_is_neither_is_refused(tmp_path: Path) -> None:

@@ -54,13 +54,14 @@ def test_pictures_are_whole_levels() -> None:
 def test_contexts_and_tokens_come_from_the_model_where_there_is_one() -> None:
     asked: list[str] = []
 
-    def contexts(prompt: str) -> np.ndarray:
+    def contexts(prompt: str) -> dict[str, np.ndarray]:
         asked.append(prompt)
-        return np.full((1, 2, 3), len(prompt), np.float32)
+        return {name: np.full((1, 2, 3), len(prompt), np.float32) for name in ("context", "pooled")}
 
-    specs = [TensorSpec(name, "float32", (1, 2, 3)) for name in ("context", "null_context")]
+    specs = [TensorSpec(name, "float32", (1, 2, 3)) for name in ("context", "pooled", "null_context", "null_pooled")]
     arrays = Filling(contexts=contexts).arrays(specs, PROVOCATIONS[0])
-    assert asked == [PROVOCATIONS[0].prompt, ""] and arrays["null_context"].max() == 0
+    assert asked == [PROVOCATIONS[0].prompt] * 2 + [""] * 2
+    assert arrays["null_context"].max() == arrays["null_pooled"].max() == 0 < arrays["pooled"].min()
 
 
 def test_an_unknown_program_gets_numbers_too() -> None:

@@ -1,7 +1,7 @@
 /// CLIP's byte-pair tokenizer, Stable Diffusion's.
 ///
 /// A token `x` with companions `x_1`, `x_2`, ... (textual inversion with several vectors) becomes all of them.
-struct ClipTokenizer: Tokenizer {
+struct ClipTokenizer: SingleTokenizer {
   let maxTokens: Int
   let end, padding: Int32
   private let start: Int32

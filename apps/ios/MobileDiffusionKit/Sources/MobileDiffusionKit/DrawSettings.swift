@@ -4,6 +4,8 @@ struct DrawSettings: Equatable, Sendable {
   let latents: TensorSpec
   /// Shape (1, 3, H, W).
   let image: TensorSpec
+  /// Shape (1, L), or (1, 2, L) where two tokenizers read the prompt.
+  let tokens: [Int]
   /// Whether the text encoder takes a mask.
   let usesMask: Bool
   let schedule: Schedule
@@ -13,13 +15,15 @@ struct DrawSettings: Equatable, Sendable {
     let latents = manifest.spec(of: .denoise)?.inputs.first { $0.name == "latents" }
     let image = manifest.spec(of: .decodeImage)?.outputs.first { $0.name == "image" }
     let text = manifest.spec(of: .encodeText)
-    guard let latents, let image, let text, text.outputs.contains(where: { $0.name == "context" }),
+    let tokens = text?.inputs.first { $0.name == "tokens" }
+    guard let latents, let image, let text, let tokens, text.outputs.contains(where: { $0.name == "context" }),
       latents.shape.count == 4, image.shape.count == 4, image.shape[1] == 3
     else {
       throw DiffusionError(
         "manifest.json: expected stages that take latents and give an image; export the bundle again")
     }
     (self.latents, self.image) = (latents, image)
+    self.tokens = tokens.shape
     usesMask = text.inputs.contains { $0.name == "mask" }
     schedule = manifest.schedule
   }
@@ -52,9 +56,8 @@ struct DrawSettings: Equatable, Sendable {
 
   /// The inputs of `encode_text`.
   func textInputs(_ tokens: Tokens) -> [String: TensorValue] {
-    let shape = [1, tokens.ids.count]
-    let inputs = ["tokens": TensorValue.integers(tokens.ids, shape: shape)]
-    return usesMask ? inputs.merging(["mask": .integers(tokens.mask, shape: shape)]) { $1 } : inputs
+    let inputs = ["tokens": TensorValue.integers(tokens.ids, shape: self.tokens)]
+    return usesMask ? inputs.merging(["mask": .integers(tokens.mask, shape: self.tokens)]) { $1 } : inputs
   }
 
   /// The noise of a seed, and an empty memory.
@@ -69,7 +72,7 @@ struct DrawSettings: Equatable, Sendable {
   ) -> [String: TensorValue] {
     var inputs = conditions
     if !schedule.shares.isEmpty {
-      inputs["null_context"] = nil
+      for name in Self.withoutNull(conditions).keys { inputs[Self.null + name] = nil }
       inputs.merge(guided(by: [Float](repeating: 0, count: latents.count), scale: 1)) { $1 }
     }
     inputs["latents"] = .floats(state.latents, shape: latents.shape)
@@ -87,6 +90,20 @@ struct DrawSettings: Equatable, Sendable {
 }
 
 extension DrawSettings {
+  /// Begins the names of the null text's tensors.
+  static let null = "null_"
+
+  /// Whether the null text of a request is encoded; where it is not, its tensors are zeros.
+  func encodesNull(of request: DrawRequest) -> Bool {
+    schedule.guidanceKind == .cfg && !(schedule.isNullZero && request.negative.isEmpty)
+  }
+
+  /// The tensors of the null text, by the names of those of the prompt.
+  static func withoutNull(_ conditions: [String: TensorValue]) -> [String: TensorValue] {
+    let own = conditions.filter { $0.key.hasPrefix(null) }
+    return Dictionary(uniqueKeysWithValues: own.map { (String($0.key.dropFirst(null.count)), $0.value) })
+  }
+
   /// Inputs of `denoise` that lead away from the network's output (1, C, h, w) for the null text.
   func guided(by nullOutput: [Float], scale: Double) -> [String: TensorValue] {
     ["null_output": .floats(nullOutput, shape: latents.shape), "guidance": .floats([Float(scale)], shape: [1])]

@@ -1,7 +1,7 @@
 /// What a bundle says of itself: `manifest.json`, read as strictly as Python reads it.
 public struct Manifest: Equatable, Sendable {
   /// The version of the schema that is read here; others are refused.
-  public static let schemaVersion: Int64 = 6
+  public static let schemaVersion: Int64 = 7
 
   /// Name of the model.
   public let model: String
@@ -94,6 +94,8 @@ public struct Schedule: Equatable, Sendable {
   public let guidance: Double
   /// Share of the guidance at each step of `denoise`; empty where all steps are guided alike.
   public let shares: [Double]
+  /// Whether a missing negative prompt is zeros instead of the encoded empty prompt.
+  public let isNullZero: Bool
 
   /// The steps of a whole drawing.
   public var steps: Int { rows().count }
@@ -114,12 +116,15 @@ public enum GuidanceKind: String, CaseIterable, Sendable {
   case unguided = "none"
 }
 
-/// Kind and file of a tokenizer.
+/// Kind and files of a tokenizer.
 public struct TokenizerSpec: Equatable, Sendable {
+  /// The kind of SDXL's two tokenizers.
+  public static let pair = "clip-bpe-pair"
+
   public let kind: String
   /// L, the length of every encoded prompt.
   public let maxTokens: Int64
-  /// One at least; the first is read.
+  /// One, or two of the kind `pair`.
   public let files: [String]
 }
 

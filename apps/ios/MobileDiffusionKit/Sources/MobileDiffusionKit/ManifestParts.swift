@@ -97,7 +97,8 @@ extension Schedule {
   init(json value: JSON) throws {
     let names = [
       "solver", "prediction", "spacing", "train_steps", "timesteps", "inputs", "update", "noise_factors", "alphas",
-      "sigmas", "starts", "guidance_kind", "guidance_default", "guidance_shares", "noise",
+      "sigmas", "starts", "guidance_kind", "guidance_default", "guidance_shares", "zero_null",
+      "noise",
     ]
     let fields = try Fields(value, in: "manifest.json: schedule", names: names)
     _ = try fields.word("solver", of: Self.solvers)
@@ -120,6 +121,7 @@ extension Schedule {
     try fields.expect(
       shares.isEmpty || (shares.count == rows && guidanceKind == .cfg), "guidance_shares",
       "a share of the guidance for each step, with guidance_kind cfg")
+    isNullZero = try fields.flag("zero_null")
     try fields.expect(shares.allSatisfy((0...1).contains), "guidance_shares", "guidance_shares from 0 to 1")
   }
 

@@ -120,6 +120,7 @@ extension TokenizerSpec {
     let fields = try Fields(value, in: "manifest.json: tokenizer", names: ["kind", "max_tokens", "files"])
     (kind, maxTokens, files) = (try fields.text("kind"), try fields.whole("max_tokens"), try fields.texts("files"))
     try fields.expect(!files.isEmpty, "files", "a file")
+    try fields.expect(kind != Self.pair || files.count == 2, "files", "two tokenizer files of this kind")
     try fields.expect(files.allSatisfy(staysInside), "files", "paths in the bundle")
   }
 }

@@ -118,10 +118,13 @@ public struct ModelBundle: Sendable {
 }
 
 extension ModelBundle {
-  /// The tokenizer; throws when its file is damaged or is not one that is known here.
+  /// The tokenizer; throws when a file of it is damaged or is not one that is known here.
   public func tokenizer() throws -> any Tokenizer {
-    let file = try verified(manifest.tokenizer.files[0])
-    return try openTokenizer(manifest.tokenizer, text: Array(try Self.read(file)), in: file.path)
+    let files = try manifest.tokenizer.files.map { path in
+      let file = try verified(path)
+      return (text: Array(try Self.read(file)), place: file.path)
+    }
+    return try openTokenizer(manifest.tokenizer, files)
   }
 
   /// How latents are shown while they clear; nil when the bundle does not say.

@@ -122,18 +122,17 @@ public actor Pipeline {
   ) async throws -> [String: TensorValue] {
     let guidance = try settings.guidance(of: request)
     let prompt = try tokenizer.encode(request.prompt)
-    let negative = settings.schedule.guidanceKind == .cfg ? try tokenizer.encode(request.negative) : nil
-    var conditions = ["context": try await context(of: prompt, tell: tell)]
-    if let negative {
-      conditions["null_context"] = try await context(of: negative, tell: tell)
-      conditions["guidance"] = .floats([Float(guidance)], shape: [1])
-    }
+    let negative = settings.encodesNull(of: request) ? try tokenizer.encode(request.negative) : nil
+    let encoded = try await run(.encodeText, settings.textInputs(prompt), tell: tell)
+    guard settings.schedule.guidanceKind == .cfg else { return encoded }
+    var conditions = encoded
+    let null =
+      if let negative { try await run(.encodeText, settings.textInputs(negative), tell: tell) } else {
+        encoded.mapValues { TensorValue.floats([Float](repeating: 0, count: $0.count), shape: $0.shape) }
+      }
+    for (name, value) in null { conditions[DrawSettings.null + name] = value }
+    conditions["guidance"] = .floats([Float(guidance)], shape: [1])
     return conditions
-  }
-
-  private func context(of tokens: Tokens, tell: (DrawEvent) -> Void) async throws -> TensorValue {
-    let outputs = try await run(.encodeText, settings.textInputs(tokens), tell: tell)
-    return .floats(try outputs.floats("context", of: .encodeText), shape: outputs["context"]?.shape ?? [])
   }
 
   private func perform(_ request: DrawRequest, tell: (DrawEvent) -> Void) async throws {
@@ -181,7 +180,7 @@ public actor Pipeline {
     var inputs = settings.stepInputs(conditions, state, step: row, seed: request.seed)
     let scale = try settings.ownScale(conditions, step: row)
     if scale > 1 {
-      let unguided = inputs.merging(["context": conditions["null_context"] ?? .floats([], shape: [])]) { $1 }
+      let unguided = inputs.merging(DrawSettings.withoutNull(conditions)) { $1 }
       let outputs = try await run(.denoise, unguided, tell: tell)
       inputs.merge(settings.guided(by: try outputs.floats("output", of: .denoise), scale: scale)) { $1 }
     }

@@ -1,6 +1,6 @@
 import Foundation
 
-/// A prompt as the text encoder reads it.
+/// A prompt as the text encoder reads it; of SDXL's two tokenizers, the second's L numbers follow the first's.
 public struct Tokens: Equatable, Sendable {
   /// L ids: start token, words, end token, padding.
   public let ids: [Int32]
@@ -16,6 +16,14 @@ public struct Tokens: Equatable, Sendable {
 public protocol Tokenizer: Sendable {
   /// L, the length of every encoded prompt.
   var maxTokens: Int { get }
+
+  /// The prompt in exactly L tokens; throws when it is not text that every language reads alike: NUL, or over 1,000,000
+  /// characters.
+  func encode(_ prompt: String) throws -> Tokens
+}
+
+/// One file's tokenizer.
+protocol SingleTokenizer: Tokenizer {
   /// The id that takes the last place of a prompt that is cut.
   var end: Int32 { get }
   /// The id that fills the rest.
@@ -27,12 +35,10 @@ public protocol Tokenizer: Sendable {
   func ids(of prompt: [UInt32]) -> [Int32]
 }
 
-extension Tokenizer {
-  public var unknown: Int32? { nil }
+extension SingleTokenizer {
+  var unknown: Int32? { nil }
 
-  /// The prompt in exactly L tokens; throws when it is not text that every language reads alike: NUL, or over 1,000,000
-  /// characters.
-  public func encode(_ prompt: String) throws -> Tokens {
+  func encode(_ prompt: String) throws -> Tokens {
     let points = try Self.checked(prompt)
     var ids = ids(of: points)
     let count = ids.count
@@ -59,6 +65,33 @@ extension Tokenizer {
   }
 }
 
+/// The tokenizers of SDXL's two text encoders, which read the same prompt.
+struct TokenizerPair: Tokenizer {
+  let first: any Tokenizer
+  let second: any Tokenizer
+
+  var maxTokens: Int { first.maxTokens }
+
+  func encode(_ prompt: String) throws -> Tokens {
+    let both = (try first.encode(prompt), try second.encode(prompt))
+    return Tokens(
+      ids: both.0.ids + both.1.ids, mask: both.0.mask + both.1.mask, count: max(both.0.count, both.1.count),
+      isKnown: both.0.isKnown)
+  }
+}
+
+/// Opens the texts of the files of a tokenizer, each with its place, which the error names.
+///
+/// Throws for a kind that is not known here or a malformed file.
+func openTokenizer(_ spec: TokenizerSpec, _ files: [(text: [UInt8], place: String)]) throws -> any Tokenizer {
+  guard spec.kind == TokenizerSpec.pair else {
+    return try openTokenizer(spec, text: files[0].text, in: files[0].place)
+  }
+  let clip = TokenizerSpec(kind: "clip-bpe", maxTokens: spec.maxTokens, files: spec.files)
+  let both = try files.map { try openTokenizer(clip, text: $0.text, in: $0.place) }
+  return TokenizerPair(first: both[0], second: both[1])
+}
+
 /// Opens the text of a `tokenizer.json` of the kind that the manifest names; `place` names the file in the error.
 ///
 /// Throws for another kind or a malformed file.
@@ -71,7 +104,8 @@ func openTokenizer(_ spec: TokenizerSpec, text: [UInt8], in place: String) throw
   let kinds = ["wordpiece": WordPieceTokenizer.init, "clip-bpe": ClipTokenizer.init] as [String: OpenTokenizer]
   guard let open = kinds[spec.kind] else {
     throw DiffusionError(
-      "manifest.json: expected a tokenizer of kind wordpiece or clip-bpe, got \(spec.kind.quoted); update this program")
+      "manifest.json: expected a tokenizer of kind wordpiece, clip-bpe or clip-bpe-pair, got \(spec.kind.quoted); "
+        + "update this program")
   }
   do {
     return try open(TokenizerDefinition(try JSON.parse(text, in: place)), Int(spec.maxTokens))

@@ -1,5 +1,5 @@
 /// BERT's tokenizer, the emoji model's: lower case, accents stripped, words split greedily into pieces of a vocabulary.
-struct WordPieceTokenizer: Tokenizer {
+struct WordPieceTokenizer: SingleTokenizer {
   let maxTokens: Int
   let end, padding: Int32
   let unknown: Int32?

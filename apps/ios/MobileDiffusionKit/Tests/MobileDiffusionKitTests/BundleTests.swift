@@ -30,8 +30,8 @@ final class BundleTests: FolderTestCase {
     try Data().write(to: absent)
     XCTAssert(refusal { _ = try ModelBundle.open(absent) }.contains("expected a bundle folder, got a file"))
     let newer = folder.appendingPathComponent("manifest.json")
-    try Data(#"{"schema_version": 7, "planets": 8}"#.utf8).write(to: newer)
-    XCTAssert(refusal { _ = try ModelBundle.open(folder) }.contains("schema version 6, got 7; update this program"))
+    try Data(#"{"schema_version": 8, "planets": 8}"#.utf8).write(to: newer)
+    XCTAssert(refusal { _ = try ModelBundle.open(folder) }.contains("schema version 7, got 8; update this program"))
   }
 
   func testSpoiledFiles() throws {

@@ -71,7 +71,8 @@ final class TokenTests: XCTestCase {
     }
     for text in ["", "{}", "[]", "null", "{\"model\": 1}"] { _ = refusal(text) { try open(clip, text) } }
     let other = TokenizerSpec(kind: "sentencepiece", maxTokens: 77, files: [])
-    XCTAssert(refusal { try open(other, text) }.contains("wordpiece or clip-bpe, got 'sentencepiece'; update"))
+    let unknown = refusal { try open(other, text) }
+    XCTAssert(unknown.contains("wordpiece, clip-bpe or clip-bpe-pair, got 'sentencepiece'; update"))
     let short = TokenizerSpec(kind: "clip-bpe", maxTokens: 2, files: [])
     XCTAssert(refusal { try open(short, text) }.contains("max_tokens of at least 3"))
   }

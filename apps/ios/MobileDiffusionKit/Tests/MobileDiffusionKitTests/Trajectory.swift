@@ -33,8 +33,11 @@ struct Trajectory {
     let manifest = try golden.text("manifest")
     try write(manifest, "manifest.json")
     for path in try Manifest(text: Array(manifest.utf8)).files.keys { try write("", path) }
-    let tokenizer = try Data(contentsOf: Golden.folder.appendingPathComponent(try golden.text("tokenizer")))
-    try tokenizer.write(to: bundle.appendingPathComponent("tokenizer.json"))
+    for name in ["tokenizer", "tokenizer_2"] {
+      guard let source = golden[name]?.text else { continue }
+      let tokenizer = try Data(contentsOf: Golden.folder.appendingPathComponent(source))
+      try tokenizer.write(to: bundle.appendingPathComponent("\(name).json"))
+    }
     if let preview = try golden["preview"]?.text("text") { try write(preview, "preview.json") }
   }
 

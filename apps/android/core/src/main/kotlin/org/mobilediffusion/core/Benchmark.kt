@@ -28,8 +28,8 @@ class Benchmark(
         val inputs = StageInputs(pipeline.bundle, request)
         val texts = pipeline.called { inputs.prompts.mapValues { inputs.text(it.value) } }
         onStage(Stage.ENCODE_TEXT)
-        val text = times(Stage.ENCODE_TEXT, texts.getValue("context"), runs)
-        val contexts = texts.mapValues { (_, text) -> run(Stage.ENCODE_TEXT, text).getValue("context") }
+        val text = times(Stage.ENCODE_TEXT, texts.getValue(StageInputs.PROMPT), runs)
+        val contexts = inputs.contexts(texts.mapValues { (_, text) -> run(Stage.ENCODE_TEXT, text) })
         onStage(Stage.DENOISE)
         val step = pipeline.called { inputs.step(contexts, inputs.firstState(), 0) }
         val denoise = times(Stage.DENOISE, step, runs)

@@ -4,7 +4,7 @@ package org.mobilediffusion.core
 internal class ClipBytePairs(
     definition: Definition,
     maxTokens: Int,
-) : Tokenizer(maxTokens) {
+) : SingleTokenizer(maxTokens) {
     private val pairs: BytePairs
     private val added: AddedTokens
 

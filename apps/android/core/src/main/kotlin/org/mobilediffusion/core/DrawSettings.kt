@@ -4,6 +4,8 @@ package org.mobilediffusion.core
 internal class DrawSettings private constructor(
     /** (1, C, h, w). */
     val latents: TensorSpec,
+    /** (1, L), or (1, 2, L) where the prompt is read by two tokenizers. */
+    val tokens: TensorSpec,
     /** Whether the text encoder takes a mask. */
     val usesMask: Boolean,
     val schedule: Schedule,
@@ -18,7 +20,8 @@ internal class DrawSettings private constructor(
             mapOf(
                 Stage.ENCODE_TEXT to setOf("tokens", "mask"),
                 Stage.DENOISE to
-                    setOf("latents", "step", "context", "null_context", "null_output", "guidance", "memory", "noise"),
+                    setOf("latents", "step", "null_output", "guidance", "memory", "noise") +
+                    setOf("context", "pooled", "null_context", "null_pooled"),
                 Stage.DECODE_IMAGE to setOf("latents"),
                 Stage.ENCODE_IMAGE to setOf("image"),
             )
@@ -28,13 +31,15 @@ internal class DrawSettings private constructor(
             val latents = manifest.stage(Stage.DENOISE)?.input("latents")
             val image = manifest.stage(Stage.DECODE_IMAGE)?.output("image")
             val drawn = latents?.shape?.size == 4 && image?.shape?.size == 4 && image.shape[1] == 3
-            if (latents == null || !drawn || !takesWhatIsKnown(manifest) || !givesWhatIsRead(manifest)) {
+            val tokens = manifest.stage(Stage.ENCODE_TEXT)?.input("tokens")
+            val known = takesWhatIsKnown(manifest) && givesWhatIsRead(manifest)
+            if (latents == null || tokens == null || !drawn || !known) {
                 throw BundleException(
                     "${Manifest.NAME}: expected stages that take latents and give an image; ${Fields.FIX}",
                 )
             }
             val usesMask = manifest.stage(Stage.ENCODE_TEXT)?.input("mask") != null
-            return DrawSettings(latents, usesMask, manifest.schedule)
+            return DrawSettings(latents, tokens, usesMask, manifest.schedule)
         }
 
         private fun takesWhatIsKnown(manifest: Manifest): Boolean =

@@ -19,7 +19,7 @@ class Manifest(
         /** The file's name in a bundle. */
         const val NAME = "manifest.json"
 
-        const val SCHEMA_VERSION = 6
+        const val SCHEMA_VERSION = 7
 
         /**
          * Reads the text of a manifest; [where] begins the lines of its errors.
@@ -91,6 +91,8 @@ class Schedule(
     val guidance: Double,
     /** Share of the guidance at each step of `denoise`; empty where all steps are guided alike. */
     val shares: List<Double>,
+    /** Whether a missing negative prompt is zeros instead of the encoded empty prompt. */
+    val zeroNull: Boolean,
 ) {
     /** The steps of a whole drawing. */
     val steps: Int get() = rows(0).size
@@ -99,7 +101,7 @@ class Schedule(
     fun rows(skipped: Int): List<Int> = if (starts.isEmpty()) (skipped until alphas.size).toList() else starts[skipped]
 }
 
-/** The kind of tokenizer, "wordpiece" or "clip-bpe", and its files in the bundle. */
+/** The kind of tokenizer, "wordpiece", "clip-bpe" or "clip-bpe-pair" with two files, and its files in the bundle. */
 class TokenizerSpec(
     val kind: String,
     val maxTokens: Long,

@@ -114,7 +114,9 @@ internal class ManifestReader(
         val files = fields.texts("files")
         if (files.isEmpty()) fields.refuse("files", "a file")
         if (!files.all(::staysInside)) fields.refuse("files", "paths in the bundle")
-        return TokenizerSpec(fields.text("kind"), fields.whole("max_tokens"), files)
+        val kind = fields.text("kind")
+        if (kind == Tokenizer.PAIR && files.size != 2) fields.refuse("files", "two tokenizer files of this kind")
+        return TokenizerSpec(kind, fields.whole("max_tokens"), files)
     }
 
     private fun readFiles(entries: List<Json>): Map<String, FileSpec> {

@@ -52,14 +52,15 @@ class ModelBundle private constructor(
             val manifest = readManifest(folder)
             val files = BundleFiles(folder, manifest)
             val chosen = runtimeOf(manifest, "$folder", runtime)
-            val tokenizer = files.read(manifest.tokenizer.files.first())
+            val words = manifest.tokenizer.files
+            val tokenizer = words.map(files::read)
             val preview = if (Preview.FILE in manifest.files) files.read(Preview.FILE) else null
             chosen.artifacts.filter { it.stage in Stage.drawing }.forEach { files.verify(it.path) }
             return ModelBundle(
                 folder,
                 manifest,
                 chosen,
-                Tokenizer.read(manifest.tokenizer, tokenizer, "$folder/${manifest.tokenizer.files.first()}"),
+                Tokenizer.read(manifest.tokenizer, tokenizer, words.map { "$folder/$it" }),
                 preview?.let { Preview.read(it, manifest, "$folder/${Preview.FILE}") },
             )
         }

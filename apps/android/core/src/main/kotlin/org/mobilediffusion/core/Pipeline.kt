@@ -72,7 +72,8 @@ class Pipeline(
         val inputs = StageInputs(bundle, request)
         val texts = withContext(dispatcher) { inputs.prompts.mapValues { inputs.text(it.value) } }
         events.load(Stage.ENCODE_TEXT)
-        val contexts = texts.mapValues { (_, text) -> called { it.run(Stage.ENCODE_TEXT, text) }.getValue("context") }
+        val encoded = texts.mapValues { (_, text) -> called { it.run(Stage.ENCODE_TEXT, text) } }
+        val contexts = inputs.contexts(encoded)
         val clean =
             inputs.start?.let { start ->
                 events.load(Stage.ENCODE_IMAGE)

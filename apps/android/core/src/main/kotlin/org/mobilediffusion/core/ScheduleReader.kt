@@ -27,6 +27,7 @@ internal class ScheduleReader(
             guidanceKind = guidanceKind,
             guidance = guidance,
             shares = readShares(fields, guidanceKind, rows),
+            zeroNull = fields.flag("zero_null"),
         )
     }
 
@@ -114,6 +115,7 @@ internal class ScheduleReader(
                 "guidance_kind",
                 "guidance_default",
                 "guidance_shares",
+                "zero_null",
                 "noise",
             )
     }

@@ -19,12 +19,12 @@ internal class StageInputs(
 
     private val noOutput = TensorValue.Floats(FloatArray(settings.latents.count), settings.latents.shape)
 
-    /** The prompts whose contexts `denoise` takes, by the name of the input. */
+    /** The prompts that `encode_text` reads, by what begins the names of its outputs as inputs of `denoise`. */
     val prompts: Map<String, String> =
-        if (schedule.guidanceKind == CFG) {
-            mapOf("context" to request.prompt, "null_context" to request.negative)
+        if (schedule.guidanceKind == CFG && !(schedule.zeroNull && request.negative.isEmpty())) {
+            mapOf(PROMPT to request.prompt, NULL to request.negative)
         } else {
-            mapOf("context" to request.prompt)
+            mapOf(PROMPT to request.prompt)
         }
 
     /** What is needed of the picture to start from; null without one. */
@@ -36,9 +36,17 @@ internal class StageInputs(
     /** Inputs of `encode_text`; throws [PromptException]. */
     fun text(prompt: String): Map<String, TensorValue> {
         val tokens = bundle.tokenizer.encode(prompt)
-        val shape = listOf(1, tokens.ids.size)
+        val shape = settings.tokens.shape
         val ids = mapOf("tokens" to TensorValue.Integers(tokens.ids, shape))
         return if (settings.usesMask) ids + ("mask" to TensorValue.Integers(tokens.mask, shape)) else ids
+    }
+
+    /** What `denoise` takes of encoded [prompts] at every step; zeros in place of a null text that is not encoded. */
+    fun contexts(encoded: Map<String, Map<String, TensorValue.Floats>>): Map<String, TensorValue> {
+        val prompt = encoded.getValue(PROMPT)
+        if (schedule.guidanceKind != CFG) return prompt
+        val zeros = prompt.mapValues { TensorValue.Floats(FloatArray(it.value.values.size), it.value.shape) }
+        return prompt + (encoded[NULL] ?: zeros).mapKeys { NULL + it.key }
     }
 
     /** The noise of the seed, and an empty memory. */
@@ -66,7 +74,7 @@ internal class StageInputs(
     ): Map<String, TensorValue> {
         val inputs = HashMap(contexts)
         if (schedule.shares.isNotEmpty()) {
-            inputs.remove("null_context")
+            inputs.keys.removeAll { it.startsWith(NULL) }
             inputs.putAll(guided(noOutput, 1.0))
         } else if (guidance != null) {
             inputs["guidance"] = TensorValue.Floats(floatArrayOf(guidance), listOf(1))
@@ -84,7 +92,11 @@ internal class StageInputs(
         inputs: Map<String, TensorValue>,
         step: Int,
     ): Map<String, TensorValue>? =
-        if (scale(step) > 1) inputs + ("context" to contexts.getValue("null_context")) else null
+        if (scale(step) > 1) {
+            inputs + contexts.filterKeys { it.startsWith(NULL) }.mapKeys { it.key.removePrefix(NULL) }
+        } else {
+            null
+        }
 
     /** Inputs of `denoise` at a step, led away from what the call before gave. */
     fun guided(
@@ -141,8 +153,13 @@ internal class StageInputs(
         return null
     }
 
-    private companion object {
-        const val CFG = "cfg"
-        const val NONE = "none"
+    companion object {
+        /** Key of the request's own prompt among [prompts]. */
+        const val PROMPT = ""
+
+        /** Key of the null text. */
+        const val NULL = "null_"
+        private const val CFG = "cfg"
+        private const val NONE = "none"
     }
 }

@@ -5,6 +5,84 @@ abstract class Tokenizer internal constructor(
     /** L, the length of every encoded prompt. */
     val maxTokens: Int,
 ) {
+    /**
+     * The prompt in exactly [maxTokens] tokens per text encoder; a longer one is cut, its end token kept.
+     *
+     * Throws [PromptException] for NUL, half of a surrogate pair, or over [MAX_CHARACTERS] characters.
+     */
+    abstract fun encode(prompt: String): Tokens
+
+    companion object {
+        /** Characters of the longest prompt. */
+        const val MAX_CHARACTERS = 1_000_000
+
+        /** The kind of SDXL's two tokenizers. */
+        const val PAIR = "clip-bpe-pair"
+
+        private val LENGTHS = 3L..(1L shl 20)
+
+        /**
+         * Reads the texts of the files that the manifest names, of the kind that it names.
+         *
+         * Throws [BundleException] for another kind.
+         */
+        fun read(
+            spec: TokenizerSpec,
+            texts: List<String>,
+            places: List<String> = spec.files,
+        ): Tokenizer {
+            if (spec.kind != PAIR) return read(spec, spec.kind, texts.first(), places.first())
+            val (first, second) = texts.zip(places).map { (text, place) -> read(spec, "clip-bpe", text, place) }
+            return TokenizerPair(first, second)
+        }
+
+        private fun read(
+            spec: TokenizerSpec,
+            kind: String,
+            text: String,
+            where: String,
+        ): Tokenizer {
+            val definition = Definition.read(text, where, kind)
+            if (spec.maxTokens !in LENGTHS) {
+                throw BundleException(
+                    "${Manifest.NAME}: tokenizer: expected max_tokens of at least 3 (start, a word, end), " +
+                        "got ${spec.maxTokens}; ${Fields.FIX}",
+                )
+            }
+            return when (kind) {
+                "wordpiece" -> WordPiece(definition, spec.maxTokens.toInt())
+
+                "clip-bpe" -> ClipBytePairs(definition, spec.maxTokens.toInt())
+
+                else -> throw BundleException(
+                    "${Manifest.NAME}: expected a tokenizer of kind wordpiece, clip-bpe or $PAIR, " +
+                        "got ${quote(kind)}; update this program",
+                )
+            }
+        }
+    }
+}
+
+/** The tokenizers of SDXL's two text encoders, which read the same prompt. */
+internal class TokenizerPair(
+    private val first: Tokenizer,
+    private val second: Tokenizer,
+) : Tokenizer(first.maxTokens) {
+    override fun encode(prompt: String): Tokens {
+        val both = listOf(first.encode(prompt), second.encode(prompt))
+        return Tokens(
+            ids = both[0].ids + both[1].ids,
+            mask = both[0].mask + both[1].mask,
+            count = both.maxOf { it.count },
+            known = both[0].known,
+        )
+    }
+}
+
+/** One file's tokenizer. */
+internal abstract class SingleTokenizer(
+    maxTokens: Int,
+) : Tokenizer(maxTokens) {
     internal abstract val end: Int
     internal abstract val padding: Int
 
@@ -14,12 +92,7 @@ abstract class Tokenizer internal constructor(
     /** All ids of a prompt given as code points, start and end included. */
     internal abstract fun ids(prompt: IntArray): IntArray
 
-    /**
-     * The prompt in exactly [maxTokens] tokens; a longer one is cut, its end token kept.
-     *
-     * Throws [PromptException] for NUL, half of a surrogate pair, or over [MAX_CHARACTERS] characters.
-     */
-    fun encode(prompt: String): Tokens {
+    override fun encode(prompt: String): Tokens {
         val points = checkedPoints(prompt)
         val found = ids(points)
         val kept = found.copyOf(minOf(found.size, maxTokens))
@@ -37,36 +110,4 @@ abstract class Tokenizer internal constructor(
         ids: IntArray,
         prompt: IntArray,
     ): Boolean = (1 until ids.size - 1).any { ids[it] != unknown } || prompt.all(Unicode::isSpace)
-
-    companion object {
-        /** Characters of the longest prompt. */
-        const val MAX_CHARACTERS = 1_000_000
-
-        private val LENGTHS = 3L..(1L shl 20)
-
-        /** Reads the text of a `tokenizer.json` of the kind that the manifest names; [BundleException] for another. */
-        fun read(
-            spec: TokenizerSpec,
-            text: String,
-            where: String = "tokenizer.json",
-        ): Tokenizer {
-            val definition = Definition.read(text, where, spec.kind)
-            if (spec.maxTokens !in LENGTHS) {
-                throw BundleException(
-                    "${Manifest.NAME}: tokenizer: expected max_tokens of at least 3 (start, a word, end), " +
-                        "got ${spec.maxTokens}; ${Fields.FIX}",
-                )
-            }
-            return when (spec.kind) {
-                "wordpiece" -> WordPiece(definition, spec.maxTokens.toInt())
-
-                "clip-bpe" -> ClipBytePairs(definition, spec.maxTokens.toInt())
-
-                else -> throw BundleException(
-                    "${Manifest.NAME}: expected a tokenizer of kind wordpiece or clip-bpe, got ${quote(spec.kind)}; " +
-                        "update this program",
-                )
-            }
-        }
-    }
 }

@@ -1,6 +1,6 @@
 package org.mobilediffusion.core
 
-/** A prompt in exactly L tokens. */
+/** A prompt in exactly L tokens; of SDXL's two tokenizers, the second's L numbers follow the first's. */
 class Tokens(
     /** Start token, words, end token, padding. */
     val ids: IntArray,

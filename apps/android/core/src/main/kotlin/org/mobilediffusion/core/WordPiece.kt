@@ -4,7 +4,7 @@ package org.mobilediffusion.core
 internal class WordPiece(
     definition: Definition,
     maxTokens: Int,
-) : Tokenizer(maxTokens) {
+) : SingleTokenizer(maxTokens) {
     private val added: AddedTokens
     private val vocabulary: Map<String, Int>
     private val longestWord: Int

@@ -150,8 +150,8 @@ class ModelBundleTest {
 
     @Test fun `a newer bundle`() {
         val bundle = whole()
-        edit(bundle) { JsonObject(it.fields + ("schema_version" to JsonNumber("7")) + ("planets" to JsonNull)) }
-        assertTrue("schema version 6, got 7; update this program" in refusal(bundle))
+        edit(bundle) { JsonObject(it.fields + ("schema_version" to JsonNumber("8")) + ("planets" to JsonNull)) }
+        assertTrue("schema version 7, got 8; update this program" in refusal(bundle))
     }
 
     @Test fun `a stage that is missing`() {

@@ -15,7 +15,7 @@ class TokenizerTest {
         val maxTokens = golden["max_tokens"].int
         val spec = TokenizerSpec(golden["kind"].text, maxTokens.toLong(), listOf("tokenizer.json"))
         val definition = Golden.file(golden["tokenizer"].text).readText()
-        val tokenizer = Tokenizer.read(spec, definition)
+        val tokenizer = Tokenizer.read(spec, listOf(definition))
     }
 
     private fun check(name: String) {
@@ -96,7 +96,7 @@ class TokenizerTest {
     @Test fun `a kind from the future and a length without room are refused`() {
         val golden = Cases("wordpiece")
         val future = refuses(TokenizerSpec("unigram", 24, listOf("a")), golden.definition)
-        assertTrue("wordpiece or clip-bpe, got 'unigram'; update" in future)
+        assertTrue("wordpiece, clip-bpe or clip-bpe-pair, got 'unigram'; update" in future)
         for (length in listOf(2L, -1L, Long.MAX_VALUE)) {
             val message = refuses(TokenizerSpec("wordpiece", length, listOf("a")), golden.definition)
             assertTrue("max_tokens of at least 3" in message)
@@ -107,7 +107,7 @@ class TokenizerTest {
         spec: TokenizerSpec,
         definition: String,
     ): String {
-        val message = assertFailsWith<BundleException> { Tokenizer.read(spec, definition) }.message!!
+        val message = assertFailsWith<BundleException> { Tokenizer.read(spec, listOf(definition)) }.message!!
         assertTrue("expected" in message && '\n' !in message, message)
         return message
     }

@@ -37,7 +37,10 @@ internal class Trajectory(
             File(folder, path).parentFile.mkdirs()
             File(folder, path).writeBytes(ByteArray(0))
         }
-        Golden.file(golden["tokenizer"].text).copyTo(File(folder, "tokenizer.json"), overwrite = true)
+        for (name in listOf("tokenizer", "tokenizer_2")) {
+            val source = golden.fields[name] ?: continue
+            Golden.file(source.text).copyTo(File(folder, "$name.json"), overwrite = true)
+        }
         previewText?.let { File(folder, "preview.json").writeText(it) }
         return folder
     }

@@ -77,5 +77,9 @@ class TrajectoryTest {
 
     @Test fun `guidance in a part of the steps`() = check("interval")
 
+    @Test fun `two tokenizers and zeros for no negative prompt`() = check("sdxl")
+
+    @Test fun `two tokenizers and guidance in a part of the steps`() = check("sdxl-interval")
+
     @Test fun `noise and two remembered tensors`() = check("sde")
 }
