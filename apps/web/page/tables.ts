@@ -22,8 +22,13 @@ function row(cells: readonly string[], last: { text: string; kind: string } | nu
 
 export function timeRows(times: readonly StageTime[]): HTMLTableRowElement[] {
   return times.map(({ stage, calls, loadMs, runMs }) =>
-    row([titled(stage), String(calls), loadMs > 0 ? loadMs.toFixed(0) : "–", (runMs / calls).toFixed(1), runMs.toFixed(0)]),
+    row([titled(stage), String(calls), loadMs > 0 ? loadMs.toFixed(0) : "–", short(runMs / calls), runMs.toFixed(0)]),
   );
+}
+
+/** Milliseconds, with a fraction where it tells something. */
+function short(milliseconds: number): string {
+  return milliseconds.toFixed(milliseconds < 100 ? 1 : 0);
 }
 
 /** The results of every check, as one row each: the least ratio over all prompts and steps. */
