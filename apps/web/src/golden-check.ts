@@ -67,15 +67,14 @@ class Replay {
     const { golden, bundle } = this;
     const tokens = bundle.tokenizer.encode(golden.prompt).ids;
     yield this.result("tokens", null, null, tokens.join() === golden.integers("tokens").values.join());
-    const contexts = new Map<string, FloatTensor>();
-    const own = new Map<string, FloatTensor>();
-    for (const [name, prefix] of [["context", ""], ["null_context", "null_"]] as const) {
-      if (!this.inputs.prompts.has(name)) continue;
-      const found = (await this.run("encode_text", this.text(prefix))).get("context")!;
-      contexts.set(name, golden.floats(name));
-      own.set(name, found);
-      yield this.compared("encode_text", null, golden.floats(name), found);
+    const [recorded, computed] = [new Map<string, FloatTensors>(), new Map<string, FloatTensors>()];
+    for (const prefix of this.inputs.prompts.keys()) {
+      const found = await this.run("encode_text", this.text(prefix));
+      recorded.set(prefix, new Map([...found.keys()].map((name) => [name, golden.floats(prefix + name)])));
+      computed.set(prefix, found);
+      for (const [name, each] of found) yield this.compared("encode_text", null, golden.floats(prefix + name), each);
     }
+    const [contexts, own] = [this.inputs.contexts(recorded), this.inputs.contexts(computed)];
     const clean = golden.has("source") ? await this.encoded() : null;
     if (clean !== null) yield this.compared("encode_image", null, golden.floats("encoded"), clean);
     for (const [number, row] of this.made.entries()) {
