@@ -126,13 +126,18 @@ export class ReplayRunner implements StageRunner {
       assert.equal(values instanceof Float32Array, expected.dtype === "float32", `type of ${name} ${place}`);
       assert.equal(hash(values), expected.sha256, `${name} ${place}`);
     }
-    return Promise.resolve(new Map(Object.entries(call.outputs).map(([name, each]) => [name, tensorOf(each)])));
+    return Promise.resolve(outputsOf(call));
   }
 }
 
 function startOf({ width, height, pixels, strength, mask }: Start): Partial<DrawRequest> {
   const bytes = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, "base64"));
   return { image: { width, height, rgb: bytes(pixels) }, strength, mask: mask === null ? null : bytes(mask) };
+}
+
+/** The outputs of a recorded call. */
+export function outputsOf({ outputs }: Call): FloatTensors {
+  return new Map(Object.entries(outputs).map(([name, each]) => [name, tensorOf(each)]));
 }
 
 function tensorOf({ shape, data }: { shape: number[]; data: string }): FloatTensor {
