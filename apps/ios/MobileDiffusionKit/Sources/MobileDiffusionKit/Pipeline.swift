@@ -89,7 +89,8 @@ public actor Pipeline {
     loaded = []
   }
 
-  /// Loads a stage if need be and runs it; cancellation is noticed before and after both.
+  /// Loads a stage if need be and runs it: the outputs that the manifest names. Cancellation is noticed before and after
+  /// both.
   func run(
     _ stage: Stage, _ inputs: [String: TensorValue], tell: (DrawEvent) -> Void = { _ in }
   ) async throws -> [String: TensorValue] {
@@ -112,7 +113,7 @@ public actor Pipeline {
     let outputs = try await runner.run(stage, inputs)
     try Task.checkCancellation()
     try spec.check(outputs: outputs)
-    return outputs
+    return outputs.filter { output in spec.outputs.contains { $0.name == output.key } }
   }
 
   /// The inputs of `denoise` that stay the same at every step; throws for a prompt or scale that cannot be used, before
