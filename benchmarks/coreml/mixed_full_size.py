@@ -27,8 +27,8 @@ from benchmarks.measuring.peak_memory import measure_call
 from benchmarks.measuring.random_model import RandomModel
 from benchmarks.measuring.results import conditions, read_result, write_result
 from benchmarks.paths import RESULTS
-from export.job.mixed import margin_of
-from export.mixed.choose import choose
+from export.job.mixed_search import margin_of
+from export.mixed.choose import Effort, choose
 from export.mixed.names import NONE, spelled
 from export.mixed.rounded import nothing
 from export.runtime import Runtime
@@ -41,7 +41,8 @@ LOGGER = logging.getLogger(__name__)
 RESULT = RESULTS / "mixed_full_size.json"
 MODEL, CASE, STAGE = "sd21-v", "stream", "denoise"
 RUNTIMES = {"coreml": COREML, "coreai": COREAI}
-TRIALS, THREADS, GIGA = 8, 2, 1e9
+EFFORT = Effort(trials=8, judged=1, proved=1, rounds=1)
+THREADS, GIGA = 2, 1e9
 CHOSEN, JUDGED = 0, 1
 """Seeds of the sample on which the modules are chosen, and of the one that is run."""
 
@@ -77,7 +78,7 @@ def choose_modules(runtime: str, work: Path) -> dict[str, Any]:
     half = half_program(RUNTIMES[runtime], stage)
     margin = margin_of(preset(MODEL), STAGE, "fp16")
     clock = Clock()
-    choice = choose(half, [sample_of(stage, CHOSEN)], margin, nothing, TRIALS)
+    choice = choose(half, [sample_of(stage, CHOSEN)], margin, nothing, EFFORT)
     found = {"names": list(choice.names), "weights_in_float32": choice.weights}
     decibels = {"before_db": json_number(choice.before_db), "after_db": json_number(choice.after_db)}
     return clock.read() | found | decibels | {"weights": sum(half.modules.values())}
@@ -137,7 +138,7 @@ def main(work: Work, runtimes: Names = None) -> None:
     for name in chosen(runtimes or ["coreml"], RUNTIMES, "runtime"):
         row = measured(name, work / name)
         rows = [each for each in read_result(RESULT, {"rows": []})["rows"] if each["runtime"] != name]
-        about = {"model": MODEL, "case": CASE, "trials": TRIALS}
+        about = {"model": MODEL, "case": CASE, "trials": EFFORT.trials}
         write_result(RESULT, {"conditions": conditions(THREADS, **about), "rows": [*rows, row]})
 
 

@@ -17,9 +17,10 @@ from export.job import run as run_module
 from export.job.plan import plan_export
 from export.job.run import Exported, run_export
 from export.stages import ExportStage
-from export.targets import TARGETS, load_runner
+from export.targets import COREML, TARGETS, load_runner
 from export.verify import verify_bundle
 from mobile_diffusion.checkpoint import open_checkpoint
+from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.errors import ConfigError, ParityError
 from tests.export.cli.test_commands import Command, assert_refused, command
 
@@ -54,6 +55,12 @@ def test_a_precision_that_a_runtime_has_not_is_refused(
     result = command("export", "android", str(tiny_checkpoint), "--out", str(out), *words, "--precision", precision)
     assert_refused(result, refusal)
     assert not out.exists()
+
+
+def test_the_only_precision_of_a_runtime_may_be_named(tiny_config: ModelConfig) -> None:
+    """Core ML's programs are float16, and have no choice."""
+    (runtime,) = plan_export(tiny_config, TARGETS["ios"], ["coreml"], precision="fp16").runtimes
+    assert runtime == COREML
 
 
 def test_qnn_without_its_sdk_is_one_line(
