@@ -175,12 +175,13 @@ class ClipPairEncoder(nn.Module):
         skipped, second = self.config.skipped, tokens[:, 1]
         context, _ = self.text_encoder.text_model.two_states(tokens[:, 0], skipped)
         context_2, last = self.text_encoder_2.text_model.two_states(second, skipped)
-        at_end = torch.matmul(first_of(second, self.config.end).to(last.dtype)[:, None], last)[:, 0]  # (B, D2)
-        return torch.cat([context, context_2], dim=-1), self.project(at_end)
+        return torch.cat([context, context_2], dim=-1), self.pool(
+            last, first_of(second, self.config.end).to(last.dtype)
+        )
 
-    def project(self, state: Tensor) -> Tensor:
-        """The second encoder's state at the end token (B, D2) -> pooled (B, P)."""
-        return self.text_encoder_2.text_projection(state)
+    def pool(self, states: Tensor, at_end: Tensor) -> Tensor:
+        """The second encoder's states (B, L, D2), and 1 at the end token of (B, L) zeros -> pooled (B, P)."""
+        return self.text_encoder_2.text_projection(torch.matmul(at_end[:, None], states)[:, 0])
 
     def conditions(self, tokens: Tensor) -> dict[str, Tensor]:
         """What the U-Net reads of tokens (B, 2, L): "context" (B, L, D) and "pooled" (B, P)."""

@@ -60,10 +60,11 @@ class ChannelsFirstClip(ClipTransformer):
 
 
 class ChannelsFirstClipPair(ClipPairEncoder):
-    """SDXL's two text encoders, with a convolution as the projection of the pooled text."""
+    """SDXL's two text encoders; the end token is looked up by a sum, and projected by a convolution."""
 
-    def project(self, state: Tensor) -> Tensor:
-        """(B, D2) -> (B, P)."""
+    def pool(self, states: Tensor, at_end: Tensor) -> Tensor:
+        """(B, L, D2), (B, L) -> (B, P)."""
+        state = (states * at_end[:, :, None]).sum(1)  # (B, D2)
         return self.text_encoder_2.text_projection(state[:, :, None, None]).flatten(1)
 
 
