@@ -76,4 +76,4 @@ def check_layout(spec: Any, layout: str, stage: str) -> None:
 def word_embeddings(spec: Any) -> int:
     """The number of text encoders that a program's tokens (1, L), or (1, 2, L) of SDXL, are for."""
     shapes = [list(each.type.multiArrayType.shape) for each in spec.description.input if each.name == "tokens"]
-    return sum(1 if len(shape) == 2 else shape[1] for shape in shapes)
+    return max((shape[1] for shape in shapes if len(shape) == 3), default=1)
