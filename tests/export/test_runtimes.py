@@ -39,9 +39,13 @@ def on_gpu(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> E
     ("runtimes", "precision", "refusal"),
     [
         (["vulkan"], "int8", "precision: expected one of fp32, fp16 for vulkan, got 'int8'"),
-        (["onnx"], "fp16", "precision: expected one of fp32, int8 for onnx, got 'fp16'"),
-        (["xnnpack", "onnx"], "fp16", "precision: expected one of fp32, int8 for onnx, got 'fp16'"),
-        ([], "fp16", "for onnx, got 'fp16'; give --runtime xnnpack or --runtime vulkan or --runtime qnn$"),
+        (["onnx"], "int8-dynamic", "precision: expected one of fp32, fp16, int8 for onnx, got 'int8-dynamic'"),
+        (
+            ["xnnpack", "onnx"],
+            "int8-dynamic",
+            "precision: expected one of fp32, fp16, int8 for onnx, got 'int8-dynamic'",
+        ),
+        ([], "int8-dynamic", "for onnx, got 'int8-dynamic'; give --runtime xnnpack$"),
         (["xnnpack"], "bf16", "precision: expected one of fp32, fp16, int8, .* for xnnpack, got 'bf16'$"),
         (["qnn"], "fp32", "precision: expected one of fp16 for qnn, got 'fp32'"),
         (["metal"], "fp32", "runtime: expected one of xnnpack, vulkan, qnn, onnx for android, got 'metal'"),

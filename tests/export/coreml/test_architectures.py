@@ -58,7 +58,13 @@ def compare(stage: ExportStage, folder: Path, step: int = 1, options: CoreMLOpti
     assert_runs_as_pytorch(stage, runner, LIMIT_DB, step)
 
 
-@pytest.mark.parametrize("name", SCHEDULES)
+QUICK = ("euler", "lcm", "heun", "sde-dpm-solver++")
+"""Schedules of `make test`: without memory, with noise, with two evaluations, with noise and two remembered tensors."""
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.full) for name in SCHEDULES]
+)
 def test_every_solver(name: str, tiny_config: ModelConfig, tmp_path: Path, ct: Any) -> None:
     schedule: ScheduleConfig = dataclasses.replace(tiny_config.schedule, **SCHEDULES[name])
     stage = build_stage(RandomModel(dataclasses.replace(tiny_config, schedule=schedule)), "denoise")
@@ -94,7 +100,7 @@ def test_clip(activation: str, tiny_config: ModelConfig, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("stage", ["encode_text", "denoise"])
-@pytest.mark.parametrize("units", ["CPU_AND_NE", "CPU_AND_GPU"])
+@pytest.mark.parametrize("units", ["CPU_AND_NE", pytest.param("CPU_AND_GPU", marks=pytest.mark.full)])
 def test_sdxl(units: str, stage: str, tmp_path: Path) -> None:
     compare(build_stage(RandomModel(XL), stage), tmp_path, 1, CoreMLOptions(compute_units=units))
 

@@ -24,6 +24,15 @@ from mobile_diffusion.config import ModelConfig
 from tests.tiny_models import LCM, SD1, SD2, RandomModel
 
 CASES = [(SD1, stage) for stage in IMAGE_STAGES] + [(SD2, "denoise"), (LCM, "denoise")]
+PARAMETERS = [
+    pytest.param(
+        config,
+        stage,
+        id=f"{config.text.activation}-{config.schedule.solver}-{stage}",
+        marks=[] if config is SD1 else [pytest.mark.full],
+    )
+    for config, stage in CASES
+]
 
 
 @torch.no_grad()
@@ -49,11 +58,7 @@ def all_passes(program: ExportedProgram, passes: None) -> XNNPACKPassManager:
     return XNNPACKPassManager(program, [*own[:at], RequestLayouts, *own[at:], FreePermutations])
 
 
-@pytest.mark.parametrize(
-    ("config", "stage"),
-    CASES,
-    ids=[f"{config.text.activation}-{config.schedule.solver}-{stage}" for config, stage in CASES],
-)
+@pytest.mark.parametrize(("config", "stage"), PARAMETERS)
 def test_the_program_is_upstreams(config: ModelConfig, stage: str) -> None:
     built = build_stage(RandomModel(config), stage)
     assert convert(built).buffer == upstream(built)

@@ -41,7 +41,7 @@ class Named(nn.Module):
         return self.inner(latents)
 
 
-@pytest.mark.parametrize("stage", ["encode_text", "denoise", "decode_image"])
+@pytest.mark.parametrize("stage", ["encode_text", pytest.param("denoise", marks=pytest.mark.full), "decode_image"])
 def test_the_results_are_those_of_upstreams_own_weights(stage: str, tmp_path: Path) -> None:
     built = build_stage(RandomModel(SD1), stage)
     for name in ("ours", "upstreams"):

@@ -30,8 +30,12 @@ def guided(model: Model, shares: tuple[float, ...], solver: str = "dpm-solver++"
     return dataclasses.replace(model, config=dataclasses.replace(model.config, schedule=schedule))
 
 
-@pytest.fixture(scope="module", params=TARGETS)
+@pytest.fixture(
+    scope="module",
+    params=[name if name != "web" else pytest.param(name, marks=pytest.mark.full) for name in TARGETS],
+)
 def bundle(request: pytest.FixtureRequest, tiny_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle of each target; the web's programs are Android's ONNX models."""
     model, target = guided(tiny_model, SHARES), TARGETS[request.param]
     plan = plan_export(model.config, target, images=True, threads=1)
     return run_export(model, target, tmp_path_factory.mktemp("guided") / target.name, plan=plan).bundle

@@ -40,9 +40,11 @@ def test_the_recorded_case_begins_as_late_as_the_solver_can(
     assert np.isfinite(redrawn.states).all() and redrawn.steps == len(Pipeline(model).table.rows(redrawn.skipped))
 
 
-@pytest.fixture(scope="module", params=TARGETS)
+@pytest.fixture(
+    scope="module", params=[name if name != "web" else pytest.param(name, marks=pytest.mark.full) for name in TARGETS]
+)
 def redrawing(request: pytest.FixtureRequest, tiny_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A bundle of each target that can begin with a picture."""
+    """A bundle of each target that can begin with a picture; the web's programs are Android's ONNX models."""
     target = TARGETS[request.param]
     plan = plan_export(tiny_model.config, target, images=True, threads=1)
     out = tmp_path_factory.mktemp("redrawing") / target.name
