@@ -19,7 +19,7 @@ TRAINING := $(MODEL)/training
 DISTRIBUTED := --numprocesses=logical --dist=loadfile --no-loadscope-reorder
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(DISTRIBUTED)
 
-.PHONY: demo test test-full test-awkward-path lint docs lock apps data train student android-tables clean
+.PHONY: demo test test-full test-awkward-path lint docs lock mutation apps data train student android-tables clean
 
 demo: $(INSTALLED)
 	$(CLI) demo --model $(MODEL) --build build
@@ -33,6 +33,11 @@ test-full: $(INSTALLED) lint
 # The apps' tests from a path with a space, an umlaut and quotes.
 test-awkward-path: $(INSTALLED)
 	tests/apps/awkward-path.sh $(DISTRIBUTED) -m "not full"
+
+# Plants every fault of benchmarks/mutation/catalogue.py into programs of every runtime; fails when one is not found.
+mutation: $(INSTALLED)
+	$(BIN)/python -m benchmarks.mutation.run --work build/mutation
+	$(BIN)/python -m benchmarks.documents.mutation
 
 lint: $(INSTALLED)
 	$(BIN)/python -m ruff check .

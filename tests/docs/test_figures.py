@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from benchmarks.documents import android, checkpoints, coreai, coreml, markers, measurements, snapfusion
+from benchmarks.documents import android, checkpoints, coreai, coreml, markers, measurements, mutation, snapfusion
 from benchmarks.measuring.results import CHECKPOINT, PRESENT, read_result, rows_of_present, stamp
 from benchmarks.paths import EMOJI, RESULTS, ROOT
 from benchmarks.training import scale_plan
@@ -24,6 +24,7 @@ WRITERS: Mapping[ModuleType, tuple[object, ...]] = {
     coreai: (),
     coreml: (),
     measurements: (False,),
+    mutation: (),
     snapfusion: (snapfusion.RESULT, snapfusion.PAGE),
     scale_plan: (True,),
 }

@@ -27,7 +27,7 @@ const char* const usage =
   --image FILE.png     picture to start from, as large as the model's pictures
   --strength X         how much of --image to draw anew, above 0 and up to 1; 0.8 by default, 1 with a mask
   --mask FILE.png      draws --image anew where this picture is white
-  --out, -o FILE.png   picture to write
+  --out FILE.png       picture to write; -o is short for it
   --previews DIR       writes step-1.png, step-2.png, ... there while the picture clears, as small as the latents
   --threads N          1 to 256; 2 by default
   --sequential         hold one stage in memory at a time
@@ -120,7 +120,7 @@ void check(const Options& options) {
   require(!options.golden || (options.benchmark == 0 && !options.prompt && !pictures),
           "--golden: expected no --prompt, --image, --batch, --out, --previews or --benchmark beside it, as the bundle says "
           "what is drawn");
-  require(options.benchmark == 0 || !pictures, "--benchmark: expected no --image, --batch, --out or --previews, as nothing is drawn");
+  require(options.benchmark == 0 || !pictures, "--benchmark: expected no --out, --image, --batch or --previews, as nothing is drawn");
   require(options.image || !(options.mask || options.strength),
           "--mask and --strength: expected --image with the picture to start from, got none");
   require(options.seed <= UINT64_MAX - static_cast<std::uint64_t>(options.batch - 1),

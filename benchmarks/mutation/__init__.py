@@ -1,0 +1,1 @@
+"""Faults planted into programs of every runtime, and the check that catches each."""
