@@ -80,8 +80,7 @@ def draw(
     not have.  Raises PromptError for a prompt, seed, guidance scale or start that cannot be used, MobileDiffusionError
     when the stages return NaN or infinity.
     """
-    seeds = (check_seed(seed),)
-    return next(draw_seeds(run_stage, tokenizer, settings, prompt, seeds, guidance, on_step, negative, start))
+    return next(draw_seeds(run_stage, tokenizer, settings, prompt, [seed], guidance, on_step, negative, start))
 
 
 def draw_seeds(

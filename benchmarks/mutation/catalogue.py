@@ -73,7 +73,7 @@ def swapped_halves(tensor: Tensor) -> Tensor:
 
 
 def swapped_queries(module: nn.Module) -> None:
-    """Queries and keys of a self-attention change places at a position's own row alone: the scores are transposed."""
+    """Queries and keys of a self-attention change places, which transposes its scores."""
     attention = first(module, Attention)
     assert isinstance(attention, Attention)
     attention.to_q, attention.to_k = attention.to_k, attention.to_q

@@ -59,8 +59,7 @@ def generate(
 
     options, words = opening.options(), typed_text(prompt)
     check_picture_path(out)
-    seeds = range(seed, check_seed(seed + batch - 1) + 1)
-    paths = [out] if batch == 1 else [out.with_stem(f"{out.stem}-{each}") for each in seeds]
+    paths = {each: _path_of(out, each, batch) for each in range(seed, check_seed(seed + batch - 1) + 1)}
     with progress_bar() as progress:
         progress("opening the model", 0.0)
         artist = open_artist(checkpoint_or_emoji(model), bundle, options, runtime, threads)
@@ -74,14 +73,19 @@ def generate(
             artist.tokenizer,
             artist.settings,
             words,
-            seeds,
+            list(paths),
             options.guidance if bundle is not None else None,
             lambda step, _: progress(title, (len(written) + (step + 1) / (steps + 1)) / batch),
             typed_text(negative),
             start,
         )
-        for path, pixels in zip(paths, pictures, strict=True):
+        for path, pixels in zip(paths.values(), pictures, strict=True):
             save_picture(Image.fromarray(pixels), path)
             written.append(path)
-    for path, each in zip(paths, seeds, strict=True):
+    for each, path in paths.items():
         results().print(f'{path}: "{words[:SHOWN]}" seed {each}, by {artist.title}', soft_wrap=True)
+
+
+def _path_of(out: Path, seed: int, batch: int) -> Path:
+    """The file of one picture: of several, the seed follows the name."""
+    return out if batch == 1 else out.with_stem(f"{out.stem}-{seed}")

@@ -48,6 +48,7 @@ export class StageInputs {
   private readonly guidance: number | null;
   private readonly noMemory: FloatTensor;
   private readonly noOutput: FloatTensor;
+  private drawnNoise: FloatTensor | null = null;
 
   /** Throws `PromptError` for a request that cannot be drawn. */
   constructor(
@@ -111,7 +112,7 @@ export class StageInputs {
   firstState(clean: FloatTensor | null): LatentState {
     const whole = this.rows.length === this.settings.schedule.steps;
     const fromNoise = clean === null || (this.request.mask && whole); // with a mask, as diffusers' inpainting
-    return { latents: fromNoise ? this.noise(0) : this.noised(clean, this.rows[0]), memory: this.noMemory };
+    return { latents: fromNoise ? this.firstNoise : this.noised(clean, this.rows[0]), memory: this.noMemory };
   }
 
   /** The state after a step from 0, with the picture put back where a mask keeps it. */
@@ -131,7 +132,7 @@ export class StageInputs {
     if (row === undefined) return clean;
     const { alphas, sigmas } = this.settings.schedule;
     const [alpha, sigma] = [Math.fround(alphas[row]!), Math.fround(sigmas[row]!)];
-    const noise = this.noise(0).values;
+    const noise = this.firstNoise.values;
     const values = noise.map((each, place) => Math.fround(alpha * clean.values[place]!) + Math.fround(sigma * each));
     return floats(values, clean.shape);
   }
@@ -177,6 +178,11 @@ export class StageInputs {
   private scale(row: number): number {
     const share = this.settings.schedule.shares[row];
     return share === undefined ? 1 : 1 + share * ((this.guidance ?? 1) - 1);
+  }
+
+  private get firstNoise(): FloatTensor {
+    this.drawnNoise ??= this.noise(0);
+    return this.drawnNoise;
   }
 
   private noise(tensor: number): FloatTensor {

@@ -162,7 +162,7 @@ public actor Pipeline {
     let steps = settings.schedule.steps
     for (made, row) in rows.enumerated() {
       state = try await step(request, conditions, state, row: row, tell: tell)
-      if let start {
+      if let start, start.keeps {
         let following = made + 1 < rows.count ? rows[made + 1] : nil
         state.latents = start.kept(state.latents, picture: start.noised(clean, noise, row: following))
       }

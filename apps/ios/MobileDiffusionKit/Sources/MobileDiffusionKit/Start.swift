@@ -41,6 +41,9 @@ struct StartInputs: Sendable {
   /// Whether the drawing starts from noise alone, and the picture is what the mask keeps: as diffusers' inpainting.
   var isFromNoise: Bool { start.mask != nil && skipped == 0 }
 
+  /// Whether a part of the picture is kept.
+  var keeps: Bool { start.mask != nil }
+
   /// Inputs of `encode_image`.
   var image: [String: TensorValue] { ["image": start.picture.image] }
 

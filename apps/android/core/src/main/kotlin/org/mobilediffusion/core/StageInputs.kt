@@ -27,6 +27,8 @@ internal class StageInputs(
             mapOf(PROMPT to request.prompt)
         }
 
+    private val firstNoise by lazy { noise(0) }
+
     /** What is needed of the picture to start from; null without one. */
     val start: StartInputs? = request.start?.let { StartInputs(bundle.manifest, settings, it) }
 
@@ -50,11 +52,13 @@ internal class StageInputs(
     }
 
     /** The noise of the seed, and an empty memory. */
-    fun firstState(): State = State(noise(0), noMemory)
+    fun firstState(): State = State(firstNoise, noMemory)
 
     /** The state in front of the first step of a drawing that starts from a picture's clean latents. */
-    fun firstState(clean: TensorValue.Floats): State =
-        if (start == null || start.fromNoise) firstState() else State(start.noised(clean, noise(0), rows[0]), noMemory)
+    fun firstState(clean: TensorValue.Floats): State {
+        if (start == null || start.fromNoise) return firstState()
+        return State(start.noised(clean, firstNoise, rows[0]), noMemory)
+    }
 
     /** The state after a step from 0, with the picture put back where a mask keeps it. */
     fun kept(
@@ -62,8 +66,8 @@ internal class StageInputs(
         clean: TensorValue.Floats?,
         step: Int,
     ): State {
-        if (start == null || clean == null) return state
-        return State(start.kept(state.latents, start.noised(clean, noise(0), rows.getOrNull(step + 1))), state.memory)
+        if (start == null || clean == null || !start.keeps) return state
+        return State(start.kept(state.latents, start.noised(clean, firstNoise, rows.getOrNull(step + 1))), state.memory)
     }
 
     /** Inputs of `denoise` at a row of the table, without guidance where that is a choice of the step. */

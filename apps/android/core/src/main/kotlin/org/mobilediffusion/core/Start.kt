@@ -43,6 +43,9 @@ internal class StartInputs(
     /** Whether the drawing starts from noise alone, and the picture is what the mask keeps: as diffusers' inpainting. */
     val fromNoise = mask != null && skipped == 0
 
+    /** Whether a part of the picture is kept. */
+    val keeps = mask != null
+
     /** Inputs of `encode_image`. */
     fun image(): Map<String, TensorValue> = mapOf("image" to start.picture.toImage())
 
