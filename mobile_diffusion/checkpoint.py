@@ -7,7 +7,6 @@ a weight is read, and pickles are never opened.  Saving is atomic.  The readers 
 from __future__ import annotations
 
 import functools
-import json
 import math
 import shutil
 from dataclasses import dataclass
@@ -18,11 +17,10 @@ from torch import nn
 
 from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.config import ModelConfig
-from mobile_diffusion.config_json import to_dict
 from mobile_diffusion.errors import CheckpointError
 from mobile_diffusion.formats.changes import apply
 from mobile_diffusion.formats.checkpoint_files import PARTS, CheckpointFiles, builders, check_source, hash_source
-from mobile_diffusion.formats.native import FILES, FORMAT, MODEL_FILE, read_config
+from mobile_diffusion.formats.native import FILES, read_config, write_config
 from mobile_diffusion.formats.native import TOKENIZER_FILE as TOKENIZER_FILE
 from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.formats.read_any import read_source
@@ -175,8 +173,7 @@ def save_checkpoint(model: Model | Checkpoint, path: Path | str, overwrite: bool
             for part in PARTS:
                 save_weights(model.load_part(part), folder / f"{part}.safetensors")
             model.tokenizer.save(folder / TOKENIZER_FILE)
-            text = json.dumps({"format": FORMAT, **to_dict(model.config)}, indent=2, allow_nan=False)
-            (folder / MODEL_FILE).write_text(text + "\n", encoding="utf-8")
+            write_config(model.config, folder)
             if path.exists():
                 _keep_foreign_files(path, folder)
     except (OSError, SafetensorError) as error:

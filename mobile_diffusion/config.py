@@ -239,8 +239,12 @@ class ModelConfig:
     text: TextConfig
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     tokenizer: str = "wordpiece"
+    styles: tuple[str, ...] = ()
+    """Styles of pictures that the model was trained on, which a prompt names at its end ("a cat, 3d"); apps offer them.
+    They change nothing that the model computes, and have a file of their own beside `model.json`."""
 
     def __post_init__(self) -> None:
+        require(len({"", *self.styles}) == 1 + len(self.styles), self, "styles", "different names, none empty")
         kinds = ("wordpiece", "clip-bpe", "clip-bpe-pair")
         require(self.tokenizer in kinds, self, "tokenizer", f"one of {kinds}")
         unit = self.autoencoder.factor * self.unet.downscale

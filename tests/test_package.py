@@ -126,14 +126,14 @@ def test_wheel_has_every_module_and_file_of_data(wheel: Path) -> None:
         for path in (ROOT / package).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    emoji = {"model.json", "tokenizer.json", "training/unet-settings.json"} | {
+    emoji = {"model.json", "styles.json", "tokenizer.json", "training/unet-settings.json"} | {
         path.name for path in (ROOT / "assets" / "emoji").glob("*.safetensors")
     }
     quality = {path.name for path in (ROOT / "assets" / "quality").iterdir()}
     data = {f"mobile_diffusion/emoji_model/{name}" for name in emoji}
     page = {f"export/serving/site/{name}" for name in SITE}
     assert names == sources | data | page | {f"mobile_diffusion/retrieval_model/{name}" for name in quality}
-    assert len(emoji) == 6
+    assert len(emoji) == 7
 
 
 def test_metadata_names_licences_and_holds_exact_versions_where_internals_are_patched(wheel: Path) -> None:

@@ -62,6 +62,8 @@ class ModelEntry:
     height: int
     """Pixels of a picture, along with `width`."""
     width: int
+    styles: tuple[str, ...]
+    """Styles that the model was trained on; a prompt in one ends with ", " and its name."""
     changes: tuple[str, ...]
     """Changes made when the checkpoint was opened: adapters merged, decoder replaced, layers skipped."""
     source_sha256: str
@@ -69,6 +71,8 @@ class ModelEntry:
 
     def __post_init__(self) -> None:
         require(self.source_sha256 == "" or _is_sha256(self.source_sha256), "a SHA-256", self.source_sha256)
+        named = len({"", *self.styles}) == 1 + len(self.styles)
+        require(named, "styles with different names, none empty", self.styles)
         require(self.height > 0 and self.width > 0, "a positive height and width", (self.height, self.width))
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from export.bundle.bundle import Bundle
-from export.bundle.manifest_parts import ArtifactEntry, ModelEntry, RuntimeEntry, StageEntry, TokenizerEntry
+from export.bundle.manifest_parts import ArtifactEntry, RuntimeEntry, StageEntry, TokenizerEntry
 from export.evidence.content import Content, Contents
 from export.evidence.difference import Difference, differing
 from export.evidence.plan import plan_of, runtime_of
-from export.job.manifest_description import NOISE, describe_schedule
+from export.job.manifest_description import NOISE, describe_model, describe_schedule
 from export.job.provenance import PROVENANCE_FILE, provenance
 from export.runtime import Runtime
 from export.signatures import Signature, TensorSpec, signature
@@ -68,15 +68,12 @@ def check_provenance(bundle: Bundle, depth: str) -> list[Difference]:
 def check_source(bundle: Bundle, source: AnyModel) -> list[Difference]:
     """Every difference between the manifest and what the checkpoint says, and between the tokenizers."""
     config, manifest = source.config, bundle.manifest
-    model = ModelEntry(
-        config.name, config.licence, config.height, config.width, tuple(source.changes), source.source_hash
-    )
     stages = []
     for entry in manifest.stages:
         found = signature(config, entry.name)
         stages.append(StageEntry(entry.name, found.inputs, found.outputs))
     made = {
-        "model": to_dict(model),
+        "model": to_dict(describe_model(source)),
         "stages": [to_dict(stage) for stage in stages],
         "schedule": to_dict(describe_schedule(config)),
         "tokenizer": to_dict(

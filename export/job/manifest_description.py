@@ -55,9 +55,7 @@ def describe(
         format=FORMAT,
         schema_version=SCHEMA_VERSION,
         target=target.name,
-        model=ModelEntry(
-            config.name, config.licence, config.height, config.width, tuple(model.changes), model.source_hash
-        ),
+        model=describe_model(model),
         stages=tuple(_describe_stage(config, stage) for stage in plan.stages),
         runtimes=tuple(
             _describe_runtime(runtime, config, folder, artifacts[runtime.name], primary=number == 0)
@@ -69,6 +67,20 @@ def describe(
         parity=summarise(parity),
         tools=_tools(tool for runtime in plan.runtimes for tool in runtime.tools),
         files=files,
+    )
+
+
+def describe_model(model: Model | Checkpoint) -> ModelEntry:
+    """What a manifest says of a model itself."""
+    config = model.config
+    return ModelEntry(
+        name=config.name,
+        licence=config.licence,
+        height=config.height,
+        width=config.width,
+        styles=config.styles,
+        changes=tuple(model.changes),
+        source_sha256=model.source_hash,
     )
 
 

@@ -1,14 +1,17 @@
 """Reads our own format: a folder with model.json, three safetensors files and tokenizer.json (SDXL: and a second).
 
-The names of tensors are those of diffusers and transformers.  checkpoint.py writes such folders.
+A model that was trained on named styles also has styles.json, a list of their names.  It is no part of the hash, since
+two models that differ in it alone compute the same.  The names of tensors are those of diffusers and transformers.
+checkpoint.py writes such folders.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from mobile_diffusion.config import ModelConfig
-from mobile_diffusion.config_json import from_dict
+from mobile_diffusion.config_json import from_dict, to_dict
 from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.checkpoint_files import PARTS, CheckpointFiles
 from mobile_diffusion.quoting import shortened
@@ -21,8 +24,9 @@ from mobile_diffusion.weights import read_weights_layout, refuse_pickle
 FORMAT = 2
 """Version of the folder's layout, the "format" of model.json."""
 MODEL_FILE = "model.json"
+STYLES_FILE = "styles.json"
 WEIGHTS = tuple(f"{part}.safetensors" for part in PARTS)
-FILES = (MODEL_FILE, TOKENIZER_FILE, SECOND_FILE, *WEIGHTS)
+FILES = (MODEL_FILE, STYLES_FILE, TOKENIZER_FILE, SECOND_FILE, *WEIGHTS)
 """Every file that a folder may have; the last tokenizer is SDXL's."""
 
 
@@ -51,9 +55,29 @@ def read_config(path: Path) -> ModelConfig:
             raise CheckpointError(
                 f"{file}: expected format {FORMAT}, got {shortened(values['format'])}; update mobile-diffusion"
             )
-        return from_dict(ModelConfig, {name: value for name, value in values.items() if name != "format"})
+        config = from_dict(ModelConfig, {name: value for name, value in values.items() if name != "format"})
     except (OSError, ValueError, RecursionError, ConfigError) as error:
         raise CheckpointError(f"{file}: expected a model's configuration, got: {error}") from error
+    return _with_styles(config, path / STYLES_FILE)
+
+
+def write_config(config: ModelConfig, path: Path) -> None:
+    """Write a checkpoint folder's model.json, and styles.json for a model with styles."""
+    values = {name: value for name, value in to_dict(config).items() if name != "styles"}
+    text = json.dumps({"format": FORMAT, **values}, indent=2, allow_nan=False)
+    (path / MODEL_FILE).write_text(text + "\n", encoding="utf-8")
+    if config.styles:
+        (path / STYLES_FILE).write_text(json.dumps(config.styles) + "\n", encoding="utf-8")
+
+
+def _with_styles(config: ModelConfig, file: Path) -> ModelConfig:
+    """The configuration with the styles of styles.json, if the folder has one."""
+    if not file.is_file():
+        return config
+    try:
+        return from_dict(ModelConfig, {**to_dict(config), "styles": parse_strictly(file.read_bytes())})
+    except (OSError, ValueError, RecursionError, ConfigError) as error:
+        raise CheckpointError(f"{file}: expected a list of names, got: {error}; correct or remove it") from error
 
 
 def _check_folder(path: Path) -> None:

@@ -148,7 +148,7 @@ def open_untrained(settings: UNetSettings, trained: Autoencoder, text: Path, tex
     torch.manual_seed(settings.loop.seed)
     parts = {"unet": settings.unet, "autoencoder": trained.config, "text": text_config}
     schedule = settings.schedule or ScheduleConfig()
-    config = dataclasses.replace(preset("emoji"), **parts, schedule=schedule)  # type: ignore[arg-type]
+    config = dataclasses.replace(preset("emoji"), **parts, schedule=schedule, styles=settings.styles)  # type: ignore[arg-type]
     text_encoder = _open_text_encoder(text / "text_encoder.safetensors", text_config)
     tokenizer = WordPieceTokenizer.from_file(text / "tokenizer.json", text_config.max_tokens)
     unet = UNet(settings.unet).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

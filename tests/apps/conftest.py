@@ -105,9 +105,10 @@ def shared(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], ob
 
 @pytest.fixture(scope="session")
 def guided_model(tiny_model: Model) -> Model:
-    """BERT's tokenizer and text encoder, classifier-free guidance, a solver with memory."""
+    """BERT's tokenizer and text encoder, classifier-free guidance, a solver with memory, two styles."""
     schedule = dataclasses.replace(tiny_model.config.schedule, solver="dpm-solver++")
-    return dataclasses.replace(tiny_model, config=dataclasses.replace(tiny_model.config, schedule=schedule))
+    config = dataclasses.replace(tiny_model.config, schedule=schedule, styles=("3d", "flat"))
+    return dataclasses.replace(tiny_model, config=config)
 
 
 @pytest.fixture(scope="session")

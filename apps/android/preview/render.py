@@ -25,7 +25,7 @@ DRAW = HERE.parent / "build" / "host" / "draw"
 WIDTH, HEIGHT, SCALE = 360, 760, 1.5
 CAPTION = "A rendering of the app’s layouts; pictures and times are this computer’s. Not a phone."
 DRAWINGS = (("rocket", 5), ("red heart", 2), ("automobile", 3), ("pizza", 4), ("cat face", 5), ("red apple", 3))
-STYLES = ("none", "3d", "fluent", "flat", "noto")
+STYLE = "3d"
 STAGES = {"encode_text": "Text encoder", "denoise": "Denoiser", "decode_image": "Image decoder"}
 
 
@@ -43,7 +43,7 @@ class Drawn:
 def draw(bundle: Path, prompt: str, seed: int, folder: Path) -> Drawn:
     """Draw on this computer with the app's core and runner."""
     raw = folder / f"{prompt}-{seed}.rgb"
-    command = (DRAW, "--bundle", bundle, "--prompt", f"{prompt}, 3d", "--seed", seed, "--out", raw, "--threads", 1)
+    command = (DRAW, "--bundle", bundle, "--prompt", f"{prompt}, {STYLE}", "--seed", seed, "--out", raw, "--threads", 1)
     size = json.loads(run(*command))
     png = raw.with_suffix(".png")
     Image.frombytes("RGB", (size["width"], size["height"]), raw.read_bytes()).save(png)
@@ -55,8 +55,11 @@ def run(*command: object) -> str:
     return subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True).stdout
 
 
-def draw_screen(drawn: Drawn) -> Scene:
-    chips = [("chip", Scene({"": style}, selected=frozenset({""} if style == "3d" else {}))) for style in STYLES]
+def draw_screen(drawn: Drawn, styles: list[str]) -> Scene:
+    """The screen of drawing, with the model's styles."""
+    chips = [
+        ("chip", Scene({"": each}, selected=frozenset({""} if each == STYLE else {}))) for each in ["none", *styles]
+    ]
     return Scene(
         texts={
             "model": "emoji",
@@ -77,7 +80,9 @@ def history_screen(drawings: list[Drawn]) -> Scene:
     cards = [
         (
             "history_card",
-            Scene({"prompt": f"{each.prompt}, 3d", "details": f"seed {each.seed} · emoji"}, {"picture": each.picture}),
+            Scene(
+                {"prompt": f"{each.prompt}, {STYLE}", "details": f"seed {each.seed} · emoji"}, {"picture": each.picture}
+            ),
         )
         for each in drawings
     ]
@@ -155,11 +160,12 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        manifest = json.loads((options.bundle / "manifest.json").read_text(encoding="utf-8"))
         drawings = [draw(options.bundle, prompt, seed, folder) for prompt, seed in DRAWINGS]
         timed = (DRAW, "--bundle", options.bundle, "--prompt", "a red apple, 3d", "--threads", 1, "--benchmark", 10)
         report = json.loads(run(*timed))
         scenes = {
-            "draw": draw_screen(drawings[0]),
+            "draw": draw_screen(drawings[0], manifest["model"]["styles"]),
             "history": history_screen(drawings),
             "benchmark": benchmark_screen(report),
         }

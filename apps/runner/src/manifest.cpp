@@ -131,6 +131,9 @@ void read_file_entry(const Json& value, std::map<std::string, FileSpec>& files) 
 void check_model(const Fields& model) {
   for (const char* name : {"name", "licence"}) model.text(name);
   model.texts("changes");
+  const Texts styles = model.texts("styles");
+  const std::set<std::string> names(styles.begin(), styles.end());
+  if (names.size() != styles.size() || names.count("") > 0) model.refuse("styles", "different names, none empty");
   if (model.whole("height") <= 0 || model.whole("width") <= 0) model.refuse("height", "a positive height and width");
   const std::string& source = model.text("source_sha256");
   if (!source.empty() && !is_sha256(source)) model.refuse("source_sha256", "a SHA-256");
@@ -208,7 +211,7 @@ Manifest read_manifest(std::string_view text, const std::string& where) {
   if (fields.whole("schema_version") != schema_version) fields.refuse("schema_version", "a version");
   fields.text("target");
   const Fields model(fields.object("model"), "manifest.json: model",
-                     {"name", "licence", "height", "width", "changes", "source_sha256"});
+                     {"name", "licence", "height", "width", "styles", "changes", "source_sha256"});
   check_model(model);
   Manifest manifest;
   manifest.model = model.text("name");

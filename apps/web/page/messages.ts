@@ -17,6 +17,7 @@ export type Task =
 export interface OpenedModel {
   readonly model: string;
   readonly licence: string;
+  readonly styles: readonly string[];
   readonly precision: string;
   readonly width: number;
   readonly height: number;

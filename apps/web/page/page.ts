@@ -3,11 +3,11 @@
 import { PromptError } from "../src/errors.js";
 import { MAX_SEED, parseSeed } from "../src/numbers.js";
 import type { StageTime } from "../src/pipeline.js";
+import { styled } from "../src/styles.js";
 import { quote } from "../src/text.js";
 import { Choice } from "./choice.js";
 import type { Answer, DrawEvent, DrawRequest, OpenedModel, Picture, Provider, Task } from "./messages.js";
 import { pictureIn, readPicture, showPicture } from "./start-picture.js";
-import { styled, stylesOf } from "./styles.js";
 import { CheckTable, timeRows } from "./tables.js";
 
 const PROVIDERS: readonly (readonly [Provider, string])[] = [["wasm", "Processor"], ["webgpu", "WebGPU, untested"]];
@@ -88,10 +88,8 @@ function showModel(model: OpenedModel, threads: number, provider: Provider): voi
   element("negative-field").hidden = !guided;
   if (!guidance.dataset["set"]) guidance.value = String(model.guidance);
   element("image-field").hidden = !model.takesPictures;
-  const choices = stylesOf(model.model);
-  element("styles-field").hidden = choices.length === 0;
-  const chosen = styles.value ?? (choices.includes("3d") && !new URLSearchParams(location.search).has("prompt") ? "3d" : "");
-  styles.offer(choices.map((each) => [each, each === "" ? "none" : each] as const), chosen);
+  element("styles-field").hidden = model.styles.length === 0;
+  styles.offer([["", "none"], ...model.styles.map((each) => [each, each] as const)], styles.value ?? "");
   const isolated = self.crossOriginIsolated ? "" : " (one thread: this address is not this computer's own)";
   const runs = provider === "wasm" ? `WebAssembly, ${threads} thread${threads === 1 ? "" : "s"}${isolated}` : "WebGPU";
   element("runtime").textContent = `ONNX Runtime for browsers, ${runs}. Licence of the model: ${model.licence}.`;

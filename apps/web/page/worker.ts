@@ -45,10 +45,10 @@ async function open(base: string, provider: Provider): Promise<void> {
 function describe(bundle: ModelBundle, pipeline: Pipeline): OpenedModel {
   const { image, schedule } = settingsOf(bundle.manifest);
   const [height = 0, width = 0] = image.shape.slice(2);
-  const { model, licence } = bundle.manifest;
+  const { model, licence, styles } = bundle.manifest;
   const { steps, guidanceKind, guidance } = schedule;
   const { precision } = bundle.runtime;
-  const facts = { model, licence, precision, width, height, steps, guidanceKind, guidance };
+  const facts = { model, licence, styles, precision, width, height, steps, guidanceKind, guidance };
   return { ...facts, programBytes: bundle.programBytes, takesPictures: pipeline.takesPictures };
 }
 

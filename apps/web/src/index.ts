@@ -18,6 +18,7 @@ export { readTokenizer } from "./read-tokenizer.js";
 export type { StageRunner } from "./runner.js";
 export { type DrawSettings, settingsOf } from "./draw-settings.js";
 export { Sha256, sha256 } from "./sha256.js";
+export { styled } from "./styles.js";
 export { DEFAULT_STRENGTH, type DrawRequest, MAX_GUIDANCE } from "./stage-inputs.js";
 export type { FloatTensor, FloatTensors, Tensor, Tensors } from "./tensor.js";
 export type { Tokenizer, Tokens } from "./tokenizer.js";

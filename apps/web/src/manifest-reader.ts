@@ -46,6 +46,7 @@ export function readManifest(text: string, where = MANIFEST): Manifest {
   const manifest: Manifest = {
     model: model.text("name"),
     licence: model.text("licence"),
+    styles: model.texts("styles"),
     target,
     stages,
     runtimes: readRuntimes(fields, where, stages),
@@ -71,9 +72,13 @@ function checkVersion(value: Json, where: string): void {
 }
 
 function readModel(value: JsonObject, where: string): Fields {
-  const names = ["name", "licence", "height", "width", "changes", "source_sha256"];
+  const names = ["name", "licence", "height", "width", "styles", "changes", "source_sha256"];
   const model = new Fields(value, `${where}: model`, ...names);
   model.texts("changes");
+  const styles = model.texts("styles");
+  if (new Set(styles).size !== styles.length || styles.includes("")) {
+    model.refuse("styles", "different names, none empty");
+  }
   if (model.whole("height") <= 0 || model.whole("width") <= 0) model.refuse("height", "a positive height and width");
   const source = model.text("source_sha256");
   if (source !== "" && !isSha256(source)) model.refuse("source_sha256", "a SHA-256");

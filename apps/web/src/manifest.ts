@@ -98,6 +98,8 @@ export interface Manifest {
   /** The model's name. */
   readonly model: string;
   readonly licence: string;
+  /** Styles that the model was trained on, which a prompt can name (`styled`); empty for a model without. */
+  readonly styles: readonly string[];
   readonly target: string;
   readonly stages: readonly StageSpec[];
   readonly runtimes: readonly RuntimeSpec[];

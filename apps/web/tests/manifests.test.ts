@@ -1,6 +1,7 @@
 import { test } from "node:test";
 import { BundleError } from "../src/errors.js";
 import { readManifest } from "../src/manifest-reader.js";
+import { styled } from "../src/styles.js";
 import { assert } from "./checks.js";
 import { golden, refusal } from "./golden.js";
 import { Trajectory } from "./trajectory.js";
@@ -27,6 +28,9 @@ test("what every language refuses, in the same words", () => {
 });
 
 test("the fields that an app needs", () => {
+  const { styles } = readManifest(accepted[0]!.text);
+  assert.deepEqual(styles, ["3d", "flat"]);
+  assert.deepEqual([styled("a cat", "flat"), styled("a cat", ""), styled("", "3d")], ["a cat, flat", "a cat", ""]);
   const manifest = readManifest(new Trajectory("multistep").manifest);
   assert.deepEqual(manifest.stages.map((each) => each.stage), ["encode_text", "denoise", "decode_image"]);
   assert.equal(manifest.schedule.memory, 1);

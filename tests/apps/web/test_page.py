@@ -41,7 +41,8 @@ def export_web(model: Model, out: Path) -> Path:
 def web_bundle(tiny_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model with guidance in two evaluations and the stage `encode_image`."""
     schedule = dataclasses.replace(tiny_model.config.schedule, solver="dpm-solver++")
-    model = dataclasses.replace(tiny_model, config=dataclasses.replace(tiny_model.config, schedule=schedule))
+    config = dataclasses.replace(tiny_model.config, schedule=schedule, styles=("3d", "flat"))
+    model = dataclasses.replace(tiny_model, config=config)
     return shared(tmp_path_factory, "web", lambda out: export_web(model, out))
 
 
@@ -101,6 +102,20 @@ def test_a_drawing_is_pythons_and_every_golden_check_passes(page: str, web_bundl
     assert set(checks.split(",")) == {
         *("tokens", "encode text", "encode image", "denoise", "free running", "decode image", "picture")
     }
+
+
+def test_styles_are_the_models_and_the_prompt_is_sent_as_typed_without_one(page: str, web_bundle: Path) -> None:
+    chips = "[...document.querySelectorAll('#styles button')]"
+    actions = [
+        *(("wait", f"{chips}.length === 3"), ("value", f"{chips}.map(each => each.textContent).join()")),
+        *(("click", "#draw"), ("wait", DONE), ("value", PIXELS)),
+        *(("click", "#styles button[data-value=flat]"), ("click", "#draw"), ("wait", DONE), ("value", PIXELS)),
+    ]
+    names, plain, flat = visit(f"{page}?prompt=a+cat&seed=3&guidance=1.5", actions).values
+    assert names == "none,3d,flat"
+    assert_same(pixels_of(plain), reference(web_bundle, "a cat", 3, 1.5))
+    assert_same(pixels_of(flat), reference(web_bundle, "a cat, flat", 3, 1.5))
+    assert not np.array_equal(pixels_of(plain), pixels_of(flat))
 
 
 def test_a_picture_to_begin_with(page: str, web_bundle: Path, tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ struct DrawScreen: View {
         VStack(alignment: .leading, spacing: 16) {
           PictureCanvas()
           PromptField(prompt: $draw.prompt, isTyping: $isTyping)
-          StyleChips(style: $draw.style)
+          if let styles = studio.models.card?.styles, !styles.isEmpty {
+            StyleChips(style: $draw.style, styles: styles)
+          }
           SettingsCard()
         }
         .padding(.horizontal)

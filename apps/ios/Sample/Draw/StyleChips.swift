@@ -1,14 +1,17 @@
-import SampleCore
 import SwiftUI
 
-/// The endings that a prompt can have.
+/// The styles of a model, and none before them.
 struct StyleChips: View {
-  @Binding var style: PromptStyle
+  @Binding var style: String
+  let styles: [String]
+
+  /// The chosen style; none when it is another model's.
+  private var chosen: String { styles.contains(style) ? style : "" }
 
   var body: some View {
     ScrollView(.horizontal) {
       HStack(spacing: 8) {
-        ForEach(PromptStyle.allCases) { choice in
+        ForEach([""] + styles, id: \.self) { choice in
           chip(choice)
         }
       }
@@ -20,12 +23,12 @@ struct StyleChips: View {
     .accessibilityLabel("Style")
   }
 
-  private func chip(_ choice: PromptStyle) -> some View {
-    let isChosen = choice == style
+  private func chip(_ choice: String) -> some View {
+    let isChosen = choice == chosen
     return Button {
       style = choice
     } label: {
-      Text(choice.title)
+      (choice.isEmpty ? Text("No style") : Text(verbatim: choice))
         .font(.subheadline.weight(.medium))
         .padding(.horizontal, 14)
         .padding(.vertical, 8)
@@ -34,18 +37,5 @@ struct StyleChips: View {
     }
     .buttonStyle(.plain)
     .accessibilityAddTraits(isChosen ? .isSelected : [])
-  }
-}
-
-extension PromptStyle {
-  /// What a chip says.
-  var title: LocalizedStringKey {
-    switch self {
-    case .plain: "No style"
-    case .threeD: "3D"
-    case .fluent: "Fluent"
-    case .flat: "Flat"
-    case .noto: "Noto"
-    }
   }
 }

@@ -37,6 +37,7 @@ struct Album {
       encode: { $0.png })
     studio.start(arguments: [])
     try studio.select(studio.models.find("emoji"))
+    studio.draw.style = studio.models.card?.styles.first ?? ""
   }
 
   private nonisolated static func pipeline(for card: ModelCard) throws -> Pipeline {

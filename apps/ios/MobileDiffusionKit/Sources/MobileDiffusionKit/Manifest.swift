@@ -7,6 +7,8 @@ public struct Manifest: Equatable, Sendable {
   public let model: String
   /// Licence of the model.
   public let licence: String
+  /// Styles that the model was trained on, which a prompt can name; empty for a model without.
+  public let styles: [String]
   /// Pixels of a picture.
   public let width: Int
   /// Pixels of a picture.

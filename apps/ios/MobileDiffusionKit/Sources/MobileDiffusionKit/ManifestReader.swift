@@ -18,7 +18,8 @@ extension Manifest {
     try fields.expect(try fields.whole("schema_version") == Self.schemaVersion, "schema_version", "a version")
     target = try fields.text("target")
     let about = try ModelPart(try fields.object("model"))
-    (model, licence, width, height) = (about.name, about.licence, about.width, about.height)
+    (model, licence, styles) = (about.name, about.licence, about.styles)
+    (width, height) = (about.width, about.height)
     stages = try fields.list("stages").map(StageSpec.init(json:))
     runtimes = try Self.readRuntimes(fields, stages: stages.map(\.stage))
     schedule = try Schedule(json: try fields.object("schedule"))
@@ -100,14 +101,19 @@ extension Manifest {
 private struct ModelPart {
   let name: String
   let licence: String
+  let styles: [String]
   let width: Int
   let height: Int
 
   init(_ value: JSON) throws {
     let fields = try Fields(
-      value, in: "manifest.json: model", names: ["name", "licence", "height", "width", "changes", "source_sha256"])
+      value, in: "manifest.json: model",
+      names: ["name", "licence", "height", "width", "styles", "changes", "source_sha256"])
     (name, licence) = (try fields.text("name"), try fields.text("licence"))
     _ = try fields.texts("changes")
+    styles = try fields.texts("styles")
+    let isNamed = Set(styles.map(ExactText.init)).count == styles.count && !styles.contains("")
+    try fields.expect(isNamed, "styles", "different names, none empty")
     (width, height) = (Int(try fields.whole("width")), Int(try fields.whole("height")))
     try fields.expect(width > 0 && height > 0, "height", "a positive height and width")
     let source = try fields.text("source_sha256")

@@ -37,6 +37,12 @@ final class ManifestTests: XCTestCase {
   }
 
   func testWhatIsRead() throws {
+    let text = try Golden.read("manifests.json").list("accepted")[0].text("text")
+    let sample = try Manifest(text: Array(text.utf8))
+    XCTAssertEqual(sample.styles, ["3d", "flat"])
+    XCTAssertEqual(PromptStyle.apply("flat", to: "a cat"), "a cat, flat")
+    XCTAssertEqual(PromptStyle.apply("", to: "a cat"), "a cat")
+    XCTAssertEqual(PromptStyle.apply("3d", to: ""), "")
     let manifest = try Manifest(text: Array(try Golden.read("trajectories/multistep.json").text("manifest").utf8))
     XCTAssertEqual(manifest.stages.map(\.stage), Stage.drawing)
     XCTAssertEqual(manifest.schedule.memory, 1)

@@ -19,7 +19,8 @@ public final class DrawModel {
   }
 
   public var prompt = ""
-  public var style = PromptStyle.threeD
+  /// One of the model's styles, or ""; another model's is passed over.
+  public var style = ""
   /// The seed as it is typed; `seed` is what it means.
   public var seedText = String(Seed.random())
   /// Scale of guidance, up to 30; read only for models that take one.
@@ -76,7 +77,8 @@ public final class DrawModel {
   ) {
     guard canDraw, let seed else { return }
     let scale = card.guidance == nil ? nil : guidance
-    let request = DrawRequest(prompt: style.applied(to: prompt), seed: seed, guidance: scale)
+    let style = card.styles.contains(style) ? style : ""
+    let request = DrawRequest(prompt: PromptStyle.apply(style, to: prompt), seed: seed, guidance: scale)
     let plan = Plan(request: request, prompt: prompt, style: style, card: card)
     phase = .preparing
     preview = nil
@@ -103,7 +105,7 @@ public final class DrawModel {
   private struct Plan {
     let request: DrawRequest
     let prompt: String
-    let style: PromptStyle
+    let style: String
     let card: ModelCard
   }
 

@@ -1,11 +1,13 @@
 import Foundation
+import MobileDiffusionKit
 
 /// A picture of the history: what it was drawn from, and how long it took.
 public struct Drawing: Codable, Hashable, Identifiable, Sendable {
   public let id: UUID
   /// As it was typed, without the style.
   public let prompt: String
-  public let style: PromptStyle
+  /// The style that was chosen, or "".
+  public let style: String
   public let seed: UInt64
   /// Scale of guidance; nil for models that have it in their weights.
   public let guidance: Double?
@@ -18,7 +20,7 @@ public struct Drawing: Codable, Hashable, Identifiable, Sendable {
   public let milliseconds: Double
 
   public init(
-    id: UUID = UUID(), prompt: String, style: PromptStyle, seed: UInt64, guidance: Double?, model: String,
+    id: UUID = UUID(), prompt: String, style: String, seed: UInt64, guidance: Double?, model: String,
     runtime: String?, date: Date = Date(), milliseconds: Double
   ) {
     self.id = id
@@ -33,5 +35,5 @@ public struct Drawing: Codable, Hashable, Identifiable, Sendable {
   }
 
   /// The prompt with its style, as the model was given it.
-  public var fullPrompt: String { style.applied(to: prompt) }
+  public var fullPrompt: String { PromptStyle.apply(style, to: prompt) }
 }

@@ -16,6 +16,8 @@ public struct ModelCard: Hashable, Identifiable, Sendable {
   public let steps: Int
   /// Scale of guidance when none is asked for; nil when the model has it in its weights.
   public let guidance: Double?
+  /// The styles that a prompt can name.
+  public let styles: [String]
   /// Size of what the app reads, in bytes.
   public let bytes: Int64
   /// Whether it came with the app, and cannot be deleted.
@@ -23,7 +25,7 @@ public struct ModelCard: Hashable, Identifiable, Sendable {
 
   public init(
     id: String, folder: URL, title: String, licence: String, runtime: String, precision: String, steps: Int,
-    guidance: Double?, bytes: Int64, isBuiltIn: Bool
+    guidance: Double?, styles: [String], bytes: Int64, isBuiltIn: Bool
   ) {
     self.id = id
     self.folder = folder
@@ -33,6 +35,7 @@ public struct ModelCard: Hashable, Identifiable, Sendable {
     self.precision = precision
     self.steps = steps
     self.guidance = guidance
+    self.styles = styles
     self.bytes = bytes
     self.isBuiltIn = isBuiltIn
   }

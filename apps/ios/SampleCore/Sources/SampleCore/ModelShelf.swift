@@ -38,7 +38,7 @@ struct ModelShelf: Sendable {
     return ModelCard(
       id: folder.lastPathComponent, folder: folder, title: manifest.model, licence: manifest.licence,
       runtime: runtime.name, precision: runtime.precision, steps: manifest.schedule.steps,
-      guidance: manifest.schedule.guidanceKind == .cfg ? manifest.schedule.guidance : nil,
+      guidance: manifest.schedule.guidanceKind == .cfg ? manifest.schedule.guidance : nil, styles: manifest.styles,
       bytes: try BundleContents(manifest, runtime: runtime).size, isBuiltIn: isBuiltIn)
   }
 }

@@ -13,7 +13,7 @@ final class DrawModelTests: XCTestCase {
   }
 
   func testAPictureIsDrawnWithItsStyleAndKeptOnce() async {
-    (model.prompt, model.style, model.seedText, model.guidance) = ("a cat", .threeD, "7", 4.5)
+    (model.prompt, model.style, model.seedText, model.guidance) = ("a cat", "3d", "7", 4.5)
     let play = Play()
     draw(play)
     XCTAssertEqual(model.phase, .preparing)
@@ -33,7 +33,7 @@ final class DrawModelTests: XCTestCase {
 
   func testAPromptWithoutAKnownWordSaysSoWhateverItsStyle() async {
     for (prompt, unknown) in [("\u{1F34E}", true), ("a cat", false)] {
-      (model.prompt, model.style) = (prompt, .threeD)
+      (model.prompt, model.style) = (prompt, "3d")
       draw(Play())
       await model.finish()
       XCTAssertEqual(model.phase, .finished)
@@ -41,14 +41,15 @@ final class DrawModelTests: XCTestCase {
     }
   }
 
-  func testAModelWithGuidanceInItsWeightsIsAskedForNone() async {
-    (model.prompt, model.style) = ("a cat", .plain)
+  func testAModelIsAskedForNoGuidanceAndNoStyleThatItDoesNotHave() async {
+    (model.prompt, model.style) = ("a cat", "3d")
     let play = Play()
-    draw(play, card: .named("lcm", guidance: nil))
+    draw(play, card: .named("lcm", guidance: nil, styles: ["flat"]))
     await model.finish()
     let requests = await play.requests
     XCTAssertEqual(requests.map(\.guidance), [nil])
     XCTAssertEqual(requests.map(\.prompt), ["a cat"])
+    XCTAssertEqual(kept.map(\.0.style), [""])
   }
 
   func testCancellingLeavesTheLastPictureAndKeepsNothing() async throws {
@@ -93,11 +94,11 @@ final class DrawModelTests: XCTestCase {
 
   func testAnEarlierPictureGivesItsSettingsBack() async {
     let earlier = Drawing(
-      prompt: "a dog", style: .flat, seed: .max, guidance: nil, model: "m", runtime: "coreml", milliseconds: 1)
+      prompt: "a dog", style: "flat", seed: .max, guidance: nil, model: "m", runtime: "coreml", milliseconds: 1)
     model.guidance = 2
     model.reuse(earlier)
     XCTAssertEqual(model.prompt, "a dog")
-    XCTAssertEqual(model.style, .flat)
+    XCTAssertEqual(model.style, "flat")
     XCTAssertEqual(model.seed, .max)
     XCTAssertEqual(model.guidance, 2)
   }

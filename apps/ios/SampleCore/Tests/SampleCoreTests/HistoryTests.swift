@@ -6,7 +6,7 @@ import XCTest
 final class HistoryTests: XCTestCase {
   private func drawing(_ prompt: String, at seconds: Double) -> Drawing {
     Drawing(
-      prompt: prompt, style: .threeD, seed: .max, guidance: 3.5, model: "emoji", runtime: "coreai",
+      prompt: prompt, style: "3d", seed: .max, guidance: 3.5, model: "emoji", runtime: "coreai",
       date: Date(timeIntervalSince1970: seconds), milliseconds: 12.5)
   }
 

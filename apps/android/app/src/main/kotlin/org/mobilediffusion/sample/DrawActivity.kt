@@ -16,7 +16,6 @@ import org.mobilediffusion.core.DiffusionException
 import org.mobilediffusion.sample.draw.DrawForm
 import org.mobilediffusion.sample.draw.DrawState
 import org.mobilediffusion.sample.draw.Phase
-import org.mobilediffusion.sample.draw.PromptStyle
 import kotlin.random.Random
 import kotlin.random.nextULong
 
@@ -53,14 +52,14 @@ class DrawActivity : ScreenActivity() {
     override fun onSaveInstanceState(outState: Bundle) {
         super.onSaveInstanceState(outState)
         val form = typed()
-        outState.putStringArray(FORM, arrayOf(form.prompt, form.style.name, form.seed, form.guidance))
+        outState.putStringArray(FORM, arrayOf(form.prompt, form.style, form.seed, form.guidance))
     }
 
     private fun typed() = DrawForm("${prompt.text}", styles.chosen, "${seed.text}", "${guidance.text}")
 
     private fun formOf(saved: Bundle): DrawForm {
         val (prompt, style, seed, guidance) = saved.getStringArray(FORM) ?: return app.studio.form
-        return DrawForm(prompt, PromptStyle.valueOf(style), seed, guidance)
+        return DrawForm(prompt, style, seed, guidance)
     }
 
     private fun drawOrCancel() {
@@ -91,6 +90,8 @@ class DrawActivity : ScreenActivity() {
             } catch (_: DiffusionException) {
                 null // drawing says it
             }
+        styles.offer(card?.styles.orEmpty())
+        findViewById<View>(R.id.style_field).isVisible(!card?.styles.isNullOrEmpty())
         findViewById<LinearLayout>(R.id.guidance_field).isVisible(card?.guidance != null)
         guidance.hint = card?.guidance?.toString().orEmpty()
     }

@@ -34,11 +34,11 @@ class PictureActivity : ScreenActivity() {
         scope: CoroutineScope,
     ) {
         val drawing = saved.drawing
-        findViewById<TextView>(R.id.prompt).text = drawing.prompt
+        findViewById<TextView>(R.id.prompt).text = drawing.fullPrompt
         findViewById<TextView>(R.id.details).text =
             getString(R.string.picture_details, drawing.model, drawing.seed.toString(), secondsOf(drawing.milliseconds))
         findViewById<View>(R.id.reopen).setOnClickListener { reopen(saved) }
-        findViewById<View>(R.id.share).setOnClickListener { share(saved.file, drawing.prompt) }
+        findViewById<View>(R.id.share).setOnClickListener { share(saved.file, drawing.fullPrompt) }
         findViewById<View>(R.id.delete).setOnClickListener { askToDelete(saved, scope) }
         val bitmap = withContext(Dispatchers.IO) { BitmapFactory.decodeFile(saved.file.path) }
         findViewById<ImageView>(R.id.picture).setImageBitmap(bitmap)

@@ -5,6 +5,8 @@ class Manifest(
     /** The model's name. */
     val model: String,
     val licence: String,
+    /** Styles that the model was trained on, which a prompt can name ([styled]); empty for a model without. */
+    val styles: List<String>,
     val stages: List<StageSpec>,
     val runtimes: List<RuntimeSpec>,
     val schedule: Schedule,

@@ -21,6 +21,7 @@ internal class ManifestReader(
             Manifest(
                 model = model.text("name"),
                 licence = model.text("licence"),
+                styles = model.texts("styles"),
                 stages = stages,
                 runtimes = readRuntimes(fields, stages.map { it.stage.id }),
                 schedule = readSchedule(fields.obj("schedule")),
@@ -50,8 +51,11 @@ internal class ManifestReader(
     private fun quoteless(number: JsonNumber): String = quote(number.text).removeSurrounding("'")
 
     private fun readModel(value: Json): Fields {
-        val model = Fields(value, "$where: model", "name", "licence", "height", "width", "changes", "source_sha256")
+        val names = arrayOf("name", "licence", "height", "width", "styles", "changes", "source_sha256")
+        val model = Fields(value, "$where: model", *names)
         model.texts("changes")
+        val styles = model.texts("styles")
+        if (styles.toSet().size != styles.size || "" in styles) model.refuse("styles", "different names, none empty")
         if (model.whole("height") <= 0 || model.whole("width") <= 0) {
             model.refuse("height", "a positive height and width")
         }

@@ -29,7 +29,12 @@ class ManifestTest {
     }
 
     @Test fun `the fields that an app needs`() {
+        val sample = Manifest.read(golden["accepted"].items.first()["text"].text)
+        assertEquals(listOf("3d", "flat"), sample.styles)
+        assertEquals("a cat, flat", styled("a cat", sample.styles.last()))
+        assertEquals(listOf("a cat", ""), listOf(styled("a cat", ""), styled("", "3d")))
         val manifest = Manifest.read(Trajectory("multistep").manifest)
+        assertEquals(emptyList(), manifest.styles)
         assertEquals(Stage.drawing, manifest.stages.map { it.stage })
         assertEquals(1, manifest.schedule.memory)
         assertEquals(false, manifest.schedule.stochastic)

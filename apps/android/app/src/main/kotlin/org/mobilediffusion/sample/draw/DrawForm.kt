@@ -4,24 +4,32 @@ import org.mobilediffusion.core.DrawRequest
 import org.mobilediffusion.core.PromptException
 import org.mobilediffusion.core.parseDecimal
 import org.mobilediffusion.core.parseSeed
+import org.mobilediffusion.core.styled
 import org.mobilediffusion.sample.history.Drawing
 import org.mobilediffusion.sample.quoted
 
 /** What is typed and chosen on the draw screen, as it is typed. */
 data class DrawForm(
     val prompt: String = "",
-    val style: PromptStyle = PromptStyle.THREE_D,
+    /** One of the model's styles, or "". */
+    val style: String = "",
     val seed: String = "7",
     /** Empty for the model's own. */
     val guidance: String = "",
 ) {
-    /** What it asks for; [takesGuidance] says whether the model does.  Throws [PromptException]. */
-    fun request(takesGuidance: Boolean): DrawRequest =
+    /** What it asks a model for that has these styles, and may take guidance.  Throws [PromptException]. */
+    fun request(
+        styles: List<String>,
+        takesGuidance: Boolean,
+    ): DrawRequest =
         DrawRequest(
-            prompt = style.applyTo(prompt.trim()),
+            prompt = styled(prompt.trim(), styleOf(styles)),
             seed = parseSeed(seed.trim()) ?: refuse("seed", "0 to ${ULong.MAX_VALUE}", seed),
             guidance = if (takesGuidance) scale() else null,
         )
+
+    /** The style, or "" when it is none of a model's. */
+    fun styleOf(styles: List<String>): String = style.takeIf { it in styles }.orEmpty()
 
     private fun scale(): Double? {
         val text = guidance.trim()
@@ -38,8 +46,8 @@ data class DrawForm(
     companion object {
         /** The form that draws a picture of the history again. */
         fun of(drawing: Drawing): DrawForm {
-            val (prompt, style) = PromptStyle.split(drawing.prompt)
-            return DrawForm(prompt, style, drawing.seed.toString(), drawing.guidance?.toString().orEmpty())
+            val guidance = drawing.guidance?.toString().orEmpty()
+            return DrawForm(drawing.prompt, drawing.style, drawing.seed.toString(), guidance)
         }
     }
 }

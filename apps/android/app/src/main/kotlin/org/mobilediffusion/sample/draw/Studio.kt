@@ -10,11 +10,8 @@ import kotlinx.coroutines.flow.asStateFlow
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.withContext
 import org.mobilediffusion.core.DrawEvent
-import org.mobilediffusion.core.DrawRequest
-import org.mobilediffusion.core.Picture
 import org.mobilediffusion.sample.history.Drawing
 import org.mobilediffusion.sample.history.HistoryStore
-import org.mobilediffusion.sample.history.SavedDrawing
 import org.mobilediffusion.sample.lineOf
 
 /** Draws one picture at a time and keeps it; lives as long as the app, so that a rotated screen finds its drawing. */
@@ -63,11 +60,14 @@ class Studio(
     ) = pipelines.use(model, threads, ::showTurn) { pipeline ->
         val typed = pipeline.bundle.tokenizer.encode(form.prompt)
         current.value = current.value.copy(wordsUnknown = !typed.known)
-        val request = form.request(pipeline.bundle.manifest.schedule.guidanceKind == "cfg")
+        val manifest = pipeline.bundle.manifest
+        val request = form.request(manifest.styles, manifest.schedule.guidanceKind == "cfg")
         pipeline.draw(request).collect { event ->
             if (event is DrawEvent.Finished) {
                 current.value = current.value.copy(picture = event.picture) // it is shown even if it cannot be kept
-                val saved = save(event.picture, request, model, event.milliseconds)
+                val (prompt, style) = form.prompt.trim() to form.styleOf(manifest.styles)
+                val drawing = Drawing(prompt, style, request.seed, request.guidance, model, event.milliseconds)
+                val saved = withContext(Dispatchers.IO) { history.save(event.picture, drawing) }
                 current.value = current.value.after(event).copy(saved = saved)
             } else {
                 current.value = current.value.after(event)
@@ -77,15 +77,5 @@ class Studio(
 
     private fun showTurn(waits: Boolean) {
         current.value = current.value.copy(phase = if (waits) Phase.Waiting else Phase.Opening)
-    }
-
-    private suspend fun save(
-        picture: Picture,
-        request: DrawRequest,
-        model: String,
-        milliseconds: Long,
-    ): SavedDrawing {
-        val drawing = Drawing(request.prompt, request.seed, request.guidance, model, milliseconds)
-        return withContext(Dispatchers.IO) { history.save(picture, drawing) }
     }
 }

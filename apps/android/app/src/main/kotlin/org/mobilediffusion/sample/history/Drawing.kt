@@ -1,10 +1,14 @@
 package org.mobilediffusion.sample.history
 
+import org.mobilediffusion.core.styled
 import java.io.File
 
 /** How a picture came about: with these a model draws it again. */
 data class Drawing(
+    /** As it was typed, without the style. */
     val prompt: String,
+    /** The style that was chosen, or "". */
+    val style: String,
     val seed: ULong,
     /** Scale of guidance; null when it was the model's own. */
     val guidance: Double?,
@@ -12,7 +16,10 @@ data class Drawing(
     val model: String,
     /** From the request to the picture. */
     val milliseconds: Long,
-)
+) {
+    /** The prompt as the model read it. */
+    val fullPrompt: String get() = styled(prompt, style)
+}
 
 /** A picture of the history. */
 data class SavedDrawing(

@@ -53,7 +53,8 @@ class HistoryStore(
 
         fun textsOf(drawing: Drawing): Map<String, String> =
             listOfNotNull(
-                "Description" to drawing.prompt,
+                "Description" to drawing.fullPrompt,
+                drawing.style.takeIf { it.isNotEmpty() }?.let { "Style" to it },
                 "Seed" to drawing.seed.toString(),
                 drawing.guidance?.let { "Guidance" to it.toString() },
                 "Model" to drawing.model,
@@ -61,8 +62,11 @@ class HistoryStore(
             ).toMap()
 
         fun drawingOf(texts: Map<String, String>): Drawing? {
+            val style = texts["Style"].orEmpty()
+            val read = texts["Description"] ?: return null
             return Drawing(
-                prompt = texts["Description"] ?: return null,
+                prompt = if (style.isEmpty()) read else read.removeSuffix(", $style"),
+                style = style,
                 seed = texts["Seed"]?.let(::parseSeed) ?: return null,
                 guidance = texts["Guidance"]?.let { parseDecimal(it) ?: return null },
                 model = texts["Model"] ?: return null,

@@ -22,6 +22,8 @@ data class ModelCard(
     val bytes: Long,
     /** The scale of guidance that can be changed, or null when it is in the weights. */
     val guidance: Double?,
+    /** The styles that a prompt can name. */
+    val styles: List<String>,
 )
 
 /** The bundles on this device: a folder each.  What is added is verified before it appears. */
@@ -51,6 +53,7 @@ class ModelStore(
             precision = programs?.precision ?: "no $RUNTIME",
             bytes = programs?.artifacts.orEmpty().sumOf { manifest.files[it.path]?.size ?: 0L },
             guidance = manifest.schedule.guidance.takeIf { manifest.schedule.guidanceKind == "cfg" },
+            styles = manifest.styles,
         )
     }
 

@@ -33,12 +33,20 @@ class DrawStateTest {
 
     @Test
     fun `a form asks for what is typed`() {
-        val request = DrawForm(" a cat ", PromptStyle.THREE_D, "18446744073709551615", "2.5").request(true)
+        val request = DrawForm(" a cat ", "3d", "${ULong.MAX_VALUE}", "2.5").request(STYLES, true)
         assertEquals("a cat, 3d", request.prompt)
         assertEquals(ULong.MAX_VALUE, request.seed)
         assertEquals(2.5, request.guidance)
-        assertEquals(null, DrawForm("a cat", guidance = "2.5").request(false).guidance)
-        assertEquals("", DrawForm("").request(true).prompt)
+        assertEquals(null, DrawForm("a cat", guidance = "2.5").request(STYLES, false).guidance)
+        assertEquals("", DrawForm("", "3d").request(STYLES, true).prompt)
+    }
+
+    @Test
+    fun `a prompt is sent as typed but for a style of the model that was chosen`() {
+        assertEquals("a cat", DrawForm("a cat").request(STYLES, true).prompt)
+        assertEquals("a cat, flat", DrawForm("a cat", "flat").request(STYLES, true).prompt)
+        assertEquals("a cat", DrawForm("a cat", "flat").request(listOf("3d"), true).prompt)
+        assertEquals("a cat", DrawForm("a cat", "3d").request(emptyList(), true).prompt)
     }
 
     @Test
@@ -47,9 +55,9 @@ class DrawStateTest {
         try {
             for (tag in listOf("tr-TR", "de-DE", "ar-EG-u-nu-arab", "fa-IR")) {
                 Locale.setDefault(Locale.forLanguageTag(tag))
-                assertEquals(1.5, DrawForm("x", seed = "12", guidance = "1.5").request(true).guidance, tag)
-                assertFailsWith<PromptException>(tag) { DrawForm("x", guidance = "1,5").request(true) }
-                assertFailsWith<PromptException>(tag) { DrawForm("x", seed = "١٢").request(true) }
+                assertEquals(1.5, DrawForm("x", seed = "12", guidance = "1.5").request(STYLES, true).guidance, tag)
+                assertFailsWith<PromptException>(tag) { DrawForm("x", guidance = "1,5").request(STYLES, true) }
+                assertFailsWith<PromptException>(tag) { DrawForm("x", seed = "١٢").request(STYLES, true) }
             }
         } finally {
             Locale.setDefault(before)
@@ -59,18 +67,24 @@ class DrawStateTest {
     @Test
     fun `seeds that are none are refused in one line`() {
         for (seed in listOf("", "-1", "1.0", "18446744073709551616", "0x10", "seven\n")) {
-            val line = assertFailsWith<PromptException>(seed) { DrawForm("x", seed = seed).request(true) }.message!!
+            val form = DrawForm("x", seed = seed)
+            val line = assertFailsWith<PromptException>(seed) { form.request(STYLES, true) }.message!!
             assertTrue(line.startsWith("seed: expected 0 to 18446744073709551615") && '\n' !in line, line)
         }
     }
 
     @Test
     fun `a picture of the history is asked for again`() {
-        for (style in PromptStyle.entries) {
+        for (style in STYLES + "") {
             val form = DrawForm("a cat, sitting", style, "7", "2.5")
-            val asked = form.request(true)
-            val drawing = Drawing(asked.prompt, asked.seed, asked.guidance, "emoji", 1)
+            val asked = form.request(STYLES, true)
+            val drawing = Drawing(form.prompt, style, asked.seed, asked.guidance, "emoji", 1)
+            assertEquals(asked.prompt, drawing.fullPrompt)
             assertEquals(form, DrawForm.of(drawing))
         }
+    }
+
+    private companion object {
+        val STYLES = listOf("3d", "flat")
     }
 }

@@ -59,13 +59,13 @@ class StudioTest {
     @Test
     fun `a picture is drawn, kept and found`() =
         withApp { app ->
-            app.studio.form = DrawForm("a cat", seed = "9")
+            app.studio.form = DrawForm("a cat", "3d", seed = "9")
             app.studio.draw(app.model)
             val state = app.studio.end()
             assertIs<Phase.Done>(state.phase)
             val saved = HistoryStore(app.folder).list().single()
             assertEquals(state.saved, saved)
-            assertEquals("a cat, 3d", saved.drawing.prompt)
+            assertEquals(listOf("a cat", "3d", "a cat, 3d"), saved.drawing.run { listOf(prompt, style, fullPrompt) })
             assertEquals(9uL, saved.drawing.seed)
             assertEquals(Stage.drawing.toSet(), held)
             runBlocking { app.pipelines.unload() }
@@ -76,7 +76,7 @@ class StudioTest {
     fun `a prompt without a word that the model knows says so, whatever its style`() =
         withApp { app ->
             for ((prompt, unknown) in listOf("\uD83C\uDF4E" to true, "a cat" to false)) {
-                app.studio.form = DrawForm(prompt)
+                app.studio.form = DrawForm(prompt, "3d")
                 app.studio.draw(app.model)
                 assertEquals(unknown, app.studio.end().wordsUnknown, prompt)
             }
@@ -153,7 +153,7 @@ class StudioTest {
         withApp { app ->
             val old = runBlocking { app.pipelines.use(app.model, 1) { it } }
             runBlocking { app.pipelines.use(app.model, 2) {} }
-            val request = DrawForm("a cat").request(false)
+            val request = DrawForm("a cat").request(emptyList(), false)
             val line = assertFailsWith<ModelException> { runBlocking { old.draw(request).collect {} } }.message!!
             assertTrue("closed" in line, line)
             assertEquals(emptySet(), held)
