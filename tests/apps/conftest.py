@@ -150,6 +150,12 @@ def distilled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return shared(tmp_path_factory, "distilled", lambda out: export(model, out, images=True))
 
 
+@pytest.fixture(scope="session")
+def redrawing(guided_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The guided model's bundle with the stage `encode_image`."""
+    return shared(tmp_path_factory, "redrawing", lambda out: export(guided_model, out, images=True))
+
+
 @pytest.fixture(params=LANGUAGES, ids=lambda language: language.name)
 def language(request: pytest.FixtureRequest) -> Language:
     """Each language in turn, built; skipped with the reason where it cannot be built."""

@@ -22,7 +22,7 @@ from views import Renderer, Scene
 HERE = Path(__file__).parent
 RESOURCES = HERE.parent / "app" / "src" / "main" / "res"
 DRAW = HERE.parent / "build" / "host" / "draw"
-WIDTH, HEIGHT, SCALE = 360, 760, 1.5
+WIDTH, HEIGHT, LONG, SCALE = 360, 760, 1100, 1.5
 CAPTION = "A rendering of the app’s layouts; pictures and times are this computer’s. Not a phone."
 DRAWINGS = (("rocket", 5), ("red heart", 2), ("automobile", 3), ("pizza", 4), ("cat face", 5), ("red apple", 3))
 STYLE = "3d"
@@ -55,11 +55,11 @@ def run(*command: object) -> str:
     return subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True).stdout
 
 
-def draw_screen(drawn: Drawn, styles: list[str]) -> Scene:
-    """The screen of drawing, with the model's styles."""
-    chips = [
-        ("chip", Scene({"": each}, selected=frozenset({""} if each == STYLE else {}))) for each in ["none", *styles]
-    ]
+def draw_screen(drawn: Drawn, manifest: dict[str, Any], start: Drawn | None = None) -> Scene:
+    """The screen of drawing, with what the model offers; with a picture to start from it is longer than a phone."""
+    styles = ["none", *manifest["model"]["styles"]]
+    chips = [("chip", Scene({"": each}, selected=frozenset({""} if each == STYLE else {}))) for each in styles]
+    guided = manifest["schedule"]["guidance_kind"] == "cfg"
     return Scene(
         texts={
             "model": "emoji",
@@ -67,11 +67,13 @@ def draw_screen(drawn: Drawn, styles: list[str]) -> Scene:
             "prompt": drawn.prompt,
             "seed": f"{drawn.seed}",
             "guidance": "3.0",
+            "pictures": "1",
+            "strength": "0.8",
         },
-        pictures={"picture": drawn.picture},
+        pictures={"picture": drawn.picture, "start": start.picture if start else ""},
         selected=frozenset({"tab_draw"}),
-        shown=frozenset({"share"}),
-        hidden=frozenset({"empty"}),
+        shown=frozenset({"share", "start_field", "start_chosen", "start_clear"} if start else {"share"}),
+        hidden=frozenset({"empty"} if guided else {"empty", "guidance_field"}),
         children={"styles": chips},
     )
 
@@ -114,12 +116,12 @@ def benchmark_screen(report: dict[str, Any]) -> Scene:
     )
 
 
-def page(name: str, scene: Scene) -> str:
+def page(name: str, scene: Scene, height: int) -> str:
     """A screen by day beside the same by night, above the caption."""
     screens = ""
     for dark in (False, True):
         resources = Resources(RESOURCES, dark)
-        box = f"width:{WIDTH}px;height:{HEIGHT}px;border-radius:28px;overflow:hidden;display:flex;flex-direction:column"
+        box = f"width:{WIDTH}px;height:{height}px;border-radius:28px;overflow:hidden;display:flex;flex-direction:column"
         edge = f"box-shadow:0 0 0 1px {resources.color('@color/outline')}"
         screens += f'<div style="{box};{edge}">{Renderer(resources).layout(name, scene)}</div>'
     style = "*{box-sizing:border-box}body{margin:0;padding:24px;background:#ECEAF1;font-family:Roboto,sans-serif}"
@@ -128,11 +130,11 @@ def page(name: str, scene: Scene) -> str:
     return f'<!doctype html><meta charset="utf-8"><style>{style}</style><body>{row}{note}</body>'
 
 
-def screenshot(text: str, out: Path, folder: Path) -> None:
+def screenshot(text: str, out: Path, folder: Path, height: int) -> None:
     """Lay a page out with Chromium and keep its picture with 256 colours."""
     source, shot = folder / "page.html", folder / "page.png"
     source.write_text(text, encoding="utf-8")
-    size = f"{2 * WIDTH + 72},{HEIGHT + 78}"
+    size = f"{2 * WIDTH + 72},{height + 78}"
     flags = (
         "--headless=new",
         "--no-sandbox",
@@ -165,12 +167,14 @@ def main() -> None:
         timed = (DRAW, "--bundle", options.bundle, "--prompt", "a red apple, 3d", "--threads", 1, "--benchmark", 10)
         report = json.loads(run(*timed))
         scenes = {
-            "draw": draw_screen(drawings[0], manifest["model"]["styles"]),
+            "draw": draw_screen(drawings[0], manifest),
+            "start": draw_screen(drawings[1], manifest, drawings[5]),
             "history": history_screen(drawings),
             "benchmark": benchmark_screen(report),
         }
         for screen, scene in scenes.items():
-            screenshot(page(screen, scene), options.out / f"android-{screen}.png", folder)
+            layout, height = ("draw", LONG) if screen == "start" else (screen, HEIGHT)
+            screenshot(page(layout, scene, height), options.out / f"android-{screen}.png", folder, height)
 
 
 if __name__ == "__main__":

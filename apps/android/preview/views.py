@@ -99,7 +99,7 @@ class Renderer:
         tag = element.tag.rpartition(".")[2]
         if tag in TEXTS:
             return self._text(values, name, scene, selected, css)
-        if tag in ("ImageView", "ImageButton"):
+        if tag in ("ImageView", "ImageButton", "MaskView"):
             return self._image(values, name, scene, css)
         if tag == "ProgressBar":
             return self._progress(scene, css)

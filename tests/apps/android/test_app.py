@@ -43,10 +43,10 @@ def test_the_catalogue_has_the_compiler_that_is_used_here() -> None:
     assert f"kotlin_version={catalogue()['kotlin']}\n" in script
 
 
-def test_junit(guided: Path) -> None:
+def test_junit(redrawing: Path) -> None:
     require_apk_tools()  # aapt2 makes the class R
     written = sum(path.read_text(encoding="utf-8").count("@Test") for path in SOURCE.glob("app/src/test/**/*.kt"))
-    printed = make(SOURCE, "app-test", f"BUNDLE={guided}")
+    printed = make(SOURCE, "app-test", f"BUNDLE={redrawing}")
     (count,) = re.findall(r"^OK \((\d+) tests\)$", printed, re.MULTILINE)
     assert int(count) == written >= 35
 

@@ -224,6 +224,7 @@ WITH_CHECKPOINT: dict[str, tuple[Change, str]] = {
     ),
     "model's name": (manifest(set_in("model", "name", "other")), "model.name"),
     "licence": (manifest(set_in("model", "licence", "CC0-1.0")), "model.licence"),
+    "styles": (manifest(set_in("model", "styles", ["noto"])), "model.styles"),
     "changes": (manifest(set_in("model", "changes", ["a LoRA"])), "model.changes"),
     "one timestep": (manifest(lambda v: scale(v, "timesteps", 1.001)), r"schedule.timesteps\[2\]"),
     "one sigma": (manifest(lambda v: scale(v, "sigmas", 1 - 1e-9)), r"schedule.sigmas\[2\]"),

@@ -16,6 +16,7 @@ public abstract class Context {
   public abstract Resources getResources();
   public abstract ContentResolver getContentResolver();
   public abstract void startActivity(Intent intent);
+  public final native int getColor(int id);
   public final native String getString(int id);
   public final native String getString(int id, Object... values);
 }

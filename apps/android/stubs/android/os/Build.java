@@ -14,6 +14,11 @@ public class Build {
     public static final String RELEASE = value();
   }
 
+  /** A stub, as its outer class. */
+  public static class VERSION_CODES {
+    public static final int P = 28;
+  }
+
   private static String value() {
     return "";
   }

@@ -26,6 +26,13 @@ public class View {
   public native CharSequence getContentDescription();
   public native void setContentDescription(CharSequence text);
   public native void setOnClickListener(OnClickListener listener);
+  public final native int getWidth();
+  public final native int getHeight();
+  public final native ViewParent getParent();
+  public native void invalidate();
+  public native boolean onTouchEvent(MotionEvent event);
+  protected native void onDraw(android.graphics.Canvas canvas);
+  protected final native void setMeasuredDimension(int width, int height);
   protected native void onMeasure(int widthMeasureSpec, int heightMeasureSpec);
 
   /** A stub, as its outer class. */

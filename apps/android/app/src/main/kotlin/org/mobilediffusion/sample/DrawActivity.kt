@@ -1,5 +1,7 @@
 package org.mobilediffusion.sample
 
+import android.content.Intent
+import android.net.Uri
 import android.os.Bundle
 import android.view.View
 import android.widget.Button
@@ -8,6 +10,7 @@ import android.widget.ImageView
 import android.widget.LinearLayout
 import android.widget.ProgressBar
 import android.widget.TextView
+import android.widget.Toast
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.launch
@@ -25,7 +28,10 @@ class DrawActivity : ScreenActivity() {
     private val seed by lazy { findViewById<EditText>(R.id.seed) }
     private val guidance by lazy { findViewById<EditText>(R.id.guidance) }
     private val action by lazy { findViewById<Button>(R.id.draw) }
+    private val pictures by lazy { findViewById<EditText>(R.id.pictures) }
     private val styles by lazy { StyleChips(findViewById(R.id.styles)) }
+    private val start by lazy { StartPanel(this) }
+    private var chosen: Uri? = null
     private var shown: Any? = null
 
     override fun onCreate(savedInstanceState: Bundle?) {
@@ -36,11 +42,24 @@ class DrawActivity : ScreenActivity() {
         findViewById<View>(R.id.dice).setOnClickListener { seed.setText(Random.nextULong(SMALL).toString()) }
         findViewById<View>(R.id.share).setOnClickListener { shareShown() }
         findViewById<View>(R.id.model).setOnClickListener { go(ModelsActivity::class.java) }
+        start.prepare(::say)
+    }
+
+    /** The system's picker has been left, with a picture to start from; it is read when the screen is there again. */
+    override fun onActivityResult(
+        requestCode: Int,
+        resultCode: Int,
+        data: Intent?,
+    ) {
+        if (requestCode == StartPanel.PICK && resultCode == RESULT_OK) chosen = data?.data
     }
 
     override fun whileVisible(scope: CoroutineScope) {
         show(app.studio.form)
-        scope.launch { showModel() }
+        scope.launch {
+            showModel()
+            chosen?.also { chosen = null }?.let { start.take(it, ::say) }
+        }
         scope.launch { app.studio.state.collect(::show) }
     }
 
@@ -53,13 +72,19 @@ class DrawActivity : ScreenActivity() {
         super.onSaveInstanceState(outState)
         val form = typed()
         outState.putStringArray(FORM, arrayOf(form.prompt, form.style, form.seed, form.guidance))
+        outState.putStringArray(MORE, arrayOf(form.pictures, form.strength))
     }
 
-    private fun typed() = DrawForm("${prompt.text}", styles.chosen, "${seed.text}", "${guidance.text}")
+    private fun typed(): DrawForm {
+        val (prompt, seed, guidance, pictures) = listOf(prompt, seed, guidance, pictures).map { "${it.text}" }
+        return DrawForm(prompt, styles.chosen, seed, guidance, pictures, start.typedStrength, start.start)
+    }
 
+    /** What was typed before the process ended; a picture to start from is not kept. */
     private fun formOf(saved: Bundle): DrawForm {
         val (prompt, style, seed, guidance) = saved.getStringArray(FORM) ?: return app.studio.form
-        return DrawForm(prompt, style, seed, guidance)
+        val (pictures, strength) = saved.getStringArray(MORE) ?: return app.studio.form
+        return DrawForm(prompt, style, seed, guidance, pictures, strength, app.studio.form.start)
     }
 
     private fun drawOrCancel() {
@@ -71,7 +96,7 @@ class DrawActivity : ScreenActivity() {
 
     private fun shareShown() {
         app.studio.state.value.saved
-            ?.let { share(it.file, it.drawing.prompt) }
+            ?.let { share(it.file, it.drawing.fullPrompt) }
     }
 
     private fun show(form: DrawForm) {
@@ -79,6 +104,8 @@ class DrawActivity : ScreenActivity() {
         styles.choose(form.style)
         seed.setText(form.seed)
         guidance.setText(form.guidance)
+        pictures.setText(form.pictures)
+        start.show(form.start, form.strength)
     }
 
     private suspend fun showModel() {
@@ -90,6 +117,7 @@ class DrawActivity : ScreenActivity() {
             } catch (_: DiffusionException) {
                 null // drawing says it
             }
+        start.offer(card)
         styles.offer(card?.styles.orEmpty())
         findViewById<View>(R.id.style_field).isVisible(!card?.styles.isNullOrEmpty())
         findViewById<LinearLayout>(R.id.guidance_field).isVisible(card?.guidance != null)
@@ -132,14 +160,23 @@ class DrawActivity : ScreenActivity() {
             is Phase.Waiting -> getString(R.string.waiting)
             is Phase.Opening -> getString(R.string.opening)
             is Phase.Loading -> getString(R.string.loading, getString(nameOf(phase.stage)))
-            is Phase.Drawing -> getString(R.string.step, phase.step, phase.steps)
+            is Phase.Drawing -> stepLine(phase)
             is Phase.Done -> getString(R.string.drawn, secondsOf(phase.milliseconds))
             is Phase.Cancelled -> getString(R.string.cancelled)
             is Phase.Failed -> phase.line
         }
 
+    private fun stepLine(phase: Phase.Drawing): String {
+        val line = getString(R.string.step, phase.step, phase.steps)
+        val (number, count) = app.studio.state.value.picturesDrawn
+        return if (count == 1) line else getString(R.string.picture_of, number, count, line)
+    }
+
+    private fun say(line: String) = Toast.makeText(this, line, Toast.LENGTH_LONG).show()
+
     private companion object {
         const val FORM = "form"
+        const val MORE = "form.more"
 
         /** Dice give seeds that can be read out. */
         val SMALL = 1_000_000uL

@@ -3,7 +3,7 @@ package org.mobilediffusion.core
 import java.io.File
 import java.io.IOException
 
-/** An opened bundle: every file that drawing with one runtime needs has been checked against its size and hash. */
+/** An opened bundle: every file that drawing with one runtime can need has been checked against its size and hash. */
 class ModelBundle private constructor(
     val folder: File,
     val manifest: Manifest,
@@ -21,11 +21,10 @@ class ModelBundle private constructor(
     /** Steps of a picture. */
     val steps: Int get() = manifest.schedule.steps
 
-    /** Size of the programs that drawing needs, in bytes. */
+    /** Size of the programs, in bytes. */
     val programBytes: Long
         get() =
             runtime.artifacts
-                .filter { it.stage in Stage.drawing }
                 .map { it.path }
                 .distinct()
                 .sumOf { manifest.files[it]?.size ?: 0L }
@@ -55,7 +54,7 @@ class ModelBundle private constructor(
             val words = manifest.tokenizer.files
             val tokenizer = words.map(files::read)
             val preview = if (Preview.FILE in manifest.files) files.read(Preview.FILE) else null
-            chosen.artifacts.filter { it.stage in Stage.drawing }.forEach { files.verify(it.path) }
+            chosen.artifacts.forEach { files.verify(it.path) }
             return ModelBundle(
                 folder,
                 manifest,
@@ -79,7 +78,7 @@ class ModelBundle private constructor(
         }
 
         /**
-         * The paths of all files that drawing with a runtime needs, the manifest among them.
+         * The paths of all files that drawing with a runtime can need, the manifest among them.
          *
          * Throws [BundleException], which begins with [where], when the bundle has no programs for the runtime.
          */
@@ -88,9 +87,16 @@ class ModelBundle private constructor(
             where: String,
             runtime: String,
         ): Set<String> {
-            val programs = runtimeOf(manifest, where, runtime).artifacts.filter { it.stage in Stage.drawing }
+            val programs = runtimeOf(manifest, where, runtime).artifacts
             val preview = listOf(Preview.FILE).filter { it in manifest.files }
             return setOf(Manifest.NAME) + programs.map { it.path } + manifest.tokenizer.files + preview
+        }
+
+        /** Width and height of a picture to start from; null when the model cannot start from one. */
+        fun startSizeOf(manifest: Manifest): Pair<Int, Int>? {
+            val image = manifest.stage(Stage.ENCODE_IMAGE)?.input("image") ?: return null
+            val (_, _, height, width) = image.shape
+            return width to height
         }
 
         private fun runtimeOf(

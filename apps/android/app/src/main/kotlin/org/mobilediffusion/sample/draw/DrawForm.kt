@@ -1,7 +1,10 @@
 package org.mobilediffusion.sample.draw
 
 import org.mobilediffusion.core.DrawRequest
+import org.mobilediffusion.core.Manifest
+import org.mobilediffusion.core.ModelBundle
 import org.mobilediffusion.core.PromptException
+import org.mobilediffusion.core.Start
 import org.mobilediffusion.core.parseDecimal
 import org.mobilediffusion.core.parseSeed
 import org.mobilediffusion.core.styled
@@ -16,26 +19,55 @@ data class DrawForm(
     val seed: String = "7",
     /** Empty for the model's own. */
     val guidance: String = "",
+    /** How many are drawn, with this seed and the following ones. */
+    val pictures: String = "1",
+    /** Share of the steps that are made of a picture to start from. */
+    val strength: String = "0.8",
+    val start: StartPicture? = null,
 ) {
-    /** What it asks a model for that has these styles, and may take guidance.  Throws [PromptException]. */
-    fun request(
-        styles: List<String>,
-        takesGuidance: Boolean,
-    ): DrawRequest =
-        DrawRequest(
-            prompt = styled(prompt.trim(), styleOf(styles)),
-            seed = parseSeed(seed.trim()) ?: refuse("seed", "0 to ${ULong.MAX_VALUE}", seed),
-            guidance = if (takesGuidance) scale() else null,
-        )
+    /**
+     * What it asks a model for, a request a picture; a style, guidance or start that the model does not have is left out.
+     *
+     * Throws [PromptException].
+     */
+    fun requests(model: Manifest): List<DrawRequest> = requests(Abilities.of(model))
+
+    /** The same for a model of certain abilities. */
+    internal fun requests(model: Abilities): List<DrawRequest> {
+        val first = parseSeed(seed.trim()) ?: refuse("seed", "0 to ${ULong.MAX_VALUE}", seed)
+        val count = count(first)
+        val one =
+            DrawRequest(
+                prompt = styled(prompt.trim(), styleOf(model.styles)),
+                seed = first,
+                guidance = if (model.takesGuidance) decimal("guidance", "a number up to 30", guidance) else null,
+                start = if (model.takesPictures) start() else null,
+            )
+        return (0 until count).map { one.copy(seed = first + it.toUInt()) }
+    }
 
     /** The style, or "" when it is none of a model's. */
     fun styleOf(styles: List<String>): String = style.takeIf { it in styles }.orEmpty()
 
-    private fun scale(): Double? {
-        val text = guidance.trim()
-        if (text.isEmpty()) return null
-        return parseDecimal(text) ?: refuse("guidance", "a number up to 30", text)
+    private fun count(first: ULong): Int {
+        val count = pictures.trim().toIntOrNull()?.takeIf { it in 1..MOST }
+        count ?: refuse("pictures", "1 to $MOST", pictures)
+        if (first > ULong.MAX_VALUE - (count - 1).toUInt()) refuse("seed", "$count seeds from it on", seed)
+        return count
     }
+
+    private fun start(): Start? {
+        val chosen = start ?: return null
+        val share = decimal("strength", "a number above 0 and up to 1", strength) ?: DEFAULT_STRENGTH
+        return Start(chosen.picture, share, chosen.mask.mask())
+    }
+
+    /** The number of a field; null when it is empty. */
+    private fun decimal(
+        field: String,
+        expected: String,
+        text: String,
+    ): Double? = text.trim().ifEmpty { null }?.let { parseDecimal(it) ?: refuse(field, expected, text) }
 
     private fun refuse(
         field: String,
@@ -44,10 +76,28 @@ data class DrawForm(
     ): Nothing = throw PromptException("$field: expected $expected, got ${quoted(got)}")
 
     companion object {
+        /** Pictures that are drawn one after the other at most. */
+        const val MOST = 16
+        private const val DEFAULT_STRENGTH = 0.8
+
         /** The form that draws a picture of the history again. */
         fun of(drawing: Drawing): DrawForm {
             val guidance = drawing.guidance?.toString().orEmpty()
             return DrawForm(drawing.prompt, drawing.style, drawing.seed.toString(), guidance)
+        }
+    }
+}
+
+/** What a model can be asked for. */
+internal class Abilities(
+    val styles: List<String>,
+    val takesGuidance: Boolean,
+    val takesPictures: Boolean,
+) {
+    companion object {
+        fun of(model: Manifest): Abilities {
+            val takesGuidance = model.schedule.guidanceKind == "cfg"
+            return Abilities(model.styles, takesGuidance, ModelBundle.startSizeOf(model) != null)
         }
     }
 }

@@ -44,6 +44,8 @@ data class DrawState(
     val picture: Picture? = null,
     /** The picture in the history, once it is there. */
     val saved: SavedDrawing? = null,
+    /** Which of several pictures is drawn, from 1, and how many they are. */
+    val picturesDrawn: Pair<Int, Int> = 1 to 1,
     /** Whether the model knows no word of what was typed, so that the picture may be anything. */
     val wordsUnknown: Boolean = false,
 ) {

@@ -10,6 +10,7 @@ import kotlinx.coroutines.flow.asStateFlow
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.withContext
 import org.mobilediffusion.core.DrawEvent
+import org.mobilediffusion.core.DrawRequest
 import org.mobilediffusion.sample.history.Drawing
 import org.mobilediffusion.sample.history.HistoryStore
 import org.mobilediffusion.sample.lineOf
@@ -60,19 +61,31 @@ class Studio(
     ) = pipelines.use(model, threads, ::showTurn) { pipeline ->
         val typed = pipeline.bundle.tokenizer.encode(form.prompt)
         current.value = current.value.copy(wordsUnknown = !typed.known)
-        val manifest = pipeline.bundle.manifest
-        val request = form.request(manifest.styles, manifest.schedule.guidanceKind == "cfg")
-        pipeline.draw(request).collect { event ->
-            if (event is DrawEvent.Finished) {
-                current.value = current.value.copy(picture = event.picture) // it is shown even if it cannot be kept
-                val (prompt, style) = form.prompt.trim() to form.styleOf(manifest.styles)
-                val drawing = Drawing(prompt, style, request.seed, request.guidance, model, event.milliseconds)
-                val saved = withContext(Dispatchers.IO) { history.save(event.picture, drawing) }
-                current.value = current.value.after(event).copy(saved = saved)
-            } else {
-                current.value = current.value.after(event)
+        val requests = form.requests(pipeline.bundle.manifest)
+        for ((place, request) in requests.withIndex()) {
+            current.value = current.value.copy(picturesDrawn = place + 1 to requests.size)
+            pipeline.draw(request).collect { event ->
+                if (event is DrawEvent.Finished) keep(event, request, form, model, pipeline.bundle.manifest.styles)
+                val isLast = event !is DrawEvent.Finished || place == requests.lastIndex
+                if (isLast) current.value = current.value.after(event)
             }
         }
+    }
+
+    /** Shows a picture, even if it cannot be kept, and puts it into the history. */
+    private suspend fun keep(
+        event: DrawEvent.Finished,
+        request: DrawRequest,
+        form: DrawForm,
+        model: String,
+        styles: List<String>,
+    ) {
+        current.value = current.value.copy(picture = event.picture)
+        val (prompt, style) = form.prompt.trim() to form.styleOf(styles)
+        val drawing =
+            Drawing(prompt, style, request.seed, request.guidance, model, event.milliseconds, request.start?.strength)
+        val saved = withContext(Dispatchers.IO) { history.save(event.picture, drawing) }
+        current.value = current.value.copy(saved = saved)
     }
 
     private fun showTurn(waits: Boolean) {

@@ -3,7 +3,7 @@ package org.mobilediffusion.sample.history
 import org.mobilediffusion.core.styled
 import java.io.File
 
-/** How a picture came about: with these a model draws it again. */
+/** How a picture came about: with these a model draws it again, unless it started from another picture. */
 data class Drawing(
     /** As it was typed, without the style. */
     val prompt: String,
@@ -16,6 +16,8 @@ data class Drawing(
     val model: String,
     /** From the request to the picture. */
     val milliseconds: Long,
+    /** Share of the steps that were made of a picture, which is not kept; null when it was drawn from noise. */
+    val strength: Double? = null,
 ) {
     /** The prompt as the model read it. */
     val fullPrompt: String get() = styled(prompt, style)

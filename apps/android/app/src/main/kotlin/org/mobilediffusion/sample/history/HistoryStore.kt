@@ -56,6 +56,7 @@ class HistoryStore(
                 "Description" to drawing.fullPrompt,
                 drawing.style.takeIf { it.isNotEmpty() }?.let { "Style" to it },
                 "Seed" to drawing.seed.toString(),
+                drawing.strength?.let { "Strength" to it.toString() },
                 drawing.guidance?.let { "Guidance" to it.toString() },
                 "Model" to drawing.model,
                 "Milliseconds" to drawing.milliseconds.toString(),
@@ -71,6 +72,7 @@ class HistoryStore(
                 guidance = texts["Guidance"]?.let { parseDecimal(it) ?: return null },
                 model = texts["Model"] ?: return null,
                 milliseconds = texts["Milliseconds"]?.toLongOrNull() ?: return null,
+                strength = texts["Strength"]?.let { parseDecimal(it) ?: return null },
             )
         }
     }

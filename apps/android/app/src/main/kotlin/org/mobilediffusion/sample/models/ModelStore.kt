@@ -18,12 +18,16 @@ data class ModelCard(
     val height: Int,
     val steps: Int,
     val precision: String,
-    /** Of the programs that drawing needs. */
+    /** Of the programs. */
     val bytes: Long,
     /** The scale of guidance that can be changed, or null when it is in the weights. */
     val guidance: Double?,
     /** The styles that a prompt can name. */
     val styles: List<String>,
+    /** Width and height of a picture to start from; null when the model cannot start from one. */
+    val startSize: Pair<Int, Int>?,
+    /** Width and height of the latents, in which a mask is painted. */
+    val latentSize: Pair<Int, Int>,
 )
 
 /** The bundles on this device: a folder each.  What is added is verified before it appears. */
@@ -44,6 +48,7 @@ class ModelStore(
         val manifest = ModelBundle.readManifest(folderOf(name))
         val programs = manifest.runtimes.firstOrNull { it.name == RUNTIME }
         val image = manifest.stage(Stage.DECODE_IMAGE)?.output("image")?.shape
+        val latents = manifest.stage(Stage.DECODE_IMAGE)?.input("latents")?.shape
         return ModelCard(
             name = name,
             licence = manifest.licence,
@@ -54,6 +59,8 @@ class ModelStore(
             bytes = programs?.artifacts.orEmpty().sumOf { manifest.files[it.path]?.size ?: 0L },
             guidance = manifest.schedule.guidance.takeIf { manifest.schedule.guidanceKind == "cfg" },
             styles = manifest.styles,
+            startSize = ModelBundle.startSizeOf(manifest),
+            latentSize = (latents?.lastOrNull() ?: 0) to (latents?.getOrNull(2) ?: 0),
         )
     }
 
@@ -70,7 +77,7 @@ class ModelStore(
      * Adds the bundle of a .zip under its model's name, and gives that; blocks, and tells [onProgress] the bytes
      * unpacked, which may throw to stop.
      *
-     * Only what drawing needs is unpacked; name and room are looked at before that.  Nothing of it remains when this
+     * Only what drawing can need is unpacked; name and room are looked at before that.  Nothing of it remains when this
      * fails.  Throws [StoreException], and BundleException for a bundle that the app cannot open.
      */
     @Synchronized

@@ -6,6 +6,7 @@ import kotlinx.coroutines.flow.first
 import kotlinx.coroutines.runBlocking
 import kotlinx.coroutines.withTimeout
 import org.mobilediffusion.core.Conditions
+import org.mobilediffusion.core.DrawRequest
 import org.mobilediffusion.core.MemoryPolicy
 import org.mobilediffusion.core.ModelBundle
 import org.mobilediffusion.core.ModelException
@@ -18,6 +19,7 @@ import org.mobilediffusion.sample.benchmark.BenchmarkState
 import org.mobilediffusion.sample.history.HistoryStore
 import org.mobilediffusion.sample.inFolder
 import org.mobilediffusion.sample.models.ModelStore
+import org.mobilediffusion.sample.pictureOf
 import java.io.File
 import kotlin.test.Test
 import kotlin.test.assertEquals
@@ -70,6 +72,38 @@ class StudioTest {
             assertEquals(Stage.drawing.toSet(), held)
             runBlocking { app.pipelines.unload() }
             assertEquals(emptySet(), held)
+        }
+
+    @Test
+    fun `several pictures are drawn with one load, and each is kept with its seed`() =
+        withApp { app ->
+            app.studio.form = DrawForm("a cat", seed = "9", pictures = "3")
+            app.studio.draw(app.model)
+            val state = app.studio.end()
+            assertIs<Phase.Done>(state.phase)
+            assertEquals(3 to 3, state.picturesDrawn)
+            val seeds = HistoryStore(app.folder).list().map { it.drawing.seed }
+            assertEquals(listOf(11uL, 10uL, 9uL), seeds)
+            assertEquals(Stage.drawing.size, loads)
+        }
+
+    @Test
+    fun `a drawing starts from a picture of the model's size, and another size is a line`() =
+        withApp { app ->
+            val card = ModelStore(bundle.parentFile).card(app.model)
+            val (width, height) = checkNotNull(card.startSize)
+            val mask = MaskGrid(card.latentSize.first, card.latentSize.second).apply { paint(0.5f, 0.5f) }
+            val start = StartPicture(pictureOf(width, height), mask)
+            app.studio.form = DrawForm("a cat", strength = "0.5", start = start)
+            app.studio.draw(app.model)
+            assertIs<Phase.Done>(app.studio.end().phase)
+            assertEquals(Stage.entries.toSet(), held)
+            val saved = HistoryStore(app.folder).list().single()
+            assertEquals(0.5, saved.drawing.strength)
+            app.studio.form = app.studio.form.copy(start = StartPicture(pictureOf(3, 3), mask))
+            app.studio.draw(app.model)
+            val line = assertIs<Phase.Failed>(app.studio.end().phase).line
+            assertTrue("expected $width x $height pixels, got 3 x 3" in line, line)
         }
 
     @Test
@@ -153,7 +187,7 @@ class StudioTest {
         withApp { app ->
             val old = runBlocking { app.pipelines.use(app.model, 1) { it } }
             runBlocking { app.pipelines.use(app.model, 2) {} }
-            val request = DrawForm("a cat").request(emptyList(), false)
+            val request = DrawRequest("a cat")
             val line = assertFailsWith<ModelException> { runBlocking { old.draw(request).collect {} } }.message!!
             assertTrue("closed" in line, line)
             assertEquals(emptySet(), held)

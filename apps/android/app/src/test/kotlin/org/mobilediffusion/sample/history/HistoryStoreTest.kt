@@ -12,17 +12,17 @@ import kotlin.test.assertNull
 import kotlin.test.assertTrue
 
 class HistoryStoreTest {
-    private val drawing = Drawing("ein Apfel, rot: 苹果 🍎 \"\n", "3d", ULong.MAX_VALUE, 3.5, "emoji", 1234)
+    private val drawing = Drawing("ein Apfel, rot: 苹果 🍎 \"\n", "3d", ULong.MAX_VALUE, 3.5, "emoji", 1234, 0.4)
 
     @Test
     fun `a saved picture says how it came about`() =
         inFolder { folder ->
             val store = HistoryStore(folder)
             store.save(pictureOf(), drawing)
-            store.save(pictureOf(), drawing.copy(prompt = "", style = "", guidance = null))
+            store.save(pictureOf(), drawing.copy(prompt = "", style = "", guidance = null, strength = null))
             val (second, first) = store.list()
             assertEquals(drawing, first.drawing)
-            assertEquals(drawing.copy(prompt = "", style = "", guidance = null), second.drawing)
+            assertEquals(drawing.copy(prompt = "", style = "", guidance = null, strength = null), second.drawing)
         }
 
     @Test
