@@ -14,7 +14,7 @@ from mobile_diffusion.tokenization.tokenizer import PAIR
 
 MANIFEST = "manifest.json"
 DTYPES = ("float32", "int32")
-PRECISIONS = ("fp32", "fp16", "int8", "int8-dynamic", "int4-dynamic")
+PRECISIONS = ("fp32", "fp16", "w8a16", "int8", "int8-dynamic", "int4-dynamic")
 _HEX = frozenset("0123456789abcdef")
 
 

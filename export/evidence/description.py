@@ -30,7 +30,7 @@ from mobile_diffusion.tokenization.tokenizer import tokenizer_files
 
 CHECK = "description"
 MANIFEST_PLACE = "manifest.json: "
-_LABELS = ("fp32", "fp16", "int8", "int8-dynamic", "int4-dynamic")
+_LABELS = ("fp32", "fp16", "w8a16", "int8", "int8-dynamic", "int4-dynamic")
 """From the finest to the coarsest: a runtime's label is the coarsest of its stages, as some have nothing to round."""
 
 

@@ -1,6 +1,6 @@
 """Lowers a stage to an ONNX model and simplifies it with onnxsim.
 
-Weights are float32 or float16 (half.py), or weights and activations are int8 (quantize.py).
+Weights are float32 or float16 (half.py), or weights and activations are int8 (quantize.py) or W8A16 (w8a16.py).
 
 In ONNX no two values may share a name.  An output with the name of an input (`latents`) is therefore called
 `latents_out` in the model; the metadata maps it back, and a runner returns it under the stage's name.  The float32
@@ -20,7 +20,7 @@ from onnxscript import ir
 
 from export.onnx import OUTPUTS_KEY
 from export.onnx.half import in_half
-from export.onnx.options import OnnxOptions
+from export.onnx.options import W8A16, OnnxOptions
 from export.onnx.weights import Weights, detach, save, save_whole
 from export.quiet import errors_only
 from export.rewrites import parted_attention
@@ -50,8 +50,8 @@ def lower(stage: ExportStage, folder: Path, options: OnnxOptions | None = None) 
     _set_metadata(skeleton, stage)
     path = folder / f"{stage.name}.onnx"
     simplified = simplify(skeleton, stage.name)
-    if options is not None and options.precision == "int8":
-        save_int8(simplified, weights, stage, path)
+    if options is not None and options.calibrated:
+        save_quantized(simplified, weights, stage, path, options.precision)
     elif options is not None and options.precision == "fp16":
         save(simplified, in_half(simplified, weights), path)
     else:
@@ -60,14 +60,16 @@ def lower(stage: ExportStage, folder: Path, options: OnnxOptions | None = None) 
     return path.name
 
 
-def save_int8(skeleton: onnx.ModelProto, weights: Weights, stage: ExportStage, path: Path) -> None:
+def save_quantized(skeleton: onnx.ModelProto, weights: Weights, stage: ExportStage, path: Path, precision: str) -> None:
     """Quantize the model, calibrated on the stage's samples, and write it to `path`."""
     from export.onnx.quantize import quantize
+    from export.onnx.w8a16 import quantize_for_npu
 
     with tempfile.TemporaryDirectory(prefix="mobile-diffusion-") as folder:
         save(skeleton, weights, Path(folder) / path.name)
         whole = onnx.load(Path(folder) / path.name)
-    save_whole(quantize(whole, stage.samples, stage.name), path)
+    change = quantize_for_npu if precision == W8A16 else quantize
+    save_whole(change(whole, stage.samples, stage.name), path)
 
 
 def convert(stage: ExportStage) -> ir.Model:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.quoting import quoted
 
-PRECISIONS = ("fp32", "fp16", "int8")
-"""fp16: weights are stored in float16, and the arithmetic is float32."""
+W8A16 = "w8a16"
+PRECISIONS = ("fp32", "fp16", "int8", W8A16)
+"""fp16: weights are stored in float16, and the arithmetic is float32.  w8a16: everything is quantized, for an NPU."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class OnnxOptions:
     @property
     def calibrated(self) -> bool:
         """Whether the lowering needs recorded inputs to calibrate the scales of activations."""
-        return self.precision == "int8"
+        return self.precision in ("int8", W8A16)
 
     def settings(self) -> Mapping[str, str]:
         """Return an empty mapping: an app needs to know nothing."""

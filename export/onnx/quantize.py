@@ -50,7 +50,7 @@ DELICATE_CALLS = 4
 FLOAT = onnx.TensorProto.FLOAT
 
 
-class _Calls(CalibrationDataReader):  # type: ignore[misc]
+class Calls(CalibrationDataReader):  # type: ignore[misc]
     """Feeds the samples to the quantizer, one after another."""
 
     def __init__(self, samples: Samples) -> None:
@@ -75,13 +75,13 @@ def quantize(model: onnx.ModelProto, samples: Samples, name: str) -> onnx.ModelP
         )
     nodes = [node.name for node in model.graph.node]
     kept = nodes if name in FLOAT_STAGES else [*sensitive(model, samples), *_last_stage(model, name)]
-    with tempfile.TemporaryDirectory(prefix="mobile-diffusion-") as folder, _quiet():
+    with tempfile.TemporaryDirectory(prefix="mobile-diffusion-") as folder, quiet():
         whole, changed = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         onnx.save_model(model, whole)
         quantize_static(
             whole,
             changed,
-            _Calls(samples),
+            Calls(samples),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             activation_type=QuantType.QUInt8,
@@ -283,7 +283,7 @@ def _options() -> onnxruntime.SessionOptions:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the quantizer's advice to preprocess the model off the terminal; the model is already simplified."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)

@@ -11,6 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from export.onnx.options import W8A16
 from export.signatures import TensorSpec
 from mobile_diffusion.errors import ExportError
 
@@ -45,14 +46,21 @@ def read_content(path: Path) -> OnnxContent:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ExportError(f"{path}: expected an ONNX model, got {reason}; export it again") from error
     graph = model.graph
-    kinds = {node.op_type for node in graph.node}
     halves = any(each.data_type == onnx.TensorProto.FLOAT16 for each in graph.initializer)
     return OnnxContent(
         tuple(map(_spec, graph.input)),
         tuple(map(_spec, graph.output)),
         tuple(_tables(graph)),
-        "int8" if kinds & QUANTIZED else "fp16" if halves else "fp32",
+        _rounded(graph) or ("fp16" if halves else "fp32"),
     )
+
+
+def _rounded(graph: onnx.GraphProto) -> str:
+    """What the activations are rounded to, as the manifest names it: W8A16 has zero points of 16 bits; "" if nothing."""
+    nodes = [node for node in graph.node if node.op_type in QUANTIZED]
+    types = {each.name: each.data_type for each in graph.initializer}
+    points = {types.get(node.input[2]) for node in nodes if node.op_type == "QuantizeLinear" and len(node.input) > 2}
+    return "" if not nodes else W8A16 if onnx.TensorProto.UINT16 in points else "int8"
 
 
 def _spec(value: onnx.ValueInfoProto) -> TensorSpec:

@@ -31,6 +31,7 @@ ROUNDINGS: Mapping[str, Rounding] = {
     "int8": Rounding(
         10, 24, 22, 25, 7, 16, 0.75, "int8 gave text 23, denoise 37 (prediction 25), decoder 47, 17 free running, 27"
     ),
+    "w8a16": Rounding(10, 24, 22, 25, 7, 16, 0.75, "w8a16 gave"),
     "int8-dynamic": Rounding(
         10, 24, 21, 30, 11, 20, 0.8, "int8-dynamic gave text 20, denoise 34 (17), decoder 54, 21 free running, 31"
     ),
