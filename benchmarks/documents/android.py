@@ -120,6 +120,25 @@ def precisions(found: Found) -> str:
     return f"{table([*head, *(f'{name}, dB' for name in names)], rows)}\n\n{note}"
 
 
+def npu(found: Found) -> str:
+    """ONNX programs of the shipped model, rounded for a processor and for an NPU."""
+    rows = [
+        [row["precision"], f"{sum(row['bytes'].values()) / MEGA:.1f}", f"{row['bytes']['denoise'] / MEGA:.1f}"]
+        + [str(row["operations_in_float"][stage]) for stage in ("denoise", "decode_image")]
+        + [f"{row['worst'][check]:.1f}" for check in WORST]
+        for row in found["rows"]
+    ]
+    conditions = found["conditions"]
+    note = (
+        f"`emoji`; run by ONNX Runtime {conditions['versions']['onnxruntime']} on the processor ({conditions['processor']}"
+        "), not by an NPU. **in float**: operations whose result is not rounded, in the step and in the decoder; an NPU "
+        "runs those with none. **text** to **picture**: as in the table above."
+    )
+    head = ["ONNX, precision", "all, MB", "denoise, MB", "in float: step", "in float: decoder"]
+    names = ("text", "prediction", "decoder", "trajectory", "picture")
+    return f"{table([*head, *(f'{name}, dB' for name in names)], rows)}\n\n{note}"
+
+
 def quality(found: Found) -> str:
     """KID and retrieval of every precision of an emoji model."""
     names = list(found["rows"]["torch"]["sets"])
@@ -171,6 +190,7 @@ TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "speed": ("android_speed", speed),
     "delegation": ("android_delegation", delegation),
     "precisions": ("android_precisions", precisions),
+    "npu": ("android_npu", npu),
     "quality": ("android_quality", quality),
     "memory": ("android_memory", memory),
 }

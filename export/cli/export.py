@@ -172,7 +172,7 @@ def android(
         str | None,
         typer.Option(
             help="Arithmetic, fp32 by default. xnnpack also has fp16, int8, int8-dynamic, int4-dynamic; "
-            "vulkan: fp16; onnx: fp16, int8."
+            "vulkan: fp16; onnx: fp16, int8, w8a16."
         ),
     ] = None,
     calibration: Calibration = None,

@@ -83,7 +83,7 @@ def export_target(
         source.config, found, runtimes, image_to_image, check, threads, choices, precision, mixed_precision
     )
     if prompts and not plan.calibrated:
-        raise ConfigError("calibration: expected precision int8 with it, as nothing else is calibrated")
+        raise ConfigError("calibration: expected precision int8 or w8a16 with it, as nothing else is calibrated")
     return run_export(source, found, out, force, plan=plan, progress=progress, calibration=prompts)
 
 

@@ -67,11 +67,11 @@ def quantize(model: onnx.ModelProto, samples: Samples, name: str) -> onnx.ModelP
     are larger than LARGEST.
     """
     check_samples(samples, name)
-    size = sum(_bytes(weight) for weight in model.graph.initializer)
+    size = size_of(model)
     if size > LARGEST:
         raise ExportError(
             f"{name}: expected at most {LARGEST / GB:.0f} GB of weights for ONNX Runtime's quantizer, got "
-            f"{size / GB:.1f} GB; choose --precision fp32, or --runtime xnnpack for int8"
+            f"{size / GB:.1f} GB; choose --precision fp32 or w8a16, or --runtime xnnpack for int8"
         )
     nodes = [node.name for node in model.graph.node]
     kept = nodes if name in FLOAT_STAGES else [*sensitive(model, samples), *_last_stage(model, name)]
@@ -96,10 +96,15 @@ def quantize(model: onnx.ModelProto, samples: Samples, name: str) -> onnx.ModelP
     return result
 
 
+def size_of(model: onnx.ModelProto) -> int:
+    """Bytes of a model's constants."""
+    return sum(_bytes(weight) for weight in model.graph.initializer)
+
+
 def check_samples(samples: Samples, name: str) -> None:
     """Raise `ExportError` unless there are recorded calls whose values are finite and not constant."""
     if not samples:
-        raise ExportError(f"{name}: expected recorded calls for the calibration of int8, got none")
+        raise ExportError(f"{name}: expected recorded calls for the calibration, got none")
     for key, value in samples[0].items():
         tensors = [sample[key].float() for sample in samples]
         if not all(bool(tensor.isfinite().all()) for tensor in tensors):

@@ -56,7 +56,7 @@ def read_content(path: Path) -> OnnxContent:
 
 
 def _rounded(graph: onnx.GraphProto) -> str:
-    """What the activations are rounded to, as the manifest names it: W8A16 has zero points of 16 bits; "" if nothing."""
+    """What activations are rounded to, as the manifest names it: W8A16 has zero points of 16 bits; "" for nothing."""
     nodes = [node for node in graph.node if node.op_type in QUANTIZED]
     types = {each.name: each.data_type for each in graph.initializer}
     points = {types.get(node.input[2]) for node in nodes if node.op_type == "QuantizeLinear" and len(node.input) > 2}

@@ -22,11 +22,11 @@ from onnxruntime.quantization import quantize as quantize_by
 from onnxruntime.quantization.calibrate import create_calibrator
 from onnxruntime.quantization.execution_providers.qnn import get_qnn_qdq_config, qnn_preprocess_model
 
-from export.onnx.quantize import FLOAT_STAGES, Calls, Samples, check_samples, quiet
+from export.onnx.quantize import FLOAT_STAGES, LARGEST, Calls, Samples, check_samples, quiet, size_of
 
 MASKED = -128.0
-"""What a mask adds to a score that it hides.  The scores share their 16 bits with it: with BERT's -10,000 their steps are
-0.15 and MiniLM has 34 dB in place of 53 (weights in 16 bits); e^-128 is as good as nothing."""
+"""What a mask adds to a score that it hides.  The scores share their 16 bits with it: with BERT's -10,000 their steps
+are 0.15, and MiniLM has 34 dB in place of 53 (weights in 16 bits); e^-128 is as good as nothing."""
 HEADROOM = 2.0
 """The range of an activation over what it was in the recorded calls."""
 FIXED_RANGE = frozenset({"Sigmoid", "Softmax", "Tanh"})
@@ -48,8 +48,9 @@ def quantize_for_npu(model: onnx.ModelProto, samples: Samples, name: str) -> onn
     del model.metadata_props[:]  # the quantizer cannot read a model that has some
     with tempfile.TemporaryDirectory(prefix="mobile-diffusion-") as folder, quiet():
         plain, fused, changed = (Path(folder) / f"{kind}.onnx" for kind in ("plain", "fused", "w8a16"))
-        onnx.save_model(model, plain)
-        source = fused if qnn_preprocess_model(plain, fused) else plain
+        apart = size_of(model) > LARGEST  # weights beside the model, as a protobuf cannot hold them
+        onnx.save_model(model, plain, save_as_external_data=apart)
+        source = fused if qnn_preprocess_model(plain, fused, save_as_external_data=apart) else plain
         weights = QuantType.QInt16 if name in FLOAT_STAGES else QuantType.QInt8
         settings = get_qnn_qdq_config(
             source,
@@ -90,8 +91,8 @@ def _widened(least: np.ndarray, greatest: np.ndarray) -> Range:
 def rename_constants(model: onnx.ModelProto) -> None:
     """Give the constants names that no value has with a number behind it, in place.
 
-    The quantizer copies a constant that several norms share and names the copies by numbers: `val_12` becomes `val_126`,
-    which may be another value (ONNX Runtime 1.31).
+    The quantizer copies a constant that several norms share and names the copies by numbers: `val_12` becomes
+    `val_126`, which may be another value (ONNX Runtime 1.31).
     """
     names = {each.name: f"{each.name}{UNIQUE}" for each in model.graph.initializer}
     for each in model.graph.initializer:

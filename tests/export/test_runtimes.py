@@ -39,11 +39,11 @@ def on_gpu(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> E
     ("runtimes", "precision", "refusal"),
     [
         (["vulkan"], "int8", "precision: expected one of fp32, fp16 for vulkan, got 'int8'"),
-        (["onnx"], "int8-dynamic", "precision: expected one of fp32, fp16, int8 for onnx, got 'int8-dynamic'"),
+        (["onnx"], "int8-dynamic", "precision: expected one of fp32, fp16, int8, w8a16 for onnx, got 'int8-dynamic'"),
         (
             ["xnnpack", "onnx"],
             "int8-dynamic",
-            "precision: expected one of fp32, fp16, int8 for onnx, got 'int8-dynamic'",
+            "precision: expected one of fp32, fp16, int8, w8a16 for onnx, got 'int8-dynamic'",
         ),
         ([], "int8-dynamic", "for onnx, got 'int8-dynamic'; give --runtime xnnpack$"),
         (["xnnpack"], "bf16", "precision: expected one of fp32, fp16, int8, .* for xnnpack, got 'bf16'$"),

@@ -15,7 +15,7 @@ namespace {
 const Texts stage_names = {"encode_text", "denoise", "decode_image"};
 const Texts image_stage_names = {"encode_text", "denoise", "decode_image", "encode_image"};
 const Texts dtypes = {"float32", "int32"};
-const Texts precisions = {"fp32", "fp16", "int8", "int8-dynamic", "int4-dynamic"};
+const Texts precisions = {"fp32", "fp16", "w8a16", "int8", "int8-dynamic", "int4-dynamic"};
 constexpr const char* format = "mobile-diffusion-bundle";
 constexpr const char* own_name = "manifest.json";
 

@@ -3,7 +3,7 @@ import type { Json } from "./json.js";
 import { type Artifact, type RuntimeSpec, STAGES, type Stage } from "./manifest.js";
 import { innerPath } from "./paths.js";
 
-const PRECISIONS = ["fp32", "fp16", "int8", "int8-dynamic", "int4-dynamic"];
+const PRECISIONS = ["fp32", "fp16", "w8a16", "int8", "int8-dynamic", "int4-dynamic"];
 const FIELDS = ["stage", "path", "method", "outputs", "precision", "compression", "delegates", "undelegated"];
 
 /** Reads one runtime of a manifest: a program for each of `stages`, all of one precision and one compression. */

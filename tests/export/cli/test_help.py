@@ -140,7 +140,7 @@ CHOICES: dict[tuple[tuple[str, ...], str], tuple[tuple[str, ...], Callable[[str]
     ),
     (("export", "ios"), "check"): (("trajectory", "step"), DEPTHS.index),
     (("export", "android"), "precision"): (
-        ("fp32", "fp16", "int8", "int8-dynamic", "int4-dynamic"),
+        ("fp32", "fp16", "int8", "w8a16", "int8-dynamic", "int4-dynamic"),
         lambda name: next(each for each in TARGETS["android"].runtimes if each.has(name)),
     ),
     (("slim",), "preset"): (("bk-sdm-base", "bk-sdm-tiny", "snapfusion"), lambda name: PRESETS[name]),
@@ -166,7 +166,7 @@ def test_the_precisions_that_the_help_gives_a_runtime_are_its_own(name: str) -> 
     part = re.search(rf"\b{name} ?:([^;.]*)", text)
     assert part is not None
     named_here = {"fp32", *part[1].split()}
-    known = {"fp32", "fp16", "int8", "int8-dynamic", "int4-dynamic"}
+    known = {"fp32", "fp16", "int8", "w8a16", "int8-dynamic", "int4-dynamic"}
     assert named_here == {each for each in known if RUNTIMES[name].has(each)}
 
 

@@ -110,7 +110,7 @@ def test_large_weights_lie_beside_the_model(
 @pytest.mark.parametrize(
     ("samples", "refusal"),
     [
-        ((), "expected recorded calls for the calibration of int8, got none"),
+        ((), "expected recorded calls for the calibration, got none"),
         (({"latents": torch.zeros(LATENTS.shape)},) * 3, "expected recorded calls that differ, got a constant latents"),
         (({"latents": torch.full(LATENTS.shape, torch.nan)},), "expected finite recorded calls, got NaN or infinity"),
     ],

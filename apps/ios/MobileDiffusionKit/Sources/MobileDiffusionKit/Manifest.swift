@@ -71,7 +71,7 @@ public struct Runtime: Equatable, Sendable {
   public let isPrimary: Bool
   /// Whether its programs were compared with PyTorch before the bundle appeared.
   public let isVerified: Bool
-  /// Of the arithmetic inside: "fp32", "fp16", "int8", "int8-dynamic" or "int4-dynamic".
+  /// Of the arithmetic inside: "fp32", "fp16", "w8a16", "int8", "int8-dynamic" or "int4-dynamic".
   public let precision: String
   /// Choices of the export that an app has to know, such as `compute_units`.
   public let settings: [String: String]

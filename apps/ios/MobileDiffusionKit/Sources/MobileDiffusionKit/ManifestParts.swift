@@ -1,4 +1,4 @@
-private let precisions = ["fp32", "fp16", "int8", "int8-dynamic", "int4-dynamic"]
+private let precisions = ["fp32", "fp16", "w8a16", "int8", "int8-dynamic", "int4-dynamic"]
 
 extension Fields {
   /// A stage by its name.

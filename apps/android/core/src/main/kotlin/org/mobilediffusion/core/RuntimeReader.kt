@@ -47,7 +47,7 @@ internal class RuntimeReader(
     }
 
     private companion object {
-        val PRECISIONS = listOf("fp32", "fp16", "int8", "int8-dynamic", "int4-dynamic")
+        val PRECISIONS = listOf("fp32", "fp16", "w8a16", "int8", "int8-dynamic", "int4-dynamic")
         val FIELDS =
             arrayOf("stage", "path", "method", "outputs", "precision", "compression", "delegates", "undelegated")
     }
