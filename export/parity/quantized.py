@@ -29,7 +29,7 @@ class Rounding:
 
 ROUNDINGS: Mapping[str, Rounding] = {
     "int8": Rounding(
-        10, 24, 22, 25, 7, 16, 0.75, "int8 gave text 23, denoise 37 (prediction 25), decoder 47, 17 free running, 27"
+        10, 24, 12, 25, 7, 16, 0.75, "int8 gave text 20, denoise 34 (prediction 21), decoder 44, 16 free running, 26"
     ),
     "w8a16": Rounding(
         34, 36, 22, 45, 23, 33, 0.95, "w8a16 gave text 44, denoise 46 (prediction 32), decoder 56, 33 free running, 43"
