@@ -130,9 +130,9 @@ def npu(found: Found) -> str:
     ]
     conditions = found["conditions"]
     note = (
-        f"`emoji`; run by ONNX Runtime {conditions['versions']['onnxruntime']} on the processor ({conditions['processor']}"
-        "), not by an NPU. **in float**: operations whose result is not rounded, in the step and in the decoder; an NPU "
-        "runs those with none. **text** to **picture**: as in the table above."
+        f"`emoji`; run by ONNX Runtime {conditions['versions']['onnxruntime']} on the processor "
+        f"({conditions['processor']}), not by an NPU. **in float**: operations whose result is not rounded, in the "
+        "step and in the decoder; an NPU runs those with none. **text** to **picture**: as in the table above."
     )
     head = ["ONNX, precision", "all, MB", "denoise, MB", "in float: step", "in float: decoder"]
     names = ("text", "prediction", "decoder", "trajectory", "picture")
