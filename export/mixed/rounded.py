@@ -49,6 +49,9 @@ ORDER = 2.0**-22
 """Standard deviation of what another order changes, relative to a sum.  2^-24 gives the difference between PyTorch's
 eager modules and their exported programs in float32; four times as much finds what happens seldom."""
 
+PART = 2**24
+"""Numbers of a sum's result that are changed at a time."""
+
 Outputs = tuple[Tensor, ...]
 Wide = Callable[[str], bool]
 """Returns whether the own operations of a module compute in float32."""
@@ -151,6 +154,8 @@ class Run:
         self.generator = None if order is None else torch.Generator().manual_seed(order)
         given = {node: inputs[node.name] for node in half.placeholders if node not in half.stored}
         self.values: dict[Node, Any] = {**half.stored, **given}
+        self.rounded: set[Node] = set()
+        """The operations whose results are rounded already."""
 
     @property
     def outputs(self) -> Outputs:
@@ -165,14 +170,17 @@ class Run:
         reads = self.half.read_in_half(node) if half else frozenset()
 
         def value_of(operand: Node) -> Any:
-            return in_half(values[operand]) if operand in reads else values[operand]
+            return in_half(values[operand]) if operand in reads - self.rounded else values[operand]
 
         args: Any = map_arg(node.args, value_of)
         kwargs: Any = map_arg(node.kwargs, value_of)
         result = node.target(*args, **kwargs)  # type: ignore[operator]
         if self.generator is not None and operation_of(node) in SUMS:
-            result = reordered(result, self.generator)
-        values[node] = result = in_half(result) if half and not self.half.weights_only else result
+            reorder(result, self.generator)
+        if half and not self.half.weights_only:
+            result = in_half(result)
+            self.rounded.add(node)
+        values[node] = result
         operands = tuple(values[each] for each in node.all_input_nodes if is_float(values[each]))
         for each in self.half.last_uses[node]:
             del values[each]
@@ -208,11 +216,14 @@ def in_half(value: Any) -> Any:
     return value.half().float() if is_float(value) else value
 
 
-def reordered(value: Any, generator: torch.Generator) -> Any:
-    """Return sums as another order might give them; of several results only the first is a sum."""
-    if isinstance(value, tuple | list):
-        return type(value)([reordered(value[0], generator), *value[1:]])
-    return value * (1 + ORDER * torch.randn(value.shape, generator=generator))
+def reorder(value: Any, generator: torch.Generator) -> None:
+    """Change sums in place to what another order might give; of several results only the first is a sum.
+
+    Attention scores of a large picture have gigabytes, so no second tensor of their size is made.
+    """
+    sums: Tensor = value[0] if isinstance(value, tuple | list) else value
+    for each in sums.view(-1).split(PART) if sums.is_contiguous() else (sums,):
+        each.mul_(torch.randn(each.shape, generator=generator).mul_(ORDER).add_(1))
 
 
 def is_float(value: Any) -> bool:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
+import pytest
 import torch
 from torch import Tensor
 
 from export.mixed.choose import MARGIN_DB, Effort, proved
 from export.mixed.judge import Judge, Sample
-from export.mixed.rounded import ORDER, HalfProgram, Outputs, Wide, reordered
+from export.mixed.rounded import ORDER, PART, HalfProgram, Outputs, Wide, reorder
 
 EFFORT = Effort(trials=20, judged=1, proved=4, rounds=2)
 LIMIT_DB = 20.0
@@ -69,9 +70,17 @@ def test_what_a_choice_fails_joins_the_search() -> None:
     assert chosen(network, [], hard) == {"a", "b"}
 
 
-def test_another_order_is_a_part_of_a_sum_and_repeats() -> None:
-    value: Any = torch.linspace(-1e6, 1e6, 10_001)
-    again = [reordered((value, None), torch.Generator().manual_seed(seed))[0] for seed in (1, 1, 2)]
+@pytest.mark.parametrize("part", [PART, 1000])
+@pytest.mark.parametrize("shape", [(10_000,), (5, 2000)])
+def test_another_order_is_a_part_of_a_sum_and_repeats(
+    part: int, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole or in parts, contiguous or not; 10,000 numbers in all."""
+    monkeypatch.setattr("export.mixed.rounded.PART", part)
+    value = torch.linspace(-1e6, 1e6, 10_000).reshape(shape).T
+    again = [value.clone() for _ in range(3)]
+    for each, seed in zip(again, (1, 1, 2), strict=True):
+        reorder((each, None), torch.Generator().manual_seed(seed))
     assert torch.equal(again[0], again[1]) and not torch.equal(again[0], again[2])
-    part = ((again[0] - value) / value)[value != 0]
-    assert abs(float(part.std()) / ORDER - 1) < 0.05
+    changed = (again[0] - value) / value
+    assert abs(float(changed.std()) / ORDER - 1) < 0.05
