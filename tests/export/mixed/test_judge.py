@@ -77,7 +77,7 @@ def test_another_order_is_a_part_of_a_sum_and_repeats(
 ) -> None:
     """Whole or in parts, contiguous or not; 10,000 numbers in all."""
     monkeypatch.setattr("export.mixed.rounded.PART", part)
-    value = torch.linspace(-1e6, 1e6, 10_000).reshape(shape).T
+    value = torch.linspace(-1e6, 1e6, 10_000).reshape(shape).transpose(0, -1)
     again = [value.clone() for _ in range(3)]
     for each, seed in zip(again, (1, 1, 2), strict=True):
         reorder((each, None), torch.Generator().manual_seed(seed))
