@@ -27,6 +27,7 @@ CAPTION = (
 )
 SHEETS = {
     "ios-draw": ("drawing-light", "finished-dark"),
+    "ios-start": ("start-light", "start-dark"),
     "ios-history": ("history-light", "detail-dark"),
     "ios-benchmark": ("benchmark-light", "models-dark"),
 }

@@ -4,6 +4,7 @@
 #include <executorch/extension/tensor/tensor.h>
 
 #include <exception>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -14,12 +15,43 @@ namespace et = executorch::runtime;
 using executorch::aten::ScalarType;
 using executorch::extension::Module;
 
+namespace {
+
+// A share in the process's one thread pool.  XNNPACK keeps the pool that a program was loaded with, so the number of
+// threads changes only while no program is open.
+class PoolShare {
+ public:
+  explicit PoolShare(int32_t threads) {
+    const std::scoped_lock lock(mutex);
+    const std::string now = std::to_string(pool_threads);
+    runner::require(shares == 0 || threads == pool_threads, "threads: expected " + now + ", as open programs have, got " +
+                                                                std::to_string(threads) + "; close them first");
+    runner::start_runtime(threads);
+    pool_threads = threads;
+    ++shares;
+  }
+  ~PoolShare() {
+    const std::scoped_lock lock(mutex);
+    --shares;
+  }
+  PoolShare(const PoolShare&) = delete;
+  PoolShare& operator=(const PoolShare&) = delete;
+
+ private:
+  static inline std::mutex mutex;
+  static inline int shares = 0;
+  static inline int32_t pool_threads = 0;
+};
+
+}  // namespace
+
 struct ETProgram {
+  PoolShare share;  // given back after the module
   Module module;
   std::vector<et::EValue> outputs;
   std::vector<std::vector<int64_t>> shapes;
 
-  explicit ETProgram(const std::string& path) : module(path, Module::LoadMode::Mmap) {}
+  ETProgram(const std::string& path, int32_t threads) : share(threads), module(path, Module::LoadMode::Mmap) {}
 };
 
 namespace {
@@ -64,8 +96,7 @@ void keep_outputs(ETProgram& program, std::vector<et::EValue> outputs) {
 
 ETProgram* et_open(const char* path, int32_t threads) {
   return guarded<ETProgram*>(nullptr, [&] {
-    runner::start_runtime(threads);
-    auto program = std::make_unique<ETProgram>(path);
+    auto program = std::make_unique<ETProgram>(path, threads);
     check(program->module.load(et::Program::Verification::InternalConsistency), std::string(path) + ": not a program");
     return program.release();
   });

@@ -20,7 +20,8 @@ typedef struct {
   const void* data;
 } ETTensor;
 
-// Opens a .pte, its weights mapped; `threads` (1 to 256) is for the whole process.  NULL on failure.
+// Opens a .pte, its weights mapped; `threads` (1 to 256) is for the whole process, so it is refused while a program is
+// open that has another number.  NULL on failure.
 ETProgram* et_open(const char* path, int32_t threads);
 
 // Loads a method: memory is planned and weights are packed.  0, or -1 on failure.

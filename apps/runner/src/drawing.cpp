@@ -187,11 +187,10 @@ State denoise(const RunStage& run, const Settings& settings, const Arrays& condi
   return next;
 }
 
-Picture draw(const RunStage& run, const Tokenizer& tokenizer, const Settings& settings, const Request& request,
+Picture draw(const RunStage& run, const Settings& settings, const Request& request, const Arrays& conditions,
              const OnStep& on_step) {
   const Start* start = request.start ? &*request.start : nullptr;
   const std::size_t skipped = start == nullptr ? 0 : skipped_steps(settings, start->strength);
-  const Arrays constant = conditions(run, tokenizer, settings, request);
   const std::vector<int> rows = settings.schedule.rows(skipped);
   State state = first_state(settings, request.seed);
   const Floats noise = state.latents;
@@ -203,7 +202,7 @@ Picture draw(const RunStage& run, const Tokenizer& tokenizer, const Settings& se
   }
   const std::size_t first = settings.steps() - rows.size();
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    state = denoise(run, settings, constant, state, rows[i], request.seed);
+    state = denoise(run, settings, conditions, state, rows[i], request.seed);
     if (start != nullptr && !start->mask.empty()) {
       const bool last = i + 1 == rows.size();
       keep(state.latents, last ? clean : noised(settings, clean, noise, rows[i + 1]), start->mask);

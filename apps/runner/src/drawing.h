@@ -81,8 +81,8 @@ State denoise(const RunStage& run, const Settings& settings, const Arrays& condi
 // Throws Error when the bundle cannot start from this picture: it has no stage for that, or another size.
 void check_start(const Manifest& manifest, const Settings& settings, const Start& start);
 
-// Draws a prompt; throws Error for bad input, and when the stages give NaN or infinity.
-Picture draw(const RunStage& run, const Tokenizer& tokenizer, const Settings& settings, const Request& request,
+// Draws with the `conditions` of a request, whatever its seed; throws Error when the stages give NaN or infinity.
+Picture draw(const RunStage& run, const Settings& settings, const Request& request, const Arrays& conditions,
              const OnStep& on_step = nullptr);
 
 }  // namespace runner

@@ -135,8 +135,9 @@ int run_with(const Options& options) {
     const auto times = benchmark(stages, run, *tokenizer, settings, request, options.benchmark);
     report = latency_report(conditions, options.threads, times);
   } else {
+    const Arrays constant = runner::conditions(run, *tokenizer, settings, request);
     for (std::int64_t left = options.batch; left > 0; --left, ++request.seed) {
-      const Picture picture = draw(run, *tokenizer, settings, request, on_step);
+      const Picture picture = draw(run, settings, request, constant, on_step);
       if (options.out) write_file(numbered(*options.out, options, request.seed), to_png(picture));
     }
     report = latency_report(conditions, options.threads, times_of(stages.events()));

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iostream>
 
 #include "error.h"
 #include "interrupt.h"
+#include "packed.h"
 
 namespace runner {
 
@@ -15,8 +17,8 @@ Stages::Stages(const Bundle& bundle, const std::vector<std::string>& needed, boo
     const bool wanted = std::find(needed.begin(), needed.end(), artifact.stage) != needed.end();
     if (!wanted) continue;
     Source source = {bundle.verified(artifact.path), artifact.method, *bundle.manifest.stage(artifact.stage), {}};
-    const std::string digest = bundle.manifest.files.at(artifact.path).sha256.substr(0, 16);
-    if (packed) source.packed = *packed / (artifact.stage + "-" + digest + ".packed");
+    const std::string& digest = bundle.manifest.files.at(artifact.path).sha256;
+    if (packed) source.packed = packed_file(*packed, artifact.stage, digest);
     sources_[artifact.stage] = std::move(source);
   }
   for (const std::string& stage : needed) {
@@ -36,8 +38,12 @@ void Stages::record(const char* what, const std::string& stage, int step, Action
 Program& Stages::load(const std::string& stage) {
   auto& place = programs_[stage];
   if (place != nullptr) return *place;
-  const Source& source = sources_.at(stage);
+  Source& source = sources_.at(stage);
   check_interrupted();
+  if (const auto problem = source.packed ? packed_problem(*source.packed, source.file) : std::nullopt) {
+    std::cerr << *problem << "\n";
+    source.packed.reset();
+  }
   record("load", stage, -1, [&] {
     place = std::make_unique<Program>(source.file, source.method, source.spec, source.packed);
     let_go_of(source.file);

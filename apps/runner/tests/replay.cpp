@@ -116,7 +116,8 @@ Json replay_trajectory(const std::string& file) {
   Replay replay(recorded.at("calls"), manifest);
   const Request request = {asked.at("prompt"), asked.at("negative"), seed.value(), guidance, start_of(asked)};
   if (request.start) check_start(manifest, settings, *request.start);
-  const Picture picture = draw(std::ref(replay), *tokenizer, settings, request, on_step);
+  const Arrays constant = conditions(std::ref(replay), *tokenizer, settings, request);
+  const Picture picture = draw(std::ref(replay), settings, request, constant, on_step);
   return {{"picture", describe(picture)}, {"previews", previews}, {"calls", replay.made()}};
 }
 

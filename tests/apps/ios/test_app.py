@@ -225,12 +225,12 @@ def test_symbols_are_drawn() -> None:
 
 
 @pytest.mark.parametrize("language", ("en", "de"))
-def test_the_screens_of_a_real_drawing(language: str, guided: Path, tmp_path: Path) -> None:
+def test_the_screens_of_a_real_drawing(language: str, redrawing: Path, tmp_path: Path) -> None:
     SWIFT.require()
     make(SOURCE, "app-preview")
-    pages = render().collect(guided, None, language, tmp_path)
+    pages = render().collect(redrawing, None, language, tmp_path)
     screens = pages["screens"]
-    names = ("empty", "drawing", "finished", "history", "detail", "models", "download", "benchmark")
+    names = ("empty", "drawing", "finished", "start", "history", "detail", "models", "download", "benchmark")
     assert set(screens) == {f"{name}-{look}" for name in names for look in ("light", "dark")}
     catalogue = json.loads((SAMPLE / "Localizable.xcstrings").read_text(encoding="utf-8"))["strings"]
     assert set(pages["keys"]) <= set(catalogue)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -54,9 +55,13 @@ def test_it_is_pythons_picture(
 
 def test_a_batch_is_the_seeds_one_by_one(distilled: Path, run: Run, tmp_path: Path) -> None:
     arguments = ("--bundle", distilled, "--prompt", PROMPT)
-    assert run(*arguments, "--seed", 7, "--batch", 2, "--out", tmp_path / "a.png").returncode == 0
+    recorded = ("--steps-json", tmp_path / "events")
+    assert run(*arguments, "--seed", 7, "--batch", 2, "--out", tmp_path / "a.png", *recorded).returncode == 0
+    events = json.loads((tmp_path / "events").read_text())["events"]
+    calls = [event["stage"] for event in events if event["event"] == "run"]
+    assert (calls.count("encode_text"), calls.count("decode_image")) == (1, 2)  # the text is encoded once
     assert run(*arguments, "--seed", 8, "-o", tmp_path / "one.png").returncode == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a-7.png", "a-8.png", "one.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a-7.png", "a-8.png", "events", "one.png"]
     assert (tmp_path / "a-8.png").read_bytes() == (tmp_path / "one.png").read_bytes()
     assert (tmp_path / "a-7.png").read_bytes() != (tmp_path / "a-8.png").read_bytes()
 

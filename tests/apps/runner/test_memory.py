@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+import subprocess
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,20 @@ def draw(run: Run, bundle: Path, out: Path, *options: object) -> tuple[bytes, li
 
 def files(folder: Path) -> list[str]:
     return sorted(path.name.partition("-")[0] for path in folder.iterdir())
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 kB; needs root, and the right to mount."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root; nothing else shows a full disk to a mapped file")
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("this machine does not let root mount; nothing else shows a full disk to a mapped file")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.mark.parametrize("options", [(), ("--sequential",)], ids=["together", "sequential"])
@@ -56,6 +72,42 @@ def test_two_bundles_share_a_folder(guided: Path, half: Path, run: Run, tmp_path
     for _ in ("made", "found"):
         assert [draw(run, bundle, tmp_path, "--packed", packed)[0] for bundle in (guided, half)] == expected
     assert len(files(packed)) == 2 * len(STAGES)
+
+
+def test_older_files_are_removed_and_two_of_a_stage_stay(guided: Path, run: Run, tmp_path: Path) -> None:
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    draw(run, guided, tmp_path, "--packed", packed)
+    (own,) = packed.glob("denoise-*")
+    ending = own.name.partition("-")[2][16:]
+    digests = [f"{number:016x}" for number in range(3)]
+    for age, digest in enumerate(digests):
+        file = packed / f"denoise-{digest}{ending}"
+        file.write_bytes(b"another bundle's")
+        os.utime(file, (1e9 - age, 1e9 - age))
+    foreign = [packed / name for name in ("denoise-notes.packed", "denoise.txt", "other-0123456789abcdef.packed")]
+    stale = [packed / f"denoise-{digests[0]}{end}" for end in (".packed", "-1.0.0-01234567.packed")]
+    for file in (*foreign, *stale):
+        file.write_bytes(b"x")
+    draw(run, guided, tmp_path, "--packed", packed)
+    assert {file.name for file in packed.glob("denoise*")} - {file.name for file in foreign} == {
+        *(own.name, f"denoise-{digests[0]}{ending}")
+    }
+    assert all(file.exists() for file in foreign)
+
+
+def test_a_full_disk_is_a_line_and_the_weights_stay_in_memory(
+    guided: Path, run: Run, small_disk: Path, tmp_path: Path
+) -> None:
+    words = ("--bundle", guided, "--prompt", "a red apple, 3d", "--seed", 7)
+    expected, _ = draw(run, guided, tmp_path)
+    done = run(*words, "--out", tmp_path / "b.png", "--packed", small_disk)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "b.png").read_bytes() == expected
+    assert done.stderr.splitlines() and all(
+        line.startswith("--packed: expected ") and line.endswith("its weights stay in memory")
+        for line in done.stderr.splitlines()
+    )
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", None], ids=["empty", "other", "cut"])

@@ -8,6 +8,9 @@ struct CanvasStatus: View {
   /// The runtime that drew, by its name in the manifest.
   let runtime: String?
   let wordsUnknown: Bool
+  /// Which of several pictures is drawn, and how many they are.
+  let number: Int
+  let count: Int
 
   var body: some View {
     switch phase {
@@ -18,6 +21,7 @@ struct CanvasStatus: View {
     case .drawing(let step, let steps):
       note {
         VStack(spacing: 6) {
+          if count > 1 { Text("Picture \(number) of \(count)").monospacedDigit() }
           Text("Step \(step) of \(steps)").monospacedDigit()
           ProgressView(value: Double(step), total: Double(steps)).frame(width: 160)
         }

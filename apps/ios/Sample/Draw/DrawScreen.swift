@@ -16,6 +16,9 @@ struct DrawScreen: View {
           if let styles = studio.models.card?.styles, !styles.isEmpty {
             StyleChips(style: $draw.style, styles: styles)
           }
+          if let card = studio.models.card, let size = card.startSize, let latents = card.latentSize {
+            StartCard(size: size, latents: latents)
+          }
           SettingsCard()
         }
         .padding(.horizontal)

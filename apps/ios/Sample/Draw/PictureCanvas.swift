@@ -27,7 +27,9 @@ struct PictureCanvas: View {
   }
 
   private var status: some View {
-    CanvasStatus(phase: draw.phase, times: draw.times, runtime: draw.drawing?.runtime, wordsUnknown: draw.wordsUnknown)
+    CanvasStatus(
+      phase: draw.phase, times: draw.times, runtime: draw.drawing?.runtime, wordsUnknown: draw.wordsUnknown,
+      number: draw.number, count: draw.pictures)
   }
 
   @ViewBuilder private var placeholder: some View {

@@ -1,7 +1,7 @@
 import SampleCore
 import SwiftUI
 
-/// Seed and, for models that take one, the scale of guidance.
+/// Seed, for models that take one the scale of guidance, and the number of pictures.
 struct SettingsCard: View {
   @Environment(Studio.self) private var studio
 
@@ -13,6 +13,9 @@ struct SettingsCard: View {
         Divider()
         GuidanceRow(guidance: $draw.guidance)
       }
+      Divider()
+      Stepper(value: $draw.pictures, in: 1...DrawModel.most) { Text("Pictures: \(draw.pictures)") }
+        .frame(minHeight: 48)
     }
     .padding(.horizontal, 14)
     .background(Color(.secondarySystemBackground), in: .rect(cornerRadius: 14))

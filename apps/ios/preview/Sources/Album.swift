@@ -56,6 +56,13 @@ struct Album {
       if case .failed(let line) = studio.draw.phase { throw DiffusionError(line) }
     }
     render("finished", RootView(screen: .draw), to: &pages)
+    if let card = studio.models.card, card.startSize != nil, let latents = card.latentSize {
+      var mask = MaskGrid(size: latents)
+      for place in 0...10 { mask.paint(x: 0.3 + 0.04 * Double(place), y: 0.3) }
+      studio.draw.start = studio.draw.picture.map { StartPicture(picture: $0, mask: mask) }
+      render("start", RootView(screen: .draw), to: &pages)
+      studio.draw.start = nil
+    }
     render("history", RootView(screen: .history), to: &pages)
     let drawing = studio.history.drawings[1]
     render("detail", NavigationStack { HistoryDetail(drawing: drawing) {} }, to: &pages)

@@ -14,6 +14,7 @@ public struct CGBitmapInfo: OptionSet, Sendable {
 
 public enum CGImageAlphaInfo: UInt32, Sendable {
   case none = 0
+  case noneSkipLast = 5
 }
 
 public enum CGColorRenderingIntent: Sendable {
@@ -41,4 +42,19 @@ public final class CGImage {
     guard bitsPerComponent == 8, bitsPerPixel == 24, isTight else { return nil }
     (self.width, self.height, rgb) = (width, height, provider.bytes)
   }
+}
+
+/// Declared for the types alone: nothing is drawn into it here.
+public final class CGContext {
+  public var data: UnsafeMutableRawPointer? { nil }
+
+  public init?(
+    data: UnsafeMutableRawPointer?, width: Int, height: Int, bitsPerComponent: Int, bytesPerRow: Int,
+    space: CGColorSpace, bitmapInfo: UInt32
+  ) { return nil }
+
+  public func setFillColor(gray: CGFloat, alpha: CGFloat) {}
+  public func fill(_ rect: CGRect) {}
+  public func translateBy(x: CGFloat, y: CGFloat) {}
+  public func scaleBy(x: CGFloat, y: CGFloat) {}
 }

@@ -116,6 +116,7 @@ extension View {
   public func onAppear(perform action: (() -> Void)? = nil) -> some View { self }
   public func onDisappear(perform action: (() -> Void)? = nil) -> some View { self }
   public func onTapGesture(count: Int = 1, perform action: @escaping () -> Void) -> some View { self }
+  public func gesture(_ gesture: DragGesture) -> some View { self }
   public func onSubmit(_ action: @escaping () -> Void) -> some View { self }
   public func task(
     priority: TaskPriority = .userInitiated, @_inheritActorContext _ action: @escaping @Sendable () async -> Void

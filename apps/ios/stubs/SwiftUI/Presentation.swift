@@ -49,6 +49,7 @@ public struct PresentationDetent: Hashable, Sendable {
 
 public protocol Transferable {}
 extension URL: Transferable {}
+extension Data: Transferable {}
 extension String: Transferable {}
 
 public struct SharePreview {

@@ -29,7 +29,10 @@ public final class UIImage {
     size = CGSize(width: width, height: height)
   }
 
+  public init?(data: Data) { return nil }
+
   public func pngData() -> Data? { png }
+  public func draw(in rect: CGRect) {}
 }
 
 /// Four bytes, the greatest first.
@@ -55,3 +58,9 @@ public protocol UIApplicationDelegate: AnyObject {
 public func UIImageWriteToSavedPhotosAlbum(
   _ image: UIImage, _ completionTarget: Any?, _ completionSelector: Any?, _ contextInfo: UnsafeMutableRawPointer?
 ) {}
+
+// swift-format-ignore: AlwaysUseLowerCamelCase
+public func UIGraphicsPushContext(_ context: CGContext) {}
+
+// swift-format-ignore: AlwaysUseLowerCamelCase
+public func UIGraphicsPopContext() {}

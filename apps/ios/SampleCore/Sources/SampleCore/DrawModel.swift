@@ -25,8 +25,17 @@ public final class DrawModel {
   public var seedText = String(Seed.random())
   /// Scale of guidance, up to 30; read only for models that take one.
   public var guidance = 3.0
+  /// How many are drawn, with this seed and the following ones: 1 to `most`.
+  public var pictures = 1
+  public static let most = 16
+  /// The picture to start from; nil starts from noise. Models that take none pass it over.
+  public var start: StartPicture?
+  /// Share of the steps that are made of it, above 0 to 1.
+  public var strength = 0.8
 
   public private(set) var phase = Phase.idle
+  /// Which of several pictures is drawn, from 1.
+  public private(set) var number = 1
   /// The latents as a small picture while they clear; nil when the model cannot show them.
   public private(set) var preview: Picture?
   /// The last picture that was finished.
@@ -76,10 +85,11 @@ public final class DrawModel {
     card: ModelCard, use: @escaping UseArtist, keep: @escaping @MainActor (Drawing, Picture) -> Void
   ) {
     guard canDraw, let seed else { return }
-    let scale = card.guidance == nil ? nil : guidance
-    let style = card.styles.contains(style) ? style : ""
-    let request = DrawRequest(prompt: PromptStyle.apply(style, to: prompt), seed: seed, guidance: scale)
-    let plan = Plan(request: request, prompt: prompt, style: style, card: card)
+    guard seed <= .max - UInt64(pictures - 1) else {
+      phase = .failed("seed: expected \(pictures) seeds from it on, got \(seed); take a smaller one")
+      return
+    }
+    let plan = plan(card, seeds: seed...(seed + UInt64(pictures - 1)))
     phase = .preparing
     preview = nil
     wordsUnknown = false
@@ -102,8 +112,19 @@ public final class DrawModel {
     await task?.value
   }
 
+  private func plan(_ card: ModelCard, seeds: ClosedRange<UInt64>) -> Plan {
+    let style = card.styles.contains(style) ? style : ""
+    let scale = card.guidance == nil ? nil : guidance
+    let start = card.startSize == nil ? nil : start
+    let given = start.map { Start(picture: $0.picture, strength: strength, mask: $0.mask.mask) }
+    let words = PromptStyle.apply(style, to: prompt)
+    let requests = seeds.map { DrawRequest(prompt: words, seed: $0, guidance: scale, start: given) }
+    return Plan(requests: requests, prompt: prompt, style: style, card: card)
+  }
+
   private struct Plan {
-    let request: DrawRequest
+    /// One for each picture.
+    let requests: [DrawRequest]
     let prompt: String
     let style: String
     let card: ModelCard
@@ -113,8 +134,17 @@ public final class DrawModel {
     _ plan: Plan, artist: any Artist, keep: @MainActor (Drawing, Picture) -> Void
   ) async throws {
     wordsUnknown = try !artist.knows(plan.prompt)
+    for (place, request) in plan.requests.enumerated() {
+      (number, phase) = (place + 1, .preparing)
+      try await follow(request, of: plan, artist: artist, keep: keep)
+    }
+  }
+
+  private func follow(
+    _ request: DrawRequest, of plan: Plan, artist: any Artist, keep: @MainActor (Drawing, Picture) -> Void
+  ) async throws {
     var watch = Stopwatch()
-    for try await event in artist.draw(plan.request) {
+    for try await event in artist.draw(request) {
       try Task.checkCancellation()
       switch event {
       case .loading:
@@ -124,7 +154,7 @@ public final class DrawModel {
         phase = .drawing(step: step, steps: steps)
         self.preview = preview
       case .finished(let picture, let milliseconds):
-        show(picture, of: plan, times: watch.finish(milliseconds: milliseconds), keep: keep)
+        show(picture, of: plan, request, times: watch.finish(milliseconds: milliseconds), keep: keep)
       }
     }
     // A stream that is cancelled may end without an error.
@@ -132,11 +162,12 @@ public final class DrawModel {
   }
 
   private func show(
-    _ picture: Picture, of plan: Plan, times: DrawTimes, keep: @MainActor (Drawing, Picture) -> Void
+    _ picture: Picture, of plan: Plan, _ request: DrawRequest, times: DrawTimes,
+    keep: @MainActor (Drawing, Picture) -> Void
   ) {
     let drawing = Drawing(
-      prompt: plan.prompt, style: plan.style, seed: plan.request.seed, guidance: plan.request.guidance,
-      model: plan.card.title, runtime: plan.card.runtime, milliseconds: times.total)
+      prompt: plan.prompt, style: plan.style, seed: request.seed, guidance: request.guidance,
+      model: plan.card.title, runtime: plan.card.runtime, milliseconds: times.total, strength: request.start?.strength)
     self.picture = picture
     self.drawing = drawing
     self.times = times

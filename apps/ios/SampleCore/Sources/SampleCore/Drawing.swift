@@ -18,10 +18,12 @@ public struct Drawing: Codable, Hashable, Identifiable, Sendable {
   public let date: Date
   /// From the request to the picture.
   public let milliseconds: Double
+  /// Share of the steps that were made of a picture, which is not kept; nil when it was drawn from noise.
+  public let strength: Double?
 
   public init(
     id: UUID = UUID(), prompt: String, style: String, seed: UInt64, guidance: Double?, model: String,
-    runtime: String?, date: Date = Date(), milliseconds: Double
+    runtime: String?, date: Date = Date(), milliseconds: Double, strength: Double? = nil
   ) {
     self.id = id
     self.prompt = prompt
@@ -32,6 +34,7 @@ public struct Drawing: Codable, Hashable, Identifiable, Sendable {
     self.runtime = runtime
     self.date = date
     self.milliseconds = milliseconds
+    self.strength = strength
   }
 
   /// The prompt with its style, as the model was given it.

@@ -18,6 +18,10 @@ public struct ModelCard: Hashable, Identifiable, Sendable {
   public let guidance: Double?
   /// The styles that a prompt can name.
   public let styles: [String]
+  /// Size of a picture to start from; nil when the model cannot start from one.
+  public let startSize: PixelSize?
+  /// Size of the latents, in which a mask is painted; nil as `startSize`.
+  public let latentSize: PixelSize?
   /// Size of what the app reads, in bytes.
   public let bytes: Int64
   /// Whether it came with the app, and cannot be deleted.
@@ -25,7 +29,8 @@ public struct ModelCard: Hashable, Identifiable, Sendable {
 
   public init(
     id: String, folder: URL, title: String, licence: String, runtime: String, precision: String, steps: Int,
-    guidance: Double?, styles: [String], bytes: Int64, isBuiltIn: Bool
+    guidance: Double?, styles: [String], startSize: PixelSize? = nil, latentSize: PixelSize? = nil, bytes: Int64,
+    isBuiltIn: Bool
   ) {
     self.id = id
     self.folder = folder
@@ -36,6 +41,8 @@ public struct ModelCard: Hashable, Identifiable, Sendable {
     self.steps = steps
     self.guidance = guidance
     self.styles = styles
+    self.startSize = startSize
+    self.latentSize = latentSize
     self.bytes = bytes
     self.isBuiltIn = isBuiltIn
   }

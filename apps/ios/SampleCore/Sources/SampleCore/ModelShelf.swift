@@ -34,11 +34,14 @@ struct ModelShelf: Sendable {
 
   private func card(of folder: URL, isBuiltIn: Bool) throws -> ModelCard {
     let manifest = try BundleInstaller.manifest(in: folder)
+    let encoder = manifest.spec(of: .encodeImage)
     let runtime = try RuntimeChoice.current.runtime(of: manifest, in: folder)
     return ModelCard(
       id: folder.lastPathComponent, folder: folder, title: manifest.model, licence: manifest.licence,
       runtime: runtime.name, precision: runtime.precision, steps: manifest.schedule.steps,
       guidance: manifest.schedule.guidanceKind == .cfg ? manifest.schedule.guidance : nil, styles: manifest.styles,
+      startSize: PixelSize(shape: encoder?.inputs.first?.shape),
+      latentSize: PixelSize(shape: encoder?.outputs.first?.shape),
       bytes: try BundleContents(manifest, runtime: runtime).size, isBuiltIn: isBuiltIn)
   }
 }

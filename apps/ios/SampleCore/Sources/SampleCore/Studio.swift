@@ -85,6 +85,8 @@ public final class Studio {
   public func select(_ card: ModelCard) {
     models.select(card)
     useGuidance()
+    let size = draw.start.map { PixelSize(width: $0.picture.width, height: $0.picture.height) }
+    if size != card.startSize { draw.start = nil }
   }
 
   /// Gives the memory of all stages back, when the system asks for it or the app leaves the screen.

@@ -31,6 +31,52 @@ final class DrawModelTests: XCTestCase {
     XCTAssertEqual(kept.first?.0.model, "emoji")
   }
 
+  func testSeveralPicturesHaveSeedsOneAfterTheOther() async {
+    (model.prompt, model.seedText, model.pictures) = ("a cat", "7", 3)
+    let play = Play()
+    draw(play)
+    await model.finish()
+    XCTAssertEqual(model.phase, .finished)
+    XCTAssertEqual(model.number, 3)
+    let requests = await play.requests
+    XCTAssertEqual(requests.map(\.seed), [7, 8, 9])
+    XCTAssertEqual(kept.map(\.0.seed), [7, 8, 9])
+    model.seedText = String(UInt64.max - 1)
+    draw(play)
+    XCTAssertEqual(
+      model.phase, .failed("seed: expected 3 seeds from it on, got 18446744073709551614; take a smaller one"))
+  }
+
+  func testAPictureToStartFromGoesToModelsThatTakeOne() async {
+    let size = PixelSize(width: 2, height: 1)
+    var mask = MaskGrid(size: PixelSize(width: 4, height: 2))
+    XCTAssertNil(mask.mask)
+    mask.paint(x: 0.9, y: 0.2)
+    XCTAssertEqual(mask.mask, [0, 0, 0, 1, 0, 0, 0, 0])
+    (model.prompt, model.strength, model.start) = ("a cat", 0.5, StartPicture(picture: Play.picture, mask: mask))
+    let play = Play()
+    draw(play, card: .named("emoji", startSize: size))
+    await model.finish()
+    draw(play)
+    await model.finish()
+    let requests = await play.requests
+    XCTAssertEqual(
+      requests.map(\.start), [Start(picture: Play.picture, strength: 0.5, mask: [0, 0, 0, 1, 0, 0, 0, 0]), nil])
+    XCTAssertEqual(kept.map(\.0.strength), [0.5, nil])
+    let tinted = StartPicture(picture: Play.picture, mask: mask).shown
+    XCTAssertEqual(tinted, Play.picture, "what is painted lies between its pixels' corners")
+    mask.paint(x: 0.6, y: 0.2)
+    XCTAssertEqual(StartPicture(picture: Play.picture, mask: mask).shown.rgb, [255, 0, 0, 45, 34, 234])
+    mask.clear()
+    XCTAssertNil(mask.mask)
+    XCTAssertEqual(StartPicture(picture: Play.picture, mask: mask).shown, Play.picture)
+  }
+
+  func testPicturesOfAnySizeFillTheModels() async {
+    let cover = Cover(width: 4000, height: 2000, of: PixelSize(width: 100, height: 100))
+    XCTAssertEqual([cover.width, cover.height, cover.left, cover.top], [200, 100, -50, 0])
+  }
+
   func testAPromptWithoutAKnownWordSaysSoWhateverItsStyle() async {
     for (prompt, unknown) in [("\u{1F34E}", true), ("a cat", false)] {
       (model.prompt, model.style) = (prompt, "3d")

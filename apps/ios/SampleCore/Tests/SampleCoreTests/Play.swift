@@ -65,10 +65,12 @@ actor Play: Artist {
 
 extension ModelCard {
   /// A card of a model that is not on disk.
-  static func named(_ id: String, guidance: Double? = 3, styles: [String] = ["3d"]) -> ModelCard {
+  static func named(
+    _ id: String, guidance: Double? = 3, styles: [String] = ["3d"], startSize: PixelSize? = nil
+  ) -> ModelCard {
     ModelCard(
       id: id, folder: URL(fileURLWithPath: "/nowhere/\(id)"), title: id, licence: "MIT", runtime: "xnnpack",
-      precision: "fp32", steps: 4, guidance: guidance, styles: styles, bytes: 1, isBuiltIn: false)
+      precision: "fp32", steps: 4, guidance: guidance, styles: styles, startSize: startSize, bytes: 1, isBuiltIn: false)
   }
 }
 
