@@ -75,6 +75,18 @@ def text_outputs(config: ModelConfig, prefix: str = "") -> list[TensorSpec]:
     return [context, *([TensorSpec(f"{prefix}pooled", "float32", (1, pooled))] if pooled else [])]
 
 
+def picture_inputs(config: ModelConfig) -> list[TensorSpec]:
+    """The inputs of `denoise` that an inpainting or an editing network reads of a picture; none for another."""
+    if config.task == "inpaint":
+        mask = TensorSpec("mask", "float32", (1, 1, *config.latent_shape[2:]))
+        return [mask, TensorSpec("masked_latents", "float32", config.latent_shape)]
+    if config.task == "edit":
+        guided = config.schedule.applied_guidance == "cfg"
+        scale = [TensorSpec("image_guidance", "float32", (1,))] if guided else []
+        return [TensorSpec("image_latents", "float32", config.latent_shape), *scale]
+    return []
+
+
 def denoise_signature(config: ModelConfig) -> Signature:
     """Return the inputs and outputs of `denoise`; memory, guidance and noise only if the schedule has them.
 
@@ -96,6 +108,7 @@ def denoise_signature(config: ModelConfig) -> Signature:
         inputs.append(memory)
     if table.stochastic:
         inputs.append(TensorSpec("noise", "float32", config.latent_shape))
+    inputs += picture_inputs(config)
     output = (TensorSpec("output", "float32", config.latent_shape),) if by_step else ()
     return Signature(tuple(inputs), (*state, *output))
 

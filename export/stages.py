@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from export.signatures import PARTS, STAGES, TensorSpec, signature
 from mobile_diffusion.config import ModelConfig
-from mobile_diffusion.sampler import combine_guidance
+from mobile_diffusion.sampler import combine_edit, combine_guidance
 from mobile_diffusion.schedule import StepTable, step_table
 from mobile_diffusion.unet import embed_steps
 
@@ -157,13 +157,15 @@ class Denoise(nn.Module):
         guidance: Tensor | None = None,
         memory: Tensor | None = None,
         noise: Tensor | None = None,
+        mask: Tensor | None = None,
+        masked_latents: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, ...]:
         """Return the latents (1, C, h, w) of the next step, with the memory (1, M * C, h, w) if the solver has one.
 
-        latents and noise (1, C, h, w), step int32 (1,), both contexts (1, L, D), both pooled texts (1, P), guidance
-        (1,).  Pass the optional inputs exactly if `denoise_signature` lists them.
+        latents, noise and masked_latents (1, C, h, w), mask (1, 1, h, w), step int32 (1,), both contexts (1, L, D),
+        both pooled texts (1, P), guidance (1,).  Pass the optional inputs exactly if `denoise_signature` lists them.
         """
-        shown = latents if self.input_scale is None else latents * self.input_scale.index_select(0, step)
+        shown = self._shown(latents, step, mask, masked_latents)
         time = self.times.index_select(0, step)  # (1, time_width)
         if null_context is None or guidance is None:
             output = self.unet.predict(shown, time, context, pooled)
@@ -172,6 +174,13 @@ class Denoise(nn.Module):
             output = self._guided(shown, time, torch.cat([null_context, context]), both, guidance)
         state = self._next(latents, step, output, memory, noise)
         return state if len(state) > 1 else state[0]
+
+    def _shown(
+        self, latents: Tensor, step: Tensor, mask: Tensor | None = None, masked_latents: Tensor | None = None
+    ) -> Tensor:
+        """Return what the network reads of the latents: scaled for the step, and with the mask's channels if any."""
+        shown = latents if self.input_scale is None else latents * self.input_scale.index_select(0, step)
+        return shown if mask is None or masked_latents is None else torch.cat([shown, mask, masked_latents], dim=1)
 
     def _next(
         self, latents: Tensor, step: Tensor, output: Tensor, memory: Tensor | None, noise: Tensor | None
@@ -210,16 +219,55 @@ class DenoiseOnce(Denoise):
         pooled: Tensor | None = None,
         memory: Tensor | None = None,
         noise: Tensor | None = None,
+        mask: Tensor | None = None,
+        masked_latents: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """Return what `Denoise` returns, and the network's output (1, C, h, w) for this context.
 
         `null_output` (1, C, h, w) is that output for the null text; at a `guidance` (1,) of 1 it has no effect.
         """
-        shown = latents if self.input_scale is None else latents * self.input_scale.index_select(0, step)
+        shown = self._shown(latents, step, mask, masked_latents)
         time = self.times.index_select(0, step)
         output = self.unet.predict(shown, time, context, pooled)
         guided = combine_guidance(null_output, output, guidance)
         return (*self._next(latents, step, guided, memory, noise), output)
+
+
+class DenoiseEdit(Denoise):
+    """One step of a network that edits a picture, with three evaluations where it is guided."""
+
+    def __init__(self, config: ModelConfig, unet: nn.Module) -> None:
+        super().__init__(config, unet)
+        self.unscale = 1 / config.autoencoder.scaling_factor
+
+    def forward(  # type: ignore[override]
+        self,
+        latents: Tensor,
+        step: Tensor,
+        context: Tensor,
+        image_latents: Tensor,
+        null_context: Tensor | None = None,
+        guidance: Tensor | None = None,
+        image_guidance: Tensor | None = None,
+        memory: Tensor | None = None,
+        noise: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, ...]:
+        """Return what `Denoise` returns.
+
+        `image_latents` (1, C, h, w) are those of the picture by `encode_image`, `image_guidance` (1,) is the scale of
+        the guidance towards it.
+        """
+        shown, time = self._shown(latents, step), self.times.index_select(0, step)
+        picture = image_latents * self.unscale
+        if null_context is None or guidance is None or image_guidance is None:
+            output = self.unet.predict(torch.cat([shown, picture], dim=1), time, context)
+        else:
+            pictures = torch.cat([torch.zeros_like(picture), picture, picture])  # (3, C, h, w)
+            contexts = torch.cat([null_context, null_context, context])  # (3, L, D)
+            predicted = self.unet.predict(torch.cat([torch.cat([shown] * 3), pictures], dim=1), time, contexts)
+            output = combine_edit(predicted[:1], predicted[1:2], predicted[2:], guidance, image_guidance)
+        state = self._next(latents, step, output, memory, noise)
+        return state if len(state) > 1 else state[0]
 
 
 class DecodeImage(nn.Module):
@@ -251,12 +299,19 @@ def build_stage(source: StageSource, name: str) -> ExportStage:
     config, network = source.config, source.load_part(PARTS[name])
     modules = {
         "encode_text": lambda: _encoder_of(config)(network),
-        "denoise": lambda: (DenoiseOnce if config.schedule.guidance_shares else Denoise)(config, network),
+        "denoise": lambda: _step_of(config)(config, network),
         "decode_image": lambda: DecodeImage(network),
         "encode_image": lambda: EncodeImage(network),
     }
     found = signature(config, name)
     return ExportStage(name, modules[name]().eval().requires_grad_(False), found.inputs, found.outputs)
+
+
+def _step_of(config: ModelConfig) -> type[Denoise]:
+    """The kind of `denoise` that a model has."""
+    if config.task == "edit":
+        return DenoiseEdit
+    return DenoiseOnce if config.schedule.guidance_shares else Denoise
 
 
 def _encoder_of(config: ModelConfig) -> type[EncodeText]:

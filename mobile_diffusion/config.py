@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass, field
 
 from mobile_diffusion.autoencoder_config import AutoencoderConfig, TinyAutoencoderConfig
+from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.field_rules import require, require_positive
 from mobile_diffusion.model_limits import SIDE, TRAIN_STEPS, require_few_blocks
 from mobile_diffusion.text_encoder_config import BertConfig as BertConfig
@@ -134,6 +135,8 @@ SOLVERS = (
 CURVES = ("karras", "exponential", "beta", "lu")
 FINALS = ("clean", "first")
 GUIDANCE_KINDS = ("cfg", "distilled")
+TASKS = ("draw", "inpaint", "edit")
+"""What a U-Net does: "draw" from text; "inpaint", which also reads a mask and a picture; "edit" a picture."""
 APPLIED_GUIDANCE = (*GUIDANCE_KINDS, "none")
 MAX_GUIDANCE = 30.0
 
@@ -251,13 +254,35 @@ class ModelConfig:
         for name in ("height", "width"):
             size = getattr(self, name)
             require(0 < size <= SIDE and size % unit == 0, self, name, f"a multiple of {unit} up to {SIDE}")
-        same = self.unet.in_channels == self.unet.out_channels == self.autoencoder.latent_channels
-        require(same, self, "unet", f"{self.autoencoder.latent_channels} channels in and out, as the latents")
+        latents = self.autoencoder.latent_channels
+        require(self.unet.out_channels == latents, self, "unet", f"{latents} channels out, as the latents")
+        inputs = {latents: "the latents'", 2 * latents + 1: "an inpainting network's", 2 * latents: "an editing one's"}
+        named = " or ".join(f"{count} ({whose})" for count, whose in inputs.items())
+        require(self.unet.in_channels in inputs, self, "unet", f"{named} channels in")
         require(self.unet.context_width == self.text.width, self, "unet", f"context_width {self.text.width}")
         pooled = self.text.pooled_width
         require(self.unet.pooled_width == pooled, self, "unet", f"pooled_width {pooled}, as the text encoder")
         embedded = self.unet.guidance_width == 0 or self.schedule.guidance_kind == "distilled"
         require(embedded, self, "schedule", "guidance_kind 'distilled', as the U-Net embeds the scale")
+        plain = f"{latents} channels in with a pooled text: inpainting and editing networks of SDXL are not supported"
+        require(self.task == "draw" or not pooled, self, "unet", plain)
+        if self.task == "edit":
+            shares = not self.schedule.guidance_shares
+            require(shares, self, "schedule", "no guidance_shares, as three evaluations guide an edited picture")
+
+    @property
+    def task(self) -> str:
+        """What the U-Net was made for, one of `TASKS`, by the channels that it reads besides the latents."""
+        latents = self.autoencoder.latent_channels
+        return {0: "draw", latents + 1: "inpaint", latents: "edit"}[self.unet.in_channels - latents]
+
+    def require_text_alone(self, purpose: str) -> None:
+        """Raise ConfigError for a U-Net that also reads a picture."""
+        if self.task != "draw":
+            does = {"inpaint": "inpaints", "edit": "edits pictures"}[self.task]
+            raise ConfigError(
+                f"{purpose}: expected a U-Net that reads text alone, got one that {does}; use another model"
+            )
 
     @property
     def latent_shape(self) -> tuple[int, int, int, int]:

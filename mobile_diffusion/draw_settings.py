@@ -37,6 +37,8 @@ class DrawSettings:
     """Whether a missing negative prompt is zeros instead of the encoded empty prompt (SDXL)."""
     pooled: bool = False
     """Whether the text encoder also returns a pooled text (SDXL)."""
+    task: str = "draw"
+    """One of `TASKS` (config.py): what `denoise` reads of a picture."""
 
     @property
     def steps(self) -> int:
@@ -70,4 +72,5 @@ class DrawSettings:
             row_shares(schedule, table),
             config.text.zero_null,
             config.text.pooled_width > 0,
+            config.task,
         )

@@ -3,7 +3,7 @@
 The loop knows the stages by name, a tokenizer and a few numbers, so the PyTorch reference (pipeline.py) and every
 exported artifact draw with the same code.  `conditions`, `first_state`, `step_inputs` and `walk` are its parts; the
 apps have the same functions, and the parity checks (export/parity) use them, too.  A drawing starts from noise, or
-from a picture that is partly noised (SDEdit, Meng et al. 2022); a mask then says which part is drawn anew.
+from a picture (start.py).
 """
 
 from __future__ import annotations
@@ -11,33 +11,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mobile_diffusion.draw_settings import DrawSettings as DrawSettings
-from mobile_diffusion.errors import MobileDiffusionError, PromptError
+from mobile_diffusion.errors import MobileDiffusionError
 from mobile_diffusion.guidance import NULL_PROMPT, choose_guidance
 from mobile_diffusion.noise import check_seed, gaussian
-from mobile_diffusion.quoting import quoted
+from mobile_diffusion.run_stage import Arrays as Arrays
+from mobile_diffusion.run_stage import RunStage as RunStage
+from mobile_diffusion.start import Start as Start
+from mobile_diffusion.start import check_start, clean_latents, latent_mask, picture_inputs, read_picture
+from mobile_diffusion.start import skipped_steps as skipped_steps
 from mobile_diffusion.tokenization.tokenizer import Tokenizer
 from mobile_diffusion.tokenization.unknown_words import warn_unknown
 
-Arrays = Mapping[str, np.ndarray]
-"""Inputs or outputs of a stage by name."""
 OnStep = Callable[[int, np.ndarray], None]
 """Called after each step with its number and the latents (1, C, h, w) that it made."""
 NULL = "null_"
 """Prefix of the names of the null text's tensors."""
 Keep = Callable[[np.ndarray, int | None], np.ndarray]
 """Latents (1, C, h, w) in front of a step (None: after the last) -> the same with part of a picture put back."""
-
-
-class RunStage(Protocol):
-    """Runs one stage: input arrays by name -> output arrays by name, both as the stage's signature says."""
-
-    def __call__(self, stage: str, /, **arrays: np.ndarray) -> Arrays: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,18 +43,6 @@ class LatentState:
     """(1, C, h, w)."""
     memory: NDArray[np.float32]
     """(1, M * C, h, w): the M tensors that the solver remembers; M is 0 for most solvers."""
-
-
-@dataclass(frozen=True, eq=False)
-class Start:
-    """A picture to start from."""
-
-    image: NDArray[np.float32]
-    """(1, 3, H, W) in [0, 1]."""
-    strength: float = 0.8
-    """Share of the steps that are made, above 0 to 1."""
-    mask: NDArray[np.float32] | None = None
-    """(1, 1, h, w): 1 where it is drawn anew, 0 where it is kept; at strength 1 only that is left of the picture."""
 
 
 def draw(
@@ -99,12 +82,13 @@ def draw_seeds(
     Each picture is what `draw` gives for its seed; arguments and errors are those of `draw`, too.
     """
     seeds = [check_seed(seed) for seed in seeds]
-    skipped = 0 if start is None else skipped_steps(settings, start.strength)
+    skipped = check_start(settings, start)
     scale = choose_guidance(settings.guidance_kind, settings.guidance, guidance, negative)
     constant = conditions(run_stage, settings, text_inputs(tokenizer, settings, prompt, negative), scale)
     for name, text in (("prompt", prompt), ("negative prompt", negative)):
         warn_unknown(name, tokenizer.unknown_words(text))
-    clean = None if start is None else _encode_start(run_stage, settings, start)
+    constant |= _picture_inputs(run_stage, settings, start, scale)
+    clean = clean_latents(run_stage, settings, start, skipped)
     from_noise = start is not None and start.mask is not None and skipped == 0  # as diffusers' inpainting
     rows = settings.rows(skipped)
     for seed in seeds:
@@ -165,17 +149,6 @@ def with_guidance(settings: DrawSettings, encoded: Arrays, guidance: float) -> d
         return dict(encoded)
     zeros = {f"{NULL}{name}": np.zeros_like(array) for name, array in _conditional(encoded).items()}
     return zeros | dict(encoded) | {"guidance": np.array([guidance], np.float32)}
-
-
-def skipped_steps(settings: DrawSettings, strength: float) -> int:
-    """The number of steps that a drawing of this strength skips; raises PromptError for a strength without steps."""
-    if not 0.0 < strength <= 1.0:
-        raise PromptError(f"strength: expected a number above 0 and up to 1, got {quoted(strength)}")
-    steps = len(settings.starts) or settings.steps
-    skipped = steps - min(int(steps * strength), steps)
-    if skipped == steps:
-        raise PromptError(f"strength: expected 1/{steps} or more for {steps} steps, got {strength}")
-    return skipped
 
 
 def first_state(settings: DrawSettings, seed: int, skipped: int = 0, clean: np.ndarray | None = None) -> LatentState:
@@ -250,15 +223,13 @@ def walk(
         yield state
 
 
-def _encode_start(run_stage: RunStage, settings: DrawSettings, start: Start) -> np.ndarray:
-    """The picture as clean latents (1, C, h, w); raises PromptError when picture or mask have the wrong size."""
-    for name, array, shape in (
-        ("picture", start.image, settings.image_shape),
-        ("mask", start.mask, (1, 1, *settings.latent_shape[2:])),
-    ):
-        if array is not None and array.shape != tuple(shape):
-            raise PromptError(f"{name}: expected shape {tuple(shape)}, got {array.shape}; resize it")
-    return run_stage("encode_image", image=start.image.astype(np.float32))["latents"]
+def _picture_inputs(
+    run_stage: RunStage, settings: DrawSettings, start: Start | None, guidance: float
+) -> dict[str, np.ndarray]:
+    """The inputs of `denoise` that an inpainting or editing network reads of the start; none for another."""
+    picture, mask = read_picture(settings, start)
+    latents = None if picture is None else run_stage("encode_image", image=picture)["latents"]
+    return picture_inputs(settings, latents, mask, guidance, None if start is None else start.image_guidance)
 
 
 def _noised(clean: np.ndarray, noise: np.ndarray, settings: DrawSettings, step: int | None) -> np.ndarray:
@@ -270,9 +241,9 @@ def _noised(clean: np.ndarray, noise: np.ndarray, settings: DrawSettings, step: 
 
 def _keeper(settings: DrawSettings, start: Start | None, clean: np.ndarray | None, seed: int) -> Keep | None:
     """Puts the start's picture back where the mask keeps it; None without a mask."""
-    if start is None or start.mask is None or clean is None:
+    if start is None or start.mask is None or clean is None or settings.task != "draw":
         return None
-    mask, picture, noise = start.mask, clean, gaussian(seed, settings.latent_shape)
+    mask, picture, noise = latent_mask(settings, start.mask), clean, gaussian(seed, settings.latent_shape)
     return lambda latents, step: mask * latents + (1 - mask) * _noised(picture, noise, settings, step)
 
 

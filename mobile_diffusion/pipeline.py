@@ -19,7 +19,7 @@ from mobile_diffusion.drawing import DrawSettings, OnStep, Start, draw, encode
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.guidance import NULL_PROMPT, check_guidance
 from mobile_diffusion.quoting import quoted
-from mobile_diffusion.sampler import advance, combine_guidance
+from mobile_diffusion.sampler import advance, combine_edit, combine_guidance
 from mobile_diffusion.schedule import step_table
 from mobile_diffusion.unet import embed_steps
 
@@ -80,16 +80,25 @@ class Pipeline:
         pooled: Tensor | None = None,
         null_pooled: Tensor | None = None,
         null_output: Tensor | None = None,
+        mask: Tensor | None = None,
+        masked_latents: Tensor | None = None,
+        image_latents: Tensor | None = None,
+        image_guidance: Tensor | float = 1.0,
     ) -> dict[str, Tensor]:
         """One step: latents (1, C, h, w), step 0..N-1, contexts (1, L, D) -> "latents" and, if any, "memory".
 
         `pooled` (1, P) and its counterpart are for SDXL.  With `null_output` (1, C, h, w), the network's output for the
-        null text, it is evaluated for `context` alone, and "output" is the result.
+        null text, it is evaluated for `context` alone, and "output" is the result.  `mask` (1, 1, h, w) and
+        `masked_latents` (1, C, h, w) are for an inpainting network, `image_latents` (1, C, h, w) for an editing one.
         """
         if not 0 <= step < len(self.table):
             raise ConfigError(f"step: expected an integer from 0 to {len(self.table) - 1}, got {step}")
         shown, time = self.table.inputs[step] * latents, self.times[step : step + 1]
-        if null_context is None:
+        if mask is not None and masked_latents is not None:
+            shown = torch.cat([shown, mask, masked_latents], dim=1)
+        if image_latents is not None:
+            output = self._edit(shown, image_latents, time, context, null_context, guidance, image_guidance)
+        elif null_context is None:
             output = self.model.unet.predict(shown, time, context, pooled)
         else:
             both = torch.cat([null_context, context]), _joined(null_pooled, pooled)
@@ -100,6 +109,26 @@ class Pipeline:
         latents, *rest = advance(self.table, step, [latents, *remembered], guided, noise)
         own = {} if null_output is None else {"output": output}
         return {"latents": latents, **({"memory": torch.cat(rest, dim=1)} if rest else {}), **own}
+
+    def _edit(
+        self,
+        shown: Tensor,
+        image_latents: Tensor,
+        time: Tensor,
+        context: Tensor,
+        null_context: Tensor | None,
+        guidance: Tensor | float,
+        image_guidance: Tensor | float,
+    ) -> Tensor:
+        """The output (1, C, h, w) of an editing network, which reads the picture's latents as they were unscaled."""
+        picture = image_latents / self.model.config.autoencoder.scaling_factor
+        if null_context is None:
+            return self.model.unet.predict(torch.cat([shown, picture], dim=1), time, context)
+        pictures = torch.cat([torch.zeros_like(picture), picture, picture])  # (3, C, h, w)
+        contexts = torch.cat([null_context, null_context, context])
+        inputs = torch.cat([shown.expand_as(pictures), pictures], dim=1)
+        predicted = self.model.unet.predict(inputs, time, contexts)
+        return combine_edit(predicted[:1], predicted[1:2], predicted[2:], guidance, image_guidance)
 
     @torch.inference_mode()
     def decode_image(self, latents: Tensor) -> Tensor:

@@ -28,6 +28,16 @@ def combine_guidance(null: Tensor, conditional: Tensor, scale: Tensor | float) -
     return conditional + excess * (conditional - null)
 
 
+def combine_edit(
+    null: Tensor, picture: Tensor, conditional: Tensor, scale: Tensor | float, picture_scale: Tensor | float
+) -> Tensor:
+    """Guidance of an editing network, u + v (p - u) + w (c - p) (Brooks et al. 2023, eq. 3).
+
+    u is the output without picture and text, p that with the picture alone, c that with both; v is `picture_scale`.
+    """
+    return combine_guidance(picture, conditional, scale) + (picture_scale - 1.0) * (picture - null)
+
+
 def advance(
     table: StepTable, step: int, state: Sequence[Latents], output: Latents, noise: Latents | None = None
 ) -> list[Latents]:

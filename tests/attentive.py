@@ -36,9 +36,9 @@ def picture() -> np.ndarray:
 
 
 def mask() -> np.ndarray:
-    """Redraws a rectangle (1, 1, 8, 8)."""
-    found = np.zeros((1, 1, 8, 8), np.float32)
-    found[..., 2:6, 3:7] = 1
+    """Redraws a rectangle of (1, 1, 64, 64) whose edges cut through the blocks of latents."""
+    found = np.zeros((1, 1, 64, 64), np.float32)
+    found[..., 13:45, 21:52] = 1
     return found
 
 

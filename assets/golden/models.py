@@ -67,14 +67,22 @@ class Redrawn:
 
     pixels: NDArray[np.uint8]
     """(H, W, 3)."""
-    strength: float
+    strength: float | None
+    """None for the model's own."""
     mask: NDArray[np.uint8] | None = None
-    """(h, w): 1 where it is drawn anew."""
+    """(H, W): 1 where it is drawn anew."""
+    image_guidance: float | None = None
 
     def start(self) -> Start:
         """The same as the loop takes it: a pixel's value is divided by 255 in float64, then rounded to float32."""
         image = (self.pixels.transpose(2, 0, 1)[None] / 255).astype(np.float32)  # (1, 3, H, W)
-        return Start(image, self.strength, None if self.mask is None else self.mask[None, None].astype(np.float32))
+        mask = None if self.mask is None else self.mask[None, None].astype(np.float32)
+        return Start(image, self.strength, mask, self.image_guidance)
+
+
+def _triangle(size: int) -> NDArray[np.uint8]:
+    """A mask (size, size) whose edge cuts through blocks of latents: the lower left half, moved up by a pixel."""
+    return np.tri(size, k=1, dtype=np.uint8)
 
 
 def _ramps(height: int, width: int) -> NDArray[np.uint8]:
@@ -111,7 +119,9 @@ class GoldenModel:
 
     def stages(self) -> dict[str, ExportStage]:
         """The exported modules, computing in float64."""
-        stages = dict(build_stages(self, STAGES if self.redrawn is None else IMAGE_STAGES))
+        stages = dict(
+            build_stages(self, STAGES if self.redrawn is None and self.config.task == "draw" else IMAGE_STAGES)
+        )
         times = stages["denoise"].module.get_buffer("times")
         times.copy_(torch.from_numpy(gaussian(len(times), times.shape)))
         if self.config.unet.pooled_width:
@@ -138,6 +148,12 @@ def _sdxl(**schedule: Any) -> ModelConfig:
     unet = replace(SMALL.unet, linear_projection=True, pooled_width=12, size_width=4)
     steps = ScheduleConfig(solver="euler", spacing="leading", offset=1, steps=2, guidance=5.0, **schedule)
     return replace(SMALL, unet=unet, text=text, schedule=steps, tokenizer="clip-bpe-pair")
+
+
+def _reading(channels: int, **schedule: Any) -> ModelConfig:
+    """A network whose U-Net has more channels, those of a picture that it reads."""
+    unet = replace(SMALL.unet, in_channels=channels)
+    return replace(SMALL, unet=unet, schedule=replace(SMALL.schedule, **schedule))
 
 
 MODELS = {
@@ -196,7 +212,33 @@ MODELS = {
         5,
         None,
         None,
-        Redrawn(_ramps(16, 16), 1.0, np.tri(8, dtype=np.uint8)),
+        Redrawn(_ramps(16, 16), 1.0, _triangle(16)),
+    ),
+    "inpaint": GoldenModel(
+        _reading(9, solver="dpm-solver++", steps=4),
+        WORDPIECE,
+        "a green leaf",
+        "text",
+        8,
+        None,
+        None,
+        Redrawn(_ramps(16, 16), 0.75, _triangle(16)),
+    ),
+    "inpaint-all": GoldenModel(
+        _reading(9, steps=2, guidance_shares=(1.0, 0.0)), WORDPIECE, "a red apple, 3d", "", 9, None, None
+    ),
+    "edit": GoldenModel(
+        _reading(8, solver="euler-ancestral", steps=3),
+        WORDPIECE,
+        "make it a night",
+        "day",
+        10,
+        None,
+        None,
+        Redrawn(_ramps(16, 16), None, None, 2.5),
+    ),
+    "edit-unguided": GoldenModel(
+        _reading(8, steps=2), WORDPIECE, "make it a night", "", 10, 1.0, None, Redrawn(_ramps(16, 16), None)
     ),
     "lcm": GoldenModel(_lcm(), CLIP, "<Cat> on a train, na\u00efve style", "", 2**32, None, PREVIEW),
     "sdxl": GoldenModel(_sdxl(), FULL_CLIP, "wow!!! <Cat> in a red boat", "", 5, None, None, None, CLIP),

@@ -172,7 +172,8 @@ def _start(redrawn: Redrawn) -> dict[str, Any]:
     height, width = redrawn.pixels.shape[:2]
     mask = None if redrawn.mask is None else base64.b64encode(redrawn.mask.tobytes()).decode()
     pixels = base64.b64encode(redrawn.pixels.tobytes()).decode()
-    return {"width": width, "height": height, "pixels": pixels, "strength": redrawn.strength, "mask": mask}
+    asked = {"strength": redrawn.strength, "mask": mask, "image_guidance": redrawn.image_guidance}
+    return {"width": width, "height": height, "pixels": pixels, **asked}
 
 
 def _picture(pixels: NDArray[np.uint8]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 import typer
 
-from benchmarks.checkpoints.random_weights import ARCHITECTURES
+from benchmarks.checkpoints.random_weights import ARCHITECTURES, PICTURE_ARCHITECTURES
 from benchmarks.measuring.command_line import one_of, run_script
 from mobile_diffusion.checkpoint import open_checkpoint
 from mobile_diffusion.drawing import Start
@@ -44,6 +44,7 @@ SOLVERS = {
 """Solvers, and diffusers' classes of them."""
 STEPS = {"lcm-dreamshaper": 4, "sdxs-512": 1}
 """Steps where eight are not what the architecture is for."""
+EDITING = "instruct-pix2pix"
 UNGUIDED = frozenset({"sdxs-512"})
 """Architectures that are drawn without guidance, as their model card says."""
 PIPELINES = "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion"
@@ -103,7 +104,7 @@ class Asked:
 
 
 def _own_guidance(name: str) -> float:
-    if ARCHITECTURES[name].pipeline != "StableDiffusionPipeline":
+    if (ARCHITECTURES | PICTURE_ARCHITECTURES)[name].pipeline == "LatentConsistencyModelPipeline":
         return EMBEDDED_GUIDANCE
     return 0.0 if name in UNGUIDED else GUIDANCE
 
@@ -138,10 +139,10 @@ def their_drawing(
     folder: Path, name: str, start: Start | None, steps: int, asked: Asked, shape: tuple[int, ...]
 ) -> Drawing:
     """diffusers' drawing, with our noise of latents of that shape."""
-    kind = "text" if start is None else "image" if start.mask is None else "mask"
+    kind = "text" if start is None or name == EDITING else "image" if start.mask is None else "mask"
     pipeline = _open(folder, kind, _solver(start, asked))
     seen: list[np.ndarray] = []
-    late = 0 if start is None else steps - min(int(steps * start.strength), steps)
+    late = 0 if start is None or start.strength is None else steps - min(int(steps * start.strength), steps)
     if asked.shares:
         _guide_by_step(pipeline, asked.shares[late:])
 
@@ -191,11 +192,14 @@ def _start(start: Start | None, shape: tuple[int, ...]) -> dict[str, Any]:
     if start is None:
         noise = torch.from_numpy(gaussian(SEED, shape))
         return {"latents": noise, "height": 8 * height, "width": 8 * width}
-    image = {"image": torch.from_numpy(start.image), "strength": start.strength}
+    image = {"image": torch.from_numpy(start.image)}
+    if start.image_guidance is not None:
+        noise = torch.from_numpy(gaussian(SEED, shape))
+        return {**image, "image_guidance_scale": start.image_guidance, "latents": noise}
+    image["strength"] = start.strength
     if start.mask is None:
         return image
-    mask = torch.from_numpy(start.mask).repeat_interleave(8, 2).repeat_interleave(8, 3)
-    return {**image, "mask_image": mask, "height": 8 * height, "width": 8 * width}
+    return {**image, "mask_image": torch.from_numpy(start.mask), "height": 8 * height, "width": 8 * width}
 
 
 @contextlib.contextmanager

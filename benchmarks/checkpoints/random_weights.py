@@ -171,6 +171,15 @@ XL_ARCHITECTURES = {
     "lcm-sdxl": xl({**XL, "time_cond_proj_dim": 256}, ("LCMScheduler", {**BETAS, "steps_offset": 0})),
 }
 """Relatives of SDXL, which open and draw but are not exported."""
+PICTURE_ARCHITECTURES = {
+    "sd15-inpainting": Architecture({**SD1, "in_channels": 9}, pipeline="StableDiffusionInpaintPipeline"),
+    "instruct-pix2pix": Architecture(
+        {**SD1, "in_channels": 8},
+        scheduler=("EulerAncestralDiscreteScheduler", BETAS),
+        pipeline="StableDiffusionInstructPix2PixPipeline",
+    ),
+}
+"""Networks that read a picture beside the text."""
 TAESD = "taesd"
 """A folder with a tiny autoencoder alone."""
 
@@ -197,7 +206,8 @@ def write_checkpoint(
         tiny = random_weights(lambda: diffusers.AutoencoderTiny(**tiny_settings(narrow)), dtype)
         tiny.save_pretrained(folder, **save)
         return folder
-    return write_architecture((ARCHITECTURES | XL_ARCHITECTURES)[name], folder, narrow, dtype, save)
+    known = ARCHITECTURES | XL_ARCHITECTURES | PICTURE_ARCHITECTURES
+    return write_architecture(known[name], folder, narrow, dtype, save)
 
 
 def write_architecture(
@@ -229,7 +239,8 @@ def build_pipeline(architecture: Architecture, narrow: int = 1, dtype: torch.dty
         kl = narrow_kl(architecture.vae, narrow)
         vae = random_weights(lambda: diffusers.AutoencoderKL(**kl), dtype)
     extra: Settings = {"safety_checker": None, "requires_safety_checker": False}
-    extra |= {"image_encoder": None} if architecture.pipeline == "StableDiffusionPipeline" else {}
+    has_encoder = not architecture.pipeline.startswith(("LatentConsistency", "StableDiffusionXL"))
+    extra |= {"image_encoder": None} if has_encoder else {}
     if architecture.text_2 is not None:
         text_2 = CLIPTextConfig(**narrow_text(architecture.text_2, narrow))
         extra = {

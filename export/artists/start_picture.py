@@ -12,30 +12,32 @@ from mobile_diffusion.errors import PromptError
 from mobile_diffusion.picture_file import open_picture
 
 
-def open_start(picture: Path | None, strength: float | None, mask: Path | None, settings: DrawSettings) -> Start | None:
+def open_start(
+    picture: Path | None,
+    strength: float | None,
+    mask: Path | None,
+    settings: DrawSettings,
+    image_guidance: float | None = None,
+) -> Start | None:
     """Read the start of a drawing and resize it to the model's size; None without a picture.
 
-    The white part of the mask is redrawn, and so is a transparent one. Raises `PromptError` for a strength or a mask
-    without a picture, and `DataError` for a file that `open_picture` refuses.
+    The white part of the mask is redrawn, and so is a transparent one. Raises `PromptError` for a strength, a mask or
+    a guidance without a picture, and `DataError` for a file that `open_picture` refuses.
     """
     if picture is None:
-        for name, value in (("--strength", strength), ("--mask", mask)):
+        for name, value in (("--strength", strength), ("--mask", mask), ("--image-guidance", image_guidance)):
             if value is not None:
                 raise PromptError(f"{name}: expected --image with the picture to start from, got none")
         return None
     *_, height, width = settings.image_shape
     pixels = np.asarray(open_picture(picture).resize((width, height), Image.Resampling.LANCZOS))
     image = (pixels.transpose(2, 0, 1)[None] / 255).astype(np.float32)  # (1, 3, H, W)
-    default = 1.0 if mask is not None else Start.strength
-    return Start(image, default if strength is None else strength, None if mask is None else _open_mask(mask, settings))
+    made = 1.0 if strength is None and mask is not None else strength
+    return Start(image, made, None if mask is None else _open_mask(mask, settings), image_guidance)
 
 
 def _open_mask(path: Path, settings: DrawSettings) -> np.ndarray:
-    """(1, 1, h, w): 1 where the mask is lighter than middle grey, else 0.
-
-    As in diffusers' StableDiffusionInpaintPipeline, the upper left pixel of each latent's block decides.
-    """
-    (*_, height, width), (*_, rows, columns) = settings.image_shape, settings.latent_shape
+    """(1, 1, H, W): 1 where the mask is lighter than middle grey, else 0."""
+    *_, height, width = settings.image_shape
     grey = open_picture(path).resize((width, height), Image.Resampling.LANCZOS).convert("L")
-    chosen = np.asarray(grey)[:: height // rows, :: width // columns]
-    return (chosen >= 128).astype(np.float32)[None, None]
+    return (np.asarray(grey) >= 128).astype(np.float32)[None, None]

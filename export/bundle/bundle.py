@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +74,7 @@ class Bundle:
             guidance_shares=schedule.guidance_shares,
             zero_null=schedule.zero_null,
             pooled=("denoise", "pooled") in tensors,
+            task=_task({name for stage, name in tensors if stage == "denoise"}),
         )
 
     def step_table(self) -> StepTable:
@@ -142,6 +143,11 @@ def check_files(folder: Path, files: Sequence[FileEntry]) -> None:
             raise BundleError(_damage(folder, sorted(paths)[0], "exactly the files of the manifest", problem))
     for entry in files:
         _check_file(folder, entry)
+
+
+def _task(inputs: Collection[str]) -> str:
+    """What a network does, by the inputs of its `denoise`."""
+    return "inpaint" if "masked_latents" in inputs else "edit" if "image_latents" in inputs else "draw"
 
 
 def _check_file(folder: Path, entry: FileEntry) -> None:

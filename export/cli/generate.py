@@ -35,10 +35,15 @@ def generate(
     negative: Annotated[str, typer.Option(help="What the picture should not show.")] = "",
     image: Annotated[Path | None, typer.Option(help="Picture to start from.")] = None,
     strength: Annotated[
-        float | None, typer.Option(help="How much of --image to redraw, above 0 and up to 1. Default: 0.8.")
+        float | None,
+        typer.Option(help="How much of --image to redraw, above 0 and up to 1. Default: 0.8, or 1 with --mask."),
     ] = None,
     mask: Annotated[
         Path | None, typer.Option(help="Black and white picture; redraw --image where it is white or transparent.")
+    ] = None,
+    image_guidance: Annotated[
+        float | None,
+        typer.Option(help="How closely a model that edits pictures follows --image, 1 to 30. Default: 1.5."),
     ] = None,
     threads: Threads = DEFAULT_THREADS,
 ) -> None:
@@ -63,7 +68,7 @@ def generate(
     with progress_bar() as progress:
         progress("opening the model", 0.0)
         artist = open_artist(checkpoint_or_emoji(model), bundle, options, runtime, threads)
-        start = open_start(image, strength, mask, artist.settings)
+        start = open_start(image, strength, mask, artist.settings, image_guidance)
         if start is not None and not artist.images:
             raise PromptError(f"--image: expected a bundle that was exported with --image-to-image, got {bundle}")
         title = f"drawing with {artist.title}"

@@ -8,7 +8,6 @@ again (verify.py), and without it the programs are compared with them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,8 @@ import numpy as np
 from export.bundle.bundle import Bundle
 from export.evidence.difference import Difference
 from export.parity.golden import INDEX
-from export.parity.trajectories import CASES, REDRAWN_CASE, Case, Trajectory, joined
-from mobile_diffusion.drawing import DrawSettings, first_state, skipped_steps, text_inputs
+from export.parity.trajectories import CASES, Case, Trajectory, joined, redrawn_case
+from mobile_diffusion.drawing import DrawSettings, skipped_steps, text_inputs
 from mobile_diffusion.errors import MobileDiffusionError
 
 CHECK = "golden vectors"
@@ -27,9 +26,7 @@ def expected_cases(bundle: Bundle, depth: str, cases: Sequence[Case] = CASES) ->
     """The cases that an export of this depth records, in order (job/reference.py)."""
     chosen = list(cases[:1] if depth == "step" else cases)
     if any(stage.name == "encode_image" for stage in bundle.manifest.stages):
-        settings = bundle.settings()
-        begins_late = settings.steps > 1
-        chosen.append(REDRAWN_CASE if begins_late else replace(REDRAWN_CASE, strength=1.0))
+        chosen.append(redrawn_case(bundle.settings()))
     return chosen
 
 
@@ -81,7 +78,7 @@ def _check_beginning(settings: DrawSettings, trajectory: Trajectory, place: str)
         yield Difference(CHECK, place, wanted, str(trajectory.guidance))
     try:
         skipped = skipped_steps(settings, trajectory.case.strength)
-        begin = joined(first_state(settings, trajectory.case.seed, skipped, trajectory.encoded))
+        begin = joined(trajectory.begin(settings, trajectory.encoded))
     except MobileDiffusionError as error:
         yield Difference(CHECK, place, "a case that can be drawn", str(error))
         return

@@ -88,7 +88,8 @@ def plan_export(
         found = _at_mixed_precision(target, found, mixed_precision)
     for runtime in found:
         check_requirement(runtime)
-    return ExportPlan(found, IMAGE_STAGES if images else STAGES, chosen, large, threads)
+    stages = IMAGE_STAGES if images or config.task != "draw" else STAGES
+    return ExportPlan(found, stages, chosen, large, threads)
 
 
 def parameter_count(config: ModelConfig) -> int:

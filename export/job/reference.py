@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from export.job.plan import ExportPlan
 from export.parity.record import record
-from export.parity.trajectories import REDRAWN_CASE, Case, Trajectory
+from export.parity.trajectories import Case, Trajectory, redrawn_case
 from export.runners import Runner
 from export.runners.sequential import SequentialRunner, release
 from export.runners.torch import TorchRunner
@@ -30,9 +29,7 @@ def record_cases(
     chosen = cases[:1] if plan.depth == "step" else cases
     trajectories = [record(reference, tokenizer, settings, case, plan.depth) for case in chosen]
     if "encode_image" in plan.stages:
-        begins_late = settings.steps > 1
-        case = REDRAWN_CASE if begins_late else replace(REDRAWN_CASE, strength=1.0)
-        source = trajectories[0].image
+        case, source = redrawn_case(settings), trajectories[0].image
         trajectories.append(record(reference, tokenizer, settings, case, plan.depth, source))
     release(reference)
     return trajectories

@@ -25,8 +25,8 @@ PREFIXES = {"context": "", "null_context": "null_"}
 """Context -> prefix of the names of its inputs of `encode_text`."""
 CONTEXTS = ("context", "pooled", "null_context", "null_pooled")
 """Outputs of `encode_text`, which a trajectory may have."""
-FLOATS = ("states", "image", "source", "encoded")
-"""Tensors of a trajectory besides the contexts; the last two only if a picture is redrawn."""
+FLOATS = ("states", "image", "source", "encoded", "latent_mask")
+"""Tensors of a trajectory besides the contexts; the last three only where a picture is read."""
 
 
 def write_golden(folder: Path, trajectories: Sequence[Trajectory]) -> str:
@@ -90,6 +90,7 @@ def _read_case(folder: Path, case: dict[str, Any]) -> Trajectory:
         tensors["image"],
         tensors.get("source"),
         tensors.get("encoded"),
+        tensors.get("latent_mask"),
     )
 
 

@@ -18,7 +18,7 @@ from export.parity.metrics import Metrics, PictureMetrics, compare, compare_pict
 from export.parity.record import checked, record_states
 from export.parity.trajectories import Floats, Trajectory, joined, latents_of
 from export.runners import Runner
-from mobile_diffusion.drawing import DrawSettings, RunStage, denoise, encode_texts, first_state, with_guidance
+from mobile_diffusion.drawing import DrawSettings, RunStage, denoise, encode_texts, with_guidance
 from mobile_diffusion.errors import ParityError
 from mobile_diffusion.schedule import StepTable
 
@@ -117,10 +117,9 @@ def _free_running(
     encoded: Floats | None,
 ) -> Floats:
     """All states (n + 1, ...) of the runner's own way, from its own contexts and encoded picture."""
-    seed, skipped = reference.case.seed, reference.skipped
-    begin = first_state(settings, seed, skipped, encoded)
-    constant = with_guidance(settings, own, reference.guidance)
-    return record_states(runner, settings, constant, begin, settings.rows(skipped)[: reference.steps], seed)
+    rows, begin = settings.rows(reference.skipped)[: reference.steps], reference.begin(settings, encoded)
+    constant = with_guidance(settings, own, reference.guidance) | reference.picture_inputs(settings, encoded)
+    return record_states(runner, settings, constant, begin, rows, reference.case.seed)
 
 
 def _measurement(

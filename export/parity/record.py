@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,13 +14,12 @@ from mobile_diffusion.drawing import (
     LatentState,
     RunStage,
     encode_texts,
-    first_state,
     skipped_steps,
     text_inputs,
     walk,
-    with_guidance,
 )
 from mobile_diffusion.errors import ParityError
+from mobile_diffusion.start import Start, read_picture
 from mobile_diffusion.tokenization.tokenizer import Tokenizer
 
 
@@ -33,19 +33,45 @@ def record(
 ) -> Trajectory:
     """Draw one picture with `runner` (PyTorch, for a reference) and keep every tensor.
 
-    `source` is the picture that a case of strength below 1 redraws.  At depth "step" only the first step is made.
+    `source` is the picture that a case of strength below 1 redraws, or that the network reads (`read_source`).  At
+    depth "step" only the first step is made.
     """
     run_stage = checked(runner, settings)
     texts = text_inputs(tokenizer, settings, case.prompt)
     contexts = encode_texts(run_stage, texts)
-    constant = with_guidance(settings, contexts, settings.guidance)
-    encoded = None if source is None else run_stage("encode_image", image=source)["latents"]
+    picture, mask = read_source(settings, source)
+    encoded = None if picture is None else run_stage("encode_image", image=picture)["latents"]
     skipped = skipped_steps(settings, case.strength)
-    rows = settings.rows(skipped)[: 1 if depth == "step" else None]
-    begin = first_state(settings, case.seed, skipped, encoded)
-    states = record_states(runner, settings, constant, begin, rows, case.seed)
+    rows, nothing = settings.rows(skipped)[: 1 if depth == "step" else None], np.empty(0, np.float32)
+    read = (picture, encoded, mask)
+    begun = Trajectory(case, settings.guidance, texts, contexts, skipped, nothing, nothing, *read)
+    begin = begun.begin(settings, encoded)
+    states = record_states(runner, settings, begun.conditions(settings), begin, rows, case.seed)
     image = run_stage("decode_image", latents=latents_of(states[-1:], settings))["image"]
-    return Trajectory(case, settings.guidance, texts, contexts, skipped, states, image, source, encoded)
+    return replace(begun, states=states, image=image)
+
+
+def read_source(settings: DrawSettings, source: Floats | None) -> tuple[Floats | None, Floats | None]:
+    """The picture (1, 3, H, W) that a case encodes, and the mask (1, 1, h, w) of an inpainting network.
+
+    Such a network draws the right half of a `source` anew, and everything without one; an editing network reads a
+    smooth picture where there is none.
+    """
+    if settings.task == "draw":
+        return source, None
+    *_, height, width = settings.image_shape
+    if settings.task == "edit":
+        return (smooth_picture(height, width) if source is None else source), None
+    half = np.zeros((1, 1, height, width), np.float32)
+    half[..., width // 2 :] = 1
+    picture, mask = read_picture(settings, None if source is None else Start(source, mask=half))
+    return picture, mask["mask"]
+
+
+def smooth_picture(height: int, width: int) -> Floats:
+    """A picture (1, 3, H, W) in [0, 1] with another slope in each channel."""
+    rows, columns = np.mgrid[:height, :width] / (height + width - 2)
+    return np.stack([2 * rows, 2 * columns, rows + columns])[None].clip(0, 1).astype(np.float32)
 
 
 def record_states(

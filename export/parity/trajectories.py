@@ -7,14 +7,15 @@ golden.py stores it in the bundle.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mobile_diffusion.drawing import DrawSettings, LatentState, step_inputs, with_guidance
+from mobile_diffusion.drawing import DrawSettings, LatentState, first_state, step_inputs, with_guidance
 from mobile_diffusion.errors import ParityError
 from mobile_diffusion.quoting import quoted
+from mobile_diffusion.start import picture_inputs
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int32]
@@ -42,7 +43,13 @@ CASES = (
 )
 """Short, long and empty prompts; seeds that use the low half of the generator's key, the high half, both and none."""
 REDRAWN_CASE = Case("a red apple, 3d", 11, 0.5)
-"""Added for bundles that can start from a picture."""
+"""Added for bundles that can start from a picture; all steps are made by one step, and by networks that read it."""
+
+
+def redrawn_case(settings: DrawSettings) -> Case:
+    """The case of a bundle that starts from a picture."""
+    begins_late = settings.steps > 1 and settings.task == "draw"
+    return REDRAWN_CASE if begins_late else replace(REDRAWN_CASE, strength=1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +72,8 @@ class Trajectory:
     """The picture (1, 3, H, W) that is redrawn."""
     encoded: Floats | None = None
     """Its latents (1, C, h, w)."""
+    latent_mask: Floats | None = None
+    """(1, 1, h, w), of an inpainting network: 1 where `source` is painted grey, to be drawn anew."""
 
     @property
     def steps(self) -> int:
@@ -78,7 +87,17 @@ class Trajectory:
 
     def conditions(self, settings: DrawSettings) -> dict[str, NDArray[np.generic]]:
         """The inputs of `denoise` that stay the same at every step."""
-        return with_guidance(settings, self.contexts, self.guidance)
+        return with_guidance(settings, self.contexts, self.guidance) | self.picture_inputs(settings, self.encoded)
+
+    def picture_inputs(self, settings: DrawSettings, encoded: Floats | None) -> dict[str, NDArray[np.generic]]:
+        """What `denoise` reads of the picture at every step, by latents of it (1, C, h, w) of any runner."""
+        mask = {} if self.latent_mask is None else {"mask": self.latent_mask}
+        return picture_inputs(settings, encoded, mask, self.guidance)
+
+    def begin(self, settings: DrawSettings, encoded: Floats | None) -> LatentState:
+        """The state in front of the first step, by latents of the picture of any runner."""
+        redrawn = encoded if settings.task == "draw" else None
+        return first_state(settings, self.case.seed, self.skipped, redrawn)
 
     def step_inputs(self, number: int, settings: DrawSettings) -> dict[str, NDArray[np.generic]]:
         """All inputs of `denoise` at the recorded step `number`."""

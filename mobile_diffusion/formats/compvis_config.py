@@ -14,7 +14,7 @@ from pathlib import Path
 from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.config import ClipTextConfig, UNetConfig, UNetLevel
 from mobile_diffusion.errors import CheckpointError
-from mobile_diffusion.formats.unet_json import IN_CHANNELS
+from mobile_diffusion.formats.unet_json import REFUSED_CHANNELS
 from mobile_diffusion.quoting import quoted, shortened
 from mobile_diffusion.tensor_layout import Shape
 from mobile_diffusion.time_embedding import SIZE_NUMBERS
@@ -83,8 +83,8 @@ def read_unet(shapes: Shapes, heads: int | None) -> UNetConfig:
     Raises CheckpointError unless it is a plain U-Net of Stable Diffusion 1, 2 or XL.
     """
     inputs = shapes.size("input_blocks.0.0.weight", 1)
-    if inputs in IN_CHANNELS:
-        raise shapes.wrong(f"expected 4 channels, got {inputs}: this is {IN_CHANNELS[inputs]}")
+    if inputs in REFUSED_CHANNELS:
+        raise shapes.wrong(f"expected 4 channels, got {inputs}: this is {REFUSED_CHANNELS[inputs]}")
     blocks = _blocks(shapes)
     down, up = (_levels(shapes, blocks[way], heads) for way in ("input_blocks", "output_blocks"))
     middle = _levels(shapes, blocks["middle_block"], heads) if blocks["middle_block"] else (None,)

@@ -12,7 +12,6 @@ FAMILIES = {
     "StableDiffusionXLControlNet": "SDXL with a ControlNet",
     "StableDiffusionXLInstructPix2Pix": "instruct-pix2pix of SDXL",
     "StableDiffusion3": "Stable Diffusion 3",
-    "StableDiffusionInstructPix2Pix": "instruct-pix2pix",
     "StableDiffusionUpscale": "a Stable Diffusion upscaler",
     "StableDiffusionLatentUpscale": "a Stable Diffusion upscaler",
     "StableDiffusionDepth2Img": "depth-guided Stable Diffusion",

@@ -41,6 +41,7 @@ PIPELINES = {
     "StableDiffusionPipeline": _PLAIN,
     "StableDiffusionImg2ImgPipeline": _PLAIN,
     "StableDiffusionInpaintPipeline": _INPAINT,
+    "StableDiffusionInstructPix2PixPipeline": _UNCORRECTED,
     "StableDiffusionPAGPipeline": _PLAIN,
     "StableDiffusionPAGImg2ImgPipeline": _PLAIN,
     "StableDiffusionPAGInpaintPipeline": _PLAIN,
@@ -58,9 +59,9 @@ PIPELINES = {
     "StableDiffusionXLPAGImg2ImgPipeline": _XL,
     "StableDiffusionXLPAGInpaintPipeline": _XL_INPAINT,
 }
-"""Supported pipelines, whose networks are those of Stable Diffusion 1, 2 or XL.  An inpainting pipeline is supported
-only if its U-Net has four input channels (unet_json.py checks).  What a pipeline adds while drawing (perturbed or
-self-attention guidance, panoramas, safety guidance) is not part of the checkpoint and is left out."""
+"""Supported pipelines, whose networks are those of Stable Diffusion 1, 2 or XL.  Whether one inpaints or edits is told
+by its U-Net's input channels (`ModelConfig.task`).  What a pipeline adds while drawing (perturbed or self-attention
+guidance, panoramas, safety guidance) is not part of the checkpoint and is left out."""
 
 CLASSES = {
     "unet": ("UNet2DConditionModel",),

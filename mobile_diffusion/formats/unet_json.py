@@ -53,12 +53,11 @@ INACTIVE = ("dropout", "addition_embed_type_num_heads")
 """Options without effect here: dropout applies to training only, and the other one applies only with an
 addition_embed_type that is not supported."""
 
-IN_CHANNELS = {
-    9: "an inpainting model, whose U-Net also reads a mask",
-    8: "an instruct-pix2pix model, whose U-Net also reads a picture",
+REFUSED_CHANNELS = {
     7: "an upscaler, whose U-Net also reads a picture",
     5: "a depth model, whose U-Net also reads a depth map",
 }
+"""Input channels of U-Nets that are not supported; `ModelConfig` says which are."""
 UNSUPPORTED = "mobile-diffusion does not support it; use a relative of Stable Diffusion 1, 2 or XL"
 REFINER_WIDTH, REFINER_NUMBERS = 1280, 5
 """Width of the pooled text of SDXL's refiner, and the numbers that it reads: size, crop and an aesthetic score."""
@@ -104,10 +103,10 @@ def read_unet(options: JsonOptions) -> tuple[UNetConfig, tuple[int, int] | None]
 
 
 def _input_channels(options: JsonOptions) -> int:
-    """Read the number of input channels; raise CheckpointError for a U-Net with inputs besides latents and text."""
+    """Read the number of input channels; raise CheckpointError for those of a U-Net that is not supported."""
     inputs = options.whole("in_channels", 4)
-    if inputs in IN_CHANNELS:
-        raise options.wrong("in_channels", "4", inputs, f"this is {IN_CHANNELS[inputs]}; use an ordinary model")
+    if inputs in REFUSED_CHANNELS:
+        raise options.wrong("in_channels", "4", inputs, f"this is {REFUSED_CHANNELS[inputs]}; use an ordinary model")
     return inputs
 
 

@@ -1,6 +1,6 @@
 """Computes the cost of a model's stages as phones run them: work, memory, and size of the weights.
 
-The configuration is enough: the networks are built and run on the meta device at the checkpoint's picture size.  Both
+The configuration is enough: the networks are built and run on the meta device at the checkpoint's picture size.  All
 evaluations of a guided step form one batch.
 """
 
@@ -29,12 +29,12 @@ class StageCost:
     """The cost of one stage at the model's picture size."""
 
     name: str
-    """encode_text, denoise, decode_image or encode_image; only redrawing a picture needs the last."""
+    """encode_text, denoise, decode_image or encode_image; only a drawing that starts from a picture needs the last."""
     runs: int
     """Number of runs for one picture drawn from a prompt."""
     parameters: int
     macs: int
-    """Multiply-accumulates of one run; a guided `denoise` evaluates its network twice."""
+    """Multiply-accumulates of one run; a guided `denoise` evaluates its network twice, or thrice to edit."""
     activation_bytes: int
     """Peak memory of activations in one run, in bytes, in float32."""
     peak: str
@@ -50,6 +50,7 @@ def stage_costs(config: ModelConfig) -> tuple[StageCost, ...]:
         unet, autoencoder = cast(UNet, networks["unet"]), cast(Autoencoder, networks["autoencoder"])
         image = torch.empty(config.image_shape)
         latents = torch.empty(config.latent_shape)
+        reads_picture = int(config.task != "draw")
         guided, calls = config.schedule.applied_guidance == "cfg", DrawSettings.of(config).calls
         embedding = {id(weight) for weight in unet.time_embedding.parameters()}  # a table in the exported stage
         named = autoencoder.named_parameters()
@@ -58,7 +59,13 @@ def stage_costs(config: ModelConfig) -> tuple[StageCost, ...]:
             _cost("encode_text", 1 + guided, networks["text_encoder"], _text_run(config, networks["text_encoder"])),
             _cost("denoise", calls, unet, _denoise_run(config, unet), leave_out=embedding),
             _cost("decode_image", 1, autoencoder, lambda: autoencoder.to_images(latents), leave_out=encoder),
-            _cost("encode_image", 0, autoencoder, lambda: autoencoder.to_latents(image), only=encoder),
+            _cost(
+                "encode_image",
+                reads_picture,
+                autoencoder,
+                lambda: autoencoder.to_latents(image),
+                only=encoder,
+            ),
         )
 
 
@@ -111,8 +118,9 @@ def _text_run(config: ModelConfig, encoder: nn.Module) -> Callable[[], object]:
 
 def _denoise_run(config: ModelConfig, unet: UNet) -> Callable[[], Tensor]:
     schedule = config.schedule
-    batch = 2 if schedule.applied_guidance == "cfg" and not schedule.guidance_shares else 1
-    latents = torch.empty(batch, *config.latent_shape[1:])
+    guided = schedule.applied_guidance == "cfg" and not schedule.guidance_shares
+    batch = (3 if config.task == "edit" else 2) if guided else 1
+    latents = torch.empty(batch, config.unet.in_channels, *config.latent_shape[2:])
     context = torch.empty(batch, *config.context_shape[1:])
     pooled_width = config.unet.pooled_width
     time = torch.empty(1, config.unet.time_width * (2 if pooled_width else 1))

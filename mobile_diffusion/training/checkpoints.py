@@ -59,9 +59,11 @@ class Chosen(ChosenPictures, Protocol):
 def open_placed(folder: Path) -> Model:
     """A checkpoint with its networks on the training device.
 
-    Raises CheckpointError as `open_checkpoint` does, ConfigError for a tiny autoencoder, which training cannot use.
+    Raises CheckpointError as `open_checkpoint` does, ConfigError for a tiny autoencoder or a U-Net that reads
+    a picture, which training cannot use.
     """
     model, device = open_checkpoint(folder), choose_device()
+    model.config.require_text_alone(str(folder))
     if not isinstance(model.autoencoder, Autoencoder):
         raise ConfigError(f"{folder}: expected an autoencoder of kind 'kl', got a tiny one; train with the full one")
     parts = {name: getattr(model, name).to(device, memory_format=LAYOUT) for name in ("unet", "autoencoder")}

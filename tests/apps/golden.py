@@ -8,7 +8,20 @@ from typing import Any
 
 GOLDEN = Path(__file__).parents[2] / "assets" / "golden"
 TOKENS = ("tokens-wordpiece.json", "tokens-clip.json", "tokens-added.json")
-TRAJECTORIES = ("ddim", "multistep", "interval", "unguided", "sde", "image", "mask", "lcm", "sdxl", "sdxl-interval")
+READING = ("inpaint", "inpaint-all", "edit", "edit-unguided")
+TRAJECTORIES = (
+    "ddim",
+    "multistep",
+    "interval",
+    "unguided",
+    "sde",
+    "image",
+    "mask",
+    *READING,
+    "lcm",
+    "sdxl",
+    "sdxl-interval",
+)
 
 
 def golden(name: str) -> Any:

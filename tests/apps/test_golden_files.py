@@ -150,8 +150,9 @@ def start_of(request: dict[str, Any]) -> Start | None:
     asked = request["start"]
     pixels = np.frombuffer(base64.b64decode(asked["pixels"]), np.uint8).reshape(asked["height"], asked["width"], 3)
     image = (pixels.transpose(2, 0, 1)[None] / 255).astype(np.float32)
-    mask = asked["mask"] and np.frombuffer(base64.b64decode(asked["mask"]), np.uint8).reshape(1, 1, 8, 8)
-    return Start(image, asked["strength"], None if mask is None else mask.astype(np.float32))
+    mask = asked["mask"] and np.frombuffer(base64.b64decode(asked["mask"]), np.uint8).reshape(1, 1, 16, 16)
+    floats = None if mask is None else mask.astype(np.float32)
+    return Start(image, asked["strength"], floats, asked["image_guidance"])
 
 
 def assert_previews(bundle: Path, expected: list[dict[str, Any]], states: list[np.ndarray]) -> None:
@@ -164,7 +165,8 @@ def assert_previews(bundle: Path, expected: list[dict[str, Any]], states: list[n
 def test_trajectories_differ_in_what_drawings_differ_in() -> None:
     files = [golden(f"trajectories/{name}.json") for name in TRAJECTORIES]
     inputs = [Counter(name for call in file["calls"] for name in call["inputs"]) for file in files]
-    names = ("null_context", "null_output", "memory", "noise", "mask", "image", "pooled", "null_pooled")
+    read = ("masked_latents", "image_latents", "image_guidance")
+    names = ("null_context", "null_output", "memory", "noise", "mask", "image", "pooled", "null_pooled", *read)
     assert [tuple(name for name in names if name in each) for each in inputs] == [
         ("null_context", "mask"),
         ("null_context", "memory", "mask"),
@@ -173,6 +175,10 @@ def test_trajectories_differ_in_what_drawings_differ_in() -> None:
         ("null_context", "memory", "noise", "mask"),
         ("null_context", "memory", "mask", "image"),
         ("null_context", "mask", "image"),
+        ("null_context", "memory", "mask", "image", "masked_latents"),
+        ("null_output", "mask", "image", "masked_latents"),
+        ("null_context", "noise", "mask", "image", "image_latents", "image_guidance"),
+        ("null_context", "mask", "image", "image_latents", "image_guidance"),
         ("noise",),
         ("null_context", "pooled", "null_pooled"),
         ("null_output", "pooled"),

@@ -160,8 +160,8 @@ def test_a_picture_is_noised_to_the_level_of_the_first_step(strength: float, fir
 
 
 def test_what_the_mask_keeps_follows_the_picture_and_ends_as_it_was() -> None:
-    run, mask = Recorder(), np.zeros((1, 1, 4, 6), np.float32)
-    mask[..., :3] = 1
+    run, mask = Recorder(), np.zeros((1, 1, *PICTURE.shape[2:]), np.float32)
+    mask[..., : PICTURE.shape[3] // 2] = 1
     seen: list[np.ndarray] = []
     draw(run, Words(), SETTINGS, "a", 3, on_step=lambda _, x: seen.append(x), start=Start(PICTURE, 1.0, mask))
     noise = gaussian(3, SHAPE)
@@ -185,7 +185,7 @@ def test_a_solver_with_memory_begins_late_with_the_rows_of_its_table() -> None:
     starts = ((0, 1, 2, 3), (4, 2, 3), (5, 3))
     settings = dataclasses.replace(SETTINGS, memory=1, starts=starts, **levels)
     for strength, path in ((1.0, starts[0]), (0.7, starts[1]), (0.5, starts[2])):
-        run, mask = Recorder(), np.zeros((1, 1, 4, 6), np.float32)
+        run, mask = Recorder(), np.zeros((1, 1, *PICTURE.shape[2:]), np.float32)
         draw(run, Words(), settings, "a", 3, start=Start(PICTURE, strength, mask))
         assert [int(step["step"][0]) for step in run.steps()] == list(path)
         noise = gaussian(3, SHAPE)
@@ -200,7 +200,7 @@ def test_a_solver_with_memory_begins_late_with_the_rows_of_its_table() -> None:
     ("start", "name"),
     [
         (Start(np.zeros((1, 3, 8, 8), np.float32)), "picture"),
-        (Start(PICTURE, 1.0, np.zeros((1, 1, 8, 12), np.float32)), "mask"),
+        (Start(PICTURE, 1.0, np.zeros((1, 1, 4, 6), np.float32)), "mask"),
     ],
 )
 def test_pictures_and_masks_of_another_size_are_refused(start: Start, name: str) -> None:

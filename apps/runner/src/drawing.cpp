@@ -61,7 +61,7 @@ Floats noised(const Settings& settings, const Floats& clean, const Floats& noise
 }
 
 // Latents (1, C, h, w) with the picture put back where the mask (h, w) keeps it.
-void keep(Floats& latents, const Floats& picture, const std::vector<std::uint8_t>& mask) {
+void keep(Floats& latents, const Floats& picture, const Floats& mask) {
   for (std::size_t i = 0; i < latents.size(); ++i) {
     const float anew = mask[i % mask.size()];
     latents[i] = anew * latents[i] + (1.0F - anew) * picture[i];
@@ -86,7 +86,7 @@ Settings settings_of(const Manifest& manifest) {
   const bool known = latents != nullptr && image != nullptr && context != nullptr && latents->shape.size() == 4 &&
                      image->shape.size() == 4 && image->shape[1] == 3;
   require(known, "manifest.json: expected stages that take latents and give an image; export the bundle again");
-  return {*latents, *image, find_tensor(text->inputs, "mask") != nullptr, manifest.schedule};
+  return {*latents, *image, find_tensor(text->inputs, "mask") != nullptr, manifest.schedule, task_of(manifest)};
 }
 
 std::string unused_negative(const Settings& settings, const Request& request) {
@@ -107,8 +107,15 @@ Arrays conditions(const RunStage& run, const Tokenizer& tokenizer, const Setting
   const Outputs text = encode(run, tokenizer, settings, request.prompt);
   const bool zeros = settings.schedule.zero_null && request.negative.empty();
   const bool encoded = settings.schedule.guidance_kind == "cfg" && !zeros;
-  return with_guidance(settings, text, encoded ? encode(run, tokenizer, settings, request.negative) : Outputs(),
-                       request.guidance);
+  const Outputs null = encoded ? encode(run, tokenizer, settings, request.negative) : Outputs();
+  Arrays arrays = with_guidance(settings, text, null, request.guidance);
+  const Floats image = read_image(settings, request.start);
+  if (image.empty()) return arrays;
+  const Floats mask = latent_mask(settings, request.start ? request.start->mask : std::vector<std::uint8_t>());
+  const auto scale = request.start ? request.start->image_guidance : std::nullopt;
+  const Floats latents = run("encode_image", {{"image", image}}).at("latents");
+  arrays.merge(picture_inputs(settings, latents, mask, request.guidance, scale));
+  return arrays;
 }
 
 Arrays with_guidance(const Settings& settings, const Outputs& text, const Outputs& null, double guidance) {
@@ -122,17 +129,6 @@ Arrays with_guidance(const Settings& settings, const Outputs& text, const Output
   return arrays;
 }
 
-std::size_t skipped_steps(const Settings& settings, double strength) {
-  require(strength > 0 && strength <= 1,
-          "strength: expected a number above 0 and up to 1, got " + format_number(strength));
-  const Schedule& schedule = settings.schedule;
-  const std::size_t steps = schedule.starts.empty() ? schedule.alphas.size() : schedule.starts.size();
-  const auto made = std::min(static_cast<std::size_t>(static_cast<double>(steps) * strength), steps);
-  const std::string all = std::to_string(steps);
-  require(made > 0, "strength: expected 1/" + all + " or more for " + all + " steps, got " + format_number(strength));
-  return steps - made;
-}
-
 State first_state(const Settings& settings, std::uint64_t seed) {
   const std::size_t count = settings.latents.count();
   return {gaussian(seed, count), Floats(settings.schedule.memory * count, 0.0F)};
@@ -142,19 +138,6 @@ State first_state(const Settings& settings, std::uint64_t seed, const Floats& cl
   State state = first_state(settings, seed);
   state.latents = noised(settings, clean, state.latents, row);
   return state;
-}
-
-void check_start(const Manifest& manifest, const Settings& settings, const Start& start) {
-  require(manifest.stage("encode_image") != nullptr,
-          "picture: expected a bundle that was exported with --image-to-image, got one that was not; export it again");
-  const auto &image = settings.image.shape, &latents = settings.latents.shape;
-  const bool fits = start.picture.height == image[2] && start.picture.width == image[3];
-  require(fits, "picture: expected " + std::to_string(image[3]) + " x " + std::to_string(image[2]) + " pixels, got " +
-                    std::to_string(start.picture.width) + " x " + std::to_string(start.picture.height) +
-                    "; resize it");
-  const auto places = static_cast<std::size_t>(latents[2] * latents[3]);
-  require(start.mask.empty() || start.mask.size() == places,
-          "mask: expected " + std::to_string(places) + " values, got " + std::to_string(start.mask.size()));
 }
 
 Arrays step_inputs(const Settings& settings, const Arrays& conditions, const State& state, int step,
@@ -189,23 +172,23 @@ State denoise(const RunStage& run, const Settings& settings, const Arrays& condi
 
 Picture draw(const RunStage& run, const Settings& settings, const Request& request, const Arrays& conditions,
              const OnStep& on_step) {
-  const Start* start = request.start ? &*request.start : nullptr;
-  const std::size_t skipped = start == nullptr ? 0 : skipped_steps(settings, start->strength);
+  const std::size_t skipped = skipped_steps(settings, request.start);
   const std::vector<int> rows = settings.schedule.rows(skipped);
   State state = first_state(settings, request.seed);
   const Floats noise = state.latents;
-  Floats clean;
-  if (start != nullptr) {
-    clean = run("encode_image", {{"image", to_image(start->picture)}}).at("latents");
-    const bool from_noise = !start->mask.empty() && skipped == 0;
-    if (!from_noise) state = first_state(settings, request.seed, clean, rows.at(0));
+  Floats clean, mask;
+  if (const Floats image = clean_image(settings, request.start, skipped); !image.empty()) {
+    clean = run("encode_image", {{"image", image}}).at("latents");
+    const bool masked = !request.start->mask.empty();
+    if (!masked || skipped > 0) state = first_state(settings, request.seed, clean, rows.at(0));
+    if (masked && settings.task == Task::draw) mask = latent_mask(settings, request.start->mask);
   }
   const std::size_t first = settings.steps() - rows.size();
   for (std::size_t i = 0; i < rows.size(); ++i) {
     state = denoise(run, settings, conditions, state, rows[i], request.seed);
-    if (start != nullptr && !start->mask.empty()) {
+    if (!mask.empty()) {
       const bool last = i + 1 == rows.size();
-      keep(state.latents, last ? clean : noised(settings, clean, noise, rows[i + 1]), start->mask);
+      keep(state.latents, last ? clean : noised(settings, clean, noise, rows[i + 1]), mask);
     }
     if (on_step) on_step(static_cast<int>(first + i), state.latents);
   }

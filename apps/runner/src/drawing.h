@@ -10,24 +10,14 @@
 #include "manifest.h"
 #include "picture.h"
 #include "program.h"
+#include "start.h"
 #include "tokens.h"
 
 namespace runner {
 
-inline constexpr double max_guidance = 30.0;  // a scale of 1 or less is no guidance
-
 using RunStage = std::function<Outputs(const std::string& stage, const Arrays& arrays)>;
 // Called after each step with its number from 0 and the latents (1, C, h, w) after it.
 using OnStep = std::function<void(int step, const Floats& latents)>;
-
-// The facts of a bundle that drawing needs.
-struct Settings {
-  TensorSpec latents, image;
-  bool uses_mask = false;
-  Schedule schedule;
-
-  std::size_t steps() const { return schedule.rows().size(); }
-};
 
 // Throws Error when the stages of a manifest do not take latents and give an image.
 Settings settings_of(const Manifest& manifest);
@@ -35,13 +25,6 @@ Settings settings_of(const Manifest& manifest);
 // What changes from step to step: latents (1, C, h, w), and what the solver remembers (1, M * C, h, w).
 struct State {
   Floats latents, memory;
-};
-
-// A picture to start from.
-struct Start {
-  Picture picture;
-  double strength = 0.8;           // share of the steps that are made, above 0 to 1
-  std::vector<std::uint8_t> mask;  // (h, w): 1 where it is drawn anew, 0 where it is kept; empty when all is
 };
 
 struct Request {
@@ -57,14 +40,12 @@ std::string unused_negative(const Settings& settings, const Request& request);
 // The inputs of `encode_text` for tokens.
 Arrays text_inputs(const Settings& settings, const Tokens& tokens);
 
-// The inputs of `denoise` that stay the same at every step; throws Error for a prompt or scale that cannot be used.
+// The inputs of `denoise` that stay the same at every step, of texts and of a picture that it reads; throws Error for a
+// prompt or scale that cannot be used.
 Arrays conditions(const RunStage& run, const Tokenizer& tokenizer, const Settings& settings, const Request& request);
 
 // The same of encoded texts: with cfg also the scale, and zeros in place of a null text that was not encoded.
 Arrays with_guidance(const Settings& settings, const Outputs& text, const Outputs& null, double guidance);
-
-// The steps that a drawing of this strength skips; throws Error for a strength without steps.
-std::size_t skipped_steps(const Settings& settings, double strength);
 
 // The noise of a seed, or clean latents (1, C, h, w) noised to the level before a row of the table; an empty memory.
 State first_state(const Settings& settings, std::uint64_t seed);
@@ -77,9 +58,6 @@ Arrays step_inputs(const Settings& settings, const Arrays& conditions, const Sta
 // One step further.
 State denoise(const RunStage& run, const Settings& settings, const Arrays& conditions, const State& state, int step,
               std::uint64_t seed);
-
-// Throws Error when the bundle cannot start from this picture: it has no stage for that, or another size.
-void check_start(const Manifest& manifest, const Settings& settings, const Start& start);
 
 // Draws with the `conditions` of a request, whatever its seed; throws Error when the stages give NaN or infinity.
 Picture draw(const RunStage& run, const Settings& settings, const Request& request, const Arrays& conditions,

@@ -71,13 +71,21 @@ class CaseReplay {
     return {wanted, found};
   }
 
-  // Where a picture is redrawn: its latents, with which this machine's own way begins.
+  // What `denoise` reads of a picture, by latents of it.
+  Arrays of_picture(const Floats& latents) const {
+    const Floats mask = golden_.has("latent_mask") ? golden_.floats.at("latent_mask") : Floats();
+    return picture_inputs(settings_, latents, mask, golden_.guidance);
+  }
+
+  // Where there is a picture: its latents, with which this machine's own way begins, or which `denoise` reads.
   void compare_encoding() {
     own_ = first_state(settings_, golden_.seed);
     if (!golden_.has("source")) return;
     const Floats encoded = run_("encode_image", {{"image", golden_.floats.at("source")}}).at("latents");
     add("encode_image", std::nullopt, golden_.floats.at("encoded"), encoded);
-    own_ = first_state(settings_, golden_.seed, encoded, rows_.at(0));
+    constants_.merge(of_picture(golden_.floats.at("encoded")));
+    own_constants_.merge(of_picture(encoded));
+    if (settings_.task == Task::draw) own_ = first_state(settings_, golden_.seed, encoded, rows_.at(0));
   }
 
   State split(const Floats& state) const {

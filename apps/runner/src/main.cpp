@@ -28,7 +28,7 @@ constexpr double budget_ms = 30'000;  // a stage is not run again beyond it, war
 
 std::vector<std::string> needed_stages(const Bundle& bundle, const Options& options) {
   std::vector<std::string> names = {"encode_text", "denoise", "decode_image"};
-  const bool picture = options.golden || options.image;
+  const bool picture = options.golden || options.image || task_of(bundle.manifest) != Task::draw;
   if (picture && bundle.manifest.stage("encode_image") != nullptr) names.push_back("encode_image");
   return names;
 }
@@ -83,12 +83,17 @@ OnStep previews_into(const std::optional<std::filesystem::path>& folder, const B
 
 // The picture that a drawing starts from, refused before anything large is loaded.
 std::optional<Start> read_start(const Options& options, const Bundle& bundle, const Settings& settings) {
-  if (!options.image) return std::nullopt;
-  Start start{read_picture(*options.image), options.strength.value_or(options.mask ? 1.0 : 0.8), {}};
-  const auto &image = settings.image.shape, &latents = settings.latents.shape;
-  if (options.mask) start.mask = read_mask(*options.mask, image[2], image[3], latents[2], latents[3]);
+  std::optional<Start> start;
+  const auto& image = settings.image.shape;
+  if (options.image) {
+    start = Start{read_picture(*options.image), options.strength, {}, options.image_guidance};
+    if (options.mask) start->mask = read_mask(*options.mask, image[2], image[3]);
+    if (options.mask && !options.strength) start->strength = 1;
+  } else if (options.golden || options.benchmark > 0) {
+    const bool edits = settings.task == Task::edit;  // a black picture serves to measure
+    if (edits) start = Start{{image[3], image[2], std::vector<std::uint8_t>(settings.image.count())}};
+  }
   check_start(bundle.manifest, settings, start);
-  skipped_steps(settings, start.strength);
   return start;
 }
 

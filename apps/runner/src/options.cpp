@@ -27,6 +27,7 @@ const char* const usage =
   --image FILE.png     picture to start from, as large as the model's pictures
   --strength X         how much of --image to draw anew, above 0 and up to 1; 0.8 by default, 1 with a mask
   --mask FILE.png      draws --image anew where this picture is white
+  --image-guidance X   how closely a model that edits pictures follows --image, 1 to 30; 1.5 by default
   --out FILE.png       picture to write; -o is short for it
   --previews DIR       writes step-1.png, step-2.png, ... there while the picture clears, as small as the latents
   --threads N          1 to 256; 2 by default
@@ -93,6 +94,10 @@ const std::map<std::string, Setter> values = {
     {"--image", [](Options& o, const std::string& text) { o.image = text; }},
     {"--strength", [](Options& o, const std::string& text) { o.strength = number_in("--strength", text, 0.0, 1.0); }},
     {"--mask", [](Options& o, const std::string& text) { o.mask = text; }},
+    {"--image-guidance",
+     [](Options& o, const std::string& text) {
+       o.image_guidance = number_in("--image-guidance", text, 1.0, max_guidance);
+     }},
     {"--out", [](Options& o, const std::string& text) { o.out = picture_path("--out", text); }},
     {"-o", [](Options& o, const std::string& text) { o.out = picture_path("-o", text); }},
     {"--steps-json", [](Options& o, const std::string& text) { o.steps_json = text; }},
@@ -121,8 +126,8 @@ void check(const Options& options) {
           "--golden: expected no --prompt, --image, --batch, --out, --previews or --benchmark beside it, as the bundle says "
           "what is drawn");
   require(options.benchmark == 0 || !pictures, "--benchmark: expected no --out, --image, --batch or --previews, as nothing is drawn");
-  require(options.image || !(options.mask || options.strength),
-          "--mask and --strength: expected --image with the picture to start from, got none");
+  require(options.image || !(options.mask || options.strength || options.image_guidance),
+          "--mask, --strength and --image-guidance: expected --image with the picture to start from, got none");
   require(options.seed <= UINT64_MAX - static_cast<std::uint64_t>(options.batch - 1),
           "--batch: expected seeds up to " + format_number(UINT64_MAX) + ", got " + format_number(options.batch) +
               " from --seed " + format_number(options.seed));

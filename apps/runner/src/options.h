@@ -22,6 +22,7 @@ struct Options {
   std::optional<double> guidance;  // of the bundle when none is given
   std::optional<std::filesystem::path> image, mask;  // to start from
   std::optional<double> strength;                    // 0.8 when none is given, and 1 with a mask
+  std::optional<double> image_guidance;              // 1.5 when none is given
   std::int64_t batch = 1;                            // pictures, with this seed and those after it
   std::optional<std::filesystem::path> out, previews, steps_json, packed;
   std::int64_t threads = 2;

@@ -65,19 +65,13 @@ Picture read_picture(const std::filesystem::path& path) {
   return picture;
 }
 
-std::vector<std::uint8_t> read_mask(const std::filesystem::path& path, std::int64_t height, std::int64_t width,
-                                    std::int64_t rows, std::int64_t columns) {
+std::vector<std::uint8_t> read_mask(const std::filesystem::path& path, std::int64_t height, std::int64_t width) {
   const Picture picture = read_picture(path);
   require(picture.height == height && picture.width == width,
           "mask: expected " + std::to_string(width) + " x " + std::to_string(height) + " pixels, got " +
               std::to_string(picture.width) + " x " + std::to_string(picture.height) + "; resize it");
-  std::vector<std::uint8_t> mask;
-  for (std::int64_t row = 0; row < rows; ++row) {
-    for (std::int64_t column = 0; column < columns; ++column) {
-      const auto pixel = static_cast<std::size_t>(row * (height / rows) * width + column * (width / columns));
-      mask.push_back(grey(&picture.pixels[3 * pixel]) >= 128 ? 1 : 0);
-    }
-  }
+  std::vector<std::uint8_t> mask(picture.pixels.size() / 3);
+  for (std::size_t i = 0; i < mask.size(); ++i) mask[i] = grey(&picture.pixels[3 * i]) >= 128 ? 1 : 0;
   return mask;
 }
 

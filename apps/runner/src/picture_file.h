@@ -13,9 +13,8 @@ namespace runner {
 // another kind of file, a damaged one, and one of more than 67 megapixels.
 Picture read_picture(const std::filesystem::path& path);
 
-// A mask (h, w) of a picture's size: 1 where the upper left pixel of each block is lighter than middle grey, as in
-// diffusers' StableDiffusionInpaintPipeline.  Throws Error when the picture is not (height, width), or not readable.
-std::vector<std::uint8_t> read_mask(const std::filesystem::path& path, std::int64_t height, std::int64_t width,
-                                    std::int64_t rows, std::int64_t columns);
+// A mask (height, width): 1 where the picture is lighter than middle grey.  Throws Error when it has another size, or is
+// not readable.
+std::vector<std::uint8_t> read_mask(const std::filesystem::path& path, std::int64_t height, std::int64_t width);
 
 }  // namespace runner

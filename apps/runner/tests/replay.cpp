@@ -83,7 +83,13 @@ std::optional<Start> start_of(const Json& request) {
     const std::string decoded = text.is_null() ? "" : decode_base64(text);
     return std::vector<std::uint8_t>(decoded.begin(), decoded.end());
   };
-  return Start{{asked["width"], asked["height"], bytes(asked["pixels"])}, asked["strength"], bytes(asked["mask"])};
+  const auto number = [](const Json& value) {
+    return value.is_null() ? std::nullopt : std::optional<double>(value.get<double>());
+  };
+  return Start{{asked["width"], asked["height"], bytes(asked["pixels"])},
+               number(asked["strength"]),
+               bytes(asked["mask"]),
+               number(asked["image_guidance"])};
 }
 
 Json describe(const Picture& picture) {
@@ -115,7 +121,7 @@ Json replay_trajectory(const std::string& file) {
   }
   Replay replay(recorded.at("calls"), manifest);
   const Request request = {asked.at("prompt"), asked.at("negative"), seed.value(), guidance, start_of(asked)};
-  if (request.start) check_start(manifest, settings, *request.start);
+  check_start(manifest, settings, request.start);
   const Arrays constant = conditions(std::ref(replay), *tokenizer, settings, request);
   const Picture picture = draw(std::ref(replay), settings, request, constant, on_step);
   return {{"picture", describe(picture)}, {"previews", previews}, {"calls", replay.made()}};

@@ -4,7 +4,7 @@ import type { GoldenResult } from "../src/golden-check.js";
 import type { Picture } from "../src/picture.js";
 import type { DrawEvent } from "../src/pipeline.js";
 import type { Provider } from "../src/onnx-runner.js";
-import type { DrawRequest } from "../src/stage-inputs.js";
+import type { DrawRequest } from "../src/request.js";
 
 /** To the worker. */
 export type Task =

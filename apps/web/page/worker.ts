@@ -7,7 +7,7 @@ import { DiffusionError, ModelError } from "../src/errors.js";
 import { checkGolden } from "../src/golden-check.js";
 import { OnnxRunner, type Provider } from "../src/onnx-runner.js";
 import { Pipeline } from "../src/pipeline.js";
-import type { DrawRequest } from "../src/stage-inputs.js";
+import type { DrawRequest } from "../src/request.js";
 import { quote } from "../src/text.js";
 import { CachedSource } from "./cached-source.js";
 import type { Answer, OpenedModel, Task } from "./messages.js";

@@ -12,6 +12,8 @@ export interface DrawSettings {
   readonly tokens: TensorSpec;
   /** Whether the text encoder takes a mask. */
   readonly usesMask: boolean;
+  /** What the model does: "inpaint" also reads a mask and the rest of a picture, "edit" changes a picture. */
+  readonly task: "draw" | "inpaint" | "edit";
   readonly schedule: Schedule;
   /** What the solver remembers, (1, M * C, h, w). */
   readonly memoryShape: readonly number[];
@@ -20,10 +22,13 @@ export interface DrawSettings {
 /** What `encode_text` gives, of the prompt and of the null text. */
 const TEXTS = ["context", "pooled", "null_context", "null_pooled"];
 
+/** What `denoise` takes of a picture. */
+const PICTURES = ["mask", "masked_latents", "image_latents", "image_guidance"];
+
 /** What an app can give to each stage. */
 const INPUTS: ReadonlyMap<Stage, readonly string[]> = new Map<Stage, readonly string[]>([
   ["encode_text", ["tokens", "mask"]],
-  ["denoise", ["latents", "step", ...TEXTS, "null_output", "guidance", "memory", "noise"]],
+  ["denoise", ["latents", "step", ...TEXTS, "null_output", "guidance", "memory", "noise", ...PICTURES]],
   ["decode_image", ["latents"]],
 ]);
 
@@ -39,7 +44,7 @@ export function settingsOf(manifest: Manifest): DrawSettings {
   const { schedule } = manifest;
   const memoryShape = latents.shape.map((size, axis) => (axis === 1 ? schedule.memory * size : size));
   const usesMask = input(manifest, "encode_text", "mask") !== undefined;
-  return { latents, image, tokens, usesMask, schedule, memoryShape };
+  return { latents, image, tokens, usesMask, task: taskOf(manifest), schedule, memoryShape };
 }
 
 /** The input `step` of each call of `denoise`, in order, for a drawing that skips its first steps. */
@@ -56,6 +61,11 @@ function output(manifest: Manifest, stage: Stage, name: string): TensorSpec | un
   return stageOf(manifest, stage)?.outputs.find((each) => each.name === name);
 }
 
+function taskOf(manifest: Manifest): DrawSettings["task"] {
+  if (input(manifest, "denoise", "masked_latents") !== undefined) return "inpaint";
+  return input(manifest, "denoise", "image_latents") === undefined ? "draw" : "edit";
+}
+
 function takesWhatIsKnown(manifest: Manifest): boolean {
   return DRAWING.every((stage) => {
     const known = INPUTS.get(stage) ?? [];
@@ -68,5 +78,6 @@ function givesWhatIsRead(manifest: Manifest): boolean {
   const remembers = memory === 0 || output(manifest, "denoise", "memory") !== undefined;
   const evaluated = shares.length === 0 || output(manifest, "denoise", "output") !== undefined;
   const context = output(manifest, "encode_text", "context");
+  if (taskOf(manifest) !== "draw" && output(manifest, "encode_image", "latents") === undefined) return false;
   return context !== undefined && output(manifest, "denoise", "latents") !== undefined && remembers && evaluated;
 }

@@ -6,7 +6,9 @@ import { BundleError } from "./errors.js";
 import { FIX } from "./fields.js";
 import { type GoldenCase, readGolden } from "./golden-case.js";
 import type { Stage } from "./manifest.js";
+import type { Picture } from "./picture.js";
 import { type StageRunner, guarded, runChecked } from "./runner.js";
+import { latentMask, ofPicture } from "./picture-inputs.js";
 import { type LatentState, StageInputs } from "./stage-inputs.js";
 import { type FloatTensor, type FloatTensors, type Tensors, floats } from "./tensor.js";
 
@@ -58,7 +60,8 @@ class Replay {
   ) {
     this.settings = settingsOf(bundle.manifest);
     const { prompt, seed, guidance } = golden;
-    this.inputs = new StageInputs(this.settings, bundle.tokenizer, { prompt, seed, guidance });
+    const image = this.settings.task === "edit" ? blankPicture(this.settings.image.shape) : null; // not read
+    this.inputs = new StageInputs(this.settings, bundle.tokenizer, { prompt, seed, guidance, image });
     this.rows = rowsAfter(this.settings.schedule, golden.firstStep);
     this.checkShape();
   }
@@ -74,15 +77,16 @@ class Replay {
       computed.set(prefix, found);
       for (const [name, each] of found) yield this.compared("encode_text", null, golden.floats(prefix + name), each);
     }
-    const [contexts, own] = [this.inputs.contexts(recorded), this.inputs.contexts(computed)];
     const clean = golden.has("source") ? await this.encoded() : null;
     if (clean !== null) yield this.compared("encode_image", null, golden.floats("encoded"), clean);
+    const contexts = this.constants(recorded, clean === null ? null : golden.floats("encoded"));
+    const own = this.constants(computed, clean);
     for (const [number, row] of this.made.entries()) {
       const after = await this.step(contexts, this.recorded(number), row);
       yield this.compared("denoise", this.stepOf(number), golden.state(number + 1), joined(after));
     }
     const noise = this.inputs.firstState(null);
-    let state = clean === null ? noise : { ...noise, latents: this.inputs.noised(clean, this.rows[0]) };
+    let state = clean === null || this.settings.task !== "draw" ? noise : { ...noise, latents: this.inputs.noised(clean, this.rows[0]) };
     for (const [number, row] of this.made.entries()) {
       state = await this.step(own, state, row);
       yield this.compared("free_running", this.stepOf(number), golden.state(number + 1), joined(state));
@@ -103,6 +107,15 @@ class Replay {
     const tokens = this.golden.integers(`${prefix}tokens`);
     const mask = this.settings.usesMask ? ([["mask", this.golden.integers(`${prefix}mask`)]] as const) : [];
     return new Map([["tokens", tokens], ...mask]);
+  }
+
+  /** What `denoise` takes at every step, of texts and of latents of the picture. */
+  private constants(texts: ReadonlyMap<string, FloatTensors>, latents: FloatTensor | null): FloatTensors {
+    const contexts = this.inputs.contexts(texts);
+    if (latents === null || this.settings.task === "draw") return contexts;
+    const mask = this.golden.has("latent_mask") ? this.golden.floats("latent_mask") : latentMask(this.settings, null);
+    const guided = this.settings.schedule.guidanceKind === "cfg";
+    return new Map([...contexts, ...ofPicture(this.settings, latents, mask, guided ? this.golden.guidance : null)]);
   }
 
   private async encoded(): Promise<FloatTensor> {
@@ -158,6 +171,10 @@ class Replay {
     if (states >= 2 && states <= this.rows.length + 1 && this.golden.state(0).values.length === size) return;
     throw new BundleError(`${this.bundle.manifest.golden}: expected states of ${schedule.steps} steps, got others; ${FIX}`);
   }
+}
+
+function blankPicture([, channels = 3, height = 0, width = 0]: readonly number[]): Picture {
+  return { width, height, rgb: new Uint8Array(channels * height * width) };
 }
 
 /** Latents and memory as one tensor, as they are recorded. */

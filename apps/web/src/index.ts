@@ -19,6 +19,7 @@ export type { StageRunner } from "./runner.js";
 export { type DrawSettings, settingsOf } from "./draw-settings.js";
 export { Sha256, sha256 } from "./sha256.js";
 export { styled } from "./styles.js";
-export { DEFAULT_STRENGTH, type DrawRequest, MAX_GUIDANCE } from "./stage-inputs.js";
+export { DEFAULT_STRENGTH, IMAGE_GUIDANCE } from "./picture-inputs.js";
+export { type DrawRequest, MAX_GUIDANCE } from "./request.js";
 export type { FloatTensor, FloatTensors, Tensor, Tensors } from "./tensor.js";
 export type { Tokenizer, Tokens } from "./tokenizer.js";

@@ -1,4 +1,5 @@
-import { unusedNegative, type DrawRequest, StageInputs } from "./stage-inputs.js";
+import type { DrawRequest } from "./request.js";
+import { StageInputs, unusedNegative } from "./stage-inputs.js";
 import type { ModelBundle } from "./bundle.js";
 import { type DrawSettings, settingsOf } from "./draw-settings.js";
 import { ModelError, PromptError } from "./errors.js";
@@ -88,22 +89,26 @@ export class Pipeline {
     }
     const inputs = new StageInputs(this.settings, this.bundle.tokenizer, request);
     const texts = [...inputs.prompts].map(([name, prompt]) => [name, inputs.text(prompt)] as const);
-    const given = inputs.picture();
+    const pictures = { read: inputs.read(), clean: inputs.clean() };
     const clock = new Clock();
     yield { kind: "stage", stage: "encode_text" };
     const encoded = new Map<string, FloatTensors>();
     for (const [name, text] of texts) encoded.set(name, await this.run("encode_text", text, clock));
-    const contexts = inputs.contexts(encoded);
-    let clean: FloatTensor | null = null;
-    if (given !== null) {
-      yield { kind: "stage", stage: "encode_image" };
-      clean = (await this.run("encode_image", given, clock)).get("latents")!;
-    }
+    let contexts = inputs.contexts(encoded);
+    if (pictures.read ?? pictures.clean) yield { kind: "stage", stage: "encode_image" };
+    const read = await this.encode(pictures.read, clock);
+    if (read !== null) contexts = new Map([...contexts, ...inputs.ofPicture(read)]);
+    const clean = await this.encode(pictures.clean, clock);
     yield { kind: "stage", stage: "denoise" };
     const latents = yield* this.denoise(inputs, contexts, clean, clock);
     yield { kind: "stage", stage: "decode_image" };
     const image = (await this.run("decode_image", new Map([["latents", latents]]), clock)).get("image")!;
     yield { kind: "finished", picture: pictureOf(image), times: clock.times() };
+  }
+
+  /** The latents of a picture; null without one. */
+  private async encode(picture: Tensors | null, clock: Clock): Promise<FloatTensor | null> {
+    return picture === null ? null : (await this.run("encode_image", picture, clock)).get("latents")!;
   }
 
   private async *denoise(

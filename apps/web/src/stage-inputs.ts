@@ -4,37 +4,14 @@ import { type DrawSettings, rowsAfter } from "./draw-settings.js";
 import { PromptError } from "./errors.js";
 import { countOf } from "./manifest.js";
 import { gaussian } from "./noise.js";
-import { type Picture, imageOf } from "./picture.js";
+import { DEFAULT_STRENGTH, checkPicture, cleanPicture, latentMask, ofPicture, readPicture } from "./picture-inputs.js";
+import { type DrawRequest, MAX_GUIDANCE } from "./request.js";
 import { type FloatTensor, type FloatTensors, type Tensor, type Tensors, floats, integers } from "./tensor.js";
 import { plain } from "./text.js";
 import type { Tokenizer } from "./tokenizer.js";
 
-/** The largest scale of guidance. */
-export const MAX_GUIDANCE = 30;
-
-/** Share of the steps that a drawing from a picture makes when none is asked for. */
-export const DEFAULT_STRENGTH = 0.8;
-
 /** Begins the names of the null text's tensors. */
 const NULL = "null_";
-
-/** What to draw. */
-export interface DrawRequest {
-  /** What the picture shows; "" is the null condition. */
-  readonly prompt: string;
-  /** What it should not show; it has no effect without guidance, and none is allowed with distilled guidance. */
-  readonly negative?: string;
-  /** The same seed gives the same picture everywhere. */
-  readonly seed?: bigint;
-  /** Scale of guidance, up to 30, where 1 or less is no guidance; the bundle's own when null. */
-  readonly guidance?: number | null;
-  /** A picture to begin with, of the model's size. */
-  readonly image?: Picture | null;
-  /** How much of that picture is redrawn, above 0 and up to 1. */
-  readonly strength?: number;
-  /** A byte for each place of the latents, rows from the top: 1 where the picture is drawn anew, 0 where it is kept. */
-  readonly mask?: Uint8Array | null;
-}
 
 /** What changes from step to step: latents (1, C, h, w), and what the solver remembers (1, M * C, h, w). */
 export interface LatentState {
@@ -46,6 +23,7 @@ export class StageInputs {
   /** The input `step` of every call of `denoise`. */
   readonly rows: readonly number[];
   private readonly guidance: number | null;
+  private readonly mask: FloatTensor;
   private readonly noMemory: FloatTensor;
   private readonly noOutput: FloatTensor;
   private drawnNoise: FloatTensor | null = null;
@@ -60,7 +38,10 @@ export class StageInputs {
     this.noMemory = floats(new Float32Array(countOf(memoryShape)), memoryShape);
     this.noOutput = floats(new Float32Array(countOf(latents.shape)), latents.shape);
     this.guidance = checkedGuidance(settings, request);
-    this.rows = request.image ? checkedRows(settings, request.strength ?? DEFAULT_STRENGTH) : rowsAfter(settings.schedule, 0);
+    checkPicture(settings, request);
+    const strength = request.strength ?? (settings.task === "draw" ? DEFAULT_STRENGTH : 1);
+    this.rows = request.image ? checkedRows(settings, strength) : rowsAfter(settings.schedule, 0);
+    this.mask = latentMask(settings, request.mask);
   }
 
   /** The prompts that `encode_text` reads, by what begins the names of its outputs as inputs of `denoise`. */
@@ -92,20 +73,19 @@ export class StageInputs {
     return inputs;
   }
 
-  /** Inputs of `encode_image`, or null when the drawing begins with noise; throws `PromptError` for another size. */
-  picture(): Map<string, Tensor> | null {
-    if (!this.request.image) return null;
-    const image = imageOf(this.request.image);
-    const { shape } = this.settings.image;
-    if (image.shape.join() !== shape.join()) {
-      const [height, width] = shape.slice(2);
-      const got = `${this.request.image.width} x ${this.request.image.height}`;
-      throw new PromptError(`picture: expected ${width} x ${height} pixels, got ${got}; resize it`);
-    }
-    const [rows = 0, columns = 0] = this.settings.latents.shape.slice(2);
-    const count = this.request.mask?.length ?? rows * columns;
-    if (count !== rows * columns) throw new PromptError(`mask: expected ${rows * columns} values, got ${count}`);
-    return new Map([["image", image]]);
+  /** Inputs of `encode_image` for what `denoise` reads of a picture at every step; null when it reads none. */
+  read(): Map<string, Tensor> | null {
+    return readPicture(this.settings, this.request);
+  }
+
+  /** What `denoise` takes of the latents of `read`. */
+  ofPicture(latents: FloatTensor): FloatTensors {
+    return ofPicture(this.settings, latents, this.mask, this.guidance, this.request.imageGuidance);
+  }
+
+  /** Inputs of `encode_image` for the picture that the drawing begins with or keeps; null without. */
+  clean(): Map<string, Tensor> | null {
+    return cleanPicture(this.settings, this.request, this.settings.schedule.steps - this.rows.length);
   }
 
   /** The noise of the seed, or clean latents with so much of it as the first step expects; and an empty memory. */
@@ -117,8 +97,8 @@ export class StageInputs {
 
   /** The state after a step from 0, with the picture put back where a mask keeps it. */
   kept(state: LatentState, clean: FloatTensor | null, step: number): LatentState {
-    const { mask } = this.request;
-    if (!mask || clean === null) return state;
+    if (!this.request.mask || clean === null || this.settings.task !== "draw") return state;
+    const mask = this.mask.values;
     const picture = this.noised(clean, this.rows[step + 1]).values;
     const values = state.latents.values.map((each, place) => {
       const anew = mask[place % mask.length]!;

@@ -8,7 +8,7 @@ import type { Stage } from "../src/manifest.js";
 import { parseDecimal, parseSeed, roundHalfEven } from "../src/numbers.js";
 import { Pipeline } from "../src/pipeline.js";
 import { Sha256, sha256 } from "../src/sha256.js";
-import type { DrawRequest } from "../src/stage-inputs.js";
+import type { DrawRequest } from "../src/request.js";
 import { plain, quote } from "../src/text.js";
 import { assert } from "./checks.js";
 import { hash, oneLine } from "./golden.js";

@@ -12,7 +12,10 @@ function assertPicture(expected: PictureHash, { width, height, rgb }: Picture): 
   assert.deepEqual({ width, height, sha256: hash(rgb) }, expected);
 }
 
-for (const name of ["ddim", "multistep", "lcm", "unguided", "interval", "sde", "image", "mask", "sdxl", "sdxl-interval"]) {
+const PLAIN = ["ddim", "multistep", "lcm", "unguided", "interval", "sde", "sdxl", "sdxl-interval"];
+const OF_PICTURES = ["image", "mask", "inpaint", "inpaint-all", "edit", "edit-unguided"];
+
+for (const name of [...PLAIN, ...OF_PICTURES]) {
   for (const keep of [true, false]) {
     test(`${name}, stages ${keep ? "stay" : "one at a time"}`, async () => {
       const trajectory = new Trajectory(name);

@@ -1,7 +1,7 @@
 import type { BundleSource } from "../src/bundle.js";
 import type { Stage } from "../src/manifest.js";
 import type { StageRunner } from "../src/runner.js";
-import type { DrawRequest } from "../src/stage-inputs.js";
+import type { DrawRequest } from "../src/request.js";
 import { type FloatTensor, type FloatTensors, type Tensors, floats } from "../src/tensor.js";
 import { assert } from "./checks.js";
 import { golden, goldenBytes, hash } from "./golden.js";
@@ -22,8 +22,9 @@ interface Start {
   width: number;
   height: number;
   pixels: string;
-  strength: number;
+  strength: number | null;
   mask: string | null;
+  image_guidance: number | null;
 }
 
 interface Recorded {
@@ -130,9 +131,11 @@ export class ReplayRunner implements StageRunner {
   }
 }
 
-function startOf({ width, height, pixels, strength, mask }: Start): Partial<DrawRequest> {
+function startOf({ width, height, pixels, mask, ...start }: Start): Partial<DrawRequest> {
   const bytes = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, "base64"));
-  return { image: { width, height, rgb: bytes(pixels) }, strength, mask: mask === null ? null : bytes(mask) };
+  const image = { width, height, rgb: bytes(pixels) };
+  const { strength, image_guidance: imageGuidance } = start;
+  return { image, strength, imageGuidance, mask: mask === null ? null : bytes(mask) };
 }
 
 /** The outputs of a recorded call. */

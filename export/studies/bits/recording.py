@@ -37,9 +37,10 @@ def plan_checkpoint(
     """Draw `prompts` pictures with PyTorch, lower `denoise` into `folder`, and plan within a budget.
 
     Raises:
-        ConfigError: no plan is within the budget.
+        ConfigError: no plan is within the budget, or the U-Net reads a picture.
         ExportError: the U-Net cannot be lowered, or its program has other weights than the module.
     """
+    source.config.require_text_alone("plan")
     runner, settings = TorchRunner.from_model(source, threads), DrawSettings.of(source.config)
     drawn = []
     for number, case in enumerate(CASES[:prompts]):

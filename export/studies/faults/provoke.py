@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from export.signatures import TensorSpec
 from mobile_diffusion.drawing import NULL
+from mobile_diffusion.start import IMAGE_GUIDANCE
 
 Arrays = dict[str, NDArray[np.generic]]
 Contexts = Callable[[str], Mapping[str, NDArray[np.float32]]]
@@ -79,6 +80,10 @@ class Filling:
         match spec.name:
             case "step":
                 return np.full(shape, self.steps - 1 if provocation.last else 0, dtype)
+            case "image_guidance":
+                return np.full(shape, IMAGE_GUIDANCE, dtype)
+            case "mask" if dtype.kind == "f":
+                return (np.arange(noise.size).reshape(shape) % 2).astype(dtype)
             case "guidance":
                 return np.full(shape, provocation.guidance, dtype)
             case "tokens" | "mask":

@@ -78,7 +78,7 @@ def test_a_batch_is_the_seeds_one_by_one(distilled: Path, run: Run, tmp_path: Pa
         (("--image", "picture", "--strength", "0.01"), "strength: expected"),
         (("--image", "picture", "--strength", "1.5"), "--strength: expected 0 to 1"),
         (("--image", "picture", "--strength", "nan"), "--strength: expected 0 to 1"),
-        (("--mask", "mask"), "--mask and --strength: expected --image"),
+        (("--mask", "mask"), "--mask, --strength and --image-guidance: expected --image"),
         (("--seed", str(2**64 - 1), "--batch", "2"), "--batch: expected seeds"),
         (("--batch", "0"), "--batch: expected 1"),
     ],

@@ -16,6 +16,7 @@ from export.artists.start_picture import open_start
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import DataError, PromptError
+from mobile_diffusion.start import latent_mask
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def test_a_picture_of_any_kind_is_resized(mode: str, settings: DrawSettings, tmp
     start = open_start(file, None, None, settings)
     assert start is not None and start.image.shape == (1, 3, 32, 48) and start.image.dtype == np.float32
     assert 0.9 < start.image[0, 0].mean() <= 1.0 or mode == "L"
-    assert (start.strength, start.mask) == (0.8, None)
+    assert (start.strength, start.mask) == (None, None)
 
 
 def test_a_mask_is_white_where_it_is_drawn_anew(settings: DrawSettings, tmp_path: Path) -> None:
@@ -41,8 +42,8 @@ def test_a_mask_is_white_where_it_is_drawn_anew(settings: DrawSettings, tmp_path
     Image.new("RGB", (48, 32)).save(tmp_path / "a.png")
     start = open_start(tmp_path / "a.png", None, tmp_path / "mask.png", settings)
     assert start is not None and start.mask is not None and start.strength == 1.0
-    assert start.mask.shape == (1, 1, 16, 24)
-    assert start.mask[..., :12].max() == 0 and start.mask[..., 12:].min() == 1
+    assert start.mask.shape == (1, 1, 32, 48)
+    assert start.mask[..., :24].max() == 0 and start.mask[..., 24:].min() == 1
 
 
 @pytest.mark.parametrize("size", [(48, 32), (61, 47), (20, 200)])
@@ -60,7 +61,8 @@ def test_picture_and_mask_are_resized_as_in_diffusers(
     processor = VaeImageProcessor(do_normalize=False, do_binarize=True, do_convert_grayscale=True)
     whole = processor.preprocess(Image.open(tmp_path / "mask.png"), height, width)
     mask = torch.nn.functional.interpolate(whole, size=settings.latent_shape[2:])
-    assert np.array_equal(start.mask, mask.numpy()) and 0.2 < start.mask.mean() < 0.8
+    assert np.array_equal(start.mask, whole.numpy())
+    assert np.array_equal(latent_mask(settings, start.mask), mask.numpy()) and 0.2 < start.mask.mean() < 0.8
 
 
 def test_what_is_no_picture_is_refused(settings: DrawSettings, tmp_path: Path) -> None:
@@ -72,6 +74,8 @@ def test_what_is_no_picture_is_refused(settings: DrawSettings, tmp_path: Path) -
         open_start(None, 0.5, None, settings)
     with pytest.raises(PromptError, match="--mask: expected --image"):
         open_start(None, None, tmp_path / "a.png", settings)
+    with pytest.raises(PromptError, match="--image-guidance: expected --image"):
+        open_start(None, None, None, settings, 2.0)
     assert open_start(None, None, None, settings) is None
 
 
@@ -102,4 +106,4 @@ def test_a_mask_of_any_kind_says_the_same(settings: DrawSettings, tmp_path: Path
     for name in ("grey.png", "hole.png", "turned.png"):
         start = open_start(tmp_path / "a.png", None, tmp_path / name, settings)
         assert start is not None and start.mask is not None
-        assert start.mask[..., :12].max() == 0 and start.mask[..., 12:].min() == 1, name
+        assert start.mask[..., :24].max() == 0 and start.mask[..., 24:].min() == 1, name

@@ -54,8 +54,8 @@ def redrawing(request: pytest.FixtureRequest, tiny_model: Model, tmp_path_factor
 @pytest.mark.parametrize("masked", [False, True], ids=["redrawn", "inpainted"])
 def test_every_runtime_redraws_as_pytorch_does(masked: bool, redrawing: Bundle, tiny_model: Model) -> None:
     ramp = np.tile(np.linspace(0, 1, 32, dtype=np.float32), (32, 1))
-    mask = np.zeros((1, 1, 16, 16), np.float32)
-    mask[..., 4:12, 2:9] = 1
+    mask = np.zeros((1, 1, 32, 32), np.float32)
+    mask[..., 8:24, 4:18] = 1
     start = Start(np.stack([ramp, ramp.T, 1 - ramp])[None], 0.6, mask if masked else None)
     expected = Pipeline.from_model(tiny_model).generate("a red apple, 3d", 5, start=start)
     plain = Pipeline.from_model(tiny_model).generate("a red apple, 3d", 5)

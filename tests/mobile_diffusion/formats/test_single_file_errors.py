@@ -65,8 +65,8 @@ CONV_IN = "model.diffusion_model.input_blocks.0.0.weight"
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({CONV_IN: torch.zeros(32, 9, 3, 3)}, "an inpainting model"),
-        ({CONV_IN: torch.zeros(32, 8, 3, 3)}, "an instruct-pix2pix model"),
+        ({CONV_IN: torch.zeros(32, 7, 3, 3)}, "an upscaler"),
+        ({CONV_IN: torch.zeros(32, 6, 3, 3)}, "4 .the latents'. or 9 .an inpainting network's. or 8"),
         ({CONV_IN: torch.zeros(32, 5, 3, 3)}, "a depth model"),
         ({CONV_IN: torch.zeros(32, 4, 3, 3, dtype=torch.int32)}, "expected floats"),
         ({CONV_IN: torch.zeros(32, 4, 1, 1)}, "expected shape"),

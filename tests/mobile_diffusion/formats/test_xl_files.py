@@ -283,7 +283,7 @@ def refused(action: Any, *words: str) -> None:
         ("model_index.json", {"force_zeros_for_empty_prompt": "yes"}, ("expected true or false",)),
         ("model_index.json", {"_class_name": "StableDiffusionPipeline"}, ("expected context_width 48",)),
         ("unet/config.json", {"projection_class_embeddings_input_dim": 2560}, ("SDXL's refiner",)),
-        ("unet/config.json", {"in_channels": 9}, ("an inpainting model",)),
+        ("unet/config.json", {"in_channels": 9}, ("4 channels in with a pooled text",)),
         ("unet/config.json", {"transformer_layers_per_block": [1, [2, 2], 5]}, ("reverse_transformer_layers",)),
         ("unet/config.json", {"transformer_layers_per_block": [1, 0, 5]}, ("1 positive numbers for a level",)),
         ("unet/config.json", {"transformer_layers_per_block": [1, 2]}, ("a number, or 3 numbers",)),
@@ -376,4 +376,4 @@ def test_a_size_that_sdxl_draws_badly_is_warned_of(
 def test_a_single_file_of_sdxl_inpainting_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "inpainting.safetensors"
     write_header(file, SMALLEST, inputs=9)
-    refused(lambda: open_source(file), "inpainting")
+    refused(lambda: open_source(file), "inpainting and editing networks of SDXL are not supported")

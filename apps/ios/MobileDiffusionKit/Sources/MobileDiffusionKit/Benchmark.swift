@@ -30,7 +30,9 @@ public struct Benchmark: Sendable {
     _ request: DrawRequest, with pipeline: isolated Pipeline, onStage: (Stage) -> Void
   ) async throws -> [LatencyReport.Times] {
     let settings = pipeline.settings
-    let conditions = try await pipeline.conditions(request)
+    let picture = Self.start(of: request, settings)
+    let start = try StartInputs(picture, manifest: pipeline.bundle.manifest, settings: settings)
+    let conditions = try await pipeline.conditions(request, start)
     let text = settings.textInputs(try pipeline.tokenizer.encode(request.prompt))
     let step = settings.stepInputs(conditions, settings.firstState(seed: request.seed), step: 0, seed: request.seed)
     let latents = TensorValue.floats(
@@ -45,6 +47,13 @@ public struct Benchmark: Sendable {
       times.append(LatencyReport.Times(stage: stage, milliseconds: milliseconds))
     }
     return times
+  }
+
+  /// A model that edits pictures gets a black one, where the request has none.
+  private static func start(of request: DrawRequest, _ settings: DrawSettings) -> Start? {
+    guard request.start == nil, settings.task == .edit else { return request.start }
+    let (height, width) = (settings.image.shape[2], settings.image.shape[3])
+    return Start(picture: Picture(width: width, height: height, rgb: [UInt8](repeating: 0, count: 3 * width * height)))
   }
 
   /// The times of so many calls in milliseconds; fewer when they take too long.

@@ -1,5 +1,10 @@
 /// What has to be known of a bundle to draw with it, and what goes into its stages.
 struct DrawSettings: Equatable, Sendable {
+  /// What a model does: `inpaint` also reads a mask and the rest of a picture, `edit` changes a picture.
+  enum Task {
+    case draw, inpaint, edit
+  }
+
   /// Shape (1, C, h, w).
   let latents: TensorSpec
   /// Shape (1, 3, H, W).
@@ -8,6 +13,7 @@ struct DrawSettings: Equatable, Sendable {
   let tokens: [Int]
   /// Whether the text encoder takes a mask.
   let usesMask: Bool
+  let task: Task
   let schedule: Schedule
 
   /// Throws when the stages of a manifest do not take latents and give an image.
@@ -26,6 +32,18 @@ struct DrawSettings: Equatable, Sendable {
     self.tokens = tokens.shape
     usesMask = text.inputs.contains { $0.name == "mask" }
     schedule = manifest.schedule
+    task = try Self.task(of: manifest)
+  }
+
+  /// Told by the inputs of `denoise`.
+  private static func task(of manifest: Manifest) throws -> Task {
+    let names = manifest.spec(of: .denoise)?.inputs.map(\.name) ?? []
+    let task: Task = names.contains("masked_latents") ? .inpaint : names.contains("image_latents") ? .edit : .draw
+    try require(
+      task == .draw || manifest.spec(of: .encodeImage) != nil,
+      "manifest.json: expected the stage encode_image for a model that reads a picture, got none; "
+        + "export the bundle again")
+    return task
   }
 
   /// The scale of guidance of a request; throws for a scale or a negative prompt that cannot be used.

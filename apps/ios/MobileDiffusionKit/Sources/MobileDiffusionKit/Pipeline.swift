@@ -119,7 +119,21 @@ public actor Pipeline {
   /// The inputs of `denoise` that stay the same at every step; throws for a prompt or scale that cannot be used, before
   /// anything is loaded.
   func conditions(
-    _ request: DrawRequest, tell: (DrawEvent) -> Void = { _ in }
+    _ request: DrawRequest, _ start: StartInputs, tell: (DrawEvent) -> Void = { _ in }
+  ) async throws -> [String: TensorValue] {
+    let texts = try await textConditions(request, tell: tell)
+    guard let picture = start.read else { return texts }
+    let latents = try await latents(of: picture, tell: tell)
+    let read = TensorValue.floats(latents, shape: settings.latents.shape)
+    return texts.merging(start.inputs(read, guidance: try settings.guidance(of: request))) { $1 }
+  }
+
+  private func latents(of picture: [String: TensorValue], tell: (DrawEvent) -> Void) async throws -> [Float] {
+    try await run(.encodeImage, picture, tell: tell).floats("latents", of: .encodeImage)
+  }
+
+  private func textConditions(
+    _ request: DrawRequest, tell: (DrawEvent) -> Void
   ) async throws -> [String: TensorValue] {
     let guidance = try settings.guidance(of: request)
     let prompt = try tokenizer.encode(request.prompt)
@@ -138,8 +152,8 @@ public actor Pipeline {
 
   private func perform(_ request: DrawRequest, tell: (DrawEvent) -> Void) async throws {
     let begun = ContinuousClock.now
-    let start = try request.start.map { try StartInputs($0, manifest: bundle.manifest, settings: settings) }
-    let conditions = try await conditions(request, tell: tell)
+    let start = try StartInputs(request.start, manifest: bundle.manifest, settings: settings)
+    let conditions = try await conditions(request, start, tell: tell)
     let latents = try await latents(request, start, conditions, tell: tell)
     let last = TensorValue.floats(latents, shape: settings.latents.shape)
     let image = try await run(.decodeImage, ["latents": last], tell: tell).floats("image", of: .decodeImage)
@@ -149,20 +163,20 @@ public actor Pipeline {
 
   /// The latents (1, C, h, w) after the last step.
   private func latents(
-    _ request: DrawRequest, _ start: StartInputs?, _ conditions: [String: TensorValue], tell: (DrawEvent) -> Void
+    _ request: DrawRequest, _ start: StartInputs, _ conditions: [String: TensorValue], tell: (DrawEvent) -> Void
   ) async throws -> [Float] {
-    let rows = settings.schedule.rows(skipped: start?.skipped ?? 0)
+    let rows = settings.schedule.rows(skipped: start.skipped)
     var state = settings.firstState(seed: request.seed)
     let noise = state.latents
     var clean: [Float] = []
-    if let start {
-      clean = try await run(.encodeImage, start.image, tell: tell).floats("latents", of: .encodeImage)
+    if let picture = start.clean {
+      clean = try await latents(of: picture, tell: tell)
       if !start.isFromNoise { state.latents = start.noised(clean, noise, row: rows.first) }
     }
     let steps = settings.schedule.steps
     for (made, row) in rows.enumerated() {
       state = try await step(request, conditions, state, row: row, tell: tell)
-      if let start, start.keeps {
+      if start.keeps {
         let following = made + 1 < rows.count ? rows[made + 1] : nil
         state.latents = start.kept(state.latents, picture: start.noised(clean, noise, row: following))
       }

@@ -60,18 +60,32 @@ final class PipelineTests: FolderTestCase {
   }
 
   func testAPartOfAPictureDrawnAnew() async throws { _ = try await check("mask", .keep) }
+  func testANetworkThatInpaints() async throws { _ = try await check("inpaint", .keep) }
+  func testANetworkThatInpaintsWithoutAPicture() async throws { _ = try await check("inpaint-all", .keep) }
+  func testANetworkThatEditsAPicture() async throws { _ = try await check("edit", .keep) }
+  func testANetworkThatEditsAPictureWithoutGuidance() async throws { _ = try await check("edit-unguided", .keep) }
 
   func testAStartThatCannotBeUsedIsOneLineBeforeAnythingIsLoaded() async throws {
     let picture = Picture(width: 16, height: 16, rgb: [UInt8](repeating: 9, count: 768))
     let small = Picture(width: 8, height: 16, rgb: [UInt8](repeating: 9, count: 384))
-    for (name, start, message) in [
+    let whole = [UInt8](repeating: 1, count: 256)
+    let refused: [(String, Start?, String)] = [
       ("mask", Start(picture: small), "picture: expected 16 x 16 pixels, got 8 x 16"),
       ("mask", Start(picture: picture, strength: 0), "strength: expected a number above 0"),
       ("mask", Start(picture: picture, strength: .nan), "strength: expected a number above 0"),
       ("mask", Start(picture: picture, strength: 0.3), "strength: expected 1/3 or more for 3 steps, got 0.3"),
-      ("mask", Start(picture: picture, mask: [1]), "mask: expected 64 values, got 1"),
+      ("mask", Start(picture: picture, mask: [1]), "mask: expected 256 values, got 1"),
+      ("inpaint", Start(picture: picture), "mask: expected one with the picture"),
+      ("inpaint", Start(picture: picture, mask: [1]), "mask: expected 256 values, got 1"),
+      ("image", Start(picture: picture, imageGuidance: 2), "image guidance: expected none"),
+      ("edit", nil, "picture: expected one, as this model edits"),
+      ("edit", Start(picture: picture, mask: whole), "mask: expected none"),
+      ("edit", Start(picture: picture, strength: 0.5), "strength: expected 1, as this model makes every step"),
+      ("edit", Start(picture: picture, imageGuidance: 0.9), "image guidance: expected a number from 1 to 30"),
+      ("edit", Start(picture: picture, imageGuidance: .nan), "image guidance: expected a number from 1 to 30"),
       ("ddim", Start(picture: picture), "--image-to-image"),
-    ] {
+    ]
+    for (name, start, message) in refused {
       let trajectory = try Trajectory(name, in: folder)
       let runner = ReplayingRunner(trajectory.calls)
       let pipeline = try Pipeline(bundle: try ModelBundle.open(trajectory.bundle), runner: runner)

@@ -20,7 +20,7 @@ struct Trajectory {
     let golden = try Golden.read("trajectories/\(name).json")
     let values = try golden.member("request")
     let start = try values["start"].map(Self.start)
-    skipped = name == "image" ? 2 : 0
+    skipped = ["image": 2, "inpaint": 1][name] ?? 0
     request = DrawRequest(
       prompt: try values.text("prompt"), negative: try values.text("negative"),
       seed: try XCTUnwrap(UInt64(try values.text("seed"))), guidance: values["guidance"]?.number,
@@ -46,7 +46,7 @@ struct Trajectory {
     let (width, height) = (Int(try asked.whole("width")), Int(try asked.whole("height")))
     return Start(
       picture: Picture(width: width, height: height, rgb: try XCTUnwrap(bytes("pixels"))),
-      strength: try XCTUnwrap(asked["strength"]?.number), mask: bytes("mask"))
+      strength: asked["strength"]?.number, mask: bytes("mask"), imageGuidance: asked["image_guidance"]?.number)
   }
 
   private func write(_ text: String, _ path: String) throws {

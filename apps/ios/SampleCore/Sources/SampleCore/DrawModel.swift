@@ -116,7 +116,7 @@ public final class DrawModel {
     let style = card.styles.contains(style) ? style : ""
     let scale = card.guidance == nil ? nil : guidance
     let start = card.startSize == nil ? nil : start
-    let given = start.map { Start(picture: $0.picture, strength: strength, mask: $0.mask.mask) }
+    let given = start.map { Start(picture: $0.picture, strength: strength, mask: $0.pixelMask) }
     let words = PromptStyle.apply(style, to: prompt)
     let requests = seeds.map { DrawRequest(prompt: words, seed: $0, guidance: scale, start: given) }
     return Plan(requests: requests, prompt: prompt, style: style, card: card)

@@ -25,17 +25,30 @@ class Benchmark(
         request: DrawRequest,
         onStage: (Stage) -> Unit,
     ): List<StageTimes> {
-        val inputs = StageInputs(pipeline.bundle, request)
+        val inputs = StageInputs(pipeline.bundle, withPicture(request))
         val texts = pipeline.called { inputs.prompts.mapValues { inputs.text(it.value) } }
         onStage(Stage.ENCODE_TEXT)
         val text = times(Stage.ENCODE_TEXT, texts.getValue(StageInputs.PROMPT), runs)
-        val contexts = inputs.contexts(texts.mapValues { (_, text) -> run(Stage.ENCODE_TEXT, text) })
+        val encoded = inputs.contexts(texts.mapValues { (_, text) -> run(Stage.ENCODE_TEXT, text) })
+        val read = inputs.start.read()?.let { run(Stage.ENCODE_IMAGE, it).getValue("latents") }
+        val contexts = encoded + inputs.ofPicture(read)
         onStage(Stage.DENOISE)
-        val step = pipeline.called { inputs.step(contexts, inputs.firstState(), 0) }
+        val step = pipeline.called { inputs.step(contexts, inputs.firstState(null), 0) }
         val denoise = times(Stage.DENOISE, step, runs)
         val latents = run(Stage.DENOISE, step).getValue("latents")
         onStage(Stage.DECODE_IMAGE)
         return listOf(text, denoise, times(Stage.DECODE_IMAGE, mapOf("latents" to latents), runs))
+    }
+
+    /** A model that edits pictures gets a black one, where the request has none. */
+    private fun withPicture(request: DrawRequest): DrawRequest {
+        val image =
+            pipeline.bundle.manifest
+                .stage(Stage.ENCODE_IMAGE)
+                ?.input("image")
+        if (request.start != null || image == null || pipeline.bundle.settings.task != Task.EDIT) return request
+        val (_, channels, height, width) = image.shape
+        return request.copy(start = Start(Picture(width, height, ByteArray(channels * height * width))))
     }
 
     private suspend fun times(

@@ -1,5 +1,16 @@
 package org.mobilediffusion.core
 
+/** What a model does. */
+internal enum class Task {
+    DRAW,
+
+    /** It also reads a mask and the rest of a picture. */
+    INPAINT,
+
+    /** It edits a picture by an instruction. */
+    EDIT,
+}
+
 /** What has to be known of a bundle to draw with it. */
 internal class DrawSettings private constructor(
     /** (1, C, h, w). */
@@ -8,6 +19,8 @@ internal class DrawSettings private constructor(
     val tokens: TensorSpec,
     /** Whether the text encoder takes a mask. */
     val usesMask: Boolean,
+    /** What the model does. */
+    val task: Task,
     val schedule: Schedule,
 ) {
     /** What the solver remembers, (1, M * C, h, w). */
@@ -21,7 +34,8 @@ internal class DrawSettings private constructor(
                 Stage.ENCODE_TEXT to setOf("tokens", "mask"),
                 Stage.DENOISE to
                     setOf("latents", "step", "null_output", "guidance", "memory", "noise") +
-                    setOf("context", "pooled", "null_context", "null_pooled"),
+                    setOf("context", "pooled", "null_context", "null_pooled") +
+                    setOf("mask", "masked_latents", "image_latents", "image_guidance"),
                 Stage.DECODE_IMAGE to setOf("latents"),
                 Stage.ENCODE_IMAGE to setOf("image"),
             )
@@ -39,7 +53,7 @@ internal class DrawSettings private constructor(
                 )
             }
             val usesMask = manifest.stage(Stage.ENCODE_TEXT)?.input("mask") != null
-            return DrawSettings(latents, tokens, usesMask, manifest.schedule)
+            return DrawSettings(latents, tokens, usesMask, taskOf(manifest), manifest.schedule)
         }
 
         private fun takesWhatIsKnown(manifest: Manifest): Boolean =
@@ -51,13 +65,22 @@ internal class DrawSettings private constructor(
                     .all { it.name in known }
             }
 
+        private fun taskOf(manifest: Manifest): Task {
+            val step = manifest.stage(Stage.DENOISE)
+            return when {
+                step?.input("masked_latents") != null -> Task.INPAINT
+                step?.input("image_latents") != null -> Task.EDIT
+                else -> Task.DRAW
+            }
+        }
+
         private fun givesWhatIsRead(manifest: Manifest): Boolean {
             val step = manifest.stage(Stage.DENOISE)
             val remembers = manifest.schedule.memory == 0 || step?.output("memory") != null
             val evaluated = manifest.schedule.shares.isEmpty() || step?.output("output") != null
             val context = manifest.stage(Stage.ENCODE_TEXT)?.output("context")
             val encoder = manifest.stage(Stage.ENCODE_IMAGE)
-            val encodes = encoder == null || encoder.output("latents") != null
+            val encodes = if (encoder == null) taskOf(manifest) == Task.DRAW else encoder.output("latents") != null
             return context != null && encodes && step?.output("latents") != null && remembers && evaluated
         }
     }

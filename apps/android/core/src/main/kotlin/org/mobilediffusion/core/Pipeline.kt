@@ -73,12 +73,8 @@ class Pipeline(
         val texts = withContext(dispatcher) { inputs.prompts.mapValues { inputs.text(it.value) } }
         events.load(Stage.ENCODE_TEXT)
         val encoded = texts.mapValues { (_, text) -> called { it.run(Stage.ENCODE_TEXT, text) } }
-        val contexts = inputs.contexts(encoded)
-        val clean =
-            inputs.start?.let { start ->
-                events.load(Stage.ENCODE_IMAGE)
-                called { it.run(Stage.ENCODE_IMAGE, start.image()) }.getValue("latents")
-            }
+        val contexts = inputs.contexts(encoded) + inputs.ofPicture(events.encode(inputs.start.read()))
+        val clean = events.encode(inputs.start.clean())
         events.load(Stage.DENOISE)
         val latents = denoise(events, inputs, contexts, clean)
         events.load(Stage.DECODE_IMAGE)
@@ -93,7 +89,7 @@ class Pipeline(
         contexts: Map<String, TensorValue>,
         clean: TensorValue.Floats?,
     ): TensorValue.Floats {
-        var state = withContext(dispatcher) { if (clean == null) inputs.firstState() else inputs.firstState(clean) }
+        var state = withContext(dispatcher) { inputs.firstState(clean) }
         val skipped = bundle.steps - inputs.rows.size
         for ((step, row) in inputs.rows.withIndex()) {
             var given = inputs.step(contexts, state, row)
@@ -108,6 +104,13 @@ class Pipeline(
         }
         checkFinite("latents", state.latents.values)
         return state.latents
+    }
+
+    /** The latents of a picture; null without one. */
+    private suspend fun FlowCollector<DrawEvent>.encode(picture: Map<String, TensorValue>?): TensorValue.Floats? {
+        if (picture == null) return null
+        load(Stage.ENCODE_IMAGE)
+        return called { it.run(Stage.ENCODE_IMAGE, picture) }.getValue("latents")
     }
 
     private suspend fun FlowCollector<DrawEvent>.load(stage: Stage) {

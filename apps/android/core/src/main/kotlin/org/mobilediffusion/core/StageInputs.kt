@@ -29,11 +29,11 @@ internal class StageInputs(
 
     private val firstNoise by lazy { noise(0) }
 
-    /** What is needed of the picture to start from; null without one. */
-    val start: StartInputs? = request.start?.let { StartInputs(bundle.manifest, settings, it) }
+    /** What is needed of the picture to start from. */
+    val start = StartInputs(bundle.manifest, settings, request.start)
 
     /** The rows of the table that are drawn. */
-    val rows: List<Int> = schedule.rows(start?.skipped ?: 0)
+    val rows: List<Int> = schedule.rows(start.skipped)
 
     /** Inputs of `encode_text`; throws [PromptException]. */
     fun text(prompt: String): Map<String, TensorValue> {
@@ -51,12 +51,12 @@ internal class StageInputs(
         return prompt + (encoded[NULL] ?: zeros).mapKeys { NULL + it.key }
     }
 
-    /** The noise of the seed, and an empty memory. */
-    fun firstState(): State = State(firstNoise, noMemory)
+    /** What `denoise` takes of the latents of a picture that it reads; nothing for a model that reads none. */
+    fun ofPicture(latents: TensorValue.Floats?): Map<String, TensorValue> = start.inputs(latents, guidance)
 
-    /** The state in front of the first step of a drawing that starts from a picture's clean latents. */
-    fun firstState(clean: TensorValue.Floats): State {
-        if (start == null || start.fromNoise) return firstState()
+    /** The noise of the seed, or a picture's clean latents at the first step's level of it; and an empty memory. */
+    fun firstState(clean: TensorValue.Floats?): State {
+        if (clean == null || start.fromNoise) return State(firstNoise, noMemory)
         return State(start.noised(clean, firstNoise, rows[0]), noMemory)
     }
 
@@ -66,7 +66,7 @@ internal class StageInputs(
         clean: TensorValue.Floats?,
         step: Int,
     ): State {
-        if (start == null || clean == null || !start.keeps) return state
+        if (clean == null || !start.keeps) return state
         return State(start.kept(state.latents, start.noised(clean, firstNoise, rows.getOrNull(step + 1))), state.memory)
     }
 

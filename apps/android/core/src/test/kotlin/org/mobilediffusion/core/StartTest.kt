@@ -14,7 +14,7 @@ class StartTest {
     @get:Rule val folder = TemporaryFolder()
 
     private fun refusal(
-        start: Start,
+        start: Start?,
         name: String = "mask",
     ): String {
         val trajectory = Trajectory(name)
@@ -44,7 +44,32 @@ class StartTest {
     }
 
     @Test fun `a mask of another size`() {
-        assertTrue(refusal(Start(picture, 1.0, ByteArray(63))).startsWith("mask: expected 64 values, got 63"))
+        for (name in listOf("mask", "inpaint")) {
+            assertTrue(
+                refusal(Start(picture, 1.0, ByteArray(64)), name).startsWith("mask: expected 256 values, got 64"),
+            )
+        }
+    }
+
+    @Test fun `no mask for a model that inpaints`() {
+        assertTrue(refusal(Start(picture), "inpaint").startsWith("mask: expected one with the picture"))
+    }
+
+    @Test fun `what a model that edits pictures does not take`() {
+        assertTrue(refusal(null, "edit").startsWith("picture: expected one"))
+        assertTrue(refusal(Start(picture, mask = ByteArray(256)), "edit").startsWith("mask: expected none"))
+        assertTrue(refusal(Start(picture, 0.5), "edit").startsWith("strength: expected 1, as this model"))
+        for (scale in listOf(0.9, 31.0, Double.NaN)) {
+            val line = refusal(Start(picture, imageGuidance = scale), "edit")
+            assertTrue(line.startsWith("image guidance: expected a number from 1 to 30"), line)
+        }
+    }
+
+    @Test fun `a guidance towards the picture for a model that edits none`() {
+        for (name in listOf("image", "inpaint")) {
+            val line = refusal(Start(picture, mask = ByteArray(256), imageGuidance = 2.0), name)
+            assertTrue(line.startsWith("image guidance: expected none"), line)
+        }
     }
 
     @Test fun `a bundle without the stage`() {

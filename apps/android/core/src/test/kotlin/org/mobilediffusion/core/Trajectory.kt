@@ -27,7 +27,7 @@ internal class Trajectory(
     val steps = golden["steps"].int
 
     /** Steps that are skipped. */
-    val skipped = if (name == "image") 2 else 0
+    val skipped = mapOf("image" to 2, "inpaint" to 1)[name] ?: 0
 
     /** Writes the bundle: its programs are empty files. */
     fun writeTo(folder: File): File {
@@ -49,7 +49,8 @@ internal class Trajectory(
 private fun startOf(asked: Json): Start {
     val bytes = { name: String -> (asked[name] as? JsonText)?.let { Base64.getDecoder().decode(it.text) } }
     val picture = Picture(asked["width"].int, asked["height"].int, bytes("pixels")!!)
-    return Start(picture, (asked["strength"] as JsonNumber).text.toDouble(), bytes("mask"))
+    val number = { name: String -> (asked[name] as? JsonNumber)?.text?.toDouble() }
+    return Start(picture, number("strength"), bytes("mask"), number("image_guidance"))
 }
 
 internal fun floatsOf(output: Json): TensorValue.Floats {

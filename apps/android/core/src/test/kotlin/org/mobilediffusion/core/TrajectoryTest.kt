@@ -23,7 +23,7 @@ class TrajectoryTest {
         val events = runBlocking { Pipeline(bundle, runner, policy).draw(trajectory.request).toList() }
         assertEquals(trajectory.calls.map { "run ${it["stage"].text}" }, runner.log.filter { it.startsWith("run") })
         val loading = events.filterIsInstance<DrawEvent.Loading>().map { it.stage }
-        val starts = trajectory.request.start != null
+        val starts = trajectory.calls.any { it["stage"].text == Stage.ENCODE_IMAGE.id }
         val needed =
             if (starts) {
                 listOf(
@@ -72,6 +72,14 @@ class TrajectoryTest {
     @Test fun `from a picture, on rows of its own`() = check("image")
 
     @Test fun `a part of a picture drawn anew`() = check("mask")
+
+    @Test fun `a network that inpaints, from a part of the noise`() = check("inpaint")
+
+    @Test fun `a network that inpaints, without a picture`() = check("inpaint-all")
+
+    @Test fun `a network that edits a picture`() = check("edit")
+
+    @Test fun `a network that edits a picture without guidance`() = check("edit-unguided")
 
     @Test fun `no guidance`() = check("unguided")
 

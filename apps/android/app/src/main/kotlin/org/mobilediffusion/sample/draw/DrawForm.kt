@@ -59,7 +59,7 @@ data class DrawForm(
     private fun start(): Start? {
         val chosen = start ?: return null
         val share = decimal("strength", "a number above 0 and up to 1", strength) ?: DEFAULT_STRENGTH
-        return Start(chosen.picture, share, chosen.mask.mask())
+        return Start(chosen.picture, share, chosen.mask.mask(chosen.picture.width, chosen.picture.height))
     }
 
     /** The number of a field; null when it is empty. */

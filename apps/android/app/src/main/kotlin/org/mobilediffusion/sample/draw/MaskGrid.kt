@@ -29,8 +29,14 @@ class MaskGrid(
 
     fun clear() = cells.fill(KEPT)
 
-    /** What a drawing takes; null when nothing is painted, and all of the picture is drawn anew. */
-    fun mask(): ByteArray? = cells.copyOf().takeIf { ANEW in it }
+    /** A byte for each pixel of a picture; null when nothing is painted, and all of the picture is drawn anew. */
+    fun mask(
+        across: Int,
+        down: Int,
+    ): ByteArray? {
+        if (ANEW !in cells) return null
+        return ByteArray(across * down) { cells[it / across * height / down * width + it % across * width / across] }
+    }
 
     private companion object {
         const val KEPT: Byte = 0

@@ -96,13 +96,13 @@ class DrawStateTest {
 
     @Test
     fun `a picture to start from goes to models that take one, with what was painted`() {
-        val start = StartPicture(pictureOf(), MaskGrid(4, 2))
+        val start = StartPicture(pictureOf(8, 4), MaskGrid(4, 2))
         val form = DrawForm("a cat", strength = "0.5", start = start)
         val whole = form.requests(GUIDED).first().start!!
         assertSame(start.picture, whole.picture)
         assertEquals(0.5 to null, whole.strength to whole.mask)
         start.mask.paint(0.9f, 0.2f)
-        assertEquals("00010000", maskOf(form)!!.joinToString(""))
+        assertEquals("00000011".repeat(2) + "00000000".repeat(2), maskOf(form)!!.joinToString(""))
         start.mask.clear()
         assertEquals(null, maskOf(form))
         assertEquals(null, form.requests(PLAIN).first().start)

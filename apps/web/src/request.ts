@@ -1,0 +1,24 @@
+import type { Picture } from "./picture.js";
+
+/** The largest scale of guidance. */
+export const MAX_GUIDANCE = 30;
+
+/** What to draw. */
+export interface DrawRequest {
+  /** What the picture shows; "" is the null condition. */
+  readonly prompt: string;
+  /** What it should not show; it has no effect without guidance, and none is allowed with distilled guidance. */
+  readonly negative?: string;
+  /** The same seed gives the same picture everywhere. */
+  readonly seed?: bigint;
+  /** Scale of guidance, up to 30, where 1 or less is no guidance; the bundle's own when null. */
+  readonly guidance?: number | null;
+  /** A picture to begin with, of the model's size. */
+  readonly image?: Picture | null;
+  /** How much of that picture is redrawn, above 0 and up to 1; 0.8 when null, or 1 by a model that reads the picture. */
+  readonly strength?: number | null;
+  /** A byte for each pixel, rows from the top: 1 where the picture is drawn anew, 0 where it is kept. */
+  readonly mask?: Uint8Array | null;
+  /** Guidance towards the picture by a model that edits pictures, 1 to 30; 1.5 when null. */
+  readonly imageGuidance?: number | null;
+}
