@@ -31,18 +31,25 @@ public struct StartPicture: Equatable, Sendable {
 extension StartPicture {
   /// The picture with a tint where it is drawn anew.
   public var shown: Picture {
-    let (width, height) = (picture.width, picture.height)
     var rgb = picture.rgb
-    for pixel in 0..<width * height {
-      let column = pixel % width * mask.size.width / width
-      let row = pixel / width * mask.size.height / height
-      guard mask.cells[row * mask.size.width + column] == 1 else { continue }
+    for (pixel, anew) in (pixelMask ?? []).enumerated() where anew == 1 {
       for channel in 0..<3 {
         let place = 3 * pixel + channel
         rgb[place] = UInt8((Int(rgb[place]) + Self.tint[channel]) / 2)
       }
     }
-    return Picture(width: width, height: height, rgb: rgb)
+    return Picture(width: picture.width, height: picture.height, rgb: rgb)
+  }
+
+  /// What a drawing takes: a byte for each pixel; nil when nothing is painted, and all of the picture is drawn anew.
+  public var pixelMask: [UInt8]? {
+    guard mask.cells.contains(1) else { return nil }
+    let (width, height) = (picture.width, picture.height)
+    return (0..<width * height).map { pixel in
+      let column = pixel % width * mask.size.width / width
+      let row = pixel / width * mask.size.height / height
+      return mask.cells[row * mask.size.width + column]
+    }
   }
 
   private static let tint = [91, 69, 214]
@@ -60,9 +67,6 @@ public struct MaskGrid: Equatable, Sendable {
     self.size = size
     cells = [UInt8](repeating: 0, count: size.width * size.height)
   }
-
-  /// What a drawing takes; nil when nothing is painted, and all of the picture is drawn anew.
-  public var mask: [UInt8]? { cells.contains(1) ? cells : nil }
 
   /// Paints around a point of the picture, of which the sides are 0 to 1.
   public mutating func paint(x: Double, y: Double) {
