@@ -21,7 +21,7 @@ import numpy as np
 import torch
 import typer
 
-from benchmarks.checkpoints.random_weights import ARCHITECTURES, PICTURE_ARCHITECTURES
+from benchmarks.checkpoints.random_weights import EVERY
 from benchmarks.measuring.command_line import one_of, run_script
 from mobile_diffusion.checkpoint import open_checkpoint
 from mobile_diffusion.drawing import Start
@@ -42,12 +42,13 @@ SOLVERS = {
     "heun": "HeunDiscreteScheduler",
 }
 """Solvers, and diffusers' classes of them."""
-STEPS = {"lcm-dreamshaper": 4, "sdxs-512": 1}
+STEPS = {"lcm-dreamshaper": 4, "lcm-sdxl": 4, "sdxs-512": 1}
 """Steps where eight are not what the architecture is for."""
 EDITING = "instruct-pix2pix"
 UNGUIDED = frozenset({"sdxs-512"})
 """Architectures that are drawn without guidance, as their model card says."""
 PIPELINES = "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion"
+XL_PIPELINES = "diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl"
 STEP_NOISE = "diffusers.schedulers.scheduling_lcm"
 """The module that makes the noise of a step."""
 
@@ -104,7 +105,7 @@ class Asked:
 
 
 def _own_guidance(name: str) -> float:
-    if (ARCHITECTURES | PICTURE_ARCHITECTURES)[name].pipeline == "LatentConsistencyModelPipeline":
+    if "time_cond_proj_dim" in EVERY[name].unet:
         return EMBEDDED_GUIDANCE
     return 0.0 if name in UNGUIDED else GUIDANCE
 
@@ -177,9 +178,11 @@ def _guide_by_step(pipeline: Any, shares: tuple[float, ...]) -> None:
 def _open(folder: Path, kind: str, solver: str | None) -> Any:
     import diffusers
 
-    classes = {"text": "DiffusionPipeline", "image": "StableDiffusionImg2ImgPipeline"}
-    opener = getattr(diffusers, classes.get(kind, "StableDiffusionInpaintPipeline"))
-    pipeline = opener.from_pretrained(folder, safety_checker=None)
+    wide = (folder / "text_encoder_2").exists()
+    family = "StableDiffusionXL" if wide else "StableDiffusion"
+    classes = {"text": "DiffusionPipeline", "image": f"{family}Img2ImgPipeline"}
+    opener = getattr(diffusers, classes.get(kind, f"{family}InpaintPipeline"))
+    pipeline = opener.from_pretrained(folder, **{"add_watermarker": False} if wide else {"safety_checker": None})
     if solver is not None:
         changed = {"clip_sample": False, "timestep_spacing": "trailing"}
         pipeline.scheduler = getattr(diffusers, SOLVERS[solver]).from_config(pipeline.scheduler.config, **changed)
@@ -217,15 +220,15 @@ def our_noise(first_step: int = 0) -> Iterator[None]:
 
     with contextlib.ExitStack() as patches:
         patches.enter_context(patch(f"{STEP_NOISE}.randn_tensor", at_step))
-        for kind in ("", "_img2img", "_inpaint"):
-            patches.enter_context(patch(f"{PIPELINES}{kind}.randn_tensor", at_first))
+        for module, kind in itertools.product((PIPELINES, XL_PIPELINES), ("", "_img2img", "_inpaint")):
+            patches.enter_context(patch(f"{module}{kind}.randn_tensor", at_first))
         mean = patch.object(DiagonalGaussianDistribution, "sample", lambda self, generator=None: self.mode())
         patches.enter_context(mean)
         yield
 
 
 def main(
-    name: Annotated[str, typer.Argument(help="Architecture.", callback=one_of(ARCHITECTURES, "architecture"))],
+    name: Annotated[str, typer.Argument(help="Architecture.", callback=one_of(EVERY, "architecture"))],
     folder: Annotated[Path, typer.Argument(help="Its checkpoint.")],
     size: Annotated[int, typer.Option(help="Pixels of a side.")] = 512,
     steps: Annotated[int | None, typer.Option(help="The architecture's own number by default.")] = None,

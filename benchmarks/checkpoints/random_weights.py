@@ -170,7 +170,7 @@ XL_ARCHITECTURES = {
     "koala-700m": xl(KOALA_700M),
     "lcm-sdxl": xl({**XL, "time_cond_proj_dim": 256}, ("LCMScheduler", {**BETAS, "steps_offset": 0})),
 }
-"""Relatives of SDXL, which open and draw but are not exported."""
+"""Relatives of SDXL."""
 PICTURE_ARCHITECTURES = {
     "sd15-inpainting": Architecture({**SD1, "in_channels": 9}, pipeline="StableDiffusionInpaintPipeline"),
     "instruct-pix2pix": Architecture(
@@ -180,6 +180,7 @@ PICTURE_ARCHITECTURES = {
     ),
 }
 """Networks that read a picture beside the text."""
+EVERY = ARCHITECTURES | XL_ARCHITECTURES | PICTURE_ARCHITECTURES
 TAESD = "taesd"
 """A folder with a tiny autoencoder alone."""
 
@@ -206,8 +207,7 @@ def write_checkpoint(
         tiny = random_weights(lambda: diffusers.AutoencoderTiny(**tiny_settings(narrow)), dtype)
         tiny.save_pretrained(folder, **save)
         return folder
-    known = ARCHITECTURES | XL_ARCHITECTURES | PICTURE_ARCHITECTURES
-    return write_architecture(known[name], folder, narrow, dtype, save)
+    return write_architecture(EVERY[name], folder, narrow, dtype, save)
 
 
 def write_architecture(
@@ -352,9 +352,7 @@ def write_tokenizer(folder: Path, padding: str) -> None:
 
 
 def main(
-    name: Annotated[
-        str, typer.Argument(help="Architecture.", callback=one_of([*ARCHITECTURES, *XL_ARCHITECTURES, TAESD], "name"))
-    ],
+    name: Annotated[str, typer.Argument(help="Architecture.", callback=one_of([*EVERY, TAESD], "name"))],
     folder: Annotated[Path, typer.Argument(help="Folder to write.")],
     narrow: Annotated[int, typer.Option(min=1, help="Divide every width by this.")] = 1,
     half: Annotated[bool, typer.Option("--half", help="Write float16.")] = False,

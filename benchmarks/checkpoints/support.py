@@ -23,7 +23,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.checkpoints.against_diffusers import STEPS, UNGUIDED, compare
-from benchmarks.checkpoints.random_weights import ARCHITECTURES, TAESD, write_checkpoint
+from benchmarks.checkpoints.random_weights import (
+    ARCHITECTURES,
+    EVERY,
+    TAESD,
+    XL_ARCHITECTURES,
+    write_checkpoint,
+)
 from benchmarks.measuring.command_line import Names, Work, chosen, run_script
 from benchmarks.measuring.results import read_result, write_result
 from benchmarks.paths import RESULTS
@@ -43,7 +49,11 @@ RESULT = RESULTS / "support.json"
 NARROW = 10
 FULL_OF = {"snapfusion": "sd15", "sd15 with taesd": "sd15"}
 """Rows that are not a published folder of their own: slimmed from, or a decoder put in the place of, another's."""
-ROWS = (*ARCHITECTURES, *FULL_OF)
+ROWS = (*ARCHITECTURES, *FULL_OF, *XL_ARCHITECTURES)
+XL_SIDE = 256
+"""Pixels of a side of a narrow XL's picture; at its own 1024 a drawing would take minutes."""
+REDRAWING = frozenset({"StableDiffusionPipeline", "StableDiffusionXLPipeline"})
+"""Pipelines of which diffusers has one that redraws a picture."""
 
 Cell = dict[str, Any]
 
@@ -55,6 +65,8 @@ def opened(name: str, work: Path, narrow: int) -> tuple[Path, OpenOptions]:
     source = FULL_OF.get(name, name)
     write_checkpoint(source, folder, narrow=narrow, half=narrow == 1)
     options = OpenOptions(steps=STEPS.get(name, 8))
+    if name in XL_ARCHITECTURES and narrow > 1:
+        options = replace(options, height=XL_SIDE, width=XL_SIDE)
     if name in UNGUIDED:
         options = replace(options, guidance_kind="distilled")
     if name == "snapfusion":
@@ -103,8 +115,15 @@ def drawn(name: str, work: Path) -> Cell:
         return {"compared": "drawn; diffusers has no such U-Net, see ios and android"}
     if options.decoder is not None:
         put_decoder(options.decoder, folder)
-    found = compare(folder, FULL_OF.get(name, name))
-    return {"steps": found.steps, "latents": float(f"{found.worst_latents:.1e}"), "level": round(found.worst_level, 2)}
+    found = compare(folder, FULL_OF.get(name, name), size=size_of(name))
+    euler = EVERY[FULL_OF.get(name, name)].scheduler[0] == "EulerDiscreteScheduler"
+    latents = found.last_latents if euler else found.worst_latents
+    return {"steps": found.steps, "latents": float(f"{latents:.1e}"), "level": round(found.worst_level, 2)}
+
+
+def size_of(name: str) -> tuple[int, int] | None:
+    """Height and width of a row's narrow picture; None for the architecture's own."""
+    return (XL_SIDE, XL_SIDE) if name in XL_ARCHITECTURES else None
 
 
 def put_decoder(tiny: Path, folder: Path) -> None:
@@ -129,12 +148,14 @@ def exported(name: str, work: Path, target: str) -> Cell:
 
 def redrawn(name: str, work: Path) -> Cell:
     """Narrow: image-to-image of half strength against diffusers' own pipeline, for pipelines that it has."""
-    if name in FULL_OF or ARCHITECTURES[name].pipeline != "StableDiffusionPipeline" or ARCHITECTURES[name].vae is None:
+    if name in FULL_OF or EVERY[name].pipeline not in REDRAWING or EVERY[name].vae is None:
         return {"compared": "no diffusers image-to-image pipeline with a posterior; see ios and android"}
     folder, _ = opened(name, work, NARROW)
-    ramp = np.tile(np.linspace(0, 1, 64, dtype=np.float32), (64, 1))
+    size = size_of(name)
+    side = size[0] if size else 64
+    ramp = np.tile(np.linspace(0, 1, side, dtype=np.float32), (side, 1))
     image = np.stack([ramp, ramp.T, np.full_like(ramp, 0.3)])[None]
-    found = compare(folder, name, Start(image, 0.5))
+    found = compare(folder, name, Start(image, 0.5), size=size)
     return {"steps": found.steps, "latents": float(f"{found.worst_latents:.1e}"), "level": round(found.worst_level, 2)}
 
 

@@ -65,6 +65,31 @@ def mixed(found: Found) -> str:
     return f"{table(head, rows)}\n\n{note}"
 
 
+def full_size(found: Found) -> str:
+    """Modules chosen for a network of real widths."""
+    rows = [
+        [
+            row["runtime"],
+            f"{row['choose']['cpu_seconds'] / 60:.0f} min",
+            f"{row['choose']['peak_gb']:.1f} GB",
+            f"{100 * row['choose']['weights_in_float32'] / row['choose']['weights']:.0f} %",
+            f"{row['lower']['cpu_seconds']:.0f} s",
+            f"{row['lower']['size_gb']:.2f} GB",
+            f"{row['run']['cpu_seconds']:.0f} s",
+            f"{row['run']['snr_db']:.0f} dB",
+        ]
+        for row in found["rows"]
+    ]
+    about = found["conditions"]
+    note = (
+        f"The U-Net of {about['model']} at 768 px with random weights, its stream scaled beyond float16; "
+        f"{about['trials']} trials on one sample, one step on another. Processor time, {about['processor']}, "
+        f"{about['threads']} threads."
+    )
+    head = ["runtime", "choosing", "peak", "weights in float32", "lowering", "program", "one step", "SNR, latents"]
+    return f"{table(head, rows)}\n\n{note}"
+
+
 def figures(way: Found) -> list[str]:
     """Size, ratio and operations of one package."""
     ratio = "not finite" if way["snr_db"] is None else f"{way['snr_db']:.1f}"
@@ -196,6 +221,7 @@ TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "variants": ("coreml_variants", variants),
     "black": ("black_image", black),
     "mixed": ("mixed_precision", mixed),
+    "full-size": ("mixed_full_size", full_size),
     "layouts": ("coreml_layouts", layouts),
     "chunks": ("chunking", chunks),
     "sharing": ("sharing", sharing),
