@@ -1,12 +1,12 @@
 """Mixed precision at Stable Diffusion's size: what choosing the modules, lowering with them and one step cost.
 
-    python -m benchmarks.coreml.mixed_full_size --work /tmp/mixed             # Core ML; about half an hour alone
+    python -m benchmarks.coreml.mixed_full_size --work /tmp/mixed             # Core ML; about a quarter of an hour alone
     python -m benchmarks.coreml.mixed_full_size --work /tmp/mixed coreai
 
 The U-Net of Stable Diffusion 2.1 at 768 pixels and its real widths, with random weights whose residual stream is scaled
 beyond float16 (benchmarks/checkpoints/overflow.py).  The modules are chosen on one sample; the program is lowered with
 them and run for one step, on another sample, by the interpreter or by Apple's runtime.  Each part has its own process.
-It needs 12 GB of memory and a quiet machine.  Writes benchmarks/results/mixed_full_size.json, a row per runtime.
+It needs 17 GB of memory and a quiet machine.  Writes benchmarks/results/mixed_full_size.json, a row per runtime.
 """
 
 from __future__ import annotations

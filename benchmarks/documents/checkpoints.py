@@ -27,7 +27,7 @@ def support() -> str:
         "**load**: real widths, random float16 weights in the published layout, every network read. The others: the "
         "same architecture, every width divided by 10. **draw** and **img2img** (strength 0.5): all steps against "
         "diffusers' own pipeline, largest error of the latents relative to their largest value, and of a pixel in "
-        "levels of 255 (Euler, which diffusers scales otherwise between its steps: the last step); SDXL and its relatives "
+        "levels of 255 (Euler, which diffusers scales otherwise between its steps: the last one); SDXL's relatives "
         "at 256 px; the exports of sdxs-512 were measured with DDIM, before its own scheduler was supported. "
         "**ios** and **android**: exported with the stage `encode_image`, every program compared with "
         "PyTorch over whole trajectories, one of them a redrawn picture; worst SNR of the free-running latents and "
