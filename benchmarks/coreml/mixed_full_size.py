@@ -1,6 +1,6 @@
 """Mixed precision at Stable Diffusion's size: what choosing the modules, lowering with them and one step cost.
 
-    python -m benchmarks.coreml.mixed_full_size --work /tmp/mixed             # Core ML; about a quarter of an hour alone
+    python -m benchmarks.coreml.mixed_full_size --work /tmp/mixed        # Core ML; a quarter of an hour alone
     python -m benchmarks.coreml.mixed_full_size --work /tmp/mixed coreai
 
 The U-Net of Stable Diffusion 2.1 at 768 pixels and its real widths, with random weights whose residual stream is scaled
