@@ -280,9 +280,8 @@ class ModelConfig:
         """Raise ConfigError for a U-Net that also reads a picture."""
         if self.task != "draw":
             does = {"inpaint": "inpaints", "edit": "edits pictures"}[self.task]
-            raise ConfigError(
-                f"{purpose}: expected a U-Net that reads text alone, got one that {does}; use another model"
-            )
+            wanted = "expected a U-Net that reads text alone"
+            raise ConfigError(f"{purpose}: {wanted}, got one that {does}; use another model")
 
     @property
     def latent_shape(self) -> tuple[int, int, int, int]:

@@ -36,10 +36,11 @@ from export.compression.recipes import NONE, RECIPES, Recipe
 from export.coreml.compress.layers import layers_of
 from export.coreml.lower import lower
 from export.coreml.package_archive import CoreMLPackage
+from export.denoise import Denoise
 from export.parity.record import record
 from export.parity.trajectories import CASES
 from export.runners.torch import TorchRunner
-from export.stages import Denoise, build_stage
+from export.stages import build_stage
 from export.studies.bits.planning import Budget, planned
 from export.studies.bits.sensitivity import Bench, States, predictions
 from mobile_diffusion.checkpoint import open_source

@@ -132,7 +132,8 @@ def npu(found: Found) -> str:
     note = (
         f"`emoji`; run by ONNX Runtime {conditions['versions']['onnxruntime']} on the processor "
         f"({conditions['processor']}), not by an NPU. **in float**: operations whose result is not rounded, in the "
-        "step and in the decoder; an NPU runs those with none. **text** to **picture**: as in the table above."
+        "step and in the decoder; the one of w8a16 turns integers into integers. **text** to **picture**: as in the "
+        "table above."
     )
     head = ["ONNX, precision", "all, MB", "denoise, MB", "in float: step", "in float: decoder"]
     names = ("text", "prediction", "decoder", "trajectory", "picture")

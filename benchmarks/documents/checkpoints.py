@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.checkpoints.random_weights import XL_ARCHITECTURES
 from benchmarks.documents.markers import fill_page, read, table
 from benchmarks.measuring.command_line import run_script
 from benchmarks.paths import RESULTS, ROOT
@@ -20,15 +21,15 @@ Cell = dict[str, Any]
 
 def support() -> str:
     """A row for each architecture; each cell says what was checked."""
-    rows = []
-    for name, cells in read(RESULTS / "support.json").items():
-        rows.append([name, *(WORDS[column](cells[column]) for column in WORDS)])
+    found = read(RESULTS / "support.json")
+    rows = [[name, *(WORDS[column](cells[column]) for column in WORDS)] for name, cells in found.items()]
+    wide = "SDXL's relatives at 256 px; " if XL_ARCHITECTURES.keys() & found else ""
     notes = (
         "**load**: real widths, random float16 weights in the published layout, every network read. The others: the "
         "same architecture, every width divided by 10. **draw** and **img2img** (strength 0.5): all steps against "
         "diffusers' own pipeline, largest error of the latents relative to their largest value, and of a pixel in "
-        "levels of 255 (Euler, which diffusers scales otherwise between its steps: the last one); SDXL's relatives "
-        "at 256 px; the exports of sdxs-512 were measured with DDIM, before its own scheduler was supported. "
+        f"levels of 255 (Euler, which diffusers scales otherwise between its steps: the last one); {wide}"
+        "the exports of sdxs-512 were measured with DDIM, before its own scheduler was supported. "
         "**ios** and **android**: exported with the stage `encode_image`, every program compared with "
         "PyTorch over whole trajectories, one of them a redrawn picture; worst SNR of the free-running latents and "
         "PSNR of the picture. ios is the saved Core ML program interpreted, android ExecuTorch / ONNX Runtime."

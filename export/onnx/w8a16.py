@@ -31,6 +31,8 @@ HEADROOM = 2.0
 """The range of an activation over what it was in the recorded calls."""
 FIXED_RANGE = frozenset({"Sigmoid", "Softmax", "Tanh"})
 """Operations whose range is known."""
+HIDING = -1024.0
+"""A constant with a value below this is a mask; a bias or a scale of a norm is far from it."""
 UNIQUE = "_constant"
 Range = Mapping[str, np.float32]
 
@@ -103,13 +105,13 @@ def rename_constants(model: onnx.ModelProto) -> None:
 
 
 def limit_masks(model: onnx.ModelProto) -> None:
-    """Raise every value below MASKED of the constants that are added or multiplied to it, in place."""
+    """Raise the values of masks (HIDING) that are below MASKED to it, in place; a mask is added or multiplied."""
     added = set(_factors(model.graph.node))
     for each in model.graph.initializer:
         if each.name not in added or each.data_type != onnx.TensorProto.FLOAT:
             continue
         values = numpy_helper.to_array(each)
-        if values.size and values.min() < MASKED * 8:
+        if values.size and values.min() < HIDING:
             each.CopyFrom(numpy_helper.from_array(np.maximum(values, np.float32(MASKED)), each.name))
 
 

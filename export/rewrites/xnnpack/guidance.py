@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from export.denoise import Denoise
 from export.rewrites.replacement import recast
-from export.stages import Denoise
 from mobile_diffusion.sampler import combine_guidance
 from mobile_diffusion.transformer import Attention
 from mobile_diffusion.unet import UpLevel

@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from export.denoise import Denoise
 from export.rewrites.replacement import recast
-from export.stages import Denoise
 from mobile_diffusion.blocks import ResnetBlock
 from mobile_diffusion.time_embedding import ContextEmbedding
 

@@ -10,7 +10,7 @@ from export.compression.plan import STAGE, CompressionPlan, LayerPlan, bits_per_
 from export.compression.recipes import HALF_BITS, NONE, RECIPES, Recipe
 from export.coreml.compress.layers import WeightLayer, layers_of, opset_of, require_layers
 from export.coreml.package_archive import CoreMLPackage
-from export.stages import Denoise
+from export.denoise import Denoise
 from export.studies.bits.search import Table, within_bits, within_error
 from export.studies.bits.sensitivity import Bench, States
 from mobile_diffusion.decibels import share_db, share_of

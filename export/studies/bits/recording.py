@@ -11,10 +11,10 @@ from export.compression.plan import STAGE, CompressionPlan
 from export.coreml.lower import lower
 from export.coreml.options import CoreMLOptions
 from export.coreml.package_archive import CoreMLPackage
+from export.denoise import Denoise
 from export.parity.record import record
 from export.parity.trajectories import CASES, Trajectory
 from export.runners.torch import TorchRunner, torch_threads
-from export.stages import Denoise
 from export.studies.bits.planning import Budget, make_plan
 from export.studies.bits.sensitivity import States
 from mobile_diffusion.checkpoint import AnyModel

@@ -23,8 +23,8 @@ from export.coreml.compress.layers import WeightLayer, opset_of
 from export.coreml.compress.rewrite import places
 from export.coreml.compress.verify import decode
 from export.coreml.package_archive import CoreMLPackage
+from export.denoise import Denoise
 from export.parity.trajectories import Trajectory, latents_of
-from export.stages import Denoise
 from mobile_diffusion.decibels import share_db
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import ConfigError, ExportError

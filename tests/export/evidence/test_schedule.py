@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from export.denoise import LinearUpdate
 from export.evidence.schedule import check_order, program_columns
 from export.job.manifest_description import describe_schedule
-from export.stages import LinearUpdate
 from mobile_diffusion.config import SOLVERS
 from mobile_diffusion.schedule import step_table
 from tests.tiny_models import TINY

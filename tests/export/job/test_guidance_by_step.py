@@ -10,9 +10,10 @@ import pytest
 
 from export.artists.artist import bundle_artist
 from export.bundle.bundle import Bundle
+from export.denoise import Denoise, DenoiseOnce
 from export.job.plan import plan_export
 from export.job.run import run_export
-from export.stages import Denoise, DenoiseOnce, build_stage
+from export.stages import build_stage
 from export.targets import TARGETS
 from export.verify import verify_bundle
 from mobile_diffusion.checkpoint import Model

@@ -19,11 +19,11 @@ from export.coreml.compress import compress_package, layers_of
 from export.coreml.compress.stage import compress_stage
 from export.coreml.interpret import Program
 from export.coreml.package_archive import CoreMLPackage
+from export.denoise import Denoise
 from export.parity.golden import write_golden
 from export.parity.record import record
 from export.parity.trajectories import Case, Trajectory
 from export.runners.torch import TorchRunner
-from export.stages import Denoise
 from export.studies.bits.outputs import inputs_for
 from export.studies.bits.planning import Budget, make_plan, named, planned
 from export.studies.bits.sensitivity import Bench, States, predictions

@@ -1,0 +1,204 @@
+"""The stage `denoise`: one step of the schedule, with the solver's coefficients and time embeddings as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mobile_diffusion.config import ModelConfig
+from mobile_diffusion.sampler import combine_edit, combine_guidance
+from mobile_diffusion.schedule import StepTable, step_table
+from mobile_diffusion.unet import embed_steps
+
+
+class LinearUpdate(nn.Module):
+    """One solver step by tables: s' = M_i (s, m) + n_i z.
+
+    s = (latents, memory) is the state, m the network's output, z fresh noise, and i the step; `StepTable`
+    (mobile_diffusion/schedule/table.py) has M and n.  The graph omits coefficients that are zero at every step.
+    """
+
+    def __init__(self, table: StepTable) -> None:
+        super().__init__()
+        self.rows = table.memory + 1
+        matrix = torch.tensor(table.update, dtype=torch.float64)  # (N, K, K + 1)
+        for row in range(self.rows):
+            for column in range(self.rows + 1):
+                self._register(f"m{row}{column}", matrix[:, row, column])
+        self._register("noise", torch.tensor(table.noise, dtype=torch.float64))
+
+    def _register(self, name: str, column: Tensor) -> None:
+        if bool(column.any()):
+            self.register_buffer(name, column.float())
+
+    def forward(self, state: Sequence[Tensor], output: Tensor, step: Tensor, noise: Sequence[Tensor]) -> list[Tensor]:
+        """Return the next state: K tensors (1, C, h, w).
+
+        `state` has K tensors (1, C, h, w), `output` is (1, C, h, w), `step` int32 (1,); `noise` has one tensor
+        (1, C, h, w) for a stochastic solver and none otherwise.
+        """
+        columns = (*state, output)
+        result = [self._row(row, columns, step) for row in range(self.rows)]
+        for tensor in noise:
+            result[0] = result[0] + self.get_buffer("noise").index_select(0, step) * tensor
+        return result
+
+    def _row(self, row: int, columns: Sequence[Tensor], step: Tensor) -> Tensor:
+        present = dict(self.named_buffers())
+        terms = [
+            present[f"m{row}{column}"].index_select(0, step) * tensor
+            for column, tensor in enumerate(columns)
+            if f"m{row}{column}" in present
+        ]
+        total = terms[0]
+        for term in terms[1:]:
+            total = total + term
+        return total
+
+
+class Denoise(nn.Module):
+    """One step of the sampler.
+
+    Classifier-free guidance ("cfg") evaluates the network twice; a guidance-distilled network is evaluated once.
+    """
+
+    times: Tensor
+    input_scale: Tensor | None
+    update: LinearUpdate
+
+    def __init__(self, config: ModelConfig, unet: nn.Module) -> None:
+        super().__init__()
+        self.channels = config.latent_shape[1]
+        table = step_table(config.schedule)
+        self.update = LinearUpdate(table)
+        with torch.no_grad():
+            self.unet = unet.for_size((config.height, config.width))  # type: ignore[operator]
+            times = embed_steps(config, self.unet, torch.tensor(table.timesteps))
+            self.register_buffer("times", times)  # (N, time_width)
+        scales = torch.tensor(table.inputs, dtype=torch.float64)
+        self.register_buffer("input_scale", None if bool((scales == 1).all()) else scales.float())
+
+    def forward(
+        self,
+        latents: Tensor,
+        step: Tensor,
+        context: Tensor,
+        pooled: Tensor | None = None,
+        null_context: Tensor | None = None,
+        null_pooled: Tensor | None = None,
+        guidance: Tensor | None = None,
+        memory: Tensor | None = None,
+        noise: Tensor | None = None,
+        mask: Tensor | None = None,
+        masked_latents: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, ...]:
+        """Return the latents (1, C, h, w) of the next step, with the memory (1, M * C, h, w) if the solver has one.
+
+        latents, noise and masked_latents (1, C, h, w), mask (1, 1, h, w), step int32 (1,), both contexts (1, L, D),
+        both pooled texts (1, P), guidance (1,).  Pass the optional inputs exactly if `denoise_signature` lists them.
+        """
+        shown = self._shown(latents, step, mask, masked_latents)
+        time = self.times.index_select(0, step)  # (1, time_width)
+        if null_context is None or guidance is None:
+            output = self.unet.predict(shown, time, context, pooled)
+        else:
+            both = None if pooled is None or null_pooled is None else torch.cat([null_pooled, pooled])  # (2, P)
+            output = self._guided(shown, time, torch.cat([null_context, context]), both, guidance)
+        state = self._next(latents, step, output, memory, noise)
+        return state if len(state) > 1 else state[0]
+
+    def _shown(
+        self, latents: Tensor, step: Tensor, mask: Tensor | None = None, masked_latents: Tensor | None = None
+    ) -> Tensor:
+        """Return what the network reads of the latents: scaled for the step, and with the mask's channels if any."""
+        shown = latents if self.input_scale is None else latents * self.input_scale.index_select(0, step)
+        return shown if mask is None or masked_latents is None else torch.cat([shown, mask, masked_latents], dim=1)
+
+    def _next(
+        self, latents: Tensor, step: Tensor, output: Tensor, memory: Tensor | None, noise: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        """Return the latents of the next step, and the memory if the solver has one."""
+        state = [latents, *self._remembered(memory)]
+        latents, *rest = self.update(state, output, step, [] if noise is None else [noise])
+        return (latents, torch.cat(rest, dim=1) if len(rest) > 1 else rest[0]) if rest else (latents,)
+
+    def _guided(
+        self, latents: Tensor, time: Tensor, contexts: Tensor, pooled: Tensor | None, guidance: Tensor
+    ) -> Tensor:
+        """Return the guided output (1, C, h, w) of two evaluations; contexts (2, L, D), pooled (2, P)."""
+        both = torch.cat([latents, latents])
+        predicted = self.unet.predict(both, time, contexts, pooled)
+        return combine_guidance(predicted[:1], predicted[1:], guidance)
+
+    def _remembered(self, memory: Tensor | None) -> list[Tensor]:
+        """Split the memory (1, M * C, h, w) into M tensors (1, C, h, w)."""
+        size = self.channels
+        return (
+            [] if memory is None else [memory[:, row * size : (row + 1) * size] for row in range(self.update.rows - 1)]
+        )
+
+
+class DenoiseOnce(Denoise):
+    """One evaluation of a step whose guidance is a choice of its own; a guided step takes two calls."""
+
+    def forward(  # type: ignore[override]
+        self,
+        latents: Tensor,
+        step: Tensor,
+        context: Tensor,
+        null_output: Tensor,
+        guidance: Tensor,
+        pooled: Tensor | None = None,
+        memory: Tensor | None = None,
+        noise: Tensor | None = None,
+        mask: Tensor | None = None,
+        masked_latents: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Return what `Denoise` returns, and the network's output (1, C, h, w) for this context.
+
+        `null_output` (1, C, h, w) is that output for the null text; at a `guidance` (1,) of 1 it has no effect.
+        """
+        shown = self._shown(latents, step, mask, masked_latents)
+        time = self.times.index_select(0, step)
+        output = self.unet.predict(shown, time, context, pooled)
+        guided = combine_guidance(null_output, output, guidance)
+        return (*self._next(latents, step, guided, memory, noise), output)
+
+
+class DenoiseEdit(Denoise):
+    """One step of a network that edits a picture, with three evaluations where it is guided."""
+
+    def __init__(self, config: ModelConfig, unet: nn.Module) -> None:
+        super().__init__(config, unet)
+        self.unscale = 1 / config.autoencoder.scaling_factor
+
+    def forward(  # type: ignore[override]
+        self,
+        latents: Tensor,
+        step: Tensor,
+        context: Tensor,
+        image_latents: Tensor,
+        null_context: Tensor | None = None,
+        guidance: Tensor | None = None,
+        image_guidance: Tensor | None = None,
+        memory: Tensor | None = None,
+        noise: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, ...]:
+        """Return what `Denoise` returns.
+
+        `image_latents` (1, C, h, w) are those of the picture by `encode_image`, `image_guidance` (1,) is the scale of
+        the guidance towards it.
+        """
+        shown, time = self._shown(latents, step), self.times.index_select(0, step)
+        picture = image_latents * self.unscale
+        if null_context is None or guidance is None or image_guidance is None:
+            output = self.unet.predict(torch.cat([shown, picture], dim=1), time, context)
+        else:
+            pictures = torch.cat([torch.zeros_like(picture), picture, picture])  # (3, C, h, w)
+            contexts = torch.cat([null_context, null_context, context])  # (3, L, D)
+            predicted = self.unet.predict(torch.cat([torch.cat([shown] * 3), pictures], dim=1), time, contexts)
+            output = combine_edit(predicted[:1], predicted[1:2], predicted[2:], guidance, image_guidance)
+        state = self._next(latents, step, output, memory, noise)
+        return state if len(state) > 1 else state[0]
