@@ -2,12 +2,17 @@
 
 The names below are the public interface; everything else in the modules may change.  Each name is imported when it is
 first used, so that `import mobile_diffusion` takes no time.
+
+Importing the package sets one environment variable, if it is unset: how the threads of torch, once it is imported, wait
+for each other (`waiting`).
 """
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from mobile_diffusion.waiting import wait_asleep
 
 if TYPE_CHECKING:
     from mobile_diffusion.checkpoint import Model, open_checkpoint, save_checkpoint

@@ -16,7 +16,7 @@ VARIABLE = "OMP_WAIT_POLICY"
 def wait_asleep() -> None:
     """Let this process and those that it starts wait asleep, unless the user has chosen.
 
-    Call it before torch is imported.
+    Importing `mobile_diffusion` calls it, so it holds if that happens before torch is imported.
     """
     os.environ.setdefault(VARIABLE, "PASSIVE")
 

@@ -81,6 +81,7 @@ def run(job: Job, name: str) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.full
 def test_a_branch_without_a_baseline_then_with_one_then_with_a_better_one(job: Job) -> None:
     run(job, "Export")
     assert f"main has no {BASELINE} yet" in run(job, "Baseline of the main branch")

@@ -19,7 +19,6 @@ from typer.exceptions import TyperException
 from mobile_diffusion.cli.terminal import printable
 from mobile_diffusion.errors import MobileDiffusionError
 from mobile_diffusion.staging import is_filling, is_removing
-from mobile_diffusion.waiting import wait_asleep
 
 _STOPPED_BY_TYPER = 130
 _PATIENCE = 0.5
@@ -33,7 +32,6 @@ class Stopped(KeyboardInterrupt):
 def run(app: Callable[[], object]) -> NoReturn:
     """Run a command group, or any other work, and exit with its status."""
     os.environ.setdefault("TORCH_LOGS", "-all")  # read when torch is imported: show its errors only
-    wait_asleep()
     _never_fail_to_print()
     received = _raise_on_signals()
     status: object = 0

@@ -6,17 +6,20 @@ reads the special tokens.  clip_tokenizer.py builds the tokenizer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mobile_diffusion.errors import CheckpointError
 from mobile_diffusion.quoting import quoted
 from mobile_diffusion.strict_json import read_object
-from mobile_diffusion.tokenization.special_tokens import SETTINGS, SpecialTokens, read_special_tokens
+from mobile_diffusion.tokenization.special_tokens import OLD_SETTINGS, SETTINGS, SpecialTokens, read_special_tokens
 
 WORD_END = "</w>"
 """Suffix of every symbol at the end of a word."""
+FILES = ("tokenizer.json", "vocab.json", "merges.txt", SETTINGS, OLD_SETTINGS, "added_tokens.json")
+"""Every file that is read."""
 UNLIMITED = 1_000_000
 """A larger model_max_length means that there is no limit."""
 
@@ -30,6 +33,27 @@ class TokenizerFiles:
     merges: list[tuple[str, str]]
     """Pairs of symbols to merge, in order of priority."""
     special: SpecialTokens
+
+
+@dataclass(frozen=True)
+class FolderContents:
+    """A tokenizer folder, equal to another one whose files are the same."""
+
+    folder: Path = field(compare=False)
+    digests: tuple[tuple[str, bytes], ...]
+    """Name and SHA-256 of every file that is there."""
+
+    @classmethod
+    def of(cls, folder: Path) -> FolderContents:
+        """Read the files that a tokenizer may have; raise CheckpointError if one cannot be read."""
+        return cls(folder, tuple((name, _digest(folder / name)) for name in FILES if (folder / name).is_file()))
+
+
+def _digest(file: Path) -> bytes:
+    try:
+        return hashlib.sha256(file.read_bytes()).digest()
+    except OSError as error:
+        raise CheckpointError(f"{file}: expected a file that can be read, got: {error}") from error
 
 
 def read_tokenizer_folder(folder: Path) -> TokenizerFiles:

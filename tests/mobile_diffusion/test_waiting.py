@@ -10,26 +10,28 @@ import pytest
 
 from mobile_diffusion.waiting import VARIABLE
 
-SHOW = """
+COMMAND = """
 from export.cli import guard
 def work():
     import torch
 guard.run(work)
 """
+PROGRAM = "import mobile_diffusion, torch"
 
 
-def displayed(**settings: str) -> str:
-    """What libgomp says of itself when a command loads it."""
+def displayed(code: str, **settings: str) -> str:
+    """What libgomp says of itself when a program loads it."""
     environment = {key: value for key, value in os.environ.items() if key not in (VARIABLE, "GOMP_SPINCOUNT")}
     environment |= settings | {"OMP_DISPLAY_ENV": "VERBOSE"}
-    done = subprocess.run([sys.executable, "-c", SHOW], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     return done.stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="libgomp is PyTorch's OpenMP on Linux")
-def test_openmp_sleeps_in_every_command_unless_the_user_chose() -> None:
-    assert "OMP_WAIT_POLICY = 'PASSIVE'" in displayed()
-    assert "OMP_WAIT_POLICY = 'ACTIVE'" in displayed(OMP_WAIT_POLICY="ACTIVE")
+@pytest.mark.parametrize("code", [COMMAND, PROGRAM, "import export, torch"])
+def test_openmp_sleeps_in_commands_and_in_programs_unless_the_user_chose(code: str) -> None:
+    assert "OMP_WAIT_POLICY = 'PASSIVE'" in displayed(code)
+    assert "OMP_WAIT_POLICY = 'ACTIVE'" in displayed(code, OMP_WAIT_POLICY="ACTIVE")
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system does not bind processes to cores")

@@ -28,13 +28,17 @@ CASES = [
     ("sdxl", XL, "encode_text", 50.0),
 ]
 """Each stage's limit in float16 is about 1 dB below the worst of seven draws of random weights."""
+LONG = ("sd2", "lcm")
+"""For the full run: their U-Nets differ from the others in the schedule and in one embedding."""
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize(
     ("config", "stage", "float16_db"),
-    [case[1:] for case in CASES],
-    ids=[f"{name}-{stage}" for name, _, stage, _ in CASES],
+    [
+        pytest.param(*rest, id=f"{name}-{rest[1]}", marks=pytest.mark.full if name in LONG else ())
+        for name, *rest in CASES
+    ],
 )
 def test_a_stage_is_pytorchs(
     config: ModelConfig, stage: str, float16_db: float, precision: str, tmp_path: Path

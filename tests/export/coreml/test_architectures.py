@@ -58,8 +58,8 @@ def compare(stage: ExportStage, folder: Path, step: int = 1, options: CoreMLOpti
     assert_runs_as_pytorch(stage, runner, LIMIT_DB, step)
 
 
-QUICK = ("euler", "lcm", "heun", "sde-dpm-solver++")
-"""Schedules of `make test`: without memory, with noise, with two evaluations, with noise and two remembered tensors."""
+QUICK = ("heun", "sde-dpm-solver++")
+"""Schedules of `make test`: with two evaluations, and with noise and two remembered tensors."""
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from tests.tiny_models import SMALL, emoji_words, untrained
 HALVES = [
     pytest.param("ios", "coreai", (), marks=needs_coreai),
     pytest.param("ios", "executorch", (), marks=pytest.mark.full),
-    ("android", "vulkan", ("--precision", "fp16")),
+    pytest.param("android", "vulkan", ("--precision", "fp16"), marks=pytest.mark.full),
 ]
 """Platform, runtime, and what it needs for float16; Core ML and XNNPACK are in test_mixed.py, and the
 delegate of ExecuTorch on the iPhone, which is Core ML's or Core AI's program, is for the full run."""

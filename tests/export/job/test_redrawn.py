@@ -41,7 +41,7 @@ def test_the_recorded_case_begins_as_late_as_the_solver_can(
 
 
 @pytest.fixture(
-    scope="module", params=[name if name != "web" else pytest.param(name, marks=pytest.mark.full) for name in TARGETS]
+    scope="module", params=[name if name == "ios" else pytest.param(name, marks=pytest.mark.full) for name in TARGETS]
 )
 def redrawing(request: pytest.FixtureRequest, tiny_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A bundle of each target that can begin with a picture; the web's programs are Android's ONNX models."""

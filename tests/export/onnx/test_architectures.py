@@ -29,10 +29,15 @@ CASES = [
     ("sdxl", XL, "denoise"),
     ("sdxl", XL, "encode_text"),
 ]
+LONG = [case for case in CASES if case[0] in ("sd2", "lcm") and case[2] == "denoise"]
+"""For the full run: their U-Nets differ from the others in the schedule and in one embedding."""
 REMEMBER = ("sd1", "sd2")
 
 
-@pytest.mark.parametrize(("name", "config", "stage"), CASES, ids=[f"{name}-{stage}" for name, _, stage in CASES])
+@pytest.mark.parametrize(
+    ("name", "config", "stage"),
+    [pytest.param(*case, id=f"{case[0]}-{case[2]}", marks=pytest.mark.full if case in LONG else ()) for case in CASES],
+)
 def test_a_stage_is_pytorchs(name: str, config: ModelConfig, stage: str, tmp_path: Path) -> None:
     built = build_stage(RandomModel(config), stage)
     if stage == "denoise":

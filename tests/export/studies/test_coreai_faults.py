@@ -22,9 +22,9 @@ from tests.export.coreai_packages import needs_coreai
 pytestmark = needs_coreai
 BOUND_DB = 40.0
 PLANTED = [
-    ("denoise", "unet.mid_block.resnets.0.conv2", "weight"),
+    pytest.param("denoise", "unet.mid_block.resnets.0.conv2", "weight", marks=pytest.mark.full),
     ("denoise", "unet.up_blocks.1.attentions.0.transformer_blocks.0.ff.net.2", "weight"),
-    ("denoise", "unet.down_blocks.0.resnets.0.norm2", "bias"),
+    pytest.param("denoise", "unet.down_blocks.0.resnets.0.norm2", "bias", marks=pytest.mark.full),
     ("decode_image", "autoencoder.decoder.up_blocks.0.resnets.0.conv1", "weight"),
 ]
 

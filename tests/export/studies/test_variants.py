@@ -9,6 +9,7 @@ from export.parity.trajectories import Case
 from export.studies.variants import CHECKS, COLUMNS, VariantRow, cells, measure_variants, variants_table
 from mobile_diffusion.checkpoint import Model
 
+pytestmark = pytest.mark.full
 VARIANTS = (
     CoreMLOptions(),
     CoreMLOptions(compression="palettize-4"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+import re
 import shutil
 import time
 from pathlib import Path
@@ -247,6 +248,21 @@ def test_a_hundred_kilobytes_are_cut_quickly(prompt: str, tokenizer: ClipTokeniz
 def test_what_is_no_text_is_refused(prompt: str, message: str, tokenizer: ClipTokenizer) -> None:
     with pytest.raises(PromptError, match=message):
         tokenizer.encode(prompt)
+
+
+def test_a_folder_is_opened_once_until_a_file_of_it_changes(tmp_path: Path) -> None:
+    one, other = (copy_folder(tmp_path / name, "<|endoftext|>") for name in ("one", "other"))
+    first = ClipTokenizer.from_folder(one, 77)
+    assert ClipTokenizer.from_folder(other, 77) is first and ClipTokenizer.from_folder(other, 40) is not first
+    padding = first.encode("").ids[-1]
+    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+        file = other / name
+        file.write_text(file.read_text(encoding="utf-8").replace('"pad_token": "<|endoftext|>"', '"pad_token": "!"'))
+    assert ClipTokenizer.from_folder(other, 77).encode("").ids[-1] != padding == END
+    for folder in (one, other):
+        (folder / "vocab.json").write_text("{}", encoding="utf-8")
+        with pytest.raises(CheckpointError, match=f"^{re.escape(str(folder))}: expected "):
+            ClipTokenizer.from_folder(folder, 77)
 
 
 def test_added_tokens_get_the_next_ids(tokenizer: ClipTokenizer, tmp_path: Path) -> None:

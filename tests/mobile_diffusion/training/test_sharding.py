@@ -45,6 +45,7 @@ def assert_near(network: nn.Module, other: nn.Module) -> None:
     assert float((one - two).norm() / two.norm()) < 1e-3
 
 
+@pytest.mark.full
 def test_killed_workers_and_resumes_with_two_one_and_two(plain: tuple[Path, UNet], tmp_path: Path) -> None:
     """Sums in another order change a loss of about one by some 1e-7 a step; 2e-5 is far below what a step changes."""
     run = tmp_path / "run"
