@@ -45,6 +45,8 @@ _MODULES = {
 }
 """Where each public name is defined."""
 
+wait_asleep()
+
 
 def __getattr__(name: str) -> Any:
     """Import a public name on its first use (PEP 562)."""
