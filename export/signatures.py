@@ -68,9 +68,12 @@ def program_outputs(signature: HasSignature) -> tuple[str, ...]:
     return tuple(f"{spec.name}_out" if spec.name in taken else spec.name for spec in signature.outputs)
 
 
-def text_outputs(config: ModelConfig, prefix: str = "") -> list[TensorSpec]:
-    """The outputs of `encode_text`, which are inputs of `denoise`; the `prefix` is for those of the null text."""
-    context = TensorSpec(f"{prefix}context", "float32", config.context_shape)
+def text_inputs(config: ModelConfig, prefix: str = "", windows: int | None = None) -> list[TensorSpec]:
+    """What `denoise` reads of a text, with the `prefix` of the null text; of one of its `windows` alone, the outputs of
+    `encode_text`.
+    """
+    length = config.text.max_tokens * (windows or config.windows)
+    context = TensorSpec(f"{prefix}context", "float32", (1, length, config.text.width))
     pooled = config.text.pooled_width
     return [context, *([TensorSpec(f"{prefix}pooled", "float32", (1, pooled))] if pooled else [])]
 
@@ -98,12 +101,12 @@ def denoise_signature(config: ModelConfig) -> Signature:
     channels, *sides = config.latent_shape[1:]
     memory = TensorSpec("memory", "float32", (1, table.memory * channels, *sides))
     state = (latents, memory) if table.memory else (latents,)
-    inputs = [latents, TensorSpec("step", "int32", (1,)), *text_outputs(config)]
+    inputs = [latents, TensorSpec("step", "int32", (1,)), *text_inputs(config)]
     by_step = bool(config.schedule.guidance_shares)
     if by_step:
         inputs += [TensorSpec("null_output", "float32", config.latent_shape), TensorSpec("guidance", "float32", (1,))]
     elif guided:
-        inputs += [*text_outputs(config, NULL), TensorSpec("guidance", "float32", (1,))]
+        inputs += [*text_inputs(config, NULL), TensorSpec("guidance", "float32", (1,))]
     if table.memory:
         inputs.append(memory)
     if table.stochastic:
@@ -125,7 +128,7 @@ def signature(config: ModelConfig, name: str) -> Signature:
         return Signature((image,), (latents,))
     names = ("tokens", "mask") if config.text.uses_mask else ("tokens",)
     inputs = tuple(TensorSpec(each, "int32", config.text.tokens_shape) for each in names)
-    return Signature(inputs, tuple(text_outputs(config)))
+    return Signature(inputs, tuple(text_inputs(config, windows=1)))
 
 
 def check_arrays(stage: str, inputs: Sequence[TensorSpec], arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from mobile_diffusion.autoencoder_config import AutoencoderConfig, TinyAutoencoderConfig
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.field_rules import require, require_positive
-from mobile_diffusion.model_limits import SIDE, TRAIN_STEPS, require_few_blocks
+from mobile_diffusion.model_limits import SIDE, TRAIN_STEPS, WINDOWS, require_few_blocks
 from mobile_diffusion.text_encoder_config import BertConfig as BertConfig
 from mobile_diffusion.text_encoder_config import ClipPairConfig as ClipPairConfig
 from mobile_diffusion.text_encoder_config import ClipTextConfig as ClipTextConfig
@@ -245,9 +245,12 @@ class ModelConfig:
     styles: tuple[str, ...] = ()
     """Styles of pictures that the model was trained on, which a prompt names at its end ("a cat, 3d"); apps offer them.
     They change nothing that the model computes, and have a file of their own beside `model.json`."""
+    windows: int = 1
+    """Windows of the text encoder's length that a prompt has; their contexts are joined along the tokens."""
 
     def __post_init__(self) -> None:
         require(len({"", *self.styles}) == 1 + len(self.styles), self, "styles", "different names, none empty")
+        require(1 <= self.windows <= WINDOWS, self, "windows", f"1 to {WINDOWS}")
         kinds = ("wordpiece", "clip-bpe", "clip-bpe-pair")
         require(self.tokenizer in kinds, self, "tokenizer", f"one of {kinds}")
         unit = self.autoencoder.factor * self.unet.downscale
@@ -296,5 +299,5 @@ class ModelConfig:
 
     @property
     def context_shape(self) -> tuple[int, int, int]:
-        """Shape (1, L, D) of an encoded prompt."""
-        return (1, self.text.max_tokens, self.text.width)
+        """Shape (1, N * L, D) of an encoded prompt of N windows."""
+        return (1, self.windows * self.text.max_tokens, self.text.width)

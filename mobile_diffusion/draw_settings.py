@@ -39,6 +39,10 @@ class DrawSettings:
     """Whether the text encoder also returns a pooled text (SDXL)."""
     task: str = "draw"
     """One of `TASKS` (config.py): what `denoise` reads of a picture."""
+    windows: int = 1
+    """Windows of a prompt, each encoded by itself."""
+    text_widths: tuple[int, ...] = ()
+    """Width of the context per text encoder, in order."""
 
     @property
     def steps(self) -> int:
@@ -73,4 +77,6 @@ class DrawSettings:
             config.text.zero_null,
             config.text.pooled_width > 0,
             config.task,
+            config.windows,
+            config.text.widths,
         )

@@ -1,9 +1,9 @@
 """From a prompt to a picture: the loop that every app runs.
 
 The loop knows the stages by name, a tokenizer and a few numbers, so the PyTorch reference (pipeline.py) and every
-exported artifact draw with the same code.  `conditions`, `first_state`, `step_inputs` and `walk` are its parts; the
-apps have the same functions, and the parity checks (export/parity) use them, too.  A drawing starts from noise, or
-from a picture (start.py).
+exported artifact draw with the same code.  `read_texts`, `encode_readings`, `first_state`, `step_inputs` and `walk`
+are its parts; the apps have the same functions, and the parity checks (export/parity) use them, too.  A drawing starts
+from noise, or from a picture (start.py).
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from mobile_diffusion.draw_settings import DrawSettings as DrawSettings
 from mobile_diffusion.errors import MobileDiffusionError
 from mobile_diffusion.guidance import NULL_PROMPT, choose_guidance
 from mobile_diffusion.noise import check_seed, gaussian
+from mobile_diffusion.prompts.reading import Reading, read_prompt
+from mobile_diffusion.prompts.weighing import encode_reading, encode_windows
 from mobile_diffusion.run_stage import Arrays as Arrays
 from mobile_diffusion.run_stage import RunStage as RunStage
 from mobile_diffusion.start import Start as Start
@@ -55,15 +57,17 @@ def draw(
     on_step: OnStep | None = None,
     negative: str = NULL_PROMPT,
     start: Start | None = None,
+    syntax: str = "plain",
 ) -> NDArray[np.uint8]:
     """Draw a prompt as (H, W, 3) uint8; the same seed gives the same starting noise with every runner.
 
     `negative` is what guidance leads away from; it has no effect without guidance, at a scale of 1 or less.
+    `syntax` is one of `SYNTAXES` (prompts/pieces.py): how both prompts write weights, if at all.
     `on_step(i, latents)` is called after each step.  Logs a warning for that, and for words which the tokenizer does
     not have.  Raises PromptError for a prompt, seed, guidance scale or start that cannot be used, MobileDiffusionError
     when the stages return NaN or infinity.
     """
-    return next(draw_seeds(run_stage, tokenizer, settings, prompt, [seed], guidance, on_step, negative, start))
+    return next(draw_seeds(run_stage, tokenizer, settings, prompt, [seed], guidance, on_step, negative, start, syntax))
 
 
 def draw_seeds(
@@ -76,6 +80,7 @@ def draw_seeds(
     on_step: OnStep | None = None,
     negative: str = NULL_PROMPT,
     start: Start | None = None,
+    syntax: str = "plain",
 ) -> Iterator[NDArray[np.uint8]]:
     """Draw a prompt once per seed; text and picture are encoded once.
 
@@ -84,7 +89,8 @@ def draw_seeds(
     seeds = [check_seed(seed) for seed in seeds]
     skipped = check_start(settings, start)
     scale = choose_guidance(settings.guidance_kind, settings.guidance, guidance, negative)
-    constant = conditions(run_stage, settings, text_inputs(tokenizer, settings, prompt, negative), scale)
+    texts = read_texts(tokenizer, settings, prompt, negative, syntax)
+    constant = with_guidance(settings, encode_readings(run_stage, settings, texts), scale)
     for name, text in (("prompt", prompt), ("negative prompt", negative)):
         warn_unknown(name, tokenizer.unknown_words(text))
     constant |= _picture_inputs(run_stage, settings, start, scale)
@@ -104,43 +110,47 @@ def draw_seeds(
         yield image_to_uint8(run_stage("decode_image", latents=latents)["image"])
 
 
-def text_inputs(
-    tokenizer: Tokenizer, settings: DrawSettings, prompt: str, negative: str = NULL_PROMPT
-) -> dict[str, dict[str, NDArray[np.int32]]]:
-    """Per context that `denoise` takes ("context", and "null_context" with cfg) the inputs of `encode_text`.
+def read_texts(
+    tokenizer: Tokenizer, settings: DrawSettings, prompt: str, negative: str = NULL_PROMPT, syntax: str = "plain"
+) -> dict[str, Reading]:
+    """The text per context that `denoise` takes: "context", and "null_context" with cfg.
 
     There is no "null_context" where a missing negative prompt is zeros.
     """
     encoded = settings.guidance_kind == "cfg" and not (settings.zero_null and negative == NULL_PROMPT)
     prompts = {"context": prompt} | ({"null_context": negative} if encoded else {})
-    return {context: _token_inputs(tokenizer, settings, text) for context, text in prompts.items()}
+    return {name: read_prompt(tokenizer, text, syntax, settings.windows) for name, text in prompts.items()}
 
 
-def _token_inputs(tokenizer: Tokenizer, settings: DrawSettings, prompt: str) -> dict[str, NDArray[np.int32]]:
-    tokens = tokenizer.encode(prompt)
-    return {"tokens": tokens.ids[None]} | ({"mask": tokens.mask[None]} if settings.uses_mask else {})
+def text_inputs(tokenizer: Tokenizer, settings: DrawSettings, prompt: str) -> dict[str, dict[str, NDArray[np.int32]]]:
+    """Per text of a plain prompt the inputs of `encode_text` for its N windows, stacked in front."""
+    texts = read_texts(tokenizer, settings, prompt)
+    return {name: reading.inputs(settings.uses_mask) for name, reading in texts.items()}
 
 
 def encode(run_stage: RunStage, tokenizer: Tokenizer, settings: DrawSettings, prompt: str) -> np.ndarray:
-    """Prompt to context (1, L, D)."""
-    return run_stage("encode_text", **_token_inputs(tokenizer, settings, prompt))["context"]
+    """Plain prompt to context (1, N * L, D)."""
+    inputs = read_prompt(tokenizer, prompt, windows=settings.windows).inputs(settings.uses_mask)
+    return encode_windows(run_stage, inputs)["context"]
 
 
-def conditions(
-    run_stage: RunStage, settings: DrawSettings, texts: Mapping[str, Arrays], guidance: float
-) -> dict[str, np.ndarray]:
-    """The inputs of `denoise` that stay the same: `encode_texts`, and with cfg the scale (1,).
-
-    Without a null text its arrays are zeros.
-    """
-    return with_guidance(settings, encode_texts(run_stage, texts), guidance)
+def encode_texts(run_stage: RunStage, texts: Mapping[str, Mapping[str, NDArray[np.int32]]]) -> dict[str, np.ndarray]:
+    """All outputs of `encode_text` per plain text; names of the null text have the prefix `null_`."""
+    return _named({name: encode_windows(run_stage, inputs) for name, inputs in texts.items()})
 
 
-def encode_texts(run_stage: RunStage, texts: Mapping[str, Arrays]) -> dict[str, np.ndarray]:
-    """All outputs of `encode_text` per text; names of the null text have the prefix `null_`."""
-    prompt = dict(run_stage("encode_text", **texts["context"]))
-    null: Arrays = run_stage("encode_text", **texts["null_context"]) if "null_context" in texts else {}
-    return prompt | {f"{NULL}{name}": array for name, array in null.items()}
+def encode_readings(run_stage: RunStage, settings: DrawSettings, texts: Mapping[str, Reading]) -> dict[str, np.ndarray]:
+    """As `encode_texts`, with weights."""
+    encoded = {
+        name: encode_reading(run_stage, reading, settings.uses_mask, settings.text_widths)
+        for name, reading in texts.items()
+    }
+    return _named(encoded)
+
+
+def _named(encoded: Mapping[str, Arrays]) -> dict[str, np.ndarray]:
+    null = {f"{NULL}{name}": array for name, array in encoded.get("null_context", {}).items()}
+    return dict(encoded["context"]) | null
 
 
 def with_guidance(settings: DrawSettings, encoded: Arrays, guidance: float) -> dict[str, np.ndarray]:

@@ -17,6 +17,8 @@ TRAIN_STEPS = 10_000
 """Timesteps of the diffusion process.  Published models have 1,000."""
 TOKENS = 4096
 """Tokens of a prompt.  CLIP reads 77, BERT at most 512."""
+WINDOWS = 8
+"""Windows of a prompt: of CLIP's, 600 words.  Each adds to the work of every step."""
 SIDE = 8192
 """Pixels of a picture's height or width."""
 

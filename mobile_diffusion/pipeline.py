@@ -160,12 +160,14 @@ class Pipeline:
         on_step: OnStep | None = None,
         negative: str = NULL_PROMPT,
         start: Start | None = None,
+        syntax: str = "plain",
     ) -> NDArray[np.uint8]:
         """Draw a prompt as (H, W, 3) uint8 in any number of `steps`; arguments and errors as in `draw`."""
         if steps is not None and steps != self.settings.steps:
-            return Pipeline(self.model, steps).generate(prompt, seed, guidance, None, on_step, negative, start)
+            return Pipeline(self.model, steps).generate(prompt, seed, guidance, None, on_step, negative, start, syntax)
         settings = self._settings_at(guidance)
-        return draw(self.run, self.model.tokenizer, settings, prompt, seed, guidance, on_step, negative, start)
+        tokenizer = self.model.tokenizer
+        return draw(self.run, tokenizer, settings, prompt, seed, guidance, on_step, negative, start, syntax)
 
     def _settings_at(self, guidance: float | None) -> DrawSettings:
         """The settings at a guidance scale: unlike an export, PyTorch evaluates once or twice as the scale needs."""

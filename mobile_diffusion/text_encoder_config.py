@@ -13,6 +13,12 @@ class OneEncoder:
     """A single text encoder, which has no pooled output; SDXL has a pair (`ClipPairConfig`)."""
 
     max_tokens: int
+    width: int
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Width of the context per text encoder."""
+        return (self.width,)
 
     @property
     def tokens_shape(self) -> tuple[int, ...]:
@@ -113,7 +119,12 @@ class ClipPairConfig:
     @property
     def width(self) -> int:
         """Width D of the joined contexts."""
-        return self.first.width + self.second.width
+        return sum(self.widths)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Width of the context per text encoder."""
+        return (self.first.width, self.second.width)
 
     @property
     def max_tokens(self) -> int:

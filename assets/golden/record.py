@@ -143,7 +143,9 @@ def describe(model: GoldenModel, stages: Mapping[str, ExportStage]) -> Manifest:
         format=FORMAT,
         schema_version=SCHEMA_VERSION,
         target="android",
-        model=ModelEntry(config.name, config.licence, config.height, config.width, config.styles, (), ""),
+        model=ModelEntry(
+            config.name, config.licence, config.height, config.width, config.styles, (), config.text.widths, ""
+        ),
         stages=tuple(StageEntry(name, each.inputs, each.outputs) for name, each in stages.items()),
         runtimes=(RuntimeEntry("xnnpack", True, True, (), artifacts),),
         schedule=describe_schedule(config),

@@ -42,7 +42,7 @@ def sample_manifest(files: tuple[FileEntry, ...]) -> Manifest:
         format=FORMAT,
         schema_version=SCHEMA_VERSION,
         target="ios",
-        model=ModelEntry("tiny", "MIT", 16, 24, ("3d", "flat"), ("lora style.safetensors at 0.8",), "0" * 64),
+        model=ModelEntry("tiny", "MIT", 16, 24, ("3d", "flat"), ("lora style.safetensors at 0.8",), (8,), "0" * 64),
         stages=tuple(StageEntry(stage, (tensor,), (tensor,)) for stage in STAGES),
         runtimes=(RuntimeEntry("coreml", True, True, (SettingEntry("compute_units", "CPU_AND_NE"),), artifacts),),
         schedule=ScheduleEntry(

@@ -58,7 +58,7 @@ class Bundle:
         tensors = {(stage.name, spec.name): spec.shape for stage in self.manifest.stages for spec in stage.inputs}
         images = {spec.name: spec.shape for stage in self.manifest.stages for spec in stage.outputs}
         schedule = self.manifest.schedule
-        if ("denoise", "latents") not in tensors or "image" not in images:
+        if not {("denoise", "latents"), ("denoise", "context")} <= tensors.keys() or "image" not in images:
             raise BundleError(f"{self.path}: expected stages that take latents and return an image; export it again")
         return DrawSettings(
             latent_shape=tensors["denoise", "latents"],
@@ -75,7 +75,18 @@ class Bundle:
             zero_null=schedule.zero_null,
             pooled=("denoise", "pooled") in tensors,
             task=_task({name for stage, name in tensors if stage == "denoise"}),
+            windows=self._windows(tensors["denoise", "context"][1]),
+            text_widths=self.manifest.model.text_widths,
         )
+
+    def _windows(self, length: int) -> int:
+        """The windows in a context of `length` tokens; raises `BundleError` unless they fill it."""
+        window = self.manifest.tokenizer.max_tokens
+        if length % window:
+            raise BundleError(
+                f"{self.path}: expected a context of whole windows of {window} tokens, got {length}; export it again"
+            )
+        return length // window
 
     def step_table(self) -> StepTable:
         """The solver's table, as the manifest repeats it."""

@@ -66,6 +66,8 @@ class ModelEntry:
     """Styles that the model was trained on; a prompt in one ends with ", " and its name."""
     changes: tuple[str, ...]
     """Changes made when the checkpoint was opened: adapters merged, decoder replaced, layers skipped."""
+    text_widths: tuple[int, ...]
+    """Width of the context per text encoder, in the order in which they are joined."""
     source_sha256: str
     """Hash of the checkpoint, as checkpoint.py computes it; "" for a model built in memory."""
 
@@ -73,6 +75,8 @@ class ModelEntry:
         require(self.source_sha256 == "" or _is_sha256(self.source_sha256), "a SHA-256", self.source_sha256)
         named = len({"", *self.styles}) == 1 + len(self.styles)
         require(named, "styles with different names, none empty", self.styles)
+        widths = len(self.text_widths) > 0 and min(self.text_widths) > 0
+        require(widths, "text_widths with a positive width per text encoder", self.text_widths)
         require(self.height > 0 and self.width > 0, "a positive height and width", (self.height, self.width))
 
 

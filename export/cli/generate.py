@@ -33,6 +33,13 @@ def generate(
         ),
     ] = None,
     negative: Annotated[str, typer.Option(help="What the picture should not show.")] = "",
+    prompt_syntax: Annotated[
+        str,
+        typer.Option(
+            help="How both prompts write weights: plain (as typed, none), a1111 ((word), (word:1.3), [word], BREAK) or "
+            "compel (word++, word--, (words)1.3)."
+        ),
+    ] = "plain",
     image: Annotated[Path | None, typer.Option(help="Picture to start from.")] = None,
     strength: Annotated[
         float | None,
@@ -52,6 +59,8 @@ def generate(
     Example:
 
         mobile-diffusion generate "a red apple, 3d" --seed 7 -o apple.png
+
+        mobile-diffusion generate "a (red:1.4) apple, 3d" --prompt-syntax a1111
     """
     from PIL import Image
 
@@ -83,6 +92,7 @@ def generate(
             lambda step, _: progress(title, (len(written) + (step + 1) / (steps + 1)) / batch),
             typed_text(negative),
             start,
+            prompt_syntax,
         )
         for path, pixels in zip(paths.values(), pictures, strict=True):
             save_picture(Image.fromarray(pixels), path)

@@ -15,7 +15,7 @@ import numpy as np
 from export.bundle.bundle import Bundle
 from export.evidence.difference import Difference
 from export.parity.golden import INDEX
-from export.parity.trajectories import CASES, Case, Trajectory, joined, redrawn_case
+from export.parity.trajectories import CASES, Case, Trajectory, chosen_cases, joined, redrawn_case
 from mobile_diffusion.drawing import DrawSettings, skipped_steps, text_inputs
 from mobile_diffusion.errors import MobileDiffusionError
 
@@ -24,7 +24,7 @@ CHECK = "golden vectors"
 
 def expected_cases(bundle: Bundle, depth: str, cases: Sequence[Case] = CASES) -> list[Case]:
     """The cases that an export of this depth records, in order (job/reference.py)."""
-    chosen = list(cases[:1] if depth == "step" else cases)
+    chosen = chosen_cases(cases, depth, bundle.settings())
     if any(stage.name == "encode_image" for stage in bundle.manifest.stages):
         chosen.append(redrawn_case(bundle.settings()))
     return chosen

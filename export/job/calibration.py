@@ -18,6 +18,7 @@ from export.parity.trajectories import Case, Trajectory, latents_of
 from export.runners import Runner
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import ConfigError
+from mobile_diffusion.prompts.reading import split_windows
 from mobile_diffusion.tokenization.tokenizer import Tokenizer
 
 StageSamples = tuple[Mapping[str, Tensor], ...]
@@ -84,8 +85,10 @@ def stage_inputs(drawn: Sequence[Trajectory], settings: DrawSettings) -> Samples
 def _texts(drawn: Sequence[Trajectory]) -> Iterator[Mapping[str, np.ndarray]]:
     """Every prompt, and once the null prompt, which is the same for all."""
     for each in drawn:
-        yield each.prompts["context"]
-    yield from (inputs for name, inputs in drawn[0].prompts.items() if name != "context")
+        yield from split_windows(each.prompts["context"])
+    for name, inputs in drawn[0].prompts.items():
+        if name != "context":
+            yield from split_windows(inputs)
 
 
 def _tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:

@@ -96,7 +96,7 @@ Inputs = Mapping[str, np.ndarray[Any, Any]]
 
 def _inputs(reference: Trajectory, settings: DrawSettings) -> Iterator[tuple[str, list[Inputs]]]:
     """Stage and its recorded inputs, one mapping per call."""
-    yield "encode_text", list(reference.prompts.values())
+    yield "encode_text", list(reference.texts)
     yield "denoise", [reference.step_inputs(number, settings) for number in range(reference.steps)]
     yield "decode_image", [{"latents": latents_of(reference.states[-1:], settings)}]
 

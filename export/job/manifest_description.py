@@ -80,6 +80,7 @@ def describe_model(model: Model | Checkpoint) -> ModelEntry:
         width=config.width,
         styles=config.styles,
         changes=tuple(model.changes),
+        text_widths=config.text.widths,
         source_sha256=model.source_hash,
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from export.job.plan import ExportPlan
 from export.parity.record import record
-from export.parity.trajectories import Case, Trajectory, redrawn_case
+from export.parity.trajectories import Case, Trajectory, chosen_cases, redrawn_case
 from export.runners import Runner
 from export.runners.sequential import SequentialRunner, release
 from export.runners.torch import TorchRunner
@@ -26,7 +26,7 @@ def record_cases(
     reference: Runner, tokenizer: Tokenizer, settings: DrawSettings, cases: Sequence[Case], plan: ExportPlan
 ) -> list[Trajectory]:
     """Record every case with the schedule's default guidance; at depth "step" only one."""
-    chosen = cases[:1] if plan.depth == "step" else cases
+    chosen = chosen_cases(cases, plan.depth, settings)
     trajectories = [record(reference, tokenizer, settings, case, plan.depth) for case in chosen]
     if "encode_image" in plan.stages:
         case, source = redrawn_case(settings), trajectories[0].image

@@ -134,7 +134,7 @@ def inputs_of(config: ModelConfig, stage: str, drawn: Trajectory, step: int | No
     settings = DrawSettings.of(config)
     arrays: Mapping[str, NDArray[Any]]
     if stage == "encode_text":
-        arrays = drawn.prompts["context"]
+        arrays = drawn.texts[0]
     elif stage == "denoise":
         arrays = drawn.step_inputs(0 if step is None else step - drawn.step(0, settings), settings)
     elif stage == "decode_image":

@@ -170,7 +170,7 @@ def random_inputs(stages: Mapping[str, ExportStage], seed: int) -> dict[str, dic
 def recorded_inputs(reference: Trajectory, settings: DrawSettings) -> dict[str, dict[str, np.ndarray]]:
     """Inputs of every stage from a recorded picture: its prompt, its first step, its last latents."""
     return {
-        "encode_text": dict(reference.prompts["context"]),
+        "encode_text": dict(reference.texts[0]),
         "denoise": reference.step_inputs(0, settings),
         "decode_image": {"latents": latents_of(reference.states[-1:], settings)},
     }

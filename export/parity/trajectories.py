@@ -6,7 +6,7 @@ golden.py stores it in the bundle.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mobile_diffusion.drawing import DrawSettings, LatentState, first_state, step_inputs, with_guidance
 from mobile_diffusion.errors import ParityError
+from mobile_diffusion.prompts.reading import split_windows
 from mobile_diffusion.quoting import quoted
 from mobile_diffusion.start import picture_inputs
 
@@ -42,8 +43,22 @@ CASES = (
     Case("", 0),
 )
 """Short, long and empty prompts; seeds that use the low half of the generator's key, the high half, both and none."""
+LONG_CASE = Case(
+    "a smiling brown bear with a green hat and a long red scarf sits on an old wooden chair in front of a small house "
+    "in a quiet forest, warm evening light falls through tall pine trees, a basket full of red apples and yellow pears "
+    "stands beside the door, white clouds drift over blue mountains far behind, a river runs past stones and flowers, "
+    "two small birds watch from the roof, painted in soft colours with fine detail and a wide view, drawn in 3d",
+    13,
+)
+"""Added for bundles whose prompts have several windows."""
 REDRAWN_CASE = Case("a red apple, 3d", 11, 0.5)
 """Added for bundles that can start from a picture; all steps are made by one step, and by networks that read it."""
+
+
+def chosen_cases(cases: Sequence[Case], depth: str, settings: DrawSettings) -> list[Case]:
+    """The cases without a picture that an export of this depth records."""
+    long = [LONG_CASE] if settings.windows > 1 else []
+    return [*long, *cases][:1] if depth == "step" else [*cases, *long]
 
 
 def redrawn_case(settings: DrawSettings) -> Case:
@@ -59,7 +74,8 @@ class Trajectory:
     case: Case
     guidance: float
     prompts: Mapping[str, Mapping[str, Integers]]
-    """Per context that is encoded ("context", and with cfg mostly "null_context") the inputs of `encode_text`."""
+    """Per context that is encoded ("context", and with cfg mostly "null_context") the inputs of `encode_text` for its
+    N windows, stacked in front."""
     contexts: Mapping[str, Floats]
     """The outputs of `encode_text` per text: context (1, L, D), for SDXL pooled (1, P), and those of the null text."""
     skipped: int
@@ -79,6 +95,11 @@ class Trajectory:
     def steps(self) -> int:
         """Number of recorded steps."""
         return len(self.states) - 1
+
+    @property
+    def texts(self) -> list[dict[str, Integers]]:
+        """The inputs of each call of `encode_text`: the windows of the prompt, then those of the null text."""
+        return [window for inputs in self.prompts.values() for window in split_windows(inputs)]
 
     def state(self, number: int, settings: DrawSettings) -> LatentState:
         """The state in front of the recorded step `number`, 0 to n - 1."""

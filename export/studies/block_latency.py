@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from export.latency.measure import BUDGET_S, measure, read_conditions
 from export.runtime import Runtime
-from export.signatures import TensorSpec, text_outputs
+from export.signatures import TensorSpec, text_inputs
 from export.stages import ExportStage
 from export.targets import XNNPACK, load_runner, lower
 from mobile_diffusion.blocks import ResnetBlock
@@ -71,7 +71,7 @@ def whole_stage(config: ModelConfig) -> ExportStage:
     unet = TimedUNet(UNet(config.unet).for_size((config.height, config.width))).eval().requires_grad_(False)
     latents = TensorSpec("latents", "float32", config.latent_shape)
     time = TensorSpec("time", "float32", (1, config.unet.time_width))
-    inputs = (latents, time, *text_outputs(config))
+    inputs = (latents, time, *text_inputs(config))
     return ExportStage("whole", unet, inputs, (TensorSpec("out", "float32", config.latent_shape),))
 
 

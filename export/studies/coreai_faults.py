@@ -84,7 +84,7 @@ def inputs_of(bundle: Bundle, stage: str, trajectory: Trajectory) -> Arrays:
     """Return the inputs of a stage in a golden case: its prompt, its first step, its last latents, its picture."""
     settings = bundle.settings()
     if stage == "encode_text":
-        return dict(trajectory.prompts["context"])
+        return dict(trajectory.texts[0])
     if stage == "denoise":
         return dict(trajectory.step_inputs(0, settings))
     if stage == "decode_image":

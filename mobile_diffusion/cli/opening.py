@@ -37,8 +37,8 @@ def checkpoint_or_emoji(checkpoint: str | None) -> str | Path:
     return shipped_model() if checkpoint is None else checkpoint
 
 
-def _option(help: str) -> Any:
-    return typer.Option(help=help, rich_help_panel=PANEL)
+def _option(help: str, *names: str) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=PANEL)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,17 @@ class Opening:
     tokenizer: Annotated[
         Path | None, _option("Folder of the tokenizer, for a checkpoint that has none (single files).")
     ] = None
-    skip_layers: Annotated[int, _option("Number of last layers of the text encoder to skip.")] = 0
+    skip_layers: Annotated[
+        int,
+        _option(
+            "Number of last layers of the text encoder to skip, as diffusers' clip_skip.",
+            "--skip-layers",
+            "--clip-skip",
+        ),
+    ] = 0
+    windows: Annotated[
+        int | None, _option("Windows that a long prompt may fill, of 77 tokens each for CLIP. Default: 1.")
+    ] = None
     variant: Annotated[str | None, _option("Variant of a diffusers folder's weights, such as fp16.")] = None
 
     def options(self) -> OpenOptions:

@@ -29,7 +29,7 @@ def apply(options: OpenOptions, source: CheckpointFiles) -> CheckpointFiles:
 
     Raises ConfigError or CheckpointError for the first option that does not fit the checkpoint.
     """
-    for step in (_resize, _reschedule, _replace_autoencoder, _merge_loras, _skip_layers):
+    for step in (_resize, _reschedule, _replace_autoencoder, _merge_loras, _skip_layers, _lengthen):
         source = step(options, source)
     return add_embeddings(source, options.embeddings)
 
@@ -130,6 +130,11 @@ def _skip_layers(options: OpenOptions, source: CheckpointFiles) -> CheckpointFil
         layouts={**source.layouts, "text_encoder": layout},
         variations=(*source.variations, f"text encoder without its last {options.skip_layers} layers"),
     )
+
+
+def _lengthen(options: OpenOptions, source: CheckpointFiles) -> CheckpointFiles:
+    """Give prompts several windows, which `ModelConfig` checks."""
+    return _with_config(source, **_given(windows=options.windows))
 
 
 def _with_config(source: CheckpointFiles, **changes: Any) -> CheckpointFiles:

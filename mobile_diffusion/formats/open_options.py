@@ -44,7 +44,9 @@ class OpenOptions:
     """KL autoencoder that replaces the checkpoint's, or the one that it lacks: a diffusers folder, or a safetensors
     file in diffusers' or latent diffusion's names."""
     skip_layers: int = 0
-    """Number of last layers of the text encoder to skip ("clip skip")."""
+    """Number of last layers of the text encoder to skip: diffusers' `clip_skip`."""
+    windows: int | None = None
+    """Windows of the text encoder's length (77 tokens of CLIP's) that a prompt has, 1 to 8."""
     embeddings: tuple[Path, ...] = ()
     """Textual inversion files."""
     prediction: str | None = None

@@ -43,6 +43,11 @@ class ClipPairTokenizer:
         both = [tokenizer.encode(prompt) for tokenizer in (self.first, self.second)]
         return Tokens(np.stack([tokens.ids for tokens in both]), np.stack([tokens.mask for tokens in both]))
 
+    @property
+    def parts(self) -> tuple[ClipTokenizer, ClipTokenizer]:
+        """The tokenizer of each text encoder."""
+        return self.first, self.second
+
     def unknown_words(self, prompt: str) -> tuple[str, ...]:
         """The words of a prompt that the vocabulary does not have, each once."""
         return self.first.unknown_words(prompt)

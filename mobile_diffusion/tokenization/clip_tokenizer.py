@@ -29,6 +29,7 @@ from mobile_diffusion.tokenization.tokens import (
     check_max_tokens,
     check_prompt,
     fit,
+    framed,
     parse_definition,
     read_definition,
 )
@@ -55,7 +56,9 @@ class ClipTokenizer:
         self.max_tokens = max_tokens
         self._definition = definition
         self._tokenizer = parse_clip(definition)
-        self._end: int = _state(self._tokenizer.post_processor)["sep"][1]
+        ends = _state(self._tokenizer.post_processor)
+        self._start: int = ends["cls"][1]
+        self._end: int = ends["sep"][1]
         self._padding = padding_id(self._tokenizer)
         self._companions = companions(self._tokenizer)
         self._tokenizer.no_padding()
@@ -101,9 +104,29 @@ class ClipTokenizer:
             PromptError: the prompt is not text (NUL bytes, lone surrogates) or has over a million characters.
         """
         check_prompt(prompt)
-        ids = self._tokenizer.encode(prompt).ids
-        ids = [part for index in ids for part in (index, *self._companions.get(index, ()))]
+        ids = self._expanded(self._tokenizer.encode(prompt).ids)
         return fit(ids, self.max_tokens, self._end, self._padding)
+
+    @property
+    def parts(self) -> tuple[ClipTokenizer]:
+        """Itself, for its one text encoder."""
+        return (self,)
+
+    @property
+    def comma(self) -> int | None:
+        """Id of a comma, if the vocabulary has it."""
+        return self._tokenizer.token_to_id(f",{WORD_END}")
+
+    def words(self, text: str) -> list[int]:
+        """All ids of a text, without start and end token."""
+        return self._expanded(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def window(self, ids: Sequence[int]) -> Tokens:
+        """Ids between start and end token, padded."""
+        return framed(ids, self.max_tokens, (self._start, self._end), self._padding)
+
+    def _expanded(self, ids: Sequence[int]) -> list[int]:
+        return [part for index in ids for part in (index, *self._companions.get(index, ()))]
 
     def unknown_words(self, prompt: str) -> tuple[str, ...]:
         """The words of a prompt that the vocabulary does not have, each once."""

@@ -7,7 +7,7 @@ that reads the ids is in text_encoder.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -27,6 +27,7 @@ __all__ = [
     "Tokenizer",
     "Tokens",
     "WordPieceTokenizer",
+    "WordTokenizer",
     "check_prompt",
     "open_tokenizer",
     "tokenizer_files",
@@ -35,6 +36,24 @@ __all__ = [
 TOKENIZER_FILE = "tokenizer.json"
 PAIR = "clip-bpe-pair"
 """Kind of SDXL's two tokenizers."""
+
+
+class WordTokenizer(Protocol):
+    """The tokenizer of one text encoder, by pieces of a prompt."""
+
+    @property
+    def max_tokens(self) -> int:
+        """L, the length of every window."""
+
+    @property
+    def comma(self) -> int | None:
+        """Id of a comma, if the vocabulary has it."""
+
+    def words(self, text: str) -> list[int]:
+        """All ids of a text, without start and end token."""
+
+    def window(self, ids: Sequence[int]) -> Tokens:
+        """At most L - 2 ids between start and end token, padded to L."""
 
 
 class Tokenizer(Protocol):
@@ -46,6 +65,10 @@ class Tokenizer(Protocol):
 
     def encode(self, prompt: str) -> Tokens:
         """Encode the prompt as exactly L tokens; raise PromptError when it is not valid text."""
+
+    @property
+    def parts(self) -> tuple[WordTokenizer, ...]:
+        """The tokenizer of each text encoder."""
 
     def unknown_words(self, prompt: str) -> tuple[str, ...]:
         """The words of a prompt that the vocabulary does not have, each once."""

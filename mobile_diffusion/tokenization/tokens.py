@@ -7,6 +7,7 @@ or truncated with a warning; the end token is kept.  wordpiece.py and clip_token
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,6 +71,11 @@ def fit(ids: list[int], length: int, end: int, padding: int) -> Tokens:
     padded = np.full(length, padding, dtype=np.int32)
     padded[: len(ids)] = ids
     return Tokens(ids=padded, mask=(np.arange(length) < len(ids)).astype(np.int32))
+
+
+def framed(ids: Sequence[int], length: int, ends: tuple[int, int], padding: int) -> Tokens:
+    """Ids without start and end token as tokens of that `length`; `ends` are those two."""
+    return fit([ends[0], *ids, ends[1]], length, ends[1], padding)
 
 
 def read_definition(path: Path) -> str:

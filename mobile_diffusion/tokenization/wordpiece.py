@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import tokenizers
@@ -12,6 +13,7 @@ from mobile_diffusion.tokenization.tokens import (
     check_max_tokens,
     check_prompt,
     fit,
+    framed,
     parse_definition,
     read_definition,
 )
@@ -32,6 +34,7 @@ class WordPieceTokenizer:
         self.max_tokens = max_tokens
         self._definition = definition
         self._tokenizer = parse_wordpiece(definition)
+        self._start = special_token(self._tokenizer, "[CLS]")
         self._end = special_token(self._tokenizer, "[SEP]")
         self._padding = special_token(self._tokenizer, "[PAD]")
 
@@ -54,6 +57,24 @@ class WordPieceTokenizer:
         """
         check_prompt(prompt)
         return fit(self._tokenizer.encode(prompt).ids, self.max_tokens, self._end, self._padding)
+
+    @property
+    def parts(self) -> tuple[WordPieceTokenizer]:
+        """Itself, for its one text encoder."""
+        return (self,)
+
+    @property
+    def comma(self) -> int | None:
+        """Id of a comma, if the vocabulary has it."""
+        return self._tokenizer.token_to_id(",")
+
+    def words(self, text: str) -> list[int]:
+        """All ids of a text, without start and end token."""
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def window(self, ids: Sequence[int]) -> Tokens:
+        """Ids between start and end token, padded."""
+        return framed(ids, self.max_tokens, (self._start, self._end), self._padding)
 
     def unknown_words(self, prompt: str) -> tuple[str, ...]:
         """The words of a prompt that the vocabulary does not have, each once."""

@@ -139,6 +139,17 @@ void check_model(const Fields& model) {
   if (!source.empty() && !is_sha256(source)) model.refuse("source_sha256", "a SHA-256");
 }
 
+std::vector<std::int64_t> widths_of(const Fields& model) {
+  std::vector<std::int64_t> widths;
+  for (const Json& each : model.list("text_widths")) {
+    widths.push_back(each.is_number_integer() ? each.get<std::int64_t>() : 0);
+  }
+  const auto is_good = [](std::int64_t width) { return width > 0 && width < 1 << 24; };
+  const bool good = !widths.empty() && std::all_of(widths.begin(), widths.end(), is_good);
+  if (!good) model.refuse("text_widths", "text_widths with a positive width per text encoder");
+  return widths;
+}
+
 ParityLimit read_parity(const Json& value) {
   const Fields fields(value, "manifest.json: parity", {"runtime", "check", "metric", "worst", "limit"});
   fields.number("worst");
@@ -211,10 +222,11 @@ Manifest read_manifest(std::string_view text, const std::string& where) {
   if (fields.whole("schema_version") != schema_version) fields.refuse("schema_version", "a version");
   fields.text("target");
   const Fields model(fields.object("model"), "manifest.json: model",
-                     {"name", "licence", "height", "width", "styles", "changes", "source_sha256"});
+                     {"name", "licence", "height", "width", "styles", "changes", "text_widths", "source_sha256"});
   check_model(model);
   Manifest manifest;
   manifest.model = model.text("name");
+  manifest.text_widths = widths_of(model);
   for (const Json& stage : fields.list("stages")) manifest.stages.push_back(read_stage(stage, "manifest.json: stages"));
   read_runtimes(fields, manifest);
   manifest.schedule = read_schedule(fields.object("schedule"));

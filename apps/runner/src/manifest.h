@@ -61,6 +61,7 @@ struct FileSpec {
 
 struct Manifest {
   std::string model;
+  std::vector<std::int64_t> text_widths;  // of the context per text encoder, in the order in which they are joined
   std::vector<StageSpec> stages;
   std::vector<Runtime> runtimes;
   Schedule schedule;

@@ -47,6 +47,7 @@ export function readManifest(text: string, where = MANIFEST): Manifest {
     model: model.text("name"),
     licence: model.text("licence"),
     styles: model.texts("styles"),
+    textWidths: widthsOf(model),
     target,
     stages,
     runtimes: readRuntimes(fields, where, stages),
@@ -72,7 +73,7 @@ function checkVersion(value: Json, where: string): void {
 }
 
 function readModel(value: JsonObject, where: string): Fields {
-  const names = ["name", "licence", "height", "width", "styles", "changes", "source_sha256"];
+  const names = ["name", "licence", "height", "width", "styles", "changes", "text_widths", "source_sha256"];
   const model = new Fields(value, `${where}: model`, ...names);
   model.texts("changes");
   const styles = model.texts("styles");
@@ -80,9 +81,16 @@ function readModel(value: JsonObject, where: string): Fields {
     model.refuse("styles", "different names, none empty");
   }
   if (model.whole("height") <= 0 || model.whole("width") <= 0) model.refuse("height", "a positive height and width");
+  widthsOf(model);
   const source = model.text("source_sha256");
   if (source !== "" && !isSha256(source)) model.refuse("source_sha256", "a SHA-256");
   return model;
+}
+
+function widthsOf(model: Fields): number[] {
+  const widths = model.list("text_widths").map((each) => wholeOf(each) ?? 0);
+  const good = widths.length > 0 && widths.every((each) => each > 0 && each < MAX_SIZE);
+  return good ? widths : model.refuse("text_widths", "text_widths with a positive width per text encoder");
 }
 
 function readStages(fields: Fields, where: string): StageSpec[] {

@@ -100,6 +100,8 @@ export interface Manifest {
   readonly licence: string;
   /** Styles that the model was trained on, which a prompt can name (`styled`); empty for a model without. */
   readonly styles: readonly string[];
+  /** Width of the context per text encoder, in the order in which they are joined. */
+  readonly textWidths: readonly number[];
   readonly target: string;
   readonly stages: readonly StageSpec[];
   readonly runtimes: readonly RuntimeSpec[];

@@ -103,7 +103,7 @@ def inputs_for(package: Path) -> tuple[dict[str, NDArray[Any]], str]:
 def recorded_inputs(stage: str, drawn: Trajectory, settings: DrawSettings) -> dict[str, NDArray[Any]]:
     """The inputs of a stage in a recorded drawing; for `denoise` those of the middle step."""
     if stage == "encode_text":
-        return dict(drawn.prompts["context"])
+        return dict(drawn.texts[0])
     if stage == "decode_image":
         return {"latents": latents_of(drawn.states[-1:], settings)}
     if stage == "encode_image":

@@ -9,6 +9,8 @@ public struct Manifest: Equatable, Sendable {
   public let licence: String
   /// Styles that the model was trained on, which a prompt can name; empty for a model without.
   public let styles: [String]
+  /// Width of the context per text encoder, in the order in which they are joined.
+  public let textWidths: [Int]
   /// Pixels of a picture.
   public let width: Int
   /// Pixels of a picture.

@@ -18,7 +18,7 @@ extension Manifest {
     try fields.expect(try fields.whole("schema_version") == Self.schemaVersion, "schema_version", "a version")
     target = try fields.text("target")
     let about = try ModelPart(try fields.object("model"))
-    (model, licence, styles) = (about.name, about.licence, about.styles)
+    (model, licence, styles, textWidths) = (about.name, about.licence, about.styles, about.textWidths)
     (width, height) = (about.width, about.height)
     stages = try fields.list("stages").map(StageSpec.init(json:))
     runtimes = try Self.readRuntimes(fields, stages: stages.map(\.stage))
@@ -102,13 +102,14 @@ private struct ModelPart {
   let name: String
   let licence: String
   let styles: [String]
+  let textWidths: [Int]
   let width: Int
   let height: Int
 
   init(_ value: JSON) throws {
     let fields = try Fields(
       value, in: "manifest.json: model",
-      names: ["name", "licence", "height", "width", "styles", "changes", "source_sha256"])
+      names: ["name", "licence", "height", "width", "styles", "changes", "text_widths", "source_sha256"])
     (name, licence) = (try fields.text("name"), try fields.text("licence"))
     _ = try fields.texts("changes")
     styles = try fields.texts("styles")
@@ -116,6 +117,10 @@ private struct ModelPart {
     try fields.expect(isNamed, "styles", "different names, none empty")
     (width, height) = (Int(try fields.whole("width")), Int(try fields.whole("height")))
     try fields.expect(width > 0 && height > 0, "height", "a positive height and width")
+    let widths = try fields.list("text_widths").map { Int($0.whole ?? 0) }
+    let isWide = !widths.isEmpty && widths.allSatisfy { $0 > 0 && $0 < 1 << 24 }
+    try fields.expect(isWide, "text_widths", "text_widths with a positive width per text encoder")
+    textWidths = widths
     let source = try fields.text("source_sha256")
     try fields.expect(source.isEmpty || isSHA256(source), "source_sha256", "a SHA-256")
   }

@@ -7,6 +7,8 @@ class Manifest(
     val licence: String,
     /** Styles that the model was trained on, which a prompt can name ([styled]); empty for a model without. */
     val styles: List<String>,
+    /** Width of the context per text encoder, in the order in which they are joined. */
+    val textWidths: List<Int>,
     val stages: List<StageSpec>,
     val runtimes: List<RuntimeSpec>,
     val schedule: Schedule,

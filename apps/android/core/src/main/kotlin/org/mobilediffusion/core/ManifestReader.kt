@@ -22,6 +22,7 @@ internal class ManifestReader(
                 model = model.text("name"),
                 licence = model.text("licence"),
                 styles = model.texts("styles"),
+                textWidths = widthsOf(model),
                 stages = stages,
                 runtimes = readRuntimes(fields, stages.map { it.stage.id }),
                 schedule = readSchedule(fields.obj("schedule")),
@@ -51,7 +52,7 @@ internal class ManifestReader(
     private fun quoteless(number: JsonNumber): String = quote(number.text).removeSurrounding("'")
 
     private fun readModel(value: Json): Fields {
-        val names = arrayOf("name", "licence", "height", "width", "styles", "changes", "source_sha256")
+        val names = arrayOf("name", "licence", "height", "width", "styles", "changes", "text_widths", "source_sha256")
         val model = Fields(value, "$where: model", *names)
         model.texts("changes")
         val styles = model.texts("styles")
@@ -59,9 +60,17 @@ internal class ManifestReader(
         if (model.whole("height") <= 0 || model.whole("width") <= 0) {
             model.refuse("height", "a positive height and width")
         }
+        widthsOf(model)
         val source = model.text("source_sha256")
         if (source.isNotEmpty() && !isSha256(source)) model.refuse("source_sha256", "a SHA-256")
         return model
+    }
+
+    private fun widthsOf(model: Fields): List<Int> {
+        val widths = model.list("text_widths").map { Fields.wholeOf(it) ?: 0 }
+        val good = widths.isNotEmpty() && widths.all { it in 1 until MAX_SIZE }
+        if (!good) model.refuse("text_widths", "text_widths with a positive width per text encoder")
+        return widths.map { it.toInt() }
     }
 
     private fun readStages(fields: Fields): List<StageSpec> {
