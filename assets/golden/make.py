@@ -16,6 +16,7 @@ from assets.golden.manifests import manifest_file
 from assets.golden.noise import noise_file
 from assets.golden.record import trajectory_files
 from assets.golden.tokens import ADDED, FULL, added_definition, clip_definition, token_files
+from assets.golden.weighted import weighted_file
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -26,6 +27,7 @@ def golden_files() -> Iterator[tuple[str, str]]:
     yield ADDED, added_definition() + "\n"
     for name, values in token_files().items():
         yield name, as_text(values)
+    yield "prompts.json", as_text(weighted_file())
     yield "noise.json", as_text(noise_file())
     yield "manifests.json", as_text(manifest_file())
     for name, values in trajectory_files().items():

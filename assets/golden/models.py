@@ -107,6 +107,8 @@ class GoldenModel:
     redrawn: Redrawn | None = None
     second_tokenizer: str | None = None
     """SDXL's second file, relative to assets/golden."""
+    syntax: str = "plain"
+    """How both prompts write weights."""
 
     def load_part(self, part: str) -> nn.Module:
         """One network, every tensor of it noise: biases and norms too, else a lost one would go unnoticed."""
@@ -242,6 +244,30 @@ MODELS = {
     ),
     "lcm": GoldenModel(_lcm(), CLIP, "<Cat> on a train, na\u00efve style", "", 2**32, None, PREVIEW),
     "sdxl": GoldenModel(_sdxl(), FULL_CLIP, "wow!!! <Cat> in a red boat", "", 5, None, None, None, CLIP),
+    "weights": GoldenModel(
+        replace(_sdxl(), windows=2),
+        FULL_CLIP,
+        "a (red:1.4) [boat], ((calm)) sea, " * 6 + "BREAK a \\(small\\) <Cat>",
+        "(text:1.2)",
+        6,
+        None,
+        None,
+        None,
+        CLIP,
+        "a1111",
+    ),
+    "compel": GoldenModel(
+        replace(SMALL, windows=2, schedule=replace(SMALL.schedule, steps=2)),
+        WORDPIECE,
+        "a red++ apple on a (wooden table)0.6, " * 3 + "blurred--",
+        "text-",
+        12,
+        None,
+        None,
+        None,
+        None,
+        "compel",
+    ),
     "sdxl-interval": GoldenModel(
         _sdxl(guidance_shares=(0.5, 0.0)), FULL_CLIP, "a caf\u00e9!!", "blurred! text", 2**63, 7.5, None, None, CLIP
     ),

@@ -89,6 +89,7 @@ def record(model: GoldenModel) -> dict[str, Any]:
         on_step,
         model.negative,
         None if model.redrawn is None else model.redrawn.start(),
+        model.syntax,
     )
     request: dict[str, Any] = {
         "prompt": model.prompt,
@@ -96,6 +97,8 @@ def record(model: GoldenModel) -> dict[str, Any]:
         "seed": str(model.seed),
         "guidance": model.guidance,
     }
+    if model.syntax != "plain":
+        request["syntax"] = model.syntax
     if model.redrawn is not None:
         request["start"] = _start(model.redrawn)
     preview = {} if model.preview is None else {"preview": {"text": preview_text(model.preview), "pictures": previews}}

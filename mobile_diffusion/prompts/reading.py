@@ -45,6 +45,8 @@ class Reading:
     """The whole prompt first."""
     empty: Tokens | None
     """The empty prompt, if weights lead away from it."""
+    cut: bool
+    """Whether the end of the prompt did not fit into the windows."""
 
     def inputs(self, uses_mask: bool) -> dict[str, NDArray[np.int32]]:
         """The inputs of `encode_text` for the windows of the whole prompt, stacked in front: (N, L) or (N, 2, L)."""
@@ -71,39 +73,45 @@ def read_prompt(tokenizer: Tokenizer, prompt: str, syntax: str = "plain", window
     check_prompt(prompt)
     check_syntax(syntax)
     if syntax == "plain" and windows == 1:
-        return Reading(syntax, (_plain(tokenizer, prompt),), None)
+        return _read_plain(tokenizer, prompt)
     if syntax == "compel":
-        return _read_compel(tokenizer, parse_compel(prompt), windows)
-    pieces = parse_a1111(prompt) if syntax == "a1111" else [Piece(prompt, 1.0)]
-    return Reading(syntax, (_version(tokenizer, pieces, windows, 1.0),), None)
+        reading = _read_compel(tokenizer, parse_compel(prompt), windows)
+    else:
+        pieces = parse_a1111(prompt) if syntax == "a1111" else [Piece(prompt, 1.0)]
+        version, cut = _version(tokenizer, pieces, windows, 1.0)
+        reading = Reading(syntax, (version,), None, cut)
+    if reading.cut:
+        warn_cut(windows, tokenizer.max_tokens)
+    return reading
 
 
-def _plain(tokenizer: Tokenizer, prompt: str) -> Version:
+def _read_plain(tokenizer: Tokenizer, prompt: str) -> Reading:
+    """One window, as the tokenizer makes and cuts it."""
     tokens = tokenizer.encode(prompt)
-    return Version(1.0, (tokens,), np.ones((1, *np.atleast_2d(tokens.ids).shape)))
+    version = Version(1.0, (tokens,), np.ones((1, *np.atleast_2d(tokens.ids).shape)))
+    return Reading("plain", (version,), None, tokens.cut)
 
 
 def _read_compel(tokenizer: Tokenizer, pieces: Sequence[Piece], windows: int) -> Reading:
     """The whole prompt, and for each piece of a weight below 1 the prompt without it."""
-    versions = [_version(tokenizer, pieces, windows, 1.0)]
+    whole, cut = _version(tokenizer, pieces, windows, 1.0)
+    versions = [whole]
     for number, piece in enumerate(pieces):
         if piece.weight < 1 and piece.text.strip():
             share = math.tan((1 - max(piece.weight, SMALLEST)) * math.pi / 2)
             others = [*pieces[:number], *pieces[number + 1 :]]
-            versions.append(_version(tokenizer, others, windows, share, quiet=True))
+            versions.append(_version(tokenizer, others, windows, share)[0])
     weighted = any((version.weights != 1).any() for version in versions)
-    return Reading(
-        "compel", tuple(versions), _joined([part.window([]) for part in tokenizer.parts]) if weighted else None
-    )
+    empty = _joined([part.window([]) for part in tokenizer.parts]) if weighted else None
+    return Reading("compel", tuple(versions), empty, cut)
 
 
-def _version(tokenizer: Tokenizer, pieces: Sequence[Piece], windows: int, share: float, quiet: bool = False) -> Version:
-    """The windows of pieces, for each text encoder; `quiet` says nothing of an end that does not fit."""
+def _version(tokenizer: Tokenizer, pieces: Sequence[Piece], windows: int, share: float) -> tuple[Version, bool]:
+    """The windows of pieces, for each text encoder, and whether the end was cut."""
     parts = [_windows(part, pieces, windows) for part in tokenizer.parts]
-    if any(cut for *_, cut in parts) and not quiet:
-        warn_cut(windows, tokenizer.max_tokens)
     tokens = tuple(_joined(both) for both in zip(*(tokens for tokens, _, _ in parts), strict=True))
-    return Version(share, tokens, np.stack([weights for _, weights, _ in parts], axis=1))
+    version = Version(share, tokens, np.stack([weights for _, weights, _ in parts], axis=1))
+    return version, any(cut for *_, cut in parts)
 
 
 def _windows(
@@ -111,11 +119,17 @@ def _windows(
 ) -> tuple[list[Tokens], NDArray[np.float64], bool]:
     """Windows of one text encoder, their weights (N, L), and whether the end of the prompt was cut."""
     runs = [Run(() if each.is_break else tuple(part.words(each.text)), each.weight, each.is_break) for each in pieces]
-    divided = divide(runs, part.max_tokens - 2, count, part.comma)
+    divided = divide(runs, part.max_tokens - 2, count, _comma(part))
     weights = np.ones((count, part.max_tokens))
     for row, window in zip(weights, divided.windows, strict=True):
         row[1 : 1 + len(window)] = [weight for _, weight in window]
     return [part.window([token for token, _ in window]) for window in divided.windows], weights, divided.cut
+
+
+def _comma(part: WordTokenizer) -> int | None:
+    """The token of a comma, where it is one."""
+    ids = part.words(",")
+    return ids[0] if len(ids) == 1 else None
 
 
 def _joined(windows: Sequence[Tokens]) -> Tokens:

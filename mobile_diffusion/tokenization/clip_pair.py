@@ -41,7 +41,8 @@ class ClipPairTokenizer:
     def encode(self, prompt: str) -> Tokens:
         """Encode the prompt once per text encoder, as ids and mask (2, L); raise PromptError as ClipTokenizer does."""
         both = [tokenizer.encode(prompt) for tokenizer in (self.first, self.second)]
-        return Tokens(np.stack([tokens.ids for tokens in both]), np.stack([tokens.mask for tokens in both]))
+        ids, mask = (np.stack([getattr(tokens, name) for tokens in both]) for name in ("ids", "mask"))
+        return Tokens(ids, mask, any(tokens.cut for tokens in both))
 
     @property
     def parts(self) -> tuple[ClipTokenizer, ClipTokenizer]:

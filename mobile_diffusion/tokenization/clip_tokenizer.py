@@ -112,11 +112,6 @@ class ClipTokenizer:
         """Itself, for its one text encoder."""
         return (self,)
 
-    @property
-    def comma(self) -> int | None:
-        """Id of a comma, if the vocabulary has it."""
-        return self._tokenizer.token_to_id(f",{WORD_END}")
-
     def words(self, text: str) -> list[int]:
         """All ids of a text, without start and end token."""
         return self._expanded(self._tokenizer.encode(text, add_special_tokens=False).ids)

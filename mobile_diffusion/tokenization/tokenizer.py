@@ -45,10 +45,6 @@ class WordTokenizer(Protocol):
     def max_tokens(self) -> int:
         """L, the length of every window."""
 
-    @property
-    def comma(self) -> int | None:
-        """Id of a comma, if the vocabulary has it."""
-
     def words(self, text: str) -> list[int]:
         """All ids of a text, without start and end token."""
 

@@ -32,6 +32,9 @@ class Tokens:
     mask: np.ndarray
     """int32 of the same shape: 1 where `ids` holds a token, 0 where it holds padding."""
 
+    cut: bool = False
+    """Whether the end of the prompt did not fit."""
+
 
 def check_max_tokens(max_tokens: int) -> None:
     """Raise ConfigError when there is no room for a word between start and end token."""
@@ -63,14 +66,15 @@ def fit(ids: list[int], length: int, end: int, padding: int) -> Tokens:
 
     When ids are truncated, the last one that remains is replaced by the end token, and a warning is logged.
     """
-    if len(ids) > length:
+    cut = len(ids) > length
+    if cut:
         logger.warning(
             "the prompt has %d tokens and the model reads %d: its end is ignored; shorten it", len(ids), length
         )
         ids = [*ids[: length - 1], end]
     padded = np.full(length, padding, dtype=np.int32)
     padded[: len(ids)] = ids
-    return Tokens(ids=padded, mask=(np.arange(length) < len(ids)).astype(np.int32))
+    return Tokens(ids=padded, mask=(np.arange(length) < len(ids)).astype(np.int32), cut=cut)
 
 
 def framed(ids: Sequence[int], length: int, ends: tuple[int, int], padding: int) -> Tokens:

@@ -34,9 +34,9 @@ class WordPieceTokenizer:
         self.max_tokens = max_tokens
         self._definition = definition
         self._tokenizer = parse_wordpiece(definition)
-        self._start = special_token(self._tokenizer, "[CLS]")
         self._end = special_token(self._tokenizer, "[SEP]")
         self._padding = special_token(self._tokenizer, "[PAD]")
+        self._start = special_token(self._tokenizer, "[CLS]")
 
     @classmethod
     def from_file(cls, path: Path, max_tokens: int) -> WordPieceTokenizer:
@@ -62,11 +62,6 @@ class WordPieceTokenizer:
     def parts(self) -> tuple[WordPieceTokenizer]:
         """Itself, for its one text encoder."""
         return (self,)
-
-    @property
-    def comma(self) -> int | None:
-        """Id of a comma, if the vocabulary has it."""
-        return self._tokenizer.token_to_id(",")
 
     def words(self, text: str) -> list[int]:
         """All ids of a text, without start and end token."""

@@ -10,6 +10,10 @@ export interface DrawSettings {
   readonly image: TensorSpec;
   /** (1, L), or (1, 2, L) where two tokenizers read the prompt. */
   readonly tokens: TensorSpec;
+  /** Windows of a prompt, each encoded by itself. */
+  readonly windows: number;
+  /** Width of the context per text encoder, in order. */
+  readonly textWidths: readonly number[];
   /** Whether the text encoder takes a mask. */
   readonly usesMask: boolean;
   /** What the model does: "inpaint" also reads a mask and the rest of a picture, "edit" changes a picture. */
@@ -44,7 +48,9 @@ export function settingsOf(manifest: Manifest): DrawSettings {
   const { schedule } = manifest;
   const memoryShape = latents.shape.map((size, axis) => (axis === 1 ? schedule.memory * size : size));
   const usesMask = input(manifest, "encode_text", "mask") !== undefined;
-  return { latents, image, tokens, usesMask, task: taskOf(manifest), schedule, memoryShape };
+  const windows = windowsOf(manifest);
+  const { textWidths } = manifest;
+  return { latents, image, tokens, windows, textWidths, usesMask, task: taskOf(manifest), schedule, memoryShape };
 }
 
 /** The input `step` of each call of `denoise`, in order, for a drawing that skips its first steps. */
@@ -59,6 +65,16 @@ function input(manifest: Manifest, stage: Stage, name: string): TensorSpec | und
 
 function output(manifest: Manifest, stage: Stage, name: string): TensorSpec | undefined {
   return stageOf(manifest, stage)?.outputs.find((each) => each.name === name);
+}
+
+/** The windows that the context of `denoise` has; throws `BundleError` unless they fill it. */
+function windowsOf(manifest: Manifest): number {
+  const [one, all] = [output(manifest, "encode_text", "context"), input(manifest, "denoise", "context")];
+  const [length, width] = [one?.shape[1] ?? 0, manifest.textWidths.reduce((sum, each) => sum + each, 0)];
+  const windows = (all?.shape[1] ?? 0) / length;
+  const fits = Number.isInteger(windows) && one?.shape.at(-1) === width && all?.shape.at(-1) === width;
+  if (fits && length === manifest.tokenizer.maxTokens) return windows;
+  throw new BundleError(`${MANIFEST}: expected a context of whole windows of the tokenizer's length; ${FIX}`);
 }
 
 function taskOf(manifest: Manifest): DrawSettings["task"] {

@@ -5,12 +5,12 @@ import { type DrawSettings, rowsAfter, settingsOf } from "./draw-settings.js";
 import { BundleError } from "./errors.js";
 import { FIX } from "./fields.js";
 import { type GoldenCase, readGolden } from "./golden-case.js";
-import type { Stage } from "./manifest.js";
+import { type Stage, countOf } from "./manifest.js";
 import type { Picture } from "./picture.js";
 import { type StageRunner, guarded, runChecked } from "./runner.js";
 import { latentMask, ofPicture } from "./picture-inputs.js";
 import { type LatentState, StageInputs } from "./stage-inputs.js";
-import { type FloatTensor, type FloatTensors, type Tensors, floats } from "./tensor.js";
+import { type FloatTensor, type FloatTensors, type Tensor, type Tensors, floats, integers } from "./tensor.js";
 
 /** One comparison. */
 export interface GoldenResult {
@@ -68,11 +68,12 @@ class Replay {
 
   async *results(): AsyncGenerator<GoldenResult, void, void> {
     const { golden, bundle } = this;
-    const tokens = bundle.tokenizer.encode(golden.prompt).ids;
+    const windows = this.inputs.reading(golden.prompt).versions[0]!.windows;
+    const tokens = windows.flatMap((each) => [...each.tokens.ids]);
     yield this.result("tokens", null, null, tokens.join() === golden.integers("tokens").values.join());
     const [recorded, computed] = [new Map<string, FloatTensors>(), new Map<string, FloatTensors>()];
     for (const prefix of this.inputs.prompts.keys()) {
-      const found = await this.run("encode_text", this.text(prefix));
+      const found = await this.encode(prefix);
       recorded.set(prefix, new Map([...found.keys()].map((name) => [name, golden.floats(prefix + name)])));
       computed.set(prefix, found);
       for (const [name, each] of found) yield this.compared("encode_text", null, golden.floats(prefix + name), each);
@@ -103,10 +104,23 @@ class Replay {
     return this.rows.slice(0, this.golden.states - 1);
   }
 
-  private text(prefix: string): Tensors {
-    const tokens = this.golden.integers(`${prefix}tokens`);
-    const mask = this.settings.usesMask ? ([["mask", this.golden.integers(`${prefix}mask`)]] as const) : [];
-    return new Map([["tokens", tokens], ...mask]);
+  /** The outputs of `encode_text` for the windows of a text. */
+  private async encode(prefix: string): Promise<FloatTensors> {
+    const { shape } = this.settings.tokens;
+    const names = this.settings.usesMask ? ["tokens", "mask"] : ["tokens"];
+    const size = countOf(shape);
+    const found: FloatTensors[] = [];
+    for (let window = 0; window < this.settings.windows; window++) {
+      const given = names.map((name): [string, Tensor] => {
+        const { values } = this.golden.integers(prefix + name);
+        return [name, integers(values.slice(window * size, (window + 1) * size), shape)];
+      });
+      found.push(await this.run("encode_text", new Map(given)));
+    }
+    const contexts = found.map((each) => each.get("context")!);
+    const [batch, length, width] = contexts[0]!.shape;
+    const joined = Float32Array.from(contexts.flatMap((each) => [...each.values]));
+    return new Map([...found[0]!, ["context", floats(joined, [batch!, length! * found.length, width!])]]);
   }
 
   /** What `denoise` takes at every step, of texts and of latents of the picture. */

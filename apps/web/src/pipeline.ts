@@ -3,6 +3,8 @@ import { StageInputs, unusedNegative } from "./stage-inputs.js";
 import type { ModelBundle } from "./bundle.js";
 import { type DrawSettings, settingsOf } from "./draw-settings.js";
 import { ModelError, PromptError } from "./errors.js";
+import { encodeReading } from "./prompt-context.js";
+import { readPrompt } from "./prompt-windows.js";
 import type { Stage } from "./manifest.js";
 import { type Picture, pictureOf } from "./picture.js";
 import { type StageRunner, guarded, runChecked } from "./runner.js";
@@ -55,8 +57,14 @@ export class Pipeline {
     const unused = unusedNegative(this.settings, request);
     if (unused !== null) found.push(unused);
     const tokens = this.bundle.tokenizer.encode(request.prompt);
+    const weighted = (request.syntax ?? "plain") !== "plain";
     const { maxTokens } = this.bundle.tokenizer;
-    if (tokens.count > maxTokens) found.push(`the prompt has ${tokens.count} tokens of ${maxTokens}: its end is ignored`);
+    const { windows } = this.settings;
+    if (windows === 1 && !weighted && tokens.count > maxTokens) {
+      found.push(`the prompt has ${tokens.count} tokens of ${maxTokens}: its end is ignored`);
+    } else if (readPrompt(this.bundle.tokenizer, request.prompt, request.syntax ?? "plain", windows).cut) {
+      found.push(`the prompt does not fit into ${windows} windows of ${maxTokens} tokens: its end is ignored`);
+    }
     if (!tokens.known) {
       found.push("the model knows no word of the prompt: the picture is any picture; use other words");
     }
@@ -88,12 +96,14 @@ export class Pipeline {
       throw new PromptError("picture: expected a bundle that was exported with --image-to-image, got one that was not; export it again");
     }
     const inputs = new StageInputs(this.settings, this.bundle.tokenizer, request);
-    const texts = [...inputs.prompts].map(([name, prompt]) => [name, inputs.text(prompt)] as const);
+    const texts = [...inputs.prompts].map(([name, prompt]) => [name, inputs.reading(prompt)] as const);
     const pictures = { read: inputs.read(), clean: inputs.clean() };
     const clock = new Clock();
     yield { kind: "stage", stage: "encode_text" };
     const encoded = new Map<string, FloatTensors>();
-    for (const [name, text] of texts) encoded.set(name, await this.run("encode_text", text, clock));
+    for (const [name, text] of texts) {
+      encoded.set(name, await encodeReading(text, this.settings, (tokens) => this.run("encode_text", inputs.text(tokens), clock)));
+    }
     let contexts = inputs.contexts(encoded);
     if (pictures.read ?? pictures.clean) yield { kind: "stage", stage: "encode_image" };
     const read = await this.encode(pictures.read, clock);

@@ -1,3 +1,4 @@
+import type { PromptSyntax } from "./prompt-pieces.js";
 import type { Picture } from "./picture.js";
 
 /** The largest scale of guidance. */
@@ -9,6 +10,8 @@ export interface DrawRequest {
   readonly prompt: string;
   /** What it should not show; it has no effect without guidance, and none is allowed with distilled guidance. */
   readonly negative?: string;
+  /** How both prompts write weights; "plain" when undefined. */
+  readonly syntax?: PromptSyntax;
   /** The same seed gives the same picture everywhere. */
   readonly seed?: bigint;
   /** Scale of guidance, up to 30, where 1 or less is no guidance; the bundle's own when null. */

@@ -8,7 +8,8 @@ import { DEFAULT_STRENGTH, checkPicture, cleanPicture, latentMask, ofPicture, re
 import { type DrawRequest, MAX_GUIDANCE } from "./request.js";
 import { type FloatTensor, type FloatTensors, type Tensor, type Tensors, floats, integers } from "./tensor.js";
 import { plain } from "./text.js";
-import type { Tokenizer } from "./tokenizer.js";
+import { type Reading, readPrompt } from "./prompt-windows.js";
+import type { Tokenizer, Tokens } from "./tokenizer.js";
 
 /** Begins the names of the null text's tensors. */
 const NULL = "null_";
@@ -64,9 +65,13 @@ export class StageInputs {
     return contexts;
   }
 
-  /** Inputs of `encode_text`; throws `PromptError`. */
-  text(prompt: string): Map<string, Tensor> {
-    const tokens = this.tokenizer.encode(prompt);
+  /** A prompt as it is read; throws `PromptError`. */
+  reading(prompt: string): Reading {
+    return readPrompt(this.tokenizer, prompt, this.request.syntax ?? "plain", this.settings.windows);
+  }
+
+  /** Inputs of `encode_text` for a window. */
+  text(tokens: Tokens): Map<string, Tensor> {
     const { shape } = this.settings.tokens;
     const inputs = new Map<string, Tensor>([["tokens", integers(tokens.ids, shape)]]);
     if (this.settings.usesMask) inputs.set("mask", integers(tokens.mask, shape));

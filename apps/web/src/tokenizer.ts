@@ -17,10 +17,24 @@ export interface Tokens {
   readonly known: boolean;
 }
 
+/** The tokenizer of one text encoder, by pieces of a prompt. */
+export interface WordTokenizer {
+  readonly maxTokens: number;
+
+  /** All ids of a text, without start and end token. */
+  words(text: string): number[];
+
+  /** At most `maxTokens` - 2 ids between start and end token, padded. */
+  window(ids: readonly number[]): Tokens;
+}
+
 /** Makes tokens of prompts; ids are those of the checkpoint that the tokenizer comes from. */
 export interface Tokenizer {
   /** L, the length of every encoded prompt. */
   readonly maxTokens: number;
+
+  /** The tokenizer of each text encoder. */
+  readonly parts: readonly WordTokenizer[];
 
   /**
    * The prompt in exactly `maxTokens` tokens; a longer one is cut, its end token kept.
@@ -36,6 +50,10 @@ export class TokenizerPair implements Tokenizer {
     private readonly first: Tokenizer,
     private readonly second: Tokenizer,
   ) {}
+
+  get parts(): readonly WordTokenizer[] {
+    return [...this.first.parts, ...this.second.parts];
+  }
 
   get maxTokens(): number {
     return this.first.maxTokens;
@@ -53,7 +71,7 @@ export class TokenizerPair implements Tokenizer {
 }
 
 /** One file's tokenizer. */
-export abstract class SingleTokenizer implements Tokenizer {
+export abstract class SingleTokenizer implements Tokenizer, WordTokenizer {
   protected abstract readonly end: number;
   protected abstract readonly padding: number;
 
@@ -68,16 +86,33 @@ export abstract class SingleTokenizer implements Tokenizer {
   /** All ids of a prompt given as code points, start and end included. */
   protected abstract ids(prompt: readonly number[]): number[];
 
+  get parts(): readonly WordTokenizer[] {
+    return [this];
+  }
+
+  words(text: string): number[] {
+    return this.ids(codePoints(text)).slice(1, -1);
+  }
+
+  window(ids: readonly number[]): Tokens {
+    const [start, end] = this.ids([]);
+    return { ...this.framed([start!, ...ids, end!]), known: true };
+  }
+
   encode(prompt: string): Tokens {
     const points = checkedPoints(prompt);
     const found = this.ids(points);
+    const told = found.slice(1, -1).some((id) => id !== this.unknown);
+    return { ...this.framed(found), known: told || points.every(isSpace) };
+  }
+
+  private framed(found: readonly number[]): Omit<Tokens, "known"> {
     const kept = found.slice(0, this.maxTokens);
     if (kept.length < found.length) kept[this.maxTokens - 1] = this.end;
     const ids = new Int32Array(this.maxTokens).fill(this.padding);
     ids.set(kept);
     const mask = new Int32Array(this.maxTokens).fill(1, 0, kept.length);
-    const told = found.slice(1, -1).some((id) => id !== this.unknown);
-    return { ids, mask, count: found.length, known: told || points.every(isSpace) };
+    return { ids, mask, count: found.length };
   }
 }
 

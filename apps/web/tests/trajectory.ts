@@ -1,6 +1,7 @@
 import type { BundleSource } from "../src/bundle.js";
 import type { Stage } from "../src/manifest.js";
 import type { StageRunner } from "../src/runner.js";
+import type { PromptSyntax } from "../src/prompt-pieces.js";
 import type { DrawRequest } from "../src/request.js";
 import { type FloatTensor, type FloatTensors, type Tensors, floats } from "../src/tensor.js";
 import { assert } from "./checks.js";
@@ -31,7 +32,7 @@ interface Recorded {
   manifest: string;
   tokenizer: string;
   tokenizer_2?: string;
-  request: { prompt: string; negative: string; seed: string; guidance: number | null; start?: Start };
+  request: { prompt: string; negative: string; seed: string; guidance: number | null; syntax?: PromptSyntax; start?: Start };
   steps: number;
   calls: Call[];
   picture: PictureHash;

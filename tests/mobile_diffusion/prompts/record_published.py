@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from transformers import CLIPTokenizer
 
-from tests.mobile_diffusion.prompts.cases import COMPEL, WEBUI
+from assets.golden.weighted import COMPEL, WEBUI
 from tests.mobile_diffusion.prompts.published_encoder import encode
 
 VOCABULARY = Path(__file__).parents[3] / "mobile_diffusion" / "clip_vocabulary"

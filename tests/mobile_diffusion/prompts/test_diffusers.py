@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from assets.golden.weighted import COMMAS
 from mobile_diffusion.checkpoint import open_checkpoint
 from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.noise import gaussian
 from mobile_diffusion.pipeline import Pipeline
 from tests.attentive import write_attentive
-from tests.mobile_diffusion.prompts.cases import COMMAS
 
 SEED, STEPS, SIDE = 5, 1, 64
 

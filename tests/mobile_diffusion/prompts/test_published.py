@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from assets.golden.weighted import COMPEL, WEBUI
 from mobile_diffusion.prompts.compel import parse_compel
 from mobile_diffusion.prompts.reading import read_prompt
 from mobile_diffusion.prompts.weighing import encode_reading
 from mobile_diffusion.tokenization.clip_tokenizer import ClipTokenizer
-from tests.mobile_diffusion.prompts.cases import COMPEL, WEBUI
 from tests.mobile_diffusion.prompts.published_encoder import WIDTH, encode
 
 PUBLISHED = json.loads(Path(__file__).with_name("published.json").read_text(encoding="ascii"))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from assets.golden.weighted import LONG
 from mobile_diffusion.errors import MobileDiffusionError, PromptError
 from mobile_diffusion.prompts.pieces import SYNTAXES
 from mobile_diffusion.prompts.reading import Reading, read_prompt
@@ -18,7 +19,6 @@ from mobile_diffusion.tokenization.clip_pair import ClipPairTokenizer
 from mobile_diffusion.tokenization.clip_tokenizer import ClipTokenizer
 from mobile_diffusion.tokenization.tokenizer import Tokenizer
 from mobile_diffusion.tokenization.wordpiece import WordPieceTokenizer
-from tests.mobile_diffusion.prompts.cases import LONG
 from tests.mobile_diffusion.prompts.published_encoder import encode
 
 CLIP = ClipTokenizer.from_folder(Path(__file__).parents[3] / "mobile_diffusion" / "clip_vocabulary", 77)
