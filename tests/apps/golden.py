@@ -23,6 +23,9 @@ TRAJECTORIES = (
     "sdxl-interval",
 )
 
+WEIGHTED = ("weights", "compel")
+"""Trajectories whose prompts have weights and two windows."""
+
 
 def golden(name: str) -> Any:
     """The JSON of a golden file."""

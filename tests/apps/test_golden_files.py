@@ -20,8 +20,9 @@ from export.job.preview import read_preview
 from mobile_diffusion.drawing import Start, draw
 from mobile_diffusion.errors import BundleError, PromptError
 from mobile_diffusion.noise import gaussian, philox
+from mobile_diffusion.prompts.reading import read_prompt
 from mobile_diffusion.tokenization.tokenizer import open_tokenizer
-from tests.apps.golden import GOLDEN, TOKENS, TRAJECTORIES, golden
+from tests.apps.golden import GOLDEN, TOKENS, TRAJECTORIES, WEIGHTED, golden
 
 
 def digest(values: np.ndarray) -> str:
@@ -74,7 +75,7 @@ def test_there_are_enough_cases() -> None:
     points = {ord(character) // 256 for case in cases for character in case["prompt"]}
     assert len(cases) > 5000 and len(points) > 300
     assert len(golden("noise.json")["gaussian"]) > 300
-    assert sum(path.stat().st_size for path in GOLDEN.rglob("*.json")) < 4_000_000
+    assert sum(path.stat().st_size for path in GOLDEN.rglob("*.json")) < 4_200_000
 
 
 @pytest.mark.parametrize("name", TOKENS)
@@ -95,6 +96,39 @@ def test_tokens(name: str) -> None:
         with pytest.raises(PromptError) as caught:
             tokenizer.encode(case["prompt"])
         assert case["message"] in str(caught.value)
+
+
+def test_prompts() -> None:
+    values = golden("prompts.json")
+    tokenizer = open_tokenizer(values["kind"], GOLDEN / values["tokenizer"], values["max_tokens"])
+    for case in values["cases"]:
+        reading = read_prompt(tokenizer, case["prompt"], case["syntax"], case["windows"])
+        for version, expected in zip(reading.versions, case["versions"], strict=True):
+            assert version.share == pytest.approx(expected["share"], rel=1e-12)
+            windows = zip(version.tokens, version.weights[:, 0].tolist(), strict=True)
+            lengths = [int(tokens.mask.sum()) for tokens in version.tokens]
+            found = [
+                {"ids": tokens.ids[:length].tolist(), "weights": weights[:length]}
+                for (tokens, weights), length in zip(windows, lengths, strict=True)
+            ]
+            assert found == expected["windows"], case["prompt"]
+        assert [reading.cut, reading.empty is not None] == [case["cut"], case["empty"]]
+    for case in values["refused"]:
+        with pytest.raises(PromptError) as caught:
+            read_prompt(tokenizer, case["prompt"], case["syntax"])
+        assert case["message"] in str(caught.value)
+
+
+def test_weighted_trajectories_prove_windows_and_versions() -> None:
+    """Two windows of two encoders each; Compel's empty prompt, the prompt itself, and one without each weak piece."""
+    lengths, counts = [], []
+    for name in WEIGHTED:
+        calls = golden(f"trajectories/{name}.json")["calls"]
+        first = next(call for call in calls if call["stage"] == "denoise")
+        lengths.append(first["inputs"]["context"]["shape"][1])
+        counts.append(sum(call["stage"] == "encode_text" for call in calls))
+    assert counts == [2 * 2, 1 + 2 * 5 + 1 + 2 * 2]
+    assert lengths == [80, 48]
 
 
 def test_noise() -> None:
@@ -120,7 +154,7 @@ def test_manifests(tmp_path: Path) -> None:
         assert case["message"] in line and "\n" not in line, (case["name"], line)
 
 
-@pytest.mark.parametrize("name", TRAJECTORIES)
+@pytest.mark.parametrize("name", (*TRAJECTORIES, *WEIGHTED))
 def test_trajectories(name: str, tmp_path: Path) -> None:
     recorded = golden(f"trajectories/{name}.json")
     bundle = open_bundle(write_bundle(recorded, tmp_path))
@@ -136,6 +170,7 @@ def test_trajectories(name: str, tmp_path: Path) -> None:
         lambda step, latents: states.append(latents),
         request["negative"],
         start_of(request),
+        request.get("syntax", "plain"),
     )
     assert replay.left == [] and picture.std() > 10
     assert [picture.shape[1], picture.shape[0], digest(picture)] == list(recorded["picture"].values())
@@ -195,6 +230,6 @@ def test_sdxls_trajectories_prove_two_tokenizers_and_zeros() -> None:
     assert null["sha256"] == digest(np.zeros(null["shape"], np.float32))
 
 
-@pytest.mark.parametrize("name", TRAJECTORIES)
+@pytest.mark.parametrize("name", (*TRAJECTORIES, *WEIGHTED))
 def test_a_recorded_manifest_fits_the_schema(name: str) -> None:
     jsonschema.Draft202012Validator(schema()).validate(json.loads(golden(f"trajectories/{name}.json")["manifest"]))

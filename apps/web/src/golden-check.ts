@@ -67,7 +67,7 @@ class Replay {
   }
 
   async *results(): AsyncGenerator<GoldenResult, void, void> {
-    const { golden, bundle } = this;
+    const { golden } = this;
     const windows = this.inputs.reading(golden.prompt).versions[0]!.windows;
     const tokens = windows.flatMap((each) => [...each.tokens.ids]);
     yield this.result("tokens", null, null, tokens.join() === golden.integers("tokens").values.join());

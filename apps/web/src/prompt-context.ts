@@ -34,11 +34,12 @@ export async function encodeReading(
 }
 
 function mixed(reading: Reading, contexts: readonly Float64Array[]): Float32Array {
+  if (reading.versions.length === 1 && isPlain(reading)) return Float32Array.from(contexts[0]!);
   const total = reading.versions.reduce((sum, { share }) => sum + share, 0);
   const values = Float32Array.from(contexts[0]!, (_, place) => {
     return reading.versions.reduce((sum, { share }, number) => sum + share * contexts[number]![place]!, 0) / total;
   });
-  if (isPlain(reading) || values.every(Number.isFinite)) return values;
+  if (values.every(Number.isFinite)) return values;
   throw new PromptError("prompt: expected weights that leave a finite text, got weights that do not; change them");
 }
 

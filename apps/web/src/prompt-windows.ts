@@ -51,7 +51,7 @@ function readCompel(tokenizer: Tokenizer, pieces: readonly Piece[], count: numbe
   pieces.forEach(({ text, weight }, place) => {
     if (weight >= 1 || text.trim() === "") return;
     const share = Math.tan(((1 - Math.max(weight, SMALLEST)) * Math.PI) / 2);
-    versions.push(versionOf(tokenizer, pieces.toSpliced(place, 1), count, share).version);
+    versions.push(versionOf(tokenizer, pieces.filter((_, other) => other !== place), count, share).version);
   });
   const isWeighted = versions.some((each) => each.windows.some(({ weights }) => weights.some((weight) => weight !== 1)));
   return { syntax: "compel", versions, empty: isWeighted ? tokenizer.encode("") : null, cut };

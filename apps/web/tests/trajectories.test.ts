@@ -12,7 +12,7 @@ function assertPicture(expected: PictureHash, { width, height, rgb }: Picture): 
   assert.deepEqual({ width, height, sha256: hash(rgb) }, expected);
 }
 
-const PLAIN = ["ddim", "multistep", "lcm", "unguided", "interval", "sde", "sdxl", "sdxl-interval"];
+const PLAIN = ["ddim", "multistep", "lcm", "unguided", "interval", "sde", "sdxl", "sdxl-interval", "weights", "compel"];
 const OF_PICTURES = ["image", "mask", "inpaint", "inpaint-all", "edit", "edit-unguided"];
 
 for (const name of [...PLAIN, ...OF_PICTURES]) {
