@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "error.h"
 #include "numbers.h"
 #include "philox.h"
+#include "reading.h"
 
 namespace runner {
 namespace {
@@ -17,8 +19,24 @@ const TensorSpec* find_tensor(const std::vector<TensorSpec>& tensors, const char
 
 constexpr const char* null_prefix = "null_";  // of the names of the null text's tensors
 
-Outputs encode(const RunStage& run, const Tokenizer& tokenizer, const Settings& settings, const std::string& prompt) {
-  return run("encode_text", text_inputs(settings, tokenizer.encode(prompt)));
+Outputs encode(const RunStage& run, const Tokenizer& tokenizer, const Settings& settings, const std::string& prompt,
+               Syntax syntax) {
+  const Reading reading = read_prompt(tokenizer, prompt, syntax, settings.windows);
+  return encode_reading(reading, settings, [&](const Tokens& tokens) {
+    return run("encode_text", text_inputs(settings, tokens));
+  });
+}
+
+// The windows that the context of `denoise` has; throws Error unless they fill it.
+std::size_t windows_of(const Manifest& manifest, const TensorSpec& one, const TensorSpec* all) {
+  const auto width = std::accumulate(manifest.text_widths.begin(), manifest.text_widths.end(), std::int64_t{0});
+  const auto fits = [&](const TensorSpec& spec, std::int64_t length) {
+    return spec.shape.size() == 3 && spec.shape[1] % length == 0 && spec.shape[2] == width;
+  };
+  const std::int64_t length = manifest.tokenizer.max_tokens;
+  const bool good = length > 0 && all != nullptr && fits(one, length) && fits(*all, length) && one.shape[1] == length;
+  require(good, "manifest.json: expected a context of whole windows of the tokenizer's length; export the bundle again");
+  return static_cast<std::size_t>(all->shape[1] / length);
 }
 
 // The arrays of the null text, by the names of those of the prompt.
@@ -86,7 +104,9 @@ Settings settings_of(const Manifest& manifest) {
   const bool known = latents != nullptr && image != nullptr && context != nullptr && latents->shape.size() == 4 &&
                      image->shape.size() == 4 && image->shape[1] == 3;
   require(known, "manifest.json: expected stages that take latents and give an image; export the bundle again");
-  return {*latents, *image, find_tensor(text->inputs, "mask") != nullptr, manifest.schedule, task_of(manifest)};
+  const std::size_t windows = windows_of(manifest, *context, find_tensor(step->inputs, "context"));
+  const bool uses_mask = find_tensor(text->inputs, "mask") != nullptr;
+  return {*latents, *image, uses_mask, manifest.schedule, task_of(manifest), windows, manifest.text_widths};
 }
 
 std::string unused_negative(const Settings& settings, const Request& request) {
@@ -104,10 +124,10 @@ Arrays text_inputs(const Settings& settings, const Tokens& tokens) {
 
 Arrays conditions(const RunStage& run, const Tokenizer& tokenizer, const Settings& settings, const Request& request) {
   check_guidance(settings, request);
-  const Outputs text = encode(run, tokenizer, settings, request.prompt);
+  const Outputs text = encode(run, tokenizer, settings, request.prompt, request.syntax);
   const bool zeros = settings.schedule.zero_null && request.negative.empty();
   const bool encoded = settings.schedule.guidance_kind == "cfg" && !zeros;
-  const Outputs null = encoded ? encode(run, tokenizer, settings, request.negative) : Outputs();
+  const Outputs null = encoded ? encode(run, tokenizer, settings, request.negative, request.syntax) : Outputs();
   Arrays arrays = with_guidance(settings, text, null, request.guidance);
   const Floats image = read_image(settings, request.start);
   if (image.empty()) return arrays;

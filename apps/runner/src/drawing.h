@@ -9,6 +9,7 @@
 
 #include "manifest.h"
 #include "picture.h"
+#include "pieces.h"
 #include "program.h"
 #include "start.h"
 #include "tokens.h"
@@ -32,6 +33,7 @@ struct Request {
   std::uint64_t seed = 0;
   double guidance = 0;
   std::optional<Start> start = std::nullopt;
+  Syntax syntax = Syntax::plain;  // how both prompts write weights
 };
 
 // A warning in one line for a negative prompt that has no effect, as without guidance; else nothing.

@@ -10,6 +10,7 @@
 #include "golden_case.h"
 #include "json.h"
 #include "metrics.h"
+#include "reading.h"
 #include "stages.h"
 
 namespace runner {
@@ -30,7 +31,12 @@ class CaseReplay {
         rows_(settings.schedule.rows(golden.first_step)) {}
 
   void compare_tokens(const Tokenizer& tokenizer) {
-    const bool same = tokenizer.encode(golden_.prompt).ids == golden_.integers.at("tokens");
+    Integers ids;
+    const Reading reading = read_prompt(tokenizer, golden_.prompt, Syntax::plain, settings_.windows);
+    for (const Window& window : reading.versions.front().windows) {
+      ids.insert(ids.end(), window.tokens.ids.begin(), window.tokens.ids.end());
+    }
+    const bool same = ids == golden_.integers.at("tokens");
     checks_.push_back({{"check", "tokens"}, {"passed", same}});
     passed_ = passed_ && same;
   }
@@ -60,15 +66,37 @@ class CaseReplay {
 
   // What `encode_text` returned in PyTorch, and what it returns here; names of the null text have a prefix.
   std::pair<Outputs, Outputs> compare_text(const std::string& prefix) {
-    Arrays inputs = {{"tokens", golden_.integers.at(prefix + "tokens")}};
-    if (settings_.uses_mask) inputs["mask"] = golden_.integers.at(prefix + "mask");
-    const Outputs found = run_("encode_text", inputs);
+    const Outputs found = encode_windows(prefix);
     Outputs wanted;
     for (const auto& [name, values] : found) {
       wanted[name] = golden_.floats.at(prefix + name);
       add("encode_text", std::nullopt, wanted.at(name), values);
     }
     return {wanted, found};
+  }
+
+  // The windows' outputs, their contexts one behind the other.
+  Outputs encode_windows(const std::string& prefix) {
+    Outputs all;
+    for (std::size_t window = 0; window < settings_.windows; ++window) {
+      Arrays inputs = {{"tokens", window_of(prefix + "tokens", window)}};
+      if (settings_.uses_mask) inputs["mask"] = window_of(prefix + "mask", window);
+      Outputs found = run_("encode_text", inputs);
+      if (all.empty()) {
+        all = std::move(found);
+      } else {
+        const Floats& context = found.at("context");
+        all.at("context").insert(all.at("context").end(), context.begin(), context.end());
+      }
+    }
+    return all;
+  }
+
+  Integers window_of(const std::string& name, std::size_t window) const {
+    const Integers& all = golden_.integers.at(name);
+    const auto size = static_cast<std::ptrdiff_t>(all.size() / settings_.windows);
+    const auto first = all.begin() + static_cast<std::ptrdiff_t>(window) * size;
+    return {first, first + size};
   }
 
   // What `denoise` reads of a picture, by latents of it.

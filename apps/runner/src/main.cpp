@@ -16,6 +16,7 @@
 #include "picture_file.h"
 #include "png.h"
 #include "preview.h"
+#include "reading.h"
 #include "stages.h"
 #include "tokens.h"
 
@@ -34,12 +35,18 @@ std::vector<std::string> needed_stages(const Bundle& bundle, const Options& opti
 }
 
 // Refuses a bad prompt before anything large is loaded, and says when its end or all of it is ignored.
-void check_prompt(const Tokenizer& tokenizer, const std::string& prompt) {
+void check_prompt(const Tokenizer& tokenizer, const Settings& settings, const std::string& prompt, Syntax syntax) {
   const Tokens tokens = tokenizer.encode(prompt);
   if (!tokens.known) std::cerr << "the model knows no word of the prompt: the picture is any picture; use other words\n";
-  if (tokens.count <= tokens.ids.size()) return;
-  std::cerr << "the prompt has " << tokens.count << " tokens and the model reads " << tokens.ids.size()
-            << ": its end is ignored; shorten it\n";
+  if (!read_prompt(tokenizer, prompt, syntax, settings.windows).cut) return;
+  const std::size_t length = tokenizer.parts().front()->length();
+  if (settings.windows == 1 && syntax == Syntax::plain) {
+    std::cerr << "the prompt has " << tokens.count << " tokens and the model reads " << length
+              << ": its end is ignored; shorten it\n";
+  } else {
+    std::cerr << "the prompt does not fit into " << settings.windows << " windows of " << length
+              << " tokens: its end is ignored; shorten it\n";
+  }
 }
 
 // Calls a stage again and again; gives the times of the last calls.
@@ -122,13 +129,13 @@ int run_with(const Options& options) {
   std::vector<std::filesystem::path> words;
   for (const std::string& file : bundle.manifest.tokenizer.files) words.push_back(bundle.verified(file));
   const auto tokenizer = open_tokenizer(bundle.manifest.tokenizer, words);
-  if (options.prompt) check_prompt(*tokenizer, *options.prompt);
+  if (options.prompt) check_prompt(*tokenizer, settings, *options.prompt, options.syntax);
   const OnStep on_step = previews_into(options.previews, bundle, settings);
   start_runtime(options.threads);
   Stages stages(bundle, needed_stages(bundle, options), options.sequential, options.packed);
   const RunStage run = [&](const std::string& stage, const Arrays& arrays) { return stages.run(stage, arrays); };
   Request request = {options.prompt.value_or(""), options.negative, options.seed,
-                     options.guidance.value_or(settings.schedule.guidance), read_start(options, bundle, settings)};
+                     options.guidance.value_or(settings.schedule.guidance), read_start(options, bundle, settings), options.syntax};
   if (const std::string warning = unused_negative(settings, request); !warning.empty()) std::cerr << warning << "\n";
   std::string report;
   int status = 0;

@@ -21,6 +21,7 @@ const char* const usage =
   --prompt TEXT        what to draw; "" is the null condition
   --prompt-file FILE   the prompt from a file, for long ones
   --negative TEXT      what the picture should not show
+  --prompt-syntax NAME how both write weights: plain (none), a1111 ((word:1.3), [word]) or compel (word++, (words)1.3)
   --seed N             0 to 18446744073709551615; the same seed gives the same picture everywhere
   --guidance X         scale of guidance, up to 30; 1 or less is none; the bundle's own by default
   --batch N            pictures to draw, with this seed and those after it: apple-7.png, apple-8.png, ...
@@ -86,6 +87,7 @@ const std::map<std::string, Setter> values = {
     {"--prompt", [](Options& o, const std::string& text) { o.prompt = text; }},
     {"--prompt-file", [](Options& o, const std::string& text) { o.prompt = read_file(text); }},
     {"--negative", [](Options& o, const std::string& text) { o.negative = text; }},
+    {"--prompt-syntax", [](Options& o, const std::string& text) { o.syntax = syntax_of(text); }},
     {"--seed",
      [](Options& o, const std::string& text) { o.seed = number_in<std::uint64_t>("--seed", text, 0, UINT64_MAX); }},
     {"--guidance", [](Options& o, const std::string& text) { o.guidance = guidance_of(text); }},

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "golden.h"
+#include "pieces.h"
 
 namespace runner {
 
@@ -18,6 +19,7 @@ struct Options {
   std::filesystem::path bundle;
   std::optional<std::string> prompt;
   std::string negative;
+  Syntax syntax = Syntax::plain;
   std::uint64_t seed = 0;
   std::optional<double> guidance;  // of the bundle when none is given
   std::optional<std::filesystem::path> image, mask;  // to start from

@@ -22,6 +22,8 @@ struct Settings {
   bool uses_mask = false;
   Schedule schedule;
   Task task = Task::draw;
+  std::size_t windows = 1;                // of a prompt, each encoded by itself
+  std::vector<std::int64_t> text_widths;  // of the context per text encoder
 
   std::size_t steps() const { return schedule.rows().size(); }
 };

@@ -50,6 +50,10 @@ class TokenizerPair : public Tokenizer {
     return both;
   }
 
+  std::vector<const OneTokenizer*> parts() const override {
+    return {first_->parts().front(), second_->parts().front()};
+  }
+
  private:
   std::unique_ptr<Tokenizer> first_, second_;
 };
@@ -76,9 +80,26 @@ OneTokenizer::OneTokenizer(std::int64_t length) : length_(static_cast<std::size_
 
 Tokens OneTokenizer::encode(std::string_view prompt) const {
   const std::u32string points = checked(prompt);
-  Tokens tokens{ids(points), std::vector<std::int32_t>(length_, 0)};
+  const std::vector<std::int32_t> found = ids(points);
+  Tokens tokens = framed(found);
+  tokens.known = is_known(found, unknown_, points);
+  return tokens;
+}
+
+std::vector<std::int32_t> OneTokenizer::words(const std::u32string& text) const {
+  const std::vector<std::int32_t> found = ids(text);
+  return {found.begin() + 1, found.end() - 1};
+}
+
+Tokens OneTokenizer::window(const std::vector<std::int32_t>& ids) const {
+  std::vector<std::int32_t> found = this->ids(U"");
+  found.insert(found.begin() + 1, ids.begin(), ids.end());
+  return framed(std::move(found));
+}
+
+Tokens OneTokenizer::framed(std::vector<std::int32_t> ids) const {
+  Tokens tokens{std::move(ids), std::vector<std::int32_t>(length_, 0)};
   tokens.count = tokens.ids.size();
-  tokens.known = is_known(tokens.ids, unknown_, points);
   if (tokens.count > length_) {
     tokens.ids.resize(length_);
     tokens.ids.back() = end_;

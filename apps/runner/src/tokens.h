@@ -24,17 +24,29 @@ struct Tokens {
   bool known = true;               // false when the prompt has characters, and no word that the model knows
 };
 
+class OneTokenizer;
+
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
   // A UTF-8 prompt in exactly L tokens; throws Error when it is not text that every language reads alike.
   virtual Tokens encode(std::string_view prompt) const = 0;
+
+  // The tokenizer of each text encoder.
+  virtual std::vector<const OneTokenizer*> parts() const = 0;
 };
 
 class OneTokenizer : public Tokenizer {
  public:
   Tokens encode(std::string_view prompt) const override;
+  std::vector<const OneTokenizer*> parts() const override { return {this}; }
+
+  std::size_t length() const { return length_; }
+  // All ids of a text, without start and end.
+  std::vector<std::int32_t> words(const std::u32string& text) const;
+  // At most L - 2 ids between start and end token, padded.
+  Tokens window(const std::vector<std::int32_t>& ids) const;
 
  protected:
   explicit OneTokenizer(std::int64_t length);
@@ -45,6 +57,8 @@ class OneTokenizer : public Tokenizer {
   std::optional<std::int32_t> unknown_;  // the token of words that the vocabulary lacks; CLIP's lacks none
 
  private:
+  Tokens framed(std::vector<std::int32_t> ids) const;
+
   std::size_t length_;
 };
 

@@ -22,6 +22,7 @@
 #include "../src/picture.h"
 #include "../src/png.h"
 #include "../src/preview.h"
+#include "../src/reading.h"
 #include "../src/sha256.h"
 #include "../src/tokens.h"
 #include "replay.h"
@@ -40,6 +41,19 @@ Json open(const Json& values) {
 Json encode(const Json& prompt) {
   const Tokens tokens = tokenizer->encode(prompt.get_ref<const std::string&>());
   return {{"ids", tokens.ids}, {"mask", tokens.mask}, {"known", tokens.known}};
+}
+
+Json read(const Json& prompt, const Json& syntax, std::size_t windows) {
+  const Reading reading = read_prompt(*tokenizer, prompt, syntax_of(syntax), windows);
+  Json versions = Json::array();
+  for (const Version& version : reading.versions) {
+    Json found = Json::array();
+    for (const auto& [tokens, weights] : version.windows) {
+      found.push_back({{"ids", tokens.ids}, {"mask", tokens.mask}, {"weights", weights}});
+    }
+    versions.push_back({{"share", version.share}, {"windows", found}});
+  }
+  return {{"versions", versions}, {"cut", reading.cut}, {"empty", reading.empty.has_value()}};
 }
 
 Json noise(const Json& values) {
@@ -76,6 +90,7 @@ Json check_preview(const std::string& text, std::int64_t channels) {
 
 Json answer(const Json& question) {
   if (question.contains("tokenizer")) return open(question["tokenizer"]);
+  if (question.contains("syntax")) return read(question["prompt"], question["syntax"], question["windows"]);
   if (question.contains("prompt")) return encode(question["prompt"]);
   if (question.contains("noise")) return noise(question["noise"]);
   if (question.contains("replay")) return replay_trajectory(question["replay"]);

@@ -120,7 +120,8 @@ Json replay_trajectory(const std::string& file) {
     };
   }
   Replay replay(recorded.at("calls"), manifest);
-  const Request request = {asked.at("prompt"), asked.at("negative"), seed.value(), guidance, start_of(asked)};
+  const Syntax syntax = syntax_of(asked.value("syntax", "plain"));
+  const Request request = {asked.at("prompt"), asked.at("negative"), seed.value(), guidance, start_of(asked), syntax};
   check_start(manifest, settings, request.start);
   const Arrays constant = conditions(std::ref(replay), *tokenizer, settings, request);
   const Picture picture = draw(std::ref(replay), settings, request, constant, on_step);

@@ -11,7 +11,9 @@ from pathlib import Path
 from platform import machine
 from typing import Any
 
-from tests.apps.golden import GOLDEN, TOKENS, TRAJECTORIES, golden
+import pytest
+
+from tests.apps.golden import GOLDEN, TOKENS, TRAJECTORIES, WEIGHTED, golden
 
 BUILT = Path(__file__).parents[3] / "apps" / "runner" / "build" / machine()
 
@@ -61,6 +63,30 @@ def _tokens(ask: Any) -> None:
             assert case["message"] in answer["error"]
 
 
+def _prompts(ask: Any) -> None:
+    values = golden("prompts.json")
+    opening = {"tokenizer": [values["kind"], values["max_tokens"], str(GOLDEN / values["tokenizer"])]}
+    cases = [{"windows": 1} | case for case in (*values["cases"], *values["refused"])]
+    questions = [{name: case[name] for name in ("prompt", "syntax", "windows")} for case in cases]
+    opened, *answers = ask([opening, *questions])
+    assert opened == {}
+    for case, answer in zip(cases, answers, strict=True):
+        if "message" in case:
+            assert case["message"] in answer["error"]
+            continue
+        assert [answer["cut"], answer["empty"]] == [case["cut"], case["empty"]]
+        for version, expected in zip(answer["versions"], case["versions"], strict=True):
+            assert version["share"] == pytest.approx(expected["share"], rel=1e-12)
+            lengths = [sum(window["mask"]) for window in version["windows"]]
+            found = [
+                {name: window[name][:length] for name in ("ids", "weights")}
+                for window, length in zip(version["windows"], lengths, strict=True)
+            ]
+            assert found == expected["windows"], ascii(case["prompt"])
+            rest = [weight for window in version["windows"] for weight in window["weights"][sum(window["mask"]) :]]
+            assert set(rest) <= {1}
+
+
 def _noise(ask: Any) -> None:
     values = golden("noise.json")
     deviates = ask([{"noise": [case["seed"], case["count"], case["tensor"]]} for case in values["gaussian"]])
@@ -80,7 +106,7 @@ def _manifests(ask: Any) -> None:
 
 
 def _trajectories(ask: Any) -> None:
-    for name in TRAJECTORIES:
+    for name in (*TRAJECTORIES, *WEIGHTED):
         recorded = golden(f"trajectories/{name}.json")
         (answer,) = ask([{"replay": str(GOLDEN / "trajectories" / f"{name}.json")}])
         assert answer["picture"] == recorded["picture"]
@@ -88,4 +114,10 @@ def _trajectories(ask: Any) -> None:
         assert answer["calls"] == len(recorded["calls"])
 
 
-CHECKS = {"tokens": _tokens, "noise": _noise, "manifests": _manifests, "trajectories": _trajectories}
+CHECKS = {
+    "tokens": _tokens,
+    "prompts": _prompts,
+    "noise": _noise,
+    "manifests": _manifests,
+    "trajectories": _trajectories,
+}
