@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from mobile_diffusion.config import ModelConfig
+from mobile_diffusion.control_net import ControlNet, total
 from mobile_diffusion.sampler import combine_edit, combine_guidance
 from mobile_diffusion.schedule import StepTable, step_table
 from mobile_diffusion.unet import embed_steps
@@ -58,6 +61,41 @@ class LinearUpdate(nn.Module):
         return total
 
 
+class ControlStep(nn.Module):
+    """A ControlNet at one step, with its time embeddings as a table."""
+
+    times: Tensor
+
+    def __init__(self, config: ModelConfig, net: ControlNet, timesteps: Tensor) -> None:
+        super().__init__()
+        self.net = net.without_encoder().for_size((config.height, config.width))
+        self.register_buffer("times", embed_steps(config, self.net, timesteps))  # (N, time_width)
+
+    def forward(
+        self, latents: Tensor, step: Tensor, context: Tensor, pooled: Tensor | None, feature: Tensor, scale: Tensor
+    ) -> list[Tensor]:
+        """latents (B, C, h, w), step (1,), context (B, L, D), feature (1, C1, h, w), scale (1,) -> residuals."""
+        time = self.times.index_select(0, step)
+        return [scale * each for each in self.net.residuals(latents, feature, time, context, pooled)]
+
+
+@dataclass(frozen=True, eq=False)
+class Hints:
+    """What ControlNets read at one step besides what the U-Net does."""
+
+    step: Tensor
+    """(1,)."""
+    features: Tensor
+    """(n, C1, h, w), of `encode_hint`."""
+    scales: Tensor
+    """(n,)."""
+
+    @classmethod
+    def of(cls, step: Tensor, features: Tensor | None, scales: Tensor | None) -> Hints | None:
+        """None without ControlNets."""
+        return None if features is None or scales is None else cls(step, features, scales)
+
+
 class Denoise(nn.Module):
     """One step of the sampler.
 
@@ -68,7 +106,7 @@ class Denoise(nn.Module):
     input_scale: Tensor | None
     update: LinearUpdate
 
-    def __init__(self, config: ModelConfig, unet: nn.Module) -> None:
+    def __init__(self, config: ModelConfig, unet: nn.Module, controls: Iterable[nn.Module] | None = None) -> None:
         super().__init__()
         self.channels = config.latent_shape[1]
         table = step_table(config.schedule)
@@ -77,6 +115,8 @@ class Denoise(nn.Module):
             self.unet = unet.for_size((config.height, config.width))  # type: ignore[operator]
             times = embed_steps(config, self.unet, torch.tensor(table.timesteps))
             self.register_buffer("times", times)  # (N, time_width)
+            timesteps, nets = torch.tensor(table.timesteps), cast(Iterable[ControlNet], controls or ())
+            self.controls = nn.ModuleList(ControlStep(config, net, timesteps) for net in nets)
         scales = torch.tensor(table.inputs, dtype=torch.float64)
         self.register_buffer("input_scale", None if bool((scales == 1).all()) else scales.float())
 
@@ -93,21 +133,38 @@ class Denoise(nn.Module):
         noise: Tensor | None = None,
         mask: Tensor | None = None,
         masked_latents: Tensor | None = None,
+        hint_features: Tensor | None = None,
+        hint_scales: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, ...]:
         """Return the latents (1, C, h, w) of the next step, with the memory (1, M * C, h, w) if the solver has one.
 
         latents, noise and masked_latents (1, C, h, w), mask (1, 1, h, w), step int32 (1,), both contexts (1, L, D),
-        both pooled texts (1, P), guidance (1,).  Pass the optional inputs exactly if `denoise_signature` lists them.
+        both pooled texts (1, P), guidance (1,),
+        hint_features (n, C1, h, w) and hint_scales (n,).  Pass the optional inputs exactly if `denoise_signature` lists
+        them.
         """
         shown = self._shown(latents, step, mask, masked_latents)
+        hints = Hints.of(step, hint_features, hint_scales)
         time = self.times.index_select(0, step)  # (1, time_width)
         if null_context is None or guidance is None:
-            output = self.unet.predict(shown, time, context, pooled)
+            output = self._predict(shown, time, context, pooled, hints)
         else:
             both = None if pooled is None or null_pooled is None else torch.cat([null_pooled, pooled])  # (2, P)
-            output = self._guided(shown, time, torch.cat([null_context, context]), both, guidance)
+            output = self._guided(shown, time, torch.cat([null_context, context]), both, guidance, hints)
         state = self._next(latents, step, output, memory, noise)
         return state if len(state) > 1 else state[0]
+
+    def _predict(
+        self, latents: Tensor, time: Tensor, context: Tensor, pooled: Tensor | None, hints: Hints | None
+    ) -> Tensor:
+        """Return the U-Net's output (B, C, h, w), steered by the ControlNets if there are any."""
+        if hints is None:
+            return self.unet.predict(latents, time, context, pooled)
+        found = [
+            control(latents, hints.step, context, pooled, hints.features[n : n + 1], hints.scales[n : n + 1])
+            for n, control in enumerate(self.controls)
+        ]
+        return self.unet.predict(latents, time, context, pooled, total(found))
 
     def _shown(
         self, latents: Tensor, step: Tensor, mask: Tensor | None = None, masked_latents: Tensor | None = None
@@ -125,11 +182,17 @@ class Denoise(nn.Module):
         return (latents, torch.cat(rest, dim=1) if len(rest) > 1 else rest[0]) if rest else (latents,)
 
     def _guided(
-        self, latents: Tensor, time: Tensor, contexts: Tensor, pooled: Tensor | None, guidance: Tensor
+        self,
+        latents: Tensor,
+        time: Tensor,
+        contexts: Tensor,
+        pooled: Tensor | None,
+        guidance: Tensor,
+        hints: Hints | None = None,
     ) -> Tensor:
         """Return the guided output (1, C, h, w) of two evaluations; contexts (2, L, D), pooled (2, P)."""
         both = torch.cat([latents, latents])
-        predicted = self.unet.predict(both, time, contexts, pooled)
+        predicted = self._predict(both, time, contexts, pooled, hints)
         return combine_guidance(predicted[:1], predicted[1:], guidance)
 
     def _remembered(self, memory: Tensor | None) -> list[Tensor]:
@@ -155,6 +218,8 @@ class DenoiseOnce(Denoise):
         noise: Tensor | None = None,
         mask: Tensor | None = None,
         masked_latents: Tensor | None = None,
+        hint_features: Tensor | None = None,
+        hint_scales: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """Return what `Denoise` returns, and the network's output (1, C, h, w) for this context.
 
@@ -162,7 +227,7 @@ class DenoiseOnce(Denoise):
         """
         shown = self._shown(latents, step, mask, masked_latents)
         time = self.times.index_select(0, step)
-        output = self.unet.predict(shown, time, context, pooled)
+        output = self._predict(shown, time, context, pooled, Hints.of(step, hint_features, hint_scales))
         guided = combine_guidance(null_output, output, guidance)
         return (*self._next(latents, step, guided, memory, noise), output)
 
@@ -170,8 +235,8 @@ class DenoiseOnce(Denoise):
 class DenoiseEdit(Denoise):
     """One step of a network that edits a picture, with three evaluations where it is guided."""
 
-    def __init__(self, config: ModelConfig, unet: nn.Module) -> None:
-        super().__init__(config, unet)
+    def __init__(self, config: ModelConfig, unet: nn.Module, controls: Iterable[nn.Module] | None = None) -> None:
+        super().__init__(config, unet, controls)
         self.unscale = 1 / config.autoencoder.scaling_factor
 
     def forward(  # type: ignore[override]

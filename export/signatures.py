@@ -21,11 +21,21 @@ IMAGE_STAGES = (*STAGES, "encode_image")
 """The stages of a bundle that can also start from a picture."""
 
 
+HINT = "encode_hint"
+"""The last stage of a bundle with ControlNets."""
+
+
+EVERY_STAGE = (*IMAGE_STAGES, HINT)
+STAGE_LISTS = (STAGES, IMAGE_STAGES, (*STAGES, HINT), EVERY_STAGE)
+"""The stages that a bundle may have, in order."""
+
+
 PARTS = {
     "encode_text": "text_encoder",
     "denoise": "unet",
     "decode_image": "autoencoder",
     "encode_image": "autoencoder",
+    HINT: "controls",
 }
 """The network that each stage contains, by stage."""
 
@@ -90,6 +100,17 @@ def picture_inputs(config: ModelConfig) -> list[TensorSpec]:
     return []
 
 
+def hint_inputs(config: ModelConfig) -> list[TensorSpec]:
+    """The inputs of `denoise` that ControlNets read: their encoded hints, and their strengths."""
+    return [_features(config), TensorSpec("hint_scales", "float32", (len(config.controls),))] if config.controls else []
+
+
+def _features(config: ModelConfig) -> TensorSpec:
+    """The encoded hints of n ControlNets, (n, C, h, w)."""
+    shape = (len(config.controls), config.unet.down[0].channels, *config.latent_shape[2:])
+    return TensorSpec("hint_features", "float32", shape)
+
+
 def denoise_signature(config: ModelConfig) -> Signature:
     """Return the inputs and outputs of `denoise`; memory, guidance and noise only if the schedule has them.
 
@@ -111,7 +132,7 @@ def denoise_signature(config: ModelConfig) -> Signature:
         inputs.append(memory)
     if table.stochastic:
         inputs.append(TensorSpec("noise", "float32", config.latent_shape))
-    inputs += picture_inputs(config)
+    inputs += [*picture_inputs(config), *hint_inputs(config)]
     output = (TensorSpec("output", "float32", config.latent_shape),) if by_step else ()
     return Signature(tuple(inputs), (*state, *output))
 
@@ -126,6 +147,9 @@ def signature(config: ModelConfig, name: str) -> Signature:
         return Signature((latents,), (image,))
     if name == "encode_image":
         return Signature((image,), (latents,))
+    if name == HINT:
+        hints = TensorSpec("hints", "float32", (len(config.controls), *config.image_shape[1:]))
+        return Signature((hints,), (_features(config),))
     names = ("tokens", "mask") if config.text.uses_mask else ("tokens",)
     inputs = tuple(TensorSpec(each, "int32", config.text.tokens_shape) for each in names)
     return Signature(inputs, tuple(text_inputs(config, windows=1)))

@@ -1,6 +1,7 @@
 """The stages: the modules that are exported, each with its signature.
 
-The stages are `encode_text`, `denoise`, `decode_image` and, for models that redraw pictures, `encode_image`.  Shapes
+The stages are `encode_text`, `denoise`, `decode_image`, for models that redraw pictures `encode_image`, and for those
+with ControlNets `encode_hint`.  Shapes
 are static, the batch size is 1, and inputs and outputs are float32 or int32.  `denoise` (denoise.py) contains the
 schedule: time embeddings and the solver's coefficients are tables indexed by `step`, so an exported graph computes no
 sinusoid.
@@ -10,14 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from export.denoise import Denoise, DenoiseEdit, DenoiseOnce
-from export.signatures import PARTS, STAGES, TensorSpec, signature
+from export.signatures import HINT, PARTS, STAGES, TensorSpec, signature
 from mobile_diffusion.config import ModelConfig
+from mobile_diffusion.control_net import ControlNets
 
 
 class StageSource(Protocol):
@@ -102,14 +104,29 @@ class EncodeImage(nn.Module):
         return self.autoencoder.to_latents(image * 2.0 - 1.0)  # type: ignore[operator]
 
 
+class EncodeHint(nn.Module):
+    """Encodes the hints of n ControlNets, each by its own encoder."""
+
+    def __init__(self, controls: ControlNets) -> None:
+        super().__init__()
+        self.encoders = nn.ModuleList(net.controlnet_cond_embedding for net in controls)  # type: ignore[misc]
+
+    def forward(self, hints: Tensor) -> Tensor:
+        """hints float32 (n, 3, H, W) in [0, 1] -> hint_features (n, C, h, w)."""
+        features = [encoder(hints[number : number + 1]) for number, encoder in enumerate(self.encoders)]
+        return features[0] if len(features) == 1 else torch.cat(features)
+
+
 def build_stage(source: StageSource, name: str) -> ExportStage:
-    """Return one stage of a model, in evaluation mode; loads only the network that the stage needs."""
+    """Return one stage of a model, in evaluation mode; loads only the networks that the stage needs."""
     config, network = source.config, source.load_part(PARTS[name])
+    controls = source.load_part("controls") if name == "denoise" and config.controls else None
     modules = {
         "encode_text": lambda: _encoder_of(config)(network),
-        "denoise": lambda: _step_of(config)(config, network),
+        "denoise": lambda: _step_of(config)(config, network, cast("ControlNets | None", controls)),
         "decode_image": lambda: DecodeImage(network),
         "encode_image": lambda: EncodeImage(network),
+        HINT: lambda: EncodeHint(cast(ControlNets, network)),
     }
     found = signature(config, name)
     return ExportStage(name, modules[name]().eval().requires_grad_(False), found.inputs, found.outputs)

@@ -17,6 +17,7 @@ from torch import nn
 
 from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.config import ModelConfig
+from mobile_diffusion.control_net import ControlNets
 from mobile_diffusion.errors import CheckpointError
 from mobile_diffusion.formats.changes import apply
 from mobile_diffusion.formats.checkpoint_files import PARTS, CheckpointFiles, builders, check_source, hash_source
@@ -45,6 +46,8 @@ class Model:
     text_encoder: TextEncoder
     unet: UNet
     autoencoder: Autoencoder | TinyAutoencoder
+    controls: ControlNets | None = None
+    """None for a model without ControlNets."""
     source_hash: str = ""
     """SHA-256 of the checkpoint that it was opened from; empty for a model that was built in memory."""
     path: Path | None = None
@@ -54,8 +57,9 @@ class Model:
 
     @property
     def parts(self) -> dict[str, nn.Module]:
-        """The networks under the names "unet", "autoencoder" and "text_encoder"."""
-        return {"unet": self.unet, "autoencoder": self.autoencoder, "text_encoder": self.text_encoder}
+        """The networks under the names "unet", "autoencoder", "text_encoder" and, if there are any, "controls"."""
+        controls = {} if self.controls is None else {"controls": self.controls}
+        return {"unet": self.unet, "autoencoder": self.autoencoder, "text_encoder": self.text_encoder, **controls}
 
     def load_part(self, part: str) -> nn.Module:
         """Return one of `parts`; the counterpart of `Checkpoint.load_part`."""
@@ -96,7 +100,7 @@ class Checkpoint:
         return hash_source(self.source)
 
     def load_part(self, part: str) -> nn.Module:
-        """Read one of "unet", "autoencoder", "text_encoder" from disk: float32, evaluation mode, LoRAs merged.
+        """Read a network, by its name in `Model.parts`, from disk: float32, evaluation mode, LoRAs merged.
 
         Raises CheckpointError when a file is damaged or a weight is NaN or inf.
         """
@@ -159,7 +163,8 @@ def save_checkpoint(model: Model | Checkpoint, path: Path | str, overwrite: bool
 
     A `Checkpoint` of another format is converted one network at a time.  With `overwrite` an existing checkpoint is
     replaced, and its other files, such as a licence, are kept.  Raises CheckpointError when `path` exists and is not
-    to be replaced, when it cannot be written, when the disk is full, and when a weight does not fit float16.
+    to be replaced, when it cannot be written, when the disk is full, when a weight does not fit float16, and for a
+    model with ControlNets, which the format does not have.
 
     >>> from mobile_diffusion import open_checkpoint, save_checkpoint, shipped_model
     >>> save_checkpoint(open_checkpoint(shipped_model()), "copy")
@@ -167,6 +172,8 @@ def save_checkpoint(model: Model | Checkpoint, path: Path | str, overwrite: bool
     True
     """
     path = Path(path).resolve()
+    if model.config.controls:
+        raise CheckpointError(f"{path}: expected a model without ControlNets, got one with them; save it without")
     try:
         with staged_folder(path, _check_checkpoint if overwrite else None, CheckpointError) as folder:
             _check_room(model.config, folder)

@@ -12,118 +12,15 @@ from dataclasses import dataclass, field
 
 from mobile_diffusion.autoencoder_config import AutoencoderConfig, TinyAutoencoderConfig
 from mobile_diffusion.errors import ConfigError
-from mobile_diffusion.field_rules import require, require_positive
-from mobile_diffusion.model_limits import SIDE, TRAIN_STEPS, WINDOWS, require_few_blocks
+from mobile_diffusion.field_rules import require
+from mobile_diffusion.model_limits import SIDE, TRAIN_STEPS, WINDOWS
 from mobile_diffusion.text_encoder_config import BertConfig as BertConfig
 from mobile_diffusion.text_encoder_config import ClipPairConfig as ClipPairConfig
 from mobile_diffusion.text_encoder_config import ClipTextConfig as ClipTextConfig
 from mobile_diffusion.text_encoder_config import TextConfig as TextConfig
-
-
-@dataclass(frozen=True)
-class UNetLevel:
-    """One resolution level of the U-Net on the way down or up, or the middle.
-
-    Raises ConfigError when a field has a value that is not valid; so does every configuration here.
-    """
-
-    channels: int
-    """Channels of every ResNet block and transformer of the level."""
-    resnets: int
-    """Number of ResNet blocks ("RN" in SnapFusion's table)."""
-    transformers: int
-    """Number of spatial transformers ("CA"), spread evenly over the ResNet blocks that they follow; may exceed
-    `resnets`."""
-    heads: int | None = None
-    """Attention heads of its transformers; None for the network's `heads`."""
-    depths: tuple[int, ...] = ()
-    """Transformer blocks of each spatial transformer, in order (SDXL has up to 10); () for one each."""
-
-    def __post_init__(self) -> None:
-        require_positive(self, "channels", "resnets")
-        require(self.transformers >= 0, self, "transformers", "zero or more")
-        require(self.heads is None or self.heads > 0, self, "heads", "a positive number, or none")
-        fits = len(self.depths) in (0, self.transformers) and all(depth > 0 for depth in self.depths)
-        require(fits, self, "depths", f"{self.transformers} positive numbers, one per transformer, or none")
-
-    def depth_of(self, transformer: int) -> int:
-        """Transformer blocks of spatial transformer `transformer`."""
-        return self.depths[transformer] if self.depths else 1
-
-    @property
-    def blocks(self) -> int:
-        """ResNet blocks and transformer blocks of the level."""
-        return self.resnets + (sum(self.depths) or self.transformers)
-
-    def transformers_after(self, resnet: int) -> int:
-        """The number of transformers that follow ResNet block `resnet` of this level."""
-        return (resnet + 1) * self.transformers // self.resnets - resnet * self.transformers // self.resnets
-
-
-@dataclass(frozen=True)
-class UNetConfig:
-    """The denoising network.  The defaults are common to all relatives of Stable Diffusion 1."""
-
-    down: tuple[UNetLevel, ...]
-    """Levels from full to lowest resolution; all but the last end with a downsampling."""
-    mid: UNetLevel | None
-    """The middle; None leaves it out (BK-SDM-tiny).  Transformer i follows ResNet block i."""
-    up: tuple[UNetLevel, ...]
-    """Levels from lowest to full resolution; each has one ResNet block more than its counterpart in `down`."""
-    context_width: int
-    """Width D of the text encoder's output."""
-    in_channels: int = 4
-    out_channels: int = 4
-    heads: int = 8
-    """Attention heads of the transformers in levels without their own number."""
-    groups: int = 32
-    """Groups of every group normalisation."""
-    linear_projection: bool = False
-    """Whether transformers begin and end with a linear layer (Stable Diffusion 2) instead of a 1x1 convolution."""
-    guidance_width: int = 0
-    """Width of the embedding of the guidance scale (latent consistency models); 0 for no embedding."""
-    upcast_attention: bool = False
-    """Whether the scores of every attention are computed in float32 when the rest is half (Stable Diffusion 2.1)."""
-    pooled_width: int = 0
-    """Width P of the pooled text that is added to the time embedding (SDXL); 0 for none."""
-    size_width: int = 0
-    """Width of the embedding of each of the six numbers of the picture's size, which is added with it; 0 for none."""
-    pooled_context: bool = False
-    """Whether an embedding of the whole text, pooled from the context, is added to that of the time."""
-
-    def __post_init__(self) -> None:
-        require_positive(self, "context_width", "in_channels", "out_channels", "heads", "groups")
-        require(len(self.down) > 0 and len(self.down) == len(self.up), self, "up", "as many levels as `down`")
-        levels = (*self.down, *self.up, *([self.mid] if self.mid else []))
-        require_few_blocks(self, sum(level.blocks for level in levels))
-        for level in levels:
-            divisor = f"a divisor of {level.channels} channels"
-            require(level.channels % self.groups == 0, self, "groups", divisor)
-            require(level.channels % self.heads_of(level) == 0, self, "heads", divisor)
-        even = self.guidance_width >= 0 and self.guidance_width % 2 == 0
-        require(even, self, "guidance_width", "an even number, or 0")
-        require(self.pooled_width >= 0, self, "pooled_width", "a positive number, or 0")
-        sized = (self.size_width > 0) == (self.pooled_width > 0) and self.size_width % 2 == 0
-        require(sized, self, "size_width", "a positive even number with a pooled text, 0 without")
-        require(not (self.pooled_context and self.pooled_width), self, "pooled_context", "false with a pooled text")
-        for down, up in zip(self.down, reversed(self.up), strict=True):
-            fits = up.channels == down.channels and up.resnets == down.resnets + 1
-            require(fits, self, "up", "per level the channels of its counterpart in `down` and one more ResNet block")
-
-    def heads_of(self, level: UNetLevel) -> int:
-        """Attention heads of a level's transformers."""
-        return self.heads if level.heads is None else level.heads
-
-    @property
-    def time_width(self) -> int:
-        """Width of the time embedding: four times the first level's channels."""
-        return 4 * self.down[0].channels
-
-    @property
-    def downscale(self) -> int:
-        """Factor between the resolution of the latents and that of the innermost level."""
-        return int(2 ** (len(self.down) - 1))
-
+from mobile_diffusion.unet_config import ControlConfig as ControlConfig
+from mobile_diffusion.unet_config import UNetConfig as UNetConfig
+from mobile_diffusion.unet_config import UNetLevel as UNetLevel
 
 BETA_SCHEDULES = ("scaled_linear", "linear", "cosine")
 PREDICTIONS = ("v", "epsilon", "sample", "flow")
@@ -247,6 +144,8 @@ class ModelConfig:
     They change nothing that the model computes, and have a file of their own beside `model.json`."""
     windows: int = 1
     """Windows of the text encoder's length that a prompt has; their contexts are joined along the tokens."""
+    controls: tuple[ControlConfig, ...] = ()
+    """ControlNets that steer the U-Net, each by a picture; they are not part of `model.json`."""
 
     def __post_init__(self) -> None:
         require(len({"", *self.styles}) == 1 + len(self.styles), self, "styles", "different names, none empty")
@@ -272,6 +171,11 @@ class ModelConfig:
         if self.task == "edit":
             shares = not self.schedule.guidance_shares
             require(shares, self, "schedule", "no guidance_shares, as three evaluations guide an edited picture")
+        for control in self.controls:
+            if problem := control.misfit(self.unet, self.autoencoder.factor):
+                raise ConfigError(f"ControlNet: {problem}; use one that was made for this model")
+        if self.controls:
+            self.require_text_alone("ControlNet")
 
     @property
     def task(self) -> str:

@@ -43,6 +43,8 @@ class DrawSettings:
     """Windows of a prompt, each encoded by itself."""
     text_widths: tuple[int, ...] = ()
     """Width of the context per text encoder, in order."""
+    controls: int = 0
+    """Number of ControlNets, each of which reads a hint."""
 
     @property
     def steps(self) -> int:
@@ -79,4 +81,5 @@ class DrawSettings:
             config.task,
             config.windows,
             config.text.widths,
+            len(config.controls),
         )

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from mobile_diffusion.draw_settings import DrawSettings as DrawSettings
 from mobile_diffusion.errors import MobileDiffusionError
 from mobile_diffusion.guidance import NULL_PROMPT, choose_guidance
+from mobile_diffusion.hint import Hint as Hint
+from mobile_diffusion.hint import check_hints, hint_inputs
 from mobile_diffusion.noise import check_seed, gaussian
 from mobile_diffusion.prompts.reading import Reading, read_prompt
 from mobile_diffusion.prompts.weighing import encode_reading, encode_windows
@@ -58,16 +60,18 @@ def draw(
     negative: str = NULL_PROMPT,
     start: Start | None = None,
     syntax: str = "plain",
+    hints: Sequence[Hint] = (),
 ) -> NDArray[np.uint8]:
     """Draw a prompt as (H, W, 3) uint8; the same seed gives the same starting noise with every runner.
 
     `negative` is what guidance leads away from; it has no effect without guidance, at a scale of 1 or less.
     `syntax` is one of `SYNTAXES` (prompts/pieces.py): how both prompts write weights, if at all.
     `on_step(i, latents)` is called after each step.  Logs a warning for that, and for words which the tokenizer does
-    not have.  Raises PromptError for a prompt, seed, guidance scale or start that cannot be used, MobileDiffusionError
-    when the stages return NaN or infinity.
+    not have.  `hints` are one per ControlNet.  Raises PromptError for a prompt, seed, guidance scale, start or hint
+    that cannot be used, MobileDiffusionError when the stages return NaN or infinity.
     """
-    return next(draw_seeds(run_stage, tokenizer, settings, prompt, [seed], guidance, on_step, negative, start, syntax))
+    asked = (prompt, [seed], guidance, on_step, negative, start, syntax, hints)
+    return next(draw_seeds(run_stage, tokenizer, settings, *asked))
 
 
 def draw_seeds(
@@ -81,19 +85,21 @@ def draw_seeds(
     negative: str = NULL_PROMPT,
     start: Start | None = None,
     syntax: str = "plain",
+    hints: Sequence[Hint] = (),
 ) -> Iterator[NDArray[np.uint8]]:
-    """Draw a prompt once per seed; text and picture are encoded once.
+    """Draw a prompt once per seed; text, picture and hints are encoded once.
 
     Each picture is what `draw` gives for its seed; arguments and errors are those of `draw`, too.
     """
     seeds = [check_seed(seed) for seed in seeds]
     skipped = check_start(settings, start)
+    check_hints(settings, hints)
     scale = choose_guidance(settings.guidance_kind, settings.guidance, guidance, negative)
     texts = read_texts(tokenizer, settings, prompt, negative, syntax)
     constant = with_guidance(settings, encode_readings(run_stage, settings, texts), scale)
     for name, text in (("prompt", prompt), ("negative prompt", negative)):
         warn_unknown(name, tokenizer.unknown_words(text))
-    constant |= _picture_inputs(run_stage, settings, start, scale)
+    constant |= _picture_inputs(run_stage, settings, start, scale) | hint_inputs(run_stage, hints)
     clean = clean_latents(run_stage, settings, start, skipped)
     from_noise = start is not None and start.mask is not None and skipped == 0  # as diffusers' inpainting
     rows = settings.rows(skipped)

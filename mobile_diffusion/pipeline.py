@@ -7,7 +7,8 @@ exported graphs (export/stages.py) contain the same update as constants; a test 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -15,13 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mobile_diffusion.checkpoint import Model
-from mobile_diffusion.drawing import DrawSettings, OnStep, Start, draw, encode
+from mobile_diffusion.control_net import ControlNet, total
+from mobile_diffusion.drawing import DrawSettings, Hint, OnStep, Start, draw, encode
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.guidance import NULL_PROMPT, check_guidance
 from mobile_diffusion.quoting import quoted
 from mobile_diffusion.sampler import advance, combine_edit, combine_guidance
 from mobile_diffusion.schedule import step_table
-from mobile_diffusion.unet import embed_steps
+from mobile_diffusion.unet import UNetEncoder, embed_steps
 
 
 class Pipeline:
@@ -40,12 +42,14 @@ class Pipeline:
         self.settings = DrawSettings.of(model.config, steps)
         self.table = step_table(model.config.schedule, steps)
         self.device = next(model.unet.parameters()).device
-        self.times = self._embed_times()  # (N, E)
+        self.times = self._embed_times(model.unet)  # (N, E)
+        self.control_times = [self._embed_times(each) for each in self.controls]  # (N, E) each
         self._stages: dict[str, Callable[..., dict[str, Tensor]]] = {
             "encode_text": lambda **arrays: self.encode_text(**arrays),
             "denoise": lambda step, **arrays: self.denoise(step=int(step), **arrays),
             "decode_image": lambda latents: {"image": self.decode_image(latents)},
             "encode_image": lambda image: {"latents": self.encode_image(image)},
+            "encode_hint": lambda hints: {"hint_features": self.encode_hint(hints)},
         }
 
     @classmethod
@@ -54,10 +58,15 @@ class Pipeline:
         return cls(model, steps)
 
     @torch.inference_mode()
-    def _embed_times(self) -> Tensor:
-        """The time embedding of every step, with what else the network embeds: guidance scale, picture size."""
+    def _embed_times(self, network: UNetEncoder) -> Tensor:
+        """The time embedding of every step, with what else a network embeds: guidance scale, picture size."""
         timesteps = torch.tensor(self.table.timesteps, device=self.device)
-        return embed_steps(self.model.config, self.model.unet, timesteps)
+        return embed_steps(self.model.config, network, timesteps)
+
+    @property
+    def controls(self) -> Sequence[ControlNet]:
+        """The model's ControlNets."""
+        return cast(Sequence[ControlNet], self.model.controls or ())
 
     @torch.inference_mode()
     def encode_text(self, **tokens: Tensor) -> dict[str, Tensor]:
@@ -84,31 +93,53 @@ class Pipeline:
         masked_latents: Tensor | None = None,
         image_latents: Tensor | None = None,
         image_guidance: Tensor | float = 1.0,
+        hint_features: Tensor | None = None,
+        hint_scales: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """One step: latents (1, C, h, w), step 0..N-1, contexts (1, L, D) -> "latents" and, if any, "memory".
 
         `pooled` (1, P) and its counterpart are for SDXL.  With `null_output` (1, C, h, w), the network's output for the
         null text, it is evaluated for `context` alone, and "output" is the result.  `mask` (1, 1, h, w) and
         `masked_latents` (1, C, h, w) are for an inpainting network, `image_latents` (1, C, h, w) for an editing one.
+        `hint_features` (n, C1, h, w) and `hint_scales` (n,) are for n ControlNets.
         """
         if not 0 <= step < len(self.table):
             raise ConfigError(f"step: expected an integer from 0 to {len(self.table) - 1}, got {step}")
         shown, time = self.table.inputs[step] * latents, self.times[step : step + 1]
+        hints = None if hint_features is None or hint_scales is None else (step, hint_features, hint_scales)
         if mask is not None and masked_latents is not None:
             shown = torch.cat([shown, mask, masked_latents], dim=1)
         if image_latents is not None:
             output = self._edit(shown, image_latents, time, context, null_context, guidance, image_guidance)
         elif null_context is None:
-            output = self.model.unet.predict(shown, time, context, pooled)
+            output = self._predict(shown, time, context, pooled, hints)
         else:
             both = torch.cat([null_context, context]), _joined(null_pooled, pooled)
-            predicted = self.model.unet.predict(torch.cat([shown, shown]), time, *both)
+            predicted = self._predict(torch.cat([shown, shown]), time, *both, hints)
             output = combine_guidance(predicted[:1], predicted[1:], guidance)
         remembered = [] if memory is None else list(memory.chunk(self.table.memory, dim=1))
         guided = output if null_output is None else combine_guidance(null_output, output, guidance)
         latents, *rest = advance(self.table, step, [latents, *remembered], guided, noise)
         own = {} if null_output is None else {"output": output}
         return {"latents": latents, **({"memory": torch.cat(rest, dim=1)} if rest else {}), **own}
+
+    def _predict(
+        self,
+        shown: Tensor,
+        time: Tensor,
+        context: Tensor,
+        pooled: Tensor | None,
+        hints: tuple[int, Tensor, Tensor] | None,
+    ) -> Tensor:
+        """The U-Net's output (B, C, h, w), steered by the step's hints if there are any."""
+        if hints is None:
+            return self.model.unet.predict(shown, time, context, pooled)
+        step, features, scales = hints
+        found = []
+        for net, times, feature, scale in zip(self.controls, self.control_times, features, scales, strict=True):
+            own = net.residuals(shown, feature[None], times[step : step + 1], context, pooled)
+            found.append([scale * each for each in own])
+        return self.model.unet.predict(shown, time, context, pooled, total(found))
 
     def _edit(
         self,
@@ -140,6 +171,12 @@ class Pipeline:
         """image (1, 3, H, W) in [0, 1] -> latents (1, C, h, w)."""
         return self.model.autoencoder.to_latents(image * 2 - 1)
 
+    @torch.inference_mode()
+    def encode_hint(self, hints: Tensor) -> Tensor:
+        """hints (n, 3, H, W) in [0, 1], one per ControlNet -> (n, C1, h, w)."""
+        pairs = zip(self.controls, hints, strict=True)
+        return torch.cat([net.controlnet_cond_embedding(hint[None]) for net, hint in pairs])
+
     def run(self, stage: str, /, **arrays: np.ndarray) -> dict[str, np.ndarray]:
         """Run one stage over numpy arrays, as a runner of artifacts does; raises ConfigError for an unknown stage."""
         if stage not in self._stages:
@@ -161,13 +198,14 @@ class Pipeline:
         negative: str = NULL_PROMPT,
         start: Start | None = None,
         syntax: str = "plain",
+        hints: Sequence[Hint] = (),
     ) -> NDArray[np.uint8]:
         """Draw a prompt as (H, W, 3) uint8 in any number of `steps`; arguments and errors as in `draw`."""
+        asked = (negative, start, syntax, hints)
         if steps is not None and steps != self.settings.steps:
-            return Pipeline(self.model, steps).generate(prompt, seed, guidance, None, on_step, negative, start, syntax)
+            return Pipeline(self.model, steps).generate(prompt, seed, guidance, None, on_step, *asked)
         settings = self._settings_at(guidance)
-        tokenizer = self.model.tokenizer
-        return draw(self.run, tokenizer, settings, prompt, seed, guidance, on_step, negative, start, syntax)
+        return draw(self.run, self.model.tokenizer, settings, prompt, seed, guidance, on_step, *asked)
 
     def _settings_at(self, guidance: float | None) -> DrawSettings:
         """The settings at a guidance scale: unlike an export, PyTorch evaluates once or twice as the scale needs."""

@@ -9,6 +9,8 @@ exported graph contains it as a table.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +30,7 @@ from mobile_diffusion.time_embedding import (
 from mobile_diffusion.transformer import SpatialTransformer
 
 EPSILON = 1e-5
+Encoder = TypeVar("Encoder", bound="UNetEncoder")
 
 
 class LevelBlocks(nn.Module):
@@ -99,8 +102,8 @@ class UpLevel(LevelBlocks):
         return x
 
 
-class UNet(nn.Module):
-    """Predicts epsilon, v or the sample from noisy latents, a timestep and the text."""
+class UNetEncoder(nn.Module):
+    """The half of a U-Net on the way down, and its middle: all of it in a ControlNet."""
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
@@ -115,19 +118,11 @@ class UNet(nn.Module):
         self.context_embedding = ContextEmbedding(*text) if config.pooled_context else None
         self.conv_in = nn.Conv2d(config.in_channels, first, 3, padding=1)
         self.down_blocks = nn.ModuleList()
-        width, skips = first, [first]
+        width = first
         for index, level in enumerate(config.down):
             self.down_blocks.append(DownLevel(config, level, width, index == last))
             width = level.channels
-            skips += [width] * (level.resnets + (index != last))
         self.mid_block = MidLevel(config, config.mid) if config.mid else None
-        self.up_blocks = nn.ModuleList()
-        for index, level in enumerate(config.up):
-            taken = [skips.pop() for _ in range(level.resnets)]
-            self.up_blocks.append(UpLevel(config, level, width, taken, index == last))
-            width = level.channels
-        self.conv_norm_out = nn.GroupNorm(config.groups, width, EPSILON)
-        self.conv_out = nn.Conv2d(width, config.out_channels, 3, padding=1)
 
     def embed_time(
         self, timesteps: Tensor, guidance: Tensor | None = None, size: tuple[int, int] | None = None
@@ -148,34 +143,25 @@ class UNet(nn.Module):
             return torch.cat([embedded, self.add_embedding.of_size(size).expand_as(embedded)], dim=-1)
         return embedded if isinstance(self.add_embedding, SizedEmbedding) else F.silu(embedded)
 
-    def predict(self, latents: Tensor, time: Tensor, context: Tensor, pooled: Tensor | None = None) -> Tensor:
-        """Latents (B, C, h, w) -> prediction (B, C, h, w).
-
-        `time` (1 or B, E) is of `embed_time`, `context` (B, L, D); `pooled` (B, P) is for a network that takes it.
-        """
+    def embed_text(self, time: Tensor, context: Tensor, pooled: Tensor | None = None) -> Tensor:
+        """`time` (1 or B, E) of `embed_time`, context (B, L, D), pooled (B, P) -> (1 or B, time_width)."""
         _check_given("pooled text", pooled, "pooled_width", self.config.pooled_width)
         if self.add_embedding is not None:
-            time = self.add_embedding(time, pooled)  # (B, time_width)
+            time = self.add_embedding(time, pooled)
         if self.context_embedding is not None:
-            time = time + self.context_embedding(context)  # (B, time_width)
-        return self.run_blocks(latents, time, context)
+            time = time + self.context_embedding(context)
+        return time
 
-    def run_blocks(self, latents: Tensor, time: Tensor, context: Tensor) -> Tensor:
-        """latents (B, C, h, w), time (1 or B, time_width) after its SiLU, context (B, L, D) -> (B, C, h, w)."""
-        x = self.conv_in(latents)
+    def run_down(self, x: Tensor, time: Tensor, context: Tensor) -> tuple[list[Tensor], Tensor]:
+        """x (B, C, h, w) after the first convolution -> the maps that the way up uses, and the middle's."""
         skips = [x]
         for down in self.down_blocks:
             skips += down(skips[-1], time, context)
         x = skips[-1]
-        if self.mid_block is not None:
-            x = self.mid_block(x, time, context)
-        for up, level in zip(self.up_blocks, self.config.up, strict=True):
-            taken = [skips.pop() for _ in range(level.resnets)]
-            x = up(x, taken, time, context)
-        return self.conv_out(F.silu(self.conv_norm_out(x)))
+        return skips, x if self.mid_block is None else self.mid_block(x, time, context)
 
-    def for_size(self, size: tuple[int, int]) -> UNet:
-        """This U-Net for pictures of one height and width, whose share is a constant: E is `time_width`.
+    def for_size(self: Encoder, size: tuple[int, int]) -> Encoder:
+        """This network for pictures of one height and width, whose share is a constant: E is `time_width`.
 
         It shares all weights but those that read the size.  A network without a pooled text is returned as it is.
         """
@@ -184,6 +170,49 @@ class UNet(nn.Module):
         result = copy.copy(self)
         result._modules = {**self._modules, "add_embedding": SizedEmbedding(self.add_embedding, size)}
         return result
+
+
+class UNet(UNetEncoder):
+    """Predicts epsilon, v or the sample from noisy latents, a timestep and the text."""
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__(config)
+        width, last, skips = config.down[0].channels, len(config.down) - 1, [config.down[0].channels]
+        for index, level in enumerate(config.down):
+            width = level.channels
+            skips += [width] * (level.resnets + (index != last))
+        self.up_blocks = nn.ModuleList()
+        for index, level in enumerate(config.up):
+            taken = [skips.pop() for _ in range(level.resnets)]
+            self.up_blocks.append(UpLevel(config, level, width, taken, index == last))
+            width = level.channels
+        self.conv_norm_out = nn.GroupNorm(config.groups, width, EPSILON)
+        self.conv_out = nn.Conv2d(width, config.out_channels, 3, padding=1)
+
+    def predict(
+        self,
+        latents: Tensor,
+        time: Tensor,
+        context: Tensor,
+        pooled: Tensor | None = None,
+        residuals: Sequence[Tensor] = (),
+    ) -> Tensor:
+        """Latents (B, C, h, w) -> prediction (B, C, h, w).
+
+        `time` (1 or B, E) is of `embed_time`, `context` (B, L, D); `pooled` (B, P) is for a network that takes it.
+        `residuals` are a ControlNet's, one per map that the way up uses, and the middle's.
+        """
+        return self.run_blocks(latents, self.embed_text(time, context, pooled), context, residuals)
+
+    def run_blocks(self, latents: Tensor, time: Tensor, context: Tensor, residuals: Sequence[Tensor] = ()) -> Tensor:
+        """latents (B, C, h, w), time (1 or B, time_width) after its SiLU, context (B, L, D) -> (B, C, h, w)."""
+        skips, x = self.run_down(self.conv_in(latents), time, context)
+        if residuals:
+            *skips, x = [own + added for own, added in zip([*skips, x], residuals, strict=True)]
+        for up, level in zip(self.up_blocks, self.config.up, strict=True):
+            taken = [skips.pop() for _ in range(level.resnets)]
+            x = up(x, taken, time, context)
+        return self.conv_out(F.silu(self.conv_norm_out(x)))
 
     def forward(
         self,
@@ -198,13 +227,13 @@ class UNet(nn.Module):
         return self.predict(latents, self.embed_time(timesteps, guidance, size), context, pooled)
 
 
-def embed_steps(config: ModelConfig, unet: UNet, timesteps: Tensor) -> Tensor:
+def embed_steps(config: ModelConfig, unet: UNetEncoder, timesteps: Tensor) -> Tensor:
     """The embeddings (N, E) of timesteps (N,), with what else the network embeds of a model's settings.
 
     The guidance scale and the size of the pictures are the model's, so all of it is constant.
     """
-    guidance = torch.full_like(timesteps, config.schedule.guidance) if config.unet.guidance_width else None
-    return unet.embed_time(timesteps, guidance, (config.height, config.width) if config.unet.pooled_width else None)
+    guidance = torch.full_like(timesteps, config.schedule.guidance) if unet.config.guidance_width else None
+    return unet.embed_time(timesteps, guidance, (config.height, config.width) if unet.config.pooled_width else None)
 
 
 def _check_given(what: str, value: object, name: str, width: int) -> None:

@@ -24,7 +24,7 @@ import typer
 from benchmarks.checkpoints.random_weights import EVERY
 from benchmarks.measuring.command_line import one_of, run_script
 from mobile_diffusion.checkpoint import open_checkpoint
-from mobile_diffusion.drawing import Start
+from mobile_diffusion.drawing import Hint, Start
 from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.noise import gaussian
 from mobile_diffusion.pipeline import Pipeline
@@ -49,6 +49,7 @@ UNGUIDED = frozenset({"sdxs-512"})
 """Architectures that are drawn without guidance, as their model card says."""
 PIPELINES = "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion"
 XL_PIPELINES = "diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl"
+CONTROL_PIPELINES = "diffusers.pipelines.controlnet.pipeline_controlnet"
 STEP_NOISE = "diffusers.schedulers.scheduling_lcm"
 """The module that makes the noise of a step."""
 
@@ -102,6 +103,10 @@ class Asked:
     """One of SOLVERS; None for the architecture's own, or DDIM for a drawing that begins with a picture."""
     shares: tuple[float, ...] = ()
     """Share of the guidance at each evaluation of a whole drawing; () for all of it."""
+    controls: tuple[Path, ...] = ()
+    """Folders of ControlNets."""
+    hints: tuple[Hint, ...] = ()
+    """One per ControlNet."""
 
 
 def _own_guidance(name: str) -> float:
@@ -125,13 +130,13 @@ def our_drawing(
     """Our pipeline's drawing."""
     height, width = size or (None, None)
     changes: dict[str, Any] = {"steps": steps, "height": height, "width": width, "guidance": asked.guidance}
-    changes["guidance_shares"] = asked.shares
+    changes["guidance_shares"], changes["controlnets"] = asked.shares, asked.controls
     if solver := _solver(start, asked):
         changes |= {"solver": solver, "spacing": "trailing"}
     pipeline = Pipeline(open_checkpoint(folder, OpenOptions(**changes)))
     seen: list[np.ndarray] = []
     picture = pipeline.generate(
-        PROMPT, SEED, None, None, lambda _, latents: seen.append(latents), asked.negative, start
+        PROMPT, SEED, None, None, lambda _, latents: seen.append(latents), asked.negative, start, hints=asked.hints
     )
     return seen, picture
 
@@ -141,7 +146,7 @@ def their_drawing(
 ) -> Drawing:
     """diffusers' drawing, with our noise of latents of that shape."""
     kind = "text" if start is None or name == EDITING else "image" if start.mask is None else "mask"
-    pipeline = _open(folder, kind, _solver(start, asked))
+    pipeline = _open(folder, kind, _solver(start, asked), asked.controls)
     seen: list[np.ndarray] = []
     late = 0 if start is None or start.strength is None else steps - min(int(steps * start.strength), steps)
     if asked.shares:
@@ -152,7 +157,7 @@ def their_drawing(
         pipeline.made = len(seen)
         return tensors
 
-    arguments = {"guidance_scale": asked.guidance} | _start(start, shape)
+    arguments = {"guidance_scale": asked.guidance} | _start(start, shape) | _hints(asked.hints, start)
     if asked.negative:
         arguments["negative_prompt"] = asked.negative
     with our_noise(late):
@@ -175,14 +180,21 @@ def _guide_by_step(pipeline: Any, shares: tuple[float, ...]) -> None:
     pipeline.__class__ = Stepwise
 
 
-def _open(folder: Path, kind: str, solver: str | None) -> Any:
+def _open(folder: Path, kind: str, solver: str | None, controls: tuple[Path, ...] = ()) -> Any:
     import diffusers
 
     wide = (folder / "text_encoder_2").exists()
     family = "StableDiffusionXL" if wide else "StableDiffusion"
     classes = {"text": "DiffusionPipeline", "image": f"{family}Img2ImgPipeline"}
-    opener = getattr(diffusers, classes.get(kind, f"{family}InpaintPipeline"))
-    pipeline = opener.from_pretrained(folder, **{"add_watermarker": False} if wide else {"safety_checker": None})
+    settings: dict[str, Any] = {"add_watermarker": False} if wide else {"safety_checker": None}
+    if controls:
+        nets = [diffusers.ControlNetModel.from_pretrained(each) for each in controls]
+        settings["controlnet"] = nets[0] if len(nets) == 1 else nets
+        kinds = {"text": "ControlNet", "image": "ControlNetImg2Img", "mask": "ControlNetInpaint"}
+        opener = getattr(diffusers, f"{family}{kinds[kind]}Pipeline")
+    else:
+        opener = getattr(diffusers, classes.get(kind, f"{family}InpaintPipeline"))
+    pipeline = opener.from_pretrained(folder, **settings)
     if solver is not None:
         changed = {"clip_sample": False, "timestep_spacing": "trailing"}
         pipeline.scheduler = getattr(diffusers, SOLVERS[solver]).from_config(pipeline.scheduler.config, **changed)
@@ -205,6 +217,16 @@ def _start(start: Start | None, shape: tuple[int, ...]) -> dict[str, Any]:
     return {**image, "mask_image": torch.from_numpy(start.mask), "height": 8 * height, "width": 8 * width}
 
 
+def _hints(hints: tuple[Hint, ...], start: Start | None) -> dict[str, Any]:
+    """Arguments of a pipeline with ControlNets; those of one are not lists."""
+    if not hints:
+        return {}
+    images, scales = [torch.from_numpy(hint.image) for hint in hints], [float(hint.scale) for hint in hints]
+    name = "image" if start is None else "control_image"
+    one = len(hints) == 1
+    return {name: images[0] if one else images, "controlnet_conditioning_scale": scales[0] if one else scales}
+
+
 @contextlib.contextmanager
 def our_noise(first_step: int = 0) -> Iterator[None]:
     """diffusers' noise is ours, that of a drawing from `first_step` on, and its posteriors give their mean."""
@@ -220,7 +242,8 @@ def our_noise(first_step: int = 0) -> Iterator[None]:
 
     with contextlib.ExitStack() as patches:
         patches.enter_context(patch(f"{STEP_NOISE}.randn_tensor", at_step))
-        for module, kind in itertools.product((PIPELINES, XL_PIPELINES), ("", "_img2img", "_inpaint")):
+        modules = (PIPELINES, XL_PIPELINES, CONTROL_PIPELINES)
+        for module, kind in itertools.product(modules, ("", "_img2img", "_inpaint")):
             patches.enter_context(patch(f"{module}{kind}.randn_tensor", at_first))
         mean = patch.object(DiagonalGaussianDistribution, "sample", lambda self, generator=None: self.mode())
         patches.enter_context(mean)

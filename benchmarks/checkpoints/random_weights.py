@@ -32,6 +32,9 @@ LOGGER = logging.getLogger(__name__)
 TOKENIZER = ROOT / "mobile_diffusion" / "clip_vocabulary"
 SECOND_PADDING = "!"
 Settings = dict[str, Any]
+HINT_GAIN = 2.0
+"""How loud the layers are that encode a hint, and those that are zero in an untrained ControlNet: with the weights that
+layers begin with, nothing would be left of a hint."""
 
 CROSS_DOWN, CROSS_UP = "CrossAttnDownBlock2D", "CrossAttnUpBlock2D"
 SD1: Settings = {"cross_attention_dim": 768, "attention_head_dim": 8, "sample_size": 64}
@@ -208,6 +211,26 @@ def write_checkpoint(
         tiny.save_pretrained(folder, **save)
         return folder
     return write_architecture(EVERY[name], folder, narrow, dtype, save)
+
+
+def write_control(name: str, folder: Path, narrow: int = 1, seed: int = 1, **settings: Any) -> Path:
+    """Write a ControlNet for the named architecture, no weight of it zero, and return its folder.
+
+    `settings` are options of diffusers' ControlNetModel that differ.
+    """
+    import diffusers
+
+    torch.manual_seed(seed)
+    unet = narrow_unet(EVERY[name].unet, narrow)
+    left_out = ("sample_size", "in_channels", "up_block_types", "mid_block_type", "time_cond_proj_dim")
+    own = {key: value for key, value in unet.items() if key not in left_out and not key.startswith("reverse")}
+    hint = {"conditioning_embedding_out_channels": [max(4, width // narrow) for width in (16, 32, 96, 256)]}
+    net = random_weights(lambda: diffusers.ControlNetModel(**{**own, **hint, **settings}), torch.float32)
+    hint_layers = [each for each in net.controlnet_cond_embedding.modules() if isinstance(each, nn.Conv2d)]
+    for layer in (*net.controlnet_down_blocks, net.controlnet_mid_block, *hint_layers):
+        layer.weight.copy_(torch.randn_like(layer.weight) * HINT_GAIN / layer.weight[0].numel() ** 0.5)
+    net.save_pretrained(folder)
+    return folder
 
 
 def write_architecture(

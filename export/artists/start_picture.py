@@ -1,14 +1,16 @@
-"""Reads what a drawing starts from: a picture file and, to keep part of it, a mask file."""
+"""Reads the files of a drawing: the picture that it starts from, the mask that keeps a part of it, and hints."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from mobile_diffusion.drawing import DrawSettings, Start
+from mobile_diffusion.drawing import DrawSettings, Hint, Start
 from mobile_diffusion.errors import PromptError
+from mobile_diffusion.hint import check_hint_count
 from mobile_diffusion.picture_file import open_picture
 
 
@@ -30,10 +32,30 @@ def open_start(
                 raise PromptError(f"{name}: expected --image with the picture to start from, got none")
         return None
     *_, height, width = settings.image_shape
-    pixels = np.asarray(open_picture(picture).resize((width, height), Image.Resampling.LANCZOS))
-    image = (pixels.transpose(2, 0, 1)[None] / 255).astype(np.float32)  # (1, 3, H, W)
+    image = _open_image(picture, height, width)
     made = 1.0 if strength is None and mask is not None else strength
     return Start(image, made, None if mask is None else _open_mask(mask, settings), image_guidance)
+
+
+def open_hints(pictures: Sequence[Path], scales: Sequence[float], settings: DrawSettings) -> list[Hint]:
+    """Read the hints of ControlNets, each resized to the model's size as diffusers does; scales are 1 without any.
+
+    Raises `PromptError` for another number of scales than of pictures, and `DataError` as `open_start`.
+    """
+    if scales and len(scales) != len(pictures):
+        raise PromptError(f"--hint-scale: expected none, or one per --hint, got {len(scales)} for {len(pictures)}")
+    check_hint_count(settings, len(pictures))
+    *_, height, width = settings.image_shape
+    return [
+        Hint(_open_image(picture, height, width), scale)
+        for picture, scale in zip(pictures, scales or [1.0] * len(pictures), strict=True)
+    ]
+
+
+def _open_image(path: Path, height: int, width: int) -> np.ndarray:
+    """(1, 3, H, W) in [0, 1]."""
+    pixels = np.asarray(open_picture(path).resize((width, height), Image.Resampling.LANCZOS))
+    return (pixels.transpose(2, 0, 1)[None] / 255).astype(np.float32)
 
 
 def _open_mask(path: Path, settings: DrawSettings) -> np.ndarray:

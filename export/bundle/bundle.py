@@ -74,6 +74,7 @@ class Bundle:
             guidance_shares=schedule.guidance_shares,
             zero_null=schedule.zero_null,
             pooled=("denoise", "pooled") in tensors,
+            controls=tensors.get(("denoise", "hint_scales"), (0,))[0],
             task=_task({name for stage, name in tensors if stage == "denoise"}),
             windows=self._windows(tensors["denoise", "context"][1]),
             text_widths=self.manifest.model.text_widths,

@@ -25,7 +25,7 @@ from export.bundle.manifest_parts import (
     check_path,
     require,
 )
-from export.signatures import IMAGE_STAGES, STAGES
+from export.signatures import STAGE_LISTS
 from mobile_diffusion.config_json import from_dict, to_dict
 from mobile_diffusion.errors import BundleError, ConfigError
 
@@ -56,7 +56,7 @@ class Manifest:
         require(self.format == FORMAT, f"format {FORMAT!r}", self.format)
         require(self.schema_version == SCHEMA_VERSION, f"schema_version {SCHEMA_VERSION}", self.schema_version)
         names = tuple(stage.name for stage in self.stages)
-        require(names in (STAGES, IMAGE_STAGES), f"the stages {STAGES}, or {IMAGE_STAGES}", names)
+        require(names in STAGE_LISTS, f"the stages {' or '.join(map(str, STAGE_LISTS))}", names)
         same = all(tuple(one.stage for one in runtime.artifacts) == names for runtime in self.runtimes)
         require(same, "programs of the same stages for every runtime", names)
         require(sum(runtime.primary for runtime in self.runtimes) == 1, "one primary runtime", self.runtimes)

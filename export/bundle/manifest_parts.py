@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from export.signatures import IMAGE_STAGES, STAGES, TensorSpec
+from export.signatures import EVERY_STAGE, STAGE_LISTS, STAGES, TensorSpec
 from mobile_diffusion.config import APPLIED_GUIDANCE, PREDICTIONS, SOLVERS, SPACINGS
 from mobile_diffusion.errors import BundleError
 from mobile_diffusion.quoting import quoted
@@ -89,7 +89,7 @@ class StageEntry:
     outputs: tuple[TensorSpec, ...]
 
     def __post_init__(self) -> None:
-        require(self.name in IMAGE_STAGES, f"a stage of {IMAGE_STAGES}", self.name)
+        require(self.name in EVERY_STAGE, f"a stage of {EVERY_STAGE}", self.name)
         for tensor in (*self.inputs, *self.outputs):
             require(tensor.dtype in DTYPES, f"a dtype of {DTYPES} for {tensor.name}", tensor.dtype)
             require(all(size > 0 for size in tensor.shape), f"a static shape for {tensor.name}", tensor.shape)
@@ -127,7 +127,7 @@ class ArtifactEntry:
     """Operations outside the delegates, which portable kernels run."""
 
     def __post_init__(self) -> None:
-        require(self.stage in IMAGE_STAGES, f"a stage of {IMAGE_STAGES}", self.stage)
+        require(self.stage in EVERY_STAGE, f"a stage of {EVERY_STAGE}", self.stage)
         require(len(self.outputs) > 0, "an output at least", self.outputs)
         check_path(self.path)
         require(self.precision in PRECISIONS, f"a precision of {PRECISIONS}", self.precision)
@@ -159,7 +159,7 @@ class RuntimeEntry:
 
     def __post_init__(self) -> None:
         stages = tuple(artifact.stage for artifact in self.artifacts)
-        require(stages in (STAGES, IMAGE_STAGES), f"one artifact for each stage of {STAGES}", stages)
+        require(stages in STAGE_LISTS, f"one artifact for each stage of {STAGES}", stages)
         names = [setting.name for setting in self.settings]
         require(len(set(names)) == len(names), "every setting once", names)
         compressions = {artifact.compression for artifact in self.artifacts}

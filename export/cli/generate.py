@@ -52,6 +52,13 @@ def generate(
         float | None,
         typer.Option(help="How closely a model that edits pictures follows --image, 1 to 30. Default: 1.5."),
     ] = None,
+    hint: Annotated[
+        list[Path] | None,
+        typer.Option(help="Picture for a ControlNet, resized to the model's size. One per ControlNet, in their order."),
+    ] = None,
+    hint_scale: Annotated[
+        list[float] | None, typer.Option(help="Strength of each --hint, in their order, 0 to 2. Default: 1.")
+    ] = None,
     threads: Threads = DEFAULT_THREADS,
 ) -> None:
     """Draw a prompt.
@@ -65,7 +72,7 @@ def generate(
     from PIL import Image
 
     from export.artists.artist import check_picture_path, open_artist
-    from export.artists.start_picture import open_start
+    from export.artists.start_picture import open_hints, open_start
     from export.report.pictures import save_picture
     from mobile_diffusion.drawing import draw_seeds
     from mobile_diffusion.errors import PromptError
@@ -78,6 +85,7 @@ def generate(
         progress("opening the model", 0.0)
         artist = open_artist(checkpoint_or_emoji(model), bundle, options, runtime, threads)
         start = open_start(image, strength, mask, artist.settings, image_guidance)
+        hints = open_hints(hint or [], hint_scale or [], artist.settings)
         if start is not None and not artist.images:
             raise PromptError(f"--image: expected a bundle that was exported with --image-to-image, got {bundle}")
         title = f"drawing with {artist.title}"
@@ -93,6 +101,7 @@ def generate(
             typed_text(negative),
             start,
             prompt_syntax,
+            hints,
         )
         for path, pixels in zip(paths.values(), pictures, strict=True):
             save_picture(Image.fromarray(pixels), path)

@@ -54,6 +54,7 @@ DESCRIPTIONS = {
     "denoise": "One sampling step: latents to the latents of the next step; call it for step 0, 1, 2, ...",
     "decode_image": "Latents after the last step to a picture with values from 0 to 1.",
     "encode_image": "A picture with values from 0 to 1 to latents.",
+    "encode_hint": "The hint pictures of ControlNets, with values from 0 to 1, to what denoise reads of them.",
 }
 SKIPPED_PASSES = frozenset({"common::const_deduplication"})
 """Passes that are not run: this one compares constants by value, but deferred weights have no values yet."""

@@ -16,7 +16,7 @@ from export.bundle.bundle import Bundle
 from export.evidence.difference import Difference, differing
 from export.job.manifest_description import summarise
 from export.job.page import PARITY_FILE
-from export.parity.measure import Measurement, planned_checks
+from export.parity.measure import Measurement, checks_of
 from export.parity.metrics import Metrics, PictureMetrics
 from export.parity.report import ParityReport, build_report
 from export.parity.trajectories import Trajectory
@@ -49,8 +49,7 @@ def read_parity(bundle: Bundle, trajectories: Sequence[Trajectory], depth: str) 
     by_runtime = {name: [each for each in found if each.runtime == name] for name in grades}
     settings = bundle.settings()
     guidance = trajectories[0].guidance if settings.guidance_kind == "cfg" else 1.0
-    images = any(trajectory.source is not None for trajectory in trajectories)
-    return build_report(by_runtime, grades, planned_checks(depth, images), guidance)
+    return build_report(by_runtime, grades, checks_of(depth, trajectories), guidance)
 
 
 def check_parity_file(bundle: Bundle, recorded: ParityReport) -> list[Difference]:

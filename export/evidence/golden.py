@@ -15,6 +15,7 @@ import numpy as np
 from export.bundle.bundle import Bundle
 from export.evidence.difference import Difference
 from export.parity.golden import INDEX
+from export.parity.record import golden_hints
 from export.parity.trajectories import CASES, Case, Trajectory, chosen_cases, joined, redrawn_case
 from mobile_diffusion.drawing import DrawSettings, skipped_steps, text_inputs
 from mobile_diffusion.errors import MobileDiffusionError
@@ -45,6 +46,7 @@ def check_golden(
     for number, trajectory in enumerate(trajectories):
         place = f"golden/{number}"
         differences += _check_inputs(bundle, settings, trajectory, place)
+        differences += _check_hints(settings, trajectory, place)
         differences += _check_beginning(settings, trajectory, place)
         differences += _check_steps(settings, trajectory, depth, place)
     return differences
@@ -69,6 +71,14 @@ def _check_inputs(bundle: Bundle, settings: DrawSettings, trajectory: Trajectory
             tokens = bundle.manifest.tokenizer.files[0]
             where = f"{place}: {name} of {context}"
             yield Difference(CHECK, where, f"{_shown(wanted)} by {tokens}", _shown(found))
+
+
+def _check_hints(settings: DrawSettings, trajectory: Trajectory, place: str) -> Iterator[Difference]:
+    """The hints of ControlNets, and their scales, are constants of this program."""
+    for name, wanted in zip(("hints", "hint_scales"), golden_hints(settings), strict=True):
+        found = getattr(trajectory, name)
+        if not (wanted is None and found is None) and not _same(wanted, found):
+            yield Difference(CHECK, f"{place}: {name}", "nothing" if wanted is None else "the fixed ones", "others")
 
 
 def _check_beginning(settings: DrawSettings, trajectory: Trajectory, place: str) -> Iterator[Difference]:

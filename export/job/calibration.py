@@ -16,6 +16,7 @@ from torch import Tensor
 from export.parity.record import record
 from export.parity.trajectories import Case, Trajectory, latents_of
 from export.runners import Runner
+from export.signatures import HINT
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.prompts.reading import split_windows
@@ -79,6 +80,7 @@ def stage_inputs(drawn: Sequence[Trajectory], settings: DrawSettings) -> Samples
         ),
         "decode_image": tuple(_tensors({"latents": latents_of(each.states[-1:], settings)}) for each in drawn),
         "encode_image": tuple(_tensors({"image": each.image}) for each in drawn),
+        HINT: tuple(_tensors({"hints": each.hints}) for each in drawn[:1] if each.hints is not None),
     }
 
 

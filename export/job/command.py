@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from export.bundle.manifest import Manifest
 from export.bundle.manifest_parts import ScheduleEntry
 from export.mixed.names import SETTING
+from export.signatures import HINT
 from export.targets import find_target
 from mobile_diffusion.schedule import rows_after
 
@@ -53,6 +54,9 @@ def _picture(manifest: Manifest) -> Iterator[str]:
     yield from ("--guidance", f"{schedule.guidance_default:g}")
     if schedule.guidance_shares:
         yield from ("--guidance-shares", ",".join(f"{share:g}" for share in schedule.guidance_shares))
+    for stage in manifest.stages:
+        for each in stage.inputs if stage.name == HINT else ():
+            yield from ("--controlnet", "CONTROLNET") * each.shape[0]
     if any(stage.name == "encode_image" for stage in manifest.stages):
         yield "--image-to-image"
 

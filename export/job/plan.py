@@ -15,7 +15,7 @@ import torch
 from export.parity.measure import DEPTHS, planned_checks
 from export.runners.runner import check_threads
 from export.runtime import Runtime, RuntimeOptions
-from export.signatures import IMAGE_STAGES, STAGES
+from export.signatures import HINT, IMAGE_STAGES, STAGES
 from export.targets import Target, check_requirement
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.errors import ConfigError
@@ -53,7 +53,7 @@ class ExportPlan:
     @property
     def checks(self) -> tuple[str, ...]:
         """The planned parity checks."""
-        return planned_checks(self.depth, "encode_image" in self.stages)
+        return planned_checks(self.depth, "encode_image" in self.stages, HINT in self.stages)
 
 
 def plan_export(
@@ -88,7 +88,7 @@ def plan_export(
         found = _at_mixed_precision(target, found, mixed_precision)
     for runtime in found:
         check_requirement(runtime)
-    stages = IMAGE_STAGES if images or config.task != "draw" else STAGES
+    stages = (*(IMAGE_STAGES if images or config.task != "draw" else STAGES), *((HINT,) if config.controls else ()))
     return ExportPlan(found, stages, chosen, large, threads)
 
 

@@ -21,7 +21,7 @@ from export.parity.measure import FREE_CHECKS, Measurement
 from export.parity.report import ParityReport
 from export.parity.trajectories import Trajectory, latents_of
 from export.runtime import Runtime
-from export.signatures import IMAGE_STAGES
+from export.signatures import EVERY_STAGE
 from export.stages import build_stage
 from export.targets import half_program
 from mobile_diffusion.checkpoint import AnyModel
@@ -64,7 +64,7 @@ def check_unrun(source: AnyModel, plan: ExportPlan, trajectories: Sequence[Traje
 def _first(failures: Sequence[Failure], runtime: str) -> Measurement | None:
     """The first failure of a runtime, in the order of the stages."""
     own = [failure.measurement for failure in failures if failure.measurement.runtime == runtime]
-    return min(own, key=lambda each: IMAGE_STAGES.index(stage_of(each)), default=None)
+    return min(own, key=lambda each: EVERY_STAGE.index(stage_of(each)), default=None)
 
 
 def stage_of(failed: Measurement) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from export.parity.measure import Measurement, measure, planned_checks
+from export.parity.measure import Measurement, checks_of, measure
 from export.parity.report import ParityReport, build_report
 from export.parity.trajectories import Trajectory
 from export.runners import Runner
@@ -40,7 +40,7 @@ def compare_runners(
             measurements.setdefault(runtime.name, []).extend(distances)
             pictures[runtime.name, str(trajectory.case)] = picture
         release(runner)
-    checks = planned_checks(depth, any(trajectory.source is not None for trajectory in trajectories))
+    checks = checks_of(depth, trajectories)
     precisions = {runtime.name: runtime.grade for runtime, _ in runners}
     guidance = trajectories[0].guidance if settings.guidance_kind == "cfg" else 1.0
     return build_report(measurements, precisions, checks, guidance), pictures

@@ -40,6 +40,7 @@ def quantized(rounding: Rounding) -> tuple[Gate, ...]:
     return (
         Gate("encode_text", "snr_db", rounding.text, rounding.gave),
         Gate("encode_image", "snr_db", rounding.decoder, "as the decoder, in the other direction"),
+        Gate("encode_hint", "snr_db", rounding.decoder, "as the encoder of a picture"),
         Gate("denoise", "snr_db", rounding.denoise, rounding.gave),
         Gate("prediction", "snr_db", rounding.prediction, rounding.gave, True),
         Gate("decode_image", "snr_db", rounding.decoder, rounding.gave),
@@ -53,6 +54,7 @@ THRESHOLDS: Mapping[str, tuple[Gate, ...]] = {
     "fp32": (
         Gate("encode_text", "snr_db", 80, "other orders of summation gave 115; a wrong operation gives below 60"),
         Gate("encode_image", "snr_db", 80, "as the decoder, in the other direction"),
+        Gate("encode_hint", "snr_db", 80, "as the encoder of a picture"),
         Gate("denoise", "snr_db", 80, "other orders of summation gave 121; a wrong coefficient stands far below"),
         Gate("prediction", "snr_db", 89, "gave 117; the update divided out, so rounding of x grows by 1 / b", True),
         Gate("decode_image", "snr_db", 80, "other orders of summation gave 118; a wrong operation below 60"),
@@ -63,6 +65,7 @@ THRESHOLDS: Mapping[str, tuple[Gate, ...]] = {
     "fp16": (
         Gate("encode_text", "snr_db", 40, "rounding each result gave 57, Core AI 54; devices also accumulate in half"),
         Gate("encode_image", "snr_db", 40, "as the decoder, in the other direction"),
+        Gate("encode_hint", "snr_db", 40, "as the encoder of a picture"),
         Gate("denoise", "snr_db", 40, "rounding each result gave 61, Core AI 66; the update itself is in float32"),
         Gate("prediction", "snr_db", 49, "gave 57, Core AI 52; guidance multiplies the errors of its halves", True),
         Gate("decode_image", "snr_db", 40, "rounding each result gave 60, Core AI 73; devices also accumulate in half"),
@@ -114,6 +117,7 @@ def compressed(compression: str) -> tuple[Gate, ...]:
     return (
         Gate("encode_text", "snr_db", TEXT, stage),
         Gate("encode_image", "snr_db", DECODER, stage),
+        Gate("encode_hint", "snr_db", DECODER, stage),
         Gate("denoise", "snr_db", loss.denoise, loss.gave),
         Gate("prediction", "snr_db", loss.prediction, loss.gave, True),
         Gate("decode_image", "snr_db", DECODER, stage),

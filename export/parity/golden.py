@@ -25,8 +25,10 @@ PREFIXES = {"context": "", "null_context": "null_"}
 """Context -> prefix of the names of its inputs of `encode_text`."""
 CONTEXTS = ("context", "pooled", "null_context", "null_pooled")
 """Outputs of `encode_text`, which a trajectory may have."""
-FLOATS = ("states", "image", "source", "encoded", "latent_mask")
-"""Tensors of a trajectory besides the contexts; the last three only where a picture is read."""
+READ = ("source", "encoded", "latent_mask", "hints", "hint_features", "hint_scales")
+"""Tensors of a trajectory that reads a picture, or hints."""
+FLOATS = ("states", "image", *READ)
+"""Tensors of a trajectory besides the contexts."""
 
 
 def write_golden(folder: Path, trajectories: Sequence[Trajectory]) -> str:
@@ -88,9 +90,7 @@ def _read_case(folder: Path, case: dict[str, Any]) -> Trajectory:
         int(case["first_step"]),
         tensors["states"],
         tensors["image"],
-        tensors.get("source"),
-        tensors.get("encoded"),
-        tensors.get("latent_mask"),
+        **{name: tensors[name] for name in READ if name in tensors},
     )
 
 

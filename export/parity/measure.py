@@ -7,7 +7,7 @@ one starts, so a runner may hold one at a time.  Whether a distance is small eno
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +18,21 @@ from export.parity.metrics import Metrics, PictureMetrics, compare, compare_pict
 from export.parity.record import checked, record_states
 from export.parity.trajectories import Floats, Trajectory, joined, latents_of
 from export.runners import Runner
+from export.signatures import HINT
 from mobile_diffusion.drawing import DrawSettings, RunStage, denoise, encode_texts, with_guidance
 from mobile_diffusion.errors import ParityError
 from mobile_diffusion.schedule import StepTable
 
-CHECKS = ("encode_text", "encode_image", "denoise", "prediction", "decode_image", "free_running", "picture")
+CHECKS = (
+    "encode_text",
+    "encode_image",
+    "encode_hint",
+    "denoise",
+    "prediction",
+    "decode_image",
+    "free_running",
+    "picture",
+)
 FREE_CHECKS = ("free_running", "picture")
 DEPTHS = ("trajectory", "step")
 """All steps, teacher-forced and free-running; or the first step and a decoding, for models that take minutes here."""
@@ -45,10 +55,19 @@ class Measurement:
     """Why there are no metrics: an output of the wrong shape."""
 
 
-def planned_checks(depth: str, images: bool) -> tuple[str, ...]:
-    """The checks of a comparison of this depth, in order; `images`: whether the stage `encode_image` is there."""
-    left_out = (() if images else ("encode_image",)) + (FREE_CHECKS if depth == "step" else ())
-    return tuple(check for check in CHECKS if check not in left_out)
+def planned_checks(depth: str, images: bool, hints: bool = False) -> tuple[str, ...]:
+    """The checks of a comparison of this depth, in order.
+
+    `images` and `hints`: whether the stages `encode_image` and `encode_hint` are there.
+    """
+    there = {"encode_image": images, HINT: hints, **dict.fromkeys(FREE_CHECKS, depth != "step")}
+    return tuple(check for check in CHECKS if there.get(check, True))
+
+
+def checks_of(depth: str, trajectories: Sequence[Trajectory]) -> tuple[str, ...]:
+    """The checks that a comparison with these trajectories makes."""
+    images = any(trajectory.source is not None for trajectory in trajectories)
+    return planned_checks(depth, images, any(trajectory.hints is not None for trajectory in trajectories))
 
 
 def measure(
@@ -67,8 +86,12 @@ def measure(
     if reference.source is not None and reference.encoded is not None:
         encoded = run_stage("encode_image", image=reference.source)["latents"]
         pairs.append(("encode_image", None, reference.encoded, encoded))
+    features = None
+    if reference.hints is not None and reference.hint_features is not None:
+        features = run_stage(HINT, hints=reference.hints)["hint_features"]
+        pairs.append((HINT, None, reference.hint_features, features))
     pairs += _teacher_forced(run_stage, reference, settings, table)
-    states = _free_running(runner, reference, settings, own, encoded) if depth == "trajectory" else None
+    states = _free_running(runner, reference, settings, own, encoded, features) if depth == "trajectory" else None
     picture = run_stage("decode_image", latents=latents_of(reference.states[-1:], settings))["image"]
     pairs.append(("decode_image", None, reference.image, picture))
     if states is not None:
@@ -115,10 +138,12 @@ def _free_running(
     settings: DrawSettings,
     own: Mapping[str, np.ndarray],
     encoded: Floats | None,
+    features: Floats | None,
 ) -> Floats:
-    """All states (n + 1, ...) of the runner's own way, from its own contexts and encoded picture."""
+    """All states (n + 1, ...) of the runner's own way, from its own contexts, encoded picture and hints."""
     rows, begin = settings.rows(reference.skipped)[: reference.steps], reference.begin(settings, encoded)
     constant = with_guidance(settings, own, reference.guidance) | reference.picture_inputs(settings, encoded)
+    constant |= reference.hint_inputs(features)
     return record_states(runner, settings, constant, begin, rows, reference.case.seed)
 
 

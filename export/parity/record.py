@@ -9,6 +9,7 @@ import numpy as np
 
 from export.parity.trajectories import Case, Floats, Trajectory, joined, latents_of
 from export.runners import Runner
+from export.signatures import HINT
 from mobile_diffusion.drawing import (
     DrawSettings,
     LatentState,
@@ -43,7 +44,9 @@ def record(
     encoded = None if picture is None else run_stage("encode_image", image=picture)["latents"]
     skipped = skipped_steps(settings, case.strength)
     rows, nothing = settings.rows(skipped)[: 1 if depth == "step" else None], np.empty(0, np.float32)
-    read = (picture, encoded, mask)
+    hints, scales = golden_hints(settings)
+    features = None if hints is None else run_stage(HINT, hints=hints)["hint_features"]
+    read = (picture, encoded, mask, hints, features, scales)
     begun = Trajectory(case, settings.guidance, texts, contexts, skipped, nothing, nothing, *read)
     begin = begun.begin(settings, encoded)
     states = record_states(runner, settings, begun.conditions(settings), begin, rows, case.seed)
@@ -74,6 +77,17 @@ def smooth_picture(height: int, width: int) -> Floats:
     return np.stack([2 * rows, 2 * columns, rows + columns])[None].clip(0, 1).astype(np.float32)
 
 
+def golden_hints(settings: DrawSettings) -> tuple[Floats | None, Floats | None]:
+    """The hints (n, 3, H, W) of every case, each another picture, and scales (n,), each another number; no random ones,
+    so that a check can make them again."""
+    count, (*_, height, width) = settings.controls, settings.image_shape
+    if not count:
+        return None, None
+    smooth = smooth_picture(height, width)
+    pictures = [np.roll(smooth, number * width // (count + 1), axis=-1) for number in range(1, count + 1)]
+    return np.concatenate(pictures), np.array([1 - number / (2 * count) for number in range(count)], np.float32)
+
+
 def record_states(
     runner: Runner,
     settings: DrawSettings,
@@ -96,6 +110,7 @@ def checked(runner: Runner, settings: DrawSettings) -> RunStage:
     expected = {
         "encode_text": ["context", *["pooled"] * settings.pooled],
         "encode_image": ["latents"],
+        HINT: ["hint_features"],
         "denoise": ["latents", *["memory"] * (settings.memory > 0), *["output"] * (settings.guidance_shares != ())],
         "decode_image": ["image"],
     }

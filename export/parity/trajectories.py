@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mobile_diffusion.drawing import DrawSettings, LatentState, first_state, step_inputs, with_guidance
 from mobile_diffusion.errors import ParityError
+from mobile_diffusion.hint import with_scales
 from mobile_diffusion.prompts.reading import split_windows
 from mobile_diffusion.quoting import quoted
 from mobile_diffusion.start import picture_inputs
@@ -90,6 +91,12 @@ class Trajectory:
     """Its latents (1, C, h, w)."""
     latent_mask: Floats | None = None
     """(1, 1, h, w), of an inpainting network: 1 where `source` is painted grey, to be drawn anew."""
+    hints: Floats | None = None
+    """(n, 3, H, W), of n ControlNets."""
+    hint_features: Floats | None = None
+    """(n, C, h, w): the same, encoded."""
+    hint_scales: Floats | None = None
+    """(n,)."""
 
     @property
     def steps(self) -> int:
@@ -108,7 +115,12 @@ class Trajectory:
 
     def conditions(self, settings: DrawSettings) -> dict[str, NDArray[np.generic]]:
         """The inputs of `denoise` that stay the same at every step."""
-        return with_guidance(settings, self.contexts, self.guidance) | self.picture_inputs(settings, self.encoded)
+        constant = with_guidance(settings, self.contexts, self.guidance) | self.picture_inputs(settings, self.encoded)
+        return constant | self.hint_inputs(self.hint_features)
+
+    def hint_inputs(self, features: Floats | None) -> dict[str, NDArray[np.generic]]:
+        """What `denoise` reads of the hints, by `encode_hint` (n, C, h, w) of any runner."""
+        return {} if features is None or self.hint_scales is None else with_scales(features, self.hint_scales)
 
     def picture_inputs(self, settings: DrawSettings, encoded: Floats | None) -> dict[str, NDArray[np.generic]]:
         """What `denoise` reads of the picture at every step, by latents of it (1, C, h, w) of any runner."""

@@ -10,6 +10,8 @@ Text encoders are in neural_engine_text.py.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,6 +21,7 @@ from export.rewrites.replacement import recast, replaced
 from export.rewrites.split_einsum import ChannelNorm, Projection, positions_last, split_einsum_attention
 from mobile_diffusion.autoencoder import PixelAttention
 from mobile_diffusion.blocks import ResnetBlock
+from mobile_diffusion.control_net import ControlNet
 from mobile_diffusion.time_embedding import ContextEmbedding, SizedEmbedding
 from mobile_diffusion.transformer import Attention, GatedGelu, SpatialTransformer
 from mobile_diffusion.unet import UNet
@@ -67,9 +70,17 @@ class ChannelsFirstResnetBlock(ResnetBlock):
 class ChannelsFirstUNet(UNet):
     """A U-Net that passes the time embedding and the text to its blocks in this layout."""
 
-    def run_blocks(self, latents: Tensor, time: Tensor, context: Tensor) -> Tensor:
+    def run_blocks(self, latents: Tensor, time: Tensor, context: Tensor, residuals: Sequence[Tensor] = ()) -> Tensor:
         """latents (B, C, h, w), time (1 or B, time_width), context (B, L, D) -> (B, C, h, w)."""
-        return super().run_blocks(latents, time.reshape(*time.shape, 1, 1), positions_last(context))
+        return super().run_blocks(latents, time.reshape(*time.shape, 1, 1), positions_last(context), residuals)
+
+
+class ChannelsFirstControlNet(ControlNet):
+    """A ControlNet that does the same."""
+
+    def run_blocks(self, latents: Tensor, features: Tensor, time: Tensor, context: Tensor) -> list[Tensor]:
+        """latents (B, C, h, w), features (1, C1, h, w), time (1 or B, time_width), context (B, L, D) -> residuals."""
+        return super().run_blocks(latents, features, time.reshape(*time.shape, 1, 1), positions_last(context))
 
 
 class ChannelsFirstContextEmbedding(ContextEmbedding):
@@ -106,6 +117,7 @@ RECAST: dict[type[nn.Module], type[nn.Module]] = {
     SpatialTransformer: ChannelsFirstTransformer,
     ResnetBlock: ChannelsFirstResnetBlock,
     UNet: ChannelsFirstUNet,
+    ControlNet: ChannelsFirstControlNet,
     ContextEmbedding: ChannelsFirstContextEmbedding,
     SizedEmbedding: ChannelsFirstSizedEmbedding,
     PixelAttention: ChannelsFirstPixelAttention,

@@ -78,6 +78,10 @@ class Opening:
     vae: Annotated[
         Path | None, _option("VAE that replaces the checkpoint's: a diffusers folder, or a .safetensors file.")
     ] = None
+    controlnet: Annotated[
+        list[Path],
+        _option("ControlNet that reads a hint picture: a diffusers folder, or its file. May be repeated."),
+    ] = field(default_factory=list)
     tokenizer: Annotated[
         Path | None, _option("Folder of the tokenizer, for a checkpoint that has none (single files).")
     ] = None
@@ -99,10 +103,11 @@ class Opening:
         values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
         width, height = parse_size(values.pop("size"))
         loras = tuple(map(parse_lora, values.pop("lora")))
-        embeddings = tuple(values.pop("embedding"))
+        embeddings, controlnets = tuple(values.pop("embedding")), tuple(values.pop("controlnet"))
         values["guidance_interval"] = parse_interval(values["guidance_interval"])
         values["guidance_shares"] = parse_numbers("--guidance-shares", values["guidance_shares"] or "")
-        return OpenOptions(height=height, width=width, loras=loras, embeddings=embeddings, **values)
+        values |= {"loras": loras, "embeddings": embeddings, "controlnets": controlnets}
+        return OpenOptions(height=height, width=width, **values)
 
 
 def parse_size(text: str | None) -> tuple[int | None, int | None]:

@@ -9,6 +9,7 @@ from typing import Any
 from mobile_diffusion.config import CURVES, ClipPairConfig, ClipTextConfig, ScheduleConfig
 from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.formats.checkpoint_files import CheckpointFiles, builders
+from mobile_diffusion.formats.control_files import read_control
 from mobile_diffusion.formats.embeddings import add_embeddings
 from mobile_diffusion.formats.lora import joined, lora_adapter
 from mobile_diffusion.formats.open_options import OpenOptions
@@ -29,7 +30,7 @@ def apply(options: OpenOptions, source: CheckpointFiles) -> CheckpointFiles:
 
     Raises ConfigError or CheckpointError for the first option that does not fit the checkpoint.
     """
-    for step in (_resize, _reschedule, _replace_autoencoder, _merge_loras, _skip_layers, _lengthen):
+    for step in (_resize, _reschedule, _replace_autoencoder, _add_controls, _merge_loras, _skip_layers, _lengthen):
         source = step(options, source)
     return add_embeddings(source, options.embeddings)
 
@@ -99,6 +100,23 @@ def _replace_autoencoder(options: OpenOptions, source: CheckpointFiles) -> Check
         layouts={**source.layouts, "autoencoder": decoder.layout},
         files=(*source.files, *decoder.files),
         variations=(*source.variations, f"autoencoder of {path.name}"),
+    )
+
+
+def _add_controls(options: OpenOptions, source: CheckpointFiles) -> CheckpointFiles:
+    """Add the ControlNets, in order."""
+    if not options.controlnets:
+        return source
+    found = [read_control(path, options.variant) for path in options.controlnets]
+    for path, control in zip(options.controlnets, found, strict=True):
+        if problem := control.config.misfit(source.config.unet, source.config.autoencoder.factor):
+            raise CheckpointError(f"{path}: {problem}; use a ControlNet that was made for this model")
+    layout = {f"{number}.{name}": each for number, one in enumerate(found) for name, each in one.layout.items()}
+    return dataclasses.replace(
+        _with_config(source, controls=tuple(control.config for control in found)),
+        layouts={**source.layouts, "controls": layout},
+        files=(*source.files, *(file for control in found for file in control.files)),
+        variations=(*source.variations, *(f"ControlNet {path.resolve().name}" for path in options.controlnets)),
     )
 
 

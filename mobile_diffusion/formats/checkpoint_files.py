@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mobile_diffusion.autoencoder import build_autoencoder
 from mobile_diffusion.config import ModelConfig
+from mobile_diffusion.control_net import ControlNets
 from mobile_diffusion.errors import CheckpointError
 from mobile_diffusion.tensor_layout import Build, Layout, check_layout, expected_shapes
 from mobile_diffusion.text_encoder import build_text_encoder
@@ -34,7 +35,7 @@ class CheckpointFiles:
 
     config: ModelConfig
     layouts: dict[str, Layout]
-    """Where the weights of each of PARTS are stored."""
+    """Where the weights of each of PARTS, and of "controls" if there are any, are stored."""
     open_tokenizer: Callable[[], Tokenizer]
     files: tuple[Path, ...]
     """Every file that the model depends on, in the order in which they are hashed."""
@@ -48,11 +49,13 @@ class CheckpointFiles:
 
 
 def builders(config: ModelConfig) -> dict[str, Build]:
-    """Functions that build each of PARTS with fresh weights."""
+    """Functions that build each of PARTS with fresh weights, and "controls" of a model with ControlNets."""
+    controls: dict[str, Build] = {"controls": lambda: ControlNets(config.controls)} if config.controls else {}
     return {
         "unet": lambda: UNet(config.unet),
         "autoencoder": lambda: build_autoencoder(config.autoencoder),
         "text_encoder": lambda: build_text_encoder(config.text),
+        **controls,
     }
 
 

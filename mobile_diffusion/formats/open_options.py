@@ -43,6 +43,8 @@ class OpenOptions:
     vae: Path | None = None
     """KL autoencoder that replaces the checkpoint's, or the one that it lacks: a diffusers folder, or a safetensors
     file in diffusers' or latent diffusion's names."""
+    controlnets: tuple[Path, ...] = ()
+    """ControlNets: diffusers folders, or safetensors files with config.json beside them; each reads a hint picture."""
     skip_layers: int = 0
     """Number of last layers of the text encoder to skip: diffusers' `clip_skip`."""
     windows: int | None = None

@@ -17,6 +17,7 @@ from mobile_diffusion.time_embedding import SIZE_NUMBERS
 DOWN = ("CrossAttnDownBlock2D", "DownBlock2D")
 """Levels on the way down: with a transformer after each ResNet block, and without.  UP lists those on the way up."""
 UP = ("CrossAttnUpBlock2D", "UpBlock2D")
+UP_OF_DOWN = dict(zip(DOWN, UP, strict=True))
 MIDDLES: dict[str, tuple[int, int]] = {"UNetMidBlock2DCrossAttn": (2, 1), "UNetMidBlock2D": (1, 0)}
 """Kind of middle -> its numbers of ResNet blocks and transformers.  A null option means no middle."""
 

@@ -6,7 +6,7 @@ evaluations of a guided step form one batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.config import ModelConfig
+from mobile_diffusion.control_net import ControlNet, total
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.formats.checkpoint_files import builders
 from mobile_diffusion.inspection.cost import measure
@@ -29,7 +30,8 @@ class StageCost:
     """The cost of one stage at the model's picture size."""
 
     name: str
-    """encode_text, denoise, decode_image or encode_image; only a drawing that starts from a picture needs the last."""
+    """encode_text, denoise, decode_image, encode_image or encode_hint; only a drawing that starts from a picture needs
+    encode_image, and only a model with ControlNets has encode_hint."""
     runs: int
     """Number of runs for one picture drawn from a prompt."""
     parameters: int
@@ -44,7 +46,7 @@ class StageCost:
 
 
 def stage_costs(config: ModelConfig) -> tuple[StageCost, ...]:
-    """The cost of every stage: first those of a picture, in the order in which an app runs them, then encode_image."""
+    """The cost of every stage: first those of a picture, in the order in which an app runs them, then the others."""
     with torch.device("meta"):
         networks = {part: build().eval() for part, build in builders(config).items()}
         unet, autoencoder = cast(UNet, networks["unet"]), cast(Autoencoder, networks["autoencoder"])
@@ -52,12 +54,21 @@ def stage_costs(config: ModelConfig) -> tuple[StageCost, ...]:
         latents = torch.empty(config.latent_shape)
         reads_picture = int(config.task != "draw")
         guided, calls = config.schedule.applied_guidance == "cfg", DrawSettings.of(config).calls
-        embedding = {id(weight) for weight in unet.time_embedding.parameters()}  # a table in the exported stage
         named = autoencoder.named_parameters()
         encoder = {id(weight) for name, weight in named if name.startswith(("encoder.", "quant_conv."))}
+        controls = cast("Sequence[ControlNet]", networks.get("controls", ()))
+        hint_encoders = [net.controlnet_cond_embedding for net in controls]
+        networks["denoise"] = nn.ModuleList([unet, *controls]) if controls else unet
+        left_out = {id(weight) for part in (*controls, unet) for weight in part.time_embedding.parameters()}
+        left_out |= {id(weight) for part in hint_encoders for weight in part.parameters()}
+        steered = (
+            [_cost("encode_hint", 1, nn.ModuleList(hint_encoders), lambda: [each(image) for each in hint_encoders])]
+            if hint_encoders
+            else []
+        )
         return (
             _cost("encode_text", 1 + guided, networks["text_encoder"], _text_run(config, networks["text_encoder"])),
-            _cost("denoise", calls, unet, _denoise_run(config, unet), leave_out=embedding),
+            _cost("denoise", calls, networks["denoise"], _denoise_run(config, unet, controls), leave_out=left_out),
             _cost("decode_image", 1, autoencoder, lambda: autoencoder.to_images(latents), leave_out=encoder),
             _cost(
                 "encode_image",
@@ -66,6 +77,7 @@ def stage_costs(config: ModelConfig) -> tuple[StageCost, ...]:
                 lambda: autoencoder.to_latents(image),
                 only=encoder,
             ),
+            *steered,
         )
 
 
@@ -116,7 +128,7 @@ def _text_run(config: ModelConfig, encoder: nn.Module) -> Callable[[], object]:
     return lambda: encoder(*inputs)
 
 
-def _denoise_run(config: ModelConfig, unet: UNet) -> Callable[[], Tensor]:
+def _denoise_run(config: ModelConfig, unet: UNet, controls: Sequence[ControlNet]) -> Callable[[], Tensor]:
     schedule = config.schedule
     guided = schedule.applied_guidance == "cfg" and not schedule.guidance_shares
     batch = (3 if config.task == "edit" else 2) if guided else 1
@@ -125,4 +137,10 @@ def _denoise_run(config: ModelConfig, unet: UNet) -> Callable[[], Tensor]:
     pooled_width = config.unet.pooled_width
     time = torch.empty(1, config.unet.time_width * (2 if pooled_width else 1))
     pooled = torch.empty(batch, pooled_width) if pooled_width else None
-    return lambda: unet.predict(latents, time, context, pooled)
+    features = torch.empty(1, config.unet.down[0].channels, *config.latent_shape[2:])
+
+    def run() -> Tensor:
+        found = [net.residuals(latents, features, time, context, pooled) for net in controls]
+        return unet.predict(latents, time, context, pooled, total(found) if found else ())
+
+    return run

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from export.denoise import Denoise
+from export.denoise import Denoise, Hints
 from export.rewrites.replacement import recast
 from mobile_diffusion.sampler import combine_guidance
 from mobile_diffusion.transformer import Attention
@@ -37,9 +37,15 @@ class DenoiseOnce(Denoise):
     """A step of the sampler that calls the network with one picture and two contexts."""
 
     def _guided(
-        self, latents: Tensor, time: Tensor, contexts: Tensor, pooled: Tensor | None, guidance: Tensor
+        self,
+        latents: Tensor,
+        time: Tensor,
+        contexts: Tensor,
+        pooled: Tensor | None,
+        guidance: Tensor,
+        hints: Hints | None = None,
     ) -> Tensor:
-        predicted = self.unet.predict(latents, time, contexts, pooled)
+        predicted = self._predict(latents, time, contexts, pooled, hints)
         return combine_guidance(predicted[:1], predicted[1:], guidance)
 
 

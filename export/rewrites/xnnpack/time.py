@@ -7,13 +7,16 @@ projections in one product: they are linear, so those of the sum are the sums of
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
-from export.denoise import Denoise
+from export.denoise import ControlStep, Denoise
 from export.rewrites.replacement import recast
 from mobile_diffusion.blocks import ResnetBlock
 from mobile_diffusion.time_embedding import ContextEmbedding
+from mobile_diffusion.unet import UNetEncoder
 
 
 class Columns(nn.Module):
@@ -29,16 +32,20 @@ class Columns(nn.Module):
 
 
 def time_by_table(module: nn.Module) -> nn.Module | None:
-    """Return the replacement of the step of the sampler, or None; changes the ResNet blocks inside it in place.
+    """Return the replacement of the step of the sampler, or of a ControlNet's, or None; changes the ResNet blocks
+    inside it in place.
 
     None for SDXL, too: its pooled text is added in front of a SiLU, so the projections depend on the prompt.
     """
-    if not isinstance(module, Denoise) or module.unet.add_embedding is not None:
+    if not isinstance(module, Denoise | ControlStep):
         return None
-    blocks = [child for child in module.unet.modules() if isinstance(child, ResnetBlock)]
+    network = cast(UNetEncoder, module.unet if isinstance(module, Denoise) else module.net)
+    if network.add_embedding is not None:
+        return None
+    blocks = [child for child in network.modules() if isinstance(child, ResnetBlock)]
     with torch.no_grad():
         columns = [block.time_emb_proj(module.times) for block in blocks]  # (N, width) each
-        embedding = module.unet.context_embedding
+        embedding = network.context_embedding
         if isinstance(embedding, ContextEmbedding):
             _project(embedding, blocks)
     start = 0

@@ -24,7 +24,7 @@ from export.coreml.package_archive import CoreMLPackage
 from export.coreml.structure import signature
 from export.parity.golden import read_golden
 from export.parity.trajectories import Trajectory, latents_of
-from export.signatures import TensorSpec
+from export.signatures import HINT, TensorSpec
 from mobile_diffusion.decibels import snr_db
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import ExportError
@@ -108,6 +108,8 @@ def recorded_inputs(stage: str, drawn: Trajectory, settings: DrawSettings) -> di
         return {"latents": latents_of(drawn.states[-1:], settings)}
     if stage == "encode_image":
         return {"image": drawn.image}
+    if stage == HINT and drawn.hints is not None:
+        return {"hints": drawn.hints}
     return drawn.step_inputs(drawn.steps // 2, settings)
 
 

@@ -19,7 +19,7 @@ from export.coreml.lower import lower
 from export.coreml.options import CoreMLOptions
 from export.coreml.package_archive import CoreMLPackage
 from export.coreml.structure import signature
-from export.signatures import IMAGE_STAGES, STAGES
+from export.signatures import EVERY_STAGE, STAGES
 from export.stages import ExportStage, build_stage
 from export.studies.faults.examine import Subject
 from export.studies.faults.graph import step_count
@@ -83,7 +83,7 @@ def subject(
     """One package, with its PyTorch module if the model has a stage of this name and these inputs."""
     package = CoreMLPackage.open(path)
     steps = len(bundle.manifest.schedule.timesteps) if bundle else step_count(package.spec)
-    built = build_stage(model, stage) if model is not None and stage in IMAGE_STAGES else None
+    built = build_stage(model, stage) if model is not None and stage in EVERY_STAGE else None
     if built is not None and built.inputs != signature(package.spec)[0]:
         raise ConfigError(
             f"--checkpoint: expected the inputs of {path}, got {built.inputs}; give the checkpoint it was made from"

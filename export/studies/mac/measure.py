@@ -26,6 +26,7 @@ from export.parity.trajectories import Trajectory
 from export.runners import Runner
 from export.runners.coreml_native import CoreMLNativeRunner, loaded_model
 from export.runtime import Runtime
+from export.signatures import HINT
 from export.studies.mac.plan import read_plan
 from export.studies.mac.record import (
     FORMAT,
@@ -112,6 +113,8 @@ def inputs_of(trajectories: Sequence[Trajectory], bundle: Bundle) -> Inputs:
     """Inputs of every stage of the bundle, from its golden vectors."""
     inputs = dict(recorded_inputs(trajectories[0], bundle.settings()))
     sources = [trajectory.source for trajectory in trajectories if trajectory.source is not None]
+    hints = [trajectory.hints for trajectory in trajectories if trajectory.hints is not None]
+    inputs |= {HINT: {"hints": hints[0]}} if hints else {}
     return inputs | ({"encode_image": {"image": sources[0]}} if sources else {})
 
 
