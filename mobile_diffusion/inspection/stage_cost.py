@@ -67,7 +67,12 @@ def stage_costs(config: ModelConfig) -> tuple[StageCost, ...]:
             else []
         )
         return (
-            _cost("encode_text", 1 + guided, networks["text_encoder"], _text_run(config, networks["text_encoder"])),
+            _cost(
+                "encode_text",
+                (1 + guided) * config.windows,
+                networks["text_encoder"],
+                _text_run(config, networks["text_encoder"]),
+            ),
             _cost("denoise", calls, networks["denoise"], _denoise_run(config, unet, controls), leave_out=left_out),
             _cost("decode_image", 1, autoencoder, lambda: autoencoder.to_images(latents), leave_out=encoder),
             _cost(

@@ -46,7 +46,7 @@ APK_FILES = (KOTLIN_TOOLS / "d8.jar", Path("/usr/share/android-framework-res/fra
 LOCALE_DEFINITION = Path("/usr/share/i18n/locales/tr_TR")
 SWIFT_UNAVAILABLE = 69
 """The status of swift.sh without a toolchain, or without the right to run it."""
-GOLDEN_CHECKS = ("tokens", "noise", "manifests", "trajectories")
+GOLDEN_CHECKS = ("tokens", "prompts", "noise", "manifests", "trajectories")
 """The kinds of golden files; assets/golden/README.md describes them."""
 
 Done = subprocess.CompletedProcess[str]
@@ -169,7 +169,13 @@ def _swift_missing() -> str:
 
 def _kotlin_golden(checks: Sequence[str], environment: Environment) -> None:
     """By the JUnit tests of the core."""
-    suites = {"tokens": "Tokenizer", "noise": "Noise", "manifests": "Manifest", "trajectories": "Trajectory"}
+    suites = {
+        "tokens": "Tokenizer",
+        "prompts": "Prompt",
+        "noise": "Noise",
+        "manifests": "Manifest",
+        "trajectories": "Trajectory",
+    }
     classes = [f"{suites[check]}Test" for check in checks]
     named = " ".join(f"org.mobilediffusion.core.{name}" for name in classes)
     java = {"JAVA_TOOL_OPTIONS": environment.get("JAVA_OPTS", "")}
@@ -201,6 +207,7 @@ def _swift_golden(checks: Sequence[str], environment: Environment) -> None:
     """By the package's own tests."""
     suites = {
         "tokens": "TokenTests",
+        "prompts": "PromptTests",
         "noise": "NoiseTests",
         "manifests": "ManifestTests",
         "trajectories": "PipelineTests",

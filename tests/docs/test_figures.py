@@ -12,7 +12,17 @@ from types import ModuleType
 
 import pytest
 
-from benchmarks.documents import android, checkpoints, coreai, coreml, markers, measurements, mutation, snapfusion
+from benchmarks.documents import (
+    android,
+    checkpoints,
+    coreai,
+    coreml,
+    markers,
+    measurements,
+    mutation,
+    prompts,
+    snapfusion,
+)
 from benchmarks.measuring.results import CHECKPOINT, PRESENT, read_result, rows_of_present, stamp
 from benchmarks.paths import EMOJI, RESULTS, ROOT
 from benchmarks.training import scale_plan
@@ -25,6 +35,7 @@ WRITERS: Mapping[ModuleType, tuple[object, ...]] = {
     coreml: (),
     measurements: (False,),
     mutation: (),
+    prompts: (),
     snapfusion: (snapfusion.RESULT, snapfusion.PAGE),
     scale_plan: (True,),
 }

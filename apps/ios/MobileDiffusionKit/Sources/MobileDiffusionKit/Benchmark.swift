@@ -33,7 +33,8 @@ public struct Benchmark: Sendable {
     let picture = Self.start(of: request, settings)
     let start = try StartInputs(picture, manifest: pipeline.bundle.manifest, settings: settings)
     let conditions = try await pipeline.conditions(request, start)
-    let text = settings.textInputs(try pipeline.tokenizer.encode(request.prompt))
+    let text = settings.textInputs(
+      try pipeline.reading(request.prompt, request.syntax).versions[0].windows[0].tokens)
     let step = settings.stepInputs(conditions, settings.firstState(seed: request.seed), step: 0, seed: request.seed)
     let latents = TensorValue.floats(
       try await pipeline.run(.denoise, step).floats("latents", of: .denoise), shape: settings.latents.shape)

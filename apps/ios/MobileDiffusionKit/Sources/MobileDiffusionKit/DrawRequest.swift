@@ -11,15 +11,19 @@ public struct DrawRequest: Equatable, Sendable {
   public var guidance: Double?
   /// A picture to start from; nil starts from noise.
   public var start: Start?
+  /// How both prompts write weights.
+  public var syntax: PromptSyntax
 
   public init(
-    prompt: String, negative: String = "", seed: UInt64 = 0, guidance: Double? = nil, start: Start? = nil
+    prompt: String, negative: String = "", seed: UInt64 = 0, guidance: Double? = nil, start: Start? = nil,
+    syntax: PromptSyntax = .plain
   ) {
     self.prompt = prompt
     self.negative = negative
     self.seed = seed
     self.guidance = guidance
     self.start = start
+    self.syntax = syntax
   }
 
   /// A warning in one line for a negative prompt that has no effect with a bundle of this schedule, or nil.

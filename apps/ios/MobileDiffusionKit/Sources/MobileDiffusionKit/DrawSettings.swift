@@ -15,6 +15,10 @@ struct DrawSettings: Equatable, Sendable {
   let usesMask: Bool
   let task: Task
   let schedule: Schedule
+  /// Windows of a prompt, each encoded by itself.
+  let windows: Int
+  /// Width of the context per text encoder.
+  let textWidths: [Int]
 
   /// Throws when the stages of a manifest do not take latents and give an image.
   init(_ manifest: Manifest) throws {
@@ -32,7 +36,21 @@ struct DrawSettings: Equatable, Sendable {
     self.tokens = tokens.shape
     usesMask = text.inputs.contains { $0.name == "mask" }
     schedule = manifest.schedule
+    textWidths = manifest.textWidths
+    windows = try Self.windows(of: manifest)
     task = try Self.task(of: manifest)
+  }
+
+  /// The windows that the context of `denoise` has; throws unless they fill it.
+  private static func windows(of manifest: Manifest) throws -> Int {
+    let one = manifest.spec(of: .encodeText)?.outputs.first { $0.name == "context" }?.shape
+    let all = manifest.spec(of: .denoise)?.inputs.first { $0.name == "context" }?.shape
+    let (length, width) = (Int(manifest.tokenizer.maxTokens), manifest.textWidths.reduce(0, +))
+    guard length > 0, one == [1, length, width], let all, all.count == 3, all[2] == width, all[1] % length == 0 else {
+      throw DiffusionError(
+        "manifest.json: expected a context of whole windows of the tokenizer's length; export the bundle again")
+    }
+    return all[1] / length
   }
 
   /// Told by the inputs of `denoise`.

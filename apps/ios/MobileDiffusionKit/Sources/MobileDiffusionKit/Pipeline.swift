@@ -132,17 +132,36 @@ public actor Pipeline {
     try await run(.encodeImage, picture, tell: tell).floats("latents", of: .encodeImage)
   }
 
+  func reading(_ prompt: String, _ syntax: PromptSyntax) throws -> Reading {
+    try Reading(prompt, syntax, windows: settings.windows, by: tokenizer)
+  }
+
+  /// The outputs of `encode_text` for a reading: the empty prompt first if it is needed, then every window.
+  private func encode(_ reading: Reading, tell: (DrawEvent) -> Void) async throws -> [String: TensorValue] {
+    var empty: [String: TensorValue]?
+    if let tokens = reading.empty { empty = try await run(.encodeText, settings.textInputs(tokens), tell: tell) }
+    var encoded: [[[String: TensorValue]]] = []
+    for version in reading.versions {
+      var found: [[String: TensorValue]] = []
+      for window in version.windows {
+        found.append(try await run(.encodeText, settings.textInputs(window.tokens), tell: tell))
+      }
+      encoded.append(found)
+    }
+    return try Weighing(widths: settings.textWidths).outputs(reading, encoded, empty: empty)
+  }
+
   private func textConditions(
     _ request: DrawRequest, tell: (DrawEvent) -> Void
   ) async throws -> [String: TensorValue] {
     let guidance = try settings.guidance(of: request)
-    let prompt = try tokenizer.encode(request.prompt)
-    let negative = settings.encodesNull(of: request) ? try tokenizer.encode(request.negative) : nil
-    let encoded = try await run(.encodeText, settings.textInputs(prompt), tell: tell)
+    let prompt = try reading(request.prompt, request.syntax)
+    let negative = settings.encodesNull(of: request) ? try reading(request.negative, request.syntax) : nil
+    let encoded = try await encode(prompt, tell: tell)
     guard settings.schedule.guidanceKind == .cfg else { return encoded }
     var conditions = encoded
     let null =
-      if let negative { try await run(.encodeText, settings.textInputs(negative), tell: tell) } else {
+      if let negative { try await encode(negative, tell: tell) } else {
         encoded.mapValues { TensorValue.floats([Float](repeating: 0, count: $0.count), shape: $0.shape) }
       }
     for (name, value) in null { conditions[DrawSettings.null + name] = value }

@@ -40,10 +40,24 @@ extension SingleTokenizer {
 
   func encode(_ prompt: String) throws -> Tokens {
     let points = try Self.checked(prompt)
-    var ids = ids(of: points)
-    let count = ids.count
+    let ids = ids(of: points)
     let isKnown =
       ids.dropFirst().dropLast().contains { $0 != unknown } || points.allSatisfy(Characters.spaces.contains)
+    return framed(ids, isKnown: isKnown)
+  }
+
+  /// All ids of a text, without start and end token.
+  func words(_ text: [UInt32]) -> [Int32] { Array(ids(of: text).dropFirst().dropLast()) }
+
+  /// At most `maxTokens` - 2 ids between start and end token, padded.
+  func window(_ words: [Int32]) -> Tokens {
+    let ends = ids(of: [])
+    return framed([ends[0]] + words + [ends[1]], isKnown: true)
+  }
+
+  private func framed(_ all: [Int32], isKnown: Bool) -> Tokens {
+    var ids = all
+    let count = ids.count
     if count > maxTokens {
       ids.removeLast(count - maxTokens)
       ids[maxTokens - 1] = end

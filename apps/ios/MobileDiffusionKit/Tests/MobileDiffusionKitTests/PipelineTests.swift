@@ -48,6 +48,8 @@ final class PipelineTests: FolderTestCase {
   func testSolverWithMemory() async throws { _ = try await check("multistep", .keep) }
   func testNoiseAtEachStep() async throws { _ = try await check("lcm", .keep) }
   func testNoGuidance() async throws { _ = try await check("unguided", .keep) }
+  func testWeightsOfTheWebUIAndTwoWindows() async throws { _ = try await check("weights", .keep) }
+  func testWeightsOfCompelAndTwoWindows() async throws { _ = try await check("compel", .keep) }
   func testTwoTokenizersAndZerosForNoNegativePrompt() async throws { _ = try await check("sdxl", .keep) }
   func testTwoTokenizersAndGuidanceInAPartOfTheSteps() async throws { _ = try await check("sdxl-interval", .keep) }
   func testGuidanceInAPartOfTheSteps() async throws { _ = try await check("interval", .keep) }

@@ -24,7 +24,7 @@ struct Trajectory {
     request = DrawRequest(
       prompt: try values.text("prompt"), negative: try values.text("negative"),
       seed: try XCTUnwrap(UInt64(try values.text("seed"))), guidance: values["guidance"]?.number,
-      start: start)
+      start: start, syntax: try XCTUnwrap(PromptSyntax(rawValue: values["syntax"]?.text ?? "plain")))
     calls = try golden.list("calls")
     picture = try golden.member("picture")
     steps = Int(try golden.whole("steps"))

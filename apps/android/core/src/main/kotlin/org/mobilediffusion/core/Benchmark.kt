@@ -26,10 +26,16 @@ class Benchmark(
         onStage: (Stage) -> Unit,
     ): List<StageTimes> {
         val inputs = StageInputs(pipeline.bundle, withPicture(request))
-        val texts = pipeline.called { inputs.prompts.mapValues { inputs.text(it.value) } }
+        val texts = pipeline.called { inputs.prompts.mapValues { inputs.reading(it.value) } }
+        val first = texts.getValue(StageInputs.PROMPT).versions[0].windows[0]
         onStage(Stage.ENCODE_TEXT)
-        val text = times(Stage.ENCODE_TEXT, texts.getValue(StageInputs.PROMPT), runs)
-        val encoded = inputs.contexts(texts.mapValues { (_, text) -> run(Stage.ENCODE_TEXT, text) })
+        val text = times(Stage.ENCODE_TEXT, inputs.text(first.tokens), runs)
+        val encoded =
+            inputs.contexts(
+                texts.mapValues { (_, text) ->
+                    pipeline.called { stages -> inputs.encoded(text) { stages.run(Stage.ENCODE_TEXT, it) } }
+                },
+            )
         val read = inputs.start.read()?.let { run(Stage.ENCODE_IMAGE, it).getValue("latents") }
         val contexts = encoded + inputs.ofPicture(read)
         onStage(Stage.DENOISE)

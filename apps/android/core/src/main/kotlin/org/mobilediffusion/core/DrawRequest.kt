@@ -12,6 +12,8 @@ data class DrawRequest(
     val guidance: Double? = null,
     /** A picture to start from; null starts from noise. */
     val start: Start? = null,
+    /** How both prompts write weights. */
+    val syntax: PromptSyntax = PromptSyntax.PLAIN,
 ) {
     /** A warning in one line for a negative prompt that has no effect with this bundle, or null. */
     fun unusedNegative(schedule: Schedule): String? {

@@ -22,6 +22,10 @@ internal class DrawSettings private constructor(
     /** What the model does. */
     val task: Task,
     val schedule: Schedule,
+    /** Windows of a prompt, each encoded by itself. */
+    val windows: Int,
+    /** Width of the context per text encoder, in order. */
+    val textWidths: List<Int>,
 ) {
     /** What the solver remembers, (1, M * C, h, w). */
     val memoryShape: List<Int> =
@@ -53,7 +57,21 @@ internal class DrawSettings private constructor(
                 )
             }
             val usesMask = manifest.stage(Stage.ENCODE_TEXT)?.input("mask") != null
-            return DrawSettings(latents, tokens, usesMask, taskOf(manifest), manifest.schedule)
+            val (windows, widths) = windowsOf(manifest) to manifest.textWidths
+            return DrawSettings(latents, tokens, usesMask, taskOf(manifest), manifest.schedule, windows, widths)
+        }
+
+        /** The windows that the context of `denoise` has; throws [BundleException] unless they fill it. */
+        private fun windowsOf(manifest: Manifest): Int {
+            val one = manifest.stage(Stage.ENCODE_TEXT)?.output("context")?.shape
+            val all = manifest.stage(Stage.DENOISE)?.input("context")?.shape
+            val length = manifest.tokenizer.maxTokens.toInt()
+            val width = manifest.textWidths.sum()
+            val fits = length > 0 && one == listOf(1, length, width) && all?.size == 3 && all[2] == width
+            if (fits && all[1] % length == 0) return all[1] / length
+            throw BundleException(
+                "${Manifest.NAME}: expected a context of whole windows of the tokenizer's length; ${Fields.FIX}",
+            )
         }
 
         private fun takesWhatIsKnown(manifest: Manifest): Boolean =

@@ -70,9 +70,12 @@ class Pipeline(
     ) {
         val start = System.nanoTime()
         val inputs = StageInputs(bundle, request)
-        val texts = withContext(dispatcher) { inputs.prompts.mapValues { inputs.text(it.value) } }
+        val texts = withContext(dispatcher) { inputs.prompts.mapValues { inputs.reading(it.value) } }
         events.load(Stage.ENCODE_TEXT)
-        val encoded = texts.mapValues { (_, text) -> called { it.run(Stage.ENCODE_TEXT, text) } }
+        val encoded =
+            texts.mapValues { (_, text) ->
+                called { stages -> inputs.encoded(text) { stages.run(Stage.ENCODE_TEXT, it) } }
+            }
         val contexts = inputs.contexts(encoded) + inputs.ofPicture(events.encode(inputs.start.read()))
         val clean = events.encode(inputs.start.clean())
         events.load(Stage.DENOISE)

@@ -35,9 +35,17 @@ internal class StageInputs(
     /** The rows of the table that are drawn. */
     val rows: List<Int> = schedule.rows(start.skipped)
 
-    /** Inputs of `encode_text`; throws [PromptException]. */
-    fun text(prompt: String): Map<String, TensorValue> {
-        val tokens = bundle.tokenizer.encode(prompt)
+    /** A prompt as it is read; throws [PromptException]. */
+    fun reading(prompt: String): Reading = Reading.of(bundle.tokenizer, prompt, request.syntax, settings.windows)
+
+    /** The outputs of `encode_text` for a reading; [encode] runs the stage. */
+    fun encoded(
+        reading: Reading,
+        encode: (Map<String, TensorValue>) -> Map<String, TensorValue.Floats>,
+    ): Map<String, TensorValue.Floats> = Weighing(settings.textWidths) { encode(text(it)) }.outputs(reading)
+
+    /** Inputs of `encode_text` for a window. */
+    fun text(tokens: Tokens): Map<String, TensorValue> {
         val shape = settings.tokens.shape
         val ids = mapOf("tokens" to TensorValue.Integers(tokens.ids, shape))
         return if (settings.usesMask) ids + ("mask" to TensorValue.Integers(tokens.mask, shape)) else ids

@@ -12,6 +12,9 @@ abstract class Tokenizer internal constructor(
      */
     abstract fun encode(prompt: String): Tokens
 
+    /** The tokenizer of each text encoder. */
+    internal abstract val parts: List<SingleTokenizer>
+
     companion object {
         /** Characters of the longest prompt. */
         const val MAX_CHARACTERS = 1_000_000
@@ -68,6 +71,8 @@ internal class TokenizerPair(
     private val first: Tokenizer,
     private val second: Tokenizer,
 ) : Tokenizer(first.maxTokens) {
+    override val parts get() = first.parts + second.parts
+
     override fun encode(prompt: String): Tokens {
         val both = listOf(first.encode(prompt), second.encode(prompt))
         return Tokens(
@@ -95,13 +100,31 @@ internal abstract class SingleTokenizer(
     override fun encode(prompt: String): Tokens {
         val points = checkedPoints(prompt)
         val found = ids(points)
+        return framed(found, isKnown(found, points))
+    }
+
+    override val parts get() = listOf(this)
+
+    /** All ids of a text, without start and end token. */
+    fun words(text: String): IntArray = ids(codePoints(text)).let { it.copyOfRange(1, it.size - 1) }
+
+    /** At most [maxTokens] - 2 ids between start and end token, padded. */
+    fun window(words: IntArray): Tokens {
+        val (start, end) = ids(IntArray(0)).asList()
+        return framed(intArrayOf(start) + words + end, known = true)
+    }
+
+    private fun framed(
+        found: IntArray,
+        known: Boolean,
+    ): Tokens {
         val kept = found.copyOf(minOf(found.size, maxTokens))
         if (kept.size < found.size) kept[maxTokens - 1] = end
         return Tokens(
             ids = IntArray(maxTokens) { if (it < kept.size) kept[it] else padding },
             mask = IntArray(maxTokens) { if (it < kept.size) 1 else 0 },
             count = found.size,
-            known = isKnown(found, points),
+            known = known,
         )
     }
 

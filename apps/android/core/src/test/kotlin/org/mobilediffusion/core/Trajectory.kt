@@ -23,6 +23,7 @@ internal class Trajectory(
             values["seed"].text.toULong(),
             (values["guidance"] as? JsonNumber)?.text?.toDouble(),
             (values as JsonObject).fields["start"]?.let(::startOf),
+            syntaxOf(values.fields["syntax"]?.text ?: "plain"),
         )
     val steps = golden["steps"].int
 
@@ -45,6 +46,8 @@ internal class Trajectory(
         return folder
     }
 }
+
+internal fun syntaxOf(id: String): PromptSyntax = PromptSyntax.entries.first { it.id == id }
 
 private fun startOf(asked: Json): Start {
     val bytes = { name: String -> (asked[name] as? JsonText)?.let { Base64.getDecoder().decode(it.text) } }

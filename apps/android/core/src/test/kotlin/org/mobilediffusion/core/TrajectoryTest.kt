@@ -89,5 +89,9 @@ class TrajectoryTest {
 
     @Test fun `two tokenizers and guidance in a part of the steps`() = check("sdxl-interval")
 
+    @Test fun `weights of the web UI, two windows and two tokenizers`() = check("weights")
+
+    @Test fun `weights of Compel and two windows`() = check("compel")
+
     @Test fun `noise and two remembered tensors`() = check("sde")
 }
