@@ -16,19 +16,20 @@ from numpy.typing import NDArray
 from torch import nn
 
 from export.job.preview import Preview
-from export.signatures import IMAGE_STAGES, STAGES
+from export.signatures import HINT, IMAGE_STAGES, STAGES
 from export.stages import ExportStage, build_stages
 from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.config import (
     BertConfig,
     ClipPairConfig,
     ClipTextConfig,
+    ControlConfig,
     ModelConfig,
     ScheduleConfig,
     UNetConfig,
     UNetLevel,
 )
-from mobile_diffusion.drawing import Start
+from mobile_diffusion.drawing import Hint, Start
 from mobile_diffusion.formats.checkpoint_files import builders
 from mobile_diffusion.noise import gaussian
 
@@ -80,6 +81,19 @@ class Redrawn:
         return Start(image, self.strength, mask, self.image_guidance)
 
 
+@dataclass(frozen=True, eq=False)
+class Hinted:
+    """A picture for a ControlNet."""
+
+    pixels: NDArray[np.uint8]
+    """(H, W, 3)."""
+    scale: float
+
+    def hint(self) -> Hint:
+        """The same as the loop takes it, as `Redrawn.start`."""
+        return Hint((self.pixels.transpose(2, 0, 1)[None] / 255).astype(np.float32), self.scale)
+
+
 def _triangle(size: int) -> NDArray[np.uint8]:
     """A mask (size, size) whose edge cuts through blocks of latents: the lower left half, moved up by a pixel."""
     return np.tri(size, k=1, dtype=np.uint8)
@@ -109,6 +123,8 @@ class GoldenModel:
     """SDXL's second file, relative to assets/golden."""
     syntax: str = "plain"
     """How both prompts write weights."""
+    hints: tuple[Hinted, ...] = ()
+    """One per ControlNet."""
 
     def load_part(self, part: str) -> nn.Module:
         """One network, every tensor of it noise: biases and norms too, else a lost one would go unnoticed."""
@@ -121,11 +137,11 @@ class GoldenModel:
 
     def stages(self) -> dict[str, ExportStage]:
         """The exported modules, computing in float64."""
-        stages = dict(
-            build_stages(self, STAGES if self.redrawn is None and self.config.task == "draw" else IMAGE_STAGES)
-        )
-        times = stages["denoise"].module.get_buffer("times")
-        times.copy_(torch.from_numpy(gaussian(len(times), times.shape)))
+        names = STAGES if self.redrawn is None and self.config.task == "draw" else IMAGE_STAGES
+        stages = dict(build_stages(self, (*names, HINT) if self.hints else names))
+        for name, times in stages["denoise"].module.named_buffers():
+            if name == "times" or name.endswith(".times"):
+                times.copy_(torch.from_numpy(gaussian(len(times), times.shape)))
         if self.config.unet.pooled_width:
             of_size = stages["denoise"].module.get_parameter("unet.add_embedding.linear_1.bias")
             of_size.copy_(torch.from_numpy(gaussian(len(of_size), of_size.shape)))
@@ -156,6 +172,12 @@ def _reading(channels: int, **schedule: Any) -> ModelConfig:
     """A network whose U-Net has more channels, those of a picture that it reads."""
     unet = replace(SMALL.unet, in_channels=channels)
     return replace(SMALL, unet=unet, schedule=replace(SMALL.schedule, **schedule))
+
+
+def _steered(**schedule: Any) -> ModelConfig:
+    """Two ControlNets."""
+    controls = (ControlConfig(SMALL.unet, (4, 8)), ControlConfig(SMALL.unet, (8, 4)))
+    return replace(SMALL, controls=controls, schedule=replace(SMALL.schedule, **schedule))
 
 
 MODELS = {
@@ -270,5 +292,26 @@ MODELS = {
     ),
     "sdxl-interval": GoldenModel(
         _sdxl(guidance_shares=(0.5, 0.0)), FULL_CLIP, "a caf\u00e9!!", "blurred! text", 2**63, 7.5, None, None, CLIP
+    ),
+    "hints": GoldenModel(
+        _steered(solver="dpm-solver++", steps=3),
+        WORDPIECE,
+        "a red apple, 3d",
+        "text",
+        11,
+        None,
+        None,
+        hints=(Hinted(_ramps(16, 16), 0.75), Hinted(255 - _ramps(16, 16), 1.3)),
+    ),
+    "hints-interval": GoldenModel(
+        _steered(steps=2, guidance_shares=(1.0, 0.0)),
+        WORDPIECE,
+        "a green leaf",
+        "",
+        12,
+        None,
+        None,
+        Redrawn(_ramps(16, 16), 1.0, _triangle(16)),
+        hints=(Hinted(_triangle(16)[..., None].repeat(3, -1) * 255, 1.0), Hinted(_ramps(16, 16), 0.0)),
     ),
 }

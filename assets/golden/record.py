@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from assets.golden.models import MODELS, GoldenModel, Redrawn
+from assets.golden.models import MODELS, GoldenModel, Hinted, Redrawn
 from assets.golden.sample import file_entries
 from export.bundle.manifest import FORMAT, SCHEMA_VERSION, Manifest, dump_manifest
 from export.bundle.manifest_parts import ArtifactEntry, ModelEntry, RuntimeEntry, StageEntry, TokenizerEntry
@@ -90,6 +90,7 @@ def record(model: GoldenModel) -> dict[str, Any]:
         model.negative,
         None if model.redrawn is None else model.redrawn.start(),
         model.syntax,
+        [hinted.hint() for hinted in model.hints],
     )
     request: dict[str, Any] = {
         "prompt": model.prompt,
@@ -101,6 +102,8 @@ def record(model: GoldenModel) -> dict[str, Any]:
         request["syntax"] = model.syntax
     if model.redrawn is not None:
         request["start"] = _start(model.redrawn)
+    if model.hints:
+        request["hints"] = [_hint(hinted) for hinted in model.hints]
     preview = {} if model.preview is None else {"preview": {"text": preview_text(model.preview), "pictures": previews}}
     return {
         "manifest": dump_manifest(describe(model, stages)),
@@ -171,6 +174,12 @@ def _hashed(values: np.ndarray) -> dict[str, Any]:
 
 def _stored(values: np.ndarray) -> dict[str, Any]:
     return {"shape": list(values.shape), "data": base64.b64encode(_little(values)).decode()}
+
+
+def _hint(hinted: Hinted) -> dict[str, Any]:
+    height, width = hinted.pixels.shape[:2]
+    pixels = base64.b64encode(hinted.pixels.tobytes()).decode()
+    return {"width": width, "height": height, "pixels": pixels, "scale": hinted.scale}
 
 
 def _start(redrawn: Redrawn) -> dict[str, Any]:

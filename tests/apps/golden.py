@@ -24,6 +24,7 @@ TRAJECTORIES = (
 )
 
 WEIGHTED = ("weights", "compel")
+HINTS = ("hints", "hints-interval")
 """Trajectories whose prompts have weights and two windows."""
 
 

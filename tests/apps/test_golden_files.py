@@ -17,12 +17,12 @@ from assets.golden.make import golden_files
 from export.bundle.bundle import open_bundle
 from export.bundle.manifest import read_manifest, schema
 from export.job.preview import read_preview
-from mobile_diffusion.drawing import Start, draw
+from mobile_diffusion.drawing import Hint, Start, draw
 from mobile_diffusion.errors import BundleError, PromptError
 from mobile_diffusion.noise import gaussian, philox
 from mobile_diffusion.prompts.reading import read_prompt
 from mobile_diffusion.tokenization.tokenizer import open_tokenizer
-from tests.apps.golden import GOLDEN, TOKENS, TRAJECTORIES, WEIGHTED, golden
+from tests.apps.golden import GOLDEN, HINTS, TOKENS, TRAJECTORIES, WEIGHTED, golden
 
 
 def digest(values: np.ndarray) -> str:
@@ -154,7 +154,7 @@ def test_manifests(tmp_path: Path) -> None:
         assert case["message"] in line and "\n" not in line, (case["name"], line)
 
 
-@pytest.mark.parametrize("name", (*TRAJECTORIES, *WEIGHTED))
+@pytest.mark.parametrize("name", (*TRAJECTORIES, *WEIGHTED, *HINTS))
 def test_trajectories(name: str, tmp_path: Path) -> None:
     recorded = golden(f"trajectories/{name}.json")
     bundle = open_bundle(write_bundle(recorded, tmp_path))
@@ -171,6 +171,7 @@ def test_trajectories(name: str, tmp_path: Path) -> None:
         request["negative"],
         start_of(request),
         request.get("syntax", "plain"),
+        [Hint(pixels_of(asked), asked["scale"]) for asked in request.get("hints", [])],
     )
     assert replay.left == [] and picture.std() > 10
     assert [picture.shape[1], picture.shape[0], digest(picture)] == list(recorded["picture"].values())
@@ -178,13 +179,18 @@ def test_trajectories(name: str, tmp_path: Path) -> None:
         assert_previews(tmp_path, recorded["preview"]["pictures"], states)
 
 
+def pixels_of(asked: dict[str, Any]) -> np.ndarray:
+    """A picture (1, 3, H, W) in [0, 1]."""
+    pixels = np.frombuffer(base64.b64decode(asked["pixels"]), np.uint8).reshape(asked["height"], asked["width"], 3)
+    return (pixels.transpose(2, 0, 1)[None] / 255).astype(np.float32)
+
+
 def start_of(request: dict[str, Any]) -> Start | None:
     """The picture to start from as the loop takes it, made as README.md of the golden files describes."""
     if "start" not in request:
         return None
     asked = request["start"]
-    pixels = np.frombuffer(base64.b64decode(asked["pixels"]), np.uint8).reshape(asked["height"], asked["width"], 3)
-    image = (pixels.transpose(2, 0, 1)[None] / 255).astype(np.float32)
+    image = pixels_of(asked)
     mask = asked["mask"] and np.frombuffer(base64.b64decode(asked["mask"]), np.uint8).reshape(1, 1, 16, 16)
     floats = None if mask is None else mask.astype(np.float32)
     return Start(image, asked["strength"], floats, asked["image_guidance"])
@@ -230,6 +236,6 @@ def test_sdxls_trajectories_prove_two_tokenizers_and_zeros() -> None:
     assert null["sha256"] == digest(np.zeros(null["shape"], np.float32))
 
 
-@pytest.mark.parametrize("name", (*TRAJECTORIES, *WEIGHTED))
+@pytest.mark.parametrize("name", (*TRAJECTORIES, *WEIGHTED, *HINTS))
 def test_a_recorded_manifest_fits_the_schema(name: str) -> None:
     jsonschema.Draft202012Validator(schema()).validate(json.loads(golden(f"trajectories/{name}.json")["manifest"]))

@@ -106,7 +106,11 @@ Settings settings_of(const Manifest& manifest) {
   require(known, "manifest.json: expected stages that take latents and give an image; export the bundle again");
   const std::size_t windows = windows_of(manifest, *context, find_tensor(step->inputs, "context"));
   const bool uses_mask = find_tensor(text->inputs, "mask") != nullptr;
-  return {*latents, *image, uses_mask, manifest.schedule, task_of(manifest), windows, manifest.text_widths};
+  const TensorSpec* scales = find_tensor(step->inputs, "hint_scales");
+  const std::size_t controls = scales == nullptr ? 0 : scales->count();
+  require((controls > 0) == (manifest.stage("encode_hint") != nullptr),
+          "manifest.json: expected the stage encode_hint exactly for a model with ControlNets; export the bundle again");
+  return {*latents, *image, uses_mask, manifest.schedule, task_of(manifest), windows, manifest.text_widths, controls};
 }
 
 std::string unused_negative(const Settings& settings, const Request& request) {
@@ -124,11 +128,16 @@ Arrays text_inputs(const Settings& settings, const Tokens& tokens) {
 
 Arrays conditions(const RunStage& run, const Tokenizer& tokenizer, const Settings& settings, const Request& request) {
   check_guidance(settings, request);
+  check_hints(settings, request.hints);
   const Outputs text = encode(run, tokenizer, settings, request.prompt, request.syntax);
   const bool zeros = settings.schedule.zero_null && request.negative.empty();
   const bool encoded = settings.schedule.guidance_kind == "cfg" && !zeros;
   const Outputs null = encoded ? encode(run, tokenizer, settings, request.negative, request.syntax) : Outputs();
   Arrays arrays = with_guidance(settings, text, null, request.guidance);
+  if (!request.hints.empty()) {
+    arrays["hint_features"] = run("encode_hint", {{"hints", hint_images(request.hints)}}).at("hint_features");
+    arrays["hint_scales"] = hint_scales(request.hints);
+  }
   const Floats image = read_image(settings, request.start);
   if (image.empty()) return arrays;
   const Floats mask = latent_mask(settings, request.start ? request.start->mask : std::vector<std::uint8_t>());

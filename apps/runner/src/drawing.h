@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "hint.h"
 #include "manifest.h"
 #include "picture.h"
 #include "pieces.h"
@@ -34,6 +35,7 @@ struct Request {
   double guidance = 0;
   std::optional<Start> start = std::nullopt;
   Syntax syntax = Syntax::plain;  // how both prompts write weights
+  std::vector<Hint> hints = {};   // one per ControlNet
 };
 
 // A warning in one line for a negative prompt that has no effect, as without guidance; else nothing.

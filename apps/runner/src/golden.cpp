@@ -44,6 +44,7 @@ class CaseReplay {
   void compare_stages(Depth depth) {
     compare_texts();
     compare_encoding();
+    compare_hints();
     const std::size_t steps = depth == Depth::step ? 1 : golden_.state_count - 1;
     for (std::size_t number = 0; number < steps; ++number) compare_step(number);
     if (depth == Depth::trajectory) run_freely();
@@ -114,6 +115,17 @@ class CaseReplay {
     constants_.merge(of_picture(golden_.floats.at("encoded")));
     own_constants_.merge(of_picture(encoded));
     if (settings_.task == Task::draw) own_ = first_state(settings_, golden_.seed, encoded, rows_.at(0));
+  }
+
+  // Where there are ControlNets: their encoded hints.
+  void compare_hints() {
+    if (!golden_.has("hints")) return;
+    const Floats found = run_("encode_hint", {{"hints", golden_.floats.at("hints")}}).at("hint_features");
+    const Floats& wanted = golden_.floats.at("hint_features");
+    add("encode_hint", std::nullopt, wanted, found);
+    constants_["hint_features"] = wanted;
+    own_constants_["hint_features"] = found;
+    for (Arrays* each : {&constants_, &own_constants_}) (*each)["hint_scales"] = golden_.floats.at("hint_scales");
   }
 
   State split(const Floats& state) const {

@@ -31,6 +31,7 @@ std::vector<std::string> needed_stages(const Bundle& bundle, const Options& opti
   std::vector<std::string> names = {"encode_text", "denoise", "decode_image"};
   const bool picture = options.golden || options.image || task_of(bundle.manifest) != Task::draw;
   if (picture && bundle.manifest.stage("encode_image") != nullptr) names.push_back("encode_image");
+  if (bundle.manifest.stage("encode_hint") != nullptr) names.push_back("encode_hint");
   return names;
 }
 
@@ -104,6 +105,21 @@ std::optional<Start> read_start(const Options& options, const Bundle& bundle, co
   return start;
 }
 
+// The hints of ControlNets; black pictures serve to measure.
+std::vector<Hint> read_hints(const Options& options, const Settings& settings) {
+  const auto& image = settings.image.shape;
+  std::vector<Hint> hints;
+  for (std::size_t i = 0; i < options.hints.size(); ++i) {
+    hints.push_back({read_picture(options.hints[i]), options.hint_scales.empty() ? 1 : options.hint_scales[i]});
+  }
+  const bool measures = options.golden || options.benchmark > 0;
+  if (measures && hints.empty()) {
+    hints.assign(settings.controls, {{image[3], image[2], std::vector<std::uint8_t>(settings.image.count())}});
+  }
+  check_hints(settings, hints);
+  return hints;
+}
+
 // The file of one picture of several: its seed follows the name.
 std::filesystem::path numbered(const std::filesystem::path& path, const Options& options, std::uint64_t seed) {
   if (options.batch == 1) return path;
@@ -135,7 +151,8 @@ int run_with(const Options& options) {
   Stages stages(bundle, needed_stages(bundle, options), options.sequential, options.packed);
   const RunStage run = [&](const std::string& stage, const Arrays& arrays) { return stages.run(stage, arrays); };
   Request request = {options.prompt.value_or(""), options.negative, options.seed,
-                     options.guidance.value_or(settings.schedule.guidance), read_start(options, bundle, settings), options.syntax};
+                     options.guidance.value_or(settings.schedule.guidance), read_start(options, bundle, settings), options.syntax,
+                     read_hints(options, settings)};
   if (const std::string warning = unused_negative(settings, request); !warning.empty()) std::cerr << warning << "\n";
   std::string report;
   int status = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <set>
 
 #include "error.h"
@@ -13,7 +14,8 @@ namespace runner {
 namespace {
 
 const Texts stage_names = {"encode_text", "denoise", "decode_image"};
-const Texts image_stage_names = {"encode_text", "denoise", "decode_image", "encode_image"};
+const Texts every_stage_name = {"encode_text", "denoise", "decode_image", "encode_image", "encode_hint"};
+const Texts extra_stage_names[] = {{}, {"encode_image"}, {"encode_hint"}, {"encode_image", "encode_hint"}};
 const Texts dtypes = {"float32", "int32"};
 const Texts precisions = {"fp32", "fp16", "w8a16", "int8", "int8-dynamic", "int4-dynamic"};
 constexpr const char* format = "mobile-diffusion-bundle";
@@ -53,7 +55,7 @@ TensorSpec read_tensor(const Json& value, const std::string& where) {
 
 StageSpec read_stage(const Json& value, const std::string& where) {
   const Fields fields(value, where, {"name", "inputs", "outputs"});
-  StageSpec stage{fields.word("name", image_stage_names), {}, {}};
+  StageSpec stage{fields.word("name", every_stage_name), {}, {}};
   for (const Json& tensor : fields.list("inputs")) stage.inputs.push_back(read_tensor(tensor, where));
   for (const Json& tensor : fields.list("outputs")) stage.outputs.push_back(read_tensor(tensor, where));
   return stage;
@@ -80,7 +82,7 @@ Artifact read_artifact(const Json& value, const std::string& where, Common& comm
   check_undelegated(fields, where);
   common.precisions.insert(fields.word("precision", precisions));
   common.compressions.insert(fields.text("compression"));
-  return {fields.word("stage", image_stage_names), inner_path(fields, "path"), fields.text("method")};
+  return {fields.word("stage", every_stage_name), inner_path(fields, "path"), fields.text("method")};
 }
 
 void check_settings(const Fields& runtime, const std::string& where) {
@@ -185,7 +187,12 @@ void check_version(const Json& value, const std::string& where) {
 void read_runtimes(const Fields& fields, Manifest& manifest) {
   Texts stages;
   for (const StageSpec& stage : manifest.stages) stages.push_back(stage.name);
-  if (stages != stage_names && stages != image_stage_names)
+  const bool known = std::any_of(std::begin(extra_stage_names), std::end(extra_stage_names), [&](const Texts& extra) {
+    Texts wanted = stage_names;
+    wanted.insert(wanted.end(), extra.begin(), extra.end());
+    return stages == wanted;
+  });
+  if (!known)
     fields.refuse("stages", "the stages " + joined(stage_names));
   std::set<std::string> names;
   int primary = 0;

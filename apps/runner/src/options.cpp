@@ -6,6 +6,7 @@
 
 #include "error.h"
 #include "files.h"
+#include "hint.h"
 #include "numbers.h"
 #include "program.h"
 #include "quote.h"
@@ -29,6 +30,8 @@ const char* const usage =
   --strength X         how much of --image to draw anew, above 0 and up to 1; 0.8 by default, 1 with a mask
   --mask FILE.png      draws --image anew where this picture is white
   --image-guidance X   how closely a model that edits pictures follows --image, 1 to 30; 1.5 by default
+  --hint FILE.png      picture for a ControlNet, as large as the model's; one per ControlNet, in their order
+  --hint-scale X       strength of each --hint, in their order, 0 to 2; 1 by default
   --out FILE.png       picture to write; -o is short for it
   --previews DIR       writes step-1.png, step-2.png, ... there while the picture clears, as small as the latents
   --threads N          1 to 256; 2 by default
@@ -100,6 +103,11 @@ const std::map<std::string, Setter> values = {
      [](Options& o, const std::string& text) {
        o.image_guidance = number_in("--image-guidance", text, 1.0, max_guidance);
      }},
+    {"--hint", [](Options& o, const std::string& text) { o.hints.emplace_back(text); }},
+    {"--hint-scale",
+     [](Options& o, const std::string& text) {
+       o.hint_scales.push_back(number_in("--hint-scale", text, 0.0, max_hint_scale));
+     }},
     {"--out", [](Options& o, const std::string& text) { o.out = picture_path("--out", text); }},
     {"-o", [](Options& o, const std::string& text) { o.out = picture_path("-o", text); }},
     {"--steps-json", [](Options& o, const std::string& text) { o.steps_json = text; }},
@@ -128,6 +136,9 @@ void check(const Options& options) {
           "--golden: expected no --prompt, --image, --batch, --out, --previews or --benchmark beside it, as the bundle says "
           "what is drawn");
   require(options.benchmark == 0 || !pictures, "--benchmark: expected no --out, --image, --batch or --previews, as nothing is drawn");
+  require(options.hint_scales.empty() || options.hint_scales.size() == options.hints.size(),
+          "--hint-scale: expected none, or one per --hint, got " + std::to_string(options.hint_scales.size()) + " for " +
+              std::to_string(options.hints.size()));
   require(options.image || !(options.mask || options.strength || options.image_guidance),
           "--mask, --strength and --image-guidance: expected --image with the picture to start from, got none");
   require(options.seed <= UINT64_MAX - static_cast<std::uint64_t>(options.batch - 1),

@@ -25,6 +25,8 @@ struct Options {
   std::optional<std::filesystem::path> image, mask;  // to start from
   std::optional<double> strength;                    // 0.8 when none is given, and 1 with a mask
   std::optional<double> image_guidance;              // 1.5 when none is given
+  std::vector<std::filesystem::path> hints;          // one per ControlNet
+  std::vector<double> hint_scales;                   // of each; 1 when none is given
   std::int64_t batch = 1;                            // pictures, with this seed and those after it
   std::optional<std::filesystem::path> out, previews, steps_json, packed;
   std::int64_t threads = 2;

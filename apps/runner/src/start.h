@@ -24,6 +24,7 @@ struct Settings {
   Task task = Task::draw;
   std::size_t windows = 1;                // of a prompt, each encoded by itself
   std::vector<std::int64_t> text_widths;  // of the context per text encoder
+  std::size_t controls = 0;               // ControlNets, each of which reads a hint
 
   std::size_t steps() const { return schedule.rows().size(); }
 };

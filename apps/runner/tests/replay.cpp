@@ -92,6 +92,15 @@ std::optional<Start> start_of(const Json& request) {
                number(asked["image_guidance"])};
 }
 
+std::vector<Hint> hints_of(const Json& request) {
+  std::vector<Hint> hints;
+  for (const Json& asked : request.value("hints", Json::array())) {
+    const std::string decoded = decode_base64(asked["pixels"]);
+    hints.push_back({{asked["width"], asked["height"], {decoded.begin(), decoded.end()}}, asked["scale"]});
+  }
+  return hints;
+}
+
 Json describe(const Picture& picture) {
   return {{"width", picture.width}, {"height", picture.height}, {"sha256", digest_of(picture.pixels)}};
 }
@@ -121,7 +130,8 @@ Json replay_trajectory(const std::string& file) {
   }
   Replay replay(recorded.at("calls"), manifest);
   const Syntax syntax = syntax_of(asked.value("syntax", "plain"));
-  const Request request = {asked.at("prompt"), asked.at("negative"), seed.value(), guidance, start_of(asked), syntax};
+  const Request request = {asked.at("prompt"), asked.at("negative"), seed.value(), guidance, start_of(asked), syntax,
+                           hints_of(asked)};
   check_start(manifest, settings, request.start);
   const Arrays constant = conditions(std::ref(replay), *tokenizer, settings, request);
   const Picture picture = draw(std::ref(replay), settings, request, constant, on_step);

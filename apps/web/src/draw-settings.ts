@@ -18,6 +18,8 @@ export interface DrawSettings {
   readonly usesMask: boolean;
   /** What the model does: "inpaint" also reads a mask and the rest of a picture, "edit" changes a picture. */
   readonly task: "draw" | "inpaint" | "edit";
+  /** ControlNets, each of which reads a hint. */
+  readonly controls: number;
   readonly schedule: Schedule;
   /** What the solver remembers, (1, M * C, h, w). */
   readonly memoryShape: readonly number[];
@@ -29,10 +31,13 @@ const TEXTS = ["context", "pooled", "null_context", "null_pooled"];
 /** What `denoise` takes of a picture. */
 const PICTURES = ["mask", "masked_latents", "image_latents", "image_guidance"];
 
+/** What `denoise` takes of hints. */
+const HINTS = ["hint_features", "hint_scales"];
+
 /** What an app can give to each stage. */
 const INPUTS: ReadonlyMap<Stage, readonly string[]> = new Map<Stage, readonly string[]>([
   ["encode_text", ["tokens", "mask"]],
-  ["denoise", ["latents", "step", ...TEXTS, "null_output", "guidance", "memory", "noise", ...PICTURES]],
+  ["denoise", ["latents", "step", ...TEXTS, "null_output", "guidance", "memory", "noise", ...PICTURES, ...HINTS]],
   ["decode_image", ["latents"]],
 ]);
 
@@ -50,7 +55,8 @@ export function settingsOf(manifest: Manifest): DrawSettings {
   const usesMask = input(manifest, "encode_text", "mask") !== undefined;
   const windows = windowsOf(manifest);
   const { textWidths } = manifest;
-  return { latents, image, tokens, windows, textWidths, usesMask, task: taskOf(manifest), schedule, memoryShape };
+  const [task, controls] = [taskOf(manifest), input(manifest, "denoise", "hint_scales")?.shape[0] ?? 0];
+  return { latents, image, tokens, windows, textWidths, usesMask, task, controls, schedule, memoryShape };
 }
 
 /** The input `step` of each call of `denoise`, in order, for a drawing that skips its first steps. */
@@ -95,5 +101,7 @@ function givesWhatIsRead(manifest: Manifest): boolean {
   const evaluated = shares.length === 0 || output(manifest, "denoise", "output") !== undefined;
   const context = output(manifest, "encode_text", "context");
   if (taskOf(manifest) !== "draw" && output(manifest, "encode_image", "latents") === undefined) return false;
+  const steered = input(manifest, "denoise", "hint_scales") !== undefined;
+  if (steered !== (output(manifest, "encode_hint", "hint_features") !== undefined)) return false;
   return context !== undefined && output(manifest, "denoise", "latents") !== undefined && remembers && evaluated;
 }

@@ -5,6 +5,7 @@ import { type DrawSettings, rowsAfter, settingsOf } from "./draw-settings.js";
 import { BundleError } from "./errors.js";
 import { FIX } from "./fields.js";
 import { type GoldenCase, readGolden } from "./golden-case.js";
+import { ofHints } from "./hint-inputs.js";
 import { type Stage, countOf } from "./manifest.js";
 import type { Picture } from "./picture.js";
 import { type StageRunner, guarded, runChecked } from "./runner.js";
@@ -61,7 +62,8 @@ class Replay {
     this.settings = settingsOf(bundle.manifest);
     const { prompt, seed, guidance } = golden;
     const image = this.settings.task === "edit" ? blankPicture(this.settings.image.shape) : null; // not read
-    this.inputs = new StageInputs(this.settings, bundle.tokenizer, { prompt, seed, guidance, image });
+    const hints = Array.from({ length: this.settings.controls }, () => ({ picture: blankPicture(this.settings.image.shape) }));
+    this.inputs = new StageInputs(this.settings, bundle.tokenizer, { prompt, seed, guidance, image, hints });
     this.rows = rowsAfter(this.settings.schedule, golden.firstStep);
     this.checkShape();
   }
@@ -80,8 +82,11 @@ class Replay {
     }
     const clean = golden.has("source") ? await this.encoded() : null;
     if (clean !== null) yield this.compared("encode_image", null, golden.floats("encoded"), clean);
-    const contexts = this.constants(recorded, clean === null ? null : golden.floats("encoded"));
-    const own = this.constants(computed, clean);
+    const features = golden.has("hints") ? await this.encodedHints() : null;
+    if (features !== null) yield this.compared("encode_hint", null, golden.floats("hint_features"), features);
+    const [of, ofOwn] = [clean === null ? null : golden.floats("encoded"), clean];
+    const contexts = this.steered(this.constants(recorded, of), features === null ? null : golden.floats("hint_features"));
+    const own = this.steered(this.constants(computed, ofOwn), features);
     for (const [number, row] of this.made.entries()) {
       const after = await this.step(contexts, this.recorded(number), row);
       yield this.compared("denoise", this.stepOf(number), golden.state(number + 1), joined(after));
@@ -130,6 +135,15 @@ class Replay {
     const mask = this.golden.has("latent_mask") ? this.golden.floats("latent_mask") : latentMask(this.settings, null);
     const guided = this.settings.schedule.guidanceKind === "cfg";
     return new Map([...contexts, ...ofPicture(this.settings, latents, mask, guided ? this.golden.guidance : null)]);
+  }
+
+  /** The same with encoded hints, if there are any. */
+  private steered(constants: FloatTensors, features: FloatTensor | null): FloatTensors {
+    return features === null ? constants : new Map([...constants, ...ofHints(features, this.golden.floats("hint_scales"))]);
+  }
+
+  private async encodedHints(): Promise<FloatTensor> {
+    return (await this.run("encode_hint", new Map([["hints", this.golden.floats("hints")]]))).get("hint_features")!;
   }
 
   private async encoded(): Promise<FloatTensor> {

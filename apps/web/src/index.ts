@@ -21,6 +21,6 @@ export { Sha256, sha256 } from "./sha256.js";
 export { styled } from "./styles.js";
 export { DEFAULT_STRENGTH, IMAGE_GUIDANCE } from "./picture-inputs.js";
 export { type PromptSyntax, SYNTAXES } from "./prompt-pieces.js";
-export { type DrawRequest, MAX_GUIDANCE } from "./request.js";
+export { type DrawRequest, type Hint, MAX_GUIDANCE, MAX_HINT_SCALE } from "./request.js";
 export type { FloatTensor, FloatTensors, Tensor, Tensors } from "./tensor.js";
 export type { Tokenizer, Tokens } from "./tokenizer.js";

@@ -95,8 +95,9 @@ function widthsOf(model: Fields): number[] {
 
 function readStages(fields: Fields, where: string): StageSpec[] {
   const stages = fields.list("stages").map((each) => readStage(each, `${where}: stages`));
-  const names = stages.map((each) => each.stage).join(", ");
-  if (names !== DRAWING.join(", ") && names !== STAGES.join(", ")) {
+  const names = stages.map((each) => each.stage);
+  const ordered = STAGES.filter((each) => DRAWING.includes(each) || names.includes(each));
+  if (names.join(", ") !== ordered.join(", ")) {
     fields.refuse("stages", `the stages ${DRAWING.join(", ")}`);
   }
   return stages;

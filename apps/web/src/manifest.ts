@@ -5,7 +5,7 @@ export const MANIFEST = "manifest.json";
 export const SCHEMA_VERSION = 7;
 
 /** The programs of a bundle, by their names in the manifest. */
-export const STAGES = ["encode_text", "denoise", "decode_image", "encode_image"] as const;
+export const STAGES = ["encode_text", "denoise", "decode_image", "encode_image", "encode_hint"] as const;
 export type Stage = (typeof STAGES)[number];
 
 /** What a picture takes. */

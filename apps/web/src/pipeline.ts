@@ -97,7 +97,7 @@ export class Pipeline {
     }
     const inputs = new StageInputs(this.settings, this.bundle.tokenizer, request);
     const texts = [...inputs.prompts].map(([name, prompt]) => [name, inputs.reading(prompt)] as const);
-    const pictures = { read: inputs.read(), clean: inputs.clean() };
+    const pictures = { read: inputs.read(), clean: inputs.clean(), hints: inputs.hints() };
     const clock = new Clock();
     yield { kind: "stage", stage: "encode_text" };
     const encoded = new Map<string, FloatTensors>();
@@ -105,6 +105,11 @@ export class Pipeline {
       encoded.set(name, await encodeReading(text, this.settings, (tokens) => this.run("encode_text", inputs.text(tokens), clock)));
     }
     let contexts = inputs.contexts(encoded);
+    if (pictures.hints !== null) {
+      yield { kind: "stage", stage: "encode_hint" };
+      const features = (await this.run("encode_hint", pictures.hints, clock)).get("hint_features")!;
+      contexts = new Map([...contexts, ...inputs.ofHints(features)]);
+    }
     if (pictures.read ?? pictures.clean) yield { kind: "stage", stage: "encode_image" };
     const read = await this.encode(pictures.read, clock);
     if (read !== null) contexts = new Map([...contexts, ...inputs.ofPicture(read)]);

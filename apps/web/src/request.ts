@@ -4,6 +4,17 @@ import type { Picture } from "./picture.js";
 /** The largest scale of guidance. */
 export const MAX_GUIDANCE = 30;
 
+/** The largest strength of a hint. */
+export const MAX_HINT_SCALE = 2;
+
+/** What one ControlNet reads. */
+export interface Hint {
+  /** Of the model's size. */
+  readonly picture: Picture;
+  /** Strength of its effect, 0 to 2; 1 when undefined. */
+  readonly scale?: number;
+}
+
 /** What to draw. */
 export interface DrawRequest {
   /** What the picture shows; "" is the null condition. */
@@ -24,4 +35,6 @@ export interface DrawRequest {
   readonly mask?: Uint8Array | null;
   /** Guidance towards the picture by a model that edits pictures, 1 to 30; 1.5 when null. */
   readonly imageGuidance?: number | null;
+  /** One per ControlNet, in their order. */
+  readonly hints?: readonly Hint[];
 }

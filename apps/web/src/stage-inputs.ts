@@ -2,6 +2,7 @@
 
 import { type DrawSettings, rowsAfter } from "./draw-settings.js";
 import { PromptError } from "./errors.js";
+import { checkHints, hintImages, hintScales, ofHints } from "./hint-inputs.js";
 import { countOf } from "./manifest.js";
 import { gaussian } from "./noise.js";
 import { DEFAULT_STRENGTH, checkPicture, cleanPicture, latentMask, ofPicture, readPicture } from "./picture-inputs.js";
@@ -40,6 +41,7 @@ export class StageInputs {
     this.noOutput = floats(new Float32Array(countOf(latents.shape)), latents.shape);
     this.guidance = checkedGuidance(settings, request);
     checkPicture(settings, request);
+    checkHints(settings, request);
     const strength = request.strength ?? (settings.task === "draw" ? DEFAULT_STRENGTH : 1);
     this.rows = request.image ? checkedRows(settings, strength) : rowsAfter(settings.schedule, 0);
     this.mask = latentMask(settings, request.mask);
@@ -86,6 +88,16 @@ export class StageInputs {
   /** What `denoise` takes of the latents of `read`. */
   ofPicture(latents: FloatTensor): FloatTensors {
     return ofPicture(this.settings, latents, this.mask, this.guidance, this.request.imageGuidance);
+  }
+
+  /** Inputs of `encode_hint`; null without ControlNets. */
+  hints(): Map<string, Tensor> | null {
+    return hintImages(this.settings, this.request);
+  }
+
+  /** What `denoise` takes of the outputs of `encode_hint`. */
+  ofHints(features: FloatTensor): FloatTensors {
+    return ofHints(features, hintScales(this.request));
   }
 
   /** Inputs of `encode_image` for the picture that the drawing begins with or keeps; null without. */

@@ -14,8 +14,9 @@ function assertPicture(expected: PictureHash, { width, height, rgb }: Picture): 
 
 const PLAIN = ["ddim", "multistep", "lcm", "unguided", "interval", "sde", "sdxl", "sdxl-interval", "weights", "compel"];
 const OF_PICTURES = ["image", "mask", "inpaint", "inpaint-all", "edit", "edit-unguided"];
+const STEERED = ["hints", "hints-interval"];
 
-for (const name of [...PLAIN, ...OF_PICTURES]) {
+for (const name of [...PLAIN, ...OF_PICTURES, ...STEERED]) {
   for (const keep of [true, false]) {
     test(`${name}, stages ${keep ? "stay" : "one at a time"}`, async () => {
       const trajectory = new Trajectory(name);

@@ -2,7 +2,7 @@ import type { BundleSource } from "../src/bundle.js";
 import type { Stage } from "../src/manifest.js";
 import type { StageRunner } from "../src/runner.js";
 import type { PromptSyntax } from "../src/prompt-pieces.js";
-import type { DrawRequest } from "../src/request.js";
+import type { DrawRequest, Hint } from "../src/request.js";
 import { type FloatTensor, type FloatTensors, type Tensors, floats } from "../src/tensor.js";
 import { assert } from "./checks.js";
 import { golden, goldenBytes, hash } from "./golden.js";
@@ -28,11 +28,18 @@ interface Start {
   image_guidance: number | null;
 }
 
+interface HintRecord {
+  width: number;
+  height: number;
+  pixels: string;
+  scale: number;
+}
+
 interface Recorded {
   manifest: string;
   tokenizer: string;
   tokenizer_2?: string;
-  request: { prompt: string; negative: string; seed: string; guidance: number | null; syntax?: PromptSyntax; start?: Start };
+  request: { prompt: string; negative: string; seed: string; guidance: number | null; syntax?: PromptSyntax; start?: Start; hints?: HintRecord[] };
   steps: number;
   calls: Call[];
   picture: PictureHash;
@@ -74,8 +81,8 @@ export class Trajectory implements BundleSource {
   }
 
   get request(): DrawRequest {
-    const { start, ...request } = this.recorded.request;
-    return { ...request, seed: BigInt(request.seed), ...(start && startOf(start)) };
+    const { start, hints = [], ...request } = this.recorded.request;
+    return { ...request, seed: BigInt(request.seed), hints: hints.map(hintOf), ...(start && startOf(start)) };
   }
 
   read(path: string): Promise<Uint8Array> {
@@ -130,6 +137,10 @@ export class ReplayRunner implements StageRunner {
     }
     return Promise.resolve(outputsOf(call));
   }
+}
+
+function hintOf({ width, height, pixels, scale }: HintRecord): Hint {
+  return { picture: { width, height, rgb: Uint8Array.from(Buffer.from(pixels, "base64")) }, scale };
 }
 
 function startOf({ width, height, pixels, mask, ...start }: Start): Partial<DrawRequest> {
