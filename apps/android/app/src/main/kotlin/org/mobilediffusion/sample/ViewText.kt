@@ -15,4 +15,5 @@ fun nameOf(stage: Stage): Int =
         Stage.DENOISE -> R.string.stage_denoise
         Stage.DECODE_IMAGE -> R.string.stage_decode_image
         Stage.ENCODE_IMAGE -> R.string.stage_encode_image
+        Stage.ENCODE_HINT -> R.string.stage_encode_hint
     }

@@ -25,7 +25,7 @@ class Benchmark(
         request: DrawRequest,
         onStage: (Stage) -> Unit,
     ): List<StageTimes> {
-        val inputs = StageInputs(pipeline.bundle, withPicture(request))
+        val inputs = StageInputs(pipeline.bundle, withHints(withPicture(request)))
         val texts = pipeline.called { inputs.prompts.mapValues { inputs.reading(it.value) } }
         val first = texts.getValue(StageInputs.PROMPT).versions[0].windows[0]
         onStage(Stage.ENCODE_TEXT)
@@ -37,7 +37,8 @@ class Benchmark(
                 },
             )
         val read = inputs.start.read()?.let { run(Stage.ENCODE_IMAGE, it).getValue("latents") }
-        val contexts = encoded + inputs.ofPicture(read)
+        val features = inputs.hints.images()?.let { run(Stage.ENCODE_HINT, it).getValue("hint_features") }
+        val contexts = encoded + inputs.ofPicture(read) + inputs.hints.inputs(features)
         onStage(Stage.DENOISE)
         val step = pipeline.called { inputs.step(contexts, inputs.firstState(null), 0) }
         val denoise = times(Stage.DENOISE, step, runs)
@@ -55,6 +56,18 @@ class Benchmark(
         if (request.start != null || image == null || pipeline.bundle.settings.task != Task.EDIT) return request
         val (_, channels, height, width) = image.shape
         return request.copy(start = Start(Picture(width, height, ByteArray(channels * height * width))))
+    }
+
+    /** ControlNets get black pictures, where the request has none. */
+    private fun withHints(request: DrawRequest): DrawRequest {
+        val spec =
+            pipeline.bundle.manifest
+                .stage(Stage.ENCODE_HINT)
+                ?.input("hints")
+        if (request.hints.isNotEmpty() || spec == null) return request
+        val (count, channels, height, width) = spec.shape
+        val black = Hint(Picture(width, height, ByteArray(channels * height * width)))
+        return request.copy(hints = List(count) { black })
     }
 
     private suspend fun times(

@@ -14,6 +14,8 @@ data class DrawRequest(
     val start: Start? = null,
     /** How both prompts write weights. */
     val syntax: PromptSyntax = PromptSyntax.PLAIN,
+    /** One per ControlNet, in their order. */
+    val hints: List<Hint> = emptyList(),
 ) {
     /** A warning in one line for a negative prompt that has no effect with this bundle, or null. */
     fun unusedNegative(schedule: Schedule): String? {

@@ -21,6 +21,8 @@ internal class DrawSettings private constructor(
     val usesMask: Boolean,
     /** What the model does. */
     val task: Task,
+    /** ControlNets, each of which reads a hint. */
+    val controls: Int,
     val schedule: Schedule,
     /** Windows of a prompt, each encoded by itself. */
     val windows: Int,
@@ -39,9 +41,11 @@ internal class DrawSettings private constructor(
                 Stage.DENOISE to
                     setOf("latents", "step", "null_output", "guidance", "memory", "noise") +
                     setOf("context", "pooled", "null_context", "null_pooled") +
-                    setOf("mask", "masked_latents", "image_latents", "image_guidance"),
+                    setOf("mask", "masked_latents", "image_latents", "image_guidance") +
+                    setOf("hint_features", "hint_scales"),
                 Stage.DECODE_IMAGE to setOf("latents"),
                 Stage.ENCODE_IMAGE to setOf("image"),
+                Stage.ENCODE_HINT to setOf("hints"),
             )
 
         /** Throws [BundleException] when the stages do not take latents and give an image, or take something else. */
@@ -58,7 +62,8 @@ internal class DrawSettings private constructor(
             }
             val usesMask = manifest.stage(Stage.ENCODE_TEXT)?.input("mask") != null
             val (windows, widths) = windowsOf(manifest) to manifest.textWidths
-            return DrawSettings(latents, tokens, usesMask, taskOf(manifest), manifest.schedule, windows, widths)
+            val (task, controls) = taskOf(manifest) to controlsOf(manifest)
+            return DrawSettings(latents, tokens, usesMask, task, controls, manifest.schedule, windows, widths)
         }
 
         /** The windows that the context of `denoise` has; throws [BundleException] unless they fill it. */
@@ -92,6 +97,13 @@ internal class DrawSettings private constructor(
             }
         }
 
+        private fun controlsOf(manifest: Manifest): Int =
+            manifest
+                .stage(Stage.DENOISE)
+                ?.input("hint_scales")
+                ?.shape
+                ?.firstOrNull() ?: 0
+
         private fun givesWhatIsRead(manifest: Manifest): Boolean {
             val step = manifest.stage(Stage.DENOISE)
             val remembers = manifest.schedule.memory == 0 || step?.output("memory") != null
@@ -99,6 +111,8 @@ internal class DrawSettings private constructor(
             val context = manifest.stage(Stage.ENCODE_TEXT)?.output("context")
             val encoder = manifest.stage(Stage.ENCODE_IMAGE)
             val encodes = if (encoder == null) taskOf(manifest) == Task.DRAW else encoder.output("latents") != null
+            val hinted = manifest.stage(Stage.ENCODE_HINT)?.output("hint_features") != null
+            if (hinted != controlsOf(manifest) > 0) return false
             return context != null && encodes && step?.output("latents") != null && remembers && evaluated
         }
     }

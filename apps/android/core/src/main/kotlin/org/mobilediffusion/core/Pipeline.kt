@@ -76,7 +76,8 @@ class Pipeline(
             texts.mapValues { (_, text) ->
                 called { stages -> inputs.encoded(text) { stages.run(Stage.ENCODE_TEXT, it) } }
             }
-        val contexts = inputs.contexts(encoded) + inputs.ofPicture(events.encode(inputs.start.read()))
+        val hints = inputs.hints.inputs(events.encodeHints(inputs.hints.images()))
+        val contexts = inputs.contexts(encoded) + inputs.ofPicture(events.encode(inputs.start.read())) + hints
         val clean = events.encode(inputs.start.clean())
         events.load(Stage.DENOISE)
         val latents = denoise(events, inputs, contexts, clean)
@@ -114,6 +115,13 @@ class Pipeline(
         if (picture == null) return null
         load(Stage.ENCODE_IMAGE)
         return called { it.run(Stage.ENCODE_IMAGE, picture) }.getValue("latents")
+    }
+
+    /** What `denoise` reads of hints; null without ControlNets. */
+    private suspend fun FlowCollector<DrawEvent>.encodeHints(hints: Map<String, TensorValue>?): TensorValue.Floats? {
+        if (hints == null) return null
+        load(Stage.ENCODE_HINT)
+        return called { it.run(Stage.ENCODE_HINT, hints) }.getValue("hint_features")
     }
 
     private suspend fun FlowCollector<DrawEvent>.load(stage: Stage) {

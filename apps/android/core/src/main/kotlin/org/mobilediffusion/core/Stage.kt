@@ -15,6 +15,9 @@ enum class Stage(
 
     /** An image to latents: in some bundles, and not needed to draw from noise. */
     ENCODE_IMAGE("encode_image"),
+
+    /** Hint pictures to what `denoise` reads of them: in bundles with ControlNets. */
+    ENCODE_HINT("encode_hint"),
     ;
 
     companion object {

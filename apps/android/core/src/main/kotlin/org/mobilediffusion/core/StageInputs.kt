@@ -32,6 +32,9 @@ internal class StageInputs(
     /** What is needed of the picture to start from. */
     val start = StartInputs(bundle.manifest, settings, request.start)
 
+    /** What is needed of the hints of ControlNets. */
+    val hints = HintInputs(bundle.manifest, settings, request.hints)
+
     /** The rows of the table that are drawn. */
     val rows: List<Int> = schedule.rows(start.skipped)
 

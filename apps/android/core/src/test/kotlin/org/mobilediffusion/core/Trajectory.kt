@@ -24,6 +24,7 @@ internal class Trajectory(
             (values["guidance"] as? JsonNumber)?.text?.toDouble(),
             (values as JsonObject).fields["start"]?.let(::startOf),
             syntaxOf(values.fields["syntax"]?.text ?: "plain"),
+            hints = values.fields["hints"]?.items.orEmpty().map(::hintOf),
         )
     val steps = golden["steps"].int
 
@@ -48,6 +49,11 @@ internal class Trajectory(
 }
 
 internal fun syntaxOf(id: String): PromptSyntax = PromptSyntax.entries.first { it.id == id }
+
+private fun hintOf(asked: Json): Hint {
+    val pixels = Base64.getDecoder().decode(asked["pixels"].text)
+    return Hint(Picture(asked["width"].int, asked["height"].int, pixels), (asked["scale"] as JsonNumber).text.toDouble())
+}
 
 private fun startOf(asked: Json): Start {
     val bytes = { name: String -> (asked[name] as? JsonText)?.let { Base64.getDecoder().decode(it.text) } }

@@ -23,16 +23,9 @@ class TrajectoryTest {
         val events = runBlocking { Pipeline(bundle, runner, policy).draw(trajectory.request).toList() }
         assertEquals(trajectory.calls.map { "run ${it["stage"].text}" }, runner.log.filter { it.startsWith("run") })
         val loading = events.filterIsInstance<DrawEvent.Loading>().map { it.stage }
-        val starts = trajectory.calls.any { it["stage"].text == Stage.ENCODE_IMAGE.id }
-        val needed =
-            if (starts) {
-                listOf(
-                    Stage.ENCODE_TEXT,
-                    Stage.ENCODE_IMAGE,
-                ) + Stage.drawing.drop(1)
-            } else {
-                Stage.drawing
-            }
+        val called = trajectory.calls.map { it["stage"].text }
+        val pictures = listOf(Stage.ENCODE_HINT, Stage.ENCODE_IMAGE).filter { it.id in called }
+        val needed = listOf(Stage.ENCODE_TEXT) + pictures + Stage.drawing.drop(1)
         assertEquals(needed, loading)
         val steps = events.filterIsInstance<DrawEvent.Step>()
         val skipped =
@@ -80,6 +73,10 @@ class TrajectoryTest {
     @Test fun `a network that edits a picture`() = check("edit")
 
     @Test fun `a network that edits a picture without guidance`() = check("edit-unguided")
+
+    @Test fun `hints of two ControlNets`() = check("hints")
+
+    @Test fun `hints, a mask and guidance in a part of the steps`() = check("hints-interval")
 
     @Test fun `no guidance`() = check("unguided")
 

@@ -97,7 +97,7 @@ class StudioTest {
             app.studio.form = DrawForm("a cat", strength = "0.5", start = start)
             app.studio.draw(app.model)
             assertIs<Phase.Done>(app.studio.end().phase)
-            assertEquals(Stage.entries.toSet(), held)
+            assertEquals((Stage.drawing + Stage.ENCODE_IMAGE).toSet(), held)
             val saved = HistoryStore(app.folder).list().single()
             assertEquals(0.5, saved.drawing.strength)
             app.studio.form = app.studio.form.copy(start = StartPicture(pictureOf(3, 3), mask))
