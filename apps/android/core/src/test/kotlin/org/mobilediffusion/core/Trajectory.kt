@@ -24,7 +24,11 @@ internal class Trajectory(
             (values["guidance"] as? JsonNumber)?.text?.toDouble(),
             (values as JsonObject).fields["start"]?.let(::startOf),
             syntaxOf(values.fields["syntax"]?.text ?: "plain"),
-            hints = values.fields["hints"]?.items.orEmpty().map(::hintOf),
+            hints =
+                values.fields["hints"]
+                    ?.items
+                    .orEmpty()
+                    .map(::hintOf),
         )
     val steps = golden["steps"].int
 
@@ -52,7 +56,8 @@ internal fun syntaxOf(id: String): PromptSyntax = PromptSyntax.entries.first { i
 
 private fun hintOf(asked: Json): Hint {
     val pixels = Base64.getDecoder().decode(asked["pixels"].text)
-    return Hint(Picture(asked["width"].int, asked["height"].int, pixels), (asked["scale"] as JsonNumber).text.toDouble())
+    val picture = Picture(asked["width"].int, asked["height"].int, pixels)
+    return Hint(picture, (asked["scale"] as JsonNumber).text.toDouble())
 }
 
 private fun startOf(asked: Json): Start {
