@@ -24,8 +24,9 @@ TRAJECTORIES = (
 )
 
 WEIGHTED = ("weights", "compel")
-HINTS = ("hints", "hints-interval")
 """Trajectories whose prompts have weights and two windows."""
+HINTS = ("hints", "hints-interval")
+"""Trajectories with two ControlNets."""
 
 
 def golden(name: str) -> Any:
