@@ -39,14 +39,15 @@ def faults(
 
         mobile-diffusion coreai faults build/ios
     """
-    from export.studies.coreai_faults import find_departures
-    from export.studies.coreai_table import departures_screen
+    from export.studies.coreai_faults import inside_with
+    from export.studies.departures import find_departures
+    from export.studies.departures_screen import departures_screen
     from mobile_diffusion.checkpoint import open_checkpoint
     from mobile_diffusion.cli.opening import checkpoint_or_emoji
 
     with progress_bar() as progress:
         model = open_checkpoint(checkpoint_or_emoji(checkpoint), opening.options())
-        found = find_departures(bundle, model, bound, sums, progress)
+        found = find_departures(bundle, "coreai", model, bound, inside_with(sums), progress)
     show(json, {"stages": [each.to_dict() for each in found]}, *departures_screen(found, modules))
     if any(each.first is not None for each in found):
         raise typer.Exit(BROKEN)

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from export.cli import coreai, coreml, device, guard
+from export.cli import coreai, coreml, device, guard, onnx
 from export.cli.bench import bench
 from export.cli.blocks import blocks
 from export.cli.compare import compare
@@ -57,6 +57,7 @@ def build_app() -> CommandGroup:
     app.add_typer(_exports(), name="export")
     app.add_typer(coreml.app, name="coreml")
     app.add_typer(coreai.app, name="coreai")
+    app.add_typer(onnx.app, name="onnx")
     app.add_typer(device.app, name="device")
     for name, module in MOUNTED.items():
         _mount(app, name, module)

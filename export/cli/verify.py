@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from export.cli.display import progress_bar, verdict
+from export.cli.export_again import export_again
 from export.cli.parameters import DEFAULT_THREADS, BundleFolder, Threads
 from mobile_diffusion.cli.opening import Opening
 from mobile_diffusion.cli.terminal import Json, show
+from mobile_diffusion.errors import ConfigError
 
 if TYPE_CHECKING:
     from export.comparison.baseline import Regression
@@ -48,6 +50,10 @@ def verify(
         str | None,
         typer.Option(help="Also run PyTorch again: the exported checkpoint, opened with the options of the export."),
     ] = None,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Also export the --checkpoint again, and compare every byte of the programs."),
+    ] = False,
     threads: Threads = DEFAULT_THREADS,
     json: Json = False,
 ) -> None:
@@ -55,7 +61,8 @@ def verify(
 
     Checks the manifest and every hash; reads schedule, shapes and precision from the programs; encodes the golden
     prompts again; runs the programs on the golden vectors; and recomputes parity.json, report.html and preview.json.
-    The exit status is 0 if everything passed, else 2.
+    With --checkpoint, a failed gate of ONNX or Core AI also names the first module that leaves PyTorch. The exit
+    status is 0 if everything passed, else 2.
 
     Example:
 
@@ -67,18 +74,33 @@ def verify(
     from export.comparison.summary import summarise_bundle, write_summary
     from export.verify import unverified_runtimes, verify_bundle
 
+    if again and checkpoint is None:
+        raise ConfigError("--again: expected --checkpoint, got none; give the checkpoint that was exported")
     earlier = baselines.read()
     with progress_bar() as progress:
         found = verify_bundle(bundle, checkpoint, opening.options(), threads, progress)
+    if again and checkpoint is not None:
+        found = replace(found, differences=(*found.differences, *export_again(bundle, checkpoint, opening, threads)))
     summary = summarise_bundle(open_bundle(bundle, verify=False))
     worse = None if earlier is None else regressions(earlier, summary)
     if baselines.junit is not None:
         write_junit(baselines.junit, found, worse)
-    _show(bundle, found, worse, unverified_runtimes(bundle), json, checkpoint is not None)
+    places = {} if checkpoint is None or found.parity.passed else _places(bundle, found, checkpoint, opening)
+    _show(bundle, found, worse, unverified_runtimes(bundle), json, checkpoint is not None, places)
     found.require()
     require_none(worse or (), baselines.baseline)
     if baselines.write_baseline is not None:
         write_summary(baselines.write_baseline, summary)
+
+
+def _places(bundle: Path, found: Verification, checkpoint: str, opening: Opening) -> dict[str, str]:
+    """Runtime -> where its first failed stage leaves PyTorch, of those that can be looked into."""
+    from export.studies.where import where
+    from mobile_diffusion.checkpoint import open_source
+
+    with progress_bar() as progress:
+        places = where(bundle, found.parity, open_source(checkpoint, opening.options()), progress)
+    return {runtime: str(each) for runtime, each in places.items()}
 
 
 def _show(
@@ -88,14 +110,16 @@ def _show(
     others: list[str],
     json: bool,
     complete: bool,
+    places: dict[str, str],
 ) -> None:
     from export.evidence.difference import difference_table
     from export.parity.report import parity_table
 
-    figures = {"bundle": bundle, "not_run": others, **found.to_json(), "regressions": worse}
+    figures = {"bundle": bundle, "not_run": others, **found.to_json(), "regressions": worse, "places": places}
     tables = [difference_table(found.differences)] if found.differences else []
     tables += [parity_table(found.parity)] if found.parity.precisions else []
     end = f"{bundle}: every file as the manifest says, {verdict(list(found.parity.precisions), others)}"
     unchecked = f"not checked: {'; '.join(found.unchecked)}"
     fix = "" if complete else "; --checkpoint checks all but the times"
-    show(json, figures, *tables, f"{unchecked}{fix}", *([end] if found.passed else []))
+    lines = [f"{runtime} {place}" for runtime, place in places.items()]
+    show(json, figures, *tables, f"{unchecked}{fix}", *lines, *([end] if found.passed else []))

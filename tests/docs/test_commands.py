@@ -28,7 +28,7 @@ PYTHONS = ("python", "python3", "python3.11", ".venv/bin/python")
 RUN_HERE = {
     "compare", "doctor", "generate", "inspect", "verify", "bench", "milestones", "stages", "export ios",
     "coreml statistics", "coreml faults", "coreml plan", "coreml compress", "coreml chunk", "coreml table",
-    "coreml combine", "coreai faults", "export android", "export web", "export blocks",
+    "coreml combine", "coreai faults", "onnx faults", "export android", "export web", "export blocks",
 }  # fmt: skip
 """Run by this test: those that need no bundle by `make test`, the others, up to minutes each, by `make test-full`."""
 NOT_RUN = {

@@ -15,8 +15,8 @@ from export.coreai.lower import lower
 from export.coreai.options import CoreAIOptions
 from export.coreai.sums import Sums
 from export.stages import ExportStage
-from export.studies.coreai_faults import compare, values_inside
-from export.studies.coreai_table import verdict
+from export.studies.coreai_faults import inside_with
+from export.studies.departures import compare
 from tests.export.coreai_packages import needs_coreai
 
 pytestmark = needs_coreai
@@ -44,17 +44,17 @@ def test_a_planted_fault_is_found(
         getattr(spoiled.get_submodule(module), parameter).mul_(1.5)
     path = lower(dataclasses.replace(stage, module=spoiled), tmp_path, CoreAIOptions())
     arrays = make_inputs(name)
-    found = compare(stage, arrays, values_inside(tmp_path, name, path, arrays, Sums.FLOAT32), BOUND_DB)
+    found = compare(stage, arrays, *inside_with(Sums.FLOAT32)(stage, tmp_path / path, arrays), BOUND_DB)
     assert found.first is not None and found.first.module == module
-    assert f"departs first in {module} (" in verdict(found)
+    assert f"departs first in {module} (" in str(found)
 
 
 def test_float32_stays_with_pytorch_in_every_module(
     tiny_stages: Mapping[str, ExportStage], make_inputs: Callable[..., dict[str, np.ndarray]], coreai_folder: Path
 ) -> None:
     arrays = make_inputs("denoise")
-    values = values_inside(coreai_folder, "denoise", "denoise.aimodel", arrays, Sums.FLOAT32)
-    found = compare(tiny_stages["denoise"], arrays, values, 90.0)
+    values = inside_with(Sums.FLOAT32)(tiny_stages["denoise"], coreai_folder / "denoise.aimodel", arrays)
+    found = compare(tiny_stages["denoise"], arrays, *values, 90.0)
     assert found.first is None and len(found.modules) > 40
     leaves = {row.kind for row in found.modules}
     assert {"Conv2d", "Linear", "GroupNorm", "LayerNorm"} <= leaves

@@ -1,0 +1,119 @@
+"""A fault that is planted in one module of an ONNX model is found there, by that module's name."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+
+from export.onnx.inside import modules_of, values_inside
+from export.onnx.lower import lower
+from export.stages import ExportStage
+from export.studies.departures import compare, find_departures
+from export.studies.onnx_faults import inside
+from mobile_diffusion.checkpoint import open_checkpoint
+from mobile_diffusion.errors import CheckpointError, ExportError
+from tests.export.cli.test_commands import Command, command
+from tests.export.evidence.planting import edit_json, rehash
+
+__all__ = ["command"]
+
+BOUND_DB = 80.0
+"""The limit of float32."""
+Inputs = Callable[..., dict[str, np.ndarray]]
+
+
+def test_a_planted_fault_is_found(tiny_stages: Mapping[str, ExportStage], make_inputs: Inputs, tmp_path: Path) -> None:
+    """A row times 1.02, in a module whose value the simplifier has folded into the next: its block is named."""
+    stage, arrays = tiny_stages["denoise"], make_inputs("denoise")
+    for module in ("unet.mid_block.resnets.0.conv2", "unet.up_blocks.1.attentions.0.transformer_blocks.0.ff.net.2"):
+        spoiled = copy.deepcopy(stage.module)
+        with torch.no_grad():
+            spoiled.get_submodule(module).weight[0].mul_(1.02)
+        path = lower(dataclasses.replace(stage, module=spoiled), tmp_path)
+        found = compare(stage, arrays, *inside(stage, tmp_path / path, arrays), BOUND_DB)
+        assert found.first is not None and found.first.module == module
+        assert f"departs first in {module} (" in str(found)
+
+
+def test_float32_stays_with_pytorch_in_every_module(
+    tiny_stages: Mapping[str, ExportStage], make_inputs: Inputs, onnx_folder: Path
+) -> None:
+    for name, stage in tiny_stages.items():
+        arrays = make_inputs(name)
+        found = compare(stage, arrays, *inside(stage, onnx_folder / f"{name}.onnx", arrays), BOUND_DB)
+        assert found.first is None and len(found.modules) > (40 if name == "denoise" else 10)
+        leaves = {row.kind for row in found.modules}
+        assert ({"Linear", "LayerNorm"} if name == "encode_text" else {"Conv2d", "GroupNorm"}) <= leaves
+
+
+def test_weights_in_files_of_their_own(
+    tiny_stages: Mapping[str, ExportStage], make_inputs: Inputs, tmp_path: Path, onnx_folder: Path
+) -> None:
+    stage, arrays = tiny_stages["decode_image"], make_inputs("decode_image")
+    onnx.save_model(
+        onnx.load(onnx_folder / "decode_image.onnx"),
+        tmp_path / "decode_image.onnx",
+        save_as_external_data=True,
+        location="decode_image.onnx.data",
+        size_threshold=1024,
+    )
+    modules = modules_of(stage)
+    apart, whole = (values_inside(each / "decode_image.onnx", arrays, modules) for each in (tmp_path, onnx_folder))
+    assert list(apart) == list(whole) and all(np.array_equal(apart[name], whole[name]) for name in whole)
+
+
+def spoil(bundle: Path) -> str:
+    """Multiply a weight of the U-Net by -1 in a bundle's ONNX model, and hash again; returns its module."""
+    file, module = bundle / "onnx" / "denoise.onnx", "unet.mid_block.resnets.0.conv2"
+    model = onnx.load(file)
+    (weight,) = (each for each in model.graph.initializer if each.name == f"{module}.weight")
+    weight.raw_data = (-numpy_helper.to_array(weight)).tobytes()
+    onnx.save(model, file)
+    digest = {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    edit_json(
+        bundle / "provenance.json",
+        lambda values: [
+            each.update(digest=digest) for each in values["subject"] if each["name"] == "onnx/denoise.onnx"
+        ],
+    )
+    rehash(bundle)
+    return module
+
+
+def test_a_bundle_s_fault_is_named(copy_of: Callable[[str], Path], tiny_checkpoint: Path) -> None:
+    bundle, model = copy_of("android"), open_checkpoint(tiny_checkpoint)
+    module = spoil(bundle)
+    text, denoise, decode = find_departures(bundle, "onnx", model, BOUND_DB, inside)
+    assert text.first is None and decode.first is None
+    assert denoise.first is not None and denoise.first.module == module
+    other = dataclasses.replace(model, source_hash="0" * 64)
+    with pytest.raises(CheckpointError, match="--checkpoint: expected the checkpoint"):
+        find_departures(bundle, "onnx", other, BOUND_DB, inside)
+
+
+@pytest.mark.full
+def test_verify_names_the_module_of_a_failed_gate(
+    command: Command, copy_of: Callable[[str], Path], tiny_checkpoint: Path
+) -> None:
+    bundle = copy_of("android")
+    module = spoil(bundle)
+    result = command("verify", str(bundle), "--checkpoint", str(tiny_checkpoint), "--threads", "1", "--json")
+    assert result.status == 2
+    places = json.loads(result.out)["places"]
+    assert list(places) == ["onnx"] and f"denoise: departs first in {module} (Conv2d): " in places["onnx"]
+
+
+def test_a_damaged_model_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "denoise.onnx").write_bytes(b"no model")
+    with pytest.raises(ExportError, match="denoise.onnx: expected an ONNX model that runs: "):
+        values_inside(tmp_path / "denoise.onnx", {}, ["a"])
