@@ -16,7 +16,7 @@ from mobile_diffusion.errors import ConfigError, ExportError
 if TYPE_CHECKING:
     from export.evidence.difference import Difference
 
-IN_MANIFEST = ("size", "steps", "solver", "spacing", "guidance", "guidance_interval", "guidance_shares")
+IN_MANIFEST = ("size", "steps", "solver", "spacing", "guidance", "guidance_interval", "guidance_shares", "windows")
 """Fields of `Opening` that the manifest knows."""
 
 
@@ -28,10 +28,10 @@ def export_again(path: Path, checkpoint: str, opening: Opening, threads: int) ->
     """
     from export.bundle.bundle import open_bundle
     from export.evidence.again import check_again, other_versions
-    from export.job.command import options
+    from export.job.command import CONTROLNET, options
 
     bundle = open_bundle(path, verify=False)
-    words = options(bundle.manifest, "step")
+    words = [each for each in options(bundle.manifest, "step") if each not in ("--controlnet", CONTROLNET)]
     if any(entry.compression.startswith("mixed-") for entry in bundle.manifest.runtimes):
         raise ConfigError("--again: expected a compression that has a name, got a plan; export it again with the plan")
     with tempfile.TemporaryDirectory(prefix="mobile-diffusion-") as folder:

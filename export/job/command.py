@@ -14,6 +14,8 @@ from mobile_diffusion.schedule import rows_after
 
 CHECKPOINT = "CHECKPOINT"
 """Stands for the user's own path or hub id, which a bundle does not tell."""
+CONTROLNET = "CONTROLNET"
+"""Stands for the path of a ControlNet, which it does not tell either."""
 TWO_STAGES = ("heun", "kdpm2")
 """How the names of solvers begin that evaluate the network twice per step, but once in the last."""
 _SWITCHES = {
@@ -56,7 +58,10 @@ def _picture(manifest: Manifest) -> Iterator[str]:
         yield from ("--guidance-shares", ",".join(f"{share:g}" for share in schedule.guidance_shares))
     for stage in manifest.stages:
         for each in stage.inputs if stage.name == HINT else ():
-            yield from ("--controlnet", "CONTROLNET") * each.shape[0]
+            yield from ("--controlnet", CONTROLNET) * each.shape[0]
+        for each in stage.inputs if stage.name == "denoise" else ():
+            if each.name == "context" and (windows := each.shape[1] // manifest.tokenizer.max_tokens) > 1:
+                yield from ("--windows", str(windows))
     if any(stage.name == "encode_image" for stage in manifest.stages):
         yield "--image-to-image"
 

@@ -21,7 +21,7 @@ from export.parity.measure import FREE_CHECKS, Measurement
 from export.parity.report import ParityReport
 from export.parity.trajectories import Trajectory, latents_of
 from export.runtime import Runtime
-from export.signatures import EVERY_STAGE
+from export.signatures import EVERY_STAGE, HINT
 from export.stages import build_stage
 from export.targets import half_program
 from mobile_diffusion.checkpoint import AnyModel
@@ -139,6 +139,9 @@ def inputs_of(config: ModelConfig, stage: str, drawn: Trajectory, step: int | No
         arrays = drawn.step_inputs(0 if step is None else step - drawn.step(0, settings), settings)
     elif stage == "decode_image":
         arrays = {"latents": latents_of(drawn.states[-1:], settings)}
+    elif stage == HINT:
+        assert drawn.hints is not None
+        arrays = {"hints": drawn.hints}
     else:
         assert drawn.source is not None
         arrays = {"image": drawn.source}

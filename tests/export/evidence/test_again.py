@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from onnx import numpy_helper
 from export.bundle.bundle import open_bundle
 from export.cli.export_again import IN_MANIFEST, words_of
 from export.evidence.again import check_again, other_versions
+from export.job.command import options
 from mobile_diffusion.cli.opening import Opening
 from tests.export.cli.test_commands import Command, assert_refused, command
 from tests.export.evidence.planting import edit_json, edit_text, rehash
@@ -79,3 +80,17 @@ def test_verify_finds_it(target: str, command: Command, copy_of: Copy, tiny_chec
     if target == "android":
         change_a_weight(bundle)
         assert_refused(command(*words), r"1 contradictions: onnx/denoise\.onnx: expected ")
+
+
+def test_the_command_names_windows(exported: dict[str, object]) -> None:
+    manifest = exported["android"].bundle.manifest  # type: ignore[attr-defined]
+    assert "--windows" not in options(manifest, "step")
+    stages = list(manifest.stages)
+    at = next(number for number, each in enumerate(stages) if each.name == "denoise")
+    inputs = tuple(
+        replace(each, shape=(1, 3 * each.shape[1], each.shape[2])) if each.name == "context" else each
+        for each in stages[at].inputs
+    )
+    stages[at] = replace(stages[at], inputs=inputs)
+    words = options(replace(manifest, stages=tuple(stages)), "step")
+    assert words[words.index("--windows") + 1] == "3"
