@@ -36,8 +36,8 @@ def generate(
     prompt_syntax: Annotated[
         str,
         typer.Option(
-            help="How both prompts write weights: plain (as typed, none), a1111 ((word), (word:1.3), [word], BREAK) or "
-            "compel (word++, word--, (words)1.3)."
+            help="How both prompts write weights: plain (none), a1111 as in 'a (red:1.4) apple', or compel as in "
+            "'a red++ apple'."
         ),
     ] = "plain",
     image: Annotated[Path | None, typer.Option(help="Picture to start from.")] = None,
@@ -66,8 +66,6 @@ def generate(
     Example:
 
         mobile-diffusion generate "a red apple, 3d" --seed 7 -o apple.png
-
-        mobile-diffusion generate "a (red:1.4) apple, 3d" --prompt-syntax a1111
     """
     from PIL import Image
 
