@@ -15,7 +15,7 @@ from benchmarks.measuring.command_line import run_script
 from benchmarks.measuring.results import write_result
 from benchmarks.paths import RESULTS
 from mobile_diffusion.autoencoder_config import TinyAutoencoderConfig
-from mobile_diffusion.config import ModelConfig
+from mobile_diffusion.config import ControlConfig, ModelConfig
 from mobile_diffusion.inspection import StageCost, stage_costs
 from mobile_diffusion.presets import preset
 
@@ -33,6 +33,11 @@ def sized(height: int, width: int) -> ModelConfig:
 def scheduled(**changes: Any) -> ModelConfig:
     """The base with another schedule."""
     return dataclasses.replace(BASE, schedule=dataclasses.replace(BASE.schedule, **changes))
+
+
+def steered(count: int) -> ModelConfig:
+    """The base with so many ControlNets."""
+    return dataclasses.replace(BASE, controls=(ControlConfig(BASE.unet),) * count)
 
 
 OPTIONS: dict[str, tuple[ModelConfig, tuple[str, ...]]] = {
@@ -53,6 +58,8 @@ OPTIONS: dict[str, tuple[ModelConfig, tuple[str, ...]]] = {
     ),
     "--image-to-image, strength 0.5": (scheduled(steps=4), ("encode_image",)),
     "--image-to-image with a mask": (BASE, ("encode_image",)),
+    "--controlnet": (steered(1), ()),
+    "--controlnet, twice": (steered(2), ()),
 }
 """Option -> configuration of what is run, and the stages beside the usual three."""
 
