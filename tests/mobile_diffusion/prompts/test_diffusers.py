@@ -72,5 +72,8 @@ def test_two_windows(folder: Path, prompt: str) -> None:
     contexts = {"prompt_embeds": windows_of(pipeline, prompt, first)}
     contexts["negative_prompt_embeds"] = windows_of(pipeline, "blurred", 75)
     wanted = draw(drawn.shape, guidance_scale=5.0, **contexts)
-    assert np.abs(drawn - wanted).max() <= 1e-4 * np.abs(wanted).max()
-    assert np.abs(drawn - ours(folder, prompt, "blurred")).max() > 1e-3 * np.abs(wanted).max()
+    most = 1e-4 * np.abs(wanted).max()
+    assert np.abs(drawn - wanted).max() <= most
+    assert np.abs(drawn - ours(folder, prompt, "blurred")).max() > 5 * most, (
+        "one window draws the same: nothing is shown"
+    )
