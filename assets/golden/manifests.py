@@ -36,11 +36,28 @@ def at(*keys: str | int, put: Any) -> Change:
     return change
 
 
-def add_stage(values: Values) -> None:
+def add_stage(values: Values, name: str = "encode_image") -> None:
     """A bundle that redraws pictures has a fourth stage."""
-    values["stages"].append(values["stages"][0] | {"name": "encode_image"})
+    values["stages"].append(values["stages"][0] | {"name": name})
     artifacts = values["runtimes"][0]["artifacts"]
-    artifacts.append(artifacts[0] | {"stage": "encode_image"})
+    artifacts.append(artifacts[0] | {"stage": name})
+
+
+def add_hints(values: Values) -> None:
+    """So has one with ControlNets."""
+    add_stage(values, "encode_hint")
+
+
+def add_both(values: Values) -> None:
+    """And both have five."""
+    add_stage(values)
+    add_hints(values)
+
+
+def swap_stages(values: Values) -> None:
+    """The stages of pictures and of hints in the wrong order."""
+    add_hints(values)
+    add_stage(values)
 
 
 def add_delegates(values: Values) -> None:
@@ -64,6 +81,8 @@ def add_runtime(values: Values) -> None:
 GOOD: dict[str, Change] = {
     "sample": lambda values: None,
     "a fourth stage": add_stage,
+    "a stage of hints": add_hints,
+    "five stages": add_both,
     "delegates": add_delegates,
     "two runtimes": add_runtime,
     "two tokenizers": add_tokenizer,
@@ -150,6 +169,7 @@ BAD_FOR_READER: dict[str, Fault] = {
     "update not square": Fault(
         at("schedule", "update", put=[[[0.5, 1.0]], [[0.5, 1.0, 2.0]]]), "matrices of K rows and K + 1 columns"
     ),
+    "stages in another order": Fault(swap_stages, "stage"),
     "a stage without a program": Fault(
         lambda values: values["stages"].append(values["stages"][0] | {"name": "encode_image"}), "stage"
     ),

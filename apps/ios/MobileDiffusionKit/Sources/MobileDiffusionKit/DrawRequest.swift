@@ -13,10 +13,12 @@ public struct DrawRequest: Equatable, Sendable {
   public var start: Start?
   /// How both prompts write weights.
   public var syntax: PromptSyntax
+  /// One per ControlNet, in their order.
+  public var hints: [Hint]
 
   public init(
     prompt: String, negative: String = "", seed: UInt64 = 0, guidance: Double? = nil, start: Start? = nil,
-    syntax: PromptSyntax = .plain
+    syntax: PromptSyntax = .plain, hints: [Hint] = []
   ) {
     self.prompt = prompt
     self.negative = negative
@@ -24,6 +26,7 @@ public struct DrawRequest: Equatable, Sendable {
     self.guidance = guidance
     self.start = start
     self.syntax = syntax
+    self.hints = hints
   }
 
   /// A warning in one line for a negative prompt that has no effect with a bundle of this schedule, or nil.

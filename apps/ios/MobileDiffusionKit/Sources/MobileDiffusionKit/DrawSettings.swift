@@ -14,6 +14,8 @@ struct DrawSettings: Equatable, Sendable {
   /// Whether the text encoder takes a mask.
   let usesMask: Bool
   let task: Task
+  /// ControlNets, each of which reads a hint.
+  let controls: Int
   let schedule: Schedule
   /// Windows of a prompt, each encoded by itself.
   let windows: Int
@@ -39,6 +41,10 @@ struct DrawSettings: Equatable, Sendable {
     textWidths = manifest.textWidths
     windows = try Self.windows(of: manifest)
     task = try Self.task(of: manifest)
+    controls = manifest.spec(of: .denoise)?.inputs.first { $0.name == "hint_scales" }?.shape.first ?? 0
+    try require(
+      (controls > 0) == (manifest.spec(of: .encodeHint) != nil),
+      "manifest.json: expected the stage encode_hint exactly for a model with ControlNets; export the bundle again")
   }
 
   /// The windows that the context of `denoise` has; throws unless they fill it.

@@ -49,7 +49,7 @@ extension Manifest {
 
   private static func readRuntimes(_ fields: Fields, stages: [Stage]) throws -> [Runtime] {
     let names = Stage.drawing.map(\.rawValue).joined(separator: ", ")
-    let known = stages == Stage.drawing || stages == Stage.drawing + [.encodeImage]
+    let known = stages == Stage.allCases.filter { Stage.drawing.contains($0) || stages.contains($0) }
     try fields.expect(known, "stages", "the stages \(names)")
     let runtimes = try fields.list("runtimes").map { try Runtime(json: $0, stages: stages) }
     let different = Set(runtimes.map { ExactText($0.name) }).count == runtimes.count

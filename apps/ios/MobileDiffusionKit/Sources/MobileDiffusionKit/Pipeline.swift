@@ -121,7 +121,11 @@ public actor Pipeline {
   func conditions(
     _ request: DrawRequest, _ start: StartInputs, tell: (DrawEvent) -> Void = { _ in }
   ) async throws -> [String: TensorValue] {
-    let texts = try await textConditions(request, tell: tell)
+    let hints = try HintInputs(request.hints, settings: settings)
+    var texts = try await textConditions(request, tell: tell)
+    if let images = hints.images {
+      texts.merge(hints.inputs(try await run(.encodeHint, images, tell: tell))) { $1 }
+    }
     guard let picture = start.read else { return texts }
     let latents = try await latents(of: picture, tell: tell)
     let read = TensorValue.floats(latents, shape: settings.latents.shape)

@@ -61,6 +61,14 @@ final class PipelineTests: FolderTestCase {
     }
   }
 
+  func testHintsOfTwoControlNets() async throws {
+    for memory in [MemoryPolicy.keep, .sequential] {
+      let events = try await check("hints", memory).filter { $0.hasPrefix("load") }
+      XCTAssertEqual(events, ["encode_text", "encode_hint", "denoise", "decode_image"].map { "load \($0)" })
+    }
+  }
+
+  func testHintsAMaskAndGuidanceInAPartOfTheSteps() async throws { _ = try await check("hints-interval", .keep) }
   func testAPartOfAPictureDrawnAnew() async throws { _ = try await check("mask", .keep) }
   func testANetworkThatInpaints() async throws { _ = try await check("inpaint", .keep) }
   func testANetworkThatInpaintsWithoutAPicture() async throws { _ = try await check("inpaint-all", .keep) }

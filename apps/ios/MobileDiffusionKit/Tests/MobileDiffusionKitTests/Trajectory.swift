@@ -24,7 +24,8 @@ struct Trajectory {
     request = DrawRequest(
       prompt: try values.text("prompt"), negative: try values.text("negative"),
       seed: try XCTUnwrap(UInt64(try values.text("seed"))), guidance: values["guidance"]?.number,
-      start: start, syntax: try XCTUnwrap(PromptSyntax(rawValue: values["syntax"]?.text ?? "plain")))
+      start: start, syntax: try XCTUnwrap(PromptSyntax(rawValue: values["syntax"]?.text ?? "plain")),
+      hints: try values["hints"].map { _ in try values.list("hints").map(Self.hint) } ?? [])
     calls = try golden.list("calls")
     picture = try golden.member("picture")
     steps = Int(try golden.whole("steps"))
@@ -39,6 +40,13 @@ struct Trajectory {
       try tokenizer.write(to: bundle.appendingPathComponent("\(name).json"))
     }
     if let preview = try golden["preview"]?.text("text") { try write(preview, "preview.json") }
+  }
+
+  private static func hint(_ asked: JSON) throws -> Hint {
+    let pixels = try XCTUnwrap(Data(base64Encoded: try asked.text("pixels")))
+    let (width, height) = (Int(try asked.whole("width")), Int(try asked.whole("height")))
+    let picture = Picture(width: width, height: height, rgb: Array(pixels))
+    return Hint(picture: picture, scale: try XCTUnwrap(asked["scale"]?.number))
   }
 
   private static func start(_ asked: JSON) throws -> Start {
