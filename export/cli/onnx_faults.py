@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
+from export.cli.departures import Bound, Exported, Modules, end
 from export.cli.display import progress_bar
 from export.cli.parameters import BundleFolder
 from mobile_diffusion.cli.opening import Opening
-from mobile_diffusion.cli.terminal import Json, show
-
-BROKEN = 2
-"""Exit status when a module departs."""
+from mobile_diffusion.cli.terminal import Json
 
 
 def faults(
     bundle: BundleFolder,
     opening: Opening,
-    checkpoint: Annotated[
-        str | None, typer.Option(help="The exported checkpoint, opened with the options of the export.")
-    ] = None,
-    bound: Annotated[float, typer.Option(help="SNR in dB below which a module departs from PyTorch.")] = 80.0,
-    modules: Annotated[bool, typer.Option("--modules", help="Also show the table of all modules.")] = False,
+    checkpoint: Exported = None,
+    bound: Bound = 80.0,
+    modules: Modules = False,
     json: Json = False,
 ) -> None:
     """Name the first module of each ONNX model whose output departs from PyTorch's module of that name.
 
     ONNX Runtime runs the models on the bundle's first golden case and returns the values inside. The bound is for
-    float32: half weights stay above 50 dB or so, int8 above 15. The exit status is 2 if a module departs.
+    float32; give a lower one for weights in half precision or int8. The exit status is 2 if a module departs.
 
     Example:
 
         mobile-diffusion onnx faults build/android
     """
     from export.studies.departures import find_departures
-    from export.studies.departures_screen import departures_screen
     from export.studies.onnx_faults import inside
     from mobile_diffusion.checkpoint import open_checkpoint
     from mobile_diffusion.cli.opening import checkpoint_or_emoji
@@ -43,6 +34,4 @@ def faults(
     with progress_bar() as progress:
         model = open_checkpoint(checkpoint_or_emoji(checkpoint), opening.options())
         found = find_departures(bundle, "onnx", model, bound, inside, progress)
-    show(json, {"stages": [each.to_dict() for each in found]}, *departures_screen(found, modules))
-    if any(each.first is not None for each in found):
-        raise typer.Exit(BROKEN)
+    end(found, modules, json)

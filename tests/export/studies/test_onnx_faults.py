@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +12,6 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import numpy_helper
 
 from export.onnx.inside import modules_of, values_inside
 from export.onnx.lower import lower
@@ -23,12 +21,13 @@ from export.studies.onnx_faults import inside
 from mobile_diffusion.checkpoint import open_checkpoint
 from mobile_diffusion.errors import CheckpointError, ExportError
 from tests.export.cli.test_commands import Command, command
-from tests.export.evidence.planting import edit_json, rehash
+from tests.export.evidence.planting import edit_weight
 
 __all__ = ["command"]
 
 BOUND_DB = 80.0
 """The limit of float32."""
+SPOILED = "unet.mid_block.resnets.0.conv2"
 Inputs = Callable[..., dict[str, np.ndarray]]
 
 
@@ -72,30 +71,12 @@ def test_weights_in_files_of_their_own(
     assert list(apart) == list(whole) and all(np.array_equal(apart[name], whole[name]) for name in whole)
 
 
-def spoil(bundle: Path) -> str:
-    """Multiply a weight of the U-Net by -1 in a bundle's ONNX model, and hash again; returns its module."""
-    file, module = bundle / "onnx" / "denoise.onnx", "unet.mid_block.resnets.0.conv2"
-    model = onnx.load(file)
-    (weight,) = (each for each in model.graph.initializer if each.name == f"{module}.weight")
-    weight.raw_data = (-numpy_helper.to_array(weight)).tobytes()
-    onnx.save(model, file)
-    digest = {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
-    edit_json(
-        bundle / "provenance.json",
-        lambda values: [
-            each.update(digest=digest) for each in values["subject"] if each["name"] == "onnx/denoise.onnx"
-        ],
-    )
-    rehash(bundle)
-    return module
-
-
 def test_a_bundle_s_fault_is_named(copy_of: Callable[[str], Path], tiny_checkpoint: Path) -> None:
     bundle, model = copy_of("android"), open_checkpoint(tiny_checkpoint)
-    module = spoil(bundle)
+    edit_weight(bundle, f"{SPOILED}.weight", np.negative)
     text, denoise, decode = find_departures(bundle, "onnx", model, BOUND_DB, inside)
     assert text.first is None and decode.first is None
-    assert denoise.first is not None and denoise.first.module == module
+    assert denoise.first is not None and denoise.first.module == SPOILED
     other = dataclasses.replace(model, source_hash="0" * 64)
     with pytest.raises(CheckpointError, match="--checkpoint: expected the checkpoint"):
         find_departures(bundle, "onnx", other, BOUND_DB, inside)
@@ -106,11 +87,11 @@ def test_verify_names_the_module_of_a_failed_gate(
     command: Command, copy_of: Callable[[str], Path], tiny_checkpoint: Path
 ) -> None:
     bundle = copy_of("android")
-    module = spoil(bundle)
+    edit_weight(bundle, f"{SPOILED}.weight", np.negative)
     result = command("verify", str(bundle), "--checkpoint", str(tiny_checkpoint), "--threads", "1", "--json")
     assert result.status == 2
     places = json.loads(result.out)["places"]
-    assert list(places) == ["onnx"] and f"denoise: departs first in {module} (Conv2d): " in places["onnx"]
+    assert list(places) == ["onnx"] and f"denoise: departs first in {SPOILED} (Conv2d): " in places["onnx"]
 
 
 def test_a_damaged_model_is_one_line(tmp_path: Path) -> None:
