@@ -352,7 +352,7 @@ def test_a_step_outside_the_table_is_refused(pipeline: Pipeline, step: int) -> N
 
 
 def test_an_unknown_stage_is_refused_with_the_choices(pipeline: Pipeline) -> None:
-    with pytest.raises(ConfigError, match="encode_text, denoise, decode_image, encode_image, got 'paint'"):
+    with pytest.raises(ConfigError, match="encode_text, denoise, decode_image, encode_image, encode_hint, got 'paint'"):
         pipeline.run("paint")
 
 

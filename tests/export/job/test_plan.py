@@ -17,7 +17,7 @@ def test_a_small_model_is_held_whole_and_checked_over_trajectories(tiny_config: 
     plan = plan_export(tiny_config, TARGETS["android"])
     assert (plan.large, plan.depth, plan.stages) == (False, "trajectory", STAGES)
     assert [each.name for each in plan.runtimes] == ["xnnpack", "onnx"]
-    assert set(CHECKS) - set(plan.checks) == {"encode_image"}
+    assert set(CHECKS) - set(plan.checks) == {"encode_image", "encode_hint"}
 
 
 @pytest.mark.parametrize("name", ["sd15", "snapfusion", "bk-sdm-tiny"])

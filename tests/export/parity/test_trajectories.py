@@ -182,4 +182,4 @@ def test_golden_files_give_the_same_inputs_of_every_step(tiny_model: Model, tmp_
 
 
 def test_every_check_is_planned_for_a_whole_trajectory_with_pictures() -> None:
-    assert planned_checks("trajectory", images=True) == CHECKS
+    assert planned_checks("trajectory", images=True, hints=True) == CHECKS

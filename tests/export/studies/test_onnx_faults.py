@@ -31,17 +31,26 @@ SPOILED = "unet.mid_block.resnets.0.conv2"
 Inputs = Callable[..., dict[str, np.ndarray]]
 
 
-def test_a_planted_fault_is_found(tiny_stages: Mapping[str, ExportStage], make_inputs: Inputs, tmp_path: Path) -> None:
-    """A row times 1.02, in a module whose value the simplifier has folded into the next: its block is named."""
-    stage, arrays = tiny_stages["denoise"], make_inputs("denoise")
-    for module in ("unet.mid_block.resnets.0.conv2", "unet.up_blocks.1.attentions.0.transformer_blocks.0.ff.net.2"):
-        spoiled = copy.deepcopy(stage.module)
-        with torch.no_grad():
-            spoiled.get_submodule(module).weight[0].mul_(1.02)
-        path = lower(dataclasses.replace(stage, module=spoiled), tmp_path)
-        found = compare(stage, arrays, *inside(stage, tmp_path / path, arrays), BOUND_DB)
-        assert found.first is not None and found.first.module == module
-        assert f"departs first in {module} (" in str(found)
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("decode_image", "autoencoder.decoder.up_blocks.0.resnets.0.conv1"),
+        pytest.param("denoise", SPOILED, marks=pytest.mark.full),
+        pytest.param("denoise", "unet.up_blocks.1.attentions.0.transformer_blocks.0.ff.net.2", marks=pytest.mark.full),
+    ],
+)
+def test_a_planted_fault_is_found(
+    name: str, module: str, tiny_stages: Mapping[str, ExportStage], make_inputs: Inputs, tmp_path: Path
+) -> None:
+    """A row of a kernel, times 1.02."""
+    stage, arrays = tiny_stages[name], make_inputs(name)
+    spoiled = copy.deepcopy(stage.module)
+    with torch.no_grad():
+        spoiled.get_submodule(module).weight[0].mul_(1.02)
+    path = lower(dataclasses.replace(stage, module=spoiled), tmp_path)
+    found = compare(stage, arrays, *inside(stage, tmp_path / path, arrays), BOUND_DB)
+    assert found.first is not None and found.first.module == module
+    assert f"departs first in {module} (" in str(found)
 
 
 def test_float32_stays_with_pytorch_in_every_module(
