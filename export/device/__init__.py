@@ -1,5 +1,6 @@
-"""Copies a bundle into the sample app on a phone, and fetches the times of the app's benchmark.
+"""Copies a bundle into the sample app on a phone, and fetches its times and its comparison with PyTorch.
 
 adb reaches Android phones, Xcode's devicectl reaches iPhones.  Both apps keep bundles in `models/<name>`.  They write
-`benchmark/<name>.json`, with the schema of latency.json, or `benchmark/<name>.error` with one line.
+`benchmark/<name>.json`, with the schema of latency.json, and `golden/<name>.json`, with that of golden_record.py, or a
+file `<name>.error` with one line.
 """

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from export.device.command import call
-from export.device.phone import Outcome
+from export.device.phone import Outcome, Task
 from mobile_diffusion.errors import DeviceError
 from mobile_diffusion.progress import Progress
 
@@ -48,20 +48,21 @@ class IPhone:
         progress(f"copying {bundle} to the iPhone", 0.1)
         self._copy_to(bundle, f"Documents/models/{name}", _TRANSFER_S)
 
-    def start(self, name: str, runs: int, threads: int) -> None:
-        """Forget the last result and launch the app with the benchmark's arguments."""
+    def start(self, task: Task, name: str, threads: int, runs: int | None = None) -> None:
+        """Forget the last result and launch the app with the task's arguments."""
         with tempfile.TemporaryDirectory() as folder:
             empty = Path(folder) / "empty"
             empty.touch()
             for kind in ("json", "error"):
-                self._copy_to(empty, f"Documents/benchmark/{name}.{kind}", _ANSWER_S)
-        options = ("--benchmark", name, "--runs", str(runs), "--threads", str(threads))
+                self._copy_to(empty, f"Documents/{task.folder}/{name}.{kind}", _ANSWER_S)
+        counted = () if runs is None else ("--runs", str(runs))
+        options = (f"--{task.folder}", name, *counted, "--threads", str(threads))
         self._control("process", "launch", "--terminate-existing", APP, *options)
 
-    def outcome(self, name: str) -> Outcome | None:
+    def outcome(self, task: Task, name: str) -> Outcome | None:
         """Return the result, or None as long as both files are empty."""
         for kind in ("json", "error"):
-            text = self._read(f"Documents/benchmark/{name}.{kind}").strip()
+            text = self._read(f"Documents/{task.folder}/{name}.{kind}").strip()
             if text:
                 return Outcome(text, kind == "error")
         return None

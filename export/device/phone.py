@@ -1,4 +1,4 @@
-"""What a phone must be able to do, and waiting for its benchmark."""
+"""What a phone must be able to do, and waiting for what its app was told to do."""
 
 from __future__ import annotations
 
@@ -19,12 +19,27 @@ POLL_S = 1.0
 
 
 @dataclass(frozen=True)
+class Task:
+    """What the app can be told to do with a model."""
+
+    folder: str
+    """Where the app leaves the outcome: `<folder>/<name>.json`, or `<folder>/<name>.error`."""
+    title: str
+    result: str
+    command: str
+
+
+BENCHMARK = Task("benchmark", "benchmark", "times", "device bench")
+GOLDEN = Task("golden", "comparison", "distances", "device verify")
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """The result of the app's benchmark."""
+    """The result of a task."""
 
     text: str
     failed: bool
-    """Whether `text` is the app's line about a failure; otherwise it is the JSON of its times."""
+    """Whether `text` is the app's line about a failure; otherwise it is the JSON of its result."""
 
 
 class Phone(Protocol):
@@ -33,10 +48,10 @@ class Phone(Protocol):
     def send(self, bundle: Path, name: str, progress: Progress) -> None:
         """Copy a bundle into the app's models, whole or not at all; raises `DeviceError`."""
 
-    def start(self, name: str, runs: int, threads: int) -> None:
-        """Forget the last result of a model and start the app's benchmark."""
+    def start(self, task: Task, name: str, threads: int, runs: int | None = None) -> None:
+        """Forget the last result of a model and start a task in the app; `runs` is for the benchmark."""
 
-    def outcome(self, name: str) -> Outcome | None:
+    def outcome(self, task: Task, name: str) -> Outcome | None:
         """Return the result, or None as long as there is none."""
 
     def running(self) -> bool:
@@ -54,35 +69,38 @@ def check_name(name: str) -> str:
 
 def wait(
     phone: Phone,
+    task: Task,
     name: str,
     timeout: float,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> str:
-    """Return the JSON of the benchmark; raises `DeviceError` when it fails, when the app ends, or when time is up."""
+    """Return the JSON of a task; raises `DeviceError` when it fails, when the app ends, or when time is up."""
+    expected = f"{task.title} of {name}: expected {task.result}"
     deadline = clock() + timeout
     while clock() < deadline:
         alive = phone.running()
-        found = phone.outcome(name)  # looked up last: the app may write and end in between
+        found = phone.outcome(task, name)  # looked up last: the app may write and end in between
         if found is not None and found.failed:
-            raise DeviceError(f"benchmark of {name}: expected times, got an error from the phone: {found.text}")
+            raise DeviceError(f"{expected}, got an error from the phone: {found.text}")
         if found is not None:
             return found.text
         if not alive:
             raise DeviceError(
-                f"benchmark of {name}: expected times, but the app ended without any; the phone may lack the memory: "
-                "try a smaller precision, or read the phone's log"
+                f"{expected}, but the app ended without any; the phone may lack the memory: try a smaller precision, "
+                "or read the phone's log"
             )
         sleep(POLL_S)
-    raise DeviceError(f"benchmark of {name}: expected times within {timeout:.0f} s, got none; give a longer --timeout")
+    raise DeviceError(f"{expected} within {timeout:.0f} s, got none; give a longer --timeout")
 
 
-def pull(phone: Phone, name: str) -> str:
-    """Return the JSON of the last benchmark of a model; raises `DeviceError` when there is none."""
-    found = phone.outcome(name)
+def pull(phone: Phone, task: Task, name: str) -> str:
+    """Return the JSON of the last run of a task; raises `DeviceError` when there is none."""
+    found = phone.outcome(task, name)
     if found is None or found.failed:
         told = "none" if found is None else f"the app's message: {found.text}"
         raise DeviceError(
-            f"benchmark of {name}: expected times on the phone, got {told}; run `mobile-diffusion device bench` first"
+            f"{task.title} of {name}: expected {task.result} on the phone, got {told}; "
+            f"run `mobile-diffusion {task.command}` first"
         )
     return found.text

@@ -51,12 +51,13 @@ def phone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "phone"
     for part in ("app/files", "tmp", "path"):
         (folder / part).mkdir(parents=True)
-    (folder / "times.json").write_text(json.dumps(TIMES))
+    (folder / "benchmark.json").write_text(json.dumps(TIMES))
     link(folder / "path", "adb", "fake_adb.py")
     link(folder / "path", "xcrun", "fake_xcrun.py")
     monkeypatch.setenv("PATH", f"{folder / 'path'}:/usr/bin:/bin")
     monkeypatch.setenv("FAKE_PHONE", str(folder))
     monkeypatch.setattr("export.device.phone.POLL_S", 0.01)
+    monkeypatch.setattr("export.device.pieces.SMALL", 1000)  # so that the tests' programs travel alone
     (folder / "faults.json").write_text("{}")
     return folder
 

@@ -56,12 +56,17 @@ def shell(script: str) -> NoReturn:
 
 
 def push(source: Path, destination: str) -> NoReturn:
-    """Copy a folder, under its own name if the destination is there, as adb does."""
+    """Copy a file into a folder that is there, and note how much lies on the phone."""
     place = PHONE / "tmp" / Path(destination).relative_to(TEMPORARY)
-    shutil.copytree(source, place / source.name if place.exists() else place)
-    if damaged := FAULTS.get("damaged"):
-        (place / damaged).write_bytes(b"damaged on the way")
-    print(f"{source}/: 9 files pushed. 30.1 MB/s (208000000 bytes in 6.590s)")
+    shutil.copyfile(source, place)
+    if source.name == FAULTS.get("damaged"):
+        place.write_bytes(b"damaged on the way")
+    held = sum(
+        path.stat().st_size for folder in ("app", "tmp") for path in (PHONE / folder).rglob("*") if path.is_file()
+    )
+    with (PHONE / "held.txt").open("a") as sizes:
+        sizes.write(f"{held}\n")
+    print(f"{source}: 1 file pushed. 30.1 MB/s (208000000 bytes in 6.590s)")
     sys.exit(0)
 
 

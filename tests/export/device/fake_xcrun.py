@@ -42,12 +42,15 @@ def launch(words: list[str]) -> None:
     """Start the app, which measures at once."""
     assert words[:2] == ["--terminate-existing", APP], words
     given = options_of(words[2:])
-    kind, text = FAULTS.get("result", ["json", (PHONE / "times.json").read_text()])
+    task = "golden" if "--golden" in given else "benchmark"
+    kind, text = FAULTS.get("result", ["json", (PHONE / f"{task}.json").read_text()])
     if kind == "none":
         return
     (PHONE / "alive").touch()
-    (PHONE / "asked.json").write_text(json.dumps({"runs": given["--runs"], "threads": given["--threads"]}))
-    (PHONE / "app" / "Documents" / "benchmark" / f"{given['--benchmark']}.{kind}").write_text(text)
+    (PHONE / "asked.json").write_text(
+        json.dumps({name: given[f"--{name}"] for name in ("runs", "threads") if f"--{name}" in given})
+    )
+    (PHONE / "app" / "Documents" / task / f"{given[f'--{task}']}.{kind}").write_text(text)
 
 
 def main(words: list[str]) -> NoReturn:

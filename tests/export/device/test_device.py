@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from export.device.android import read_states
-from export.device.phone import Outcome, wait
+from export.device.phone import BENCHMARK, Outcome, Task, wait
 from export.job.run import Exported
 from mobile_diffusion.errors import DeviceError
 from tests.export.cli.test_commands import Command, assert_refused, command
@@ -51,6 +51,15 @@ def test_push_brings_every_file_and_leaves_nothing_else(phone: Path, bundle: Pat
         assert contents(models(phone) / "emoji-1.0_a") == contents(bundle)
         assert [path.name for path in models(phone).iterdir()] == ["emoji-1.0_a"]
         assert list((phone / "tmp").glob("*/*")) == []
+
+
+def test_push_keeps_one_copy_of_a_bundle(phone: Path, android: Path, command: Command) -> None:
+    assert command("device", "push", str(android)).status == 0
+    sizes = [path.stat().st_size for path in android.rglob("*") if path.is_file()]
+    held = [int(line) for line in (phone / "held.txt").read_text().split()]
+    assert max(held) < sum(sizes) + max(sizes) + 100_000  # the new bundle, and the piece that has just come
+    assert len(held) == 1 + sum(size > 1000 for size in sizes if size != (android / "manifest.json").stat().st_size)
+    assert contents(next(models(phone).iterdir())) == contents(android)
 
 
 def test_bench_shows_the_phones_times_beside_the_computers(
@@ -119,7 +128,7 @@ def test_the_apps_own_message(phone: Path, bundle: Path, command: Command, fault
             {"shell": [["run-as", transcripts.NOT_DEBUGGABLE, 1]]},
             "package not debuggable: org.mobilediffusion.sample; install a debug build",
         ),
-        ({"shell": [["cp -r", transcripts.NO_SPACE, 1]]}, "No space left on device"),
+        ({"shell": [["cp ", transcripts.NO_SPACE, 1]]}, "No space left on device"),
         ({"damaged": "denoise.pte"}, "denoise.pte: expected the bundle's file on the phone, got [0-9a-f]{64}; push"),
     ],
 )
@@ -190,9 +199,9 @@ class Silent:
 
     def send(self, bundle: Path, name: str, progress: object) -> None: ...
 
-    def start(self, name: str, runs: int, threads: int) -> None: ...
+    def start(self, task: Task, name: str, threads: int, runs: int | None = None) -> None: ...
 
-    def outcome(self, name: str) -> Outcome | None:
+    def outcome(self, task: Task, name: str) -> Outcome | None:
         return None
 
     def running(self) -> bool:
@@ -202,7 +211,7 @@ class Silent:
 def test_waiting_ends() -> None:
     times = iter(range(100))
     with pytest.raises(DeviceError, match="expected times within 30 s, got none; give a longer --timeout"):
-        wait(Silent(), "a", 30, sleep=lambda seconds: None, clock=lambda: float(next(times)))
+        wait(Silent(), BENCHMARK, "a", 30, sleep=lambda seconds: None, clock=lambda: float(next(times)))
     assert next(times) < 40
 
 

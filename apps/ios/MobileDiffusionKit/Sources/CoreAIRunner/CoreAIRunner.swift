@@ -35,7 +35,7 @@
       let runtime = try bundle.runtime(Self.runtimeName)
       unit = try PreferredUnit.read(runtime.settings)
       var programs: [Stage: Program] = [:]
-      for artifact in runtime.artifacts where Stage.drawing.contains(artifact.stage) {
+      for artifact in runtime.artifacts {
         guard let spec = bundle.manifest.spec(of: artifact.stage) else { continue }
         let asset = try bundle.file(artifact.stage, for: runtime)
         programs[artifact.stage] = Program(asset: asset, artifact: artifact, spec: spec)

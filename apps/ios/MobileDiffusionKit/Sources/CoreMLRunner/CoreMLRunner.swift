@@ -38,7 +38,7 @@
           "manifest.json: expected a picture as numbers, got pixel_buffer true; export for ios without it")
       }
       var programs: [Stage: Program] = [:]
-      for artifact in runtime.artifacts where Stage.drawing.contains(artifact.stage) {
+      for artifact in runtime.artifacts {
         guard let spec = bundle.manifest.spec(of: artifact.stage) else { continue }
         let package = try bundle.file(artifact.stage, for: runtime)
         programs[artifact.stage] = Program(package: package, artifact: artifact, spec: spec)

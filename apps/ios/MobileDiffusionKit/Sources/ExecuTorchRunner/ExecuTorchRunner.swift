@@ -34,7 +34,7 @@ public actor ExecuTorchRunner: ModelRunner {
     let name = runtime.name == Self.host ? "executorch swift" : "executorch swift (coreml)"
     description = RunnerDescription(name: name, version: Self.version, threads: threads)
     var programs: [Stage: Program] = [:]
-    for artifact in runtime.artifacts where Stage.drawing.contains(artifact.stage) {
+    for artifact in runtime.artifacts {
       guard let spec = bundle.manifest.spec(of: artifact.stage) else { continue }
       let file = try bundle.file(artifact.stage, for: runtime)
       programs[artifact.stage] = Program(file: file, method: artifact.method, spec: spec)

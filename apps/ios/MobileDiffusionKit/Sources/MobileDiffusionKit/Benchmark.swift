@@ -34,7 +34,7 @@ public struct Benchmark: Sendable {
     let start = try StartInputs(picture, manifest: pipeline.bundle.manifest, settings: settings)
     var request = request
     if request.hints.isEmpty {
-      request.hints = Array(repeating: Hint(picture: Self.black(settings)), count: settings.controls)
+      request.hints = Array(repeating: Hint(picture: settings.blackPicture), count: settings.controls)
     }
     let conditions = try await pipeline.conditions(request, start)
     let text = settings.textInputs(
@@ -57,12 +57,7 @@ public struct Benchmark: Sendable {
   /// A model that edits pictures gets a black one, where the request has none.
   private static func start(of request: DrawRequest, _ settings: DrawSettings) -> Start? {
     guard request.start == nil, settings.task == .edit else { return request.start }
-    return Start(picture: black(settings))
-  }
-
-  private static func black(_ settings: DrawSettings) -> Picture {
-    let (height, width) = (settings.image.shape[2], settings.image.shape[3])
-    return Picture(width: width, height: height, rgb: [UInt8](repeating: 0, count: 3 * width * height))
+    return Start(picture: settings.blackPicture)
   }
 
   /// The times of so many calls in milliseconds; fewer when they take too long.

@@ -96,6 +96,12 @@ struct DrawSettings: Equatable, Sendable {
       "guidance: expected \(schedule.guidance.short), which it was distilled with, got \(scale.short)")
   }
 
+  /// What a stage gets that needs a picture, where there is none.
+  var blackPicture: Picture {
+    let (height, width) = (image.shape[2], image.shape[3])
+    return Picture(width: width, height: height, rgb: [UInt8](repeating: 0, count: 3 * width * height))
+  }
+
   /// The inputs of `encode_text`.
   func textInputs(_ tokens: Tokens) -> [String: TensorValue] {
     let inputs = ["tokens": TensorValue.integers(tokens.ids, shape: self.tokens)]

@@ -17,6 +17,11 @@ enum JSON: Equatable, Sendable {
     let value: JSON
   }
 
+  /// An object of these members.
+  static func object(_ members: KeyValuePairs<String, JSON>) -> JSON {
+    .object(members.map { Member(name: $0.key, value: $0.value) })
+  }
+
   /// The value of a text in UTF-8; throws a line that names `place` when the text is anything else than JSON.
   static func parse(_ text: [UInt8], in place: String) throws -> JSON {
     var reader = JSONReader(text)

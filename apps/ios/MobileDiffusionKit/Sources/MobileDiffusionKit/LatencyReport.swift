@@ -61,10 +61,3 @@ extension LatencyReport.Times {
     ])
   }
 }
-
-extension JSON {
-  /// An object of these members.
-  fileprivate static func object(_ members: KeyValuePairs<String, JSON>) -> JSON {
-    .object(members.map { Member(name: $0.key, value: $0.value) })
-  }
-}

@@ -27,6 +27,8 @@ public struct Manifest: Equatable, Sendable {
   public let tokenizer: TokenizerSpec
   /// Index of the golden vectors.
   public let golden: String
+  /// What the programs must keep to, as measured at export.
+  public let parity: [ParityLimit]
   /// Files of the bundle by their path in it, the manifest left out.
   public let files: [String: FileSpec]
 
@@ -130,6 +132,16 @@ public struct TokenizerSpec: Equatable, Sendable {
   public let maxTokens: Int64
   /// One, or two of the kind `pair`.
   public let files: [String]
+}
+
+/// The least that a comparison with PyTorch must reach.
+public struct ParityLimit: Equatable, Sendable {
+  public let runtime: String
+  /// "encode_text", "free_running", "picture" and so on.
+  public let check: String
+  /// "snr_db" and "psnr_db" are distances.
+  public let metric: String
+  public let limit: Double
 }
 
 /// Size and hash of a file.

@@ -25,7 +25,7 @@ extension Manifest {
     schedule = try Schedule(json: try fields.object("schedule"))
     tokenizer = try TokenizerSpec(json: try fields.object("tokenizer"))
     golden = try fields.innerPath("golden")
-    for entry in try fields.list("parity") { try Self.checkParity(entry) }
+    parity = try fields.list("parity").map(ParityLimit.init(json:))
     for entry in try fields.list("tools") {
       let tool = try Fields(entry, in: "manifest.json: tools", names: ["name", "version"])
       _ = (try tool.text("name"), try tool.text("version"))
@@ -56,13 +56,6 @@ extension Manifest {
     let onePrimary = runtimes.filter(\.isPrimary).count == 1
     try fields.expect(different && onePrimary, "runtimes", "different runtimes, one of them primary")
     return runtimes
-  }
-
-  private static func checkParity(_ value: JSON) throws {
-    let fields = try Fields(
-      value, in: "manifest.json: parity", names: ["runtime", "check", "metric", "worst", "limit"])
-    for name in ["runtime", "check", "metric"] { _ = try fields.text(name) }
-    for name in ["worst", "limit"] { _ = try fields.number(name) }
   }
 
   private static func readFiles(_ entries: [JSON]) throws -> [String: FileSpec] {
@@ -123,6 +116,16 @@ private struct ModelPart {
     textWidths = widths
     let source = try fields.text("source_sha256")
     try fields.expect(source.isEmpty || isSHA256(source), "source_sha256", "a SHA-256")
+  }
+}
+
+extension ParityLimit {
+  fileprivate init(json value: JSON) throws {
+    let fields = try Fields(
+      value, in: "manifest.json: parity", names: ["runtime", "check", "metric", "worst", "limit"])
+    (runtime, check, metric) = (try fields.text("runtime"), try fields.text("check"), try fields.text("metric"))
+    _ = try fields.number("worst")
+    limit = try fields.number("limit")
   }
 }
 

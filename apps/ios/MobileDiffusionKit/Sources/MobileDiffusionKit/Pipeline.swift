@@ -211,9 +211,9 @@ public actor Pipeline {
   }
 
   /// The state after a step, which takes two calls where its guidance is a choice of its own.
-  private func step(
+  func step(
     _ request: DrawRequest, _ conditions: [String: TensorValue], _ state: LatentState, row: Int,
-    tell: (DrawEvent) -> Void
+    tell: (DrawEvent) -> Void = { _ in }
   ) async throws -> LatentState {
     var inputs = settings.stepInputs(conditions, state, step: row, seed: request.seed)
     let scale = try settings.ownScale(conditions, step: row)

@@ -21,6 +21,7 @@ struct Draw {
     Module.hostThreads = Int32(options.threads)
     let runner = try ExecuTorchRunner(bundle: bundle, threads: options.threads)
     let pipeline = try Pipeline(bundle: bundle, runner: runner, memory: options.isSequential ? .sequential : .keep)
+    if options.isGolden { return try await compare(pipeline, try bundle.runtime("xnnpack")) }
     try warn(options.request.prompt, pipeline.tokenizer)
     if let line = options.request.unusedNegative(bundle.manifest.schedule) { warn(line) }
     if let runs = options.benchmark {
@@ -30,6 +31,13 @@ struct Draw {
     for try await case .finished(let picture, _) in pipeline.draw(options.request) {
       if let file = options.out { try write(picture, to: file) }
     }
+  }
+
+  /// Prints every comparison with PyTorch; ends with status 1 when one misses its limit.
+  private static func compare(_ pipeline: Pipeline, _ runtime: Runtime) async throws {
+    let report = try await GoldenCheck(pipeline, runtime: runtime).report()
+    print(report.json, terminator: "")
+    if !report.isPassed { exit(1) }
   }
 
   /// Says when the end of a prompt, or all of it, is ignored.

@@ -16,8 +16,9 @@ struct Options {
       --threads N      1 to 256; 2 by default
       --sequential     hold one stage in memory at a time
       --benchmark N    time each stage N times instead of drawing: latency.json on standard output
+      --golden         compare every stage, step and picture with PyTorch's, which are in the bundle: JSON
 
-    Exit status: 0; 2 with one line on standard error for anything that cannot be used.
+    Exit status: 0; 1 when a comparison misses its limit; 2 with one line on standard error for anything that cannot be used.
 
     """
 
@@ -27,6 +28,7 @@ struct Options {
   var threads = 2
   var benchmark: Int?
   var isSequential = false
+  var isGolden = false
   var wantsHelp = false
 
   /// Throws one line for an option that is unknown, incomplete, or has a value that cannot be used.
@@ -44,6 +46,11 @@ struct Options {
     }
     if wantsHelp { return }
     if bundle.isEmpty { throw DiffusionError("--bundle: expected a bundle's folder, got none; see --help") }
+    if isGolden {
+      let foreign = hasPrompt ? "--prompt" : benchmark != nil ? "--benchmark" : out != nil ? "--out" : nil
+      guard let foreign else { return }
+      throw DiffusionError("--golden: expected no \(foreign), as the bundle's own drawings are compared")
+    }
     if !hasPrompt { throw DiffusionError("--prompt: expected what to draw, got none; see --help") }
     if benchmark != nil, out != nil {
       throw DiffusionError("--benchmark: expected no --out, as nothing is drawn")
@@ -58,6 +65,7 @@ struct Options {
     switch name {
     case "--help": wantsHelp = true
     case "--sequential": isSequential = true
+    case "--golden": isGolden = true
     default: return false
     }
     return true

@@ -13,6 +13,10 @@ class Manifest(
     val runtimes: List<RuntimeSpec>,
     val schedule: Schedule,
     val tokenizer: TokenizerSpec,
+    /** Path of the index of the golden vectors. */
+    val golden: String,
+    /** What the programs must keep to, as measured at export. */
+    val parity: List<ParityLimit>,
     /** Every file but the manifest, by its path in the bundle. */
     val files: Map<String, FileSpec>,
 ) {
@@ -110,6 +114,16 @@ class TokenizerSpec(
     val kind: String,
     val maxTokens: Long,
     val files: List<String>,
+)
+
+/** The least that a comparison with PyTorch must reach. */
+class ParityLimit(
+    val runtime: String,
+    /** "encode_text", "free_running", "picture" and so on. */
+    val check: String,
+    /** "snr_db" and "psnr_db" are distances. */
+    val metric: String,
+    val limit: Double,
 )
 
 /** Size in bytes, and SHA-256 in lower-case hexadecimal. */

@@ -27,11 +27,12 @@ internal class ManifestReader(
                 runtimes = readRuntimes(fields, stages.map { it.stage.id }),
                 schedule = readSchedule(fields.obj("schedule")),
                 tokenizer = readTokenizer(fields.obj("tokenizer")),
+                golden = innerPath(fields, "golden"),
+                parity = fields.list("parity").map(::readParity),
                 files = readFiles(fields.list("files")),
             )
-        fields.list("parity").forEach(::checkParity)
         fields.list("tools").forEach(::checkTool)
-        checkReferences(manifest, innerPath(fields, "golden"))
+        checkReferences(manifest)
         return manifest
     }
 
@@ -146,10 +147,11 @@ internal class ManifestReader(
         return files
     }
 
-    private fun checkParity(value: Json) {
+    private fun readParity(value: Json): ParityLimit {
         val fields = Fields(value, "$where: parity", "runtime", "check", "metric", "worst", "limit")
-        listOf("runtime", "check", "metric").forEach(fields::text)
-        listOf("worst", "limit").forEach(fields::number)
+        fields.number("worst")
+        val (runtime, check, metric) = listOf("runtime", "check", "metric").map(fields::text)
+        return ParityLimit(runtime, check, metric, fields.number("limit"))
     }
 
     private fun checkTool(value: Json) {
@@ -158,16 +160,13 @@ internal class ManifestReader(
     }
 
     /** Every path that is mentioned is a listed file, or a folder of listed files. */
-    private fun checkReferences(
-        manifest: Manifest,
-        golden: String,
-    ) {
+    private fun checkReferences(manifest: Manifest) {
         val known =
             manifest.files.keys
                 .flatMap(::withFolders)
                 .toSet()
         val programs = manifest.runtimes.flatMap { runtime -> runtime.artifacts.map { it.path } }
-        val lost = (programs + manifest.tokenizer.files + golden).firstOrNull { it !in known } ?: return
+        val lost = (programs + manifest.tokenizer.files + manifest.golden).firstOrNull { it !in known } ?: return
         throw BundleException(
             "$where: expected only files that are listed under 'files', got ${quote(lost)}; ${Fields.FIX}",
         )

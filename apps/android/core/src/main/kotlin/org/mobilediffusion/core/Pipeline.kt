@@ -96,13 +96,8 @@ class Pipeline(
         var state = withContext(dispatcher) { inputs.firstState(clean) }
         val skipped = bundle.steps - inputs.rows.size
         for ((step, row) in inputs.rows.withIndex()) {
-            var given = inputs.step(contexts, state, row)
-            inputs.nullStep(contexts, given, row)?.let { unguided ->
-                val nullOutputs = called { it.run(Stage.DENOISE, unguided) }
-                given = inputs.guided(given, nullOutputs, row)
-            }
-            val last = given
-            state = called { inputs.kept(inputs.next(it.run(Stage.DENOISE, last)), clean, step) }
+            val after = inputs.after(contexts, state, row) { given -> called { it.run(Stage.DENOISE, given) } }
+            state = withContext(dispatcher) { inputs.kept(after, clean, step) }
             val preview = withContext(dispatcher) { bundle.preview?.picture(state.latents) }
             events.emit(DrawEvent.Step(skipped + step + 1, bundle.steps, preview))
         }

@@ -102,7 +102,7 @@ internal class StageInputs(
     }
 
     /** Inputs of the call before, for the null text, at a step that takes two; null at any other. */
-    fun nullStep(
+    private fun nullStep(
         contexts: Map<String, TensorValue>,
         inputs: Map<String, TensorValue>,
         step: Int,
@@ -114,7 +114,7 @@ internal class StageInputs(
         }
 
     /** Inputs of `denoise` at a step, led away from what the call before gave. */
-    fun guided(
+    private fun guided(
         inputs: Map<String, TensorValue>,
         nullOutputs: Map<String, TensorValue.Floats>,
         step: Int,
@@ -130,6 +130,18 @@ internal class StageInputs(
     private fun scale(step: Int): Double {
         val share = schedule.shares.getOrNull(step) ?: return 1.0
         return 1 + share * ((guidance ?: 1.0f).toDouble() - 1)
+    }
+
+    /** The state after a step, which takes two calls where its guidance is a choice of its own; [denoise] is one. */
+    suspend fun after(
+        contexts: Map<String, TensorValue>,
+        state: State,
+        row: Int,
+        denoise: suspend (Map<String, TensorValue>) -> Map<String, TensorValue.Floats>,
+    ): State {
+        val given = step(contexts, state, row)
+        val unguided = nullStep(contexts, given, row) ?: return next(denoise(given))
+        return next(denoise(guided(given, denoise(unguided), row)))
     }
 
     /** The state that `denoise` gives. */

@@ -6,6 +6,7 @@ import org.mobilediffusion.core.Benchmark
 import org.mobilediffusion.core.DiffusionException
 import org.mobilediffusion.core.DrawEvent
 import org.mobilediffusion.core.DrawRequest
+import org.mobilediffusion.core.GoldenCheck
 import org.mobilediffusion.core.MemoryPolicy
 import org.mobilediffusion.core.ModelBundle
 import org.mobilediffusion.core.Pipeline
@@ -42,17 +43,35 @@ private fun run(options: Options) {
     if (options.help) return println(Options.USAGE)
     val conditions = Machine.conditions()
     val folder = options.bundle
-    val request = options.request
     val bundle = ModelBundle.open(folder)
+    if (options.golden) return check(bundle, options)
+    val request = options.request
     warn(bundle, request.prompt)
     request.unusedNegative(bundle.manifest.schedule)?.let(System.err::println)
-    val memory = if (options.sequential) MemoryPolicy.SEQUENTIAL else MemoryPolicy.KEEP
-    val pipeline = Pipeline(bundle, ExecuTorchRunner(bundle, options.threads), memory)
+    val pipeline = pipelineOf(bundle, options)
     val runs = options.benchmark
     if (runs == null) return draw(pipeline, request, options.out)
     val info = RuntimeInfo("executorch kotlin", version, options.threads)
     val report = runBlocking { Benchmark(pipeline, info, conditions).measure(runs, request) }
     println(report.toJson())
+}
+
+private fun pipelineOf(
+    bundle: ModelBundle,
+    options: Options,
+): Pipeline {
+    val memory = if (options.sequential) MemoryPolicy.SEQUENTIAL else MemoryPolicy.KEEP
+    return Pipeline(bundle, ExecuTorchRunner(bundle, options.threads), memory)
+}
+
+/** Prints every comparison with PyTorch; ends with status 1 when one misses its limit. */
+private fun check(
+    bundle: ModelBundle,
+    options: Options,
+) {
+    val report = runBlocking { GoldenCheck(pipelineOf(bundle, options)).run() }
+    println(report.toJson())
+    if (!report.passed) exitProcess(1)
 }
 
 private fun draw(

@@ -19,6 +19,7 @@ class Options private constructor(
 ) {
     val help = HELP in flags
     val sequential = SEQUENTIAL in flags
+    val golden = GOLDEN in flags
     val bundle: File get() = File(values["--bundle"] ?: missing("--bundle", "a bundle's folder"))
     val out: File? = values["--out"]?.let(::File)
 
@@ -41,6 +42,10 @@ class Options private constructor(
     init {
         if (benchmark != null && out != null) {
             throw OptionException("--benchmark: expected no --out, as nothing is drawn")
+        }
+        val foreign = listOf("--prompt", "--benchmark", "--out").firstOrNull { it in values }
+        if (golden && foreign != null) {
+            throw OptionException("--golden: expected no $foreign, as the bundle's own drawings are compared")
         }
     }
 
@@ -84,12 +89,14 @@ class Options private constructor(
   --threads N       1 to 256; 2 by default
   --sequential      hold one stage in memory at a time
   --benchmark N     time each stage N times instead of drawing
+  --golden          compare every stage, step and picture with PyTorch's, which are in the bundle
 
-Standard output is JSON: the picture's size and time, or with --benchmark what latency.json holds.
-Exit status: 0, or 2 with one line on standard error for anything that cannot be used."""
+Standard output is JSON: the picture's size and time, what latency.json holds, or the comparisons.
+Exit status: 0; 1 when a comparison misses its limit; 2 with one line on standard error for anything that cannot be used."""
 
         private const val HELP = "--help"
         private const val SEQUENTIAL = "--sequential"
+        private const val GOLDEN = "--golden"
         private const val MAX_THREADS = 256
         private const val SHOWN = 60
         private val known =
@@ -102,7 +109,7 @@ Exit status: 0, or 2 with one line on standard error for anything that cannot be
             val rest = arguments.iterator()
             for (name in rest) {
                 when (name) {
-                    HELP, SEQUENTIAL -> {
+                    HELP, SEQUENTIAL, GOLDEN -> {
                         flags += name
                     }
 
