@@ -39,7 +39,8 @@ $(OUT)/app-stubs.jar: $(STUBS)
 $(APK)/resources.apk $(APK)/r.jar &: $(APP_RESOURCES) $(APP)/main/AndroidManifest.xml $(CATALOGUE)
 	rm -rf $(APK)
 	mkdir -p $(APK)/values $(APK)/java $(APK)/classes
-	echo '<resources><string name="executorch_version">$(call version,executorch)</string></resources>' \
+	printf '<resources><string name="%s">%s</string><string name="runtimes">xnnpack</string></resources>' \
+		executorch_version '$(call version,executorch)' \
 		> $(APK)/values/gradle.xml
 	sed 's|<manifest |&package="org.mobilediffusion.sample" |' $(APP)/main/AndroidManifest.xml > $(APK)/AndroidManifest.xml
 	aapt2 compile --dir $(APP)/main/res -o $(APK)/app.zip

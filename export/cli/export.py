@@ -180,7 +180,8 @@ def android(
     """Export an Android bundle: ExecuTorch programs and ONNX models, compared with PyTorch.
 
     Runtimes: xnnpack (ExecuTorch on the CPU), onnx (ONNX Runtime), vulkan (ExecuTorch on the GPU; lowered, not run
-    here) and qnn (Qualcomm's NPU; needs its SDK). The app uses the first.
+    here) and qnn (Qualcomm's NPU; needs its SDK). The sample app opens xnnpack, and in its flavours vulkan or qnn; it
+    opens no ONNX models.
 
     Example:
 

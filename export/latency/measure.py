@@ -43,8 +43,8 @@ PACKAGES = {
     "executorch-coreml-interpreter": "executorch",
 }
 """Runner -> the package whose version is recorded, if its name is another."""
-OPTIONAL = ("others", "wait_policy")
-"""Conditions that a program on a phone does not write."""
+OPTIONAL = ("others", "wait_policy", "thermal")
+"""Conditions that not every machine knows."""
 WARMUP, RUNS = 2, 10
 BUDGET_S = 30.0
 """Seconds after which a stage is not called again, for warm-up and runs each; one call may take longer."""
@@ -68,6 +68,8 @@ class Conditions:
     a phone."""
     wait_policy: str = ""
     """How OpenMP's threads wait: "active", "passive", "unset"; "" where nothing is known of it."""
+    thermal: str = ""
+    """How warm a phone was, in its system's word; "" where it does not say, as on a computer."""
 
 
 @dataclass(frozen=True)

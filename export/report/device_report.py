@@ -53,4 +53,5 @@ def _runners(report: LatencyReport) -> Mapping[str, Mapping[str, float]]:
 
 def _machine(report: LatencyReport) -> str:
     found = report.conditions
-    return f"{found.processor}, {found.cores} cores, {found.system}"
+    warm = f", thermal state {found.thermal}" if found.thermal else ""
+    return f"{found.processor}, {found.cores} cores, {found.system}{warm}"

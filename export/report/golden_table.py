@@ -15,7 +15,8 @@ from mobile_diffusion.decibels import db_text
 def golden_table(record: GoldenRecord, computer: Sequence[ParityEntry]) -> Table:
     """A row per check and runtime: the limit, the computer's worst ratio, and each unit's; misses are marked."""
     machine = record.conditions
-    caption = f"phone: {machine.processor}, {machine.cores} cores, {machine.system}"
+    warm = f", thermal state {machine.thermal}" if machine.thermal else ""
+    caption = f"phone: {machine.processor}, {machine.cores} cores, {machine.system}{warm}"
     table = Table(title="Worst distance from PyTorch in dB, of all golden drawings", caption=caption)
     for name in ("check", "limit", "computer", *(unit.name for unit in record.units)):
         table.add_column(name, justify="left" if name == "check" else "right")

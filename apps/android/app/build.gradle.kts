@@ -18,6 +18,17 @@ android {
         ndk.abiFilters += listOf("arm64-v8a", "x86_64")
     }
 
+    // The library of ExecuTorch, and the runtimes of a bundle that the app opens with it.
+    flavorDimensions += "backend"
+    productFlavors {
+        create("cpu") {
+            isDefault = true
+            resValue("string", "runtimes", "xnnpack")
+        }
+        create("vulkan") { resValue("string", "runtimes", "xnnpack vulkan") }
+        create("qnn") { resValue("string", "runtimes", "xnnpack qnn") }
+    }
+
     buildFeatures {
         resValues = true
     }

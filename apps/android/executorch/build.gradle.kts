@@ -12,6 +12,14 @@ android {
         consumerProguardFiles("consumer-rules.pro")
     }
 
+    // One library of ExecuTorch for each set of processors that it computes on.
+    flavorDimensions += "backend"
+    productFlavors {
+        create("cpu") { isDefault = true }
+        create("vulkan")
+        create("qnn")
+    }
+
     compileOptions {
         sourceCompatibility = JavaVersion.VERSION_1_8
         targetCompatibility = JavaVersion.VERSION_1_8
@@ -20,5 +28,7 @@ android {
 
 dependencies {
     api(project(":core"))
-    implementation(libs.executorch)
+    "cpuImplementation"(libs.executorch)
+    "vulkanImplementation"(libs.executorch.vulkan)
+    "qnnImplementation"(libs.executorch.qnn)
 }

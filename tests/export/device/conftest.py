@@ -13,7 +13,13 @@ import pytest
 
 HERE = Path(__file__).parent
 TIMES: dict[str, Any] = {
-    "conditions": {"processor": "Tensor G3", "cores": 9, "system": "Android 14 aarch64", "load": None},
+    "conditions": {
+        "processor": "Tensor G3",
+        "cores": 9,
+        "system": "Android 14 aarch64",
+        "load": None,
+        "thermal": "light",
+    },
     "runners": [
         {
             "runner": "xnnpack",
@@ -57,7 +63,7 @@ def phone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", f"{folder / 'path'}:/usr/bin:/bin")
     monkeypatch.setenv("FAKE_PHONE", str(folder))
     monkeypatch.setattr("export.device.phone.POLL_S", 0.01)
-    monkeypatch.setattr("export.device.pieces.SMALL", 1000)  # so that the tests' programs travel alone
+    monkeypatch.setattr("export.device.pieces.SMALL", 50_000)  # so that the tests' programs travel alone
     (folder / "faults.json").write_text("{}")
     return folder
 

@@ -1,3 +1,4 @@
+import MobileDiffusionKit
 import SampleCore
 import SwiftUI
 
@@ -15,6 +16,11 @@ struct BenchmarkScreen: View {
           StartButton()
         } footer: {
           status
+        }
+        if let record = benchmark.record {
+          Section("Distance from PyTorch") {
+            ForEach(record.units, id: \.unit) { UnitRow(unit: $0) }
+          }
         }
         if let report = benchmark.report {
           ReportSections(report: report, steps: studio.models.card?.steps)
@@ -35,6 +41,8 @@ struct BenchmarkScreen: View {
     switch benchmark.phase {
     case .idle: Text("Two runs of each stage warm up and are not counted.")
     case .measuring(let stage): Text("Timing \(stage ?? "…")")
+    case .comparing(let unit): Text("Comparing \(unit ?? "…")")
+    case .compared: Text("Shared reports have every distance from PyTorch.")
     case .finished: Text("Shared reports have the form of latency.json.")
     case .cancelled: Text("Cancelled")
     case .failed(let line): Text(verbatim: line).foregroundStyle(.red)
@@ -70,6 +78,21 @@ private struct StartButton: View {
     } else {
       Button("Start", systemImage: "play.fill", action: studio.measureModel)
         .disabled(studio.models.card == nil)
+      Button("Compare with PyTorch", systemImage: "checkmark.seal", action: studio.compareModel)
+        .disabled(studio.models.card == nil)
+    }
+  }
+}
+
+/// What a comparison on one unit gave.
+private struct UnitRow: View {
+  let unit: GoldenRecord.Unit
+
+  var body: some View {
+    LabeledContent {
+      Text(verbatim: unit.report.map { "\($0.worstText) \(unit.isPassed ? "✓" : "✗")" } ?? unit.error)
+    } label: {
+      Text(verbatim: "\(unit.runtime) \(unit.unit.rawValue)")
     }
   }
 }

@@ -34,6 +34,11 @@ struct Album {
         let report = Benchmark(try Self.pipeline(for: card), runs: order.runs)
         return try await report.report(of: DrawRequest(prompt: "a red apple, 3d", seed: 7)) { next($0.rawValue) }.json
       },
+      compare: { card, _ in
+        let pipeline = try Self.pipeline(for: card)
+        let report = try await GoldenCheck(pipeline, runtime: try pipeline.bundle.runtime("xnnpack")).report()
+        return GoldenRecord(units: [.init(runtime: "xnnpack", unit: .cpu, version: "", report: report)])
+      },
       encode: { $0.png })
     studio.start(arguments: [])
     try studio.select(studio.models.find("emoji"))

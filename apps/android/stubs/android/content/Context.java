@@ -6,6 +6,7 @@ import android.content.res.Resources;
 /** A stub of Android's Context: what the app uses of it, to compile against. */
 public abstract class Context {
   public static final String ACTIVITY_SERVICE = "activity";
+  public static final String POWER_SERVICE = "power";
   public static final int MODE_PRIVATE = 0;
 
   public abstract Object getSystemService(String name);

@@ -24,6 +24,7 @@ public class Intent {
   public native Intent putExtra(String name, String value);
   public native Intent putExtra(String name, android.os.Parcelable value);
   public native String getStringExtra(String name);
+  public native boolean getBooleanExtra(String name, boolean otherwise);
   public native int getIntExtra(String name, int otherwise);
   public native ClipData getClipData();
   public native void setClipData(ClipData clip);

@@ -29,11 +29,11 @@
 
     /// Compares the programs of a bundle with its manifest, which takes a second for 200 MB; loads none.
     ///
-    /// Throws one line when the bundle has no Core AI programs, one is damaged, or it was exported with a setting that
-    /// is not known here.
-    public init(bundle: ModelBundle) throws {
+    /// `unit` is the one to compute on; nil for the bundle's choice, `all` for the system's. Throws one line when the bundle
+    /// has no Core AI programs, one is damaged, or it was exported with a setting that is not known here.
+    public init(bundle: ModelBundle, unit: ComputeUnit? = nil) throws {
       let runtime = try bundle.runtime(Self.runtimeName)
-      unit = try PreferredUnit.read(runtime.settings)
+      self.unit = unit == nil ? try PreferredUnit.read(runtime.settings) : unit.flatMap(PreferredUnit.init)
       var programs: [Stage: Program] = [:]
       for artifact in runtime.artifacts {
         guard let spec = bundle.manifest.spec(of: artifact.stage) else { continue }
@@ -121,6 +121,11 @@
       let choices = allCases.map(\.rawValue).joined(separator: ", ")
       throw DiffusionError(
         "manifest.json: preferred_compute_unit: expected one of \(choices), got '\(name)'; export the bundle again")
+    }
+
+    /// nil for `all`.
+    init?(_ unit: ComputeUnit) {
+      self.init(rawValue: unit.rawValue)
     }
 
     var options: SpecializationOptions {

@@ -28,11 +28,12 @@
 
     /// Compares the packages of a bundle with its manifest; compiles and loads none.
     ///
-    /// `caches` is where compiled models are kept, the app's folder of caches. Throws one line when the bundle has no
+    /// `caches` is where compiled models are kept, the app's folder of caches. `unit` is the one to compute on; nil for the
+    /// bundle's choice. Throws one line when the bundle has no
     /// Core ML programs, one is damaged, or it was exported with a setting that is not known here.
-    public init(bundle: ModelBundle, caches: URL) throws {
+    public init(bundle: ModelBundle, caches: URL, unit: ComputeUnit? = nil) throws {
       let runtime = try bundle.runtime(Self.runtimeName)
-      computeUnits = try Self.computeUnits(runtime.settings["compute_units"] ?? "ALL")
+      computeUnits = try unit?.units ?? Self.computeUnits(runtime.settings["compute_units"] ?? "ALL")
       if runtime.settings["pixel_buffer"] == "true" {
         throw DiffusionError(
           "manifest.json: expected a picture as numbers, got pixel_buffer true; export for ios without it")
@@ -119,6 +120,17 @@
 
     private static func absent(_ stage: Stage) -> DiffusionError {
       DiffusionError("\(stage.rawValue): expected a stage that is loaded, got another; load it first")
+    }
+  }
+
+  extension ComputeUnit {
+    fileprivate var units: MLComputeUnits {
+      switch self {
+      case .all: .all
+      case .cpu: .cpuOnly
+      case .gpu: .cpuAndGPU
+      case .neuralEngine: .cpuAndNeuralEngine
+      }
     }
   }
 

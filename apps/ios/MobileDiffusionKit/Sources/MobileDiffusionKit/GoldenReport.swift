@@ -15,6 +15,13 @@ public struct GoldenReport: Equatable, Sendable {
     /// The least ratio that passes; nil where the manifest states none.
     public let limit: Double?
     public let isPassed: Bool
+
+    public init(
+      check: String, step: Int?, db: Double?, maxAbs: Double?, limit: Double?, isPassed: Bool
+    ) {
+      (self.check, self.step, self.db) = (check, step, db)
+      (self.maxAbs, self.limit, self.isPassed) = (maxAbs, limit, isPassed)
+    }
   }
 
   /// The comparisons of one prompt.
@@ -23,6 +30,10 @@ public struct GoldenReport: Equatable, Sendable {
     public let seed: UInt64
     public let checks: [Check]
 
+    public init(prompt: String, seed: UInt64, checks: [Check]) {
+      (self.prompt, self.seed, self.checks) = (prompt, seed, checks)
+    }
+
     public var isPassed: Bool { checks.allSatisfy(\.isPassed) }
   }
 
@@ -30,7 +41,18 @@ public struct GoldenReport: Equatable, Sendable {
   public let precision: String
   public let cases: [Case]
 
+  public init(model: String, precision: String, cases: [Case]) {
+    (self.model, self.precision, self.cases) = (model, precision, cases)
+  }
+
   public var isPassed: Bool { cases.allSatisfy(\.isPassed) }
+
+  /// The smallest ratio of the stages and steps, such as "81.2 dB"; "NaN" if one is.
+  public var worstText: String {
+    let ratios = cases.flatMap(\.checks).filter { $0.check != Check.picture }.compactMap(\.db)
+    let worst = ratios.reduce(Double.infinity) { $1.isNaN || $1 < $0 ? $1 : $0 }
+    return worst.isFinite ? "\((worst * 10).rounded() / 10) dB" : worst.isNaN ? "NaN" : "∞ dB"
+  }
 
   /// The text of the report.
   public var json: String { value.description + "\n" }

@@ -10,6 +10,8 @@ public struct LatencyReport: Equatable, Sendable {
     public let system: String
     /// Load average of the last minute; nil where the system has none.
     public let load: Double?
+    /// How warm the device is: "nominal", "fair", "serious" or "critical"; "" where the system does not say.
+    public let thermal: String
   }
 
   /// Times of the calls of one stage.
@@ -30,15 +32,23 @@ public struct LatencyReport: Equatable, Sendable {
     #else
       let kind = "runtime"
     #endif
-    let machine = JSON.object([
-      "processor": .text(conditions.processor), "cores": .whole(Int64(conditions.cores)),
-      "system": .text(conditions.system), "load": conditions.load.map(JSON.number) ?? .null,
-    ])
     let entry = JSON.object([
       "runner": .text(runner.name), "kind": .text(kind), "version": .text(runner.version),
       "threads": runner.threads.map { .whole(Int64($0)) } ?? .null, "stages": .list(stages.map(\.json)),
     ])
-    return JSON.object(["conditions": machine, "runners": .list([entry])]).description + "\n"
+    return JSON.object(["conditions": conditions.value, "runners": .list([entry])]).description + "\n"
+  }
+}
+
+extension LatencyReport.Conditions {
+  var value: JSON {
+    var members = [
+      JSON.Member(name: "processor", value: .text(processor)), JSON.Member(name: "cores", value: .whole(Int64(cores))),
+      JSON.Member(name: "system", value: .text(system)),
+      JSON.Member(name: "load", value: load.map(JSON.number) ?? .null),
+    ]
+    if !thermal.isEmpty { members.append(JSON.Member(name: "thermal", value: .text(thermal))) }
+    return .object(members)
   }
 }
 

@@ -2,11 +2,26 @@ import Foundation
 
 extension LatencyReport.Conditions {
   /// Those of this machine, now.
-  static func now() -> LatencyReport.Conditions {
+  public static func now() -> LatencyReport.Conditions {
     var load = 0.0
     let isKnown = getloadavg(&load, 1) == 1
     return LatencyReport.Conditions(
-      processor: processor, cores: ProcessInfo.processInfo.processorCount, system: system, load: isKnown ? load : nil)
+      processor: processor, cores: ProcessInfo.processInfo.processorCount, system: system, load: isKnown ? load : nil,
+      thermal: thermal)
+  }
+
+  private static var thermal: String {
+    #if canImport(Darwin)
+      switch ProcessInfo.processInfo.thermalState {
+      case .nominal: return "nominal"
+      case .fair: return "fair"
+      case .serious: return "serious"
+      case .critical: return "critical"
+      @unknown default: return ""
+      }
+    #else
+      return ""
+    #endif
   }
 
   private static var processor: String {

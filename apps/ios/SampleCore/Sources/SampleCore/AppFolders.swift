@@ -20,9 +20,12 @@ public struct AppFolders: Sendable {
   /// Reports of benchmarks, one for each bundle.
   public var benchmark: URL { documents.appendingPathComponent("benchmark", isDirectory: true) }
 
+  /// Comparisons with PyTorch, one for each bundle.
+  public var golden: URL { documents.appendingPathComponent("golden", isDirectory: true) }
+
   /// Creates what is missing; throws when the storage is full or cannot be written to.
   public func create() throws {
-    for folder in [models, history, benchmark] {
+    for folder in [models, history, benchmark, golden] {
       try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     }
     #if canImport(Darwin)

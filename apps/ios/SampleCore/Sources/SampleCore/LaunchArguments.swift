@@ -1,7 +1,8 @@
 import Foundation
 import MobileDiffusionKit
 
-/// A benchmark that was asked for from outside: `--benchmark NAME --runs N --threads T`.
+/// A benchmark that was asked for from outside, `--benchmark NAME --runs N --threads T`, or a comparison with PyTorch,
+/// `--golden NAME --threads T`.
 ///
 /// `--threads` is read, so that one command serves Android and iOS, and changes nothing: Core ML and the published
 /// ExecuTorch package choose their threads by themselves, and the report says so with null.
@@ -10,10 +11,11 @@ public struct BenchmarkOrder: Equatable, Sendable {
   public let name: String
   /// Timed runs of each stage, 1 to 1000.
   public let runs: Int
+  /// Whether to compare instead of timing.
+  public let isGolden: Bool
 
-  public init(name: String, runs: Int = 10) {
-    self.name = name
-    self.runs = runs
+  public init(name: String, runs: Int = 10, isGolden: Bool = false) {
+    (self.name, self.runs, self.isGolden) = (name, runs, isGolden)
   }
 
   /// Reads launch arguments; nil when no benchmark is asked for, which is the usual start.
@@ -21,13 +23,15 @@ public struct BenchmarkOrder: Equatable, Sendable {
   /// Throws `DiffusionError` in one line for a name that is no folder's, and for numbers that are none or out of range.
   /// Arguments that the system adds are passed over.
   public static func read(_ arguments: [String]) throws -> BenchmarkOrder? {
-    guard let name = try value(of: "--benchmark", in: arguments) else { return nil }
+    let golden = try value(of: "--golden", in: arguments)
+    guard let name = try golden ?? value(of: "--benchmark", in: arguments) else { return nil }
     guard isFolderName(name) else {
-      throw DiffusionError("--benchmark: expected the name of a folder in Documents/models, got \"\(name)\"")
+      let option = golden == nil ? "--benchmark" : "--golden"
+      throw DiffusionError("\(option): expected the name of a folder in Documents/models, got \"\(name)\"")
     }
     let runs = try number(of: "--runs", in: arguments, range: 1...1000) ?? 10
     _ = try number(of: "--threads", in: arguments, range: 1...256)
-    return BenchmarkOrder(name: name, runs: runs)
+    return BenchmarkOrder(name: name, runs: runs, isGolden: golden != nil)
   }
 
   /// Whether a text names a folder in another folder, and nothing above, below or hidden.

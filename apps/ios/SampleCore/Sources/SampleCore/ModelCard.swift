@@ -6,6 +6,8 @@ public struct ModelCard: Hashable, Identifiable, Sendable {
   /// Name of its folder.
   public let id: String
   public let folder: URL
+  /// SHA-256 of its manifest, which names the hash of every file: another one is another model.
+  public let digest: String
   /// The model's own name.
   public let title: String
   public let licence: String
@@ -28,12 +30,13 @@ public struct ModelCard: Hashable, Identifiable, Sendable {
   public let isBuiltIn: Bool
 
   public init(
-    id: String, folder: URL, title: String, licence: String, runtime: String, precision: String, steps: Int,
-    guidance: Double?, styles: [String], startSize: PixelSize? = nil, latentSize: PixelSize? = nil, bytes: Int64,
-    isBuiltIn: Bool
+    id: String, folder: URL, digest: String, title: String, licence: String, runtime: String, precision: String,
+    steps: Int, guidance: Double?, styles: [String], startSize: PixelSize? = nil, latentSize: PixelSize? = nil,
+    bytes: Int64, isBuiltIn: Bool
   ) {
     self.id = id
     self.folder = folder
+    self.digest = digest
     self.title = title
     self.licence = licence
     self.runtime = runtime

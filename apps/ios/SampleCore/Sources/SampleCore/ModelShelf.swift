@@ -37,8 +37,9 @@ struct ModelShelf: Sendable {
     let encoder = manifest.spec(of: .encodeImage)
     let runtime = try RuntimeChoice.current.runtime(of: manifest, in: folder)
     return ModelCard(
-      id: folder.lastPathComponent, folder: folder, title: manifest.model, licence: manifest.licence,
-      runtime: runtime.name, precision: runtime.precision, steps: manifest.schedule.steps,
+      id: folder.lastPathComponent, folder: folder, digest: try ModelBundle.open(folder).digest,
+      title: manifest.model, licence: manifest.licence, runtime: runtime.name,
+      precision: runtime.precision, steps: manifest.schedule.steps,
       guidance: manifest.schedule.guidanceKind == .cfg ? manifest.schedule.guidance : nil, styles: manifest.styles,
       startSize: PixelSize(shape: encoder?.inputs.first?.shape),
       latentSize: PixelSize(shape: encoder?.outputs.first?.shape),

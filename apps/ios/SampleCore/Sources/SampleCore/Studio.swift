@@ -16,21 +16,24 @@ public final class Studio {
   private let folders: AppFolders
   private let easel: Easel
   private let measure: MeasureModel
+  private let compare: CompareModel
   /// The bytes of a PNG file.
   private let encode: @MainActor (Picture) -> Data?
 
-  /// `open` and `measure` know the runtimes, `encode` the system's pictures; everything else is the same in tests.
+  /// `open`, `measure` and `compare` know the runtimes, `encode` the system's pictures; everything else is the same in tests.
   public init(
     folders: AppFolders, builtIn: URL?, defaults: UserDefaults = .standard, open: @escaping OpenArtist,
-    measure: @escaping MeasureModel, encode: @escaping @MainActor (Picture) -> Data?
+    measure: @escaping MeasureModel, compare: @escaping CompareModel, encode: @escaping @MainActor (Picture) -> Data?
   ) {
     self.folders = folders
     self.measure = measure
+    self.compare = compare
     self.encode = encode
     easel = Easel(open: open)
     history = HistoryModel(folder: HistoryFolder(folder: folders.history))
     models = ModelsModel(builtIn: builtIn, models: folders.models, defaults: defaults)
-    benchmark = BenchmarkModel(folder: BenchmarkFolder(folder: folders.benchmark))
+    benchmark = BenchmarkModel(
+      folder: BenchmarkFolder(folder: folders.benchmark), golden: BenchmarkFolder(folder: folders.golden))
   }
 
   /// Reads what is on the device, and begins the benchmark that the launch arguments ask for; true if there is one.
@@ -53,7 +56,12 @@ public final class Studio {
   private func startBenchmark(_ arguments: [String]) -> Bool {
     do {
       guard let order = try BenchmarkOrder.read(arguments) else { return false }
-      benchmark.start(order, card: { [models] in try models.find(order.name) }, measure: measureAlone)
+      let find = { [models] in try models.find(order.name) }
+      if order.isGolden {
+        compare(order.name, card: find)
+      } else {
+        benchmark.start(order, card: find, measure: measureAlone)
+      }
     } catch {
       problem = DiffusionError.line(of: error)
     }
@@ -61,7 +69,10 @@ public final class Studio {
   }
 
   /// Draws what the drawing screen asks for; the picture goes into the history.
+  ///
+  /// The models are read anew: one that was replaced meanwhile is another card, and is opened again.
   public func drawPicture() {
+    models.refresh()
     guard let card = models.card else { return }
     draw.draw(
       card: card, use: { [easel] in try await easel.use($0, $1) },
@@ -74,6 +85,18 @@ public final class Studio {
   public func measureModel() {
     guard let card = models.card else { return }
     benchmark.start(card, measure: measureAlone)
+  }
+
+  /// Compares the model that draws with PyTorch, on every unit.
+  public func compareModel() {
+    guard let card = models.card else { return }
+    compare(card.id, card: { card })
+  }
+
+  private func compare(_ name: String, card: @escaping () throws -> ModelCard) {
+    benchmark.compare(
+      name, card: card, verdicts: UnitVerdicts(folder: folders.golden),
+      compare: { [easel, compare] card, next in try await easel.alone { try await compare(card, next) } })
   }
 
   /// Measures when nothing is drawn; the open model is given up first, so that no stage is in memory twice.

@@ -16,7 +16,7 @@ final class BenchmarkTests: XCTestCase {
 
   func testAReportIsShownAndWrittenWhole() async throws {
     let folder = BenchmarkFolder(folder: try emptyFolder().appendingPathComponent("benchmark"))
-    let model = BenchmarkModel(folder: folder)
+    let model = BenchmarkModel(folder: folder, golden: folder)
     model.runs = 3
     model.start(.named("emoji")) { card, order, next in
       XCTAssertEqual(order, BenchmarkOrder(name: "emoji", runs: 3))
@@ -35,7 +35,7 @@ final class BenchmarkTests: XCTestCase {
   func testAFailureReplacesTheReportByOneLine() async throws {
     let folder = BenchmarkFolder(folder: try emptyFolder())
     try folder.finish("emoji", json: Self.json)
-    let model = BenchmarkModel(folder: folder)
+    let model = BenchmarkModel(folder: folder, golden: folder)
     model.start(.named("emoji")) { _, _, _ in throw DiffusionError("denoise: expected memory,\ngot none") }
     await model.finish()
     XCTAssertEqual(model.phase, .failed("denoise: expected memory, got none"))
@@ -46,7 +46,7 @@ final class BenchmarkTests: XCTestCase {
 
   func testTextThatIsNoReportIsAFailure() async throws {
     let folder = BenchmarkFolder(folder: try emptyFolder())
-    let model = BenchmarkModel(folder: folder)
+    let model = BenchmarkModel(folder: folder, golden: folder)
     model.start(.named("emoji")) { _, _, _ in "{}" }
     await model.finish()
     XCTAssertEqual(names(in: folder.folder), ["emoji.error"])
@@ -54,7 +54,7 @@ final class BenchmarkTests: XCTestCase {
 
   func testCancellingLeavesALineAndNoReport() async throws {
     let folder = BenchmarkFolder(folder: try emptyFolder())
-    let model = BenchmarkModel(folder: folder)
+    let model = BenchmarkModel(folder: folder, golden: folder)
     model.start(.named("emoji")) { _, _, _ in
       try await Task.sleep(for: .seconds(60))
       return Self.json

@@ -14,10 +14,16 @@ final class LaunchTests: XCTestCase {
     XCTAssertEqual(try BenchmarkOrder.read(["/app", "--benchmark", "emoji"]), BenchmarkOrder(name: "emoji", runs: 10))
   }
 
+  func testAComparisonIsRead() throws {
+    let order = try BenchmarkOrder.read(["/app", "--golden", "emoji", "--threads", "4"])
+    XCTAssertEqual(order, BenchmarkOrder(name: "emoji", isGolden: true))
+  }
+
   func testWhatCannotBeUsedIsRefusedInOneLine() async {
     let wrong = [
       ["--benchmark"], ["--benchmark", "../x"], ["--benchmark", ".hidden"], ["--benchmark", ""],
       ["--benchmark", "x", "--runs", "0"], ["--benchmark", "x", "--runs", "1001"], ["--benchmark", "x", "--runs", "٣"],
+      ["--golden"], ["--golden", "../x"],
       ["--benchmark", "x", "--runs", "1.5"], ["--benchmark", "x", "--threads", "0"], ["--benchmark", "x", "--runs"],
     ]
     for arguments in wrong {

@@ -69,7 +69,7 @@ extension ModelCard {
     _ id: String, guidance: Double? = 3, styles: [String] = ["3d"], startSize: PixelSize? = nil
   ) -> ModelCard {
     ModelCard(
-      id: id, folder: URL(fileURLWithPath: "/nowhere/\(id)"), title: id, licence: "MIT", runtime: "xnnpack",
+      id: id, folder: URL(fileURLWithPath: "/nowhere/\(id)"), digest: id, title: id, licence: "MIT", runtime: "xnnpack",
       precision: "fp32", steps: 4, guidance: guidance, styles: styles, startSize: startSize, bytes: 1, isBuiltIn: false)
   }
 }

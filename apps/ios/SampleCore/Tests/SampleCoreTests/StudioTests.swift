@@ -7,12 +7,13 @@ import XCTest
 final class StudioTests: XCTestCase {
   private func studio(
     _ play: Play, documents: URL,
-    measure: @escaping MeasureModel = { _, _, _ in throw DiffusionError("not measured") }
+    measure: @escaping MeasureModel = { _, _, _ in throw DiffusionError("not measured") },
+    compare: @escaping CompareModel = { _, _ in throw DiffusionError("not compared") }
   ) -> Studio {
     Studio(
       folders: AppFolders(documents: documents, caches: documents), builtIn: nil,
       defaults: UserDefaults(suiteName: "sample-tests") ?? .standard, open: { _ in play },
-      measure: measure, encode: { Data($0.rgb) })
+      measure: measure, compare: compare, encode: { Data($0.rgb) })
   }
 
   private func installModel(in documents: URL) async throws {
@@ -96,6 +97,68 @@ final class StudioTests: XCTestCase {
     XCTAssertEqual(names(in: folder), ["lost.error"])
     let text = try String(contentsOf: folder.appendingPathComponent("lost.error"), encoding: .utf8)
     XCTAssertEqual(text, "lost: expected a model among none; copy it to Documents/models\n")
+  }
+
+  private func record(_ units: [ComputeUnit: Bool]) -> GoldenRecord {
+    let order: [ComputeUnit] = [.all, .neuralEngine, .gpu, .cpu]
+    return GoldenRecord(
+      units: order.filter { units[$0] != nil }.map { unit in
+        let check = GoldenReport.Check(
+          check: "denoise", step: 0, db: units[unit] == true ? 60 : .nan, maxAbs: 0, limit: 40,
+          isPassed: units[unit] == true)
+        let one = GoldenReport.Case(prompt: "a cat", seed: 7, checks: [check])
+        return .init(
+          runtime: "xnnpack", unit: unit, version: "",
+          report: GoldenReport(model: "m", precision: "fp32", cases: [one]))
+      })
+  }
+
+  func testAComparisonFromOutsideLeavesItsRecordAndTheUnitToPrefer() async throws {
+    let documents = try emptyFolder()
+    try await installModel(in: documents)
+    let record = record([.all: false, .gpu: true, .cpu: true])
+    let studio = studio(Play(), documents: documents, compare: { _, _ in record })
+    let name = try XCTUnwrap(FileManager.default.contentsOfDirectory(atPath: documents.path + "/models").first)
+    XCTAssertTrue(studio.start(arguments: ["/app", "--golden", name, "--threads", "4"]))
+    await studio.benchmark.finish()
+    XCTAssertEqual(studio.benchmark.phase, .compared)
+    let folder = AppFolders(documents: documents, caches: documents).golden
+    XCTAssertEqual(names(in: folder), ["\(name).json", "\(name).passed"])
+    let text = try String(contentsOf: folder.appendingPathComponent("\(name).json"), encoding: .utf8)
+    XCTAssertEqual(text, record.json)
+    XCTAssertTrue(text.contains("\"snr_db\":null") && text.contains("\"unit\":\"gpu\""), text)
+    let card = try XCTUnwrap(studio.models.card)
+    XCTAssertEqual(UnitVerdicts(folder: folder).preferred(card, runtime: "xnnpack"), .gpu)
+    XCTAssertNil(UnitVerdicts(folder: folder).preferred(card, runtime: "coreml"))
+    XCTAssertNil(UnitVerdicts(folder: folder, system: "another").preferred(card, runtime: "xnnpack"))
+    XCTAssertNil(UnitVerdicts(folder: folder).preferred(.named(name), runtime: "xnnpack"), "another manifest")
+  }
+
+  func testAComparisonThatCannotBeMadeLeavesALine() async throws {
+    let documents = try emptyFolder()
+    let studio = studio(Play(), documents: documents)
+    XCTAssertTrue(studio.start(arguments: ["/app", "--golden", "lost"]))
+    await studio.benchmark.finish()
+    XCTAssertEqual(names(in: AppFolders(documents: documents, caches: documents).golden), ["lost.error"])
+  }
+
+  func testAModelThatWasReplacedIsOpenedAgain() async throws {
+    let documents = try emptyFolder()
+    try await installModel(in: documents)
+    let play = Play()
+    let studio = studio(play, documents: documents)
+    studio.start(arguments: ["/app"])
+    studio.draw.prompt = "a cat"
+    for expected in [0, 0, 1] {
+      if expected == 1, let folder = studio.models.card?.folder {
+        let manifest = folder.appendingPathComponent("manifest.json")
+        try (try Data(contentsOf: manifest) + Data(" ".utf8)).write(to: manifest)
+      }
+      studio.drawPicture()
+      await studio.draw.finish()
+      let closes = await play.closes
+      XCTAssertEqual(closes, expected)
+    }
   }
 
   func testNothingIsDrawnWithoutAModel() async throws {

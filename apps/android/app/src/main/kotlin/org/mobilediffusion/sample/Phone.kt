@@ -3,6 +3,7 @@ package org.mobilediffusion.sample
 import android.app.ActivityManager
 import android.content.Context
 import android.os.Build
+import android.os.PowerManager
 import org.mobilediffusion.core.Conditions
 import org.mobilediffusion.core.MemoryPolicy
 import org.mobilediffusion.core.ModelBundle
@@ -24,7 +25,7 @@ object Phone {
     }
 
     /** The machine as latency.json names it. */
-    fun conditions(): Conditions {
+    fun conditions(context: Context): Conditions {
         val chip = if (Build.VERSION.SDK_INT >= 31) Build.SOC_MODEL else Build.HARDWARE
         val architecture = Build.SUPPORTED_ABIS.firstOrNull().orEmpty()
         return Conditions(
@@ -32,7 +33,15 @@ object Phone {
             cores = Runtime.getRuntime().availableProcessors(),
             system = "Android ${Build.VERSION.RELEASE} $architecture",
             load = load(),
+            thermal = thermal(context),
         )
+    }
+
+    /** How warm the phone is, in the words of Android's documentation; "" before Android 10. */
+    private fun thermal(context: Context): String {
+        if (Build.VERSION.SDK_INT < 29) return ""
+        val power = context.getSystemService(Context.POWER_SERVICE) as PowerManager
+        return thermalWord(power.currentThermalStatus)
     }
 
     /** Null where apps may not read it, as on most phones. */

@@ -6,11 +6,14 @@ import kotlinx.coroutines.CoroutineExceptionHandler
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.SupervisorJob
 import kotlinx.coroutines.launch
+import org.mobilediffusion.core.RuntimeChoice
 import org.mobilediffusion.executorch.ExecuTorchRunner
 import org.mobilediffusion.sample.benchmark.BenchmarkFiles
 import org.mobilediffusion.sample.benchmark.BenchmarkRun
+import org.mobilediffusion.sample.benchmark.GoldenRun
 import org.mobilediffusion.sample.draw.Pipelines
 import org.mobilediffusion.sample.draw.Studio
+import org.mobilediffusion.sample.draw.Verdicts
 import org.mobilediffusion.sample.history.HistoryStore
 import org.mobilediffusion.sample.models.Installer
 import org.mobilediffusion.sample.models.ModelStore
@@ -22,15 +25,24 @@ class SampleApplication : Application() {
     private val leftover = CoroutineExceptionHandler { _, error -> Log.e("MobileDiffusion", lineOf(error), error) }
     private val scope = CoroutineScope(SupervisorJob() + MainThread + leftover)
 
-    val models by lazy { ModelStore(File(filesDir, "models")) }
+    /** The runtimes of the flavour of ExecuTorch's library that the app was built with. */
+    private val choice by lazy { RuntimeChoice(getString(R.string.runtimes).split(' ')) }
+    private val version by lazy { getString(R.string.executorch_version) }
+    private val compared by lazy { File(filesDir, "golden") }
+    private val verdicts by lazy { Verdicts(compared, version) }
+
+    val models by lazy { ModelStore(File(filesDir, "models"), choice) }
     val history by lazy { HistoryStore(File(filesDir, "history")) }
     val benchmarks by lazy { BenchmarkFiles(File(filesDir, "benchmark")) }
     val chosen by lazy { ChosenModel(this, models) }
-    val pipelines by lazy { Pipelines(models, { Phone.memoryPolicy(this, it) }, ::ExecuTorchRunner) }
+    val pipelines by lazy { Pipelines(models, verdicts, { Phone.memoryPolicy(this, it) }, ::ExecuTorchRunner) }
     val studio by lazy { Studio(pipelines, history, scope, Phone.threads) }
     val installer by lazy { Installer(models, File(cacheDir, "downloads"), scope) }
+    private val golden by lazy {
+        GoldenRun(models, pipelines, BenchmarkFiles(compared), verdicts, version) { Phone.conditions(this) }
+    }
     val benchmark by lazy {
-        BenchmarkRun(pipelines, benchmarks, scope, getString(R.string.executorch_version), Phone::conditions)
+        BenchmarkRun(pipelines, benchmarks, golden, scope, version) { Phone.conditions(this) }
     }
 
     /** The stages go when the phone asks for memory, not when another app merely covers this one. */

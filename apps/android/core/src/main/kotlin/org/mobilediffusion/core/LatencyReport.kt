@@ -10,7 +10,20 @@ data class Conditions(
     val system: String,
     /** Load average of the last minute; null where the system has none. */
     val load: Double?,
-)
+    /** How warm the machine is, in the system's word: "none" to "shutdown"; "" where it does not say. */
+    val thermal: String = "",
+) {
+    internal fun json(): Json {
+        val fields =
+            mapOf(
+                "processor" to JsonText(processor),
+                "cores" to JsonNumber("$cores"),
+                "system" to JsonText(system),
+                "load" to (load?.let { JsonNumber(it.toString()) } ?: JsonNull),
+            )
+        return JsonObject(if (thermal.isEmpty()) fields else fields + ("thermal" to JsonText(thermal)))
+    }
+}
 
 /** What runs the stages. */
 data class RuntimeInfo(
@@ -44,13 +57,6 @@ class LatencyReport(
 ) {
     /** What latency.json holds: the form that the exporter writes and reads. */
     fun toJson(): String {
-        val machine =
-            obj(
-                "processor" to JsonText(conditions.processor),
-                "cores" to JsonNumber("${conditions.cores}"),
-                "system" to JsonText(conditions.system),
-                "load" to (conditions.load?.let(::number) ?: JsonNull),
-            )
         val runner =
             obj(
                 "runner" to JsonText(info.runner),
@@ -59,7 +65,7 @@ class LatencyReport(
                 "threads" to JsonNumber("${info.threads}"),
                 "stages" to JsonList(stages.map(::stage)),
             )
-        return obj("conditions" to machine, "runners" to JsonList(listOf(runner))).toString()
+        return obj("conditions" to conditions.json(), "runners" to JsonList(listOf(runner))).toString()
     }
 
     private fun stage(times: StageTimes): Json {

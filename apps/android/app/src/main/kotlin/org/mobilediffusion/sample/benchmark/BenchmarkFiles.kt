@@ -4,11 +4,11 @@ import org.mobilediffusion.sample.StoreException
 import org.mobilediffusion.sample.writeWhole
 import java.io.File
 
-/** Where a measurement's outcome is left for `mobile-diffusion device bench`: one of two files a model. */
+/** Where an outcome is left for `mobile-diffusion device bench` or `device verify`: one of two files a model. */
 class BenchmarkFiles(
     private val folder: File,
 ) {
-    /** The times of a model, in the form of latency.json. */
+    /** What was measured of a model, as JSON. */
     fun report(name: String): File = File(folder, "$name.json")
 
     /** Removes what an earlier measurement left. */

@@ -1,10 +1,14 @@
 package org.mobilediffusion.sample.benchmark
 
+import org.mobilediffusion.core.GoldenRecord
 import org.mobilediffusion.core.LatencyReport
 import org.mobilediffusion.core.Stage
 
 /** How far a measurement is. */
 sealed interface BenchmarkState {
+    /** Whether something is under way that can be cancelled. */
+    val isBusy: Boolean get() = this is Running || this is Comparing
+
     data object Idle : BenchmarkState
 
     data class Running(
@@ -18,6 +22,19 @@ sealed interface BenchmarkState {
     data class Done(
         val model: String,
         val report: LatencyReport,
+    ) : BenchmarkState
+
+    /** Every golden drawing is compared with PyTorch's. */
+    data class Comparing(
+        val model: String,
+        /** "xnnpack" for example; null until the first one is opened. */
+        val runtime: String? = null,
+        val waits: Boolean = false,
+    ) : BenchmarkState
+
+    data class Compared(
+        val model: String,
+        val record: GoldenRecord,
     ) : BenchmarkState
 
     data class Failed(

@@ -17,6 +17,7 @@ import org.mobilediffusion.sample.models.ModelStore
  */
 class Pipelines(
     private val models: ModelStore,
+    private val verdicts: Verdicts,
     private val memoryOf: (ModelBundle) -> MemoryPolicy,
     private val runnerOf: (ModelBundle, Int) -> ModelRunner,
 ) {
@@ -25,6 +26,7 @@ class Pipelines(
         val threads: Int,
         /** Of its manifest, which names the hash of every file. */
         val hash: String,
+        val runtime: String?,
         val pipeline: Pipeline,
     )
 
@@ -36,6 +38,7 @@ class Pipelines(
     /**
      * What [action] gives with the pipeline of a model on [threads] threads, which nothing else has meanwhile.
      *
+     * It runs [runtime], or else the first that a comparison with PyTorch has passed, or else the bundle's choice.
      * [onTurn] is told true when it has to wait, and false when its turn has come.  Every file is verified when the
      * model is opened, and when it was replaced since.  Throws as the store.
      */
@@ -43,12 +46,13 @@ class Pipelines(
         model: String,
         threads: Int,
         onTurn: (Boolean) -> Unit = {},
+        runtime: String? = null,
         action: suspend (Pipeline) -> Value,
     ): Value {
         if (turn.isLocked) onTurn(true)
         return turn.withLock {
             onTurn(false)
-            action(open(model, threads))
+            action(open(model, threads, runtime))
         }
     }
 
@@ -63,13 +67,16 @@ class Pipelines(
     private suspend fun open(
         model: String,
         threads: Int,
+        asked: String?,
     ): Pipeline {
         val hash = withContext(Dispatchers.IO) { models.hash(model) }
-        opened?.takeIf { it.model == model && it.threads == threads && it.hash == hash }?.let { return it.pipeline }
+        val runtime = asked ?: withContext(Dispatchers.IO) { verdicts.preferred(model, hash) }
+        val same: (Opened) -> Boolean = { it.model == model && it.threads == threads && it.hash == hash }
+        opened?.takeIf { same(it) && it.runtime == runtime }?.let { return it.pipeline }
         release()
-        val bundle = withContext(Dispatchers.IO) { models.open(model) }
+        val bundle = withContext(Dispatchers.IO) { models.open(model, runtime) }
         val pipeline = Pipeline(bundle, runnerOf(bundle, threads), memoryOf(bundle))
-        opened = Opened(model, threads, hash, pipeline)
+        opened = Opened(model, threads, hash, runtime, pipeline)
         return pipeline
     }
 

@@ -3,6 +3,8 @@ package org.mobilediffusion.sample.models
 import org.mobilediffusion.core.BundleFiles
 import org.mobilediffusion.core.Manifest
 import org.mobilediffusion.core.ModelBundle
+import org.mobilediffusion.core.RuntimeChoice
+import org.mobilediffusion.core.RuntimeSpec
 import org.mobilediffusion.core.Stage
 import org.mobilediffusion.sample.StoreException
 import org.mobilediffusion.sample.quoted
@@ -33,6 +35,8 @@ data class ModelCard(
 /** The bundles on this device: a folder each.  What is added is verified before it appears. */
 class ModelStore(
     private val folder: File,
+    /** The runtimes that the app was built with. */
+    private val choice: RuntimeChoice = RuntimeChoice(listOf("xnnpack")),
     private val limits: ArchiveLimits = ArchiveLimits(),
 ) {
     /** Names in the order of the alphabet; each has a manifest, which need not be a good one. */
@@ -46,7 +50,7 @@ class ModelStore(
     /** Reads a model's manifest; throws BundleException. */
     fun card(name: String): ModelCard {
         val manifest = ModelBundle.readManifest(folderOf(name))
-        val programs = manifest.runtimes.firstOrNull { it.name == RUNTIME }
+        val programs = manifest.runtimes.filter { it.name in choice.names }.maxByOrNull { it.primary }
         val image = manifest.stage(Stage.DECODE_IMAGE)?.output("image")?.shape
         val latents = manifest.stage(Stage.DECODE_IMAGE)?.input("latents")?.shape
         return ModelCard(
@@ -55,7 +59,7 @@ class ModelStore(
             width = image?.lastOrNull() ?: 0,
             height = image?.getOrNull(2) ?: 0,
             steps = manifest.schedule.steps,
-            precision = programs?.precision ?: "no $RUNTIME",
+            precision = programs?.precision ?: "no ${choice.names.first()}",
             bytes = programs?.artifacts.orEmpty().sumOf { manifest.files[it.path]?.size ?: 0L },
             guidance = manifest.schedule.guidance.takeIf { manifest.schedule.guidanceKind == "cfg" },
             styles = manifest.styles,
@@ -64,8 +68,28 @@ class ModelStore(
         )
     }
 
-    /** Opens a model, every file checked against its hash; blocks; throws BundleException. */
-    fun open(name: String): ModelBundle = ModelBundle.open(folderOf(name), RUNTIME)
+    /**
+     * Opens a model for the runtime [preferred] if it has it, every file checked against its hash; blocks; throws
+     * BundleException.
+     */
+    fun open(
+        name: String,
+        preferred: String? = null,
+    ): ModelBundle = openFolder(folderOf(name), preferred)
+
+    /** The runtimes of a model that this app can open, its own choice first; throws BundleException. */
+    fun runtimes(name: String): List<RuntimeSpec> {
+        val place = folderOf(name)
+        return choice.all(ModelBundle.readManifest(place), "$place", place)
+    }
+
+    private fun openFolder(
+        place: File,
+        preferred: String? = null,
+    ): ModelBundle {
+        val runtime = choice.of(ModelBundle.readManifest(place), "$place", place, preferred)
+        return ModelBundle.open(place, runtime.name)
+    }
 
     /** SHA-256 of a model's manifest, by which a replaced bundle is known; blocks; throws BundleException. */
     fun hash(name: String): String {
@@ -93,10 +117,11 @@ class ModelStore(
                 val manifest = Manifest.read(archive.manifest())
                 val place = File(folder, nameOf(manifest.model))
                 if (place.exists()) throw taken(place.name)
-                val files = ModelBundle.filesFor(manifest, Manifest.NAME, RUNTIME)
+                val runtime = choice.of(manifest, Manifest.NAME)
+                val files = ModelBundle.filesFor(manifest, Manifest.NAME, runtime.name)
                 requireRoom(archive.size(files))
                 archive.unpack(files, incoming, onProgress)
-                ModelBundle.open(incoming, RUNTIME)
+                openFolder(incoming)
                 if (!incoming.renameTo(place)) throw StoreException("$place: expected a new place, got another")
                 return place.name
             }
@@ -126,8 +151,6 @@ class ModelStore(
     }
 
     companion object {
-        private const val RUNTIME = "xnnpack"
-
         /** What an interrupted installation leaves; the next one removes it. */
         private const val INCOMING = ".incoming"
         private const val LONGEST = 64

@@ -16,6 +16,7 @@ import org.mobilediffusion.core.TensorValue
 import org.mobilediffusion.sample.benchmark.BenchmarkFiles
 import org.mobilediffusion.sample.benchmark.BenchmarkRun
 import org.mobilediffusion.sample.benchmark.BenchmarkState
+import org.mobilediffusion.sample.benchmark.GoldenRun
 import org.mobilediffusion.sample.history.HistoryStore
 import org.mobilediffusion.sample.inFolder
 import org.mobilediffusion.sample.models.ModelStore
@@ -25,6 +26,7 @@ import kotlin.test.Test
 import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
 import kotlin.test.assertIs
+import kotlin.test.assertNull
 import kotlin.test.assertTrue
 
 /** The whole of a drawing but for the screen and the runtime, on a real bundle; outputs of the stages are made up. */
@@ -199,7 +201,7 @@ class StudioTest {
             val place = File(folder, "models/mine")
             bundle.copyRecursively(place)
             val pipelines =
-                Pipelines(ModelStore(File(folder, "models")), { MemoryPolicy.KEEP }) { opened, _ -> Runner(opened) }
+                pipelinesOf(ModelStore(File(folder, "models")), folder)
             runBlocking {
                 val first = pipelines.use("mine", 1) { it }
                 assertTrue(first === pipelines.use("mine", 1) { it })
@@ -208,9 +210,53 @@ class StudioTest {
             }
         }
 
-    private fun measurement(app: App) =
-        BenchmarkRun(app.pipelines, BenchmarkFiles(app.folder), app.scope, "1.5.1") {
-            Conditions("chip", 8, "Android", null)
+    private fun measurement(app: App): BenchmarkRun {
+        val conditions = { Conditions("chip", 8, "Android", null, "light") }
+        val files = BenchmarkFiles(File(app.folder, "golden"))
+        val golden = GoldenRun(app.models, app.pipelines, files, verdictsIn(app.folder), "1.5.1", conditions)
+        return BenchmarkRun(app.pipelines, BenchmarkFiles(app.folder), golden, app.scope, "1.5.1", conditions)
+    }
+
+    private fun verdictsIn(folder: File) = Verdicts(File(folder, "golden"), "1.5.1")
+
+    private fun pipelinesOf(
+        models: ModelStore,
+        folder: File,
+    ) = Pipelines(models, verdictsIn(folder), { MemoryPolicy.KEEP }) { opened, _ -> Runner(opened) }
+
+    @Test
+    fun `what a runtime misses is left as a file, and it is not preferred`() =
+        withApp { app ->
+            val run = measurement(app)
+            run.compare(app.model, 2)
+            val done = assertIs<BenchmarkState.Compared>(runBlocking { run.end() })
+            assertEquals(
+                false,
+                done.record.units
+                    .single()
+                    .passed,
+            )
+            val written = File(app.folder, "golden/${app.model}.json").readText()
+            assertEquals(done.record.toJson(), written)
+            assertTrue("\"thermal\":\"light\"" in written && "\"unit\":\"cpu\"" in written)
+            assertNull(verdictsIn(app.folder).preferred(app.model, app.models.hash(app.model)))
+            run.compare(app.model, 0)
+            assertIs<BenchmarkState.Failed>(runBlocking { run.end() })
+            val line = File(app.folder, "golden/${app.model}.error").readText()
+            assertEquals("threads: expected 1 to 256, got 0\n", line)
+        }
+
+    @Test
+    fun `a verdict counts for the model and the library that were compared`() =
+        inFolder { folder ->
+            val verdicts = Verdicts(folder, "1.5.1")
+            assertNull(verdicts.preferred("mine", "aa"))
+            verdicts.write("mine", "aa", listOf("vulkan", "xnnpack"))
+            assertEquals("vulkan", verdicts.preferred("mine", "aa"))
+            assertNull(verdicts.preferred("mine", "bb"))
+            assertNull(Verdicts(folder, "1.6.0").preferred("mine", "aa"))
+            verdicts.write("mine", "aa", emptyList())
+            assertNull(verdicts.preferred("mine", "aa"))
         }
 
     @Test
@@ -230,6 +276,7 @@ class StudioTest {
 
     private class App(
         val folder: File,
+        val models: ModelStore,
         val pipelines: Pipelines,
         val scope: CoroutineScope,
         val model: String,
@@ -239,12 +286,12 @@ class StudioTest {
 
     private fun Studio.end(): DrawState = runBlocking { withTimeout(60_000) { state.first { !it.isBusy } } }
 
-    private suspend fun BenchmarkRun.end() = withTimeout(60_000) { state.first { it !is BenchmarkState.Running } }
+    private suspend fun BenchmarkRun.end() = withTimeout(60_000) { state.first { !it.isBusy } }
 
     private fun withApp(action: (App) -> Unit) =
         inFolder { folder ->
             val models = ModelStore(checkNotNull(bundle.parentFile))
-            val pipelines = Pipelines(models, { MemoryPolicy.KEEP }) { opened, _ -> Runner(opened) }
-            action(App(folder, pipelines, CoroutineScope(Dispatchers.Default), bundle.name))
+            val pipelines = pipelinesOf(models, folder)
+            action(App(folder, models, pipelines, CoroutineScope(Dispatchers.Default), bundle.name))
         }
 }
