@@ -43,6 +43,8 @@ class Target:
     """All runtimes of this platform."""
     defaults: tuple[str, ...]
     """Names of the runtimes that are exported by default; the first one is the primary runtime."""
+    precisions: tuple[str, ...] = ()
+    """Precisions that make sense there; empty for all that its runtimes have."""
 
 
 XNNPACK = Runtime(
@@ -180,7 +182,7 @@ TORCH = Runtime(
 TARGETS: dict[str, Target] = {
     "ios": Target("ios", "iOS", (COREML, COREAI, EXECUTORCH), ("coreml",)),
     "android": Target("android", "Android", (XNNPACK, VULKAN, QNN, ONNX), ("xnnpack", "onnx")),
-    "web": Target("web", "the web", (ONNX.at("fp16"),), ("onnx",)),
+    "web": Target("web", "the web", (ONNX.at("fp16"),), ("onnx",), ("fp16", "int8", "fp32")),
 }
 RUNTIMES: dict[str, Runtime] = {
     runtime.name: runtime for runtime in (COREML, COREAI, EXECUTORCH, XNNPACK, VULKAN, QNN, ONNX)

@@ -112,6 +112,9 @@ def _check_used(target: Target, given: Mapping[str, RuntimeOptions], chosen: Seq
 
 def _at_precision(target: Target, chosen: Sequence[Runtime], precision: str) -> tuple[Runtime, ...]:
     """The runtimes with that arithmetic; raises `ConfigError` naming the target's runtimes that have it."""
+    if target.precisions and precision not in target.precisions:
+        choices = ", ".join(target.precisions)
+        raise ConfigError(f"precision: expected one of {choices} for {target.title}, got {quoted(precision)}")
     try:
         return tuple(runtime.at(precision) for runtime in chosen)
     except ConfigError as error:

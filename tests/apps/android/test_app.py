@@ -148,3 +148,35 @@ def test_what_is_exported_is_known() -> None:
     # Only adb's shell may start the benchmark, and no app.
     (benchmark,) = (each for each in application if each.attrib[f"{ANDROID}name"].endswith(".BenchmarkActivity"))
     assert benchmark.attrib[f"{ANDROID}permission"] == "android.permission.DUMP"
+
+
+def test_no_cleartext_traffic_but_in_a_debug_build() -> None:
+    """Which then asks only computers nearby: DownloadTest."""
+    allowed = {}
+    for build in ("main", "debug"):
+        root = ET.parse(SOURCE / "app" / "src" / build / "AndroidManifest.xml").getroot()
+        application = root.find("application")
+        assert application is not None
+        allowed[build] = application.attrib[f"{ANDROID}usesCleartextTraffic"]
+    assert allowed == {"main": "false", "debug": "true"}
+
+
+def test_a_service_keeps_work_alive_and_nobody_else_can_start_it() -> None:
+    root = ET.parse(MAIN / "AndroidManifest.xml").getroot()
+    (service,) = root.iter("service")
+    kind = service.attrib[f"{ANDROID}foregroundServiceType"]
+    granted = {each.attrib[f"{ANDROID}name"] for each in root.iter("uses-permission")}
+    assert kind == "dataSync" and service.attrib[f"{ANDROID}exported"] == "false"
+    assert {"android.permission.FOREGROUND_SERVICE", "android.permission.FOREGROUND_SERVICE_DATA_SYNC"} <= granted
+
+
+def test_every_flavour_has_its_own_library_and_its_runtimes() -> None:
+    flavours = r'create\("(\w+)"\)'
+    app, library = ((SOURCE / part / "build.gradle.kts").read_text() for part in ("app", "executorch"))
+    assert re.findall(flavours, app) == re.findall(flavours, library) == ["cpu", "vulkan", "qnn"]
+    assert re.findall(r'"runtimes", "([a-z ]+)"', app) == ["xnnpack", "xnnpack vulkan", "xnnpack qnn"]
+    assert re.findall(r'"(\w+)Implementation"\(libs\.executorch(?:\.(\w+))?\)', library) == [
+        ("cpu", ""),
+        ("vulkan", "vulkan"),
+        ("qnn", "qnn"),
+    ]

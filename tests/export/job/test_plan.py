@@ -38,3 +38,5 @@ def test_choices_that_do_not_exist_are_named(tiny_config: ModelConfig) -> None:
     with pytest.raises(ConfigError, match="trajectory, step, got 'half'"):
         plan_export(tiny_config, TARGETS["android"], depth="half")
     assert [each.name for each in plan_export(tiny_config, TARGETS["android"], ["onnx"]).runtimes] == ["onnx"]
+    with pytest.raises(ConfigError, match="fp16, int8, fp32 for the web, got 'w8a16'"):  # which is for an NPU
+        plan_export(tiny_config, TARGETS["web"], precision="w8a16")

@@ -13,4 +13,7 @@ public class ContextWrapper extends Context {
   @Override public native Resources getResources();
   @Override public native ContentResolver getContentResolver();
   @Override public native void startActivity(Intent intent);
+  @Override public native ComponentName startService(Intent intent);
+  @Override public native ComponentName startForegroundService(Intent intent);
+  @Override public native android.content.pm.ApplicationInfo getApplicationInfo();
 }

@@ -73,6 +73,7 @@ class DrawActivity : ScreenActivity() {
         val form = typed()
         outState.putStringArray(FORM, arrayOf(form.prompt, form.style, form.seed, form.guidance))
         outState.putStringArray(MORE, arrayOf(form.pictures, form.strength))
+        app.keepStart(form.start)
     }
 
     private fun typed(): DrawForm {
@@ -80,11 +81,12 @@ class DrawActivity : ScreenActivity() {
         return DrawForm(prompt, styles.chosen, seed, guidance, pictures, start.typedStrength, start.start)
     }
 
-    /** What was typed before the process ended; a picture to start from is not kept. */
+    /** What was typed before the process ended, or the screen was turned. */
     private fun formOf(saved: Bundle): DrawForm {
         val (prompt, style, seed, guidance) = saved.getStringArray(FORM) ?: return app.studio.form
         val (pictures, strength) = saved.getStringArray(MORE) ?: return app.studio.form
-        return DrawForm(prompt, style, seed, guidance, pictures, strength, app.studio.form.start)
+        val start = app.studio.form.start ?: app.keptStart()
+        return DrawForm(prompt, style, seed, guidance, pictures, strength, start)
     }
 
     private fun drawOrCancel() {

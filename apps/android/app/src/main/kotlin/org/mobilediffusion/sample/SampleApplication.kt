@@ -1,10 +1,16 @@
 package org.mobilediffusion.sample
 
 import android.app.Application
+import android.content.pm.ApplicationInfo
+import android.os.StrictMode
 import android.util.Log
 import kotlinx.coroutines.CoroutineExceptionHandler
 import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.SupervisorJob
+import kotlinx.coroutines.flow.combine
+import kotlinx.coroutines.flow.distinctUntilChanged
+import kotlinx.coroutines.flow.drop
 import kotlinx.coroutines.launch
 import org.mobilediffusion.core.RuntimeChoice
 import org.mobilediffusion.executorch.ExecuTorchRunner
@@ -12,6 +18,8 @@ import org.mobilediffusion.sample.benchmark.BenchmarkFiles
 import org.mobilediffusion.sample.benchmark.BenchmarkRun
 import org.mobilediffusion.sample.benchmark.GoldenRun
 import org.mobilediffusion.sample.draw.Pipelines
+import org.mobilediffusion.sample.draw.StartFile
+import org.mobilediffusion.sample.draw.StartPicture
 import org.mobilediffusion.sample.draw.Studio
 import org.mobilediffusion.sample.draw.Verdicts
 import org.mobilediffusion.sample.history.HistoryStore
@@ -37,13 +45,44 @@ class SampleApplication : Application() {
     val chosen by lazy { ChosenModel(this, models) }
     val pipelines by lazy { Pipelines(models, verdicts, { Phone.memoryPolicy(this, it) }, ::ExecuTorchRunner) }
     val studio by lazy { Studio(pipelines, history, scope, Phone.threads) }
-    val installer by lazy { Installer(models, File(cacheDir, "downloads"), scope) }
+    val installer by lazy { Installer(models, File(cacheDir, "downloads"), scope, plain = isDebug) }
     private val golden by lazy {
         GoldenRun(models, pipelines, BenchmarkFiles(compared), verdicts, version) { Phone.conditions(this) }
     }
     val benchmark by lazy {
         BenchmarkRun(pipelines, benchmarks, golden, scope, version) { Phone.conditions(this) }
     }
+
+    private val kept by lazy { StartFile(File(cacheDir, "start")) }
+
+    override fun onCreate() {
+        super.onCreate()
+        if (isDebug) {
+            StrictMode.setThreadPolicy(
+                StrictMode.ThreadPolicy
+                    .Builder()
+                    .detectAll()
+                    .penaltyLog()
+                    .build(),
+            )
+        }
+        scope.launch {
+            combine(studio.state, installer.state, benchmark.state, Work::of)
+                .distinctUntilChanged()
+                .drop(1) // at first there is none
+                .collect { WorkService.show(this@SampleApplication, it) }
+        }
+    }
+
+    private val isDebug: Boolean get() = applicationInfo.flags and ApplicationInfo.FLAG_DEBUGGABLE != 0
+
+    /** Keeps the chosen picture for a process that is ended in the background; written beside the main thread. */
+    fun keepStart(start: StartPicture?) {
+        scope.launch(Dispatchers.IO) { kept.write(start) }
+    }
+
+    /** The picture that a process before this one kept, which is small: it is read while the screen is made. */
+    fun keptStart(): StartPicture? = kept.read()
 
     /** The stages go when the phone asks for memory, not when another app merely covers this one. */
     override fun onTrimMemory(level: Int) {

@@ -4,8 +4,10 @@ package org.mobilediffusion.sample.draw
 class MaskGrid(
     val width: Int,
     val height: Int,
+    private val cells: ByteArray = ByteArray(width * height),
 ) {
-    private val cells = ByteArray(width * height)
+    /** A byte for each place: 1 where it is drawn anew, else 0. */
+    internal fun copyCells(): ByteArray = cells.copyOf()
 
     /** Whether a place is drawn anew. */
     operator fun get(

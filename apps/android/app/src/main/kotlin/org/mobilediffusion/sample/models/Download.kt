@@ -136,13 +136,27 @@ class Download private constructor(
         /** Milliseconds without a byte. */
         private const val TIMEOUT = 20_000
 
+        /** Loopback, an emulator's computer, and the address ranges of local networks (RFC 1918, RFC 3927). */
+        private val local =
+            Regex(
+                """(127|10)(\.\d{1,3}){3}|192\.168(\.\d{1,3}){2}|169\.254(\.\d{1,3}){2}|172\.(1[6-9]|2\d|3[01])(\.\d{1,3}){2}""",
+            )
+
+        /** Whether an address without TLS is that of a computer nearby; a name is looked up nowhere for that. */
+        internal fun isLocal(host: String): Boolean =
+            host == "localhost" || host == "[::1]" || host.endsWith(".local") || local.matches(host)
+
         private val hash = Regex("[0-9a-f]{64}")
 
-        /** Throws [StoreException] unless the address is one of http or https, and the hash 64 hexadecimal digits. */
+        /**
+         * Throws [StoreException] unless the address is one of https, or with [plain] one of http in the local network,
+         * and the hash 64 hexadecimal digits.
+         */
         fun of(
             address: String,
             sha256: String,
             folder: File,
+            plain: Boolean = false,
         ): Download {
             val url =
                 try {
@@ -153,6 +167,10 @@ class Download private constructor(
             val isWeb = url != null && url.protocol in listOf("http", "https") && url.host.isNotEmpty()
             if (url == null || !isWeb || url.port > LAST_PORT) {
                 throw StoreException("address: expected one that begins with https://, got ${quoted(address)}")
+            }
+            if (url.protocol == "http" && !(plain && isLocal(url.host))) {
+                val fix = if (plain) "or a computer's in the local network" else "or a debug build of the app"
+                throw StoreException("address: expected one that begins with https://, $fix, got ${quoted(address)}")
             }
             val digits = sha256.trim().map { if (it in 'A'..'F') it + 32 else it }.joinToString("")
             if (!hash.matches(digits)) {

@@ -55,6 +55,8 @@ class Installer(
     /** Where files wait until they are installed. */
     private val waiting: File,
     private val scope: CoroutineScope,
+    /** Whether a model may come from a computer in the local network without TLS. */
+    private val plain: Boolean = false,
 ) {
     private val current = MutableStateFlow<InstallState>(InstallState.Idle)
     private var job: Job? = null
@@ -83,7 +85,7 @@ class Installer(
         address: String,
         sha256: String,
     ) = begin(InstallState.Downloading(0, null)) {
-        val download = Download.of(address, sha256, waiting)
+        val download = Download.of(address, sha256, waiting, plain)
         val file = download.fetch { bytes, total -> current.value = InstallState.Downloading(bytes, total) }
         try {
             install(file).also { file.delete() }

@@ -24,6 +24,32 @@ class DownloadTest {
     private val ranges = ArrayList<String?>()
 
     @Test
+    fun `without TLS only a computer nearby is asked, by a debug build`() =
+        inFolder { folder ->
+            val near =
+                listOf(
+                    "localhost",
+                    "127.0.0.1",
+                    "192.168.1.20",
+                    "10.0.2.2",
+                    "172.31.0.9",
+                    "169.254.1.1",
+                    "my-mac.local",
+                )
+            for (host in near) Download.of("http://$host:8000/a.zip", hash, folder, plain = true)
+            val far =
+                listOf("example.com", "192.169.1.1", "172.32.0.1", "8.8.8.8", "10.evil.com", "192.168.1.1.evil.com")
+            for (host in far) {
+                val line =
+                    assertFailsWith<StoreException> { Download.of("http://$host/a.zip", hash, folder, plain = true) }
+                assertTrue("expected one that begins with https://, or a computer's" in line.message!!, line.message)
+                Download.of("https://$host/a.zip", hash, folder)
+            }
+            val line = assertFailsWith<StoreException> { Download.of("http://127.0.0.1/a.zip", hash, folder) }
+            assertTrue("or a debug build of the app" in line.message!!, line.message)
+        }
+
+    @Test
     fun `a file arrives whole`() =
         served(::serve) { address, folder ->
             var seen = 0L to 0L as Long?
@@ -92,7 +118,14 @@ class DownloadTest {
     fun `a cancelled download resumes later`() =
         served(::serve) { address, folder ->
             assertFailsWith<CancellationException> {
-                runBlocking { Download.of(address, hash, folder).fetch { _, _ -> this@runBlocking.cancel() } }
+                runBlocking {
+                    Download.of(address, hash, folder, plain = true).fetch {
+                        _,
+                        _,
+                        ->
+                        this@runBlocking.cancel()
+                    }
+                }
             }
             assertTrue(File(folder, "$hash.part").length() in 1L until 300_000L)
             assertContentEquals(content, fetch(address, folder).readBytes())
@@ -128,7 +161,7 @@ class DownloadTest {
         address: String,
         folder: File,
         onProgress: (Long, Long?) -> Unit = { _, _ -> },
-    ): File = runBlocking { Download.of(address, hash, folder).fetch(onProgress) }
+    ): File = runBlocking { Download.of(address, hash, folder, plain = true).fetch(onProgress) }
 
     /** A server that knows ranges. */
     private fun serve(exchange: HttpExchange) {

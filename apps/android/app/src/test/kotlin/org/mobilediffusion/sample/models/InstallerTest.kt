@@ -30,7 +30,7 @@ class InstallerTest {
         val folder: File,
     ) {
         val models = ModelStore(File(folder, "models"))
-        val installer = Installer(models, File(folder, "downloads"), CoroutineScope(Dispatchers.Default))
+        val installer = Installer(models, File(folder, "downloads"), CoroutineScope(Dispatchers.Default), plain = true)
         val downloads get() = File(folder, "downloads").list().orEmpty().toList()
 
         fun outcome(action: (Installer) -> Unit): InstallState {
