@@ -9,7 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from export.artists.artist import bundle_artist
+from export.bundle.bundle import open_bundle
 from export.latency.reading import parse_latency
+from mobile_diffusion.drawing import draw
 from tests.apps.conftest import reference
 from tests.apps.languages import Language
 
@@ -32,6 +35,14 @@ def test_the_picture_is_pythons(prompt: str, seed: int, bundle: Path, language: 
     expected = reference(bundle, prompt, seed)
     said = check(language, bundle, tmp_path, expected, "--prompt", prompt, "--seed", seed)
     assert ("its end is ignored" in said) == (len(prompt) > 100) and said.count("\n") <= 1
+
+
+@pytest.mark.parametrize(("syntax", "prompt"), [("a1111", "a (red:1.4) [apple]"), ("compel", "a red++ apple--")])
+def test_weights_of_a_prompt(syntax: str, prompt: str, guided: Path, language: Language, tmp_path: Path) -> None:
+    artist = bundle_artist(open_bundle(guided), "xnnpack", 1)
+    expected = draw(artist.run_stage, artist.tokenizer, artist.settings, prompt, 7, syntax=syntax)
+    assert not np.array_equal(expected, reference(guided, prompt, 7))
+    check(language, guided, tmp_path, expected, "--prompt", prompt, "--seed", 7, "--prompt-syntax", syntax)
 
 
 @pytest.mark.parametrize("prompt", ["🍎🍎", "แอปเปิล ቀይ"])

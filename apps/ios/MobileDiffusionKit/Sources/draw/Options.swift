@@ -10,6 +10,8 @@ struct Options {
       --bundle DIR     the bundle; its manifest and every file that is used are verified
       --prompt TEXT    what to draw; "" is the null condition
       --negative TEXT  what the picture should not show
+      --prompt-syntax S
+                       weights in both prompts: plain, a1111 or compel; plain by default
       --seed N         0 to 18446744073709551615; the same seed gives the same picture everywhere
       --guidance X     scale of guidance, up to 30; 1 or less is none; the bundle's own by default
       --out FILE.rgb   the picture as raw bytes: rows from the top, red, green and blue of every pixel
@@ -58,7 +60,8 @@ struct Options {
   }
 
   private static let names = [
-    "--bundle", "--prompt", "--negative", "--seed", "--guidance", "--out", "--threads", "--benchmark",
+    "--bundle", "--prompt", "--negative", "--prompt-syntax", "--seed", "--guidance", "--out", "--threads",
+    "--benchmark",
   ]
 
   private mutating func readFlag(_ name: String) -> Bool {
@@ -76,6 +79,12 @@ struct Options {
     case "--bundle": bundle = text
     case "--prompt": request.prompt = text
     case "--negative": request.negative = text
+    case "--prompt-syntax":
+      guard let syntax = PromptSyntax(rawValue: text) else {
+        let choices = PromptSyntax.allCases.map(\.rawValue).joined(separator: " or ")
+        throw DiffusionError("\(name): expected \(choices), got '\(text)'")
+      }
+      request.syntax = syntax
     case "--seed": request.seed = try Self.number(name, text, UInt64.init, 0...UInt64.max)
     case "--guidance":
       request.guidance = try Self.number(

@@ -3,6 +3,7 @@ package org.mobilediffusion.host
 import org.mobilediffusion.core.Benchmark
 import org.mobilediffusion.core.DrawRequest
 import org.mobilediffusion.core.MAX_GUIDANCE
+import org.mobilediffusion.core.PromptSyntax
 import org.mobilediffusion.core.parseDecimal
 import org.mobilediffusion.core.parseSeed
 import java.io.File
@@ -30,6 +31,10 @@ class Options private constructor(
     val benchmark: Int? = whole("--benchmark", Benchmark.MAX_RUNS)
     private val seed: ULong = seedIn("--seed") ?: 0u
     private val guidance: Double? = guidanceIn("--guidance")
+    private val syntax: PromptSyntax =
+        valueOf("--prompt-syntax", PromptSyntax.entries.joinToString(" or ") { it.id }) { text ->
+            PromptSyntax.entries.firstOrNull { it.id == text }
+        } ?: PromptSyntax.PLAIN
     val request: DrawRequest
         get() =
             DrawRequest(
@@ -37,6 +42,7 @@ class Options private constructor(
                 values["--negative"] ?: "",
                 seed,
                 guidance,
+                syntax = syntax,
             )
 
     init {
@@ -83,6 +89,7 @@ class Options private constructor(
   --bundle DIR      the bundle; its manifest and every file that is used are verified
   --prompt TEXT     what to draw; "" is the null condition
   --negative TEXT   what the picture should not show
+  --prompt-syntax S weights in both prompts: plain, a1111 or compel; plain by default
   --seed N          0 to 18446744073709551615; the same seed gives the same picture everywhere
   --guidance X      scale of guidance, up to 30; 1 or less is none; the bundle's own by default
   --out FILE.rgb    the picture to write: rows from the top, three bytes a pixel
@@ -100,7 +107,17 @@ Exit status: 0; 1 when a comparison misses its limit; 2 with one line on standar
         private const val MAX_THREADS = 256
         private const val SHOWN = 60
         private val known =
-            setOf("--bundle", "--prompt", "--negative", "--seed", "--guidance", "--out", "--threads", "--benchmark")
+            setOf(
+                "--bundle",
+                "--prompt",
+                "--negative",
+                "--prompt-syntax",
+                "--seed",
+                "--guidance",
+                "--out",
+                "--threads",
+                "--benchmark",
+            )
 
         /** Throws [OptionException] for an option that is unknown, incomplete, or has a value that cannot be used. */
         fun of(arguments: Array<String>): Options {
