@@ -12,22 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from flatbuffers import number_types
 from numpy.typing import NDArray
 
 from export.executorch.signature import Delegation
-from export.executorch.tables import child, children, number, root
+from export.executorch.xnnpack_graph import GraphValue, read_graphs
 from mobile_diffusion.errors import ExportError
-from mobile_diffusion.quoting import quoted
 
 LOOK_UP = "aten::index_select"
 FLOAT = 6
 """ExecuTorch's number of float32."""
-_HEADER = struct.Struct("<4x4sHIIIQ")
-"""XNNPACK's header: "XH00", its length, offset and size of the graph, offset and size of constants."""
-_MAGIC = b"XH00"
-KINDS = {1: "fp32", 2: "fp16", 3: "qint8", 6: "qcint8", 8: "qcint4", 9: "qdint8", 10: "qbint4"}
-"""XNNPACK's numbers of data types (schema.fbs of its backend) that tell a precision."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +30,7 @@ class PteContent:
     tables: tuple[NDArray[np.float32], ...]
     """Constants of one axis that an `index_select` outside the delegates reads, (N,) each."""
     kinds: frozenset[str]
-    """Kinds of numbers inside XNNPACK's delegates, names of KINDS; those of constants begin with "constant "."""
+    """Kinds of numbers inside XNNPACK's delegates, as xnnpack_graph.py names them; those of constants begin with "constant "."""
     delegation: Delegation
     """As counted in the program; `planned_bytes` is not."""
 
@@ -58,11 +51,12 @@ def read_content(path: Path) -> PteContent:
     from executorch.exir._serialize._program import deserialize_pte_binary
 
     try:
-        program = deserialize_pte_binary(path.read_bytes()).program
+        file = deserialize_pte_binary(path.read_bytes())
+        program = file.program
         (plan,) = program.execution_plan
         return PteContent(
             tuple(_tables(program, plan)),
-            frozenset(kind for delegate in plan.delegates for kind in _kinds(program, delegate)),
+            frozenset(_kind(value) for graph in read_graphs(file) for value in graph.values),
             _delegation(plan),
         )
     except (ValueError, LookupError, TypeError, AssertionError, AttributeError, struct.error, OSError) as error:
@@ -104,19 +98,5 @@ def _delegation(plan: Any) -> Delegation:
     return Delegation(delegates, dict(sorted(counts.items())), 0)
 
 
-def _kinds(program: Any, delegate: Any) -> Iterator[str]:
-    """Kinds of numbers of every value in XNNPACK's graph; nothing for another backend."""
-    if delegate.id != "XnnpackBackend":
-        return
-    data = bytes(program.backend_delegate_data[delegate.processed.index].data)
-    magic, _, start, size, _, _ = _HEADER.unpack_from(data)
-    if magic != _MAGIC:
-        raise ValueError(f"{quoted(magic)} in front of XNNPACK's graph")
-    graph = root(data[start : start + size])
-    for value in children(graph, 2):
-        tensor = child(value, 1)
-        if number(value, 0, number_types.Uint8Flags) == 2:  # quantized: the tensor is inside
-            tensor = child(tensor, 0)
-        kind = KINDS.get(number(tensor, 0, number_types.Int16Flags))
-        if kind is not None:
-            yield f"constant {kind}" if number(tensor, 3, number_types.Uint32Flags) else kind
+def _kind(value: GraphValue) -> str:
+    return f"constant {value.kind}" if value.constant else value.kind

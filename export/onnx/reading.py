@@ -38,14 +38,18 @@ class OnnxContent:
     """As the manifest names it."""
 
 
-def read_content(path: Path) -> OnnxContent:
-    """Read a model without the weights that stand in a file of their own; raises `ExportError` if it is none."""
+def open_model(path: Path) -> onnx.ModelProto:
+    """Open a model without the weights that stand in a file of their own; raises `ExportError` if it is none."""
     try:
-        model = onnx.load(path, load_external_data=False)
+        return onnx.load(path, load_external_data=False)
     except Exception as error:  # protobuf's exceptions have no common base but this
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ExportError(f"{path}: expected an ONNX model, got {reason}; export it again") from error
-    graph = model.graph
+
+
+def read_content(path: Path) -> OnnxContent:
+    """Read what a model says of itself; raises `ExportError` if it is none."""
+    graph = open_model(path).graph
     halves = any(each.data_type == onnx.TensorProto.FLOAT16 for each in graph.initializer)
     return OnnxContent(
         tuple(map(_spec, graph.input)),

@@ -8,7 +8,7 @@ inside an operation; the precision "fp16-accumulate" models that (accumulate.py)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,11 +134,13 @@ class Program:
     @property
     def constants(self) -> dict[str, Tensor | str]:
         """Return the constants by their names in the program; reads all weights."""
-        return {
-            routine.names[slot]: value.tensor() if isinstance(value, Weight) else value
-            for routine in self.routines
-            for slot, value in routine.constants.items()
-        }
+        return dict(self.each_constant())
+
+    def each_constant(self) -> Iterator[tuple[str, Tensor | str]]:
+        """Yield the constants with their names, one at a time."""
+        for routine in self.routines:
+            for slot, value in routine.constants.items():
+                yield routine.names[slot], value.tensor() if isinstance(value, Weight) else value
 
     def new_states(self) -> StateBag:
         """Return new states, filled with zeros, for `run_with`."""
