@@ -61,8 +61,8 @@ def verify(
 
     Checks the manifest and every hash; reads schedule, shapes and precision from the programs; encodes the golden
     prompts again; runs the programs on the golden vectors; and recomputes parity.json, report.html and preview.json.
-    With --checkpoint, a failed gate of ONNX or Core AI also names the first module that leaves PyTorch. The exit
-    status is 0 if everything passed, else 2.
+    With --checkpoint, a failed gate also names the first module that leaves PyTorch, of XNNPACK the first constant that
+    is not the checkpoint's. The exit status is 0 if everything passed, else 2.
 
     Example:
 

@@ -30,7 +30,7 @@ class PteContent:
     tables: tuple[NDArray[np.float32], ...]
     """Constants of one axis that an `index_select` outside the delegates reads, (N,) each."""
     kinds: frozenset[str]
-    """Kinds of numbers inside XNNPACK's delegates, as xnnpack_graph.py names them; those of constants begin with "constant "."""
+    """Kinds of numbers inside XNNPACK's delegates (xnnpack_graph.py); those of constants begin with "constant "."""
     delegation: Delegation
     """As counted in the program; `planned_bytes` is not."""
 

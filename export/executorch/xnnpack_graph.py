@@ -17,7 +17,17 @@ BACKEND = "XnnpackBackend"
 _HEADER = struct.Struct("<4x4sHIIIQ")
 """XNNPACK's header: "XH00", its length, offset and size of the graph, offset and size of constants."""
 _MAGIC = b"XH00"
-KINDS = {1: "fp32", 2: "fp16", 3: "qint8", 5: "qint32", 6: "qcint8", 7: "qcint32", 8: "qcint4", 9: "qdint8", 10: "qbint4"}
+KINDS = {
+    1: "fp32",
+    2: "fp16",
+    3: "qint8",
+    5: "qint32",
+    6: "qcint8",
+    7: "qcint32",
+    8: "qcint4",
+    9: "qdint8",
+    10: "qbint4",
+}
 """XNNPACK's numbers of data types (schema.fbs of its backend) that a program of ours has."""
 _QUANTIZED = 2
 """The number of XNNQuantizedTensorValue in the union of values."""

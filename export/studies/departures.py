@@ -23,7 +23,7 @@ from export.parity.report import ParityReport
 from export.parity.trajectories import Trajectory
 from export.signatures import EVERY_STAGE
 from export.stages import ExportStage, build_stage
-from export.studies.faults.modules import ModuleDistance, best_match, first_departure, hooked
+from export.studies.faults.modules import ModuleDistance, best_match, first_departure, first_wrong, hooked
 from export.verify import read_trajectories
 from mobile_diffusion.checkpoint import AnyModel
 from mobile_diffusion.decibels import db_text, json_number
@@ -42,12 +42,19 @@ class StageDepartures:
     stage: str
     bound_db: float
     """SNR in dB below which a module's output departs from PyTorch's."""
-    modules: tuple[ModuleDistance, ...]
+    rows: tuple[ModuleDistance, ...]
+    """Every module that PyTorch calls and the program has a value of."""
+
+    @property
+    def modules(self) -> tuple[ModuleDistance, ...]:
+        """The modules whose value is their output, as the program in float32 shows."""
+        return tuple(row for row in self.rows if row.float32_db >= self.bound_db)
 
     @property
     def first(self) -> ModuleDistance | None:
-        """The first module that departs; None if none does."""
-        return first_departure(self.modules, self.bound_db)
+        """The first module that departs, or after which even the program in float32 does; None if there is none."""
+        either = (first_departure(self.rows, self.bound_db), first_wrong(self.rows, self.bound_db))
+        return min((row for row in either if row is not None), key=self.rows.index, default=None)
 
     def __str__(self) -> str:
         first = self.first
@@ -77,7 +84,7 @@ def find_departures(
     """
     bundle = open_bundle(path)
     entry = bundle.runtime(runtime)
-    _check_source(bundle, model)
+    check_source(bundle, model)
     drawn, found = read_trajectories(bundle)[0], []
     for number, (stage, file) in enumerate(bundle.artifacts(entry).items()):
         progress(f"{stage}: comparing modules", number / len(entry.artifacts))
@@ -85,13 +92,22 @@ def find_departures(
     return found
 
 
-def explain_failure(path: Path, parity: ParityReport, runtime: str, model: AnyModel, inside: Inside) -> StageDepartures:
-    """Compare the modules of the first stage that failed a runtime's gates, in the case and at the step that failed.
+@dataclass(frozen=True)
+class Failure:
+    """The first stage of a runtime that failed a gate."""
 
-    The bound is the gate's limit without guidance.  Raises as `find_departures` does.
-    """
+    stage: str
+    drawn: Trajectory
+    """The case that failed."""
+    step: int | None
+    file: Path
+    bound_db: float
+    """The gate's limit without guidance."""
+
+
+def first_failure(path: Path, parity: ParityReport, runtime: str) -> Failure:
+    """The first stage, in the order of a drawing, that failed one of a runtime's gates."""
     bundle = open_bundle(path, verify=False)
-    _check_source(bundle, model)
     failures = [each.measurement for each in parity.failures if each.measurement.runtime == runtime]
     failed = min(failures, key=lambda each: EVERY_STAGE.index(stage_of(each)))
     stage = stage_of(failed)
@@ -99,19 +115,30 @@ def explain_failure(path: Path, parity: ParityReport, runtime: str, model: AnyMo
     bound = next(each.at_least for each in limits(parity.precisions[runtime], check) if each.metric == "snr_db")
     drawn = next(each for each in read_trajectories(bundle) if str(each.case) == failed.case)
     file = bundle.path / bundle.artifacts(bundle.runtime(runtime))[stage]
-    return _compare_file(model, stage, drawn, failed.step, file, bound, inside)
+    return Failure(stage, drawn, failed.step, file, bound)
 
 
-def _check_source(bundle: Bundle, model: AnyModel) -> None:
+def explain_failure(failure: Failure, model: AnyModel, inside: Inside) -> StageDepartures:
+    """Compare the modules of a stage that failed, in the case and at the step that failed."""
+    return _compare_file(model, failure.stage, failure.drawn, failure.step, failure.file, failure.bound_db, inside)
+
+
+def check_source(bundle: Bundle, model: AnyModel) -> None:
+    """Raise `CheckpointError` if the bundle was made from another checkpoint."""
     wanted, got = bundle.manifest.model.source_sha256[:12], model.source_hash[:12]
     if wanted != got:
         raise CheckpointError(f"--checkpoint: expected the checkpoint {wanted}... of {bundle.path}, got {got}...")
 
 
+def stage_arrays(model: AnyModel, stage: str, drawn: Trajectory, step: int | None) -> Arrays:
+    """The inputs of a stage in a drawing; of `denoise` at a step, the first if it is None."""
+    return {name: value.numpy() for name, value in inputs_of(model.config, stage, drawn, step).items()}
+
+
 def _compare_file(
     model: AnyModel, stage: str, drawn: Trajectory, step: int | None, file: Path, bound_db: float, inside: Inside
 ) -> StageDepartures:
-    arrays = {name: value.numpy() for name, value in inputs_of(model.config, stage, drawn, step).items()}
+    arrays = stage_arrays(model, stage, drawn, step)
     built = build_stage(model, stage)
     return compare(built, arrays, *inside(built, file, arrays), bound_db)
 
@@ -134,5 +161,4 @@ def compare(
 
     with hooked(stage.module, dict.fromkeys(both), judge), torch.inference_mode():
         stage.module(**{name: torch.from_numpy(np.array(array)) for name, array in arrays.items()})
-    outputs = [rows[name] for name in both if name in rows and rows[name].float32_db >= bound_db]
-    return StageDepartures(stage.name, bound_db, tuple(outputs))
+    return StageDepartures(stage.name, bound_db, tuple(rows[name] for name in both if name in rows))

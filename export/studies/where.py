@@ -1,4 +1,4 @@
-"""Says where in a network a failed gate has its reason, for the runtimes that show the values inside a program."""
+"""Says where in a network a failed gate has its reason."""
 
 from __future__ import annotations
 
@@ -8,36 +8,60 @@ from pathlib import Path
 from export.bundle.bundle import open_bundle
 from export.bundle.manifest_parts import RuntimeEntry
 from export.coreai.sums import Sums
+from export.executorch.options import XnnpackOptions
+from export.mixed.names import SETTING
 from export.parity.report import ParityReport
-from export.studies import coreml_inside, onnx_faults
-from export.studies.coreai_faults import inside_with
-from export.studies.departures import Inside, StageDepartures, explain_failure
+from export.stages import build_stage
+from export.studies import coreai_faults, coreml_inside, onnx_faults, xnnpack_inside
+from export.studies.departures import Inside, StageDepartures, check_source, explain_failure, first_failure
+from export.studies.xnnpack_inside import WrongConstant, wrong_constant
 from mobile_diffusion.checkpoint import AnyModel
 from mobile_diffusion.progress import Progress, silent
+
+Place = StageDepartures | WrongConstant
+
+
+def xnnpack_options(entry: RuntimeEntry) -> XnnpackOptions:
+    """The options with which the programs of a runtime were lowered."""
+    return XnnpackOptions(entry.precision, setting(entry, SETTING, "none"))
+
 
 INSIDE: dict[str, Callable[[RuntimeEntry], Inside]] = {
     "onnx": lambda entry: onnx_faults.inside,
     "coreml": lambda entry: coreml_inside.inside_for(setting(entry, "compute_units")),
-    "coreai": lambda entry: inside_with(Sums.FLOAT32),
+    "coreai": lambda entry: coreai_faults.inside_with(Sums.FLOAT32),
+    "xnnpack": lambda entry: xnnpack_inside.inside_with(xnnpack_options(entry)),
 }
 """Runtime -> what looks inside its programs, by what the manifest says of them."""
 
 
-def where(path: Path, parity: ParityReport, model: AnyModel, progress: Progress = silent) -> dict[str, StageDepartures]:
-    """Runtime -> the modules of its first stage that failed, for every runtime of INSIDE with a failed gate.
+def where(path: Path, parity: ParityReport, model: AnyModel, progress: Progress = silent) -> dict[str, Place]:
+    """Runtime -> the place in its first stage that failed, for every runtime of INSIDE with a failed gate.
 
+    A program of XNNPACK that is calibrated is left out: what it was calibrated with is not in the bundle.
     Raises `CheckpointError` if the bundle was not made from `model`, `ExportError` if a program cannot be run.
     """
+    bundle = open_bundle(path, verify=False)
+    check_source(bundle, model)
     failed = {each.measurement.runtime for each in parity.failures}
-    found = {}
-    for entry in open_bundle(path, verify=False).manifest.runtimes:
-        runtime, inside = entry.name, INSIDE.get(entry.name)
-        if inside is not None and runtime in failed:
-            progress(f"{runtime}: looking for the module that departs", 0.0)
-            found[runtime] = explain_failure(path, parity, runtime, model, inside(entry))
+    found: dict[str, Place] = {}
+    for entry in bundle.manifest.runtimes:
+        calibrated = entry.name == "xnnpack" and xnnpack_options(entry).calibrated
+        if entry.name in failed and entry.name in INSIDE and not calibrated:
+            progress(f"{entry.name}: looking for the module that departs", 0.0)
+            found[entry.name] = _place(path, parity, entry, model)
     return found
 
 
-def setting(entry: RuntimeEntry, name: str) -> str:
-    """The value of a runtime's setting."""
-    return next(each.value for each in entry.settings if each.name == name)
+def _place(path: Path, parity: ParityReport, entry: RuntimeEntry, model: AnyModel) -> Place:
+    failure = first_failure(path, parity, entry.name)
+    if entry.name == "xnnpack":
+        wrong = wrong_constant(build_stage(model, failure.stage), failure.file, xnnpack_options(entry))
+        if wrong is not None:
+            return wrong
+    return explain_failure(failure, model, INSIDE[entry.name](entry))
+
+
+def setting(entry: RuntimeEntry, name: str, default: str = "") -> str:
+    """The value of a runtime's setting, or the default."""
+    return next((each.value for each in entry.settings if each.name == name), default)

@@ -46,11 +46,27 @@ def edit_bytes(path: Path, position: int, value: int) -> None:
 def edit_weight(bundle: Path, name: str, change: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> None:
     """Change a weight of the ONNX model of `denoise`; every hash, in all files of the bundle, is right again."""
     file = bundle / "onnx" / "denoise.onnx"
-    before, model = hashlib.sha256(file.read_bytes()).hexdigest(), onnx.load(file)
+    model = onnx.load(file)
     (weight,) = (each for each in model.graph.initializer if each.name == name)
-    weight.raw_data = change(numpy_helper.to_array(weight).copy()).tobytes()
-    onnx.save(model, file)
-    after = hashlib.sha256(file.read_bytes()).hexdigest()
+    old = bytes(weight.raw_data)
+    edit_program(bundle, "onnx/denoise.onnx", old, change(numpy_helper.to_array(weight).copy()).tobytes())
+
+
+def edit_program(bundle: Path, program: str, old: bytes, new: bytes) -> None:
+    """Replace bytes that occur once in a program of a bundle; every hash, in all its files, is right again."""
+    before, after = edit_stored(bundle / program, old, new)
     for each in ("provenance.json", "report.html"):
         edit_text(bundle / each, before, after)
     rehash(bundle)
+
+
+def edit_stored(program: Path, old: bytes, new: bytes) -> tuple[str, str]:
+    """Replace bytes that occur once in a program, which may be a folder; returns the SHA-256 before and after."""
+    files = [program] if program.is_file() else [each for each in program.rglob("*") if each.is_file()]
+    (file,) = (each for each in files if old in each.read_bytes())
+    data = file.read_bytes()
+    assert data.count(old) == 1 and len(old) == len(new)
+    changed = data.replace(old, new)
+    file.write_bytes(changed)
+    before, after = (hashlib.sha256(each).hexdigest() for each in (data, changed))
+    return before, after

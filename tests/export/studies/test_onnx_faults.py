@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -20,10 +19,7 @@ from export.studies.departures import compare, find_departures
 from export.studies.onnx_faults import inside
 from mobile_diffusion.checkpoint import open_checkpoint
 from mobile_diffusion.errors import CheckpointError, ExportError
-from tests.export.cli.test_commands import Command, command
 from tests.export.evidence.planting import edit_weight
-
-__all__ = ["command"]
 
 BOUND_DB = 80.0
 """The limit of float32."""
@@ -89,18 +85,6 @@ def test_a_bundle_s_fault_is_named(copy_of: Callable[[str], Path], tiny_checkpoi
     other = dataclasses.replace(model, source_hash="0" * 64)
     with pytest.raises(CheckpointError, match="--checkpoint: expected the checkpoint"):
         find_departures(bundle, "onnx", other, BOUND_DB, inside)
-
-
-@pytest.mark.full
-def test_verify_names_the_module_of_a_failed_gate(
-    command: Command, copy_of: Callable[[str], Path], tiny_checkpoint: Path
-) -> None:
-    bundle = copy_of("android")
-    edit_weight(bundle, f"{SPOILED}.weight", np.negative)
-    result = command("verify", str(bundle), "--checkpoint", str(tiny_checkpoint), "--threads", "1", "--json")
-    assert result.status == 2
-    places = json.loads(result.out)["places"]
-    assert list(places) == ["onnx"] and f"denoise: departs first in {SPOILED} (Conv2d): " in places["onnx"]
 
 
 def test_a_damaged_model_is_one_line(tmp_path: Path) -> None:

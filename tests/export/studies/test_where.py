@@ -1,0 +1,41 @@
+"""`verify --checkpoint` names where a runtime that fails a gate leaves PyTorch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mobile_diffusion.checkpoint import Model
+from tests.export.cli.test_commands import Command, command
+from tests.export.evidence.planting import edit_program
+
+__all__ = ["command"]
+SPOILED = "unet.mid_block.resnets.0.conv2"
+DEPARTS = f"denoise: departs first in {SPOILED} (Conv2d): "
+RUNTIMES = {
+    "onnx": ("android", "onnx/denoise.onnx", np.float32, DEPARTS),
+    "xnnpack": ("android", "denoise.pte", np.float32, f"denoise: {SPOILED}.weight (XNNPACK's constant "),
+    "coreml": ("ios", "denoise.mlpackage", np.float16, DEPARTS),
+}
+"""Runtime -> target, program, how it stores the kernel, and how the place begins."""
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_verify_names_the_place_of_a_failed_gate(
+    runtime: str, command: Command, copy_of: Callable[[str], Path], tiny_checkpoint: Path, tiny_model: Model
+) -> None:
+    target, program, dtype, place = RUNTIMES[runtime]
+    bundle = copy_of(target)
+    kernel = tiny_model.unet.get_parameter(f"{SPOILED.removeprefix('unet.')}.weight").detach()
+    kernel = kernel.permute(0, 2, 3, 1) if runtime == "xnnpack" else kernel
+    stored = np.ascontiguousarray(kernel.half().numpy()).astype(dtype)  # a checkpoint is stored in half
+    edit_program(bundle, program, stored.tobytes(), (-stored).tobytes())
+    result = command("verify", str(bundle), "--checkpoint", str(tiny_checkpoint), "--threads", "1", "--json")
+    assert result.status == 2
+    places = json.loads(result.out)["places"]
+    assert list(places) == [runtime] and places[runtime].startswith(place)
