@@ -9,7 +9,7 @@ import type { DrawRequest } from "../src/request.js";
 /** To the worker. */
 export type Task =
   | { readonly kind: "open"; readonly base: string; readonly provider: Provider }
-  | { readonly kind: "draw"; readonly request: DrawRequest }
+  | { readonly kind: "draw"; readonly requests: readonly DrawRequest[] }
   | { readonly kind: "stop" }
   | { readonly kind: "check" };
 

@@ -3,10 +3,13 @@
 import { PromptError } from "../src/errors.js";
 import { MAX_SEED, parseSeed } from "../src/numbers.js";
 import type { StageTime } from "../src/pipeline.js";
+import type { PromptSyntax } from "../src/prompt-pieces.js";
 import { styled } from "../src/styles.js";
 import { quote } from "../src/text.js";
 import { Choice } from "./choice.js";
 import type { Answer, DrawEvent, DrawRequest, OpenedModel, Picture, Provider, Task } from "./messages.js";
+import { savePicture, sharePicture } from "./saving.js";
+import { addPicture, seriesOf } from "./series.js";
 import { pictureIn, readPicture, showPicture } from "./start-picture.js";
 import { CheckTable, timeRows } from "./tables.js";
 
@@ -22,6 +25,8 @@ const negative = element<HTMLInputElement>("negative");
 const seed = element<HTMLInputElement>("seed");
 const guidance = element<HTMLInputElement>("guidance");
 const strength = element<HTMLInputElement>("strength");
+const batch = element<HTMLInputElement>("batch");
+const SYNTAXES: readonly (readonly [PromptSyntax, string])[] = [["plain", "none"], ["a1111", "(word:1.3)"], ["compel", "word++"]];
 const canvas = element<HTMLCanvasElement>("canvas");
 const drawButton = element<HTMLButtonElement>("draw");
 const checkButton = element<HTMLButtonElement>("check");
@@ -34,8 +39,11 @@ let state: "opening" | "ready" | "drawing" | "checking" = "opening";
 let drawn: { request: DrawRequest; name: string } | null = null;
 let checks = new CheckTable(element("check-rows"));
 let begun = 0;
+/** Of a series, those behind the picture that is drawn. */
+let asked: DrawRequest[] = [];
 
 const styles = new Choice<string>(element("styles"));
+const syntaxes = new Choice<PromptSyntax>(element("prompt-syntax"));
 const units = new Choice<Provider>(element("units"), (provider) => open(provider));
 
 function send(task: Task): void {
@@ -108,23 +116,32 @@ function request(): DrawRequest {
   const words = styled(prompt.value, styles.value ?? "");
   const guided = opened?.guidanceKind === "cfg";
   const own = guided ? { negative: negative.value, guidance: Number(guidance.value) } : {};
-  return { prompt: words, seed: found, image: start, strength: Number(strength.value), ...own };
+  return { prompt: words, seed: found, image: start, strength: Number(strength.value), syntax: syntaxes.value ?? "plain", ...own };
 }
 
 function draw(): void {
   element("problem").hidden = true;
   try {
-    const asked = request();
-    drawn = { request: asked, name: `${asked.prompt.replace(/[^\p{L}\p{N}]+/gu, "-").slice(0, 60) || "picture"}-${asked.seed}.png` };
+    const requests = seriesOf(request(), batch.value);
+    asked = [...requests];
+    nameNext();
+    element("series").replaceChildren();
+    element("series").hidden = requests.length === 1;
     element("steps").replaceChildren();
     saveButton.disabled = true;
     element("share").hidden = element("again").hidden = true;
     begun = performance.now();
     setState("drawing");
-    send({ kind: "draw", request: asked });
+    send({ kind: "draw", requests });
   } catch (error) {
     problem(error instanceof Error ? error.message : String(error));
   }
+}
+
+/** What is drawn next, of a series the first that is not there. */
+function nameNext(): void {
+  const next = asked.shift()!;
+  drawn = { request: next, name: `${next.prompt.replace(/[^\p{L}\p{N}]+/gu, "-").slice(0, 60) || "picture"}-${next.seed}.png` };
 }
 
 function show(event: DrawEvent): void {
@@ -147,6 +164,8 @@ function finish(picture: Picture, times: readonly StageTime[]): void {
   const seconds = ((performance.now() - begun) / 1000).toFixed(2);
   element("times-card").hidden = false;
   element("times").replaceChildren(...timeRows(times));
+  addPicture(element("series"), picture, drawn?.request.seed ?? 0n);
+  if (asked.length > 0) return nameNext();
   saveButton.disabled = false;
   element("share").hidden = !("share" in navigator);
   element("again").hidden = !opened?.takesPictures;
@@ -188,25 +207,14 @@ function endCheck(): void {
   setState("ready");
 }
 
-/** The picture with the form's own words in its name. */
-async function asFile(): Promise<File> {
-  const blob = await new Promise<Blob | null>((resolve) => canvas.toBlob(resolve, "image/png"));
-  return new File([blob ?? new Blob()], drawn?.name ?? "picture.png", { type: "image/png" });
-}
-
-async function save(): Promise<void> {
-  const file = await asFile();
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(file);
-  link.download = file.name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-}
-
 async function share(): Promise<void> {
-  const files = [await asFile()];
-  if (!navigator.canShare?.({ files })) return problem("expected a browser that shares pictures, got another; save it instead");
-  await navigator.share({ files }).catch(() => undefined); // the user may change his mind
+  const line = await sharePicture(canvas, pictureName());
+  if (line !== null) problem(line);
+}
+
+/** With the form's own words. */
+function pictureName(): string {
+  return drawn?.name ?? "picture.png";
 }
 
 function begin(picture: Picture | null): void {
@@ -233,12 +241,14 @@ function showOutputs(): void {
 /** What the address says, by the names of the options of `mobile-diffusion generate`. */
 function readAddress(): void {
   const given = new URLSearchParams(location.search);
-  for (const [name, field] of Object.entries({ prompt, negative, seed, guidance, strength })) {
+  for (const [name, field] of Object.entries({ prompt, negative, seed, guidance, strength, batch })) {
     const value = given.get(name);
     if (value === null) continue;
     field.value = value;
     field.dataset["set"] = "true";
   }
+  const syntax = SYNTAXES.find(([name]) => name === given.get("prompt-syntax"));
+  syntaxes.offer(SYNTAXES, syntax?.[0] ?? "plain");
 }
 
 function listen(): void {
@@ -263,7 +273,7 @@ function listen(): void {
     setState("checking");
     send({ kind: "check" });
   });
-  saveButton.addEventListener("click", () => void save());
+  saveButton.addEventListener("click", () => void savePicture(canvas, pictureName()));
   element("share").addEventListener("click", () => void share());
   element("clear").addEventListener("click", () => begin(null));
   element("again").addEventListener("click", () => {

@@ -52,13 +52,17 @@ function describe(bundle: ModelBundle, pipeline: Pipeline): OpenedModel {
   return { ...facts, programBytes: bundle.programBytes, takesPictures: pipeline.takesPictures };
 }
 
-async function draw(request: DrawRequest): Promise<void> {
+/** Draws pictures one after the other; they differ in their seeds. */
+async function draw(requests: readonly DrawRequest[]): Promise<void> {
   const { pipeline } = model();
-  tell({ kind: "warnings", lines: pipeline.warnings(request) });
-  for await (const event of pipeline.draw(request)) {
-    tell({ kind: "event", event });
-    await pause();
-    if (stopping && event.kind !== "finished") break;
+  tell({ kind: "warnings", lines: pipeline.warnings(requests[0]!) });
+  for (const request of requests) {
+    if (stopping) break;
+    for await (const event of pipeline.draw(request)) {
+      tell({ kind: "event", event });
+      await pause();
+      if (stopping && event.kind !== "finished") break;
+    }
   }
   if (stopping) tell({ kind: "stopped" });
 }
@@ -99,6 +103,6 @@ function lineOf(error: unknown): string {
 addEventListener("message", ({ data }: MessageEvent<Task>) => {
   if (data.kind === "stop") stopping = true;
   if (data.kind === "open") void work(() => open(data.base, data.provider));
-  if (data.kind === "draw") void work(() => draw(data.request));
+  if (data.kind === "draw") void work(() => draw(data.requests));
   if (data.kind === "check") void work(check);
 });

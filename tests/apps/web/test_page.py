@@ -118,6 +118,25 @@ def test_styles_are_the_models_and_the_prompt_is_sent_as_typed_without_one(page:
     assert not np.array_equal(pixels_of(plain), pixels_of(flat))
 
 
+def test_a_series_with_weights(page: str, web_bundle: Path) -> None:
+    shown = "document.querySelectorAll('#series canvas')"
+    of_series = PIXELS.replace("canvas.", f"{shown}[0].")
+    actions = [
+        ("value", "document.querySelector('#prompt-syntax [aria-checked=true]').textContent"),
+        *(("click", "#draw"), ("wait", DONE), ("value", PIXELS)),
+        *(("value", f"[...{shown}].map(each => each.title).join()"), ("value", of_series)),
+        *(("fill", "#batch", "17"), ("click", "#draw"), ("value", "document.getElementById('problem').textContent")),
+    ]
+    address = f"{page}?prompt=a+(red:1.4)+apple&seed=3&guidance=1.5&batch=2&prompt-syntax=a1111"
+    syntax, last, names, first, line = visit(address, actions).values
+    assert (syntax, names) == ("(word:1.3)", "seed 3,seed 4")
+    assert line == "batch: expected 1 to 16, got '17'"
+    for pixels, seed in ((first, 3), (last, 4)):
+        expected = reference(web_bundle, "a (red:1.4) apple", seed, 1.5, syntax="a1111")
+        assert_same(pixels_of(pixels), expected)
+    assert not np.array_equal(pixels_of(last), reference(web_bundle, "a (red:1.4) apple", 4, 1.5))
+
+
 def test_a_picture_to_begin_with(page: str, web_bundle: Path, tmp_path: Path) -> None:
     settings = open_bundle(web_bundle).settings()
     *_, height, width = settings.image_shape
