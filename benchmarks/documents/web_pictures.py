@@ -19,9 +19,9 @@ from benchmarks.documents.driven_page import CHECKED, DONE, served, visit
 from benchmarks.measuring.command_line import run_script
 from benchmarks.paths import ROOT
 
-SIZES = {"desk": (1100, 1500), "phone": (390, 2100)}
+SIZES = {"desk": (1100, 1560), "phone": (390, 2400)}
 GAP = 16
-ASKED = "prompt=red+apple&seed=3"
+ASKED = "prompt=red+apple&seed=0&batch=4"
 COMPARED = f"{CHECKED} && /passed|failed$/.test(document.getElementById('verdict').textContent)"
 
 
