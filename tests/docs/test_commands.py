@@ -49,6 +49,7 @@ NOT_RUN = {
     "serve": ("does not end by itself", "tests/apps/web"),
     "device push": ("needs a phone", "tests/export/device/test_device.py"),
     "device bench": ("needs a phone", "tests/export/device/test_device.py"),
+    "device verify": ("needs a phone", "tests/export/device/test_golden_record.py"),
     "device pull": ("needs a phone", "tests/export/device/test_device.py"),
     "coreml measure": ("needs a Mac", "tests/export/studies/mac"),
     "coreml report": ("needs a Mac's file", "tests/export/studies/mac"),

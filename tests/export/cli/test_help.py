@@ -181,7 +181,7 @@ def test_commands_that_print_tables_print_json() -> None:
     with_tables = """inspect, slim, demo, doctor, bench, verify, compare, evaluate, milestones, export ios,
         export android, export web, coreml chunk, coreml combine, coreml compress, coreml faults, coreml measure,
         coreml plan, coreml report, coreml statistics, coreml table, coreai faults, onnx faults, device bench,
-        device pull, data fetch"""
+        device pull, device verify, data fetch"""
     expected = {tuple(each.split()) for each in with_tables.split(",")}
     found = {path for path, each in COMMANDS.items() if any(one.opts == ["--json"] for one in each.params)}
     assert found == expected
