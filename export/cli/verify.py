@@ -18,6 +18,7 @@ from mobile_diffusion.errors import ConfigError
 if TYPE_CHECKING:
     from export.comparison.baseline import Regression
     from export.comparison.summary import Summary
+    from export.studies.where import Place
     from export.verify import Verification
 
 
@@ -54,6 +55,10 @@ def verify(
         bool,
         typer.Option("--again", help="Also export the --checkpoint again, and compare every byte of the programs."),
     ] = False,
+    reproduction: Annotated[
+        Path | None,
+        typer.Option(help="If a gate fails: a script that shows one wrong number of the layer that departs."),
+    ] = None,
     threads: Threads = DEFAULT_THREADS,
     json: Json = False,
 ) -> None:
@@ -74,6 +79,8 @@ def verify(
     from export.comparison.summary import summarise_bundle, write_summary
     from export.verify import unverified_runtimes, verify_bundle
 
+    if reproduction is not None and checkpoint is None:
+        raise ConfigError("--reproduction: expected --checkpoint, got none; give the checkpoint that was exported")
     if again and checkpoint is None:
         raise ConfigError("--again: expected --checkpoint, got none; give the checkpoint that was exported")
     earlier = baselines.read()
@@ -86,21 +93,31 @@ def verify(
     if baselines.junit is not None:
         write_junit(baselines.junit, found, worse)
     places = {} if checkpoint is None or found.parity.passed else _places(bundle, found, checkpoint, opening)
-    _show(bundle, found, worse, unverified_runtimes(bundle), json, checkpoint is not None, places)
+    if reproduction is not None:
+        _write_reproduction(places, reproduction)
+    spelled = {runtime: str(each) for runtime, each in places.items()}
+    _show(bundle, found, worse, unverified_runtimes(bundle), json, checkpoint is not None, spelled)
     found.require()
     require_none(worse or (), baselines.baseline)
     if baselines.write_baseline is not None:
         write_summary(baselines.write_baseline, summary)
 
 
-def _places(bundle: Path, found: Verification, checkpoint: str, opening: Opening) -> dict[str, str]:
+def _places(bundle: Path, found: Verification, checkpoint: str, opening: Opening) -> dict[str, Place]:
     """Runtime -> where its first failed stage leaves PyTorch, of those that can be looked into."""
     from export.studies.where import where
     from mobile_diffusion.checkpoint import open_source
 
     with progress_bar() as progress:
-        places = where(bundle, found.parity, open_source(checkpoint, opening.options()), progress)
-    return {runtime: str(each) for runtime, each in places.items()}
+        return where(bundle, found.parity, open_source(checkpoint, opening.options()), progress)
+
+
+def _write_reproduction(places: dict[str, Place], path: Path) -> None:
+    """Write the script of the first runtime that has one."""
+    for runtime, place in places.items():
+        if place.reproduction is not None:
+            place.reproduction.write(path, runtime)
+            return
 
 
 def _show(

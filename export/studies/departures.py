@@ -118,11 +118,6 @@ def first_failure(path: Path, parity: ParityReport, runtime: str) -> Failure:
     return Failure(stage, drawn, failed.step, file, bound)
 
 
-def explain_failure(failure: Failure, model: AnyModel, inside: Inside) -> StageDepartures:
-    """Compare the modules of a stage that failed, in the case and at the step that failed."""
-    return _compare_file(model, failure.stage, failure.drawn, failure.step, failure.file, failure.bound_db, inside)
-
-
 def check_source(bundle: Bundle, model: AnyModel) -> None:
     """Raise `CheckpointError` if the bundle was made from another checkpoint."""
     wanted, got = bundle.manifest.model.source_sha256[:12], model.source_hash[:12]

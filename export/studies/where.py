@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from export.bundle.bundle import open_bundle
@@ -13,12 +14,23 @@ from export.mixed.names import SETTING
 from export.parity.report import ParityReport
 from export.stages import build_stage
 from export.studies import coreai_faults, coreml_inside, onnx_faults, xnnpack_inside
-from export.studies.departures import Inside, StageDepartures, check_source, explain_failure, first_failure
+from export.studies.departures import Inside, StageDepartures, check_source, compare, first_failure, stage_arrays
+from export.studies.reproduction import Reproduction, reproduce
 from export.studies.xnnpack_inside import WrongConstant, wrong_constant
 from mobile_diffusion.checkpoint import AnyModel
 from mobile_diffusion.progress import Progress, silent
 
-Place = StageDepartures | WrongConstant
+
+@dataclass(frozen=True)
+class Place:
+    """Where the first stage of a runtime that failed leaves PyTorch."""
+
+    found: StageDepartures | WrongConstant
+    reproduction: Reproduction | None = None
+    """One wrong number of the layer, if it is one that can be written down."""
+
+    def __str__(self) -> str:
+        return str(self.found)
 
 
 def xnnpack_options(entry: RuntimeEntry) -> XnnpackOptions:
@@ -55,11 +67,16 @@ def where(path: Path, parity: ParityReport, model: AnyModel, progress: Progress 
 
 def _place(path: Path, parity: ParityReport, entry: RuntimeEntry, model: AnyModel) -> Place:
     failure = first_failure(path, parity, entry.name)
+    stage = build_stage(model, failure.stage)
     if entry.name == "xnnpack":
-        wrong = wrong_constant(build_stage(model, failure.stage), failure.file, xnnpack_options(entry))
+        wrong = wrong_constant(stage, failure.file, xnnpack_options(entry))
         if wrong is not None:
-            return wrong
-    return explain_failure(failure, model, INSIDE[entry.name](entry))
+            return Place(wrong)
+    arrays = stage_arrays(model, failure.stage, failure.drawn, failure.step)
+    stored, single = INSIDE[entry.name](entry)(stage, failure.file, arrays)
+    found = compare(stage, arrays, stored, single, failure.bound_db)
+    name = None if found.first is None else found.first.module
+    return Place(found, None if name is None else reproduce(stage, arrays, name, stored[name]))
 
 
 def setting(entry: RuntimeEntry, name: str, default: str = "") -> str:

@@ -112,6 +112,32 @@ def hooked(module: nn.Module, names: Mapping[str, object], compare: Any) -> Iter
             hook.remove()
 
 
+def hooked_calls(module: nn.Module, name: str, given: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """Run a module; return the input and output of every call of one of its submodules that takes one tensor."""
+    calls: list[tuple[Tensor, Tensor]] = []
+    hook = module.get_submodule(name).register_forward_hook(lambda _, args, output: calls.append((args[0], output)))
+    try:
+        with torch.inference_mode():
+            module(**given)
+    finally:
+        hook.remove()
+    return calls
+
+
+def in_layout_of(output: Tensor, value: Tensor) -> Tensor | None:
+    """A value in the layout of a module's output, the nearest of those that fit; None if none fits."""
+    wanted, best, nearest = without_ones(output), None, -torch.inf
+    for order in itertools.permutations(range(wanted.dim())):
+        turned = wanted.permute(order)
+        if output.numel() != value.numel() or not flattens_to(turned.shape, without_ones(value).shape):
+            continue
+        ratio = signal_to_noise(turned.reshape(-1).float(), value.reshape(-1).float())
+        if best is None or ratio > nearest:
+            back = [order.index(axis) for axis in range(len(order))]
+            best, nearest = value.reshape(turned.shape).permute(back).reshape(output.shape), ratio
+    return best
+
+
 def best_match(output: object, value: Tensor) -> float | None:
     """The best signal-to-noise ratio of a value to a tensor that a module returned; None where no shape fits.
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,7 +30,12 @@ RUNTIMES = {
 @pytest.mark.full
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_verify_names_the_place_of_a_failed_gate(
-    runtime: str, command: Command, copy_of: Callable[[str], Path], tiny_checkpoint: Path, tiny_model: Model
+    runtime: str,
+    command: Command,
+    copy_of: Callable[[str], Path],
+    tiny_checkpoint: Path,
+    tiny_model: Model,
+    tmp_path: Path,
 ) -> None:
     target, program, dtype, place = RUNTIMES[runtime]
     bundle = copy_of(target)
@@ -35,7 +43,13 @@ def test_verify_names_the_place_of_a_failed_gate(
     kernel = kernel.permute(0, 2, 3, 1) if runtime == "xnnpack" else kernel
     stored = np.ascontiguousarray(kernel.half().numpy()).astype(dtype)  # a checkpoint is stored in half
     edit_program(bundle, program, stored.tobytes(), (-stored).tobytes())
-    result = command("verify", str(bundle), "--checkpoint", str(tiny_checkpoint), "--threads", "1", "--json")
+    script = tmp_path / "reproduction.py"
+    words = ("--checkpoint", str(tiny_checkpoint), "--threads", "1", "--reproduction", str(script), "--json")
+    result = command("verify", str(bundle), *words)
     assert result.status == 2
+    if runtime != "xnnpack":  # a constant that is not the checkpoint's needs no script
+        shown = subprocess.run([sys.executable, "-I", script], capture_output=True, text=True, check=True).stdout
+        exact, pytorch, _, program = (float(re.split(r"\s{2,}", line)[1].split()[0]) for line in shown.splitlines())
+        assert pytorch == pytest.approx(exact, rel=1e-4) and abs(program - exact) > 0.1 * abs(exact)
     places = json.loads(result.out)["places"]
     assert list(places) == [runtime] and places[runtime].startswith(place)
