@@ -19,7 +19,7 @@ TRAINING := $(MODEL)/training
 DISTRIBUTED := --numprocesses=logical --dist=loadfile --no-loadscope-reorder
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(DISTRIBUTED)
 
-.PHONY: demo test test-full test-awkward-path lint docs lock mutation apps data train student android-tables clean
+.PHONY: demo test test-full test-awkward-path lint docs lock mutation fuzz apps data train student android-tables clean
 
 demo: $(INSTALLED)
 	$(CLI) demo --model $(MODEL) --build build
@@ -38,6 +38,11 @@ test-awkward-path: $(INSTALLED)
 mutation: $(INSTALLED)
 	$(BIN)/python -m benchmarks.mutation.run --work build/mutation
 	$(BIN)/python -m benchmarks.documents.mutation
+
+# A million damaged files, given to everything that reads files of strangers; takes hours.
+fuzz: $(INSTALLED)
+	$(BIN)/python -m benchmarks.fuzz.run --work build/fuzz
+	$(BIN)/python -m benchmarks.documents.fuzz
 
 lint: $(INSTALLED)
 	$(BIN)/python -m ruff check .

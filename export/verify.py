@@ -7,7 +7,6 @@ the checks, one kind per file; here is their order.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +39,7 @@ from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import BundleError, CheckpointError, ParityError
 from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.progress import Progress, part_of, silent
+from mobile_diffusion.strict_json import parse_json
 
 _OPENED, _COMPARED = 0.2, 0.9
 """Progress after the files, and the checkpoint if there is one, were read; and after the programs were run."""
@@ -142,7 +142,7 @@ def unverified_runtimes(path: Path) -> list[str]:
 
 def check_schema(path: Path) -> None:
     """Raise `BundleError` with the first field of the manifest that the JSON schema refuses."""
-    values = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    values = parse_json((path / MANIFEST).read_text(encoding="utf-8"))
     error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema()).iter_errors(values))
     if error is not None:
         raise BundleError(f"{path / MANIFEST}: {error.json_path}: {error.message}; export the bundle again")

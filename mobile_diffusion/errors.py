@@ -8,7 +8,13 @@ from __future__ import annotations
 
 
 class MobileDiffusionError(Exception):
-    """Base of all errors that are caused by an input, not by a bug in this package."""
+    """Base of all errors that are caused by an input, not by a bug in this package.
+
+    The message is one line, also where it repeats another library's reason of several.
+    """
+
+    def __str__(self) -> str:
+        return " ".join(super().__str__().splitlines())
 
 
 class ConfigError(MobileDiffusionError):

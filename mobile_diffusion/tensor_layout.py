@@ -9,7 +9,6 @@ in memory twice.
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from torch.overrides import TorchFunctionMode
 from mobile_diffusion.errors import CheckpointError
 from mobile_diffusion.model_limits import PARAMETERS
 from mobile_diffusion.quoting import quoted, shortened
+from mobile_diffusion.strict_json import parse_json
 
 FLOATS = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
 Shape = tuple[int, ...]
@@ -127,7 +127,7 @@ def _read(file: Path, layout: Layout) -> Iterator[tuple[str, Tensor]]:
 def _offsets(stream: BinaryIO) -> dict[str, int]:
     """The offset in bytes of every tensor, from a safetensors header that `read_headers` has checked."""
     length = int.from_bytes(stream.read(8), "little")
-    header: dict[str, Any] = json.loads(stream.read(length))
+    header: dict[str, Any] = parse_json(stream.read(length))
     header.pop("__metadata__", None)
     return {name: 8 + length + entry["data_offsets"][0] for name, entry in header.items()}
 

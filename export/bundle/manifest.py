@@ -28,6 +28,7 @@ from export.bundle.manifest_parts import (
 from export.signatures import STAGE_LISTS
 from mobile_diffusion.config_json import from_dict, to_dict
 from mobile_diffusion.errors import BundleError, ConfigError
+from mobile_diffusion.strict_json import parse_json
 
 FORMAT = "mobile-diffusion-bundle"
 SCHEMA_VERSION = 7
@@ -117,10 +118,10 @@ def _read_json(folder: Path) -> dict[str, Any]:
         got = "a file" if folder.exists() else "nothing of that name"
         raise BundleError(f"{folder}: expected a bundle folder, got {got}; make one with `mobile-diffusion export`")
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BundleError(f"{folder}: expected a bundle, got a folder without {MANIFEST}") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise BundleError(f"{path}: expected JSON, got {type(error).__name__}: {error}; export again") from None
     if not isinstance(values, dict):
         raise BundleError(f"{path}: expected a JSON object, got {type(values).__name__}; export again")

@@ -23,6 +23,7 @@ from mobile_diffusion.config_json import from_dict, to_dict
 from mobile_diffusion.errors import BundleError, ConfigError
 from mobile_diffusion.quoting import shortened
 from mobile_diffusion.staging import write_bytes
+from mobile_diffusion.strict_json import parse_json
 
 SCHEMA_VERSION = 1
 RANDOM = ".mlpackage/Manifest.json"
@@ -107,8 +108,8 @@ def write_summary(path: Path, summary: Summary) -> None:
 def read_summary(path: Path) -> Summary:
     """Read a baseline; raises `BundleError` if it is none."""
     try:
-        return from_dict(Summary, json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, RecursionError, ConfigError) as error:
+        return from_dict(Summary, parse_json(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, ConfigError) as error:
         got = shortened(f"{type(error).__name__}: {error}")
         fix = "write one with `mobile-diffusion verify --write-baseline`"
         raise BundleError(f"{path}: expected a baseline, got {got}; {fix}") from None

@@ -19,6 +19,7 @@ from export.compression.weight import Weight
 from mobile_diffusion import staging
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.quoting import quoted
+from mobile_diffusion.strict_json import parse_json
 
 FORMAT, VERSION = "mobile-diffusion compression plan", 1
 LARGEST = 2**24
@@ -118,12 +119,12 @@ def load_plan(path: Path) -> CompressionPlan:
     try:
         if path.stat().st_size > LARGEST:
             raise ValueError(f"more than {LARGEST} bytes")
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        content = parse_json(path.read_text(encoding="utf-8"), parse_constant=_refuse)
         if (content.pop("format"), content.pop("version")) != (FORMAT, VERSION):
             raise ValueError("another format or version")
         layers = tuple(_layer(entry) for entry in content.pop("layers"))
         return _checked(CompressionPlan(layers=layers, **content))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ConfigError(f"{path}: expected a compression plan, got {reason}; make it with `coreml plan`") from None
 

@@ -8,12 +8,12 @@ was cut off or changed does not have the hash.  What the program computes is fou
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 from mobile_diffusion.errors import ExportError
 from mobile_diffusion.quoting import quoted
+from mobile_diffusion.strict_json import parse_json
 
 SUFFIX = ".aimodel"
 PROGRAM, HASH, METADATA = "main.mlirb", "main.hash", "metadata.json"
@@ -48,8 +48,8 @@ def check_asset(path: Path) -> dict[str, Any]:
 def read_metadata(path: Path) -> dict[str, Any]:
     """Return `metadata.json`; raises `ExportError` if it is not a JSON object."""
     try:
-        values = json.loads((path / METADATA).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        values = parse_json((path / METADATA).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise ExportError(f"{path / METADATA}: expected JSON, got {type(error).__name__}; export it again") from None
     if not isinstance(values, dict):
         raise ExportError(f"{path / METADATA}: expected a JSON object, got {type(values).__name__}; export it again")

@@ -15,6 +15,7 @@ from export.signatures import TensorSpec
 from export.stages import ExportStage
 from mobile_diffusion.errors import ExportError
 from mobile_diffusion.quoting import quoted
+from mobile_diffusion.strict_json import parse_json
 
 SUFFIX = "_out"
 
@@ -39,7 +40,7 @@ def stage_outputs(spec: Any) -> dict[str, str]:
     names = {output.name: output.name for output in spec.description.output}
     text = spec.description.metadata.userDefined.get(OUTPUTS_KEY, "{}")
     try:
-        renamed = json.loads(text)
+        renamed = parse_json(text)
     except ValueError:
         renamed = None
     if not isinstance(renamed, dict):

@@ -7,7 +7,6 @@ them are accepted; the error for any other kind of model names the kind.
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from export.coreml.package import CONTENT
 from export.coreml.toolchain import import_coremltools
 from mobile_diffusion.errors import ExportError
 from mobile_diffusion.quoting import quoted
+from mobile_diffusion.strict_json import parse_json
 
 MODEL_PATH = "@model_path/"
 """Prefix of the names of files inside a package."""
@@ -152,11 +152,11 @@ def model_file(path: Path) -> Path:
         ExportError: there is no manifest, or it does not name a file inside the package.
     """
     try:
-        manifest = json.loads((path / MANIFEST).read_bytes())
+        manifest = parse_json((path / MANIFEST).read_bytes())
         entry = manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]["path"]
     except OSError as error:
         raise ExportError(f"{path}: expected a package's {MANIFEST}, got {error.strerror}; export it again") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, LookupError, TypeError):
         raise ExportError(f"{path}: expected a {MANIFEST} that names the model, got another; export it again") from None
     file = Path("Data") / str(entry)
     if file.is_absolute() or ".." in file.parts:

@@ -20,6 +20,7 @@ import torch
 
 from mobile_diffusion.errors import ExportError
 from mobile_diffusion.quoting import quoted
+from mobile_diffusion.strict_json import parse_json
 
 SOURCES_KEY = "mobile_diffusion.sources"
 """Key in a package's user-defined metadata: JSON, module to names of values, compressed by zlib, in base64."""
@@ -79,7 +80,7 @@ def read_sources(spec: Any) -> dict[str, str]:
         return {}
     try:
         unpacker = zlib.decompressobj()
-        names = json.loads(unpacker.decompress(base64.b64decode(packed, validate=True), LARGEST))
+        names = parse_json(unpacker.decompress(base64.b64decode(packed, validate=True), LARGEST))
     except (binascii.Error, zlib.error, ValueError):
         names = None
     if not isinstance(names, dict) or not all(isinstance(values, str) for values in names.values()):

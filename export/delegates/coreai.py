@@ -6,7 +6,6 @@ hash.  ExecuTorch gives and takes tensors in the order of the function's inputs 
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from export.coreai.lower import FUNCTION
 from export.delegates.read import Delegate
 from mobile_diffusion.errors import ExportError
 from mobile_diffusion.quoting import shortened
+from mobile_diffusion.strict_json import parse_json
 
 if TYPE_CHECKING:
     from executorch.exir.backend.backend_details import PreprocessResult
@@ -51,10 +51,10 @@ def unpack(path: Path, delegate: Delegate, inputs: Sequence[str], outputs: Seque
     asset = folder / ASSET
     asset.mkdir()
     try:
-        digest = str(json.loads(bytes(delegate.payload))["hash"])
+        digest = str(parse_json(bytes(delegate.payload))["hash"])
         for name in (PROGRAM, HASH, METADATA):
             (asset / name).write_bytes(delegate.named[f"coreai/{digest}/{ASSET}/{name}"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError) as error:
         reason = shortened(f"{type(error).__name__}: {error}")
         raise ExportError(f"{path}: expected a Core AI asset in the delegate, got {reason}; export it again") from None
     check_asset(asset)

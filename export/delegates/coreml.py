@@ -24,6 +24,7 @@ from export.delegates.read import Delegate
 from export.quiet import errors_only
 from mobile_diffusion.errors import ExportError
 from mobile_diffusion.quoting import shortened
+from mobile_diffusion.strict_json import parse_json
 
 if TYPE_CHECKING:
     from executorch.exir.backend.backend_details import PreprocessResult
@@ -79,10 +80,10 @@ def unpack(path: Path, delegate: Delegate, inputs: Sequence[str], outputs: Seque
         raise ExportError(f"{path}: expected a Core ML package in the delegate, got other data; export it again")
     package = folder / ROOT / PACKAGE
     try:
-        metadata = json.loads((folder / ROOT / METADATA).read_text(encoding="utf-8"))
+        metadata = parse_json((folder / ROOT / METADATA).read_text(encoding="utf-8"))
         names = stage_outputs(specification(package))
         found = [*metadata["inputNames"]], [names[name] for name in metadata["outputNames"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError) as error:
         reason = shortened(f"{type(error).__name__}: {error}")
         raise ExportError(f"{path}: expected a Core ML package with its names, got {reason}; export it again") from None
     if found != ([*inputs], [*outputs]):

@@ -18,6 +18,7 @@ from mobile_diffusion.config_json import from_dict
 from mobile_diffusion.decibels import worst
 from mobile_diffusion.errors import BundleError, MobileDiffusionError
 from mobile_diffusion.quoting import shortened
+from mobile_diffusion.strict_json import parse_json
 
 SCHEMA_VERSION = 1
 METRICS = ("snr_db", "psnr_db")
@@ -138,8 +139,8 @@ class GoldenRecord:
 def parse_record(text: str, source: str) -> GoldenRecord:
     """The record in a text; errors name `source`."""
     try:
-        record = from_dict(GoldenRecord, json.loads(text))
-    except (ValueError, RecursionError, MobileDiffusionError) as error:
+        record = from_dict(GoldenRecord, parse_json(text))
+    except (ValueError, MobileDiffusionError) as error:
         got = shortened(f"{type(error).__name__}: {error}")
         raise BundleError(f"{source}: expected the distances of golden drawings, got {got}; update the app") from None
     if record.schema_version != SCHEMA_VERSION or not record.units:

@@ -6,7 +6,6 @@ iPhone or a Mac.  The commands follow `xcrun devicectl help`, and the tests repl
 
 from __future__ import annotations
 
-import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from export.device.command import call
 from export.device.phone import Outcome, Task
 from mobile_diffusion.errors import DeviceError
 from mobile_diffusion.progress import Progress
+from mobile_diffusion.strict_json import parse_json
 
 APP = "org.mobilediffusion.Sample"
 INSTALL_XCODE = "devicectl comes with Xcode 15 or later, on a Mac"
@@ -72,7 +72,7 @@ class IPhone:
         with tempfile.TemporaryDirectory() as folder:
             listed = Path(folder) / "processes.json"
             self._control("info", "processes", "--json-output", str(listed))
-            processes = json.loads(listed.read_text(encoding="utf-8"))["result"]["runningProcesses"]
+            processes = parse_json(listed.read_text(encoding="utf-8"))["result"]["runningProcesses"]
         return any("/Sample.app/" in process.get("executable", "") for process in processes)
 
     def _read(self, path: str) -> str:
@@ -102,7 +102,7 @@ def _devices(timeout: float = _ANSWER_S) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         listed = Path(folder) / "devices.json"
         call(("xcrun", "devicectl", "list", "devices", "--json-output", str(listed)), timeout, INSTALL_XCODE)
-        devices: list[dict[str, Any]] = json.loads(listed.read_text(encoding="utf-8"))["result"]["devices"]
+        devices: list[dict[str, Any]] = parse_json(listed.read_text(encoding="utf-8"))["result"]["devices"]
     return devices
 
 

@@ -6,7 +6,6 @@ the manifest's word.  With it, model, stages, schedule and tokenizer are describ
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,6 +25,7 @@ from export.targets import RUNTIMES, TARGETS
 from mobile_diffusion.checkpoint import TOKENIZER_FILE, AnyModel
 from mobile_diffusion.config_json import to_dict
 from mobile_diffusion.errors import BundleError
+from mobile_diffusion.strict_json import parse_json
 from mobile_diffusion.tokenization.tokenizer import tokenizer_files
 
 CHECK = "description"
@@ -57,8 +57,8 @@ def check_provenance(bundle: Bundle, depth: str) -> list[Difference]:
     """Every field of provenance.json that does not follow from the manifest."""
     path = bundle.path / PROVENANCE_FILE
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        kept = parse_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         got = type(error).__name__
         raise BundleError(f"{path}: expected a statement, got {got}; export the bundle again") from None
     made = provenance(bundle.manifest, plan_of(bundle, depth, 1))
@@ -98,7 +98,7 @@ def _check_tokenizer(bundle: Bundle, source: AnyModel) -> Iterator[Difference]:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         return str(error)
 

@@ -25,6 +25,7 @@ from mobile_diffusion.config_json import from_dict, to_dict
 from mobile_diffusion.decibels import MAX_DB
 from mobile_diffusion.errors import BundleError, MobileDiffusionError
 from mobile_diffusion.quoting import shortened
+from mobile_diffusion.strict_json import parse_json
 
 CHECK = "figures"
 SAME_DB = 3.0
@@ -36,7 +37,7 @@ def read_parity(bundle: Bundle, trajectories: Sequence[Trajectory], depth: str) 
     """Judge the measurements of a bundle's parity.json again; raises `BundleError` if it is malformed."""
     path = bundle.path / PARITY_FILE
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
         found = [_measurement(each) for each in values["measurements"]]
     except (OSError, ValueError, LookupError, TypeError, AttributeError, MobileDiffusionError) as error:
         got = f"{type(error).__name__}: {error}"
@@ -54,7 +55,7 @@ def read_parity(bundle: Bundle, trajectories: Sequence[Trajectory], depth: str) 
 
 def check_parity_file(bundle: Bundle, recorded: ParityReport) -> list[Difference]:
     """Summary, verdict and failures of parity.json, and the manifest's summary, follow from its measurements."""
-    values = json.loads((bundle.path / PARITY_FILE).read_text(encoding="utf-8"))
+    values = parse_json((bundle.path / PARITY_FILE).read_text(encoding="utf-8"))
     made = json.loads(json.dumps(recorded.to_json()))
     found = [Difference(CHECK, f"{PARITY_FILE}: {place}", *pair) for place, *pair in differing(made, values)]
     kept = [to_dict(entry) for entry in bundle.manifest.parity]

@@ -36,6 +36,7 @@ from mobile_diffusion.checkpoint import AnyModel
 from mobile_diffusion.decibels import psnr_db
 from mobile_diffusion.errors import BundleError, ParityError
 from mobile_diffusion.quoting import shortened
+from mobile_diffusion.strict_json import parse_json
 
 CHECK = "report"
 SAME_PICTURE_DB = 35.0
@@ -49,7 +50,7 @@ def check_latency(bundle: Bundle) -> list[Difference]:
     """latency.json has the form of one, with the times of PyTorch and of every runtime that was run."""
     path = bundle.path / LATENCY_FILE
     report = read_latency(path)
-    values = json.loads(path.read_text(encoding="utf-8"))
+    values = parse_json(path.read_text(encoding="utf-8"))
     made = json.loads(json.dumps(report.to_dict()))
     found = [Difference(CHECK, f"{LATENCY_FILE}: {place}", *pair) for place, *pair in differing(made, values)]
     wanted = [TORCH.name, *(entry.name for entry in bundle.manifest.runtimes if entry.verified)]

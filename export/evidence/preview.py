@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,8 +13,6 @@ from export.job.preview import PREVIEW_FILE, Preview, fit_preview, read_preview
 from export.job.run import preview_of
 from export.parity.trajectories import Trajectory
 from export.runners import Runner
-from mobile_diffusion.errors import BundleError
-from mobile_diffusion.quoting import shortened
 
 CHECK = "preview"
 LEVELS = 2
@@ -28,7 +25,7 @@ def check_preview(bundle: Bundle, runner: Runner | None, trajectories: Sequence[
     An export of a large model fits to the golden cases alone, and every other one also draws coloured cases
     (job/run.py); `runner` draws these, and with None only the first kind can be recognised.
     """
-    kept = _read(bundle)
+    kept = read_preview(bundle.path)
     channels = bundle.settings().latent_shape[1]
     if np.shape(kept.weights) != (3, channels):
         return [Difference(CHECK, f"{PREVIEW_FILE}: weights", str((3, channels)), str(np.shape(kept.weights)))]
@@ -41,20 +38,6 @@ def check_preview(bundle: Bundle, runner: Runner | None, trajectories: Sequence[
         return []
     expected = f"colours within {LEVELS} levels of a map that is fitted now"
     return [Difference(CHECK, PREVIEW_FILE, expected, f"{distance} levels")]
-
-
-def _read(bundle: Bundle) -> Preview:
-    path = bundle.path / PREVIEW_FILE
-    try:
-        preview = read_preview(bundle.path)
-        numbers = np.concatenate([np.asarray(part, np.float64).reshape(-1) for part in (preview.weights, preview.bias)])
-        fields = set(json.loads(path.read_text(encoding="utf-8")))
-        if not np.isfinite(numbers).all() or fields != {"weights", "bias"}:
-            raise ValueError(f"fields {', '.join(sorted(fields))}, or a number that is not finite")
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        got = shortened(f"{type(error).__name__}: {error}")
-        raise BundleError(f"{path}: expected a preview, got {got}; export the bundle again") from None
-    return preview
 
 
 def _distance(kept: Preview, again: Preview, trajectories: Sequence[Trajectory], channels: int) -> int:

@@ -16,6 +16,7 @@ from export.signatures import TensorSpec
 from export.stages import ExportStage
 from mobile_diffusion.errors import ExportError
 from mobile_diffusion.quoting import quoted
+from mobile_diffusion.strict_json import parse_json
 
 PROGRAM = ".pte"
 """File suffix of a program."""
@@ -55,7 +56,7 @@ def read_signature(path: Path, stage: str) -> tuple[tuple[TensorSpec, ...], tupl
         if known["stage"] != stage:
             raise ValueError(f"the stage {known['stage']}")
         return tuple(map(_spec, known["inputs"])), tuple(map(_spec, known["outputs"]))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError) as error:
         raise ExportError(f"{path}: expected the signature of {stage}, got {quoted(error)}; export it again") from error
 
 
@@ -72,7 +73,7 @@ def read_delegation(path: Path) -> Delegation:
 def _read(path: Path) -> dict[str, Any]:
     beside = path.with_suffix(".json")
     try:
-        return json.loads(beside.read_text(encoding="utf-8"))
+        return parse_json(beside.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ExportError(
             f"{beside}: expected the signature of {path.name}, got {quoted(error)}; export it again"

@@ -29,6 +29,7 @@ from mobile_diffusion.decibels import json_number, snr_db, worst
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import BundleError, ConfigError
 from mobile_diffusion.quoting import shortened
+from mobile_diffusion.strict_json import parse_json
 
 LAYERS_FILE = "layers.json"
 SCHEMA_VERSION = 1
@@ -85,8 +86,8 @@ def read_layers(folder: Path) -> Layers:
     """Read `layers.json` of a bundle; raises `BundleError` if it is malformed."""
     path = folder / LAYERS_FILE
     try:
-        return from_dict(Layers, json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, RecursionError, ConfigError) as error:
+        return from_dict(Layers, parse_json(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, ConfigError) as error:
         got = shortened(f"{type(error).__name__}: {error}")
         raise BundleError(f"{path}: expected the layers of a model, got {got}; export the bundle again") from None
 

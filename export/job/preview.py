@@ -9,6 +9,7 @@ channels, clamped to [0, 1] and rounded like a picture.  The bundle holds it as 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.parity.trajectories import Case, Trajectory
+from mobile_diffusion.errors import BundleError
+from mobile_diffusion.quoting import shortened
+from mobile_diffusion.strict_json import parse_json
 
 PREVIEW_FILE = "preview.json"
 COLOURED_CASES = tuple(
@@ -74,7 +78,20 @@ def write_preview(folder: Path, preview: Preview) -> None:
 
 
 def read_preview(folder: Path) -> Preview:
-    """Read `preview.json` from the folder of a bundle."""
-    values = json.loads((folder / PREVIEW_FILE).read_text(encoding="utf-8"))
-    red, green, blue = values["bias"]
-    return Preview(tuple(map(tuple, values["weights"])), (red, green, blue))
+    """Read `preview.json` from the folder of a bundle; raises `BundleError` if it is not a map of finite numbers."""
+    path = folder / PREVIEW_FILE
+    try:
+        values = parse_json(path.read_text(encoding="utf-8"))
+        if set(values) != {"weights", "bias"}:
+            raise ValueError(f"fields {', '.join(sorted(values))}")
+        rows, (red, green, blue) = values["weights"], values["bias"]
+        numbers = (red, green, blue, *(number for row in rows for number in row))
+        if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
+            raise ValueError("something else than a finite number")
+        if len({len(row) for row in rows}) != 1:
+            raise ValueError("rows of different lengths")
+        preview = Preview(tuple(tuple(row) for row in rows), (red, green, blue))
+    except (OSError, ValueError, LookupError, TypeError, OverflowError) as error:
+        got = shortened(f"{type(error).__name__}: {error}")
+        raise BundleError(f"{path}: expected a preview, got {got}; export the bundle again") from None
+    return preview

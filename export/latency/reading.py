@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from export.latency.measure import KINDS, LatencyReport, RunnerLatency
@@ -10,6 +9,7 @@ from export.signatures import STAGES
 from mobile_diffusion.config_json import from_dict
 from mobile_diffusion.errors import BundleError, MobileDiffusionError
 from mobile_diffusion.quoting import quoted
+from mobile_diffusion.strict_json import parse_json
 
 
 def read_latency(path: Path) -> LatencyReport:
@@ -25,11 +25,11 @@ def read_latency(path: Path) -> LatencyReport:
 def parse_latency(text: str, source: str) -> LatencyReport:
     """The report in a text; errors name `source`.  The derived `spread_ms` is not read."""
     try:
-        values = json.loads(text)
+        values = parse_json(text)
         for stage in (stage for runner in values["runners"] for stage in runner["stages"]):
             stage.pop("spread_ms", None)
         report = from_dict(LatencyReport, values)
-    except (ValueError, KeyError, TypeError, AttributeError, MobileDiffusionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, MobileDiffusionError) as error:
         raise BundleError(f"{source}: expected times in the form of latency.json, got {_short(error)}") from None
     if not report.runners:
         raise BundleError(f"{source}: expected the times of a runner, got none")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from export.runners.runner import check_stage, check_threads
 from export.signatures import TensorSpec, check_arrays
 from mobile_diffusion.errors import ExportError
 from mobile_diffusion.quoting import quoted
+from mobile_diffusion.strict_json import parse_json
 from mobile_diffusion.waiting import may_spin
 
 DTYPES = {"tensor(float)": "float32", "tensor(int32)": "int32"}
@@ -86,7 +86,7 @@ def _outputs(path: Path, inference: Any) -> dict[str, str]:
     names = {argument.name: argument.name for argument in inference.get_outputs()}
     text = inference.get_modelmeta().custom_metadata_map.get(OUTPUTS_KEY, "{}")
     try:
-        return names | {name: str(value) for name, value in json.loads(text).items() if name in names}
+        return names | {name: str(value) for name, value in parse_json(text).items() if name in names}
     except (ValueError, AttributeError) as error:
         raise ExportError(
             f"{path}: expected metadata {OUTPUTS_KEY} as a JSON object, got {quoted(text[:60])}"

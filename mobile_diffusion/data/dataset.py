@@ -18,6 +18,7 @@ from mobile_diffusion.data.pictures import read_png
 from mobile_diffusion.errors import DataError
 from mobile_diffusion.quoting import quoted
 from mobile_diffusion.staging import write_bytes
+from mobile_diffusion.strict_json import parse_json
 
 DATASET = "dataset.jsonl"
 
@@ -81,9 +82,9 @@ def load_dataset(folder: Path | str) -> list[Sample]:
 def _parse(line: str, number: int, path: Path) -> Sample:
     """Read one row; raise DataError with the line number when it is malformed."""
     try:
-        row = json.loads(line)
+        row = parse_json(line)
         return _sample({name: row[name] for name in _STORED}, path.parent)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError) as error:
         raise DataError(
             f"expected a data set row at {path}:{number}, got {quoted(error)}; run mobile-diffusion data fetch"
         ) from error

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import logging
 import os
 import subprocess
@@ -22,6 +21,7 @@ from mobile_diffusion.data.emoji_packages import EmojiPackage
 from mobile_diffusion.errors import DataError
 from mobile_diffusion.quoting import quoted
 from mobile_diffusion.staging import scratch_folder
+from mobile_diffusion.strict_json import parse_json
 
 _log = logging.getLogger(__name__)
 
@@ -125,6 +125,6 @@ def read_json(path: Path, name: str) -> Any:
     """Read the JSON file `name` (below package/) in the archive; raise DataError when it is missing or malformed."""
     content = dict(read_members(path, name)).get(name)
     try:
-        return json.loads(content or b"")
+        return parse_json(content or b"")
     except ValueError as error:
         raise DataError(f"expected {name} in {path}, got {error}; delete it and fetch again") from error

@@ -101,7 +101,7 @@ def _read_configuration(file: Path, family: Family) -> dict[str, Any]:
         values = read_yaml(file)
         params: dict[str, Any] = values["model"]["params"]
         text = {} | (params.get("cond_stage_config", {}).get("params") or {})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         reason = shortened(error)
         raise CheckpointError(f"{file}: expected an LDM configuration, got: {reason}; correct or remove it") from error
     kind = params.get("parameterization", "eps")

@@ -56,7 +56,7 @@ def read_config(path: Path) -> ModelConfig:
                 f"{file}: expected format {FORMAT}, got {shortened(values['format'])}; update mobile-diffusion"
             )
         config = from_dict(ModelConfig, {name: value for name, value in values.items() if name != "format"})
-    except (OSError, ValueError, RecursionError, ConfigError) as error:
+    except (OSError, ValueError, ConfigError) as error:
         raise CheckpointError(f"{file}: expected a model's configuration, got: {error}") from error
     return _with_styles(config, path / STYLES_FILE)
 
@@ -76,7 +76,7 @@ def _with_styles(config: ModelConfig, file: Path) -> ModelConfig:
         return config
     try:
         return from_dict(ModelConfig, {**to_dict(config), "styles": parse_strictly(file.read_bytes())})
-    except (OSError, ValueError, RecursionError, ConfigError) as error:
+    except (OSError, ValueError, ConfigError) as error:
         raise CheckpointError(f"{file}: expected a list of names, got: {error}; correct or remove it") from error
 
 

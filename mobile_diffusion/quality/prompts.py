@@ -17,7 +17,6 @@ Pictures are ordered by a hash of seed and name.  The first `count` provide the 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -26,6 +25,7 @@ from mobile_diffusion.config_json import from_dict
 from mobile_diffusion.data import Sample, captions
 from mobile_diffusion.errors import ConfigError, DataError
 from mobile_diffusion.recipes.unet import UNetRecord, UNetSettings
+from mobile_diffusion.strict_json import parse_json
 from mobile_diffusion.training.settings import read_settings
 
 REFERENCES = 256
@@ -94,7 +94,7 @@ def read_training(path: Path) -> UNetSettings:
     if path.suffix == ".toml":
         return read_settings(path, UNetSettings)
     try:
-        record = from_dict(UNetRecord, json.loads(path.read_text(encoding="utf-8")))
+        record = from_dict(UNetRecord, parse_json(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: expected the settings of a training run, got {error}; name another file") from error
     return UNetSettings(**{field.name: getattr(record, field.name) for field in fields(UNetSettings)})

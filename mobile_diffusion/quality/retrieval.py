@@ -15,7 +15,6 @@ real pictures of them less often.  So compare a score with the score of real pic
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +35,7 @@ from mobile_diffusion.quality.inception import Features
 from mobile_diffusion.quality.packaged import EFFICIENTNET
 from mobile_diffusion.quality.sentences import Sentences
 from mobile_diffusion.shipped import retrieval_model
+from mobile_diffusion.strict_json import parse_json
 
 WEIGHTS = "retrieval.safetensors"
 RECORD = "retrieval.json"
@@ -195,7 +195,7 @@ def open_retrieval(
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read the training record and the weights as float32."""
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = parse_json((folder / RECORD).read_text(encoding="utf-8"))
         tensors = load_file(folder / WEIGHTS)
     except (OSError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"{folder}: expected the retrieval head, got {error}; restore it") from error

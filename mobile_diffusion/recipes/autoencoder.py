@@ -24,6 +24,7 @@ from mobile_diffusion.errors import CheckpointError, ConfigError
 from mobile_diffusion.progress import Progress, part_of, silent
 from mobile_diffusion.quoting import quoted
 from mobile_diffusion.staging import write_bytes
+from mobile_diffusion.strict_json import parse_json
 from mobile_diffusion.training import workers
 from mobile_diffusion.training.images import choose_samples, psnr, stack_images, to_pictures, to_signed
 from mobile_diffusion.training.latents import encode_images
@@ -213,8 +214,8 @@ def _open_first(start: Path, wanted: AutoencoderConfig) -> Autoencoder:
 def open_autoencoder(run: Path) -> Autoencoder:
     """The autoencoder that a finished run wrote; raises `CheckpointError` when there is none."""
     try:
-        config = from_dict(AutoencoderConfig, json.loads((run / RESULT).read_text())["config"])
-    except (OSError, ValueError, KeyError) as error:
+        config = from_dict(AutoencoderConfig, parse_json((run / RESULT).read_text())["config"])
+    except (OSError, ValueError, LookupError) as error:
         raise CheckpointError(f"{run}: expected a finished autoencoder run, got {error}; train one first") from None
     check_weights(lambda: Autoencoder(config), run / WEIGHTS)
     return load_weights(lambda: Autoencoder(config), run / WEIGHTS)  # type: ignore[return-value]

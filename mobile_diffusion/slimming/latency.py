@@ -6,7 +6,6 @@ be written in the same format.
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from mobile_diffusion.config import UNetConfig
 from mobile_diffusion.config_json import from_dict
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.slimming.blocks import BlockShape, block_shapes
+from mobile_diffusion.strict_json import parse_json
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class LatencyTable:
 def read_table(path: Path) -> LatencyTable:
     """The table in a JSON file; raises ConfigError for a file that is not a latency table."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: expected a latency table, got {type(error).__name__}: {error}") from None
     try:

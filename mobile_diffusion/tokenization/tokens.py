@@ -15,6 +15,7 @@ import numpy as np
 import tokenizers
 
 from mobile_diffusion.errors import CheckpointError, ConfigError, PromptError
+from mobile_diffusion.quoting import shortened
 
 logger = logging.getLogger(__name__)
 
@@ -96,4 +97,4 @@ def parse_definition(definition: str) -> tokenizers.Tokenizer:
     try:
         return tokenizers.Tokenizer.from_str(definition)
     except Exception as error:  # the library raises bare Exception for any malformed definition
-        raise CheckpointError(f"expected a tokenizers definition in JSON, got: {error}") from error
+        raise CheckpointError(f"expected a tokenizers definition in JSON, got: {shortened(error)}") from error

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mobile_diffusion.errors import TrainingError
 from mobile_diffusion.staging import write_bytes
+from mobile_diffusion.strict_json import parse_json
 
 LOGGER = logging.getLogger(__name__)
 CURVE = "curve.jsonl"
@@ -65,9 +66,9 @@ def _parse(content: bytes, path: Path) -> list[tuple[CurveRow, bytes]]:
 
 def _row_of(line: bytes) -> CurveRow | None:
     try:
-        values = json.loads(line)
+        values = parse_json(line)
         return CurveRow(int(values["step"]), float(values["loss"]), float(values["samples_per_second"]))
-    except (ValueError, KeyError, TypeError, OverflowError):
+    except (ValueError, LookupError, TypeError, OverflowError):
         return None
 
 

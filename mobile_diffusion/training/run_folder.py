@@ -24,6 +24,7 @@ from mobile_diffusion.config_json import from_dict, to_dict
 from mobile_diffusion.errors import ConfigError, TrainingError
 from mobile_diffusion.quoting import quoted
 from mobile_diffusion.staging import is_full, write_bytes
+from mobile_diffusion.strict_json import parse_json
 from mobile_diffusion.training.sharded_state import SCRATCH, load_sharded, load_sharded_average, newest_state
 from mobile_diffusion.training.state import TrainState, load_average, load_state
 
@@ -63,7 +64,7 @@ def check_record(settings: object, run: Path) -> None:
     """
     path, fix = run / SETTINGS, "restore it, or choose another --run"
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise TrainingError(f"{path}: expected the settings of the run, got no file; {fix}") from None
     except (OSError, ValueError) as error:

@@ -29,6 +29,7 @@ from mobile_diffusion.data import Sample, captions
 from mobile_diffusion.errors import ConfigError, DataError
 from mobile_diffusion.progress import Progress, part_of, silent
 from mobile_diffusion.staging import staged_file, write_bytes
+from mobile_diffusion.strict_json import parse_json
 from mobile_diffusion.training import workers
 from mobile_diffusion.training.images import stack_images
 from mobile_diffusion.training.latents import encode_captions, encode_images
@@ -76,7 +77,7 @@ class ShardIndex:
 def read_index(folder: Path) -> ShardIndex:
     """The index of a folder; raises DataError when it is malformed, or a shard is missing or has another size."""
     try:
-        index = from_dict(ShardIndex, json.loads((folder / INDEX).read_text(encoding="utf-8")))
+        index = from_dict(ShardIndex, parse_json((folder / INDEX).read_text(encoding="utf-8")))
     except (OSError, ValueError, ConfigError) as error:
         raise DataError(f"{folder / INDEX}: expected an index of shards, got {error}; run `train shards`") from None
     for shard in index.shards:

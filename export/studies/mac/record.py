@@ -15,6 +15,7 @@ from mobile_diffusion.config_json import from_dict, to_dict
 from mobile_diffusion.errors import BundleError, ConfigError
 from mobile_diffusion.quoting import quoted
 from mobile_diffusion.staging import write_bytes
+from mobile_diffusion.strict_json import parse_json
 
 FORMAT = "mobile-diffusion-measured"
 SCHEMA_VERSION = 1
@@ -158,7 +159,7 @@ def write_measured(measured: MacMeasurements, path: Path) -> None:
 def read_measured(path: Path) -> MacMeasurements:
     """Read what `write_measured` wrote; raises `BundleError` for anything else."""
     try:
-        return from_dict(MacMeasurements, json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, RecursionError, ConfigError) as error:
+        return from_dict(MacMeasurements, parse_json(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, ConfigError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise BundleError(f"{path}: expected the file of `mobile-diffusion coreml measure`, got {reason}") from None

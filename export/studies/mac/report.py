@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from export.studies.mac.plan import shares
 from export.studies.mac.record import MacMeasurements, StageMeasured, UnitMeasured
 from export.targets import COREML
 from mobile_diffusion.errors import BundleError
+from mobile_diffusion.strict_json import parse_json
 
 INTERPRETER = "coreml-interpreter"
 GIGA = 1 << 30
@@ -34,13 +34,13 @@ class HostFigures:
 def read_host(bundle: Bundle) -> HostFigures:
     """The figures in a bundle; raises `BundleError` when they are missing."""
     try:
-        latency = json.loads((bundle.path / "latency.json").read_text(encoding="utf-8"))
-        parity = json.loads((bundle.path / "parity.json").read_text(encoding="utf-8"))
+        latency = parse_json((bundle.path / "latency.json").read_text(encoding="utf-8"))
+        parity = parse_json((bundle.path / "parity.json").read_text(encoding="utf-8"))
         stages = next(runner["stages"] for runner in latency["runners"] if runner["runner"] == INTERPRETER)
         medians = {stage["stage"]: float(stage["median_ms"]) for stage in stages}
         worst = {row["check"]: row["worst"] for row in parity["summary"] if row["runtime"] == COREML.name}
         return HostFigures(str(latency["conditions"]["processor"]), medians, worst)
-    except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
+    except (OSError, ValueError, LookupError, TypeError, StopIteration) as error:
         reason = f"{type(error).__name__}: {error}"
         raise BundleError(f"{bundle.path}: expected latency.json and parity.json, got {reason}; export again") from None
 

@@ -20,6 +20,7 @@ from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.quality.bootstrap import Interval
 from mobile_diffusion.quoting import quoted
 from mobile_diffusion.staging import write_bytes
+from mobile_diffusion.strict_json import parse_json
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ class Results:
 def read_results(path: Path) -> Results:
     """Read the results in a file; raises ConfigError for a file that holds none."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"{path}: expected results of benchmarks/snapfusion/milestones.py, got {type(error).__name__}; measure"
