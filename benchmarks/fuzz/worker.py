@@ -9,7 +9,6 @@ written to `--keep` before it runs, so that one that kills the process can be fo
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import resource
@@ -21,16 +20,19 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import hypothesis
+import typer
 
 from benchmarks.fuzz.bundles import bundle_targets
 from benchmarks.fuzz.edits import changed_bytes, changed_values
 from benchmarks.fuzz.targets import TARGETS, Target
+from benchmarks.measuring.command_line import run_script
 from mobile_diffusion.errors import MobileDiffusionError
 
 SECONDS = 10
+"""Of processor time, so that other work does not count."""
 MEMORY = 2**30
 LONGEST = 2000
 """Characters of an error."""
@@ -48,11 +50,11 @@ def limited() -> Iterator[None]:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     before = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY, before[1]))
-    signal.signal(signal.SIGALRM, _hang)
+    signal.signal(signal.SIGPROF, _hang)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         resource.setrlimit(resource.RLIMIT_AS, before)
 
 
@@ -103,7 +105,7 @@ def fuzz(target: Target, cases: int, seed: int, keep: Path) -> dict[str, Any]:
 
 def _problem(target: Target, folder: Path) -> str | None:
     """What is wrong with a case; "" if it was read, None if it was refused in one line."""
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         target.read(folder)
     except MobileDiffusionError as error:
@@ -115,7 +117,7 @@ def _problem(target: Target, folder: Path) -> str | None:
     except HangError:
         return f"Hang: more than {SECONDS} seconds"
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
     return ""
 
 
@@ -127,19 +129,18 @@ def _listing(folder: Path) -> list[str]:
     return sorted(each.relative_to(folder).as_posix() for each in folder.rglob("*"))
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("target")
-    parser.add_argument("--bundles", type=Path, help="folder of the bundles android and ios, for targets of theirs")
-    parser.add_argument("--cases", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--keep", type=Path, default=Path("build/fuzz"))
-    given = parser.parse_args()
+def main(
+    target: Annotated[str, typer.Argument(help="A target of the catalogue.")],
+    cases: Annotated[int, typer.Option(min=1, help="How many inputs.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the changes.")] = 0,
+    keep: Annotated[Path, typer.Option(help="Folder for inputs that fail.")] = Path("build/fuzz"),
+    bundles: Annotated[Path | None, typer.Option(help="Folder of the bundles android and ios.")] = None,
+) -> None:
+    """Run them."""
     warnings.simplefilter("ignore")
-    targets = {**TARGETS, **(bundle_targets(given.bundles) if given.bundles else {})}
-    print(json.dumps(fuzz(targets[given.target], given.cases, given.seed, given.keep)))
+    targets = {**TARGETS, **(bundle_targets(bundles) if bundles else {})}
+    typer.echo(json.dumps(fuzz(targets[target], cases, seed, keep)))
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, __doc__)

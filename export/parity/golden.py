@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from export.bundle.manifest_parts import check_path
 from export.parity.trajectories import Case, Trajectory
 from mobile_diffusion.errors import BundleError
+from mobile_diffusion.quoting import shortened
 from mobile_diffusion.strict_json import parse_json
 
 INDEX = "golden/index.json"
@@ -47,7 +48,7 @@ def read_golden(folder: Path, index: str = INDEX) -> list[Trajectory]:
         cases = parse_json(path.read_text(encoding="utf-8"))["cases"]
         return [_read_case(folder, case) for case in cases]
     except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
-        reason = f"{type(error).__name__}: {error}"
+        reason = shortened(f"{type(error).__name__}: {error}")
         raise BundleError(f"{path}: expected golden vectors, got {reason}; export the bundle again") from error
 
 
