@@ -43,9 +43,9 @@ private fun run(options: Options) {
     if (options.help) return println(Options.USAGE)
     val conditions = Machine.conditions()
     val folder = options.bundle
+    val request = if (options.golden) null else options.request // missing words are named before files
     val bundle = ModelBundle.open(folder)
-    if (options.golden) return check(bundle, options)
-    val request = options.request
+    if (request == null) return check(bundle, options)
     warn(bundle, request.prompt)
     request.unusedNegative(bundle.manifest.schedule)?.let(System.err::println)
     val pipeline = pipelineOf(bundle, options)
