@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import cast
@@ -22,6 +23,7 @@ from export.executorch.options import QnnOptions, VulkanOptions, XnnpackOptions
 from export.mixed.rounded import HalfProgram
 from export.onnx.options import OnnxOptions
 from export.runners import Runner
+from export.runners.isolated import IsolatedRunner
 from export.runners.runner import check_stage
 from export.runners.sequential import SequentialRunner
 from export.runtime import Runtime
@@ -29,6 +31,8 @@ from export.stages import ExportStage
 from mobile_diffusion.errors import ConfigError, ExportError
 from mobile_diffusion.quoting import quoted
 
+NATIVE = frozenset({"xnnpack", "onnx"})
+"""Runtimes that open programs by native code inside this process; Core AI has a process of its own anyway."""
 LARGE_BUNDLE = 2 * 1024**3
 """Size of a bundle in bytes above which its programs are loaded one stage at a time."""
 
@@ -243,18 +247,23 @@ def load_runner(
     return SequentialRunner(runtime.name, threads, load_stage)
 
 
-def open_runner(bundle: Bundle, name: str | None, threads: int) -> tuple[Runtime, Runner]:
+def open_runner(bundle: Bundle, name: str | None, threads: int, isolated: bool = False) -> tuple[Runtime, Runner]:
     """Load a runtime of an opened bundle, the primary one if `name` is None.
 
-    A bundle larger than LARGE_BUNDLE is loaded one stage at a time.  Raises `ConfigError` for an unknown runtime, and
-    for one that this machine cannot run.
+    A bundle larger than LARGE_BUNDLE is loaded one stage at a time.  With `isolated`, native code that opens the
+    programs has a process of its own, for bundles that nobody has verified.  Raises `ConfigError` for an unknown
+    runtime, and for one that this machine cannot run.
     """
     entry: RuntimeEntry = bundle.runtime(name)
     if entry.name not in RUNTIMES:
         raise ConfigError(f"{bundle.path}: expected a runtime of {', '.join(RUNTIMES)}, got {quoted(entry.name)}")
     runtime = replace(RUNTIMES[entry.name], precision=entry.precision, compression=entry.compression)
     large = sum(file.size for file in bundle.manifest.files) > LARGE_BUNDLE
-    return runtime, load_runner(runtime, bundle.path, bundle.artifacts(entry), threads, large)
+    artifacts = bundle.artifacts(entry)
+    if isolated and runtime.name in NATIVE:
+        load = partial(load_runner, runtime, bundle.path.resolve(), artifacts, threads, large)
+        return runtime, IsolatedRunner.load(load, artifacts, runtime.name, threads)
+    return runtime, load_runner(runtime, bundle.path, artifacts, threads, large)
 
 
 def _load(module: str, runtime: Runtime) -> _Backend:

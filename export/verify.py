@@ -215,7 +215,8 @@ def _run(
     settings, table, depth = bundle.settings(), bundle.step_table(), depth_of(bundle, trajectories)
     recorded = read_parity(bundle, trajectories, depth)
     runners: list[tuple[Runtime, Runner]] = [] if source is None else [(TORCH, _reference(bundle, source, threads))]
-    own = [open_runner(bundle, entry.name, threads) for entry in bundle.manifest.runtimes if entry.verified]
+    entries = [entry for entry in bundle.manifest.runtimes if entry.verified]
+    own = [open_runner(bundle, entry.name, threads, isolated=True) for entry in entries]
     report, pictures = compare_runners(own, trajectories, settings, table, depth, progress)
     again, _ = compare_runners(runners, trajectories, settings, table, depth)
     drawing = next((runner for _, runner in (*runners, *own)), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -11,9 +12,17 @@ from export.runners.memory import give_back_freed
 from export.runners.runner import Runner
 
 
+@runtime_checkable
+class Unloads(Protocol):
+    """A runner that can unload its stage, and loads it again when it is called."""
+
+    def close(self) -> None:
+        """Unload the stage and return its memory."""
+
+
 def release(runner: Runner) -> None:
-    """Unload the stage of a `SequentialRunner`; any other runner keeps its stages."""
-    if isinstance(runner, SequentialRunner):
+    """Unload the stage of a runner that holds one at a time; any other keeps its stages."""
+    if isinstance(runner, Unloads):
         runner.close()
 
 
