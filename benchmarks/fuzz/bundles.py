@@ -28,11 +28,11 @@ class BundleTarget(Target):
 
     bundle: Path = Path()
     kept: tuple[str, ...] = ()
-    """Paths of the bundle that the reader needs; all of them for none."""
+    """Paths of the bundle that the reader needs."""
 
     def prepare(self, folder: Path) -> None:
         """Copy the files."""
-        for name in self.kept or [each.name for each in self.bundle.iterdir()]:
+        for name in self.kept:
             copy = shutil.copytree if (self.bundle / name).is_dir() else shutil.copy2
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             copy(self.bundle / name, folder / name)

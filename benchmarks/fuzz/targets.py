@@ -9,6 +9,7 @@ import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -163,13 +164,8 @@ def clip_config() -> bytes:
     )
 
 
-def read_manifest(folder: Path) -> object:
-    from export.bundle.manifest import read_manifest
-
-    return read_manifest(folder)
-
-
 def read_unet_config(file: Path) -> object:
+    """Read a U-Net's config.json."""
     from mobile_diffusion.formats.json_options import JsonOptions
     from mobile_diffusion.formats.unet_json import read_unet
     from mobile_diffusion.strict_json import read_object
@@ -181,8 +177,6 @@ def read_with(module: str, name: str, *more: Any) -> Read:
     """The reader of a module, which is imported when it is used."""
 
     def read(path: Path) -> object:
-        from importlib import import_module
-
         return getattr(import_module(module), name)(path, *more)
 
     return read
@@ -192,20 +186,20 @@ def read_text_with(module: str, name: str, *more: Any) -> Read:
     """The same for a reader of text; a text that is no UTF-8 comes as the command line gives it."""
 
     def read(path: Path) -> object:
-        from importlib import import_module
-
         return getattr(import_module(module), name)(path.read_bytes().decode("utf-8", "surrogateescape"), *more)
 
     return read
 
 
-def open_emoji_tokenizer(file: Path) -> object:
+def open_clip_tokenizer(file: Path) -> object:
+    """Open CLIP's tokenizer and encode a prompt."""
     from mobile_diffusion.tokenization.tokenizer import open_tokenizer
 
     return open_tokenizer("clip-bpe", file, 77).encode("a red apple")
 
 
 def read_training(file: Path) -> object:
+    """Read the settings of a U-Net's training."""
     from mobile_diffusion.recipes.unet import UNetSettings
     from mobile_diffusion.training.settings import read_settings
 
@@ -216,7 +210,13 @@ CLIP = ClipTextConfig()
 TARGETS: Mapping[str, Target] = {
     each.name: each
     for each in (
-        Target("manifest", "manifest.json", bundle_files, read_manifest, in_folder=True),
+        Target(
+            "manifest",
+            "manifest.json",
+            bundle_files,
+            read_with("export.bundle.manifest", "read_manifest"),
+            in_folder=True,
+        ),
         one(
             "model",
             "model.json",
@@ -237,7 +237,7 @@ TARGETS: Mapping[str, Target] = {
             clip_config,
             read_with("mobile_diffusion.formats.text_config", "read_text_config"),
         ),
-        one("tokenizer", "tokenizer.json", (GOLDEN / "tokenizers" / "added.json").read_bytes, open_emoji_tokenizer),
+        one("tokenizer", "tokenizer.json", (GOLDEN / "tokenizers" / "added.json").read_bytes, open_clip_tokenizer),
         Target(
             "vocabulary",
             "vocab.json",

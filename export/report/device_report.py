@@ -6,14 +6,15 @@ from collections.abc import Mapping
 
 from rich.table import Table
 
-from export.latency.measure import KINDS, LatencyReport
+from export.device.golden_record import Machine
+from export.latency.measure import KINDS, Conditions, LatencyReport
 from export.report.latency import LATENCY_COLUMNS, latency_rows
 from export.signatures import STAGES
 
 
 def device_table(phone: LatencyReport, computer: LatencyReport, calls: int) -> Table:
     """A row per runner on either, and a row with the computer's times divided by the phone's."""
-    lines = [f"phone: {_machine(phone)}", f"computer: {_machine(computer)}"]
+    lines = [f"phone: {machine_text(phone.conditions)}", f"computer: {machine_text(computer.conditions)}"]
     table = Table(title="Latency in ms: median ± interquartile range", caption="; ".join(lines))
     for column in ("on", *LATENCY_COLUMNS):
         table.add_column(column, justify="left" if column in ("on", "runner") else "right")
@@ -51,7 +52,7 @@ def _runners(report: LatencyReport) -> Mapping[str, Mapping[str, float]]:
     }
 
 
-def _machine(report: LatencyReport) -> str:
-    found = report.conditions
+def machine_text(found: Conditions | Machine) -> str:
+    """A phone or computer in a line: processor, cores, system and how warm it was."""
     warm = f", thermal state {found.thermal}" if found.thermal else ""
     return f"{found.processor}, {found.cores} cores, {found.system}{warm}"

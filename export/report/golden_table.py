@@ -9,14 +9,13 @@ from rich.table import Table
 
 from export.bundle.manifest_parts import ParityEntry
 from export.device.golden_record import METRICS, GoldenRecord, Unit
+from export.report.device_report import machine_text
 from mobile_diffusion.decibels import db_text
 
 
 def golden_table(record: GoldenRecord, computer: Sequence[ParityEntry]) -> Table:
     """A row per check and runtime: the limit, the computer's worst ratio, and each unit's; misses are marked."""
-    machine = record.conditions
-    warm = f", thermal state {machine.thermal}" if machine.thermal else ""
-    caption = f"phone: {machine.processor}, {machine.cores} cores, {machine.system}{warm}"
+    caption = f"phone: {machine_text(record.conditions)}"
     table = Table(title="Worst distance from PyTorch in dB, of all golden drawings", caption=caption)
     for name in ("check", "limit", "computer", *(unit.name for unit in record.units)):
         table.add_column(name, justify="left" if name == "check" else "right")
