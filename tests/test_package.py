@@ -179,6 +179,7 @@ def test_installed_package_exports_and_verifies(run: Run, workplace: Path) -> No
     assert "xnnpack" in succeeded(run("mobile-diffusion", "verify", "my bundle"))
 
 
+@pytest.mark.full
 def test_program_that_uses_the_installed_package_is_typed(run: Run, tmp_path: Path, environment: Path) -> None:
     (tmp_path / "client.py").write_text(CLIENT, encoding="utf-8")
     options = ["--strict", "--cache-dir", "cache", "--python-executable", environment / "bin" / "python"]

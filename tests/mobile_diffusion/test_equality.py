@@ -86,7 +86,7 @@ def test_every_guidance_scale(kind: str, scale: float, negative: str, attentive:
 
 
 @pytest.mark.parametrize("kind", STARTS)
-@pytest.mark.parametrize("scale", [0.0, 7.5])
+@pytest.mark.parametrize("scale", [pytest.param(0.0, marks=pytest.mark.full), 7.5])
 @pytest.mark.parametrize("solver", ["euler", "lcm", "pndm", "dpm-solver++", "deis", "unipc", "heun"])
 def test_every_solver_that_begins_late(kind: str, scale: float, solver: str, attentive: Path) -> None:
     found = compare(attentive, NAME, STARTS[kind], steps=4, guidance=scale, negative="", solver=solver)

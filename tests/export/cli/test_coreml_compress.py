@@ -42,6 +42,7 @@ def test_mistakes_are_said_in_one_line(coreml_folder: Path, tmp_path: Path) -> N
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.full
 def test_a_checkpoint_is_planned_and_the_plan_used(
     tiny_checkpoint: Path, coreml_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

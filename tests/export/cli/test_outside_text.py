@@ -174,6 +174,7 @@ def test_json_has_the_figures_of_the_tables(command: Command, exported: Mapping[
     assert {row["runtime"] for row in values["summary"]} == {"xnnpack", "onnx"}
 
 
+@pytest.mark.full
 def test_inspect_json_says_what_export_makes_of_the_same_options(
     command: Command, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:

@@ -32,7 +32,7 @@ LONG = ("sd2", "lcm")
 """For the full run: their U-Nets differ from the others in the schedule and in one embedding."""
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("precision", ["fp16", pytest.param("fp32", marks=pytest.mark.full)])
 @pytest.mark.parametrize(
     ("config", "stage", "float16_db"),
     [

@@ -75,6 +75,7 @@ def test_every_command_takes_it(both: Exported, command: Command, tmp_path: Path
     assert [runner["runner"] for runner in timed["runners"]] == ["coreml-interpreter", "coreai"]
 
 
+@pytest.mark.full
 def test_faults_finds_none(both: Exported, command: Command, tiny_checkpoint: Path) -> None:
     found = command("coreai", "faults", str(both.bundle.path), "--checkpoint", str(tiny_checkpoint), "--json")
     assert found.status == 0, found.err

@@ -58,7 +58,7 @@ def compare(stage: ExportStage, folder: Path, step: int = 1, options: CoreMLOpti
     assert_runs_as_pytorch(stage, runner, LIMIT_DB, step)
 
 
-QUICK = ("heun", "sde-dpm-solver++")
+QUICK = ("sde-dpm-solver++",)
 """Schedules of `make test`: with two evaluations, and with noise and two remembered tensors."""
 
 
@@ -75,7 +75,7 @@ def test_every_solver(name: str, tiny_config: ModelConfig, tmp_path: Path, ct: A
         check_update(spec, output.name)
 
 
-@pytest.mark.parametrize("mid", [True, False])
+@pytest.mark.parametrize("mid", [True, pytest.param(False, marks=pytest.mark.full)])
 def test_linear_projections_heads_by_stage_and_no_middle(mid: bool, tiny_config: ModelConfig, tmp_path: Path) -> None:
     unet = UNetConfig(
         down=(UNetLevel(32, 1, 1, heads=2), UNetLevel(64, 1, 2, heads=4)),
@@ -99,7 +99,7 @@ def test_clip(activation: str, tiny_config: ModelConfig, tmp_path: Path) -> None
     assert all(bool(value.isfinite().all()) for value in held)
 
 
-@pytest.mark.parametrize("stage", ["encode_text", "denoise"])
+@pytest.mark.parametrize("stage", ["encode_text", pytest.param("denoise", marks=pytest.mark.full)])
 @pytest.mark.parametrize("units", ["CPU_AND_NE", pytest.param("CPU_AND_GPU", marks=pytest.mark.full)])
 def test_sdxl(units: str, stage: str, tmp_path: Path) -> None:
     compare(build_stage(RandomModel(XL), stage), tmp_path, 1, CoreMLOptions(compute_units=units))

@@ -24,7 +24,7 @@ TEXT_LOOK_UPS = {"embedding", "select_copy", "unsqueeze_copy", "_to_dim_order_co
 HEADS, ONE_HEAD, BOUNDARY = 4, 1, 4
 """Transpositions: queries, keys, values and results of attention with several heads; keys of one head; of inputs and
 outputs, which lie channels first."""
-QUICK = ("emoji", "sdxs-512")
+QUICK = ("emoji",)
 SAME_GRAPH = {"small-sd": "bk-sdm-base", "tiny-sd": "bk-sdm-tiny", "sd21-v": "sd21-base"}
 """Presets whose networks are another's, but for the prediction that the schedule makes of their output."""
 

@@ -29,7 +29,7 @@ PARAMETERS = [
         config,
         stage,
         id=f"{config.text.activation}-{config.schedule.solver}-{stage}",
-        marks=[] if config is SD1 and stage != "denoise" else [pytest.mark.full],
+        marks=[] if config is SD1 and stage == "encode_text" else [pytest.mark.full],
     )
     for config, stage in CASES
 ]

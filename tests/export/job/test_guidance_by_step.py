@@ -33,7 +33,7 @@ def guided(model: Model, shares: tuple[float, ...], solver: str = "dpm-solver++"
 
 @pytest.fixture(
     scope="module",
-    params=[name if name == "android" else pytest.param(name, marks=pytest.mark.full) for name in TARGETS],
+    params=[name if name == "web" else pytest.param(name, marks=pytest.mark.full) for name in TARGETS],
 )
 def bundle(request: pytest.FixtureRequest, tiny_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A bundle of each target; the web's programs are Android's ONNX models."""

@@ -125,6 +125,7 @@ def test_float32_needs_no_modules_in_float32(checkpoint: Path, tmp_path: Path) -
     assert status == 2 and expected in errors[0]
 
 
+@pytest.mark.full
 def test_faults_takes_the_checkpoint_of_an_export_that_failed(checkpoint: Path) -> None:
     words = ("coreml", "faults", "--checkpoint", checkpoint, "--steps", 1, "--threads", 1, "--json")
     status, errors, out = run(*words)
@@ -140,6 +141,7 @@ def test_faults_without_anything_to_examine() -> None:
     assert status == 2 and "expected a package, a bundle, or --checkpoint without either" in errors[0]
 
 
+@pytest.mark.full
 def test_half_weights_of_android_have_the_same_line_and_way_out(tmp_path: Path) -> None:
     checkpoint = save_overflowing(untrained(SMALL, emoji_words(12)), tmp_path / "model", "filter")
     words = ("--steps", 1, "--threads", 1, "--runtime", "xnnpack", "--precision", "fp16", "--out", tmp_path / "android")

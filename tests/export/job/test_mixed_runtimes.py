@@ -26,6 +26,7 @@ HALVES = [
 delegate of ExecuTorch on the iPhone, which is Core ML's or Core AI's program, is for the full run."""
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("platform", "runtime", "words"), HALVES)
 def test_every_runtime_with_half_keeps_what_is_measured(
     platform: str, runtime: str, words: tuple[str, ...], tmp_path: Path

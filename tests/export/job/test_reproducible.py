@@ -56,7 +56,8 @@ def again(exported: Exported, checkpoint: Path, out: Path, threads: int) -> Path
     return out
 
 
-@pytest.mark.parametrize("target", ["android", pytest.param("ios", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("target", ["android", "ios"])
 def test_the_bundle_s_own_command_makes_the_same_bytes(
     exported: Mapping[str, Exported], tiny_checkpoint: Path, tmp_path: Path, target: str
 ) -> None:

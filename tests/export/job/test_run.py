@@ -190,8 +190,9 @@ class Spoiled:
         return outputs
 
 
-@pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("value", [math.nan, math.inf, 1e9])
+@pytest.mark.parametrize(
+    ("stage", "value"), [*((stage, math.nan) for stage in STAGES), ("denoise", math.inf), ("denoise", 1e9)]
+)
 def test_failed_gate_leaves_no_bundle(
     tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, value: float
 ) -> None:

@@ -69,9 +69,8 @@ def test_threads_that_cannot_be(delegates_folder: Path) -> None:
         DelegatedRunner.load(delegates_folder, ARTIFACTS, threads=0)
 
 
-@pytest.mark.parametrize(
-    ("delegate", "system"), [("coreml", "iOS17"), pytest.param("coreai", "iOS27", marks=pytest.mark.full)]
-)
+@pytest.mark.full
+@pytest.mark.parametrize(("delegate", "system"), [("coreml", "iOS17"), ("coreai", "iOS27")])
 def test_a_bundle_for_one_runtime_on_both_phones(delegate: str, system: str, tiny_model: Model, tmp_path: Path) -> None:
     out = tmp_path / "ios"
     exported = export_target(tiny_model, "ios", out, runtimes=["executorch"], delegate=delegate, threads=1)

@@ -76,6 +76,7 @@ def test_weights_in_files_of_their_own(
     assert list(apart) == list(whole) and all(np.array_equal(apart[name], whole[name]) for name in whole)
 
 
+@pytest.mark.full
 def test_a_bundle_s_fault_is_named(copy_of: Callable[[str], Path], tiny_checkpoint: Path) -> None:
     bundle, model = copy_of("android"), open_checkpoint(tiny_checkpoint)
     edit_weight(bundle, f"{SPOILED}.weight", np.negative)

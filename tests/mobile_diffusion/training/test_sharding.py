@@ -82,6 +82,7 @@ def test_a_lost_part_of_a_state_is_named(tmp_path: Path) -> None:
         load_sharded_average(model_of().unet, folder)
 
 
+@pytest.mark.full
 def test_a_loss_that_is_no_number_stops_every_process(tmp_path: Path) -> None:
     done = start(2, tmp_path, STEPS, **DIVIDED, fault=(1, 3, "nan"))
     assert done.returncode != 0

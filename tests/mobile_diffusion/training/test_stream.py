@@ -176,6 +176,7 @@ def test_shards_of_other_networks_and_pictures_are_refused(folder: Path, tiny_mo
         open_stream(folder, other, ("3d",), (), 0)
 
 
+@pytest.mark.full
 def test_a_killed_run_on_a_stream_goes_on_with_one_process_and_with_two(folder: Path, tmp_path: Path) -> None:
     """The same batches whatever the number of processes; the tolerance is that of sums in another order."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"
