@@ -30,15 +30,14 @@ def programs() -> dict[str, Set[str]]:
     swift = IOS / "MobileDiffusionKit/Sources/draw/Options.swift"
     activity = ANDROID / "app/src/main/kotlin/org/mobilediffusion/sample/BenchmarkActivity.kt"
     extras = re.findall(r'Extra\("([a-z]+)"', activity.read_text())
-    page = (WEB_APP / "page/page.ts").read_text()
-    (fields,) = re.findall(r"Object\.entries\(\{ ([a-z, ]+) \}\)", page)
+    (parameters,) = re.findall(r"PARAMETERS = \[(.+?)\]", (WEB_APP / "page/address.ts").read_text(), re.DOTALL)
     return {
         "`generate`": {name.removeprefix("--") for name in names if name.startswith("--")},
         "C++ runner": usage(RUNNER / "src/options.cpp"),
         "Kotlin host": usage(kotlin),
         "Swift host": usage(swift),
         "`am start`": set(extras),
-        "page in a browser": {*fields.split(", "), *re.findall(r'given\.get\("([a-z-]+)"\)', page)},
+        "page in a browser": set(re.findall(r'"([a-z-]+)"', parameters)),
     }
 
 

@@ -1,5 +1,6 @@
 // What the page and its worker tell each other.
 
+import type { DrawSettings } from "../src/draw-settings.js";
 import type { GoldenResult } from "../src/golden-check.js";
 import type { Picture } from "../src/picture.js";
 import type { DrawEvent } from "../src/pipeline.js";
@@ -26,6 +27,11 @@ export interface OpenedModel {
   readonly guidanceKind: "cfg" | "distilled" | "none";
   readonly guidance: number;
   readonly takesPictures: boolean;
+  readonly task: DrawSettings["task"];
+  /** ControlNets, each of which reads a picture. */
+  readonly controls: number;
+  readonly latentWidth: number;
+  readonly latentHeight: number;
 }
 
 /** From the worker. */

@@ -5,7 +5,7 @@ import { MAX_SEED } from "../src/numbers.js";
 import type { Picture } from "../src/picture.js";
 import type { DrawRequest } from "../src/request.js";
 import { quote } from "../src/text.js";
-import { showPicture } from "./start-picture.js";
+import { showPicture } from "./pixels.js";
 
 /** Pictures that are drawn one after the other at most. */
 export const MOST_PICTURES = 16;

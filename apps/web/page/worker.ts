@@ -43,13 +43,15 @@ async function open(base: string, provider: Provider): Promise<void> {
 }
 
 function describe(bundle: ModelBundle, pipeline: Pipeline): OpenedModel {
-  const { image, schedule } = settingsOf(bundle.manifest);
+  const { image, latents, schedule, task, controls } = settingsOf(bundle.manifest);
   const [height = 0, width = 0] = image.shape.slice(2);
+  const [latentHeight = 0, latentWidth = 0] = latents.shape.slice(2);
   const { model, licence, styles } = bundle.manifest;
   const { steps, guidanceKind, guidance } = schedule;
   const { precision } = bundle.runtime;
   const facts = { model, licence, styles, precision, width, height, steps, guidanceKind, guidance };
-  return { ...facts, programBytes: bundle.programBytes, takesPictures: pipeline.takesPictures };
+  const taken = { takesPictures: pipeline.takesPictures, task, controls, latentWidth, latentHeight };
+  return { ...facts, ...taken, programBytes: bundle.programBytes };
 }
 
 /** Draws pictures one after the other; they differ in their seeds. */

@@ -1,7 +1,8 @@
 // Drives a page in Chromium for the tests in Python: one JSON object on standard input, one on standard output.
 //
 // Actions are lists: ["fill", selector, text], ["click", selector], ["file", selector, path], ["wait", expression],
-// ["value", expression], ["shot", path], ["download", selector, path]. The answer holds the values, and what the page wrote on its console.
+// ["drag", selector, "x,y x,y"] in shares of its size, ["value", expression], ["shot", path], ["download", selector, path].
+// The answer holds the values, and what the page wrote on its console.
 
 import { setTimeout } from "node:timers/promises";
 import { chromium } from "playwright-core";
@@ -44,10 +45,23 @@ async function valueOf(expression: string): Promise<unknown> {
   return result.value;
 }
 
+/** Moves the pressed mouse over an element, from point to point. */
+async function drag(selector: string, points: string): Promise<void> {
+  await page.locator(selector).scrollIntoViewIfNeeded();
+  const { x, y, width, height } = (await page.locator(selector).boundingBox())!;
+  for (const [place, point] of points.split(" ").entries()) {
+    const [right = 0, down = 0] = point.split(",").map(Number);
+    await page.mouse.move(x + right * width, y + down * height);
+    if (place === 0) await page.mouse.down();
+  }
+  await page.mouse.up();
+}
+
 for (const [kind, first, second = ""] of order.actions) {
   if (kind === "fill") await page.fill(first, second);
   if (kind === "click") await page.click(first);
   if (kind === "file") await page.setInputFiles(first, second);
+  if (kind === "drag") await drag(first, second);
   if (kind === "wait") while (!(await valueOf(first))) await setTimeout(POLLING);
   if (kind === "value") values.push(await valueOf(first));
   if (kind === "shot") await page.screenshot({ path: first, fullPage: true });

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,20 +20,26 @@ from export.parity.trajectories import Case
 from export.targets import TARGETS
 from mobile_diffusion.checkpoint import Model, open_checkpoint
 from mobile_diffusion.decibels import psnr_db
-from mobile_diffusion.drawing import Start, draw
+from mobile_diffusion.drawing import Hint, Start, draw
 from mobile_diffusion.shipped import shipped_model
 from tests.apps.conftest import shared
 from tests.apps.languages import WEB, WEB_APP, make
+from tests.export.job.test_control_nets import steered
+from tests.export.job.test_picture_networks import reading
 
 PHONE, DESK = (390, 844), (1100, 900)
 PAPER = {"light": (246, 245, 242), "dark": (19, 20, 22)}
+MASK = (
+    "[...mask.getContext('2d').getImageData(0, 0, mask.width, mask.height).data].filter((_, place) => place % 4 === 3)"
+)
+STRENGTH = "document.getElementById('strength-shown').textContent"
 BITS_DB = 45.0
 """A picture of 8 bits in which one value of a hundred is a level off has more."""
 
 
-def export_web(model: Model, out: Path) -> Path:
+def export_web(model: Model, out: Path, images: bool = True) -> Path:
     target = TARGETS["web"]
-    plan = plan_export(model.config, target, images=True, threads=1)
+    plan = plan_export(model.config, target, images=images, threads=1)
     return run_export(model, target, out, cases=(Case("a red apple, 3d", 7),), plan=plan).bundle.path
 
 
@@ -137,23 +143,122 @@ def test_a_series_with_weights(page: str, web_bundle: Path) -> None:
     assert not np.array_equal(pixels_of(last), reference(web_bundle, "a (red:1.4) apple", 4, 1.5))
 
 
-def test_a_picture_to_begin_with(page: str, web_bundle: Path, tmp_path: Path) -> None:
-    settings = open_bundle(web_bundle).settings()
-    *_, height, width = settings.image_shape
-    pixels = np.random.default_rng(3).integers(0, 256, (height, width, 3), np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "start.png")
+@pytest.fixture
+def random_picture(tmp_path: Path) -> Path:
+    """A picture of the tiny models' size."""
+    pixels = np.random.default_rng(3).integers(0, 256, (32, 32, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "picture.png")
+    return tmp_path / "picture.png"
+
+
+def image_of(path: Path) -> np.ndarray:
+    """(1, 3, H, W) in [0, 1]."""
+    with Image.open(path) as opened:
+        return (np.asarray(opened).transpose(2, 0, 1)[None] / 255).astype(np.float32)
+
+
+def painted_mask(cells: Sequence[int], size: tuple[int, int]) -> np.ndarray:
+    """What the page shows as painted, one alpha per place of the latents, as the mask (1, 1, H, W) of a picture."""
+    side = int(len(cells) ** 0.5)
+    mask = (np.array(cells).reshape(1, 1, side, side) > 0).astype(np.float32)
+    return np.kron(mask, np.ones((1, 1, size[0] // side, size[1] // side), np.float32))
+
+
+def test_a_picture_to_begin_with_of_which_the_painted_part_is_drawn_anew(
+    page: str, web_bundle: Path, random_picture: Path
+) -> None:
+    size = open_bundle(web_bundle).settings().image_shape[2:]
     actions = [
-        ("file", "#image", tmp_path / "start.png"),
-        ("wait", "!document.getElementById('start').hidden"),
-        ("click", "#draw"),
-        ("wait", DONE),
-        ("value", PIXELS),
+        *(("file", "#image", random_picture), ("wait", "!document.getElementById('start-panel').hidden")),
+        *(("drag", "#mask", "0.9,0.9"), ("click", "#mask-clear"), ("value", STRENGTH)),
+        *(("drag", "#mask", "0.1,0.2 0.7,0.2"), ("value", MASK), ("value", STRENGTH)),
+        *(("fill", "#strength", "0.6"), ("click", "#draw"), ("wait", DONE), ("value", PIXELS)),
+        *(("click", "#mask-clear"), ("click", "#draw"), ("wait", DONE), ("value", PIXELS)),
     ]
-    found = visit(f"{page}?prompt=a+cat&seed=3&strength=0.6&guidance=1.5", actions)
-    image = (pixels.transpose(2, 0, 1)[None] / 255).astype(np.float32)
-    expected = reference(web_bundle, "a cat", 3, 1.5, start=Start(image, 0.6))
-    assert not np.array_equal(expected, reference(web_bundle, "a cat", 3, 1.5))
-    assert_same(pixels_of(found.values[0]), expected)
+    unpainted, cells, painted, *drawn = visit(f"{page}?prompt=a+cat&seed=3&guidance=1.5", actions).values
+    assert (unpainted, painted) == ("80 %", "100 %")
+    mask = painted_mask(cells, size)
+    assert mask[0, 0, size[0] // 5, : int(0.7 * size[1])].all() and not mask[..., size[0] // 2 :, :].any()
+    starts = [Start(image_of(random_picture), 0.6, each) for each in (mask, None)]
+    expected = [reference(web_bundle, "a cat", 3, 1.5, start=start) for start in (*starts, None)]
+    assert min(np.abs(expected[0].astype(int) - each).max() for each in expected[1:]) > 5
+    assert not np.array_equal(*expected[1:])
+    for pixels, picture in zip(drawn, expected, strict=False):
+        assert_same(pixels_of(pixels), picture)
+
+
+@pytest.mark.full
+def test_an_inpainting_model_reads_what_is_painted(
+    site: None, tiny_model: Model, random_picture: Path, tmp_path: Path
+) -> None:
+    bundle = export_web(reading(tiny_model, "inpaint"), tmp_path / "web")
+    actions = [
+        *(("file", "#image", random_picture), ("wait", "!document.getElementById('start-panel').hidden")),
+        *(("click", "#draw"), ("wait", DONE), ("value", "document.getElementById('problem').textContent")),
+        *(("drag", "#mask", "0.5,0.5 0.5,0.7"), ("value", MASK)),
+        *(("click", "#draw"), ("wait", DONE), ("value", PIXELS), ("click", "#clear")),
+        *(("click", "#draw"), ("wait", DONE), ("value", PIXELS)),
+    ]
+    with served(bundle, tmp_path) as address:
+        refusal, cells, anew, without = visit(f"{address}?prompt=a+cat&seed=3", actions).values
+    assert refusal == "mask: expected one with the picture, as this model inpaints, got none; give it one"
+    start = Start(image_of(random_picture), mask=painted_mask(cells, (32, 32)))
+    expected = [reference(bundle, "a cat", 3, start=each) for each in (start, None)]
+    assert np.abs(np.subtract(*(each.astype(int) for each in expected))).max() > 5
+    for found, picture in zip((anew, without), expected, strict=True):
+        assert_same(pixels_of(found), picture)
+
+
+@pytest.mark.full
+def test_a_model_that_edits_pictures(site: None, tiny_model: Model, random_picture: Path, tmp_path: Path) -> None:
+    bundle = export_web(reading(tiny_model, "edit"), tmp_path / "web")
+    hidden = (
+        "['mask', 'strength-label', 'image-guidance-label'].map(each => document.getElementById(each).hidden).join()"
+    )
+    actions = [
+        *(("file", "#image", random_picture), ("wait", "!document.getElementById('start-panel').hidden")),
+        *(("value", hidden), ("click", "#draw"), ("wait", DONE), ("value", PIXELS)),
+    ]
+    with served(bundle, tmp_path) as address:
+        shown, pixels = visit(f"{address}?prompt=a+cat&seed=3&guidance=4&image-guidance=2.5", actions).values
+    assert shown == "true,true,false"
+    start = Start(image_of(random_picture), image_guidance=2.5)
+    assert_same(pixels_of(pixels), reference(bundle, "a cat", 3, 4.0, start=start))
+
+
+@pytest.mark.full
+def test_hints_of_control_nets(site: None, tiny_model: Model, random_picture: Path, tmp_path: Path) -> None:
+    bundle = export_web(steered(tiny_model), tmp_path / "web", images=False)
+    image = image_of(random_picture)
+    turned = tmp_path / "turned.png"
+    with Image.open(random_picture) as opened:
+        opened.transpose(Image.Transpose.ROTATE_90).save(turned)
+    files = [
+        ("file", f"#hints li:nth-child({number}) input", path) for number, path in ((1, random_picture), (2, turned))
+    ]
+    loaded = "document.querySelectorAll('#hints canvas:not([hidden])').length"
+    actions = [
+        *(files[0], ("wait", f"{loaded} === 1"), ("click", "#draw"), ("wait", DONE)),
+        *(("value", "document.getElementById('problem').textContent"), files[1], ("wait", f"{loaded} === 2")),
+        ("value", "[...document.querySelectorAll('#hints output')].map(each => each.textContent).join()"),
+        *(("click", "#draw"), ("wait", DONE), ("value", PIXELS)),
+        *(
+            ("fill", "#hints li:nth-child(2) input[type=range]", "0"),
+            ("click", "#draw"),
+            ("wait", DONE),
+            ("value", PIXELS),
+        ),
+    ]
+    with served(bundle, tmp_path) as address:
+        refusal, scales, both, one = visit(
+            f"{address}?prompt=a+cat&seed=3&hint-scale=0.9&hint-scale=1.4", actions
+        ).values
+    assert refusal.startswith("hint: expected 2, as this model has 2 ControlNets, got 1;") and scales == "0.9,1.4"
+    other = np.ascontiguousarray(np.rot90(image, axes=(2, 3)))
+    expected = [reference(bundle, "a cat", 3, hints=[Hint(image, 0.9), Hint(other, scale)]) for scale in (1.4, 0.0)]
+    assert np.abs(np.subtract(*(each.astype(int) for each in expected))).max() > 5
+    for found, picture in zip((both, one), expected, strict=True):
+        assert_same(pixels_of(found), picture)
 
 
 def test_what_cannot_be_drawn_is_one_line(page: str, tmp_path: Path) -> None:

@@ -1,16 +1,17 @@
-// A picture that the user drops, as pixels of the model's size.
+// Pictures as pixels: of a file that the user chooses, and of a canvas.
 
 import { PromptError } from "../src/errors.js";
 import type { Picture } from "../src/picture.js";
 import { quote } from "../src/text.js";
 
-/** Draws a picture file into a canvas of the model's size, over white; throws `PromptError` for what is no picture. */
-export async function readPicture(file: File, canvas: HTMLCanvasElement, width: number, height: number): Promise<Picture> {
+/** A picture file as pixels of another size, over white; throws `PromptError` for what is no picture. */
+export async function readPicture(file: File, width: number, height: number): Promise<Picture> {
   const image = await createImageBitmap(file, { resizeWidth: width, resizeHeight: height, resizeQuality: "high" }).catch(
     () => {
       throw new PromptError(`image: expected a picture, got ${quote(file.name)}; choose a PNG or JPEG file`);
     },
   );
+  const canvas = document.createElement("canvas");
   canvas.width = width;
   canvas.height = height;
   const context = canvas.getContext("2d")!;
