@@ -4,16 +4,15 @@ import { PromptError } from "../src/errors.js";
 import { MAX_SEED, parseSeed } from "../src/numbers.js";
 import type { Picture } from "../src/picture.js";
 import type { PromptSyntax } from "../src/prompt-pieces.js";
-import type { DrawRequest } from "../src/request.js";
 import { styled } from "../src/styles.js";
 import { quote } from "../src/text.js";
 import { fill, given } from "./address.js";
 import { Choice } from "./choice.js";
 import { element } from "./elements.js";
 import { HintFields } from "./hint-fields.js";
-import type { OpenedModel } from "./messages.js";
+import type { OpenedModel, Order } from "./messages.js";
 import { listenForDrops } from "./picture-field.js";
-import { seriesOf } from "./series.js";
+import { countOf } from "./series.js";
 import { StartField } from "./start-field.js";
 
 const SYNTAXES: readonly (readonly [PromptSyntax, string])[] = [["plain", "none"], ["a1111", "(word:1.3)"], ["compel", "word++"]];
@@ -56,8 +55,8 @@ export class Form {
     this.hints.offer(model);
   }
 
-  /** A request for each picture that is asked for; throws `PromptError` for numbers that are none. */
-  requests(): DrawRequest[] {
+  /** What is asked for; throws `PromptError` for numbers that are none. */
+  order(): Order {
     const found = parseSeed(this.seed.value.trim());
     if (found === null) {
       throw new PromptError(`seed: expected a number from 0 to ${MAX_SEED}, got ${quote(this.seed.value)}; the dice give one`);
@@ -66,7 +65,7 @@ export class Form {
     const led = guided ? { negative: this.negative.value, guidance: Number(this.guidance.value) } : {};
     const words = { prompt: styled(this.prompt.value, this.styles.value ?? ""), syntax: this.syntaxes.value ?? "plain" };
     const request = { ...words, seed: found, ...led, ...this.start.request(), hints: this.hints.request() };
-    return seriesOf(request, this.batch.value);
+    return { request, pictures: countOf(this.batch.value) };
   }
 
   rollDice(): void {

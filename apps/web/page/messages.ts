@@ -7,10 +7,16 @@ import type { DrawEvent } from "../src/pipeline.js";
 import type { Provider } from "../src/onnx-runner.js";
 import type { DrawRequest } from "../src/request.js";
 
+/** So many pictures, with the request's seed and those after it. */
+export interface Order {
+  readonly request: DrawRequest;
+  readonly pictures: number;
+}
+
 /** To the worker. */
 export type Task =
   | { readonly kind: "open"; readonly base: string; readonly provider: Provider }
-  | { readonly kind: "draw"; readonly requests: readonly DrawRequest[] }
+  | ({ readonly kind: "draw" } & Order)
   | { readonly kind: "stop" }
   | { readonly kind: "check" };
 

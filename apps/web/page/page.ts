@@ -83,10 +83,10 @@ function showModel(model: OpenedModel, threads: number, provider: Provider): voi
 function draw(): void {
   problem(null);
   try {
-    const requests = form.requests();
-    view.begin(requests);
+    const order = form.order();
+    view.begin(order);
     setState("drawing");
-    send({ kind: "draw", requests });
+    send({ kind: "draw", ...order });
   } catch (error) {
     problem(error instanceof Error ? error.message : String(error));
   }

@@ -3,7 +3,7 @@
 import type { StageTime } from "../src/pipeline.js";
 import { quote } from "../src/text.js";
 import { element } from "./elements.js";
-import type { DrawEvent, DrawRequest, OpenedModel, Picture } from "./messages.js";
+import type { DrawEvent, OpenedModel, Order, Picture } from "./messages.js";
 import { pictureIn, showPicture } from "./pixels.js";
 import { savePicture, sharePicture } from "./saving.js";
 import { addPicture } from "./series.js";
@@ -12,9 +12,9 @@ import { timeRows } from "./tables.js";
 export class PictureView {
   private readonly canvas = element<HTMLCanvasElement>("canvas");
   private readonly saving = element<HTMLButtonElement>("save");
-  private drawn: DrawRequest | null = null;
-  /** Of a series, those behind the picture that is drawn. */
-  private asked: DrawRequest[] = [];
+  private order: Order | null = null;
+  /** Pictures of the order that are finished. */
+  private finished = 0;
   private begun = 0;
 
   /** `onStatus` gets what happens; `onRedraw` a picture to begin with; `onProblem` a line. */
@@ -32,15 +32,14 @@ export class PictureView {
 
   /** Whether something was asked for before. */
   get used(): boolean {
-    return this.drawn !== null;
+    return this.order !== null;
   }
 
-  /** Gets ready for the pictures of a series. */
-  begin(requests: readonly DrawRequest[]): void {
-    this.asked = [...requests];
-    this.drawn = this.asked.shift()!;
+  /** Gets ready for the pictures of an order. */
+  begin(order: Order): void {
+    [this.order, this.finished] = [order, 0];
     element("series").replaceChildren();
-    element("series").hidden = requests.length === 1;
+    element("series").hidden = order.pictures === 1;
     element("steps").replaceChildren();
     this.saving.disabled = true;
     element("share").hidden = element("again").hidden = true;
@@ -69,18 +68,14 @@ export class PictureView {
     this.showDrawn(picture);
     element("times-card").hidden = false;
     element("times").replaceChildren(...timeRows(times));
-    const { prompt, seed = 0n } = this.drawn!;
-    addPicture(element("series"), picture, seed);
-    const next = this.asked.shift();
-    if (next !== undefined) {
-      this.drawn = next;
-      return null;
-    }
+    addPicture(element("series"), picture, this.seed);
+    this.finished += 1;
+    if (this.finished < this.order!.pictures) return null;
     this.saving.disabled = false;
     element("share").hidden = !("share" in navigator);
     element("again").hidden = !model?.takesPictures;
     const seconds = ((performance.now() - this.begun) / 1000).toFixed(2);
-    return `${quote(prompt).replace(/^'|'$/g, "")} · seed ${seed} · ${seconds} s`;
+    return `${quote(this.order!.request.prompt).replace(/^'|'$/g, "")} · seed ${this.seed} · ${seconds} s`;
   }
 
   private showDrawn(picture: Picture): void {
@@ -88,9 +83,15 @@ export class PictureView {
     showPicture(this.canvas, picture);
   }
 
+  /** Of the picture that is drawn, or was the last. */
+  private get seed(): bigint {
+    const { request, pictures } = this.order!;
+    return (request.seed ?? 0n) + BigInt(Math.min(this.finished, pictures - 1));
+  }
+
   /** The file's name, with the form's own words. */
   private get name(): string {
-    const { prompt, seed } = this.drawn!;
-    return `${prompt.replace(/[^\p{L}\p{N}]+/gu, "-").slice(0, 60) || "picture"}-${seed}.png`;
+    const { prompt } = this.order!.request;
+    return `${prompt.replace(/[^\p{L}\p{N}]+/gu, "-").slice(0, 60) || "picture"}-${this.seed}.png`;
   }
 }

@@ -7,10 +7,9 @@ import { DiffusionError, ModelError } from "../src/errors.js";
 import { checkGolden } from "../src/golden-check.js";
 import { OnnxRunner, type Provider } from "../src/onnx-runner.js";
 import { Pipeline } from "../src/pipeline.js";
-import type { DrawRequest } from "../src/request.js";
 import { quote } from "../src/text.js";
 import { CachedSource } from "./cached-source.js";
-import type { Answer, OpenedModel, Task } from "./messages.js";
+import type { Answer, OpenedModel, Order, Task } from "./messages.js";
 
 /** The build of ONNX Runtime for each provider: that with WebGPU is twice as large. */
 const BUILDS: Record<Provider, string> = { wasm: "ort.wasm.min.mjs", webgpu: "ort.webgpu.min.mjs" };
@@ -54,17 +53,13 @@ function describe(bundle: ModelBundle, pipeline: Pipeline): OpenedModel {
   return { ...facts, ...taken, programBytes: bundle.programBytes };
 }
 
-/** Draws pictures one after the other; they differ in their seeds. */
-async function draw(requests: readonly DrawRequest[]): Promise<void> {
+async function draw({ request, pictures }: Order): Promise<void> {
   const { pipeline } = model();
-  tell({ kind: "warnings", lines: pipeline.warnings(requests[0]!) });
-  for (const request of requests) {
+  tell({ kind: "warnings", lines: pipeline.warnings(request) });
+  for await (const event of pipeline.draw(request, pictures)) {
+    tell({ kind: "event", event });
+    await pause();
     if (stopping) break;
-    for await (const event of pipeline.draw(request)) {
-      tell({ kind: "event", event });
-      await pause();
-      if (stopping && event.kind !== "finished") break;
-    }
   }
   if (stopping) tell({ kind: "stopped" });
 }
@@ -105,6 +100,6 @@ function lineOf(error: unknown): string {
 addEventListener("message", ({ data }: MessageEvent<Task>) => {
   if (data.kind === "stop") stopping = true;
   if (data.kind === "open") void work(() => open(data.base, data.provider));
-  if (data.kind === "draw") void work(() => draw(data.requests));
+  if (data.kind === "draw") void work(() => draw(data));
   if (data.kind === "check") void work(check);
 });

@@ -5,6 +5,7 @@ import { type DrawSettings, settingsOf } from "./draw-settings.js";
 import { ModelError, PromptError } from "./errors.js";
 import { encodeReading } from "./prompt-context.js";
 import { readPrompt } from "./prompt-windows.js";
+import { seedsFrom } from "./seeds.js";
 import type { Stage } from "./manifest.js";
 import { type Picture, pictureOf } from "./picture.js";
 import { type StageRunner, guarded, runChecked } from "./runner.js";
@@ -16,10 +17,10 @@ export type DrawEvent =
   | { readonly kind: "stage"; readonly stage: Stage }
   /** A step has been taken: 1 to `steps`; `preview` is null when the bundle does not say how latents look. */
   | { readonly kind: "step"; readonly step: number; readonly steps: number; readonly preview: Picture | null }
-  /** The picture; nothing follows. */
+  /** A picture; nothing follows the last. */
   | { readonly kind: "finished"; readonly picture: Picture; readonly times: readonly StageTime[] };
 
-/** Milliseconds of one stage: all of its calls in a drawing, and its loading. */
+/** Milliseconds of one stage: all of its calls up to a picture, and its loading. */
 export interface StageTime {
   readonly stage: Stage;
   readonly calls: number;
@@ -72,14 +73,16 @@ export class Pipeline {
   }
 
   /**
-   * Draws. Throws `PromptError` for a request that cannot be drawn, `ModelError` when a stage cannot be loaded or run,
-   * or gives NaN or infinity, or when another drawing is not finished.
+   * Draws so many pictures, with the request's seed and those after it; text, picture and hints are encoded once.
+   *
+   * Throws `PromptError` for a request that cannot be drawn, `ModelError` when a stage cannot be loaded or run, or gives
+   * NaN or infinity, or when another drawing is not finished.
    */
-  async *draw(request: DrawRequest): AsyncGenerator<DrawEvent, void, void> {
+  async *draw(request: DrawRequest, pictures = 1): AsyncGenerator<DrawEvent, void, void> {
     if (this.drawing) throw new ModelError("expected one drawing at a time, got another; wait until it is finished");
     this.drawing = true;
     try {
-      yield* this.drawTo(request);
+      yield* this.drawTo(request, seedsFrom(request.seed, pictures));
     } finally {
       this.drawing = false;
     }
@@ -91,14 +94,29 @@ export class Pipeline {
     this.loaded.clear();
   }
 
-  private async *drawTo(request: DrawRequest): AsyncGenerator<DrawEvent, void, void> {
+  private async *drawTo(request: DrawRequest, seeds: readonly bigint[]): AsyncGenerator<DrawEvent, void, void> {
     if (request.image && !this.takesPictures) {
       throw new PromptError("picture: expected a bundle that was exported with --image-to-image, got one that was not; export it again");
     }
-    const inputs = new StageInputs(this.settings, this.bundle.tokenizer, request);
+    const [clock, { tokenizer }] = [new Clock(), this.bundle];
+    const { contexts, clean } = yield* this.encodeAll(new StageInputs(this.settings, tokenizer, request), clock);
+    for (const seed of seeds) {
+      const inputs = new StageInputs(this.settings, tokenizer, { ...request, seed });
+      yield { kind: "stage", stage: "denoise" };
+      const latents = yield* this.denoise(inputs, contexts, clean, clock);
+      yield { kind: "stage", stage: "decode_image" };
+      const image = (await this.run("decode_image", new Map([["latents", latents]]), clock)).get("image")!;
+      yield { kind: "finished", picture: pictureOf(image), times: clock.times() };
+    }
+  }
+
+  /** What `denoise` takes at every step of every picture, and the clean latents of the picture to begin with. */
+  private async *encodeAll(
+    inputs: StageInputs,
+    clock: Clock,
+  ): AsyncGenerator<DrawEvent, { contexts: FloatTensors; clean: FloatTensor | null }, void> {
     const texts = [...inputs.prompts].map(([name, prompt]) => [name, inputs.reading(prompt)] as const);
     const pictures = { read: inputs.read(), clean: inputs.clean(), hints: inputs.hints() };
-    const clock = new Clock();
     yield { kind: "stage", stage: "encode_text" };
     const encoded = new Map<string, FloatTensors>();
     for (const [name, text] of texts) {
@@ -113,12 +131,7 @@ export class Pipeline {
     if (pictures.read ?? pictures.clean) yield { kind: "stage", stage: "encode_image" };
     const read = await this.encode(pictures.read, clock);
     if (read !== null) contexts = new Map([...contexts, ...inputs.ofPicture(read)]);
-    const clean = await this.encode(pictures.clean, clock);
-    yield { kind: "stage", stage: "denoise" };
-    const latents = yield* this.denoise(inputs, contexts, clean, clock);
-    yield { kind: "stage", stage: "decode_image" };
-    const image = (await this.run("decode_image", new Map([["latents", latents]]), clock)).get("image")!;
-    yield { kind: "finished", picture: pictureOf(image), times: clock.times() };
+    return { contexts, clean: await this.encode(pictures.clean, clock) };
   }
 
   /** The latents of a picture; null without one. */

@@ -17,7 +17,7 @@ def _built() -> None:
 
 
 def test_its_own_tests_pass() -> None:
-    run_node_tests("mask-grid", "prompts", "pipeline", "golden-check")
+    run_node_tests("mask-grid", "series", "prompts", "pipeline", "golden-check")
 
 
 def test_the_package_holds_javascript_and_types_and_nothing_else(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ PAPER = {"light": (246, 245, 242), "dark": (19, 20, 22)}
 MASK = (
     "[...mask.getContext('2d').getImageData(0, 0, mask.width, mask.height).data].filter((_, place) => place % 4 === 3)"
 )
+CALLS = "[...document.querySelectorAll('#times tr')].map(row => row.cells[1].textContent).join()"
 STRENGTH = "document.getElementById('strength-shown').textContent"
 BITS_DB = 45.0
 """A picture of 8 bits in which one value of a hundred is a level off has more."""
@@ -88,7 +89,7 @@ def test_a_drawing_is_pythons_and_every_golden_check_passes(page: str, web_bundl
         ("value", PIXELS),
         ("value", "crossOriginIsolated"),
         ("value", "document.querySelectorAll('#steps .made').length"),
-        ("value", "[...document.querySelectorAll('#times tr')].map(row => row.cells[1].textContent).join()"),
+        ("value", CALLS),
         ("download", "#save", tmp_path / "saved.png"),
         ("click", "#check"),
         ("wait", f"{CHECKED} && /passed|failed$/.test(document.getElementById('verdict').textContent)"),
@@ -130,13 +131,15 @@ def test_a_series_with_weights(page: str, web_bundle: Path) -> None:
     actions = [
         ("value", "document.querySelector('#prompt-syntax [aria-checked=true]').textContent"),
         *(("click", "#draw"), ("wait", DONE), ("value", PIXELS)),
-        *(("value", f"[...{shown}].map(each => each.title).join()"), ("value", of_series)),
+        *(("value", f"[...{shown}].map(each => each.title).join()"), ("value", of_series), ("value", CALLS)),
         *(("fill", "#batch", "17"), ("click", "#draw"), ("value", "document.getElementById('problem').textContent")),
     ]
     address = f"{page}?prompt=a+(red:1.4)+apple&seed=3&guidance=1.5&batch=2&prompt-syntax=a1111"
-    syntax, last, names, first, line = visit(address, actions).values
+    syntax, last, names, first, calls, line = visit(address, actions).values
     assert (syntax, names) == ("(word:1.3)", "seed 3,seed 4")
     assert line == "batch: expected 1 to 16, got '17'"
+    steps = open_bundle(web_bundle).settings().steps
+    assert calls == f"2,{2 * steps},2"  # the two texts are encoded once
     for pixels, seed in ((first, 3), (last, 4)):
         expected = reference(web_bundle, "a (red:1.4) apple", seed, 1.5, syntax="a1111")
         assert_same(pixels_of(pixels), expected)
