@@ -9,6 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from mobile_diffusion.adapted import adapted
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.control_net import ControlNet, total
 from mobile_diffusion.sampler import combine_edit, combine_guidance
@@ -112,7 +113,8 @@ class Denoise(nn.Module):
         table = step_table(config.schedule)
         self.update = LinearUpdate(table)
         with torch.no_grad():
-            self.unet = unet.for_size((config.height, config.width))  # type: ignore[operator]
+            network, self.factors = adapted(unet, config.adapters)
+            self.unet = network.for_size((config.height, config.width))  # type: ignore[operator]
             times = embed_steps(config, self.unet, torch.tensor(table.timesteps))
             self.register_buffer("times", times)  # (N, time_width)
             timesteps, nets = torch.tensor(table.timesteps), cast(Iterable[ControlNet], controls or ())
@@ -135,14 +137,17 @@ class Denoise(nn.Module):
         masked_latents: Tensor | None = None,
         hint_features: Tensor | None = None,
         hint_scales: Tensor | None = None,
+        adapters: Tensor | None = None,
+        adapter_scales: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, ...]:
         """Return the latents (1, C, h, w) of the next step, with the memory (1, M * C, h, w) if the solver has one.
 
         latents, noise and masked_latents (1, C, h, w), mask (1, 1, h, w), step int32 (1,), both contexts (1, L, D),
         both pooled texts (1, P), guidance (1,),
-        hint_features (n, C1, h, w) and hint_scales (n,).  Pass the optional inputs exactly if `denoise_signature` lists
-        them.
+        hint_features (n, C1, h, w), hint_scales (n,), adapters (n, r, P) and adapter_scales (n,).  Pass the optional
+        inputs exactly if `denoise_signature` lists them.
         """
+        self.factors.set(adapters, adapter_scales)
         shown = self._shown(latents, step, mask, masked_latents)
         hints = Hints.of(step, hint_features, hint_scales)
         time = self.times.index_select(0, step)  # (1, time_width)
@@ -220,11 +225,14 @@ class DenoiseOnce(Denoise):
         masked_latents: Tensor | None = None,
         hint_features: Tensor | None = None,
         hint_scales: Tensor | None = None,
+        adapters: Tensor | None = None,
+        adapter_scales: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """Return what `Denoise` returns, and the network's output (1, C, h, w) for this context.
 
         `null_output` (1, C, h, w) is that output for the null text; at a `guidance` (1,) of 1 it has no effect.
         """
+        self.factors.set(adapters, adapter_scales)
         shown = self._shown(latents, step, mask, masked_latents)
         time = self.times.index_select(0, step)
         output = self._predict(shown, time, context, pooled, Hints.of(step, hint_features, hint_scales))

@@ -105,6 +105,17 @@ def hint_inputs(config: ModelConfig) -> list[TensorSpec]:
     return [_features(config), TensorSpec("hint_scales", "float32", (len(config.controls),))] if config.controls else []
 
 
+def adapter_inputs(config: ModelConfig) -> list[TensorSpec]:
+    """The inputs of `denoise` that are of adapters: their factors, and their scales."""
+    if config.adapters is None:
+        return []
+    count = len(config.adapters.names)
+    return [
+        TensorSpec("adapters", "float32", config.adapters.shape),
+        TensorSpec("adapter_scales", "float32", (count,)),
+    ]
+
+
 def _features(config: ModelConfig) -> TensorSpec:
     """The encoded hints of n ControlNets, (n, C, h, w)."""
     shape = (len(config.controls), config.unet.down[0].channels, *config.latent_shape[2:])
@@ -132,7 +143,7 @@ def denoise_signature(config: ModelConfig) -> Signature:
         inputs.append(memory)
     if table.stochastic:
         inputs.append(TensorSpec("noise", "float32", config.latent_shape))
-    inputs += [*picture_inputs(config), *hint_inputs(config)]
+    inputs += [*picture_inputs(config), *hint_inputs(config), *adapter_inputs(config)]
     output = (TensorSpec("output", "float32", config.latent_shape),) if by_step else ()
     return Signature(tuple(inputs), (*state, *output))
 

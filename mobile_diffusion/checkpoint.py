@@ -12,9 +12,11 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from safetensors import SafetensorError
 from torch import nn
 
+from mobile_diffusion.adapters import Adapters
 from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.control_net import ControlNets
@@ -48,6 +50,8 @@ class Model:
     autoencoder: Autoencoder | TinyAutoencoder
     controls: ControlNets | None = None
     """None for a model without ControlNets."""
+    adapters: Adapters | None = None
+    """None for a model without adapters that a drawing turns on and off."""
     source_hash: str = ""
     """SHA-256 of the checkpoint that it was opened from; empty for a model that was built in memory."""
     path: Path | None = None
@@ -99,6 +103,14 @@ class Checkpoint:
         """SHA-256 of the model's files and of the changes that options made to its weights."""
         return hash_source(self.source)
 
+    @functools.cached_property
+    def adapters(self) -> Adapters | None:
+        """The adapters that a drawing turns on and off; raises CheckpointError for a damaged file."""
+        room = self.config.adapters
+        if room is None:
+            return None
+        return Adapters(room.names, np.stack([read(room) for read in self.source.read_factors]))
+
     def load_part(self, part: str) -> nn.Module:
         """Read a network, by its name in `Model.parts`, from disk: float32, evaluation mode, LoRAs merged.
 
@@ -111,7 +123,7 @@ class Checkpoint:
         """Read the whole model; raise CheckpointError as `load_part` does."""
         parts = {part: self.load_part(part) for part in self.source.layouts}
         origin = {"source_hash": self.source_hash, "path": self.path, "changes": self.changes}
-        return Model(self.config, self.tokenizer, **parts, **origin)  # type: ignore[arg-type]
+        return Model(self.config, self.tokenizer, **parts, adapters=self.adapters, **origin)  # type: ignore[arg-type]
 
 
 AnyModel = Model | Checkpoint
@@ -164,7 +176,7 @@ def save_checkpoint(model: Model | Checkpoint, path: Path | str, overwrite: bool
     A `Checkpoint` of another format is converted one network at a time.  With `overwrite` an existing checkpoint is
     replaced, and its other files, such as a licence, are kept.  Raises CheckpointError when `path` exists and is not
     to be replaced, when it cannot be written, when the disk is full, when a weight does not fit float16, and for a
-    model with ControlNets, which the format does not have.
+    model with ControlNets or adapters, which the format does not have.
 
     >>> from mobile_diffusion import open_checkpoint, save_checkpoint, shipped_model
     >>> save_checkpoint(open_checkpoint(shipped_model()), "copy")
@@ -172,6 +184,8 @@ def save_checkpoint(model: Model | Checkpoint, path: Path | str, overwrite: bool
     True
     """
     path = Path(path).resolve()
+    if model.config.adapters is not None:
+        raise CheckpointError(f"{path}: expected a model without adapters, got one with them; save it without")
     if model.config.controls:
         raise CheckpointError(f"{path}: expected a model without ControlNets, got one with them; save it without")
     try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from mobile_diffusion.adapter_config import AdapterConfig as AdapterConfig
 from mobile_diffusion.autoencoder_config import AutoencoderConfig, TinyAutoencoderConfig
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.field_rules import require
@@ -146,6 +147,8 @@ class ModelConfig:
     """Windows of the text encoder's length that a prompt has; their contexts are joined along the tokens."""
     controls: tuple[ControlConfig, ...] = ()
     """ControlNets that steer the U-Net, each by a picture; they are not part of `model.json`."""
+    adapters: AdapterConfig | None = None
+    """Room in the U-Net for adapters that a drawing turns on and off; not part of `model.json` either."""
 
     def __post_init__(self) -> None:
         require(len({"", *self.styles}) == 1 + len(self.styles), self, "styles", "different names, none empty")
@@ -176,6 +179,8 @@ class ModelConfig:
                 raise ConfigError(f"ControlNet: {problem}; use one that was made for this model")
         if self.controls:
             self.require_text_alone("ControlNet")
+        if self.adapters is not None:
+            self.require_text_alone("adapter")
 
     @property
     def task(self) -> str:

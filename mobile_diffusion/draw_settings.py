@@ -45,6 +45,8 @@ class DrawSettings:
     """Width of the context per text encoder, in order."""
     controls: int = 0
     """Number of ControlNets, each of which reads a hint."""
+    adapters: tuple[int, ...] = ()
+    """Shape (n, r, P) of the factors of n adapters; () for a model without them."""
 
     @property
     def steps(self) -> int:
@@ -82,4 +84,5 @@ class DrawSettings:
             config.windows,
             config.text.widths,
             len(config.controls),
+            config.adapters.shape if config.adapters else (),
         )

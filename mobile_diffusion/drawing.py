@@ -15,6 +15,8 @@ from itertools import zip_longest
 import numpy as np
 from numpy.typing import NDArray
 
+from mobile_diffusion.adapters import ScaledAdapters as ScaledAdapters
+from mobile_diffusion.adapters import adapter_inputs
 from mobile_diffusion.draw_settings import DrawSettings as DrawSettings
 from mobile_diffusion.errors import MobileDiffusionError
 from mobile_diffusion.guidance import NULL_PROMPT, choose_guidance
@@ -61,16 +63,18 @@ def draw(
     start: Start | None = None,
     syntax: str = "plain",
     hints: Sequence[Hint] = (),
+    adapters: ScaledAdapters | None = None,
 ) -> NDArray[np.uint8]:
     """Draw a prompt as (H, W, 3) uint8; the same seed gives the same starting noise with every runner.
 
     `negative` is what guidance leads away from; it has no effect without guidance, at a scale of 1 or less.
     `syntax` is one of `SYNTAXES` (prompts/pieces.py): how both prompts write weights, if at all.
     `on_step(i, latents)` is called after each step.  Logs a warning for that, and for words which the tokenizer does
-    not have.  `hints` are one per ControlNet.  Raises PromptError for a prompt, seed, guidance scale, start or hint
-    that cannot be used, MobileDiffusionError when the stages return NaN or infinity.
+    not have.  `hints` are one per ControlNet; without `adapters` all are off.  Raises PromptError for a prompt, seed,
+    guidance scale, start, hint or adapter that cannot be used, MobileDiffusionError when the stages return NaN or
+    infinity.
     """
-    asked = (prompt, [seed], guidance, on_step, negative, start, syntax, hints)
+    asked = (prompt, [seed], guidance, on_step, negative, start, syntax, hints, adapters)
     return next(draw_seeds(run_stage, tokenizer, settings, *asked))
 
 
@@ -86,6 +90,7 @@ def draw_seeds(
     start: Start | None = None,
     syntax: str = "plain",
     hints: Sequence[Hint] = (),
+    adapters: ScaledAdapters | None = None,
 ) -> Iterator[NDArray[np.uint8]]:
     """Draw a prompt once per seed; text, picture and hints are encoded once.
 
@@ -94,12 +99,14 @@ def draw_seeds(
     seeds = [check_seed(seed) for seed in seeds]
     skipped = check_start(settings, start)
     check_hints(settings, hints)
+    switched = adapter_inputs(settings, adapters)
     scale = choose_guidance(settings.guidance_kind, settings.guidance, guidance, negative)
     texts = read_texts(tokenizer, settings, prompt, negative, syntax)
     constant = with_guidance(settings, encode_readings(run_stage, settings, texts), scale)
     for name, text in (("prompt", prompt), ("negative prompt", negative)):
         warn_unknown(name, tokenizer.unknown_words(text))
     constant |= _picture_inputs(run_stage, settings, start, scale) | hint_inputs(run_stage, hints)
+    constant |= switched
     clean = clean_latents(run_stage, settings, start, skipped)
     from_noise = start is not None and start.mask is not None and skipped == 0  # as diffusers' inpainting
     rows = settings.rows(skipped)

@@ -7,7 +7,8 @@ exported graphs (export/stages.py) contain the same update as constants; a test 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import cast
 
 import numpy as np
@@ -15,6 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mobile_diffusion.adapted import adapted
+from mobile_diffusion.adapters import scaled
 from mobile_diffusion.checkpoint import Model
 from mobile_diffusion.control_net import ControlNet, total
 from mobile_diffusion.drawing import DrawSettings, Hint, OnStep, Start, draw, encode
@@ -24,6 +27,8 @@ from mobile_diffusion.quoting import quoted
 from mobile_diffusion.sampler import advance, combine_edit, combine_guidance
 from mobile_diffusion.schedule import step_table
 from mobile_diffusion.unet import UNetEncoder, embed_steps
+
+NO_ADAPTERS: Mapping[str, float] = MappingProxyType({})
 
 
 class Pipeline:
@@ -42,7 +47,8 @@ class Pipeline:
         self.settings = DrawSettings.of(model.config, steps)
         self.table = step_table(model.config.schedule, steps)
         self.device = next(model.unet.parameters()).device
-        self.times = self._embed_times(model.unet)  # (N, E)
+        self.unet, self.factors = adapted(model.unet, model.config.adapters)
+        self.times = self._embed_times(self.unet)  # (N, E)
         self.control_times = [self._embed_times(each) for each in self.controls]  # (N, E) each
         self._stages: dict[str, Callable[..., dict[str, Tensor]]] = {
             "encode_text": lambda **arrays: self.encode_text(**arrays),
@@ -95,14 +101,18 @@ class Pipeline:
         image_guidance: Tensor | float = 1.0,
         hint_features: Tensor | None = None,
         hint_scales: Tensor | None = None,
+        adapters: Tensor | None = None,
+        adapter_scales: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """One step: latents (1, C, h, w), step 0..N-1, contexts (1, L, D) -> "latents" and, if any, "memory".
 
         `pooled` (1, P) and its counterpart are for SDXL.  With `null_output` (1, C, h, w), the network's output for the
         null text, it is evaluated for `context` alone, and "output" is the result.  `mask` (1, 1, h, w) and
         `masked_latents` (1, C, h, w) are for an inpainting network, `image_latents` (1, C, h, w) for an editing one.
-        `hint_features` (n, C1, h, w) and `hint_scales` (n,) are for n ControlNets.
+        `hint_features` (n, C1, h, w) and `hint_scales` (n,) are for n ControlNets, `adapters` (n, r, P) and
+        `adapter_scales` (n,) for n adapters.
         """
+        self.factors.set(adapters, adapter_scales)
         if not 0 <= step < len(self.table):
             raise ConfigError(f"step: expected an integer from 0 to {len(self.table) - 1}, got {step}")
         shown, time = self.table.inputs[step] * latents, self.times[step : step + 1]
@@ -133,13 +143,13 @@ class Pipeline:
     ) -> Tensor:
         """The U-Net's output (B, C, h, w), steered by the step's hints if there are any."""
         if hints is None:
-            return self.model.unet.predict(shown, time, context, pooled)
+            return self.unet.predict(shown, time, context, pooled)
         step, features, scales = hints
         found = []
         for net, times, feature, scale in zip(self.controls, self.control_times, features, scales, strict=True):
             own = net.residuals(shown, feature[None], times[step : step + 1], context, pooled)
             found.append([scale * each for each in own])
-        return self.model.unet.predict(shown, time, context, pooled, total(found))
+        return self.unet.predict(shown, time, context, pooled, total(found))
 
     def _edit(
         self,
@@ -199,13 +209,18 @@ class Pipeline:
         start: Start | None = None,
         syntax: str = "plain",
         hints: Sequence[Hint] = (),
+        adapters: Mapping[str, float] = NO_ADAPTERS,
     ) -> NDArray[np.uint8]:
-        """Draw a prompt as (H, W, 3) uint8 in any number of `steps`; arguments and errors as in `draw`."""
+        """Draw a prompt as (H, W, 3) uint8 in any number of `steps`; arguments and errors as in `draw`.
+
+        `adapters` are scales by name; the others are off.
+        """
         asked = (negative, start, syntax, hints)
+        switched = scaled(self.model.adapters, adapters)
         if steps is not None and steps != self.settings.steps:
-            return Pipeline(self.model, steps).generate(prompt, seed, guidance, None, on_step, *asked)
+            return Pipeline(self.model, steps).generate(prompt, seed, guidance, None, on_step, *asked, adapters)
         settings = self._settings_at(guidance)
-        return draw(self.run, self.model.tokenizer, settings, prompt, seed, guidance, on_step, *asked)
+        return draw(self.run, self.model.tokenizer, settings, prompt, seed, guidance, on_step, *asked, switched)
 
     def _settings_at(self, guidance: float | None) -> DrawSettings:
         """The settings at a guidance scale: unlike an export, PyTorch evaluates once or twice as the scale needs."""

@@ -82,6 +82,10 @@ class Opening:
         list[Path],
         _option("ControlNet that reads a hint picture: a diffusers folder, or its file. May be repeated."),
     ] = field(default_factory=list)
+    adapter: Annotated[
+        list[str],
+        _option("LoRA file that drawings turn on and off, with a name for it: ink=ink.safetensors. May be repeated."),
+    ] = field(default_factory=list)
     tokenizer: Annotated[
         Path | None, _option("Folder of the tokenizer, for a checkpoint that has none (single files).")
     ] = None
@@ -106,6 +110,7 @@ class Opening:
         embeddings, controlnets = tuple(values.pop("embedding")), tuple(values.pop("controlnet"))
         values["guidance_interval"] = parse_interval(values["guidance_interval"])
         values["guidance_shares"] = parse_numbers("--guidance-shares", values["guidance_shares"] or "")
+        values["adapters"] = tuple(map(parse_adapter, values.pop("adapter")))
         values |= {"loras": loras, "embeddings": embeddings, "controlnets": controlnets}
         return OpenOptions(height=height, width=width, **values)
 
@@ -130,6 +135,14 @@ def parse_lora(text: str) -> tuple[Path, float]:
         return Path(path), float(scale)
     except ValueError:
         raise ConfigError(f"--lora: expected FILE or FILE:SCALE, got {quoted(text)}") from None
+
+
+def parse_adapter(text: str) -> tuple[str, Path]:
+    """Name and file of "ink=ink.safetensors"."""
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise ConfigError(f"--adapter: expected NAME=FILE such as ink=ink.safetensors, got {quoted(text)}")
+    return name, Path(path)
 
 
 def parse_interval(text: str | None) -> tuple[float, float] | None:

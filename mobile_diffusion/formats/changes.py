@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 from typing import Any
 
 from mobile_diffusion.config import CURVES, ClipPairConfig, ClipTextConfig, ScheduleConfig
 from mobile_diffusion.errors import CheckpointError, ConfigError
+from mobile_diffusion.formats.adapter_files import open_adapter, read_factors, room_for
 from mobile_diffusion.formats.checkpoint_files import CheckpointFiles, builders
 from mobile_diffusion.formats.control_files import read_control
 from mobile_diffusion.formats.embeddings import add_embeddings
@@ -30,7 +32,8 @@ def apply(options: OpenOptions, source: CheckpointFiles) -> CheckpointFiles:
 
     Raises ConfigError or CheckpointError for the first option that does not fit the checkpoint.
     """
-    for step in (_resize, _reschedule, _replace_autoencoder, _add_controls, _merge_loras, _skip_layers, _lengthen):
+    merged = (_merge_loras, _add_adapters)
+    for step in (_resize, _reschedule, _replace_autoencoder, _add_controls, *merged, _skip_layers, _lengthen):
         source = step(options, source)
     return add_embeddings(source, options.embeddings)
 
@@ -131,6 +134,19 @@ def _merge_loras(options: OpenOptions, source: CheckpointFiles) -> CheckpointFil
         files=(*source.files, *(file for adapter in adapters for file in adapter.files)),
         adapters=(*source.adapters, *([joined(adapters)] if adapters else [])),
         variations=(*source.variations, *(f"LoRA {path.name} at scale {scale:g}" for path, scale in options.loras)),
+    )
+
+
+def _add_adapters(options: OpenOptions, source: CheckpointFiles) -> CheckpointFiles:
+    """Make room for the adapters that a drawing turns on and off; their factors are read with the weights."""
+    if not options.adapters:
+        return source
+    found = [open_adapter(name, path, source) for name, path in options.adapters]
+    return dataclasses.replace(
+        _with_config(source, adapters=room_for(found, source)),
+        files=(*source.files, *(file for adapter in found for file in adapter.files)),
+        read_factors=tuple(functools.partial(read_factors, adapter) for adapter in found),
+        variations=(*source.variations, *(f"adapter {name} of {path.name}" for name, path in options.adapters)),
     )
 
 

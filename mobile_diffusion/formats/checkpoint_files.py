@@ -11,8 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
+from mobile_diffusion.adapter_config import AdapterConfig
 from mobile_diffusion.autoencoder import build_autoencoder
 from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.control_net import ControlNets
@@ -44,6 +47,8 @@ class CheckpointFiles:
     kind: str
     """The format: "mobile-diffusion", "diffusers" or "single-file"."""
     adapters: tuple[Adapter, ...] = ()
+    read_factors: tuple[Callable[[AdapterConfig], NDArray[np.float32]], ...] = ()
+    """Functions that read the factors (r, P) of each adapter that a drawing turns on and off, in order."""
     variations: tuple[str, ...] = ()
     """Descriptions of the changes that options make to the weights; they are part of the hash."""
 

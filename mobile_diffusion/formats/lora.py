@@ -87,10 +87,11 @@ def _read(updates: Sequence[LoraUpdate], state: dict[str, Tensor]) -> Iterator[t
             for update in updates:
                 if update.file == file and f"{update.layer}.weight" in state:
                     names = update.module.tensors.items()
-                    yield update, {role: _finite(file, stored, name) for role, name in names if role != "alpha"}
+                    yield update, {role: finite(file, stored, name) for role, name in names if role != "alpha"}
 
 
-def _finite(file: Path, stored: Any, name: str) -> Tensor:
+def finite(file: Path, stored: Any, name: str) -> Tensor:
+    """Read a tensor of an opened file as float32; raise CheckpointError for NaN or inf."""
     tensor: Tensor = stored.get_tensor(name).float()
     if not torch.isfinite(tensor).all():
         raise CheckpointError(f"{file}: tensor {quoted(name)}: expected finite weights, got NaN or inf; fetch it again")

@@ -63,7 +63,7 @@ def read_config(path: Path) -> ModelConfig:
 
 def write_config(config: ModelConfig, path: Path) -> None:
     """Write a checkpoint folder's model.json, and styles.json for a model with styles."""
-    values = {name: value for name, value in to_dict(config).items() if name not in ("styles", "controls")}
+    values = {name: value for name, value in to_dict(config).items() if name not in ("styles", "controls", "adapters")}
     text = json.dumps({"format": FORMAT, **values}, indent=2, allow_nan=False)
     (path / MODEL_FILE).write_text(text + "\n", encoding="utf-8")
     if config.styles:

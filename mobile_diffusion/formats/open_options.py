@@ -45,6 +45,8 @@ class OpenOptions:
     file in diffusers' or latent diffusion's names."""
     controlnets: tuple[Path, ...] = ()
     """ControlNets: diffusers folders, or safetensors files with config.json beside them; each reads a hint picture."""
+    adapters: tuple[tuple[str, Path], ...] = ()
+    """LoRA files by name that a drawing turns on and off: they are not merged."""
     skip_layers: int = 0
     """Number of last layers of the text encoder to skip: diffusers' `clip_skip`."""
     windows: int | None = None

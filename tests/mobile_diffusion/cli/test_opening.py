@@ -41,7 +41,7 @@ def test_every_flag_arrives() -> None:
     words += " --prediction v --lora a.safetensors:0.5 --lora b.safetensors --embedding c.safetensors"
     words += " --guidance-interval 0.1,0.8 --guidance-shares 1,0.5,0,0"
     words += " --decoder taesd --tokenizer tok --skip-layers 1 --variant fp16 --threads 1 --windows 2"
-    words += " --controlnet canny --controlnet pose.safetensors"
+    words += " --controlnet canny --controlnet pose.safetensors --adapter ink=a.safetensors --adapter clay=b=c"
     name, options, threads = run("model", *words.split())
     assert (name, threads) == ("model", 1)
     assert options == OpenOptions(
@@ -63,12 +63,13 @@ def test_every_flag_arrives() -> None:
         variant="fp16",
         windows=2,
         controlnets=(Path("canny"), Path("pose.safetensors")),
+        adapters=(("ink", Path("a.safetensors")), ("clay", Path("b=c"))),
     )
 
 
 def test_every_option_of_opening_has_a_flag() -> None:
-    names = set(vars(OpenOptions())) - {"height", "width", "loras", "embeddings", "controlnets"}
-    assert names | {"size", "lora", "embedding", "controlnet"} == set(vars(Opening()))
+    names = set(vars(OpenOptions())) - {"height", "width", "loras", "embeddings", "controlnets", "adapters"}
+    assert names | {"size", "lora", "embedding", "controlnet", "adapter"} == set(vars(Opening()))
 
 
 @pytest.mark.parametrize("text", ["", "x", "512x", "x512", "512x512x3", "-64", "5e2", "512 x 512", "५१२", "1000000"])
