@@ -8,9 +8,11 @@ from typing import cast
 
 import numpy as np
 
+from export.bundle.adapter_files import read_adapters
 from export.bundle.bundle import Bundle, open_bundle
 from export.runners.torch import torch_threads
 from export.targets import TORCH, open_runner
+from mobile_diffusion.adapters import Adapters
 from mobile_diffusion.checkpoint import Model, open_checkpoint
 from mobile_diffusion.drawing import Arrays, DrawSettings, RunStage
 from mobile_diffusion.errors import ConfigError, ExportError
@@ -30,6 +32,8 @@ class Artist:
     settings: DrawSettings
     images: bool
     """Whether it can start from a picture."""
+    adapters: Adapters | None = None
+    """The adapters that a drawing turns on and off; None without any."""
 
 
 def open_artist(
@@ -64,14 +68,16 @@ def model_artist(model: Model, threads: int = 2) -> Artist:
         with torch_threads(threads):
             return pipeline.run(stage, **arrays)
 
-    return Artist(TORCH.title, run_stage, model.tokenizer, pipeline.settings, images=True)
+    return Artist(TORCH.title, run_stage, model.tokenizer, pipeline.settings, True, model.adapters)
 
 
 def bundle_artist(bundle: Bundle, runtime: str | None, threads: int) -> Artist:
     """Draw with one runtime of a bundle."""
     entry, runner = open_runner(bundle, runtime, threads)
     images = any(stage.name == "encode_image" for stage in bundle.manifest.stages)
-    return Artist(entry.title, cast(RunStage, runner.run), bundle.tokenizer(), bundle.settings(), images)
+    return Artist(
+        entry.title, cast(RunStage, runner.run), bundle.tokenizer(), bundle.settings(), images, read_adapters(bundle)
+    )
 
 
 def check_picture_path(path: Path) -> None:

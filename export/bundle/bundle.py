@@ -75,6 +75,7 @@ class Bundle:
             zero_null=schedule.zero_null,
             pooled=("denoise", "pooled") in tensors,
             controls=tensors.get(("denoise", "hint_scales"), (0,))[0],
+            adapters=tensors.get(("denoise", "adapters"), ()),
             task=_task({name for stage, name in tensors if stage == "denoise"}),
             windows=self._windows(tensors["denoise", "context"][1]),
             text_widths=self.manifest.model.text_widths,

@@ -28,10 +28,10 @@ def export_again(path: Path, checkpoint: str, opening: Opening, threads: int) ->
     """
     from export.bundle.bundle import open_bundle
     from export.evidence.again import check_again, other_versions
-    from export.job.command import CONTROLNET, options
+    from export.job.command import NOT_IN_MANIFEST, options
 
     bundle = open_bundle(path, verify=False)
-    words = [each for each in options(bundle.manifest, "step") if each not in ("--controlnet", CONTROLNET)]
+    words = [each for each in options(bundle.manifest, "step") if each not in NOT_IN_MANIFEST]
     if any(entry.compression.startswith("mixed-") for entry in bundle.manifest.runtimes):
         raise ConfigError("--again: expected a compression that has a name, got a plan; export it again with the plan")
     with tempfile.TemporaryDirectory(prefix="mobile-diffusion-") as folder:

@@ -9,7 +9,7 @@ import typer
 
 from export.cli.display import progress_bar
 from export.cli.parameters import DEFAULT_THREADS, Threads
-from mobile_diffusion.cli.opening import Model, Opening, checkpoint_or_emoji
+from mobile_diffusion.cli.opening import Model, Opening, checkpoint_or_emoji, parse_scales
 from mobile_diffusion.cli.terminal import results, typed_text
 
 SHOWN = 60
@@ -59,6 +59,10 @@ def generate(
     hint_scale: Annotated[
         list[float] | None, typer.Option(help="Strength of each --hint, in their order, 0 to 2. Default: 1.")
     ] = None,
+    adapter_scale: Annotated[
+        list[str] | None,
+        typer.Option(help="Turns an adapter on, at a scale from -5 to 5: ink=0.7. May be repeated. Default: all off."),
+    ] = None,
     threads: Threads = DEFAULT_THREADS,
 ) -> None:
     """Draw a prompt.
@@ -72,11 +76,13 @@ def generate(
     from export.artists.artist import check_picture_path, open_artist
     from export.artists.start_picture import open_hints, open_start
     from export.report.pictures import save_picture
+    from mobile_diffusion.adapters import scaled
     from mobile_diffusion.drawing import draw_seeds
     from mobile_diffusion.errors import PromptError
     from mobile_diffusion.noise import check_seed
 
     options, words = opening.options(), typed_text(prompt)
+    scales = parse_scales(adapter_scale or [])
     check_picture_path(out)
     paths = {each: _path_of(out, each, batch) for each in range(seed, check_seed(seed + batch - 1) + 1)}
     with progress_bar() as progress:
@@ -100,6 +106,7 @@ def generate(
             start,
             prompt_syntax,
             hints,
+            scaled(artist.adapters, scales),
         )
         for path, pixels in zip(paths.values(), pictures, strict=True):
             save_picture(Image.fromarray(pixels), path)

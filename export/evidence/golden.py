@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from export.bundle.adapter_files import read_adapters
 from export.bundle.bundle import Bundle
 from export.evidence.difference import Difference
 from export.parity.golden import INDEX
-from export.parity.record import golden_hints
+from export.parity.record import golden_adapters, golden_hints
 from export.parity.trajectories import CASES, Case, Trajectory, chosen_cases, joined, redrawn_case
+from mobile_diffusion.adapters import Adapters
 from mobile_diffusion.drawing import DrawSettings, skipped_steps, text_inputs
 from mobile_diffusion.errors import MobileDiffusionError
 
@@ -42,11 +44,12 @@ def check_golden(
         for number in range(max(len(wanted), len(found)))
         if _case(wanted, number) != _case(found, number)
     ]
-    settings = bundle.settings()
+    settings, adapters = bundle.settings(), read_adapters(bundle)
     for number, trajectory in enumerate(trajectories):
         place = f"golden/{number}"
         differences += _check_inputs(bundle, settings, trajectory, place)
         differences += _check_hints(settings, trajectory, place)
+        differences += _check_adapters(settings, adapters, trajectory, place)
         differences += _check_beginning(settings, trajectory, place)
         differences += _check_steps(settings, trajectory, depth, place)
     return differences
@@ -79,6 +82,16 @@ def _check_hints(settings: DrawSettings, trajectory: Trajectory, place: str) -> 
         found = getattr(trajectory, name)
         if not (wanted is None and found is None) and not _same(wanted, found):
             yield Difference(CHECK, f"{place}: {name}", "nothing" if wanted is None else "the fixed ones", "others")
+
+
+def _check_adapters(
+    settings: DrawSettings, adapters: Adapters | None, trajectory: Trajectory, place: str
+) -> Iterator[Difference]:
+    """The factors are those of the bundle's adapters, and their scales are constants of this program."""
+    for name, wanted in zip(("adapters", "adapter_scales"), golden_adapters(settings, adapters), strict=True):
+        found = getattr(trajectory, name)
+        if not (wanted is None and found is None) and not _same(wanted, found):
+            yield Difference(CHECK, f"{place}: {name}", "nothing" if wanted is None else "the bundle's own", "others")
 
 
 def _check_beginning(settings: DrawSettings, trajectory: Trajectory, place: str) -> Iterator[Difference]:

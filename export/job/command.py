@@ -16,6 +16,10 @@ CHECKPOINT = "CHECKPOINT"
 """Stands for the user's own path or hub id, which a bundle does not tell."""
 CONTROLNET = "CONTROLNET"
 """Stands for the path of a ControlNet, which it does not tell either."""
+ADAPTER = "NAME=LORA"
+"""Stands for the name and file of an adapter."""
+NOT_IN_MANIFEST = ("--controlnet", CONTROLNET, "--adapter", ADAPTER)
+"""Words of the command whose values a user has to give."""
 TWO_STAGES = ("heun", "kdpm2")
 """How the names of solvers begin that evaluate the network twice per step, but once in the last."""
 _SWITCHES = {
@@ -60,6 +64,8 @@ def _picture(manifest: Manifest) -> Iterator[str]:
         for each in stage.inputs if stage.name == HINT else ():
             yield from ("--controlnet", CONTROLNET) * each.shape[0]
         for each in stage.inputs if stage.name == "denoise" else ():
+            if each.name == "adapters":
+                yield from ("--adapter", ADAPTER) * each.shape[0]
             if each.name == "context" and (windows := each.shape[1] // manifest.tokenizer.max_tokens) > 1:
                 yield from ("--windows", str(windows))
     if any(stage.name == "encode_image" for stage in manifest.stages):

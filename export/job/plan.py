@@ -23,6 +23,8 @@ from mobile_diffusion.formats.checkpoint_files import builders
 from mobile_diffusion.quoting import quoted
 
 HALF = "fp16"
+WITH_ADAPTERS = ("xnnpack", "onnx")
+"""Runtimes whose programs take adapters."""
 LARGE = 150_000_000
 """A model is large if its U-Net has at least so many parameters: 8 guided steps then take minutes on a computer."""
 
@@ -86,10 +88,23 @@ def plan_export(
         found = _at_precision(target, found, precision)
     if mixed_precision is not None:
         found = _at_mixed_precision(target, found, mixed_precision)
+    if config.adapters is not None:
+        _check_adapters(found)
     for runtime in found:
         check_requirement(runtime)
     stages = (*(IMAGE_STAGES if images or config.task != "draw" else STAGES), *((HINT,) if config.controls else ()))
     return ExportPlan(found, stages, chosen, large, threads)
+
+
+def _check_adapters(runtimes: Sequence[Runtime]) -> None:
+    """Raise `ConfigError` for a runtime, or an arithmetic, whose programs take no adapters yet."""
+    for runtime in runtimes:
+        if runtime.name not in WITH_ADAPTERS or runtime.grade != "fp32":
+            wanted = " or ".join(WITH_ADAPTERS)
+            got = f"{runtime.name} at {runtime.grade}"
+            raise ConfigError(
+                f"--adapter: expected the runtime {wanted} at fp32, got {got}; merge it with --lora instead"
+            )
 
 
 def parameter_count(config: ModelConfig) -> int:

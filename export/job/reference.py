@@ -10,6 +10,7 @@ from export.parity.trajectories import Case, Trajectory, chosen_cases, redrawn_c
 from export.runners import Runner
 from export.runners.sequential import SequentialRunner, release
 from export.runners.torch import TorchRunner
+from mobile_diffusion.adapters import Adapters
 from mobile_diffusion.checkpoint import AnyModel
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.tokenization.tokenizer import Tokenizer
@@ -23,13 +24,18 @@ def open_reference(source: AnyModel, plan: ExportPlan) -> Runner:
 
 
 def record_cases(
-    reference: Runner, tokenizer: Tokenizer, settings: DrawSettings, cases: Sequence[Case], plan: ExportPlan
+    reference: Runner,
+    tokenizer: Tokenizer,
+    settings: DrawSettings,
+    cases: Sequence[Case],
+    plan: ExportPlan,
+    adapters: Adapters | None = None,
 ) -> list[Trajectory]:
     """Record every case with the schedule's default guidance; at depth "step" only one."""
     chosen = chosen_cases(cases, plan.depth, settings)
-    trajectories = [record(reference, tokenizer, settings, case, plan.depth) for case in chosen]
+    trajectories = [record(reference, tokenizer, settings, case, plan.depth, adapters=adapters) for case in chosen]
     if "encode_image" in plan.stages:
         case, source = redrawn_case(settings), trajectories[0].image
-        trajectories.append(record(reference, tokenizer, settings, case, plan.depth, source))
+        trajectories.append(record(reference, tokenizer, settings, case, plan.depth, source, adapters))
     release(reference)
     return trajectories

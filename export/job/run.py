@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from export.bundle.adapter_files import write_adapters
 from export.bundle.bundle import Bundle, check_replaceable, list_files, open_bundle, write_bundle
 from export.job.calibration import CALIBRATION_CASES, LARGE_CASES, Samples, StageSamples, collect
 from export.job.card import CARD_FILE, render_card
@@ -128,6 +129,7 @@ def _fill(
     check_unrun(source, plan, trajectories)
     artifacts = _lower_all(source, target, plan, samples, folder, progress)
     source.tokenizer.save(folder / TOKENIZER_FILE)
+    write_adapters(folder, source.config.adapters, source.adapters)
     reference, settings = open_reference(source, plan), DrawSettings.of(source.config)
     runners = [
         (runtime, load_runner(runtime, folder, artifacts[runtime.name], plan.threads, plan.large))
@@ -162,7 +164,7 @@ def draw(
     `calibration` or our own pictures, fewer of a large model.
     """
     reference, settings = open_reference(source, plan), DrawSettings.of(source.config)
-    trajectories = record_cases(reference, source.tokenizer, settings, cases, plan)
+    trajectories = record_cases(reference, source.tokenizer, settings, cases, plan, source.adapters)
     samples: Samples = {}
     if plan.calibrated or measured_stages(source.config, plan):
         chosen = calibration or (LARGE_CASES if plan.large else CALIBRATION_CASES)

@@ -27,8 +27,11 @@ PREFIXES = {"context": "", "null_context": "null_"}
 """Context -> prefix of the names of its inputs of `encode_text`."""
 CONTEXTS = ("context", "pooled", "null_context", "null_pooled")
 """Outputs of `encode_text`, which a trajectory may have."""
-READ = ("source", "encoded", "latent_mask", "hints", "hint_features", "hint_scales")
-"""Tensors of a trajectory that reads a picture, or hints."""
+ADAPTERS = ("adapters", "adapter_scales")
+READ = ("source", "encoded", "latent_mask", "hints", "hint_features", "hint_scales", *ADAPTERS)
+"""Tensors of a trajectory that reads a picture, hints, or adapters."""
+SHARED = ("adapters",)
+"""Tensors that are the same in every case, and one file."""
 FLOATS = ("states", "image", *READ)
 """Tensors of a trajectory besides the contexts."""
 
@@ -68,8 +71,9 @@ def _write_case(folder: Path, number: int, trajectory: Trajectory) -> dict[str, 
     for name, values in tensors_of(trajectory).items():
         dtype = str(values.dtype)
         stored = np.ascontiguousarray(values, dtype=_DTYPES[dtype])
-        (folder / place / f"{name}.bin").write_bytes(stored.tobytes())
-        tensors[name] = {"path": f"{place}/{name}.bin", "dtype": dtype, "shape": list(values.shape)}
+        path = f"golden/{name}.bin" if name in SHARED else f"{place}/{name}.bin"
+        (folder / path).write_bytes(stored.tobytes())
+        tensors[name] = {"path": path, "dtype": dtype, "shape": list(values.shape)}
     case = trajectory.case
     return {
         "prompt": case.prompt,

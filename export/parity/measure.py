@@ -143,7 +143,7 @@ def _free_running(
     """All states (n + 1, ...) of the runner's own way, from its own contexts, encoded picture and hints."""
     rows, begin = settings.rows(reference.skipped)[: reference.steps], reference.begin(settings, encoded)
     constant = with_guidance(settings, own, reference.guidance) | reference.picture_inputs(settings, encoded)
-    constant |= reference.hint_inputs(features)
+    constant |= reference.hint_inputs(features) | reference.adapter_inputs()
     return record_states(runner, settings, constant, begin, rows, reference.case.seed)
 
 

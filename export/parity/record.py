@@ -10,6 +10,7 @@ import numpy as np
 from export.parity.trajectories import Case, Floats, Trajectory, joined, latents_of
 from export.runners import Runner
 from export.signatures import HINT
+from mobile_diffusion.adapters import Adapters
 from mobile_diffusion.drawing import (
     DrawSettings,
     LatentState,
@@ -31,11 +32,12 @@ def record(
     case: Case,
     depth: str = "trajectory",
     source: Floats | None = None,
+    adapters: Adapters | None = None,
 ) -> Trajectory:
     """Draw one picture with `runner` (PyTorch, for a reference) and keep every tensor.
 
     `source` is the picture that a case of strength below 1 redraws, or that the network reads (`read_source`).  At
-    depth "step" only the first step is made.
+    depth "step" only the first step is made.  `adapters` are all on, each at another scale.
     """
     run_stage = checked(runner, settings)
     texts = text_inputs(tokenizer, settings, case.prompt)
@@ -46,7 +48,7 @@ def record(
     rows, nothing = settings.rows(skipped)[: 1 if depth == "step" else None], np.empty(0, np.float32)
     hints, scales = golden_hints(settings)
     features = None if hints is None else run_stage(HINT, hints=hints)["hint_features"]
-    read = (picture, encoded, mask, hints, features, scales)
+    read = (picture, encoded, mask, hints, features, scales, *golden_adapters(settings, adapters))
     begun = Trajectory(case, settings.guidance, texts, contexts, skipped, nothing, nothing, *read)
     begin = begun.begin(settings, encoded)
     states = record_states(runner, settings, begun.conditions(settings), begin, rows, case.seed)
@@ -86,6 +88,15 @@ def golden_hints(settings: DrawSettings) -> tuple[Floats | None, Floats | None]:
     smooth = smooth_picture(height, width)
     pictures = [np.roll(smooth, number * width // (count + 1), axis=-1) for number in range(1, count + 1)]
     return np.concatenate(pictures), np.array([1 - number / (2 * count) for number in range(count)], np.float32)
+
+
+def golden_adapters(settings: DrawSettings, adapters: Adapters | None) -> tuple[Floats | None, Floats | None]:
+    """The factors (n, r, P) of a model's adapters, zeros where they are not known, and a scale (n,) for each."""
+    if not settings.adapters:
+        return None, None
+    factors = np.zeros(settings.adapters, np.float32) if adapters is None else adapters.factors
+    count = len(factors)
+    return factors, np.array([1 - number / (2 * count) for number in range(count)], np.float32)
 
 
 def record_states(

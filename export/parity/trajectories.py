@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from mobile_diffusion.adapters import ScaledAdapters
 from mobile_diffusion.drawing import DrawSettings, LatentState, first_state, step_inputs, with_guidance
 from mobile_diffusion.errors import ParityError
 from mobile_diffusion.hint import with_scales
@@ -97,6 +98,10 @@ class Trajectory:
     """(n, C, h, w): the same, encoded."""
     hint_scales: Floats | None = None
     """(n,)."""
+    adapters: Floats | None = None
+    """(n, r, P): the factors of n adapters."""
+    adapter_scales: Floats | None = None
+    """(n,)."""
 
     @property
     def steps(self) -> int:
@@ -116,11 +121,17 @@ class Trajectory:
     def conditions(self, settings: DrawSettings) -> dict[str, NDArray[np.generic]]:
         """The inputs of `denoise` that stay the same at every step."""
         constant = with_guidance(settings, self.contexts, self.guidance) | self.picture_inputs(settings, self.encoded)
-        return constant | self.hint_inputs(self.hint_features)
+        return constant | self.hint_inputs(self.hint_features) | self.adapter_inputs()
 
     def hint_inputs(self, features: Floats | None) -> dict[str, NDArray[np.generic]]:
         """What `denoise` reads of the hints, by `encode_hint` (n, C, h, w) of any runner."""
         return {} if features is None or self.hint_scales is None else with_scales(features, self.hint_scales)
+
+    def adapter_inputs(self) -> dict[str, NDArray[np.generic]]:
+        """What `denoise` reads of adapters."""
+        if self.adapters is None or self.adapter_scales is None:
+            return {}
+        return ScaledAdapters(self.adapters, self.adapter_scales).inputs()
 
     def picture_inputs(self, settings: DrawSettings, encoded: Floats | None) -> dict[str, NDArray[np.generic]]:
         """What `denoise` reads of the picture at every step, by latents of it (1, C, h, w) of any runner."""

@@ -69,7 +69,7 @@ def measure_variants(
     plan = plan_export(source.config, find_target("ios"), depth="trajectory", threads=threads)
     settings = DrawSettings.of(source.config)
     progress("drawing with PyTorch", 0.0)
-    trajectories = record_cases(open_reference(source, plan), source.tokenizer, settings, cases, plan)
+    trajectories = record_cases(open_reference(source, plan), source.tokenizer, settings, cases, plan, source.adapters)
     rows = []
     for number, options in enumerate(variants):
         progress(f"{source.config.name}: {options.compression_name}, {options.layout}", number / len(variants))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -143,6 +144,22 @@ def parse_adapter(text: str) -> tuple[str, Path]:
     if not (name and equals and path):
         raise ConfigError(f"--adapter: expected NAME=FILE such as ink=ink.safetensors, got {quoted(text)}")
     return name, Path(path)
+
+
+def parse_scales(texts: Sequence[str]) -> dict[str, float]:
+    """Scales by name of "ink=0.7" and so on; raises ConfigError for another form, and for a name twice."""
+    scales: dict[str, float] = {}
+    for text in texts:
+        name, equals, scale = text.partition("=")
+        if name in scales:
+            raise ConfigError(f"--adapter-scale: expected each name once, got {quoted(name)} twice")
+        try:
+            scales[name] = float(scale)
+        except ValueError:
+            equals = ""
+        if not (name and equals):
+            raise ConfigError(f"--adapter-scale: expected NAME=SCALE such as ink=0.7, got {quoted(text)}")
+    return scales
 
 
 def parse_interval(text: str | None) -> tuple[float, float] | None:

@@ -43,14 +43,20 @@ class AdapterFile:
         return max(update.module.rank or 0 for update in self.updates)
 
 
+def check_name(name: str) -> str:
+    """The name of an adapter, which is also that of a file; raises ConfigError for one that cannot be used."""
+    if not NAME.fullmatch(name):
+        raise ConfigError(f"--adapter: expected a name of letters, digits, - and _, got {quoted(name)}; rename it")
+    return name
+
+
 def open_adapter(name: str, path: Path, source: CheckpointFiles) -> AdapterFile:
     """Find the layers of a LoRA in the U-Net of `source`.
 
     Raises ConfigError for a name that cannot be used.  Raises CheckpointError where `lora_adapter` does, and for a
     LoRA that changes another network, or that is not two plain factors per layer.
     """
-    if not NAME.fullmatch(name):
-        raise ConfigError(f"--adapter: expected a name of letters, digits, - and _, got {quoted(name)}; rename it")
+    check_name(name)
     found = lora_adapter(path, 1.0, source)
     others = [part for part in found.updates if part != "unet"]
     if others:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.rewrites.replacement import recast
+from mobile_diffusion.adapted import AdaptedLinear
 from mobile_diffusion.transformer import GatedGelu, SpatialTransformer
 
 
@@ -44,8 +45,9 @@ def positions_in_place(module: nn.Module) -> nn.Module | None:
 
 
 def gated_by_two_layers(module: nn.Module) -> nn.Module | None:
-    """Return the replacement of a GEGLU, or None."""
-    return TwoLayerGelu(module) if type(module) is GatedGelu else None
+    """Return the replacement of a GEGLU, or None; an adapter needs its layer whole."""
+    plain = type(module) is GatedGelu and not isinstance(module.proj, AdaptedLinear)
+    return TwoLayerGelu(module) if plain else None  # type: ignore[arg-type]
 
 
 def _constant(tensor: Tensor) -> nn.Parameter:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from export.denoise import ControlStep, Denoise
 from export.rewrites.replacement import recast
+from mobile_diffusion.adapted import AdaptedLinear
 from mobile_diffusion.blocks import ResnetBlock
 from mobile_diffusion.time_embedding import ContextEmbedding
 from mobile_diffusion.unet import UNetEncoder
@@ -35,7 +36,8 @@ def time_by_table(module: nn.Module) -> nn.Module | None:
     """Return the replacement of the step of the sampler, or of a ControlNet's, or None; changes the ResNet blocks
     inside it in place.
 
-    None for SDXL, too: its pooled text is added in front of a SiLU, so the projections depend on the prompt.
+    None for SDXL, too: its pooled text is added in front of a SiLU, so the projections depend on the prompt.  Nor for
+    projections with room for adapters.
     """
     if not isinstance(module, Denoise | ControlStep):
         return None
@@ -43,6 +45,8 @@ def time_by_table(module: nn.Module) -> nn.Module | None:
     if network.add_embedding is not None:
         return None
     blocks = [child for child in network.modules() if isinstance(child, ResnetBlock)]
+    if any(isinstance(block.time_emb_proj, AdaptedLinear) for block in blocks):
+        return None
     with torch.no_grad():
         columns = [block.time_emb_proj(module.times) for block in blocks]  # (N, width) each
         embedding = network.context_embedding

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mobile_diffusion.adapted import AdaptedConv2d
 from mobile_diffusion.blocks import Upsample
 
 TAPS = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]], [[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]])
@@ -69,8 +70,15 @@ class UpsampleByBroadcast(nn.Module):
 
 
 def convolution_before_upsampling(module: nn.Module) -> nn.Module | None:
-    """Return the replacement of the upsampling of the U-Net or of the autoencoder, or None."""
-    return UpsampledConvolution(module.conv) if isinstance(module, Upsample) else None
+    """Return the replacement of the upsampling of the U-Net or of the autoencoder, or None.
+
+    A convolution with room for adapters stays as it is, for they are factors of its own kernel.
+    """
+    if not isinstance(module, Upsample):
+        return None
+    if isinstance(module.conv, AdaptedConv2d):
+        return nn.Sequential(UpsampleByBroadcast(), module.conv)
+    return UpsampledConvolution(module.conv)
 
 
 def convolutions_before_upsampling(module: nn.Module) -> nn.Module | None:
