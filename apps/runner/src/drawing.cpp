@@ -104,6 +104,9 @@ Settings settings_of(const Manifest& manifest) {
   const bool known = latents != nullptr && image != nullptr && context != nullptr && latents->shape.size() == 4 &&
                      image->shape.size() == 4 && image->shape[1] == 3;
   require(known, "manifest.json: expected stages that take latents and give an image; export the bundle again");
+  require(find_tensor(step->inputs, "adapters") == nullptr,
+          "manifest.json: expected a model without adapters, which this program cannot turn on; export it without "
+          "--adapter, or merge them with --lora");
   const std::size_t windows = windows_of(manifest, *context, find_tensor(step->inputs, "context"));
   const bool uses_mask = find_tensor(text->inputs, "mask") != nullptr;
   const TensorSpec* scales = find_tensor(step->inputs, "hint_scales");

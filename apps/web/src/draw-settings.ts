@@ -43,6 +43,10 @@ const INPUTS: ReadonlyMap<Stage, readonly string[]> = new Map<Stage, readonly st
 
 /** Throws `BundleError` when the stages do not take latents and give an image, or take something else. */
 export function settingsOf(manifest: Manifest): DrawSettings {
+  if (input(manifest, "denoise", "adapters") !== undefined) {
+    const fix = "export it without --adapter, or merge them with --lora";
+    throw new BundleError(`${MANIFEST}: expected a model without adapters, which this page cannot turn on; ${fix}`);
+  }
   const latents = input(manifest, "denoise", "latents");
   const image = output(manifest, "decode_image", "image");
   const drawn = latents?.shape.length === 4 && image?.shape.length === 4 && image.shape[1] === 3;

@@ -113,6 +113,7 @@ def _pair(first: nn.Module, second: nn.Module) -> bool:
     return (
         _doubles(first)
         and isinstance(second, nn.Conv2d)
+        and not isinstance(second, AdaptedConv2d)
         and (second.kernel_size, second.padding, second.stride) == ((SIDE, SIDE), (1, 1), (1, 1))
         and (second.groups, second.dilation) == (1, (1, 1))
     )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from export.artists.artist import bundle_artist
 from export.bundle.adapter_files import INDEX, read_adapters
@@ -19,6 +21,7 @@ from export.executorch.signature import read_delegation
 from export.job.plan import plan_export
 from export.job.run import run_export
 from export.parity.golden import read_golden
+from export.rewrites.xnnpack import rewrite
 from export.signatures import denoise_signature
 from export.stages import build_stage
 from export.targets import TARGETS
@@ -30,7 +33,7 @@ from mobile_diffusion.drawing import draw
 from mobile_diffusion.errors import BundleError, ConfigError
 from mobile_diffusion.pipeline import Pipeline
 
-RUNTIMES = ["onnx", pytest.param("xnnpack", marks=pytest.mark.full)]
+RUNTIMES = [pytest.param(name, marks=pytest.mark.full) for name in ("onnx", "xnnpack")]
 LAYERS = ("to_q", "to_k", "to_out.0", "proj_in", "ff.net.0.proj", "conv1", "conv_shortcut", "conv", "time_emb_proj")
 """Ends of the names of layers: linear ones, 1x1 and 3x3 convolutions, with strides and after upsampling."""
 SCALES = {"ink": 0.9, "clay": -0.7}
@@ -118,6 +121,23 @@ def test_an_index_that_does_not_fit_is_refused(exported: tuple[Bundle, Model], t
         (tmp_path / INDEX).write_text(text)
         with pytest.raises(BundleError, match="expected adapters"):
             read_adapters(copy)
+
+
+@pytest.mark.parametrize("change", [None, rewrite], ids=["as it is", "rewritten for XNNPACK"])
+def test_a_step_computes_what_it_computes_with_merged_weights(
+    tiny_model: Model, change: Callable[[nn.Module], nn.Module] | None
+) -> None:
+    model = switched(tiny_model)
+    assert model.adapters is not None
+    stage, plain = build_stage(model, "denoise"), build_stage(merged(model, SCALES), "denoise")
+    torch.manual_seed(1)
+    inputs = {spec.name: torch.randn(spec.shape) for spec in plain.inputs} | {"step": torch.tensor([1])}
+    given = {name: torch.from_numpy(each) for name, each in model.adapters.at(SCALES).inputs().items()}
+    module = stage.module if change is None else change(stage.module)
+    with torch.no_grad():
+        expected = plain.module(**inputs)
+        assert torch.allclose(module(**inputs, **given), expected, atol=1e-4)
+        assert not torch.allclose(build_stage(tiny_model, "denoise").module(**inputs), expected, atol=0.1)
 
 
 @pytest.mark.full

@@ -34,6 +34,10 @@ struct DrawSettings: Equatable, Sendable {
       throw DiffusionError(
         "manifest.json: expected stages that take latents and give an image; export the bundle again")
     }
+    try require(
+      manifest.spec(of: .denoise)?.inputs.contains { $0.name == "adapters" } == false,
+      "manifest.json: expected a model without adapters, which this app cannot turn on; export it without --adapter, "
+        + "or merge them with --lora")
     (self.latents, self.image) = (latents, image)
     self.tokens = tokens.shape
     usesMask = text.inputs.contains { $0.name == "mask" }

@@ -50,6 +50,12 @@ internal class DrawSettings private constructor(
 
         /** Throws [BundleException] when the stages do not take latents and give an image, or take something else. */
         fun of(manifest: Manifest): DrawSettings {
+            if (manifest.stage(Stage.DENOISE)?.input("adapters") != null) {
+                throw BundleException(
+                    "${Manifest.NAME}: expected a model without adapters, which this app cannot turn on; " +
+                        "export it without --adapter, or merge them with --lora",
+                )
+            }
             val latents = manifest.stage(Stage.DENOISE)?.input("latents")
             val image = manifest.stage(Stage.DECODE_IMAGE)?.output("image")
             val drawn = latents?.shape?.size == 4 && image?.shape?.size == 4 && image.shape[1] == 3
