@@ -98,13 +98,18 @@ def low_rank_kernel(x: Tensor, factors: LayerFactors, kernel: int, stride: int, 
     the kernel adds to an output, and these maps are shifted and added.
     """
     batch, height, width, channels = x.shape
-    places = kernel * kernel
-    down = factors.down.reshape(places, channels, -1)  # (kh * kw, in, R)
-    rank = down.shape[2]
-    down = down.transpose(0, 1).reshape(1, channels, places * rank)
-    products = torch.bmm(x.reshape(1, -1, channels), down).reshape(batch, height, width, places * rank)
+    rank = factors.down.shape[2]
+    down = by_position(factors.down, kernel)
+    products = torch.bmm(x.reshape(1, -1, channels), down).reshape(batch, height, width, -1)
     total = shifted_sum(products, kernel, stride, padding)  # (B, h', w', R)
     return torch.bmm(total.reshape(1, -1, rank), factors.up).reshape(*total.shape[:3], -1)
+
+
+def by_position(down: Tensor, kernel: int) -> Tensor:
+    """The factors (1, kh * kw * in, R) of a kernel as (1, in, kh * kw * R)."""
+    places, rank = kernel * kernel, down.shape[2]
+    each = down.reshape(places, -1, rank)  # (kh * kw, in, R)
+    return each.transpose(0, 1).reshape(1, -1, places * rank)
 
 
 def shifted_sum(products: Tensor, kernel: int, stride: int, padding: int) -> Tensor:

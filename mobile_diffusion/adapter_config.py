@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import json
 from dataclasses import dataclass
 
 
@@ -38,6 +41,12 @@ class AdapterConfig:
     def shape(self) -> tuple[int, int, int]:
         """Shape (n, r, P) of the factors of all adapters."""
         return (len(self.names), self.rank, self.width)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the rank and the layers: factors that were arranged for one room fit every room with the same."""
+        layers = [dataclasses.astuple(layer) for layer in self.layers]
+        return hashlib.sha256(json.dumps([self.rank, layers], separators=(",", ":")).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

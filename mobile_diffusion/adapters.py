@@ -6,7 +6,7 @@ without another export.  `--lora` instead merges one into the weights.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,16 +35,18 @@ class ScaledAdapters:
 
 @dataclass(frozen=True, eq=False)
 class Adapters:
-    """The adapters of a model."""
+    """The adapters that a drawing can choose from."""
 
     names: tuple[str, ...]
-    factors: NDArray[np.float32]
-    """(n, r, P): the n adapters in the order of their names."""
+    factors: tuple[NDArray[np.float32], ...]
+    """(r, P) of each."""
+    slots: int
+    """How many of them `denoise` reads at once; the model's own have a slot each."""
 
     def at(self, scales: Mapping[str, float]) -> ScaledAdapters:
         """The adapters at these scales by name; those that are not named are off.
 
-        Raises PromptError for an unknown name, and for a scale that is not from -5 to 5.
+        Raises PromptError for an unknown name, for a scale that is not from -5 to 5, and for more than there are slots.
         """
         for name, scale in scales.items():
             if name not in self.names:
@@ -52,7 +54,16 @@ class Adapters:
             if not -MAX_ADAPTER_SCALE <= scale <= MAX_ADAPTER_SCALE:
                 limits = f"{-MAX_ADAPTER_SCALE:g} to {MAX_ADAPTER_SCALE:g}"
                 raise PromptError(f"adapter {name}: expected a scale from {limits}, got {quoted(scale)}")
-        return ScaledAdapters(self.factors, np.array([scales.get(name, 0.0) for name in self.names], np.float32))
+        chosen = self._chosen({name for name, scale in scales.items() if scale})
+        values = [scales.get(self.names[number], 0.0) for number in chosen]
+        return ScaledAdapters(np.stack([self.factors[number] for number in chosen]), np.array(values, np.float32))
+
+    def _chosen(self, on: Set[str]) -> list[int]:
+        """Numbers of those that take the slots, in order: the ones that are on, and the first of the others."""
+        if len(on) > self.slots:
+            raise PromptError(f"adapter: expected up to {self.slots} at once, for which there is room, got {len(on)}")
+        ranked = sorted(range(len(self.names)), key=lambda number: self.names[number] not in on)
+        return sorted(ranked[: self.slots])
 
 
 def scaled(adapters: Adapters | None, scales: Mapping[str, float]) -> ScaledAdapters | None:

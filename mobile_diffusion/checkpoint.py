@@ -12,7 +12,6 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from safetensors import SafetensorError
 from torch import nn
 
@@ -109,7 +108,7 @@ class Checkpoint:
         room = self.config.adapters
         if room is None:
             return None
-        return Adapters(room.names, np.stack([read(room) for read in self.source.read_factors]))
+        return Adapters(room.names, tuple(read(room) for read in self.source.read_factors), len(room.names))
 
     def load_part(self, part: str) -> nn.Module:
         """Read a network, by its name in `Model.parts`, from disk: float32, evaluation mode, LoRAs merged.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -42,8 +43,9 @@ def open_artist(
     options: OpenOptions | None = None,
     runtime: str | None = None,
     threads: int = 2,
+    adapter_files: Sequence[Path] = (),
 ) -> Artist:
-    """Open the bundle if one is given, else the checkpoint.
+    """Open the bundle if one is given, with adapters that were made for it later, else the checkpoint.
 
     Raises `ConfigError` for a runtime without a bundle, a runtime that the bundle does not have, and an option that
     changes a checkpoint: a bundle cannot be changed.
@@ -51,13 +53,17 @@ def open_artist(
     options = options or OpenOptions()
     if bundle is None and runtime is not None:
         raise ConfigError(f"--runtime {runtime}: expected a --bundle that has it, got none; give --bundle FOLDER")
+    if bundle is None and adapter_files:
+        raise ConfigError(
+            "--adapter-file: expected a --bundle for it, got none; a checkpoint takes --adapter NAME=FILE"
+        )
     if bundle is None:
         return model_artist(open_checkpoint(checkpoint, options), threads)
     given = replace(options, guidance=None)  # drawing takes it, not opening
     if given != OpenOptions():
         name = next(name for name, value in vars(given).items() if value != getattr(OpenOptions(), name))
         raise ConfigError(f"{name}: expected no such option with --bundle, whose export fixed it; use --model")
-    return bundle_artist(open_bundle(bundle), runtime, threads)
+    return bundle_artist(open_bundle(bundle), runtime, threads, adapter_files)
 
 
 def model_artist(model: Model, threads: int = 2) -> Artist:
@@ -71,13 +77,12 @@ def model_artist(model: Model, threads: int = 2) -> Artist:
     return Artist(TORCH.title, run_stage, model.tokenizer, pipeline.settings, True, model.adapters)
 
 
-def bundle_artist(bundle: Bundle, runtime: str | None, threads: int) -> Artist:
+def bundle_artist(bundle: Bundle, runtime: str | None, threads: int, adapter_files: Sequence[Path] = ()) -> Artist:
     """Draw with one runtime of a bundle."""
+    adapters = read_adapters(bundle, adapter_files)
     entry, runner = open_runner(bundle, runtime, threads)
     images = any(stage.name == "encode_image" for stage in bundle.manifest.stages)
-    return Artist(
-        entry.title, cast(RunStage, runner.run), bundle.tokenizer(), bundle.settings(), images, read_adapters(bundle)
-    )
+    return Artist(entry.title, cast(RunStage, runner.run), bundle.tokenizer(), bundle.settings(), images, adapters)
 
 
 def check_picture_path(path: Path) -> None:

@@ -63,6 +63,12 @@ def generate(
         list[str] | None,
         typer.Option(help="Turns an adapter on, at a scale from -5 to 5: ink=0.7. May be repeated. Default: all off."),
     ] = None,
+    adapter_file: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Adds an adapter to a bundle, by the name of its file: `export adapter` makes it. Repeatable."
+        ),
+    ] = None,
     threads: Threads = DEFAULT_THREADS,
 ) -> None:
     """Draw a prompt.
@@ -87,7 +93,7 @@ def generate(
     paths = {each: _path_of(out, each, batch) for each in range(seed, check_seed(seed + batch - 1) + 1)}
     with progress_bar() as progress:
         progress("opening the model", 0.0)
-        artist = open_artist(checkpoint_or_emoji(model), bundle, options, runtime, threads)
+        artist = open_artist(checkpoint_or_emoji(model), bundle, options, runtime, threads, adapter_file or [])
         start = open_start(image, strength, mask, artist.settings, image_guidance)
         hints = open_hints(hint or [], hint_scale or [], artist.settings)
         if start is not None and not artist.images:

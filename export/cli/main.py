@@ -20,6 +20,7 @@ from export.cli.demo import demo
 from export.cli.doctor import doctor
 from export.cli.evaluate import evaluate
 from export.cli.export import android, ios, web
+from export.cli.export_adapter import adapter
 from export.cli.generate import generate
 from export.cli.milestones import milestones
 from export.cli.serve import serve
@@ -84,7 +85,7 @@ def root(version: Version = False) -> None:
 
 def _exports() -> CommandGroup:
     exports = CommandGroup(help="Export a checkpoint to a phone or a browser.")
-    for command in (ios, android, web, blocks):
+    for command in (ios, android, web, blocks, adapter):
         exports.command()(command)
     return exports
 

@@ -23,8 +23,8 @@ from mobile_diffusion.formats.checkpoint_files import builders
 from mobile_diffusion.quoting import quoted
 
 HALF = "fp16"
-WITH_ADAPTERS = ("xnnpack", "onnx")
-"""Runtimes whose programs take adapters."""
+CALIBRATED = {"xnnpack": ("int8",), "onnx": ("int8", "w8a16"), "qnn": ("int8", "w8a16")}
+"""Precisions whose ranges are fixed when the model is exported: an adapter that is turned on may leave them."""
 LARGE = 150_000_000
 """A model is large if its U-Net has at least so many parameters: 8 guided steps then take minutes on a computer."""
 
@@ -97,14 +97,11 @@ def plan_export(
 
 
 def _check_adapters(runtimes: Sequence[Runtime]) -> None:
-    """Raise `ConfigError` for a runtime, or an arithmetic, whose programs take no adapters yet."""
+    """Raise `ConfigError` for a precision whose ranges are fixed."""
     for runtime in runtimes:
-        if runtime.name not in WITH_ADAPTERS or runtime.grade != "fp32":
-            wanted = " or ".join(WITH_ADAPTERS)
-            got = f"{runtime.name} at {runtime.grade}"
-            raise ConfigError(
-                f"--adapter: expected the runtime {wanted} at fp32, got {got}; merge it with --lora instead"
-            )
+        if runtime.grade in CALIBRATED.get(runtime.name, ()):
+            expected = "expected a precision that is not calibrated, such as fp16, beside adapters"
+            raise ConfigError(f"--precision: {expected}, got {runtime.name} at {runtime.grade}; or merge with --lora")
 
 
 def parameter_count(config: ModelConfig) -> int:

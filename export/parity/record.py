@@ -94,7 +94,7 @@ def golden_adapters(settings: DrawSettings, adapters: Adapters | None) -> tuple[
     """The factors (n, r, P) of a model's adapters, zeros where they are not known, and a scale (n,) for each."""
     if not settings.adapters:
         return None, None
-    factors = np.zeros(settings.adapters, np.float32) if adapters is None else adapters.factors
+    factors = np.zeros(settings.adapters, np.float32) if adapters is None else np.stack(adapters.factors)
     count = len(factors)
     return factors, np.array([1 - number / (2 * count) for number in range(count)], np.float32)
 

@@ -5,7 +5,7 @@ It follows Apple's "Deploying Transformers on the Apple Neural Engine" (machinel
 Attention is one pair of einsums per head, so that no tensor has more than four axes and only the keys are transposed.
 Tables are read by a comparison and a product instead of a gather.  The results do not change, and no weight is copied:
 a convolution's weight is a view of the linear layer's.  Only a device can tell whether this is faster.
-Text encoders are in neural_engine_text.py.
+Text encoders are in neural_engine_text.py, layers with room for adapters in neural_engine_adapters.py.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from export.rewrites.neural_engine_adapters import ADAPTED
 from export.rewrites.neural_engine_text import TEXT
 from export.rewrites.replacement import recast, replaced
 from export.rewrites.split_einsum import ChannelNorm, Projection, positions_last, split_einsum_attention
@@ -140,6 +141,8 @@ def rewrite(module: nn.Module) -> nn.Module:
 def _replacement(module: nn.Module) -> nn.Module | None:
     if type(module) is nn.Linear:
         return Projection(module)
+    if type(module) in ADAPTED:
+        return ADAPTED[type(module)](module)
     kind = RECAST.get(type(module))
     return None if kind is None else recast(module, kind)
 

@@ -74,10 +74,10 @@ def test_rank_and_layers_are_those_of_all_adapters(model: Model) -> None:
     room = model.config.adapters
     assert room is not None and model.adapters is not None
     assert (room.names, room.rank) == (("ink", "clay"), 4)
-    assert model.adapters.factors.shape == room.shape
+    assert np.stack(model.adapters.factors).shape == room.shape
     names = [layer.name for layer in room.layers]
     assert any("downsamplers" in name for name in names) and any("proj_in" in name for name in names)
-    assert not model.adapters.factors[1, 2:].any()  # of rank 2
+    assert not model.adapters.factors[1][2:].any()  # of rank 2
 
 
 @pytest.mark.parametrize("scales", COMBINATIONS, ids=str)
@@ -141,7 +141,7 @@ def test_drawings_change_with_the_scales(model: Model) -> None:
 )
 def test_scales_that_cannot_be_used(scales: dict[str, float], words: str) -> None:
     with pytest.raises(PromptError, match=words):
-        Adapters(("ink", "clay"), np.zeros((2, 1, 1), np.float32)).at(scales)
+        Adapters(("ink", "clay"), (np.zeros((1, 1), np.float32),) * 2, 2).at(scales)
 
 
 def test_files_that_cannot_be_turned_on_and_off(sd15: Networks, files: dict[str, Path], tmp_path: Path) -> None:
