@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
-from peft import PeftModel
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -24,22 +23,15 @@ from tests.mobile_diffusion.formats.conftest import Publish, published
 from tests.mobile_diffusion.formats.lora_files import (
     Networks,
     kohya_state,
-    lora_state,
     networks,
     text_lora,
+    unet_file,
     unet_lora,
 )
 
 __all__ = ["published"]
 ATTENTION = r".*\.(to_q|to_k|to_v|to_out\.0)"
 COMBINATIONS = [{}, {"ink": 1.0}, {"clay": 0.7}, {"ink": 0.8, "clay": -0.6}]
-
-
-def unet_file(folder: Path, unet: PeftModel) -> None:
-    """What diffusers saves of a U-Net's LoRA."""
-    settings = unet.peft_config["default"].to_dict()
-    metadata = {name: sorted(each) if isinstance(each, set) else each for name, each in settings.items()}
-    StableDiffusionPipeline.save_lora_weights(folder, lora_state(unet), unet_lora_adapter_metadata=metadata)
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +134,22 @@ def test_drawings_change_with_the_scales(model: Model) -> None:
 def test_scales_that_cannot_be_used(scales: dict[str, float], words: str) -> None:
     with pytest.raises(PromptError, match=words):
         Adapters(("ink", "clay"), (np.zeros((1, 1), np.float32),) * 2, 2).at(scales)
+
+
+def test_more_adapters_than_slots_take_turns() -> None:
+    factors = tuple(np.full((2, 3), float(number), np.float32) for number in range(4))
+    adapters = Adapters(("a", "b", "c", "d"), factors, 2)
+    for scales, first, second in (
+        ({}, 0, 1),
+        ({"d": 1.0}, 0, 3),
+        ({"c": 1.0, "d": 2.0}, 2, 3),
+        ({"a": 1.0, "b": 0.0}, 0, 1),
+    ):
+        found = adapters.at(scales)
+        assert found.factors[:, 0, 0].tolist() == [first, second]
+        assert found.scales.tolist() == [scales.get("abcd"[number], 0.0) for number in (first, second)]
+    with pytest.raises(PromptError, match="adapter: expected up to 2 at once, for which there is room, got 3"):
+        adapters.at({"a": 1.0, "b": 1.0, "d": -1.0})
 
 
 def test_files_that_cannot_be_turned_on_and_off(sd15: Networks, files: dict[str, Path], tmp_path: Path) -> None:

@@ -116,3 +116,10 @@ def kohya_state(unet: PeftModel, text: PeftModel, prefix: str = "lora_te_") -> S
         for module, alpha in alphas(model, tensors).items():
             state[f"{network}{infix}{module.removeprefix('text_model.').replace('.', '_')}.alpha"] = alpha
     return state
+
+
+def unet_file(folder: Path, unet: PeftModel) -> None:
+    """What diffusers saves of a U-Net's LoRA."""
+    settings = unet.peft_config["default"].to_dict()
+    metadata = {name: sorted(each) if isinstance(each, set) else each for name, each in settings.items()}
+    StableDiffusionPipeline.save_lora_weights(folder, lora_state(unet), unet_lora_adapter_metadata=metadata)
