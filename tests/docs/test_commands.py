@@ -45,6 +45,7 @@ NOT_RUN = {
     "train decoder": ("trains for ten minutes", "make student"),
     "evaluate": ("needs the data set", "tests/export/studies/test_evaluate.py"),
     "demo": ("exports twice and draws 32 pictures", "make demo"),
+    "export adapter": ("needs a LoRA and a bundle with adapters", "tests/export/cli/test_export_adapter.py"),
     "slim": ("needs a checkpoint of full width", "tests/mobile_diffusion/test_slim.py"),
     "serve": ("does not end by itself", "tests/apps/web"),
     "device push": ("needs a phone", "tests/export/device/test_device.py"),
