@@ -150,8 +150,9 @@ def denoise_signature(config: ModelConfig) -> Signature:
 
 def signature(config: ModelConfig, name: str) -> Signature:
     """Return the inputs and outputs of a stage, without building the stage."""
-    latents = TensorSpec("latents", "float32", config.latent_shape)
-    image = TensorSpec("image", "float32", config.image_shape)
+    latents = TensorSpec("latents", "float32", config.tile_shape)
+    sides = [side * config.autoencoder.factor for side in config.tile_shape[2:]]
+    image = TensorSpec("image", "float32", (1, 3, *sides))
     if name == "denoise":
         return denoise_signature(config)
     if name == "decode_image":

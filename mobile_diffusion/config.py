@@ -37,6 +37,8 @@ TASKS = ("draw", "inpaint", "edit")
 """What a U-Net does: "draw" from text; "inpaint", which also reads a mask and a picture; "edit" a picture."""
 APPLIED_GUIDANCE = (*GUIDANCE_KINDS, "none")
 MAX_GUIDANCE = 30.0
+LEAST_TILE = 8
+"""Latents along the side of a tile; a smaller one would be mostly overlap and padding."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,8 @@ class ModelConfig:
     They change nothing that the model computes, and have a file of their own beside `model.json`."""
     windows: int = 1
     """Windows of the text encoder's length that a prompt has; their contexts are joined along the tokens."""
+    tile: int = 0
+    """Side in pixels of the tiles by which pictures are decoded and encoded (tiles.py); 0 for whole pictures."""
     controls: tuple[ControlConfig, ...] = ()
     """ControlNets that steer the U-Net, each by a picture; they are not part of `model.json`."""
     adapters: AdapterConfig | None = None
@@ -159,6 +163,9 @@ class ModelConfig:
         for name in ("height", "width"):
             size = getattr(self, name)
             require(0 < size <= SIDE and size % unit == 0, self, name, f"a multiple of {unit} up to {SIDE}")
+        smallest, multiple = LEAST_TILE * self.autoencoder.factor, self.autoencoder.factor
+        fits = self.tile == 0 or (smallest <= self.tile <= SIDE and self.tile % multiple == 0)
+        require(fits, self, "tile", f"0, or a multiple of {multiple} from {smallest} to {SIDE}")
         latents = self.autoencoder.latent_channels
         require(self.unet.out_channels == latents, self, "unet", f"{latents} channels out, as the latents")
         inputs = {latents: "the latents'", 2 * latents + 1: "an inpainting network's", 2 * latents: "an editing one's"}
@@ -200,6 +207,14 @@ class ModelConfig:
         """Shape (1, C, h, w) of the latents."""
         factor = self.autoencoder.factor
         return (1, self.autoencoder.latent_channels, self.height // factor, self.width // factor)
+
+    @property
+    def tile_shape(self) -> tuple[int, int, int, int]:
+        """Shape (1, C, h, w) of the latents that are decoded at once: those of a tile, or all."""
+        batch, channels, *sides = self.latent_shape
+        side = self.tile // self.autoencoder.factor
+        height, width = (min(each, side or each) for each in sides)
+        return (batch, channels, height, width)
 
     @property
     def image_shape(self) -> tuple[int, int, int, int]:

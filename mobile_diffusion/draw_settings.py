@@ -47,6 +47,8 @@ class DrawSettings:
     """Number of ControlNets, each of which reads a hint."""
     adapters: tuple[int, ...] = ()
     """Shape (n, r, P) of the factors of n adapters; () for a model without them."""
+    tile: tuple[int, int] | None = None
+    """Height and width in latents of the tiles that `decode_image` and `encode_image` take; None for whole pictures."""
 
     @property
     def steps(self) -> int:
@@ -85,4 +87,10 @@ class DrawSettings:
             config.text.widths,
             len(config.controls),
             config.adapters.shape if config.adapters else (),
+            None if config.tile_shape == config.latent_shape else config.tile_shape[2:],
         )
+
+    @property
+    def factor(self) -> int:
+        """Pixels per latent, along one side."""
+        return self.image_shape[2] // self.latent_shape[2]

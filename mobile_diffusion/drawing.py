@@ -30,6 +30,7 @@ from mobile_diffusion.run_stage import RunStage as RunStage
 from mobile_diffusion.start import Start as Start
 from mobile_diffusion.start import check_start, clean_latents, latent_mask, picture_inputs, read_picture
 from mobile_diffusion.start import skipped_steps as skipped_steps
+from mobile_diffusion.tiles import decode_picture, encode_picture
 from mobile_diffusion.tokenization.tokenizer import Tokenizer
 from mobile_diffusion.tokenization.unknown_words import warn_unknown
 
@@ -120,7 +121,7 @@ def draw_seeds(
             if on_step is not None:
                 on_step(step, latents)
         _check_finite("latents", latents)
-        yield image_to_uint8(run_stage("decode_image", latents=latents)["image"])
+        yield image_to_uint8(decode_picture(run_stage, settings, latents))
 
 
 def read_texts(
@@ -251,7 +252,7 @@ def _picture_inputs(
 ) -> dict[str, np.ndarray]:
     """The inputs of `denoise` that an inpainting or editing network reads of the start; none for another."""
     picture, mask = read_picture(settings, start)
-    latents = None if picture is None else run_stage("encode_image", image=picture)["latents"]
+    latents = None if picture is None else encode_picture(run_stage, settings, picture)
     return picture_inputs(settings, latents, mask, guidance, None if start is None else start.image_guidance)
 
 

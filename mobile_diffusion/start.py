@@ -17,6 +17,7 @@ from mobile_diffusion.draw_settings import DrawSettings
 from mobile_diffusion.errors import PromptError
 from mobile_diffusion.quoting import quoted
 from mobile_diffusion.run_stage import Arrays, RunStage
+from mobile_diffusion.tiles import encode_picture
 
 IMAGE_GUIDANCE = 1.5
 """Scale of the guidance towards the picture, by default: that of diffusers' StableDiffusionInstructPix2PixPipeline."""
@@ -94,7 +95,7 @@ def clean_latents(run_stage: RunStage, settings: DrawSettings, start: Start | No
     """The picture as clean latents (1, C, h, w), where a drawing begins with it or keeps a part of it; else None."""
     if start is None or settings.task == "edit" or (settings.task == "inpaint" and not skipped):
         return None
-    return run_stage("encode_image", image=start.image.astype(np.float32))["latents"]
+    return encode_picture(run_stage, settings, start.image.astype(np.float32))
 
 
 def read_picture(settings: DrawSettings, start: Start | None) -> tuple[NDArray[np.float32] | None, Arrays]:

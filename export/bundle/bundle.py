@@ -56,13 +56,14 @@ class Bundle:
     def settings(self) -> DrawSettings:
         """Return what drawing needs to know; raises `BundleError` when the stages lack it."""
         tensors = {(stage.name, spec.name): spec.shape for stage in self.manifest.stages for spec in stage.inputs}
-        images = {spec.name: spec.shape for stage in self.manifest.stages for spec in stage.outputs}
         schedule = self.manifest.schedule
-        if not {("denoise", "latents"), ("denoise", "context")} <= tensors.keys() or "image" not in images:
+        if not {("denoise", "latents"), ("denoise", "context")} <= tensors.keys():
             raise BundleError(f"{self.path}: expected stages that take latents and return an image; export it again")
+        whole = tensors["denoise", "latents"]
+        tile, factor = self._tile(whole)
         return DrawSettings(
-            latent_shape=tensors["denoise", "latents"],
-            image_shape=images["image"],
+            latent_shape=whole,
+            image_shape=(1, 3, *(factor * side for side in whole[2:])),
             guidance=schedule.guidance_default,
             guidance_kind=schedule.guidance_kind,
             uses_mask=("encode_text", "mask") in tensors,
@@ -79,7 +80,28 @@ class Bundle:
             task=_task({name for stage, name in tensors if stage == "denoise"}),
             windows=self._windows(tensors["denoise", "context"][1]),
             text_widths=self.manifest.model.text_widths,
+            tile=None if tile == whole else (tile[2], tile[3]),
         )
+
+    def _tile(self, whole: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
+        """Shape (1, C, h, w) of the latents that the autoencoder's stages handle at once, and pixels per latent.
+
+        Raises `BundleError` unless they fit into latents of the shape `whole`, and all have one size.
+        """
+        stages = {stage.name: stage for stage in self.manifest.stages}
+        decode, encode = stages["decode_image"], stages.get("encode_image")
+        tile, image = ((*tensors[0].shape, 0, 0, 0, 0)[:4] for tensors in (decode.inputs, decode.outputs))
+        factor = image[2] // max(tile[2], 1)
+        fits = image == (1, 3, factor * tile[2], factor * tile[3]) and factor > 0 and tile[:2] == whole[:2]
+        fits = fits and len(whole) == 4 and tile[2] <= whole[2] and tile[3] <= whole[3]
+        if encode is not None:
+            fits = fits and encode.inputs == decode.outputs and encode.outputs == decode.inputs
+        if not fits:
+            raise BundleError(
+                f"{self.path}: expected stages that decode and encode latents {whole}, or tiles of them, "
+                f"got latents {tile} for an image {image}; export it again"
+            )
+        return tile, factor
 
     def _windows(self, length: int) -> int:
         """The windows in a context of `length` tokens; raises `BundleError` unless they fill it."""

@@ -16,7 +16,17 @@ from mobile_diffusion.errors import ConfigError, ExportError
 if TYPE_CHECKING:
     from export.evidence.difference import Difference
 
-IN_MANIFEST = ("size", "steps", "solver", "spacing", "guidance", "guidance_interval", "guidance_shares", "windows")
+IN_MANIFEST = (
+    "size",
+    "steps",
+    "solver",
+    "spacing",
+    "guidance",
+    "guidance_interval",
+    "guidance_shares",
+    "windows",
+    "tile",
+)
 """Fields of `Opening` that the manifest knows."""
 
 

@@ -20,6 +20,7 @@ from export.signatures import HINT
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.prompts.reading import split_windows
+from mobile_diffusion.tiles import image_tiles, latent_tiles
 from mobile_diffusion.tokenization.tokenizer import Tokenizer
 
 StageSamples = tuple[Mapping[str, Tensor], ...]
@@ -78,8 +79,14 @@ def stage_inputs(drawn: Sequence[Trajectory], settings: DrawSettings) -> Samples
         "denoise": tuple(
             _tensors(each.step_inputs(number, settings)) for each in drawn for number in range(each.steps)
         ),
-        "decode_image": tuple(_tensors({"latents": latents_of(each.states[-1:], settings)}) for each in drawn),
-        "encode_image": tuple(_tensors({"image": each.image}) for each in drawn),
+        "decode_image": tuple(
+            _tensors({"latents": tile})
+            for each in drawn
+            for tile in latent_tiles(settings, latents_of(each.states[-1:], settings))
+        ),
+        "encode_image": tuple(
+            _tensors({"image": tile}) for each in drawn for tile in image_tiles(settings, each.image)
+        ),
         HINT: tuple(_tensors({"hints": each.hints}) for each in drawn[:1] if each.hints is not None),
     }
 

@@ -68,8 +68,17 @@ def _picture(manifest: Manifest) -> Iterator[str]:
                 yield from ("--adapter", ADAPTER) * each.shape[0]
             if each.name == "context" and (windows := each.shape[1] // manifest.tokenizer.max_tokens) > 1:
                 yield from ("--windows", str(windows))
+    if (tile := _tile(manifest)) is not None:
+        yield from ("--tile", str(tile))
     if any(stage.name == "encode_image" for stage in manifest.stages):
         yield "--image-to-image"
+
+
+def _tile(manifest: Manifest) -> int | None:
+    """The side in pixels of the tiles by which pictures are decoded; None for whole pictures."""
+    images = (spec.shape for stage in manifest.stages for spec in stage.outputs if stage.name == "decode_image")
+    sides = next(images)[2:]
+    return None if sides == (manifest.model.height, manifest.model.width) else max(sides)
 
 
 def _runtimes(manifest: Manifest) -> Iterator[str]:

@@ -30,6 +30,7 @@ from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import BundleError, ConfigError
 from mobile_diffusion.quoting import shortened
 from mobile_diffusion.strict_json import parse_json
+from mobile_diffusion.tiles import latent_tiles
 
 LAYERS_FILE = "layers.json"
 SCHEMA_VERSION = 1
@@ -99,7 +100,8 @@ def _inputs(reference: Trajectory, settings: DrawSettings) -> Iterator[tuple[str
     """Stage and its recorded inputs, one mapping per call."""
     yield "encode_text", list(reference.texts)
     yield "denoise", [reference.step_inputs(number, settings) for number in range(reference.steps)]
-    yield "decode_image", [{"latents": latents_of(reference.states[-1:], settings)}]
+    latents = latents_of(reference.states[-1:], settings)
+    yield "decode_image", [{"latents": tile} for tile in latent_tiles(settings, latents)]
 
 
 class _Watch:

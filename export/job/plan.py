@@ -92,6 +92,7 @@ def plan_export(
         _check_adapters(found)
     for runtime in found:
         check_requirement(runtime)
+        _check_tiles(config, runtime)
     stages = (*(IMAGE_STAGES if images or config.task != "draw" else STAGES), *((HINT,) if config.controls else ()))
     return ExportPlan(found, stages, chosen, large, threads)
 
@@ -108,6 +109,12 @@ def parameter_count(config: ModelConfig) -> int:
     """Parameters of the U-Net, counted without allocating it."""
     with torch.device("meta"):
         return sum(parameter.numel() for parameter in builders(config)["unet"]().parameters())
+
+
+def _check_tiles(config: ModelConfig, runtime: Runtime) -> None:
+    """Raise `ConfigError` for tiles that would be images of whole numbers: the loop blends tensors."""
+    if config.tile_shape != config.latent_shape and getattr(runtime.options, "pixel_buffer", False):
+        raise ConfigError("pixel_buffer: expected a picture that is decoded whole, got tiles; export it without one")
 
 
 def _check_used(target: Target, given: Mapping[str, RuntimeOptions], chosen: Sequence[Runtime]) -> None:

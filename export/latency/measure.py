@@ -26,6 +26,7 @@ from export.signatures import TensorSpec
 from export.stages import ExportStage
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.tiles import latent_tiles
 from mobile_diffusion.waiting import wait_policy
 
 Inputs = Mapping[str, Mapping[str, np.ndarray]]
@@ -171,10 +172,11 @@ def random_inputs(stages: Mapping[str, ExportStage], seed: int) -> dict[str, dic
 
 def recorded_inputs(reference: Trajectory, settings: DrawSettings) -> dict[str, dict[str, np.ndarray]]:
     """Inputs of every stage from a recorded picture: its prompt, its first step, its last latents."""
+    latents = latents_of(reference.states[-1:], settings)
     return {
         "encode_text": dict(reference.texts[0]),
         "denoise": reference.step_inputs(0, settings),
-        "decode_image": {"latents": latents_of(reference.states[-1:], settings)},
+        "decode_image": {"latents": next(latent_tiles(settings, latents))},
     }
 
 

@@ -22,6 +22,7 @@ from export.signatures import HINT
 from mobile_diffusion.drawing import DrawSettings, RunStage, denoise, encode_texts, with_guidance
 from mobile_diffusion.errors import ParityError
 from mobile_diffusion.schedule import StepTable
+from mobile_diffusion.tiles import decode_picture, encode_picture
 
 CHECKS = (
     "encode_text",
@@ -84,7 +85,7 @@ def measure(
     pairs: list[Pair] = [("encode_text", None, wanted, own[name]) for name, wanted in reference.contexts.items()]
     encoded = None
     if reference.source is not None and reference.encoded is not None:
-        encoded = run_stage("encode_image", image=reference.source)["latents"]
+        encoded = encode_picture(run_stage, settings, reference.source)
         pairs.append(("encode_image", None, reference.encoded, encoded))
     features = None
     if reference.hints is not None and reference.hint_features is not None:
@@ -92,13 +93,13 @@ def measure(
         pairs.append((HINT, None, reference.hint_features, features))
     pairs += _teacher_forced(run_stage, reference, settings, table)
     states = _free_running(runner, reference, settings, own, encoded, features) if depth == "trajectory" else None
-    picture = run_stage("decode_image", latents=latents_of(reference.states[-1:], settings))["image"]
+    picture = decode_picture(run_stage, settings, latents_of(reference.states[-1:], settings))
     pairs.append(("decode_image", None, reference.image, picture))
     if states is not None:
         first = reference.step(0, settings)
         numbered = enumerate(zip(reference.states[1:], states[1:], strict=True), first)
         pairs += [("free_running", step, wanted, found) for step, (wanted, found) in numbered]
-        picture = run_stage("decode_image", latents=latents_of(states[-1:], settings))["image"]
+        picture = decode_picture(run_stage, settings, latents_of(states[-1:], settings))
         pairs.append(("picture", None, reference.image, picture))
     return [_measurement(runtime, str(reference.case), *pair) for pair in pairs], np.asarray(picture, np.float32)
 

@@ -22,6 +22,7 @@ from mobile_diffusion.drawing import (
 )
 from mobile_diffusion.errors import ParityError
 from mobile_diffusion.start import Start, read_picture
+from mobile_diffusion.tiles import decode_picture, encode_picture
 from mobile_diffusion.tokenization.tokenizer import Tokenizer
 
 
@@ -43,7 +44,7 @@ def record(
     texts = text_inputs(tokenizer, settings, case.prompt)
     contexts = encode_texts(run_stage, texts)
     picture, mask = read_source(settings, source)
-    encoded = None if picture is None else run_stage("encode_image", image=picture)["latents"]
+    encoded = None if picture is None else encode_picture(run_stage, settings, picture)
     skipped = skipped_steps(settings, case.strength)
     rows, nothing = settings.rows(skipped)[: 1 if depth == "step" else None], np.empty(0, np.float32)
     hints, scales = golden_hints(settings)
@@ -52,7 +53,7 @@ def record(
     begun = Trajectory(case, settings.guidance, texts, contexts, skipped, nothing, nothing, *read)
     begin = begun.begin(settings, encoded)
     states = record_states(runner, settings, begun.conditions(settings), begin, rows, case.seed)
-    image = run_stage("decode_image", latents=latents_of(states[-1:], settings))["image"]
+    image = decode_picture(run_stage, settings, latents_of(states[-1:], settings))
     return replace(begun, states=states, image=image)
 
 

@@ -31,6 +31,7 @@ from mobile_diffusion.quality.packaged import sha256_of
 from mobile_diffusion.quality.prompts import prompt_sets, read_training
 from mobile_diffusion.quality.report import Networks
 from mobile_diffusion.shipped import shipped_model
+from mobile_diffusion.tiles import decode_picture, encode_picture
 from mobile_diffusion.training.lpips import load_lpips
 
 TRAINING = Path("training/unet-settings.json")
@@ -125,7 +126,7 @@ def reconstruction(artist: Artist, shape: Sequence[int]) -> Reconstruct | None:
         return None
 
     def reconstruct(image: Tensor) -> Tensor:
-        latents = artist.run_stage("encode_image", image=image.numpy())["latents"]
-        return torch.from_numpy(artist.run_stage("decode_image", latents=latents)["image"]).clamp(0, 1)
+        latents = encode_picture(artist.run_stage, artist.settings, image.numpy())
+        return torch.from_numpy(decode_picture(artist.run_stage, artist.settings, latents)).clamp(0, 1)
 
     return reconstruct

@@ -101,6 +101,10 @@ class Opening:
     windows: Annotated[
         int | None, _option("Windows that a long prompt may fill, of 77 tokens each for CLIP. Default: 1.")
     ] = None
+    tile: Annotated[
+        int | None,
+        _option("Decode and encode pictures by overlapping tiles of so many pixels a side, in less memory. 0: whole."),
+    ] = None
     variant: Annotated[str | None, _option("Variant of a diffusers folder's weights, such as fp16.")] = None
 
     def options(self) -> OpenOptions:

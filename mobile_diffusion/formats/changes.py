@@ -32,8 +32,8 @@ def apply(options: OpenOptions, source: CheckpointFiles) -> CheckpointFiles:
 
     Raises ConfigError or CheckpointError for the first option that does not fit the checkpoint.
     """
-    merged = (_merge_loras, _add_adapters)
-    for step in (_resize, _reschedule, _replace_autoencoder, _add_controls, *merged, _skip_layers, _lengthen):
+    merged = (_merge_loras, _add_adapters, _skip_layers)
+    for step in (_resize, _reschedule, _replace_autoencoder, _add_controls, *merged, _lengthen, _divide):
         source = step(options, source)
     return add_embeddings(source, options.embeddings)
 
@@ -169,6 +169,11 @@ def _skip_layers(options: OpenOptions, source: CheckpointFiles) -> CheckpointFil
 def _lengthen(options: OpenOptions, source: CheckpointFiles) -> CheckpointFiles:
     """Give prompts several windows, which `ModelConfig` checks."""
     return _with_config(source, **_given(windows=options.windows))
+
+
+def _divide(options: OpenOptions, source: CheckpointFiles) -> CheckpointFiles:
+    """Decode and encode pictures by tiles, which `ModelConfig` checks."""
+    return _with_config(source, **_given(tile=options.tile))
 
 
 def _with_config(source: CheckpointFiles, **changes: Any) -> CheckpointFiles:

@@ -51,6 +51,8 @@ class OpenOptions:
     """Number of last layers of the text encoder to skip: diffusers' `clip_skip`."""
     windows: int | None = None
     """Windows of the text encoder's length (77 tokens of CLIP's) that a prompt has, 1 to 8."""
+    tile: int | None = None
+    """Side in pixels of the tiles by which pictures are decoded and encoded; 0 or None for whole pictures."""
     embeddings: tuple[Path, ...] = ()
     """Textual inversion files."""
     prediction: str | None = None

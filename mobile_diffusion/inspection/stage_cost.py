@@ -19,6 +19,7 @@ from mobile_diffusion.control_net import ControlNet, total
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.formats.checkpoint_files import builders
 from mobile_diffusion.inspection.cost import measure
+from mobile_diffusion.tiles import tile_count
 from mobile_diffusion.unet import UNet
 
 PRECISIONS = {"fp32": 32, "fp16": 16, "int8": 8, "6-bit": 6, "4-bit": 4}
@@ -50,10 +51,11 @@ def stage_costs(config: ModelConfig) -> tuple[StageCost, ...]:
     with torch.device("meta"):
         networks = {part: build().eval() for part, build in builders(config).items()}
         unet, autoencoder = cast(UNet, networks["unet"]), cast(Autoencoder, networks["autoencoder"])
-        image = torch.empty(config.image_shape)
-        latents = torch.empty(config.latent_shape)
+        image, latents = torch.empty(config.image_shape), torch.empty(config.tile_shape)
+        tile = torch.empty(1, 3, *(config.autoencoder.factor * side for side in config.tile_shape[2:]))
         reads_picture = int(config.task != "draw")
-        guided, calls = config.schedule.applied_guidance == "cfg", DrawSettings.of(config).calls
+        settings = DrawSettings.of(config)
+        guided, calls, tiles = config.schedule.applied_guidance == "cfg", settings.calls, tile_count(settings)
         named = autoencoder.named_parameters()
         encoder = {id(weight) for name, weight in named if name.startswith(("encoder.", "quant_conv."))}
         controls = cast("Sequence[ControlNet]", networks.get("controls", ()))
@@ -74,12 +76,12 @@ def stage_costs(config: ModelConfig) -> tuple[StageCost, ...]:
                 _text_run(config, networks["text_encoder"]),
             ),
             _cost("denoise", calls, networks["denoise"], _denoise_run(config, unet, controls), leave_out=left_out),
-            _cost("decode_image", 1, autoencoder, lambda: autoencoder.to_images(latents), leave_out=encoder),
+            _cost("decode_image", tiles, autoencoder, lambda: autoencoder.to_images(latents), leave_out=encoder),
             _cost(
                 "encode_image",
-                reads_picture,
+                reads_picture * tiles,
                 autoencoder,
-                lambda: autoencoder.to_latents(image),
+                lambda: autoencoder.to_latents(tile),
                 only=encoder,
             ),
             *steered,

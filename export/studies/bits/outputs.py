@@ -28,6 +28,7 @@ from export.signatures import HINT, TensorSpec
 from mobile_diffusion.decibels import snr_db
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.errors import ExportError
+from mobile_diffusion.tiles import image_tiles, latent_tiles
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -105,9 +106,9 @@ def recorded_inputs(stage: str, drawn: Trajectory, settings: DrawSettings) -> di
     if stage == "encode_text":
         return dict(drawn.texts[0])
     if stage == "decode_image":
-        return {"latents": latents_of(drawn.states[-1:], settings)}
+        return {"latents": next(latent_tiles(settings, latents_of(drawn.states[-1:], settings)))}
     if stage == "encode_image":
-        return {"image": drawn.image}
+        return {"image": next(image_tiles(settings, drawn.image))}
     if stage == HINT and drawn.hints is not None:
         return {"hints": drawn.hints}
     return drawn.step_inputs(drawn.steps // 2, settings)

@@ -47,6 +47,7 @@ from mobile_diffusion.decibels import json_number, snr_db, worst
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.progress import Progress, silent
 from mobile_diffusion.quoting import quoted
+from mobile_diffusion.tiles import image_tiles
 
 Outputs = Mapping[str, Mapping[str, np.ndarray]]
 """stage -> output name -> array."""
@@ -111,11 +112,12 @@ def identity(bundle: Bundle) -> BundleIdentity:
 
 def inputs_of(trajectories: Sequence[Trajectory], bundle: Bundle) -> Inputs:
     """Inputs of every stage of the bundle, from its golden vectors."""
-    inputs = dict(recorded_inputs(trajectories[0], bundle.settings()))
+    settings = bundle.settings()
+    inputs = dict(recorded_inputs(trajectories[0], settings))
     sources = [trajectory.source for trajectory in trajectories if trajectory.source is not None]
     hints = [trajectory.hints for trajectory in trajectories if trajectory.hints is not None]
     inputs |= {HINT: {"hints": hints[0]}} if hints else {}
-    return inputs | ({"encode_image": {"image": sources[0]}} if sources else {})
+    return inputs | ({"encode_image": {"image": next(image_tiles(settings, sources[0]))}} if sources else {})
 
 
 def compile_stage(core_ml: CoreML, stage: str, package: Path, folder: Path) -> Compilation:

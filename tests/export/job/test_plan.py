@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
+from export.coreml.options import CoreMLOptions
 from export.job.plan import parameter_count, plan_export
 from export.parity.measure import CHECKS
 from export.signatures import IMAGE_STAGES, STAGES
@@ -38,5 +41,9 @@ def test_choices_that_do_not_exist_are_named(tiny_config: ModelConfig) -> None:
     with pytest.raises(ConfigError, match="trajectory, step, got 'half'"):
         plan_export(tiny_config, TARGETS["android"], depth="half")
     assert [each.name for each in plan_export(tiny_config, TARGETS["android"], ["onnx"]).runtimes] == ["onnx"]
+    tiled, images = dataclasses.replace(tiny_config, tile=16), {"coreml": CoreMLOptions(pixel_buffer=True)}
+    plan_export(tiny_config, TARGETS["ios"], ["coreml"], options=images)
+    with pytest.raises(ConfigError, match="pixel_buffer: expected a picture that is decoded whole, got tiles"):
+        plan_export(tiled, TARGETS["ios"], ["coreml"], options=images)
     with pytest.raises(ConfigError, match="fp16, int8, fp32 for the web, got 'w8a16'"):  # which is for an NPU
         plan_export(tiny_config, TARGETS["web"], precision="w8a16")

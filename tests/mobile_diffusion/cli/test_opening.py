@@ -40,7 +40,7 @@ def test_every_flag_arrives() -> None:
     words = "--size 768x512 --steps 4 --solver euler --spacing trailing --guidance 5 --guidance-kind cfg"
     words += " --prediction v --lora a.safetensors:0.5 --lora b.safetensors --embedding c.safetensors"
     words += " --guidance-interval 0.1,0.8 --guidance-shares 1,0.5,0,0"
-    words += " --decoder taesd --tokenizer tok --skip-layers 1 --variant fp16 --threads 1 --windows 2"
+    words += " --decoder taesd --tokenizer tok --skip-layers 1 --variant fp16 --threads 1 --windows 2 --tile 256"
     words += " --controlnet canny --controlnet pose.safetensors --adapter ink=a.safetensors --adapter clay=b=c"
     name, options, threads = run("model", *words.split())
     assert (name, threads) == ("model", 1)
@@ -62,6 +62,7 @@ def test_every_flag_arrives() -> None:
         skip_layers=1,
         variant="fp16",
         windows=2,
+        tile=256,
         controlnets=(Path("canny"), Path("pose.safetensors")),
         adapters=(("ink", Path("a.safetensors")), ("clay", Path("b=c"))),
     )
