@@ -228,6 +228,16 @@ MODELS = {
         None,
         Redrawn(_ramps(16, 16), 0.5),
     ),
+    "tiles": GoldenModel(
+        replace(SMALL, height=24, width=44, tile=16, schedule=replace(SMALL.schedule, steps=2)),
+        WORDPIECE,
+        "a red apple, 3d",
+        "text",
+        14,
+        None,
+        None,
+        Redrawn(_ramps(24, 44), 0.5),
+    ),
     "mask": GoldenModel(
         replace(SMALL, schedule=replace(SMALL.schedule, steps=3)),
         WORDPIECE,

@@ -16,6 +16,7 @@ TRAJECTORIES = (
     "unguided",
     "sde",
     "image",
+    "tiles",
     "mask",
     *READING,
     "lcm",

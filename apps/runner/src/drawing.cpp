@@ -8,6 +8,7 @@
 #include "numbers.h"
 #include "philox.h"
 #include "reading.h"
+#include "tiles.h"
 
 namespace runner {
 namespace {
@@ -37,6 +38,31 @@ std::size_t windows_of(const Manifest& manifest, const TensorSpec& one, const Te
   const bool good = length > 0 && all != nullptr && fits(one, length) && fits(*all, length) && one.shape[1] == length;
   require(good, "manifest.json: expected a context of whole windows of the tokenizer's length; export the bundle again");
   return static_cast<std::size_t>(all->shape[1] / length);
+}
+
+bool same(const TensorSpec& one, const TensorSpec& other) {
+  return one.name == other.name && one.dtype == other.dtype && one.shape == other.shape;
+}
+
+// Gives settings, whose image is what `decode_image` makes, the whole picture, and the tiles that it is made of; throws
+// Error unless the tiles fit.
+void divide(const Manifest& manifest, Settings& settings) {
+  const StageSpec *decode = manifest.stage("decode_image"), *encode = manifest.stage("encode_image");
+  const TensorSpec* tile = find_tensor(decode->inputs, "latents");
+  const auto &whole = settings.latents.shape, part = tile == nullptr ? std::vector<std::int64_t>() : tile->shape;
+  auto& image = settings.image.shape;
+  bool fits = part.size() == 4 && part[0] == whole[0] && part[1] == whole[1] && decode->inputs.size() == 1;
+  for (const std::size_t axis : {2, 3}) fits = fits && part[axis] > 0 && part[axis] <= whole[axis];
+  const std::int64_t factor = fits ? image[2] / part[2] : 0;
+  fits = fits && factor > 0 && image[2] == factor * part[2] && image[3] == factor * part[3];
+  if (fits && encode != nullptr) {
+    fits = encode->inputs.size() == 1 && encode->outputs.size() == 1 && decode->outputs.size() == 1 &&
+           same(encode->inputs[0], decode->outputs[0]) && same(encode->outputs[0], *tile);
+  }
+  require(fits, "manifest.json: expected stages that decode and encode the latents, or tiles of them, of one size; "
+                "export the bundle again");
+  if (part != whole) settings.tile = {static_cast<std::size_t>(part[2]), static_cast<std::size_t>(part[3])};
+  image = {1, 3, factor * whole[2], factor * whole[3]};
 }
 
 // The arrays of the null text, by the names of those of the prompt.
@@ -113,7 +139,10 @@ Settings settings_of(const Manifest& manifest) {
   const std::size_t controls = scales == nullptr ? 0 : scales->count();
   require((controls > 0) == (manifest.stage("encode_hint") != nullptr),
           "manifest.json: expected the stage encode_hint exactly for a model with ControlNets; export the bundle again");
-  return {*latents, *image, uses_mask, manifest.schedule, task_of(manifest), windows, manifest.text_widths, controls};
+  Settings settings = {*latents, *image, uses_mask, manifest.schedule, task_of(manifest), windows, manifest.text_widths,
+                       controls};
+  divide(manifest, settings);
+  return settings;
 }
 
 std::string unused_negative(const Settings& settings, const Request& request) {
@@ -145,7 +174,7 @@ Arrays conditions(const RunStage& run, const Tokenizer& tokenizer, const Setting
   if (image.empty()) return arrays;
   const Floats mask = latent_mask(settings, request.start ? request.start->mask : std::vector<std::uint8_t>());
   const auto scale = request.start ? request.start->image_guidance : std::nullopt;
-  const Floats latents = run("encode_image", {{"image", image}}).at("latents");
+  const Floats latents = encode_picture(run, settings, image);
   arrays.merge(picture_inputs(settings, latents, mask, request.guidance, scale));
   return arrays;
 }
@@ -210,7 +239,7 @@ Picture draw(const RunStage& run, const Settings& settings, const Request& reque
   const Floats noise = state.latents;
   Floats clean, mask;
   if (const Floats image = clean_image(settings, request.start, skipped); !image.empty()) {
-    clean = run("encode_image", {{"image", image}}).at("latents");
+    clean = encode_picture(run, settings, image);
     const bool masked = !request.start->mask.empty();
     if (!masked || skipped > 0) state = first_state(settings, request.seed, clean, rows.at(0));
     if (masked && settings.task == Task::draw) mask = latent_mask(settings, request.start->mask);
@@ -225,7 +254,7 @@ Picture draw(const RunStage& run, const Settings& settings, const Request& reque
     if (on_step) on_step(static_cast<int>(first + i), state.latents);
   }
   check_finite("latents", state.latents);
-  return to_picture(run("decode_image", {{"latents", state.latents}}).at("image"), settings.image);
+  return to_picture(decode_picture(run, settings, state.latents), settings.image);
 }
 
 }  // namespace runner

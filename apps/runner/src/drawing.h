@@ -17,7 +17,6 @@
 
 namespace runner {
 
-using RunStage = std::function<Outputs(const std::string& stage, const Arrays& arrays)>;
 // Called after each step with its number from 0 and the latents (1, C, h, w) after it.
 using OnStep = std::function<void(int step, const Floats& latents)>;
 

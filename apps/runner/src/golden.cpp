@@ -12,6 +12,7 @@
 #include "metrics.h"
 #include "reading.h"
 #include "stages.h"
+#include "tiles.h"
 
 namespace runner {
 namespace {
@@ -110,7 +111,7 @@ class CaseReplay {
   void compare_encoding() {
     own_ = first_state(settings_, golden_.seed);
     if (!golden_.has("source")) return;
-    const Floats encoded = run_("encode_image", {{"image", golden_.floats.at("source")}}).at("latents");
+    const Floats encoded = encode_picture(run_, settings_, golden_.floats.at("source"));
     add("encode_image", std::nullopt, golden_.floats.at("encoded"), encoded);
     constants_.merge(of_picture(golden_.floats.at("encoded")));
     own_constants_.merge(of_picture(encoded));
@@ -143,7 +144,7 @@ class CaseReplay {
     return denoise(run_, settings_, constants, state, step, golden_.seed);
   }
 
-  Floats decode(const Floats& latents) const { return run_("decode_image", {{"latents", latents}}).at("image"); }
+  Floats decode(const Floats& latents) const { return decode_picture(run_, settings_, latents); }
 
   // The place of a recorded step in a whole drawing.
   int step_of(std::size_t number) const { return static_cast<int>(settings_.steps() - rows_.size() + number); }

@@ -18,6 +18,7 @@
 #include "preview.h"
 #include "reading.h"
 #include "stages.h"
+#include "tiles.h"
 #include "tokens.h"
 
 namespace runner {
@@ -72,7 +73,7 @@ std::vector<StageTimes> benchmark(Stages& stages, const RunStage& run, const Tok
   const Arrays constant = conditions(run, tokenizer, settings, request);
   const Arrays step = step_inputs(settings, constant, first_state(settings, request.seed), 0, request.seed);
   times.push_back(measure(stages, "denoise", step, runs));
-  const Floats latents = stages.run("denoise", step).at("latents");
+  const Floats latents = first_tile(settings, stages.run("denoise", step).at("latents"));
   times.push_back(measure(stages, "decode_image", {{"latents", latents}}, runs));
   return times;
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -18,6 +19,7 @@ using Floats = std::vector<float>;
 using Integers = std::vector<std::int32_t>;
 using Arrays = std::map<std::string, std::variant<Floats, Integers>>;
 using Outputs = std::map<std::string, Floats>;
+using RunStage = std::function<Outputs(const std::string& stage, const Arrays& arrays)>;
 
 inline constexpr int max_threads = 256;
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "manifest.h"
@@ -25,6 +26,8 @@ struct Settings {
   std::size_t windows = 1;                // of a prompt, each encoded by itself
   std::vector<std::int64_t> text_widths;  // of the context per text encoder
   std::size_t controls = 0;               // ControlNets, each of which reads a hint
+  // Height and width in latents of the tiles that the autoencoder's stages take; none for whole pictures.
+  std::optional<std::pair<std::size_t, std::size_t>> tile = std::nullopt;
 
   std::size_t steps() const { return schedule.rows().size(); }
 };
