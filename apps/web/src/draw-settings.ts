@@ -1,6 +1,7 @@
 import { BundleError } from "./errors.js";
 import { FIX } from "./fields.js";
 import { DRAWING, MANIFEST, type Manifest, type Schedule, type Stage, type TensorSpec, stageOf } from "./manifest.js";
+import type { Tile } from "./tiles.js";
 
 /** What has to be known of a bundle to draw with it. */
 export interface DrawSettings {
@@ -20,6 +21,8 @@ export interface DrawSettings {
   readonly task: "draw" | "inpaint" | "edit";
   /** ControlNets, each of which reads a hint. */
   readonly controls: number;
+  /** Height and width in latents of the tiles that the autoencoder's stages take; null for whole pictures. */
+  readonly tile: Tile | null;
   readonly schedule: Schedule;
   /** What the solver remembers, (1, M * C, h, w). */
   readonly memoryShape: readonly number[];
@@ -60,7 +63,30 @@ export function settingsOf(manifest: Manifest): DrawSettings {
   const windows = windowsOf(manifest);
   const { textWidths } = manifest;
   const [task, controls] = [taskOf(manifest), input(manifest, "denoise", "hint_scales")?.shape[0] ?? 0];
-  return { latents, image, tokens, windows, textWidths, usesMask, task, controls, schedule, memoryShape };
+  const divided = divide(manifest, latents, image);
+  return { latents, ...divided, tokens, windows, textWidths, usesMask, task, controls, schedule, memoryShape };
+}
+
+/** The whole picture, and the tiles that it is made of; throws `BundleError` unless they fit. */
+function divide(manifest: Manifest, { shape: whole }: TensorSpec, image: TensorSpec): { image: TensorSpec; tile: Tile | null } {
+  const [decode, encode] = [stageOf(manifest, "decode_image"), stageOf(manifest, "encode_image")];
+  const part = input(manifest, "decode_image", "latents")?.shape ?? [];
+  const [height = 0, width = 0] = part.slice(2);
+  const factor = image.shape[2]! / height;
+  const made = [1, 3, factor * height, factor * width];
+  const inside = height <= whole[2]! && width <= whole[3]! && Number.isInteger(factor);
+  const fits = part.length === 4 && part[1] === whole[1] && same(image.shape, made) && inside;
+  const mirrored = !encode || (same(decode?.inputs, encode.outputs) && same(decode?.outputs, encode.inputs));
+  if (!fits || !mirrored) {
+    const expected = "stages that decode and encode the latents, or tiles of them, of one size";
+    throw new BundleError(`${MANIFEST}: expected ${expected}; ${FIX}`);
+  }
+  const shape = [1, 3, factor * whole[2]!, factor * whole[3]!];
+  return { image: { ...image, shape }, tile: same(part, whole) ? null : [height, width] };
+}
+
+function same(one: unknown, other: unknown): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
 }
 
 /** The input `step` of each call of `denoise`, in order, for a drawing that skips its first steps. */

@@ -12,6 +12,7 @@ import { type StageRunner, guarded, runChecked } from "./runner.js";
 import { latentMask, ofPicture } from "./picture-inputs.js";
 import { type LatentState, StageInputs } from "./stage-inputs.js";
 import { type FloatTensor, type FloatTensors, type Tensor, type Tensors, floats, integers } from "./tensor.js";
+import { decodePicture, encodePicture } from "./tiles.js";
 
 /** One comparison. */
 export interface GoldenResult {
@@ -147,11 +148,13 @@ class Replay {
   }
 
   private async encoded(): Promise<FloatTensor> {
-    return (await this.run("encode_image", new Map([["image", this.golden.floats("source")]]))).get("latents")!;
+    const encode = async (image: FloatTensor) => (await this.run("encode_image", new Map([["image", image]]))).get("latents")!;
+    return encodePicture(encode, this.settings, this.golden.floats("source"));
   }
 
   private async decoded(latents: FloatTensor): Promise<FloatTensor> {
-    return (await this.run("decode_image", new Map([["latents", latents]]))).get("image")!;
+    const decode = async (tile: FloatTensor) => (await this.run("decode_image", new Map([["latents", tile]]))).get("image")!;
+    return decodePicture(decode, this.settings, latents);
   }
 
   private async step(contexts: FloatTensors, state: LatentState, row: number): Promise<LatentState> {

@@ -10,6 +10,7 @@ import type { Stage } from "./manifest.js";
 import { type Picture, pictureOf } from "./picture.js";
 import { type StageRunner, guarded, runChecked } from "./runner.js";
 import { type FloatTensor, type FloatTensors, type Tensors, checkFinite } from "./tensor.js";
+import { decodePicture, encodePicture } from "./tiles.js";
 
 /** What happens while a picture is drawn, in order. */
 export type DrawEvent =
@@ -105,7 +106,8 @@ export class Pipeline {
       yield { kind: "stage", stage: "denoise" };
       const latents = yield* this.denoise(inputs, contexts, clean, clock);
       yield { kind: "stage", stage: "decode_image" };
-      const image = (await this.run("decode_image", new Map([["latents", latents]]), clock)).get("image")!;
+      const decode = async (tile: FloatTensor) => (await this.run("decode_image", new Map([["latents", tile]]), clock)).get("image")!;
+      const image = await decodePicture(decode, this.settings, latents);
       yield { kind: "finished", picture: pictureOf(image), times: clock.times() };
     }
   }
@@ -136,7 +138,9 @@ export class Pipeline {
 
   /** The latents of a picture; null without one. */
   private async encode(picture: Tensors | null, clock: Clock): Promise<FloatTensor | null> {
-    return picture === null ? null : (await this.run("encode_image", picture, clock)).get("latents")!;
+    if (picture === null) return null;
+    const encode = async (image: FloatTensor) => (await this.run("encode_image", new Map([["image", image]]), clock)).get("latents")!;
+    return encodePicture(encode, this.settings, picture.get("image") as FloatTensor);
   }
 
   private async *denoise(
