@@ -57,7 +57,9 @@ class Bundle:
         """Return what drawing needs to know; raises `BundleError` when the stages lack it."""
         tensors = {(stage.name, spec.name): spec.shape for stage in self.manifest.stages for spec in stage.inputs}
         schedule = self.manifest.schedule
-        if not {("denoise", "latents"), ("denoise", "context")} <= tensors.keys():
+        images = [stage for stage in self.manifest.stages if stage.name == "decode_image" and stage.outputs]
+        needed = {("denoise", "latents"), ("denoise", "context"), ("decode_image", "latents")}
+        if not needed <= tensors.keys() or not images:
             raise BundleError(f"{self.path}: expected stages that take latents and return an image; export it again")
         whole = tensors["denoise", "latents"]
         tile, factor = self._tile(whole)

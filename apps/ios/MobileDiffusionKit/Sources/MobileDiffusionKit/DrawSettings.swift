@@ -26,6 +26,10 @@ struct DrawSettings: Equatable, Sendable {
   init(_ manifest: Manifest) throws {
     let latents = manifest.spec(of: .denoise)?.inputs.first { $0.name == "latents" }
     let image = manifest.spec(of: .decodeImage)?.outputs.first { $0.name == "image" }
+    let decoded = manifest.spec(of: .decodeImage)?.inputs.first { $0.name == "latents" }
+    try require(
+      latents == nil || decoded == nil || latents?.shape == decoded?.shape,
+      "manifest.json: expected pictures that are decoded whole, as this app joins no tiles; export it without --tile")
     let text = manifest.spec(of: .encodeText)
     let tokens = text?.inputs.first { $0.name == "tokens" }
     guard let latents, let image, let text, let tokens, text.outputs.contains(where: { $0.name == "context" }),

@@ -51,5 +51,9 @@ final class ManifestTests: XCTestCase {
     XCTAssertEqual(manifest.runtimes.map(\.name), ["xnnpack"])
     XCTAssertEqual(manifest.spec(of: .denoise)?.inputs.first?.name, "latents")
     XCTAssertNil(manifest.spec(of: .encodeImage))
+    let tiled = try Manifest(text: Array(try Golden.read("trajectories/tiles.json").text("manifest").utf8))
+    XCTAssertThrowsError(try DrawSettings(tiled)) { error in
+      XCTAssertTrue("\(error)".contains("joins no tiles; export it without --tile"), "\(error)")
+    }
   }
 }

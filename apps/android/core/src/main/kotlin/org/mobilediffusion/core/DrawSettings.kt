@@ -57,6 +57,13 @@ internal class DrawSettings private constructor(
                 )
             }
             val latents = manifest.stage(Stage.DENOISE)?.input("latents")
+            val decoded = manifest.stage(Stage.DECODE_IMAGE)?.input("latents")
+            if (latents != null && decoded != null && latents.shape != decoded.shape) {
+                throw BundleException(
+                    "${Manifest.NAME}: expected pictures that are decoded whole, as this app joins no tiles; " +
+                        "export it without --tile",
+                )
+            }
             val image = manifest.stage(Stage.DECODE_IMAGE)?.output("image")
             val drawn = latents?.shape?.size == 4 && image?.shape?.size == 4 && image.shape[1] == 3
             val tokens = manifest.stage(Stage.ENCODE_TEXT)?.input("tokens")

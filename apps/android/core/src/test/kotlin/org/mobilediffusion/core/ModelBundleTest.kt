@@ -175,6 +175,11 @@ class ModelBundleTest {
         }
     }
 
+    @Test fun `pictures that are decoded by tiles`() {
+        val tiled = Trajectory("tiles").writeTo(folder.newFolder())
+        assertTrue("joins no tiles; export it without --tile" in refusal(tiled))
+    }
+
     @Test fun `another runtime`() {
         val message = refusal(whole(), "vulkan")
         assertTrue("expected programs for vulkan, got xnnpack; export for android with --runtime vulkan" in message)
