@@ -19,7 +19,7 @@ TRAINING := $(MODEL)/training
 DISTRIBUTED := --numprocesses=logical --dist=loadfile --no-loadscope-reorder
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(DISTRIBUTED)
 
-.PHONY: demo test test-full test-awkward-path lint docs lock mutation fuzz apps data train student android-tables clean
+.PHONY: demo test test-full test-awkward-path lint docs lock mutation fuzz robustness apps data train student android-tables clean
 
 demo: $(INSTALLED)
 	$(CLI) demo --model $(MODEL) --build build
@@ -43,6 +43,12 @@ mutation: $(INSTALLED)
 fuzz: $(INSTALLED)
 	$(BIN)/python -m benchmarks.fuzz.run --work build/fuzz
 	$(BIN)/python -m benchmarks.documents.fuzz
+
+# Kills commands in front of every call and at random, fills their disk, starts two at once; takes hours, Linux and gcc.
+robustness: $(INSTALLED)
+	$(BIN)/python -m benchmarks.robustness.run --work build/robustness
+	$(BIN)/python -m benchmarks.robustness.run --work build/robustness --environments
+	$(BIN)/python -m benchmarks.documents.robustness
 
 lint: $(INSTALLED)
 	$(BIN)/python -m ruff check .

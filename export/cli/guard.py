@@ -1,11 +1,13 @@
 """Runs the command line: an error becomes one line on stderr and an exit status.
 
 The status is 2 for an input that cannot be used, 1 for a check that failed, and 128 + n after signal n.  An exception
-that is neither a `MobileDiffusionError` nor a usage error is a defect of ours and keeps its traceback.
+that is neither a `MobileDiffusionError`, nor a usage error, nor the word of a disk that is full, read-only, broken or
+not ours to write, is a defect of ours and keeps its traceback.
 """
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
@@ -21,6 +23,7 @@ from mobile_diffusion.errors import MobileDiffusionError
 from mobile_diffusion.staging import is_filling, is_removing
 
 _STOPPED_BY_TYPER = 130
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM)
 _PATIENCE = 0.5
 """Seconds until an interruption that was swallowed is raised again."""
 
@@ -44,6 +47,8 @@ def run(app: Callable[[], object]) -> NoReturn:
             leave(one_line(error))
         if isinstance(error, TyperException):
             _leave_misused(error)
+        if isinstance(error, Exception) and (problem := disk_problem(error)):
+            leave(problem)
         raise
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)  # at exit Python gives up its handlers, and an alarm would kill
@@ -55,6 +60,20 @@ def run(app: Callable[[], object]) -> NoReturn:
 def one_line(error: BaseException) -> str:
     """The error's message on one line, with control characters as their escapes."""
     return printable(" ".join(str(error).split())) or type(error).__name__
+
+
+def disk_problem(error: BaseException | None) -> str:
+    """What is wrong with the disk, if an exception or what it was raised from says so; else ""."""
+    while error is not None:
+        for number in _DISK:
+            reason = os.strerror(number)
+            if getattr(error, "errno", None) == number or reason in str(error):  # other libraries have but the words
+                place = getattr(error, "filename", None) or "the output"
+                return printable(
+                    f"{place}: expected a disk that can be written, got {reason}; make room, or write elsewhere"
+                )
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def leave(message: str, status: int = 2) -> NoReturn:

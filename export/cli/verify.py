@@ -12,7 +12,7 @@ from export.cli.display import progress_bar, verdict
 from export.cli.export_again import export_again
 from export.cli.parameters import DEFAULT_THREADS, BundleFolder, Threads
 from mobile_diffusion.cli.opening import Opening
-from mobile_diffusion.cli.terminal import Json, show
+from mobile_diffusion.cli.terminal import Json, messages, show
 from mobile_diffusion.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def verify(
         write_junit(baselines.junit, found, worse)
     places = {} if checkpoint is None or found.parity.passed else _places(bundle, found, checkpoint, opening)
     if reproduction is not None:
-        _write_reproduction(places, reproduction)
+        write_reproduction(places, reproduction)
     spelled = {runtime: str(each) for runtime, each in places.items()}
     _show(bundle, found, worse, unverified_runtimes(bundle), json, checkpoint is not None, spelled)
     found.require()
@@ -112,12 +112,14 @@ def _places(bundle: Path, found: Verification, checkpoint: str, opening: Opening
         return where(bundle, found.parity, open_source(checkpoint, opening.options()), progress)
 
 
-def _write_reproduction(places: dict[str, Place], path: Path) -> None:
-    """Write the script of the first runtime that has one."""
+def write_reproduction(places: dict[str, Place], path: Path) -> None:
+    """Write the script of the first runtime that has one, or say that there is none and why."""
     for runtime, place in places.items():
         if place.reproduction is not None:
             place.reproduction.write(path, runtime)
             return
+    reason = "no layer that is a sum of products departs" if places else "no gate failed that can be looked into"
+    messages().print(f"--reproduction: {reason}; {path} is not written", soft_wrap=True)
 
 
 def _show(

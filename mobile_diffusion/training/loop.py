@@ -11,6 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Protocol
 
@@ -27,6 +28,7 @@ from mobile_diffusion.training.run_folder import (
     STATE,
     check_record,
     has_state,
+    kept_from_others,
     load_run_state,
     remove_leftovers,
     room_for,
@@ -153,11 +155,14 @@ def train(task: Task, run: Path, progress: Progress = silent) -> TrainState:
     """Train to the end, saving, logging and drawing as the settings say; returns the final state.
 
     Progress names the step, and since the last row of the curve the loss and the samples per second.  Raises
-    `TrainingError` as `open_run` and `optimise` do, when the disk is full, and after SIGTERM, when the state is saved.
+    `TrainingError` as `open_run` and `optimise` do, when another process trains in `run`, when the disk is full, and
+    after SIGTERM, when the state is saved.
     """
-    state = open_run(task, run)
-    with asked_to_stop() as asked:
-        _take_steps(task, state, run, progress, asked)
+    run.mkdir(parents=True, exist_ok=True)
+    with kept_from_others(run) if workers.is_first() else nullcontext():
+        state = open_run(task, run)
+        with asked_to_stop() as asked:
+            _take_steps(task, state, run, progress, asked)
     return state
 
 

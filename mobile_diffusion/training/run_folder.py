@@ -10,8 +10,10 @@ RUN/inputs.safetensors, RUN/latents.safetensors   what was encoded or drawn befo
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +22,7 @@ from typing import Any
 
 from torch import nn
 
+from mobile_diffusion import staging
 from mobile_diffusion.config_json import from_dict, to_dict
 from mobile_diffusion.errors import ConfigError, TrainingError
 from mobile_diffusion.quoting import quoted
@@ -30,8 +33,8 @@ from mobile_diffusion.training.state import TrainState, load_average, load_state
 
 LOGGER = logging.getLogger(__name__)
 STATE, SETTINGS = "state.safetensors", "settings.json"
-LEFTOVERS = (".*.partial-*", ".*.tmp", SCRATCH)
-"""Names of temporary files (staging.py), of those of earlier versions, and of a sharded state."""
+LEFTOVERS = (".*.tmp", SCRATCH)
+"""Names of temporary files of earlier versions, and of a sharded state; those of staging.py are known there."""
 
 
 def has_state(run: Path) -> bool:
@@ -99,13 +102,30 @@ def _first_difference(found: Any, given: Any, name: str = "") -> tuple[str, Any,
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove half-written files and states of processes that were killed; call it while no process writes there."""
+    """Remove half-written files and states of processes that were killed; call it while no process trains there."""
+    staging.remove_leftovers(folder)
     for path in [hidden for pattern in LEFTOVERS for hidden in folder.glob(pattern)]:
         if path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink()
         LOGGER.info("removed %s, left by a process that was killed", path)
+
+
+@contextmanager
+def kept_from_others(run: Path) -> Iterator[None]:
+    """Let no other process train in the folder until the block ends; raises `TrainingError` while one does."""
+    descriptor = os.open(run, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TrainingError(
+                f"{run}: expected a run that no other process trains, got one that does; wait, or choose another --run"
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

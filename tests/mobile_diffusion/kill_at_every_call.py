@@ -1,10 +1,10 @@
 """Writes an output again and again, killed in front of one more system call each time, and prints what was left.
 
-    LD_PRELOAD=kill_at.so python kill_at_every_call.py file|folder|checkpoint OUT CHECKPOINT
+    LD_PRELOAD=disturb.so python kill_at_every_call.py file|folder|checkpoint OUT CHECKPOINT
 
-Every writing is a fork of this process, so that the library (kill_at.c) counts its calls from one and torch is imported
-once.  Prints a JSON list with a row for every kill: what the output said in front of it, after it, and after the next
-writing, and what then stood beside it.
+Every writing is a fork of this process, so that the library (benchmarks/robustness/disturb.c) counts its calls from one
+and torch is imported once.  Prints a JSON list with a row for every kill: what the output said
+in front of it, after it, and after the next writing, and what then stood beside it.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ def checkpoints(source: Path) -> tuple[Write, Read]:
     return write, lambda out: open_checkpoint(out).config.name
 
 
-def forked(work: Callable[[], None], kill_at: int = 0) -> bool:
-    """Run `work` in a process of its own, killed in front of a call unless that is 0; whether it came to its end."""
+def forked(work: Callable[[], None], folder: Path, kill_at: int = 0) -> bool:
+    """Run `work` in a process of its own, killed in front of a call in `folder` unless that is 0; whether it ended."""
     child = os.fork()
     if child == 0:
-        os.environ["ARMED"], os.environ["KILL_AT"] = "1", str(kill_at)
+        os.environ |= {"UNDER": str(folder), "CALLS": "names", "HOW": "kill", "AT": str(kill_at)}
         try:
             work()
         except BaseException:
@@ -81,11 +81,11 @@ def main() -> None:
     rows, kill_at, finished = [], 0, False
     while not finished:
         kill_at += 1
-        forked(lambda: write(out, "old"))
+        forked(lambda: write(out, "old"), out.parent)
         before = read(out)
-        finished = forked(lambda: write(out, "new"), kill_at)
+        finished = forked(lambda: write(out, "new"), out.parent, kill_at)
         between = read(out) if out.exists() else None
-        forked(lambda: write(out, "newer"))
+        forked(lambda: write(out, "newer"), out.parent)
         rows.append({"before": before, "between": between, "after": read(out), "names": os.listdir(out.parent)})
     print(json.dumps(rows))
 

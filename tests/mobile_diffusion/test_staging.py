@@ -1,7 +1,7 @@
 """Files and folders appear whole: a process is killed at every system call that renames or removes.
 
-A small library in C (kill_at.c), loaded into a process of its own, counts those calls and kills in front of the chosen
-one, so what is tested is what the operating system is asked to do, whatever Python function asks.
+A small library in C (benchmarks/robustness/disturb.c), loaded into a process of its own, counts those calls and kills
+in front of the chosen one: what is tested is what the operating system is asked to do, whatever Python function asks.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.robustness.library import build_library
 from mobile_diffusion.checkpoint import Model, save_checkpoint
 from mobile_diffusion.errors import DataError
 from mobile_diffusion.staging import staged_file, staged_folder, write_bytes
@@ -27,11 +28,11 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """kill_at.c, compiled."""
+    """disturb.c, compiled."""
     if sys.platform != "linux" or shutil.which("gcc") is None:
         pytest.skip("killing at a system call needs Linux and gcc")
-    path = tmp_path_factory.mktemp("kill") / "kill_at.so"
-    subprocess.run(["gcc", "-shared", "-fPIC", "-o", path, HERE / "kill_at.c", "-ldl"], check=True)
+    path = tmp_path_factory.mktemp("kill") / "disturb.so"
+    build_library(path)
     return path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -258,6 +259,31 @@ def test_guard_says_one_line(capsys: pytest.CaptureFixture[str], command: Comman
     assert end.value.code == 2
     assert capsys.readouterr().err == "error: two lines and \\x1b[31mcolour\n"
     assert guard.one_line(MobileDiffusionError()) == "MobileDiffusionError"
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "run/latents"),
+        OSError(errno.EROFS, os.strerror(errno.EROFS), "run/latents"),
+        PermissionError(errno.EACCES, os.strerror(errno.EACCES), "run/latents"),
+        RuntimeError(f"I/O error: {os.strerror(errno.EIO)} (os error 5) in run/latents"),
+    ],
+    ids=["full", "read-only", "not ours", "words of a library"],
+)
+def test_guard_says_what_a_disk_says(raised: Exception, capsys: pytest.CaptureFixture[str], command: Command) -> None:
+    def fail() -> None:
+        try:
+            raise raised
+        except Exception as error:
+            raise ValueError("a library has hidden the reason") from error
+
+    with pytest.raises(SystemExit) as end:
+        guard.run(fail)
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "expected a disk that can be written" in said
+    assert "run/latents" in said or isinstance(raised, RuntimeError)
 
 
 def test_guard_lets_defects_show_themselves(command: Command) -> None:

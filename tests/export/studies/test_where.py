@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from export.cli.verify import write_reproduction
+from export.studies.where import Place, WrongConstant
 from mobile_diffusion.checkpoint import Model
 from tests.export.cli.test_commands import Command, command
 from tests.export.evidence.planting import edit_program
@@ -53,3 +55,15 @@ def test_verify_names_the_place_of_a_failed_gate(
         assert pytorch == pytest.approx(exact, rel=1e-4) and abs(program - exact) > 0.1 * abs(exact)
     places = json.loads(result.out)["places"]
     assert list(places) == [runtime] and places[runtime].startswith(place)
+
+
+def test_no_reproduction_is_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    script = tmp_path / "[red].py"
+    write_reproduction({}, script)
+    assert "no gate failed that can be looked into" in capsys.readouterr().err
+    write_reproduction(
+        {"xnnpack": Place(WrongConstant("denoise", "constant 3 [0]", "unet.conv_in.weight", "1", "2"))}, script
+    )
+    said = capsys.readouterr().err
+    assert "no layer that is a sum of products departs" in said and "[red].py is not written" in said
+    assert not script.exists()

@@ -14,7 +14,7 @@ from mobile_diffusion.cli import data as command
 from mobile_diffusion.errors import DataError
 
 if TYPE_CHECKING:
-    from tests.mobile_diffusion.data.conftest import Registry
+    from benchmarks.robustness.packages import Registry
 
 
 def test_fetch_reports_counts(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

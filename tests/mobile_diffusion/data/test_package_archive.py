@@ -13,7 +13,7 @@ from mobile_diffusion.data.package_archive import fetch, read_json, read_members
 from mobile_diffusion.errors import DataError
 
 if TYPE_CHECKING:
-    from tests.mobile_diffusion.data.conftest import Registry
+    from benchmarks.robustness.packages import Registry
 
 
 def test_fetches_once(registry: Registry, tmp_path: Path) -> None:

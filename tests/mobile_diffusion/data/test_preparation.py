@@ -19,7 +19,7 @@ from mobile_diffusion.errors import DataError
 from mobile_diffusion.progress import Progress
 
 if TYPE_CHECKING:
-    from tests.mobile_diffusion.data.conftest import Registry
+    from benchmarks.robustness.packages import Registry
 
 Steps = tuple[list[tuple[str, float]], Progress]
 

@@ -56,6 +56,17 @@ def test_settings_that_cannot_be_read_are_the_reason(killed: Path, content: str 
     assert train(Regression(), killed).step == LOOP.steps
 
 
+def test_two_processes_cannot_train_one_run(tmp_path: Path) -> None:
+    class Second(Regression):
+        def sheet(self, path: Path) -> None:
+            assert "got one that does; wait, or choose another --run" in refusal(tmp_path)
+            super().sheet(path)
+
+    task = Second()
+    train(task, tmp_path)
+    assert task.sheets and train(Regression(), tmp_path).step == LOOP.steps
+
+
 def test_the_first_setting_that_differs_is_named(killed: Path) -> None:
     values = json.loads((killed / SETTINGS).read_text())
     values["loop"]["batch"] = 5
