@@ -17,12 +17,26 @@ from benchmarks.robustness.library import build_library
 
 ROOT = Path(__file__).parents[2]
 WRITE = """
-import sys
+import json, os, sys
 from pathlib import Path
 from mobile_diffusion.staging import staged_folder
-with staged_folder(Path(sys.argv[1]), replace=lambda path: None) as folder:
-    (folder / "value").write_text("new")
+out, ends = Path(sys.argv[1]), []
+for variables in json.loads(sys.argv[2]):
+    (out / "value").write_text("old")
+    if os.fork() == 0:
+        os.environ |= {"UNDER": str(out.parent), **variables}
+        try:
+            with staged_folder(out, replace=lambda path: None) as folder:
+                (folder / "value").write_text("new")
+        except Exception as error:
+            print(error, file=sys.stderr)
+            os._exit(1)
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.wait()[1])
+    ends.append([status, (out / "value").read_text(), sorted(os.listdir(out.parent))])
+print(json.dumps(ends))
 """
+"""Replaces a folder in one disturbed process after another."""
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +49,12 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def disturbed(library: Path, out: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """A folder is replaced in a disturbed process."""
-    environment = (
-        os.environ | {"LD_PRELOAD": str(library), "PYTHONPATH": str(ROOT), "UNDER": str(out.parent)} | variables
-    )
-    return subprocess.run([sys.executable, "-c", WRITE, out], env=environment, capture_output=True, text=True)
+def disturbed(library: Path, out: Path, *variables: dict[str, str]) -> list[tuple[int, str, list[str]]]:
+    """For each set of variables: exit status, what the output says, and the names beside it."""
+    environment = os.environ | {"LD_PRELOAD": str(library), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", WRITE, out, json.dumps(variables)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return [(status, value, names) for status, value, names in json.loads(done.stdout)]
 
 
 @pytest.fixture
@@ -52,36 +66,28 @@ def out(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS])
-def test_calls_that_fail_keep_the_former_output(library: Path, out: Path, tmp_path: Path, number: int) -> None:
+def test_calls_that_fail_keep_the_former_output(library: Path, out: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    assert disturbed(library, out, CALLS="writes", LOG=str(log)).returncode == 0
+    assert disturbed(library, out, {"CALLS": "writes", "LOG": str(log)}) == [(0, "new", ["out"])]
     calls = [line.split()[0] for line in log.read_text().splitlines()]
-    assert [call for call in calls if call != "unlink"] == ["mkdir", "open", "write", "rename", "fsync"]
-    for at, call in enumerate(calls[:4], start=1):
-        (out / "value").write_text("old")
-        done = disturbed(library, out, CALLS="writes", HOW=str(number), AT=str(at))
-        assert (done.returncode == 1 and os.strerror(number) in done.stderr) or "full disk" in done.stderr, call
-        assert (out / "value").read_text() == "old"
-        assert number == errno.EROFS or os.listdir(out.parent) == ["out"]
+    assert calls[:6] == ["mkdir", "mkdir", "open", "write", "rename", "fsync"]
+    numbers = [(number, at) for number in (errno.ENOSPC, errno.EIO, errno.EROFS) for at in range(1, 6)]
+    fail = [{"CALLS": "writes", "HOW": str(number), "AT": str(at)} for number, at in numbers]
+    for (number, _), (status, value, names) in zip(numbers, disturbed(library, out, *fail), strict=True):
+        assert (status, value) == (1, "old")
+        assert number == errno.EROFS or names == ["out"]  # where nothing can be removed, the next process does it
 
 
 def test_copies_are_what_a_kill_leaves(library: Path, out: Path, tmp_path: Path) -> None:
     copies = tmp_path / "copies"
     copies.mkdir()
-    assert disturbed(library, out, CALLS="names", HOW=str(copies)).returncode == 0
-    found = sorted(copies.iterdir(), key=lambda each: int(each.name))
-    assert [(each / "out" / "value").read_text() for each in found[:4]] == ["old", "old", "old", "new"]
-    killed = tmp_path / "place"
-    for at, copy in enumerate(found, start=1):
-        (out / "value").write_text("old")
-        assert disturbed(library, out, CALLS="names", HOW="kill", AT=str(at)).returncode == -9
-        assert contents(killed) == contents(copy)
-
-
-def contents(folder: Path) -> list[str]:
-    """What the files say, the output's first; hidden names are random."""
-    return [path.read_text() for path in sorted(folder.rglob("*"), reverse=True) if path.is_file()]
+    disturbed(library, out, {"CALLS": "names", "HOW": str(copies)})
+    found = [copies / str(number) for number in range(1, 1 + len(list(copies.iterdir())))]
+    assert [(each / "out" / "value").read_text() for each in found[:5]] == ["old", "old", "old", "old", "new"]
+    kill = [{"CALLS": "names", "HOW": "kill", "AT": str(at)} for at in range(1, 1 + len(found))]
+    swept = [variables for each in kill for variables in (each, {})]  # the process after a kill removes what it left
+    for copy, (status, value, names) in zip(found, disturbed(library, out, *swept)[::2], strict=True):
+        assert (status, value, len(names)) == (-9, (copy / "out" / "value").read_text(), len(list(copy.iterdir())))
 
 
 def test_a_wrong_end_is_noted() -> None:
