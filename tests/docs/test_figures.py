@@ -22,6 +22,7 @@ from benchmarks.documents import (
     measurements,
     mutation,
     prompts,
+    robustness,
     snapfusion,
 )
 from benchmarks.measuring.results import CHECKPOINT, PRESENT, read_result, rows_of_present, stamp
@@ -38,6 +39,7 @@ WRITERS: Mapping[ModuleType, tuple[object, ...]] = {
     fuzz: (),
     mutation: (),
     prompts: (),
+    robustness: (),
     snapfusion: (snapfusion.RESULT, snapfusion.PAGE),
     scale_plan: (True,),
 }
