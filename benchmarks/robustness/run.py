@@ -69,7 +69,7 @@ def main(
     known, ways = commands(inputs), kinds(cases, seed)
     rows = []
     if environments:
-        rows += _environments(known["export, onnx"](), inputs / "model", work)
+        rows += _environments(names, known["export, onnx"], inputs / "model", work)
         LOGGER.info("%s", json.dumps([asdict(row) for row in rows]))
         if record:
             _record(rows, seed)
@@ -84,9 +84,9 @@ def main(
         raise ExportError(f"expected whole outputs and one line of error, got something else of {', '.join(failing)}")
 
 
-def _environments(export: Command, model: Path, work: Path) -> list[Row]:
+def _environments(names: Names, export: Callable[[], Command], model: Path, work: Path) -> list[Row]:
     """Commands that draw, describe, export and verify, in every environment."""
-    bundle = str(reference(export, work)[0] / "out")
+    bundle = work / "reference" / "out"
     words: dict[str, Callable[[Path], list[str]]] = {
         "--help": lambda place: ["--help"],
         "inspect": lambda place: ["inspect", str(model)],
@@ -100,10 +100,13 @@ def _environments(export: Command, model: Path, work: Path) -> list[Row]:
             "--threads",
             "1",
         ],
-        "verify": lambda place: ["verify", bundle, "--threads", "1"],
-        export.name: export.words,
+        "verify": lambda place: ["verify", str(bundle), "--threads", "1"],
+        "export": lambda place: export().words(place),
     }
-    return [in_environments(name, each, work) for name, each in words.items()]
+    wanted = chosen(names, words, "command")
+    if "verify" in wanted:
+        reference(export(), work)
+    return [in_environments(name, words[name], work) for name in wanted]
 
 
 def _record(rows: list[Row], seed: int) -> None:
