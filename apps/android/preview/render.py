@@ -8,6 +8,7 @@ a little different, and the captions say so.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import subprocess
 import tempfile
@@ -59,6 +60,8 @@ def draw_screen(drawn: Drawn, manifest: dict[str, Any], start: Drawn | None = No
     """The screen of drawing, with what the model offers; with a picture to start from it is longer than a phone."""
     styles = ["none", *manifest["model"]["styles"]]
     chips = [("chip", Scene({"": each}, selected=frozenset({""} if each == STYLE else {}))) for each in styles]
+    titles = ("no weights", "(word:1.3)", "word++")
+    syntaxes = [("chip", Scene({"": each}, selected=frozenset({""} if each == titles[0] else {}))) for each in titles]
     guided = manifest["schedule"]["guidance_kind"] == "cfg"
     return Scene(
         texts={
@@ -74,8 +77,20 @@ def draw_screen(drawn: Drawn, manifest: dict[str, Any], start: Drawn | None = No
         selected=frozenset({"tab_draw"}),
         shown=frozenset({"share", "start_field", "start_chosen", "start_clear"} if start else {"share"}),
         hidden=frozenset({"empty"} if guided else {"empty", "guidance_field"}),
-        children={"styles": chips},
+        children={"styles": chips, "syntaxes": syntaxes},
     )
+
+
+def hints_screen(drawn: Drawn, manifest: dict[str, Any], hint: Drawn) -> Scene:
+    """The same with two ControlNets, of which one has its picture."""
+    scene = draw_screen(drawn, manifest)
+    texts = ({"hint_choose": f"Picture {number} of 2", "hint_scale": scale} for number, scale in ((1, "0.8"), (2, "1")))
+    chosen, empty = texts
+    rows = [
+        ("hint", Scene(chosen, {"hint_picture": hint.picture}, shown=frozenset({"hint_picture"}))),
+        ("hint", Scene(empty)),
+    ]
+    return dataclasses.replace(scene, shown=scene.shown | {"hints_field"}, children={**scene.children, "hints": rows})
 
 
 def history_screen(drawings: list[Drawn]) -> Scene:
@@ -169,11 +184,12 @@ def main() -> None:
         scenes = {
             "draw": draw_screen(drawings[0], manifest),
             "start": draw_screen(drawings[1], manifest, drawings[5]),
+            "hints": hints_screen(drawings[1], manifest, drawings[5]),
             "history": history_screen(drawings),
             "benchmark": benchmark_screen(report),
         }
         for screen, scene in scenes.items():
-            layout, height = ("draw", LONG) if screen == "start" else (screen, HEIGHT)
+            layout, height = ("draw", LONG) if screen in ("start", "hints") else (screen, HEIGHT)
             screenshot(page(layout, scene, height), options.out / f"android-{screen}.png", folder, height)
 
 

@@ -150,6 +150,31 @@ def test_what_is_exported_is_known() -> None:
     assert benchmark.attrib[f"{ANDROID}permission"] == "android.permission.DUMP"
 
 
+def test_a_debug_build_changes_only_the_cleartext_traffic() -> None:
+    """Gradle merges these manifests alone: the modules have none of their own, and ExecuTorch's AAR is not at hand."""
+    found = {path.relative_to(SOURCE).as_posix() for path in SOURCE.glob("*/src/*/AndroidManifest.xml")}
+    assert found == {"app/src/main/AndroidManifest.xml", "app/src/debug/AndroidManifest.xml"}
+    root = ET.parse(SOURCE / "app" / "src" / "debug" / "AndroidManifest.xml").getroot()
+    assert [each.tag for each in root.iter()] == ["manifest", "application"] and root.attrib == {}
+    changed = {name.rpartition("}")[2] for name in root[0].attrib}
+    assert changed == {"usesCleartextTraffic", "replace"}
+
+
+def test_the_manifest_in_the_apk_lets_no_other_app_in() -> None:
+    """As aapt2 links it, from the sources of a release: no Gradle, which merges manifests, is at hand."""
+    require_apk_tools()
+    make(SOURCE, "apk")
+    command = ["aapt2", "dump", "xmltree", "--file", "AndroidManifest.xml", SOURCE / "build" / "sample.apk"]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    application, *components = re.split(r"E: (?:activity|service|provider|receiver) ", printed)
+    assert re.search(r"usesCleartextTraffic\(\w+\)=false", application)
+    assert len(components) == 7
+    exported = [each for each in components if not re.search(r"exported\(\w+\)=false", each)]
+    launcher, benchmark = sorted(exported, key=lambda each: "android.intent.category.LAUNCHER" not in each)
+    assert "android.intent.category.LAUNCHER" in launcher and "E: data" not in launcher
+    assert 'permission(0x01010006)="android.permission.DUMP"' in benchmark
+
+
 def test_no_cleartext_traffic_but_in_a_debug_build() -> None:
     """Which then asks only computers nearby: DownloadTest."""
     allowed = {}

@@ -230,7 +230,7 @@ def test_the_screens_of_a_real_drawing(language: str, redrawing: Path, tmp_path:
     make(SOURCE, "app-preview")
     pages = render().collect(redrawing, None, language, tmp_path)
     screens = pages["screens"]
-    names = ("empty", "drawing", "finished", "start", "history", "detail", "models", "download", "benchmark")
+    names = ("empty", "drawing", "finished", "start", "hints", "history", "detail", "models", "download", "benchmark")
     assert set(screens) == {f"{name}-{look}" for name in names for look in ("light", "dark")}
     catalogue = json.loads((SAMPLE / "Localizable.xcstrings").read_text(encoding="utf-8"))["strings"]
     assert set(pages["keys"]) <= set(catalogue)
@@ -238,4 +238,7 @@ def test_the_screens_of_a_real_drawing(language: str, redrawing: Path, tmp_path:
     assert step in screens["drawing-light"]
     assert screens["history-light"].count("<img") == 6
     assert "<img" in screens["finished-dark"] and "<img" not in screens["empty-dark"]
+    follows = {"en": "Picture 2 of 2", "de": "Bild 2 von 2"}[language]
+    assert follows in screens["hints-dark"] and follows not in screens["start-dark"]
+    assert "(word:1.3)" in screens["empty-light"]
     assert "executorch" in screens["benchmark-light"]

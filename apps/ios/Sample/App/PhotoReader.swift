@@ -1,9 +1,18 @@
 import CoreGraphics
 import MobileDiffusionKit
+import PhotosUI
 import SampleCore
+import SwiftUI
 import UIKit
 
 extension Picture {
+  /// What was picked, in the model's size; throws one line when it cannot be read.
+  init(_ item: PhotosPickerItem, size: PixelSize) async throws {
+    guard let data = try await item.loadTransferable(type: Data.self), let picture = Picture(photo: data, size: size)
+    else { throw DiffusionError("expected a picture that can be read, got another; choose it again") }
+    self = picture
+  }
+
   /// The middle of a photo, upright and over white, in the model's size; nil when the bytes are no picture.
   init?(photo: Data, size: PixelSize) {
     guard let image = UIImage(data: photo), let space = CGColorSpace(name: CGColorSpace.sRGB),

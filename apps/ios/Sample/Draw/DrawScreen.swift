@@ -13,8 +13,9 @@ struct DrawScreen: View {
         VStack(alignment: .leading, spacing: 16) {
           PictureCanvas()
           PromptField(prompt: $draw.prompt, isTyping: $isTyping)
-          if let styles = studio.models.card?.styles, !styles.isEmpty {
-            StyleChips(style: $draw.style, styles: styles)
+          PromptChips()
+          if let size = studio.models.card?.pictureSize, !draw.hints.isEmpty {
+            HintCard(size: size)
           }
           if let card = studio.models.card, let size = card.startSize, let latents = card.latentSize {
             StartCard(size: size, latents: latents)

@@ -42,9 +42,7 @@ struct StartCard: View {
   private func take(_ item: PhotosPickerItem) async {
     do {
       problem = nil
-      guard let data = try await item.loadTransferable(type: Data.self), let picture = Picture(photo: data, size: size)
-      else { throw DiffusionError("expected a picture that can be read, got another; choose it again") }
-      studio.draw.start = StartPicture(picture: picture, mask: MaskGrid(size: latents))
+      studio.draw.start = StartPicture(picture: try await Picture(item, size: size), mask: MaskGrid(size: latents))
     } catch {
       problem = DiffusionError.line(of: error)
     }

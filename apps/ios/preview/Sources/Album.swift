@@ -68,6 +68,9 @@ struct Album {
       render("start", RootView(screen: .draw), to: &pages)
       studio.draw.start = nil
     }
+    studio.draw.hints = [HintChoice(picture: studio.draw.picture, scale: 0.8), HintChoice()]
+    render("hints", RootView(screen: .draw), to: &pages)
+    studio.draw.hints = []
     render("history", RootView(screen: .history), to: &pages)
     let drawing = studio.history.drawings[1]
     render("detail", NavigationStack { HistoryDetail(drawing: drawing) {} }, to: &pages)

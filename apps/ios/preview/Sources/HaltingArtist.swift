@@ -8,8 +8,8 @@ struct HaltingArtist: Artist {
   static let share = 5.0 / 8
   let pipeline: Pipeline
 
-  func draw(_ request: DrawRequest) -> AsyncThrowingStream<DrawEvent, any Error> {
-    guard String(request.seed) == Self.seedText else { return pipeline.draw(request) }
+  func draw(_ request: DrawRequest, pictures: Int) -> AsyncThrowingStream<DrawEvent, any Error> {
+    guard String(request.seed) == Self.seedText else { return pipeline.draw(request, pictures: pictures) }
     return AsyncThrowingStream { continuation in
       let task = Task {
         for try await event in pipeline.draw(request) {

@@ -4,6 +4,6 @@ public enum DrawEvent: Equatable, Sendable {
   case loading(Stage)
   /// `step` of `steps` have been taken; `preview` shows the latents where the bundle says how.
   case step(Int, steps: Int, preview: Picture?)
-  /// The picture, and the time since the drawing began.
+  /// A picture, and the time since the drawing began, or since the picture before; nothing follows the last.
   case finished(Picture, milliseconds: Double)
 }

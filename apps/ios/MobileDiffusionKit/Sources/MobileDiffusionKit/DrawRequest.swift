@@ -29,6 +29,18 @@ public struct DrawRequest: Equatable, Sendable {
     self.hints = hints
   }
 
+  /// The same request with so many seeds, from its own on; throws one line for seeds that end before.
+  public func series(_ pictures: Int) throws -> [DrawRequest] {
+    try require(
+      seed <= .max - UInt64(pictures - 1),
+      "seed: expected \(pictures) seeds from it on, got \(seed); take a smaller one")
+    return (0..<pictures).map { place in
+      var other = self
+      other.seed += UInt64(place)
+      return other
+    }
+  }
+
   /// A warning in one line for a negative prompt that has no effect with a bundle of this schedule, or nil.
   public func unusedNegative(_ schedule: Schedule) -> String? {
     let scale = guidance ?? schedule.guidance

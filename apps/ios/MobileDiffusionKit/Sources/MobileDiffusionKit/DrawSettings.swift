@@ -49,7 +49,7 @@ struct DrawSettings: Equatable, Sendable {
     textWidths = manifest.textWidths
     windows = try Self.windows(of: manifest)
     task = try Self.task(of: manifest)
-    controls = manifest.spec(of: .denoise)?.inputs.first { $0.name == "hint_scales" }?.shape.first ?? 0
+    controls = manifest.controls
     try require(
       (controls > 0) == (manifest.spec(of: .encodeHint) != nil),
       "manifest.json: expected the stage encode_hint exactly for a model with ControlNets; export the bundle again")
@@ -69,8 +69,8 @@ struct DrawSettings: Equatable, Sendable {
 
   /// Told by the inputs of `denoise`.
   private static func task(of manifest: Manifest) throws -> Task {
-    let names = manifest.spec(of: .denoise)?.inputs.map(\.name) ?? []
-    let task: Task = names.contains("masked_latents") ? .inpaint : names.contains("image_latents") ? .edit : .draw
+    let paints = manifest.spec(of: .denoise)?.inputs.contains { $0.name == "masked_latents" } == true
+    let task: Task = paints ? .inpaint : manifest.editsPictures ? .edit : .draw
     try require(
       task == .draw || manifest.spec(of: .encodeImage) != nil,
       "manifest.json: expected the stage encode_image for a model that reads a picture, got none; "

@@ -12,6 +12,13 @@ public struct Hint: Equatable, Sendable {
   }
 }
 
+extension Manifest {
+  /// ControlNets, each of which reads a hint.
+  public var controls: Int {
+    spec(of: .denoise)?.inputs.first { $0.name == "hint_scales" }?.shape.first ?? 0
+  }
+}
+
 /// What a drawing needs of its hints, one per ControlNet: pure functions.
 struct HintInputs: Sendable {
   private let hints: [Hint]

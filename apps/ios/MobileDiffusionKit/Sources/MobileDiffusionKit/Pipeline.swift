@@ -21,16 +21,17 @@ public actor Pipeline {
     preview = try bundle.preview()
   }
 
-  /// Draws a request while the stream is read. The stream ends with `finished`, or throws one line.
+  /// Draws so many pictures while the stream is read, with the request's seed and those after it; text, picture and hints
+  /// are encoded once. The stream ends with the last `finished`, or throws one line.
   ///
   /// Cancelling the task that reads it, or leaving its loop, cancels the drawing: it stops before or after the call of
   /// a stage that is under way, and with `MemoryPolicy.sequential` gives its memory back.
-  public nonisolated func draw(_ request: DrawRequest) -> AsyncThrowingStream<DrawEvent, any Error> {
+  public nonisolated func draw(_ request: DrawRequest, pictures: Int = 1) -> AsyncThrowingStream<DrawEvent, any Error> {
     AsyncThrowingStream { continuation in
       let task = Task {
         do {
           try await inTurn { pipeline in
-            try await pipeline.perform(request) { continuation.yield($0) }
+            try await pipeline.perform(try request.series(pictures)) { continuation.yield($0) }
           }
           continuation.finish()
         } catch {
@@ -173,33 +174,35 @@ public actor Pipeline {
     return conditions
   }
 
-  private func perform(_ request: DrawRequest, tell: (DrawEvent) -> Void) async throws {
-    let begun = ContinuousClock.now
-    let start = try StartInputs(request.start, manifest: bundle.manifest, settings: settings)
-    let conditions = try await conditions(request, start, tell: tell)
-    let latents = try await latents(request, start, conditions, tell: tell)
-    let last = TensorValue.floats(latents, shape: settings.latents.shape)
-    let image = try await run(.decodeImage, ["latents": last], tell: tell).floats("image", of: .decodeImage)
-    let picture = try Picture(image: image, shape: settings.image.shape)
-    tell(.finished(picture, milliseconds: (ContinuousClock.now - begun).milliseconds))
+  private func perform(_ series: [DrawRequest], tell: (DrawEvent) -> Void) async throws {
+    var begun = ContinuousClock.now
+    let start = try StartInputs(series[0].start, manifest: bundle.manifest, settings: settings)
+    let conditions = try await conditions(series[0], start, tell: tell)
+    var clean: [Float]?
+    if let picture = start.clean { clean = try await latents(of: picture, tell: tell) }
+    for request in series {
+      let latents = try await latents(request, start, clean, conditions, tell: tell)
+      let last = TensorValue.floats(latents, shape: settings.latents.shape)
+      let image = try await run(.decodeImage, ["latents": last], tell: tell).floats("image", of: .decodeImage)
+      let picture = try Picture(image: image, shape: settings.image.shape)
+      tell(.finished(picture, milliseconds: (ContinuousClock.now - begun).milliseconds))
+      begun = .now
+    }
   }
 
   /// The latents (1, C, h, w) after the last step.
   private func latents(
-    _ request: DrawRequest, _ start: StartInputs, _ conditions: [String: TensorValue], tell: (DrawEvent) -> Void
+    _ request: DrawRequest, _ start: StartInputs, _ clean: [Float]?, _ conditions: [String: TensorValue],
+    tell: (DrawEvent) -> Void
   ) async throws -> [Float] {
     let rows = settings.schedule.rows(skipped: start.skipped)
     var state = settings.firstState(seed: request.seed)
     let noise = state.latents
-    var clean: [Float] = []
-    if let picture = start.clean {
-      clean = try await latents(of: picture, tell: tell)
-      if !start.isFromNoise { state.latents = start.noised(clean, noise, row: rows.first) }
-    }
+    if let clean, !start.isFromNoise { state.latents = start.noised(clean, noise, row: rows.first) }
     let steps = settings.schedule.steps
     for (made, row) in rows.enumerated() {
       state = try await step(request, conditions, state, row: row, tell: tell)
-      if start.keeps {
+      if let clean, start.keeps {
         let following = made + 1 < rows.count ? rows[made + 1] : nil
         state.latents = start.kept(state.latents, picture: start.noised(clean, noise, row: following))
       }

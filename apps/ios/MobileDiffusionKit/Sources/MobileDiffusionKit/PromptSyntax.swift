@@ -1,5 +1,5 @@
 /// How a prompt writes weights.
-public enum PromptSyntax: String, CaseIterable, Sendable {
+public enum PromptSyntax: String, CaseIterable, Codable, Sendable {
   /// Not at all.
   case plain
   /// As AUTOMATIC1111's web UI: (word), [word], (word:1.3), BREAK.

@@ -19,6 +19,13 @@ public struct Start: Equatable, Sendable {
   }
 }
 
+extension Manifest {
+  /// Whether the model edits a picture by an instruction, all of it and in every step.
+  public var editsPictures: Bool {
+    spec(of: .denoise)?.inputs.contains { $0.name == "image_latents" } == true
+  }
+}
+
 /// What a drawing needs of the picture that it starts from, if any: pure functions, on latents (1, C, h, w).
 struct StartInputs: Sendable {
   private static let grey: Float = 0.5

@@ -106,26 +106,27 @@ actor ReplayingRunner: ModelRunner {
       XCTAssertEqual(input.shape, try value.wholes("shape"), name)
       XCTAssertEqual(sha256(input.bytes), try value.text("sha256"), "\(stage) \(name)")
     }
-    return try outputs(of: call)
-  }
-
-  private func outputs(of call: JSON) throws -> [String: TensorValue] {
-    var outputs: [String: TensorValue] = [:]
-    for member in try XCTUnwrap(call["outputs"]?.members) {
-      let data = try XCTUnwrap(Data(base64Encoded: try member.value.text("data")))
-      let values = data.withUnsafeBytes { bytes in
-        stride(from: 0, to: bytes.count, by: 4).map { place in
-          Float(bitPattern: UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: place, as: UInt32.self)))
-        }
-      }
-      outputs[member.name] = .floats(values, shape: try member.value.wholes("shape"))
-    }
-    return outputs
+    return try recordedOutputs(of: call)
   }
 }
 
+/// The outputs of a recorded call.
+func recordedOutputs(of call: JSON) throws -> [String: TensorValue] {
+  var outputs: [String: TensorValue] = [:]
+  for member in try XCTUnwrap(call["outputs"]?.members) {
+    let data = try XCTUnwrap(Data(base64Encoded: try member.value.text("data")))
+    let values = data.withUnsafeBytes { bytes in
+      stride(from: 0, to: bytes.count, by: 4).map { place in
+        Float(bitPattern: UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: place, as: UInt32.self)))
+      }
+    }
+    outputs[member.name] = .floats(values, shape: try member.value.wholes("shape"))
+  }
+  return outputs
+}
+
 extension TensorValue {
-  fileprivate var bytes: [UInt8] {
+  var bytes: [UInt8] {
     switch self {
     case .floats(let values, _): MobileDiffusionKitTests.bytes(of: values)
     case .integers(let values, _): MobileDiffusionKitTests.bytes(of: values)

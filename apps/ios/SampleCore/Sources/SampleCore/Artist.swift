@@ -2,8 +2,9 @@ import MobileDiffusionKit
 
 /// What draws: a pipeline in the app, a short play in tests.
 public protocol Artist: Sendable {
-  /// Draws while the stream is read; ending the task that reads it cancels the drawing.
-  func draw(_ request: DrawRequest) -> AsyncThrowingStream<DrawEvent, any Error>
+  /// Draws so many pictures while the stream is read, with the request's seed and those after it; ending the task that
+  /// reads it cancels the drawing.
+  func draw(_ request: DrawRequest, pictures: Int) -> AsyncThrowingStream<DrawEvent, any Error>
 
   /// Whether the model knows a word of the prompt; if it knows none, the picture may be anything.
   func knows(_ prompt: String) throws -> Bool

@@ -33,6 +33,11 @@ public final class DrawModel {
   /// Share of the steps that are made of it, above 0 to 1.
   public var strength = 0.8
 
+  /// How the prompt writes weights.
+  public var syntax = PromptSyntax.plain
+  /// One for each ControlNet of the model, in their order.
+  public var hints: [HintChoice] = []
+
   public private(set) var phase = Phase.idle
   /// Which of several pictures is drawn, from 1.
   public private(set) var number = 1
@@ -76,6 +81,18 @@ public final class DrawModel {
     style = earlier.style
     seedText = String(earlier.seed)
     guidance = earlier.guidance ?? guidance
+    syntax = earlier.syntax ?? .plain
+  }
+
+  /// Makes room for what a model takes; pictures of another size than its own are given up.
+  func offer(_ card: ModelCard) {
+    guidance = card.guidance ?? guidance
+    if start?.picture.size != card.startSize { start = nil }
+    hints = (0..<card.controls).map { place in
+      var choice = hints.indices.contains(place) ? hints[place] : HintChoice()
+      if choice.picture?.size != card.pictureSize { choice.picture = nil }
+      return choice
+    }
   }
 
   /// Begins to draw with a model that `use` gives in its turn; a drawing that is under way is left alone.
@@ -85,12 +102,9 @@ public final class DrawModel {
     card: ModelCard, use: @escaping UseArtist, keep: @escaping @MainActor (Drawing, Picture) -> Void
   ) {
     guard canDraw, let seed else { return }
-    guard seed <= .max - UInt64(pictures - 1) else {
-      phase = .failed("seed: expected \(pictures) seeds from it on, got \(seed); take a smaller one")
-      return
-    }
-    let plan = plan(card, seeds: seed...(seed + UInt64(pictures - 1)))
-    phase = .preparing
+    let plan: Plan
+    do { plan = try self.plan(card, seed: seed) } catch { return end(with: error) }
+    (number, phase) = (1, .preparing)
     preview = nil
     wordsUnknown = false
     task = Task {
@@ -112,14 +126,19 @@ public final class DrawModel {
     await task?.value
   }
 
-  private func plan(_ card: ModelCard, seeds: ClosedRange<UInt64>) -> Plan {
+  private func plan(_ card: ModelCard, seed: UInt64) throws -> Plan {
     let style = card.styles.contains(style) ? style : ""
     let scale = card.guidance == nil ? nil : guidance
     let start = card.startSize == nil ? nil : start
-    let given = start.map { Start(picture: $0.picture, strength: strength, mask: $0.pixelMask) }
+    let given = start.map {
+      card.edits ? Start(picture: $0.picture) : Start(picture: $0.picture, strength: strength, mask: $0.pixelMask)
+    }
+    let hints = hints.prefix(card.controls).compactMap { choice in
+      choice.picture.map { Hint(picture: $0, scale: choice.scale) }
+    }
     let words = PromptStyle.apply(style, to: prompt)
-    let requests = seeds.map { DrawRequest(prompt: words, seed: $0, guidance: scale, start: given) }
-    return Plan(requests: requests, prompt: prompt, style: style, card: card)
+    let request = DrawRequest(prompt: words, seed: seed, guidance: scale, start: given, syntax: syntax, hints: hints)
+    return Plan(requests: try request.series(pictures), prompt: prompt, style: style, card: card)
   }
 
   private struct Plan {
@@ -134,17 +153,9 @@ public final class DrawModel {
     _ plan: Plan, artist: any Artist, keep: @MainActor (Drawing, Picture) -> Void
   ) async throws {
     wordsUnknown = try !artist.knows(plan.prompt)
-    for (place, request) in plan.requests.enumerated() {
-      (number, phase) = (place + 1, .preparing)
-      try await follow(request, of: plan, artist: artist, keep: keep)
-    }
-  }
-
-  private func follow(
-    _ request: DrawRequest, of plan: Plan, artist: any Artist, keep: @MainActor (Drawing, Picture) -> Void
-  ) async throws {
     var watch = Stopwatch()
-    for try await event in artist.draw(request) {
+    var waiting = plan.requests[...]
+    for try await event in artist.draw(plan.requests[0], pictures: plan.requests.count) {
       try Task.checkCancellation()
       switch event {
       case .loading:
@@ -154,7 +165,11 @@ public final class DrawModel {
         phase = .drawing(step: step, steps: steps)
         self.preview = preview
       case .finished(let picture, let milliseconds):
+        guard let request = waiting.popFirst() else { break }
         show(picture, of: plan, request, times: watch.finish(milliseconds: milliseconds), keep: keep)
+        guard !waiting.isEmpty else { break }
+        watch = Stopwatch()
+        (number, phase) = (number + 1, .preparing)
       }
     }
     // A stream that is cancelled may end without an error.
@@ -167,7 +182,8 @@ public final class DrawModel {
   ) {
     let drawing = Drawing(
       prompt: plan.prompt, style: plan.style, seed: request.seed, guidance: request.guidance,
-      model: plan.card.title, runtime: plan.card.runtime, milliseconds: times.total, strength: request.start?.strength)
+      model: plan.card.title, runtime: plan.card.runtime, milliseconds: times.total, strength: request.start?.strength,
+      syntax: request.syntax)
     self.picture = picture
     self.drawing = drawing
     self.times = times

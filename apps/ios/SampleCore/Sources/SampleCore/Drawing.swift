@@ -20,10 +20,13 @@ public struct Drawing: Codable, Hashable, Identifiable, Sendable {
   public let milliseconds: Double
   /// Share of the steps that were made of a picture, which is not kept; nil when it was drawn from noise.
   public let strength: Double?
+  /// How the prompt writes weights; nil in histories of older versions, which knew none.
+  public let syntax: PromptSyntax?
 
   public init(
     id: UUID = UUID(), prompt: String, style: String, seed: UInt64, guidance: Double?, model: String,
-    runtime: String?, date: Date = Date(), milliseconds: Double, strength: Double? = nil
+    runtime: String?, date: Date = Date(), milliseconds: Double, strength: Double? = nil,
+    syntax: PromptSyntax? = nil
   ) {
     self.id = id
     self.prompt = prompt
@@ -35,6 +38,7 @@ public struct Drawing: Codable, Hashable, Identifiable, Sendable {
     self.date = date
     self.milliseconds = milliseconds
     self.strength = strength
+    self.syntax = syntax
   }
 
   /// The prompt with its style, as the model was given it.

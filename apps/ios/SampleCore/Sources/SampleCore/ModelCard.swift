@@ -24,6 +24,12 @@ public struct ModelCard: Hashable, Identifiable, Sendable {
   public let startSize: PixelSize?
   /// Size of the latents, in which a mask is painted; nil as `startSize`.
   public let latentSize: PixelSize?
+  /// Whether it edits the whole of that picture, in every step.
+  public let edits: Bool
+  /// Size of the pictures that it draws, and of those that its ControlNets read.
+  public let pictureSize: PixelSize?
+  /// ControlNets, each of which reads a picture.
+  public let controls: Int
   /// Size of what the app reads, in bytes.
   public let bytes: Int64
   /// Whether it came with the app, and cannot be deleted.
@@ -32,7 +38,7 @@ public struct ModelCard: Hashable, Identifiable, Sendable {
   public init(
     id: String, folder: URL, digest: String, title: String, licence: String, runtime: String, precision: String,
     steps: Int, guidance: Double?, styles: [String], startSize: PixelSize? = nil, latentSize: PixelSize? = nil,
-    bytes: Int64, isBuiltIn: Bool
+    edits: Bool = false, pictureSize: PixelSize? = nil, controls: Int = 0, bytes: Int64, isBuiltIn: Bool
   ) {
     self.id = id
     self.folder = folder
@@ -46,6 +52,9 @@ public struct ModelCard: Hashable, Identifiable, Sendable {
     self.styles = styles
     self.startSize = startSize
     self.latentSize = latentSize
+    self.edits = edits
+    self.pictureSize = pictureSize
+    self.controls = controls
     self.bytes = bytes
     self.isBuiltIn = isBuiltIn
   }

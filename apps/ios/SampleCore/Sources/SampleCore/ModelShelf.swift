@@ -43,6 +43,8 @@ struct ModelShelf: Sendable {
       guidance: manifest.schedule.guidanceKind == .cfg ? manifest.schedule.guidance : nil, styles: manifest.styles,
       startSize: PixelSize(shape: encoder?.inputs.first?.shape),
       latentSize: PixelSize(shape: encoder?.outputs.first?.shape),
-      bytes: try BundleContents(manifest, runtime: runtime).size, isBuiltIn: isBuiltIn)
+      edits: manifest.editsPictures,
+      pictureSize: PixelSize(shape: manifest.spec(of: .decodeImage)?.outputs.first?.shape),
+      controls: manifest.controls, bytes: try BundleContents(manifest, runtime: runtime).size, isBuiltIn: isBuiltIn)
   }
 }

@@ -17,6 +17,10 @@ public struct PixelSize: Hashable, Sendable {
   }
 }
 
+extension Picture {
+  var size: PixelSize { PixelSize(width: width, height: height) }
+}
+
 /// A picture that the user chose to start from, and what of it was painted.
 public struct StartPicture: Equatable, Sendable {
   public let picture: Picture

@@ -49,7 +49,7 @@ public final class Studio {
     history.refresh()
     let digests = models.cards.compactMap { try? ModelBundle.open($0.folder).digest }
     CompiledModels.removeOthers(than: digests, in: folders.caches)
-    useGuidance()
+    useCard()
     return startBenchmark(arguments)
   }
 
@@ -74,6 +74,7 @@ public final class Studio {
   public func drawPicture() {
     models.refresh()
     guard let card = models.card else { return }
+    if card.controls != draw.hints.count { draw.offer(card) }
     draw.draw(
       card: card, use: { [easel] in try await easel.use($0, $1) },
       keep: { [history, encode] drawing, picture in
@@ -107,9 +108,7 @@ public final class Studio {
   /// Draws with another model from now on, at its own scale of guidance.
   public func select(_ card: ModelCard) {
     models.select(card)
-    useGuidance()
-    let size = draw.start.map { PixelSize(width: $0.picture.width, height: $0.picture.height) }
-    if size != card.startSize { draw.start = nil }
+    useCard()
   }
 
   /// Gives the memory of all stages back, when the system asks for it or the app leaves the screen.
@@ -119,7 +118,7 @@ public final class Studio {
     Task { [easel] in await easel.unload() }
   }
 
-  private func useGuidance() {
-    if let guidance = models.card?.guidance { draw.guidance = guidance }
+  private func useCard() {
+    if let card = models.card { draw.offer(card) }
   }
 }

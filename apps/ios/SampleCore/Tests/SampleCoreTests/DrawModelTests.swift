@@ -40,6 +40,8 @@ final class DrawModelTests: XCTestCase {
     XCTAssertEqual(model.number, 3)
     let requests = await play.requests
     XCTAssertEqual(requests.map(\.seed), [7, 8, 9])
+    let drawings = await play.drawings
+    XCTAssertEqual(drawings, 1, "what no seed changes is computed once")
     XCTAssertEqual(kept.map(\.0.seed), [7, 8, 9])
     model.seedText = String(UInt64.max - 1)
     draw(play)
@@ -73,6 +75,49 @@ final class DrawModelTests: XCTestCase {
     XCTAssertEqual(StartPicture(picture: Play.picture, mask: mask).shown.rgb, [255, 0, 0, 45, 34, 234])
     mask.clear()
     XCTAssertEqual(StartPicture(picture: Play.picture, mask: mask).shown, Play.picture)
+  }
+
+  func testAModelThatEditsPicturesIsGivenTheWholeOfItAndNoStrength() async {
+    let start = StartPicture(picture: Play.picture, mask: MaskGrid(size: PixelSize(width: 2, height: 1)))
+    (model.prompt, model.strength, model.start) = ("a cat", 0.5, start)
+    let play = Play()
+    draw(play, card: .named("edit", startSize: Play.picture.size, edits: true))
+    await model.finish()
+    let requests = await play.requests
+    XCTAssertEqual(requests.map(\.start), [Start(picture: Play.picture)])
+  }
+
+  func testEachControlNetIsGivenItsPictureAndStrengthAndOtherModelsNone() async {
+    let card = ModelCard.named("steered", controls: 2)
+    model.prompt = "a cat"
+    model.offer(card)
+    XCTAssertEqual(model.hints, [HintChoice(), HintChoice()])
+    model.hints = [HintChoice(picture: Play.picture, scale: 0.5), HintChoice(picture: Play.picture)]
+    model.offer(card)
+    let play = Play()
+    draw(play, card: card)
+    await model.finish()
+    draw(play)
+    await model.finish()
+    model.hints[0].picture = Picture(width: 1, height: 1, rgb: [0, 0, 0])
+    model.offer(card)
+    draw(play, card: card)
+    await model.finish()
+    let hints = await play.requests.map(\.hints)
+    let whole = [Hint(picture: Play.picture, scale: 0.5), Hint(picture: Play.picture)]
+    XCTAssertEqual(hints, [whole, [], [whole[1]]], "the pipeline says what is missing")
+  }
+
+  func testWeightsAreReadInTheSyntaxThatWasChosen() async {
+    (model.prompt, model.syntax) = ("a (cat:1.3)", .a1111)
+    let play = Play()
+    draw(play)
+    await model.finish()
+    let requests = await play.requests
+    XCTAssertEqual(requests.map(\.syntax), [.a1111])
+    model.syntax = .plain
+    model.reuse(kept[0].0)
+    XCTAssertEqual(model.syntax, .a1111)
   }
 
   func testPicturesOfAnySizeFillTheModels() async {

@@ -15,7 +15,10 @@ actor Play: Artist {
 
   static let picture = Picture(width: 2, height: 1, rgb: [255, 0, 0, 0, 0, 255])
   private let turn: Turn
+  /// One for each picture.
   private(set) var requests: [DrawRequest] = []
+  /// How often it was asked, for one picture or several.
+  private(set) var drawings = 0
   private(set) var unloads = 0
   private(set) var closes = 0
 
@@ -23,11 +26,12 @@ actor Play: Artist {
     self.turn = turn
   }
 
-  nonisolated func draw(_ request: DrawRequest) -> AsyncThrowingStream<DrawEvent, any Error> {
+  nonisolated func draw(_ request: DrawRequest, pictures: Int) -> AsyncThrowingStream<DrawEvent, any Error> {
     AsyncThrowingStream { continuation in
       let task = Task {
         do {
-          try await self.perform(request) { continuation.yield($0) }
+          await self.begin()
+          for each in try request.series(pictures) { try await self.perform(each) { continuation.yield($0) } }
           continuation.finish()
         } catch {
           continuation.finish(throwing: error)
@@ -50,6 +54,10 @@ actor Play: Artist {
     closes += 1
   }
 
+  private func begin() {
+    drawings += 1
+  }
+
   private func perform(_ request: DrawRequest, tell: (DrawEvent) -> Void) async throws {
     requests.append(request)
     tell(.loading(.encodeText))
@@ -66,11 +74,13 @@ actor Play: Artist {
 extension ModelCard {
   /// A card of a model that is not on disk.
   static func named(
-    _ id: String, guidance: Double? = 3, styles: [String] = ["3d"], startSize: PixelSize? = nil
+    _ id: String, guidance: Double? = 3, styles: [String] = ["3d"], startSize: PixelSize? = nil,
+    edits: Bool = false, controls: Int = 0
   ) -> ModelCard {
     ModelCard(
       id: id, folder: URL(fileURLWithPath: "/nowhere/\(id)"), digest: id, title: id, licence: "MIT", runtime: "xnnpack",
-      precision: "fp32", steps: 4, guidance: guidance, styles: styles, startSize: startSize, bytes: 1, isBuiltIn: false)
+      precision: "fp32", steps: 4, guidance: guidance, styles: styles, startSize: startSize,
+      edits: edits, pictureSize: Play.picture.size, controls: controls, bytes: 1, isBuiltIn: false)
   }
 }
 

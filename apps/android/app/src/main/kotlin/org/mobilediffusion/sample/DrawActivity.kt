@@ -16,6 +16,7 @@ import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.withContext
 import org.mobilediffusion.core.DiffusionException
+import org.mobilediffusion.core.PromptSyntax
 import org.mobilediffusion.sample.draw.DrawForm
 import org.mobilediffusion.sample.draw.DrawState
 import org.mobilediffusion.sample.draw.Phase
@@ -29,9 +30,13 @@ class DrawActivity : ScreenActivity() {
     private val guidance by lazy { findViewById<EditText>(R.id.guidance) }
     private val action by lazy { findViewById<Button>(R.id.draw) }
     private val pictures by lazy { findViewById<EditText>(R.id.pictures) }
-    private val styles by lazy { StyleChips(findViewById(R.id.styles)) }
+    private val styles by lazy { Chips(findViewById(R.id.styles)) }
+    private val syntaxes by lazy { Chips(findViewById(R.id.syntaxes)) }
     private val start by lazy { StartPanel(this) }
-    private var chosen: Uri? = null
+    private val hints by lazy { HintPanel(this, ::say) }
+
+    /** What the picker answered: for whom, and with which picture. */
+    private var chosen: Pair<Int, Uri>? = null
     private var shown: Any? = null
 
     override fun onCreate(savedInstanceState: Bundle?) {
@@ -43,25 +48,31 @@ class DrawActivity : ScreenActivity() {
         findViewById<View>(R.id.share).setOnClickListener { shareShown() }
         findViewById<View>(R.id.model).setOnClickListener { go(ModelsActivity::class.java) }
         start.prepare(::say)
+        syntaxes.offer(PromptSyntax.entries.map { it.id to getString(titleOf(it)) })
     }
 
-    /** The system's picker has been left, with a picture to start from; it is read when the screen is there again. */
+    /** The system's picker has been left, with a picture; it is read when the screen is there again. */
     override fun onActivityResult(
         requestCode: Int,
         resultCode: Int,
         data: Intent?,
     ) {
-        if (requestCode == StartPanel.PICK && resultCode == RESULT_OK) chosen = data?.data
+        if (resultCode == RESULT_OK) chosen = data?.data?.let { requestCode to it }
     }
 
     override fun whileVisible(scope: CoroutineScope) {
         show(app.studio.form)
         scope.launch {
             showModel()
-            chosen?.also { chosen = null }?.let { start.take(it, ::say) }
+            chosen?.also { chosen = null }?.let { (code, address) -> take(code, address) }
         }
         scope.launch { app.studio.state.collect(::show) }
     }
+
+    private suspend fun take(
+        code: Int,
+        address: Uri,
+    ) = if (code == StartPanel.PICK) start.take(address, ::say) else hints.take(code, address)
 
     override fun onStop() {
         app.studio.form = typed()
@@ -72,21 +83,28 @@ class DrawActivity : ScreenActivity() {
         super.onSaveInstanceState(outState)
         val form = typed()
         outState.putStringArray(FORM, arrayOf(form.prompt, form.style, form.seed, form.guidance))
-        outState.putStringArray(MORE, arrayOf(form.pictures, form.strength))
+        outState.putStringArray(MORE, arrayOf(form.pictures, form.strength, form.syntax.id))
+        outState.putStringArray(HINTS, form.hints.map { it.scale }.toTypedArray())
         app.keepStart(form.start)
+        app.keepHints(form.hints)
     }
 
     private fun typed(): DrawForm {
         val (prompt, seed, guidance, pictures) = listOf(prompt, seed, guidance, pictures).map { "${it.text}" }
-        return DrawForm(prompt, styles.chosen, seed, guidance, pictures, start.typedStrength, start.start)
+        val (share, picture, syntax) = Triple(start.typedStrength, start.start, syntaxOf(syntaxes.chosen))
+        return DrawForm(prompt, styles.chosen, seed, guidance, pictures, share, picture, syntax, hints.typed)
     }
 
     /** What was typed before the process ended, or the screen was turned. */
     private fun formOf(saved: Bundle): DrawForm {
         val (prompt, style, seed, guidance) = saved.getStringArray(FORM) ?: return app.studio.form
-        val (pictures, strength) = saved.getStringArray(MORE) ?: return app.studio.form
+        val (pictures, strength, syntax) = saved.getStringArray(MORE) ?: return app.studio.form
         val start = app.studio.form.start ?: app.keptStart()
-        return DrawForm(prompt, style, seed, guidance, pictures, strength, start)
+        val scales = saved.getStringArray(HINTS).orEmpty().toList()
+        val hints =
+            app.studio.form.hints
+                .ifEmpty { app.keptHints(scales) }
+        return DrawForm(prompt, style, seed, guidance, pictures, strength, start, syntaxOf(syntax), hints)
     }
 
     private fun drawOrCancel() {
@@ -108,6 +126,8 @@ class DrawActivity : ScreenActivity() {
         guidance.setText(form.guidance)
         pictures.setText(form.pictures)
         start.show(form.start, form.strength)
+        syntaxes.choose(form.syntax.id)
+        hints.show(form.hints)
     }
 
     private suspend fun showModel() {
@@ -120,7 +140,8 @@ class DrawActivity : ScreenActivity() {
                 null // drawing says it
             }
         start.offer(card)
-        styles.offer(card?.styles.orEmpty())
+        hints.offer(card)
+        styles.offer(listOf("" to getString(R.string.no_style)) + card?.styles.orEmpty().map { it to it })
         findViewById<View>(R.id.style_field).isVisible(!card?.styles.isNullOrEmpty())
         findViewById<LinearLayout>(R.id.guidance_field).isVisible(card?.guidance != null)
         guidance.hint = card?.guidance?.toString().orEmpty()
@@ -174,11 +195,21 @@ class DrawActivity : ScreenActivity() {
         return if (count == 1) line else getString(R.string.picture_of, number, count, line)
     }
 
+    private fun syntaxOf(id: String): PromptSyntax = PromptSyntax.entries.first { it.id == id }
+
+    private fun titleOf(syntax: PromptSyntax): Int =
+        when (syntax) {
+            PromptSyntax.PLAIN -> R.string.syntax_plain
+            PromptSyntax.A1111 -> R.string.syntax_a1111
+            PromptSyntax.COMPEL -> R.string.syntax_compel
+        }
+
     private fun say(line: String) = Toast.makeText(this, line, Toast.LENGTH_LONG).show()
 
     private companion object {
         const val FORM = "form"
         const val MORE = "form.more"
+        const val HINTS = "form.hints"
 
         /** Dice give seeds that can be read out. */
         val SMALL = 1_000_000uL

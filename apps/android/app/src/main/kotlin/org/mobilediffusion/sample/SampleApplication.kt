@@ -17,6 +17,8 @@ import org.mobilediffusion.executorch.ExecuTorchRunner
 import org.mobilediffusion.sample.benchmark.BenchmarkFiles
 import org.mobilediffusion.sample.benchmark.BenchmarkRun
 import org.mobilediffusion.sample.benchmark.GoldenRun
+import org.mobilediffusion.sample.draw.HintChoice
+import org.mobilediffusion.sample.draw.MaskGrid
 import org.mobilediffusion.sample.draw.Pipelines
 import org.mobilediffusion.sample.draw.StartFile
 import org.mobilediffusion.sample.draw.StartPicture
@@ -55,6 +57,8 @@ class SampleApplication : Application() {
 
     private val kept by lazy { StartFile(File(cacheDir, "start")) }
 
+    private fun keptHint(place: Int) = StartFile(File(cacheDir, "hint-$place"))
+
     override fun onCreate() {
         super.onCreate()
         if (isDebug) {
@@ -83,6 +87,19 @@ class SampleApplication : Application() {
 
     /** The picture that a process before this one kept, which is small: it is read while the screen is made. */
     fun keptStart(): StartPicture? = kept.read()
+
+    /** As [keepStart], for the pictures of ControlNets. */
+    fun keepHints(hints: List<HintChoice>) {
+        scope.launch(Dispatchers.IO) {
+            for ((place, hint) in hints.withIndex()) {
+                keptHint(place).write(hint.picture?.let { StartPicture(it, MaskGrid(1, 1)) })
+            }
+        }
+    }
+
+    /** As [keptStart], with the strengths that were typed. */
+    fun keptHints(scales: List<String>): List<HintChoice> =
+        scales.mapIndexed { place, scale -> HintChoice(keptHint(place).read()?.picture, scale) }
 
     /** The stages go when the phone asks for memory, not when another app merely covers this one. */
     override fun onTrimMemory(level: Int) {

@@ -1,8 +1,6 @@
 package org.mobilediffusion.sample
 
 import android.app.Activity
-import android.content.ActivityNotFoundException
-import android.content.Intent
 import android.net.Uri
 import android.view.View
 import android.widget.EditText
@@ -28,7 +26,7 @@ class StartPanel(
 
     /** Makes the buttons work; [onProblem] shows a line. */
     fun prepare(onProblem: (String) -> Unit) {
-        screen.findViewById<View>(R.id.start_choose).setOnClickListener { choose(onProblem) }
+        screen.findViewById<View>(R.id.start_choose).setOnClickListener { pickPicture(screen, PICK, onProblem) }
         screen.findViewById<View>(R.id.start_clear).setOnClickListener { show(null, typedStrength) }
         screen.findViewById<View>(R.id.mask_clear).setOnClickListener {
             start?.mask?.clear()
@@ -68,15 +66,6 @@ class StartPanel(
             show(StartPicture(picture, MaskGrid(model.latentSize.first, model.latentSize.second)), typedStrength)
         } catch (error: Exception) {
             onProblem(lineOf(error))
-        }
-    }
-
-    private fun choose(onProblem: (String) -> Unit) {
-        val intent = Intent(Intent.ACTION_OPEN_DOCUMENT).addCategory(Intent.CATEGORY_OPENABLE).setType("image/*")
-        try {
-            screen.startActivityForResult(intent, PICK)
-        } catch (_: ActivityNotFoundException) {
-            onProblem(screen.getString(R.string.no_picker))
         }
     }
 

@@ -16,10 +16,10 @@ sealed interface DrawEvent {
         val preview: Picture?,
     ) : DrawEvent
 
-    /** The picture; nothing follows. */
+    /** A picture; nothing follows the last. */
     data class Finished(
         val picture: Picture,
-        /** From the request to the picture, loading included. */
+        /** From the request, or the picture before, to this one, loading included. */
         val milliseconds: Long,
     ) : DrawEvent
 }

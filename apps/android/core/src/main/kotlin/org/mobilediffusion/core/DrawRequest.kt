@@ -17,6 +17,14 @@ data class DrawRequest(
     /** One per ControlNet, in their order. */
     val hints: List<Hint> = emptyList(),
 ) {
+    /** The same request with so many seeds, from its own on; throws [PromptException] for seeds that end before. */
+    fun series(pictures: Int): List<DrawRequest> {
+        if (seed > ULong.MAX_VALUE - (pictures - 1).toUInt()) {
+            throw PromptException("seed: expected $pictures seeds from it on, got $seed; take a smaller one")
+        }
+        return List(pictures) { copy(seed = seed + it.toUInt()) }
+    }
+
     /** A warning in one line for a negative prompt that has no effect with this bundle, or null. */
     fun unusedNegative(schedule: Schedule): String? {
         val scale = guidance ?: schedule.guidance

@@ -101,7 +101,7 @@ internal class DrawSettings private constructor(
                     .all { it.name in known }
             }
 
-        private fun taskOf(manifest: Manifest): Task {
+        fun taskOf(manifest: Manifest): Task {
             val step = manifest.stage(Stage.DENOISE)
             return when {
                 step?.input("masked_latents") != null -> Task.INPAINT
@@ -110,7 +110,7 @@ internal class DrawSettings private constructor(
             }
         }
 
-        private fun controlsOf(manifest: Manifest): Int =
+        fun controlsOf(manifest: Manifest): Int =
             manifest
                 .stage(Stage.DENOISE)
                 ?.input("hint_scales")

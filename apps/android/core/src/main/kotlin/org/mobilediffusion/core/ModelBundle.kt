@@ -99,6 +99,12 @@ class ModelBundle private constructor(
             return width to height
         }
 
+        /** The ControlNets of a model, each of which reads a hint. */
+        fun controlsOf(manifest: Manifest): Int = DrawSettings.controlsOf(manifest)
+
+        /** Whether a model edits a picture by an instruction, all of it and in every step. */
+        fun editsPictures(manifest: Manifest): Boolean = DrawSettings.taskOf(manifest) == Task.EDIT
+
         private fun runtimeOf(
             manifest: Manifest,
             where: String,

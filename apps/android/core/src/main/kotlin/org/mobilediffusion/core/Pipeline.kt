@@ -27,14 +27,20 @@ class Pipeline(
     private val access = Mutex()
 
     /**
-     * Draws when it is collected: [DrawEvent.Loading] before a stage is loaded, [DrawEvent.Step] after each step, at
-     * last [DrawEvent.Finished].
+     * Draws so many pictures when it is collected, with the request's seed and those after it; text, picture and hints
+     * are encoded once.
+     *
+     * [DrawEvent.Loading] comes before a stage is loaded, [DrawEvent.Step] after each step, [DrawEvent.Finished] with
+     * each picture.
      *
      * A cancelled collection ends before or after a stage's call, never within.  Throws [PromptException] for a request
      * that cannot be drawn, [ModelException] when a stage cannot be loaded or run, or gives NaN or infinity.  When a
      * call fails, and at any end under [MemoryPolicy.SEQUENTIAL], no stage stays in memory.
      */
-    fun draw(request: DrawRequest): Flow<DrawEvent> = flow { exclusively { drawTo(this@flow, request) } }
+    fun draw(
+        request: DrawRequest,
+        pictures: Int = 1,
+    ): Flow<DrawEvent> = flow { exclusively { drawTo(this@flow, request.series(pictures)) } }
 
     /** Gives all memory of the stages back, as soon as a running call has ended; what is drawn loads them again. */
     suspend fun unload() {
@@ -66,25 +72,40 @@ class Pipeline(
 
     private suspend fun drawTo(
         events: FlowCollector<DrawEvent>,
-        request: DrawRequest,
+        series: List<DrawRequest>,
     ) {
-        val start = System.nanoTime()
-        val inputs = StageInputs(bundle, request)
+        var begun = System.nanoTime()
+        val (contexts, clean) = events.encodeAll(StageInputs(bundle, series.first()))
+        for (request in series) {
+            val inputs = withContext(dispatcher) { StageInputs(bundle, request) }
+            events.load(Stage.DENOISE)
+            val latents = denoise(events, inputs, contexts, clean)
+            events.load(Stage.DECODE_IMAGE)
+            val picture =
+                called { Picture.of(it.run(Stage.DECODE_IMAGE, mapOf("latents" to latents)).getValue("image")) }
+            events.emit(DrawEvent.Finished(picture, (System.nanoTime() - begun) / NANOSECONDS))
+            begun = System.nanoTime()
+        }
+    }
+
+    /** What no seed changes. */
+    private data class Encoded(
+        /** What `denoise` takes at every step. */
+        val contexts: Map<String, TensorValue>,
+        /** The latents of the picture to start from; null without one. */
+        val clean: TensorValue.Floats?,
+    )
+
+    private suspend fun FlowCollector<DrawEvent>.encodeAll(inputs: StageInputs): Encoded {
         val texts = withContext(dispatcher) { inputs.prompts.mapValues { inputs.reading(it.value) } }
-        events.load(Stage.ENCODE_TEXT)
+        load(Stage.ENCODE_TEXT)
         val encoded =
             texts.mapValues { (_, text) ->
                 called { stages -> inputs.encoded(text) { stages.run(Stage.ENCODE_TEXT, it) } }
             }
-        val hints = inputs.hints.inputs(events.encodeHints(inputs.hints.images()))
-        val contexts = inputs.contexts(encoded) + inputs.ofPicture(events.encode(inputs.start.read())) + hints
-        val clean = events.encode(inputs.start.clean())
-        events.load(Stage.DENOISE)
-        val latents = denoise(events, inputs, contexts, clean)
-        events.load(Stage.DECODE_IMAGE)
-        val picture =
-            called { Picture.of(it.run(Stage.DECODE_IMAGE, mapOf("latents" to latents)).getValue("image")) }
-        events.emit(DrawEvent.Finished(picture, (System.nanoTime() - start) / NANOSECONDS))
+        val hints = inputs.hints.inputs(encodeHints(inputs.hints.images()))
+        val contexts = inputs.contexts(encoded) + inputs.ofPicture(encode(inputs.start.read())) + hints
+        return Encoded(contexts, encode(inputs.start.clean()))
     }
 
     private suspend fun denoise(

@@ -56,19 +56,19 @@ class Studio(
         }
 
     private suspend fun drawWith(
-        model: String,
+        name: String,
         form: DrawForm,
-    ) = pipelines.use(model, threads, ::showTurn) { pipeline ->
+    ) = pipelines.use(name, threads, ::showTurn) { pipeline ->
         val typed = pipeline.bundle.tokenizer.encode(form.prompt)
         current.value = current.value.copy(wordsUnknown = !typed.known)
-        val requests = form.requests(pipeline.bundle.manifest)
-        for ((place, request) in requests.withIndex()) {
-            current.value = current.value.copy(picturesDrawn = place + 1 to requests.size)
-            pipeline.draw(request).collect { event ->
-                if (event is DrawEvent.Finished) keep(event, request, form, model, pipeline.bundle.manifest.styles)
-                val isLast = event !is DrawEvent.Finished || place == requests.lastIndex
-                if (isLast) current.value = current.value.after(event)
-            }
+        val model = pipeline.bundle.manifest
+        val requests = form.requests(model)
+        var drawn = 0
+        pipeline.draw(requests.first(), requests.size).collect { event ->
+            current.value = current.value.copy(picturesDrawn = drawn + 1 to requests.size)
+            if (event is DrawEvent.Finished) keep(event, requests[drawn++], form, name, model.styles)
+            val isLast = event !is DrawEvent.Finished || drawn == requests.size
+            if (isLast) current.value = current.value.after(event)
         }
     }
 
@@ -82,8 +82,9 @@ class Studio(
     ) {
         current.value = current.value.copy(picture = event.picture)
         val (prompt, style) = form.prompt.trim() to form.styleOf(styles)
+        val (seed, guidance, strength) = Triple(request.seed, request.guidance, request.start?.strength)
         val drawing =
-            Drawing(prompt, style, request.seed, request.guidance, model, event.milliseconds, request.start?.strength)
+            Drawing(prompt, style, seed, guidance, model, event.milliseconds, strength, request.syntax)
         val saved = withContext(Dispatchers.IO) { history.save(event.picture, drawing) }
         current.value = current.value.copy(saved = saved)
     }

@@ -1,9 +1,10 @@
 package org.mobilediffusion.sample.history
 
+import org.mobilediffusion.core.PromptSyntax
 import org.mobilediffusion.core.styled
 import java.io.File
 
-/** How a picture came about: with these a model draws it again, unless it started from another picture. */
+/** How a picture came about: with these a model draws it again, unless it started from another picture or followed one. */
 data class Drawing(
     /** As it was typed, without the style. */
     val prompt: String,
@@ -18,6 +19,8 @@ data class Drawing(
     val milliseconds: Long,
     /** Share of the steps that were made of a picture, which is not kept; null when it was drawn from noise. */
     val strength: Double? = null,
+    /** How the prompt writes weights. */
+    val syntax: PromptSyntax = PromptSyntax.PLAIN,
 ) {
     /** The prompt as the model read it. */
     val fullPrompt: String get() = styled(prompt, style)

@@ -1,6 +1,7 @@
 package org.mobilediffusion.sample.history
 
 import org.mobilediffusion.core.Picture
+import org.mobilediffusion.core.PromptSyntax
 import org.mobilediffusion.core.parseDecimal
 import org.mobilediffusion.core.parseSeed
 import org.mobilediffusion.sample.StoreException
@@ -55,12 +56,16 @@ class HistoryStore(
             listOfNotNull(
                 "Description" to drawing.fullPrompt,
                 drawing.style.takeIf { it.isNotEmpty() }?.let { "Style" to it },
+                drawing.syntax.takeIf { it != PromptSyntax.PLAIN }?.let { "Syntax" to it.id },
                 "Seed" to drawing.seed.toString(),
                 drawing.strength?.let { "Strength" to it.toString() },
                 drawing.guidance?.let { "Guidance" to it.toString() },
                 "Model" to drawing.model,
                 "Milliseconds" to drawing.milliseconds.toString(),
             ).toMap()
+
+        fun syntaxOf(id: String?): PromptSyntax? =
+            if (id == null) PromptSyntax.PLAIN else PromptSyntax.entries.firstOrNull { it.id == id }
 
         fun drawingOf(texts: Map<String, String>): Drawing? {
             val style = texts["Style"].orEmpty()
@@ -73,6 +78,7 @@ class HistoryStore(
                 model = texts["Model"] ?: return null,
                 milliseconds = texts["Milliseconds"]?.toLongOrNull() ?: return null,
                 strength = texts["Strength"]?.let { parseDecimal(it) ?: return null },
+                syntax = syntaxOf(texts["Syntax"]) ?: return null,
             )
         }
     }

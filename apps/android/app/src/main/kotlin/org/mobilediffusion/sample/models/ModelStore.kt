@@ -30,6 +30,8 @@ data class ModelCard(
     val startSize: Pair<Int, Int>?,
     /** Width and height of the latents, in which a mask is painted. */
     val latentSize: Pair<Int, Int>,
+    /** ControlNets, each of which reads a picture of the model's size. */
+    val controls: Int,
 )
 
 /** The bundles on this device: a folder each.  What is added is verified before it appears. */
@@ -65,6 +67,7 @@ class ModelStore(
             styles = manifest.styles,
             startSize = ModelBundle.startSizeOf(manifest),
             latentSize = (latents?.lastOrNull() ?: 0) to (latents?.getOrNull(2) ?: 0),
+            controls = ModelBundle.controlsOf(manifest),
         )
     }
 

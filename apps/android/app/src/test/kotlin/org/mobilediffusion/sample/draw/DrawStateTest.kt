@@ -2,6 +2,7 @@ package org.mobilediffusion.sample.draw
 
 import org.mobilediffusion.core.DrawEvent
 import org.mobilediffusion.core.PromptException
+import org.mobilediffusion.core.PromptSyntax
 import org.mobilediffusion.core.Stage
 import org.mobilediffusion.sample.history.Drawing
 import org.mobilediffusion.sample.pictureOf
@@ -107,6 +108,47 @@ class DrawStateTest {
         assertEquals(null, maskOf(form))
         assertEquals(null, form.requests(PLAIN).first().start)
         assertFailsWith<PromptException> { form.copy(strength = "much").requests(GUIDED) }
+    }
+
+    @Test
+    fun `a model that edits pictures is given the whole of it and no strength`() {
+        val mask = MaskGrid(4, 2).apply { paint(0.9f, 0.2f) }
+        val form = DrawForm("a cat", strength = "0.5", start = StartPicture(pictureOf(8, 4), mask))
+        val model = Abilities(STYLES, takesGuidance = true, takesPictures = true, edits = true)
+        val start = form.requests(model).first().start!!
+        assertEquals(null to null, start.strength to start.mask)
+    }
+
+    @Test
+    fun `each ControlNet is given its picture and strength, and other models none`() {
+        val (first, second) = List(2) { pictureOf() }
+        val form = DrawForm("a cat", hints = listOf(HintChoice(first, "0.5"), HintChoice(second, "")))
+        val model = Abilities(STYLES, takesGuidance = true, takesPictures = false, controls = 2)
+        val hints = form.requests(model).first().hints
+        assertEquals(listOf(first to 0.5, second to 1.0), hints.map { it.picture to it.scale })
+        assertEquals(emptyList(), form.requests(GUIDED).first().hints)
+        val half = form.copy(hints = listOf(HintChoice(null), HintChoice(second)))
+        assertEquals(
+            1,
+            half
+                .requests(model)
+                .first()
+                .hints.size,
+            "the pipeline says what is missing",
+        )
+        val wrong = form.copy(hints = listOf(HintChoice(first, "much")))
+        val line = assertFailsWith<PromptException> { wrong.requests(model) }.message
+        assertEquals("hint strength: expected a number from 0 to 2, got 'much'", line)
+    }
+
+    @Test
+    fun `weights are read in the syntax that was chosen`() {
+        for (syntax in PromptSyntax.entries) {
+            val request = DrawForm("a (cat:1.3)", syntax = syntax).requests(PLAIN).first()
+            assertEquals(syntax, request.syntax)
+            val drawing = Drawing("a (cat:1.3)", "", 7uL, null, "emoji", 1, syntax = syntax)
+            assertEquals(syntax, DrawForm.of(drawing).syntax)
+        }
     }
 
     @Test

@@ -77,8 +77,10 @@ class StudioTest {
         }
 
     @Test
-    fun `several pictures are drawn with one load, and each is kept with its seed`() =
+    fun `several pictures are drawn with one load and one text, and each is kept with its seed`() =
         withApp { app ->
+            var texts = 0
+            onRun = { if (it == Stage.ENCODE_TEXT) texts++ }
             app.studio.form = DrawForm("a cat", seed = "9", pictures = "3")
             app.studio.draw(app.model)
             val state = app.studio.end()
@@ -86,7 +88,7 @@ class StudioTest {
             assertEquals(3 to 3, state.picturesDrawn)
             val seeds = HistoryStore(app.folder).list().map { it.drawing.seed }
             assertEquals(listOf(11uL, 10uL, 9uL), seeds)
-            assertEquals(Stage.drawing.size, loads)
+            assertEquals(Stage.drawing.size to 2, loads to texts, "loads, and the prompt with its null text")
         }
 
     @Test

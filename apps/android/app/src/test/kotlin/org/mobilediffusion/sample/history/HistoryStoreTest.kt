@@ -1,5 +1,6 @@
 package org.mobilediffusion.sample.history
 
+import org.mobilediffusion.core.PromptSyntax
 import org.mobilediffusion.sample.StoreException
 import org.mobilediffusion.sample.inFolder
 import org.mobilediffusion.sample.pictureOf
@@ -12,7 +13,8 @@ import kotlin.test.assertNull
 import kotlin.test.assertTrue
 
 class HistoryStoreTest {
-    private val drawing = Drawing("ein Apfel, rot: 苹果 🍎 \"\n", "3d", ULong.MAX_VALUE, 3.5, "emoji", 1234, 0.4)
+    private val drawing =
+        Drawing("ein Apfel, rot: 苹果 🍎 \"\n", "3d", ULong.MAX_VALUE, 3.5, "emoji", 1234, 0.4, PromptSyntax.A1111)
 
     @Test
     fun `a saved picture says how it came about`() =

@@ -1,34 +1,32 @@
 import SwiftUI
 
-/// The styles of a model, and none before them.
-struct StyleChips: View {
-  @Binding var style: String
-  let styles: [String]
-
-  /// The chosen style; none when it is another model's.
-  private var chosen: String { styles.contains(style) ? style : "" }
+/// A row of values of which one is chosen.
+struct Chips: View {
+  @Binding var chosen: String
+  let choices: [(value: String, title: Text)]
+  let name: LocalizedStringKey
 
   var body: some View {
     ScrollView(.horizontal) {
       HStack(spacing: 8) {
-        ForEach([""] + styles, id: \.self) { choice in
-          chip(choice)
+        ForEach(choices, id: \.value) { choice in
+          chip(choice.value, choice.title)
         }
       }
     }
     .scrollIndicators(.hidden)
     .scrollClipDisabled()
-    .sensoryFeedback(.selection, trigger: style)
+    .sensoryFeedback(.selection, trigger: chosen)
     .accessibilityElement(children: .contain)
-    .accessibilityLabel("Style")
+    .accessibilityLabel(name)
   }
 
-  private func chip(_ choice: String) -> some View {
-    let isChosen = choice == chosen
+  private func chip(_ value: String, _ title: Text) -> some View {
+    let isChosen = value == chosen
     return Button {
-      style = choice
+      chosen = value
     } label: {
-      (choice.isEmpty ? Text("No style") : Text(verbatim: choice))
+      title
         .font(.subheadline.weight(.medium))
         .padding(.horizontal, 14)
         .padding(.vertical, 8)
