@@ -1,6 +1,6 @@
 import SwiftUI
 
-/// A row of values of which one is chosen.
+/// A row of values of which one is chosen: the first, where none of them is.
 struct Chips: View {
   @Binding var chosen: String
   let choices: [(value: String, title: Text)]
@@ -21,8 +21,12 @@ struct Chips: View {
     .accessibilityLabel(name)
   }
 
+  private var shown: String? {
+    choices.contains { $0.value == chosen } ? chosen : choices.first?.value
+  }
+
   private func chip(_ value: String, _ title: Text) -> some View {
-    let isChosen = value == chosen
+    let isChosen = value == shown
     return Button {
       chosen = value
     } label: {

@@ -11,16 +11,10 @@ struct PromptChips: View {
     let styles = studio.models.card?.styles ?? []
     if !styles.isEmpty {
       let titles = [("", Text("No style"))] + styles.map { ($0, Text(verbatim: $0)) }
-      Chips(chosen: style(of: styles), choices: titles, name: "Style")
+      Chips(chosen: $draw.style, choices: titles, name: "Style")
     }
     let syntaxes = PromptSyntax.allCases.map { ($0.id, $0.title) }
     Chips(chosen: $draw.syntax.id, choices: syntaxes, name: "Weights in the prompt")
-  }
-
-  /// The chosen style; none when it is another model's.
-  private func style(of styles: [String]) -> Binding<String> {
-    let draw = studio.draw
-    return Binding(get: { styles.contains(draw.style) ? draw.style : "" }, set: { draw.style = $0 })
   }
 }
 
@@ -31,7 +25,7 @@ extension PromptSyntax {
     set { self = PromptSyntax(rawValue: newValue) ?? self }
   }
 
-  fileprivate var title: Text {
+  @MainActor fileprivate var title: Text {
     switch self {
     case .plain: Text("No weights")
     case .a1111: Text(verbatim: "(word:1.3)")
