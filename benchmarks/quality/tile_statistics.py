@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.measuring.command_line import run_script
-from benchmarks.measuring.results import conditions, write_result
+from benchmarks.measuring.results import PRESENT, conditions, write_result
 from benchmarks.paths import EMOJI, RESULTS
 from mobile_diffusion import Pipeline, open_checkpoint
 from mobile_diffusion.decibels import psnr_db
@@ -125,6 +125,7 @@ def summary(tile: int, kind: str, values: list[tuple[float, float, float]]) -> d
     """A row: means of the PSNR, the worst of everything."""
     psnr, largest, jumps = (np.array(column) for column in zip(*values, strict=True))
     return {
+        "model": PRESENT,
         "tile": tile,
         "statistics": kind,
         "psnr_db": round(float(psnr.mean()), 1),

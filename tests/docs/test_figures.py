@@ -14,6 +14,7 @@ import pytest
 
 from benchmarks.documents import (
     android,
+    big_pictures,
     checkpoints,
     coreai,
     coreml,
@@ -32,6 +33,7 @@ from mobile_diffusion.checkpoint import source_hash
 
 WRITERS: Mapping[ModuleType, tuple[object, ...]] = {
     android: (),
+    big_pictures: (),
     checkpoints: (),
     coreai: (),
     coreml: (),
