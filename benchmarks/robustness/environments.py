@@ -38,6 +38,15 @@ def _become_nobody() -> None:
     os.setuid(NOBODY)
 
 
+def _may_start_python() -> bool:
+    """Whether the other user may read the interpreter: it may be in a folder that is root's alone."""
+    try:
+        done = subprocess.run([sys.executable, "-c", ""], preexec_fn=_become_nobody, capture_output=True)
+    except PermissionError:
+        return False
+    return done.returncode == 0
+
+
 def _stand_in_removed_folder() -> None:
     folder = tempfile.mkdtemp()
     os.chdir(folder)
@@ -62,7 +71,7 @@ def environments(work: Path) -> list[Environment]:
     listed = subprocess.run(["locale", "-a"], capture_output=True, text=True).stdout if shutil.which("locale") else ""
     if "tr_TR.utf8" in listed:
         found.append(Environment("Turkish", {"LC_ALL": "tr_TR.UTF-8"}))
-    if os.geteuid() == 0:
+    if os.geteuid() == 0 and _may_start_python():
         found.append(
             Environment("a user without a name or home", without=("HOME", "USER", "LOGNAME"), enter=_become_nobody)
         )

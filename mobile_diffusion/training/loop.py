@@ -185,21 +185,19 @@ def _take_steps(task: Task, state: TrainState, run: Path, progress: Progress, as
             if stopped:
                 save_state(state, run / STATE)
             else:
-                _save_and_draw(task, state, run)
+                _draw_and_save(task, state, run)
         if stopped:
             raise TrainingError(f"{run}: stopped at step {state.step} by SIGTERM; start again, the run resumes")
 
 
-def _save_and_draw(task: Task, state: TrainState, run: Path) -> None:
-    """Write the state and a sample sheet when they are due; a sharded network needs every process for both."""
+def _draw_and_save(task: Task, state: TrainState, run: Path) -> None:
+    """Write a sample sheet and the state when they are due; a sharded network needs every process for both.
+
+    The sheet is first: a run that is killed between the two draws it again, and does not go on without it.
+    """
     sharded, last = is_sharded(task.module), state.step == task.loop.steps
     if not (sharded or workers.is_first()):
         return
-    if state.step % task.loop.save_every == 0 or last:
-        if sharded:
-            save_sharded(state, run)
-        else:
-            save_state(state, run / STATE)
     if state.step % task.loop.sheet_every == 0 or last:
         average_in(state)
         task.module.eval()
@@ -207,3 +205,8 @@ def _save_and_draw(task: Task, state: TrainState, run: Path) -> None:
             task.sheet(run / f"sheet-{state.step:06d}.png")
         task.module.train()
         average_in(state)
+    if state.step % task.loop.save_every == 0 or last:
+        if sharded:
+            save_sharded(state, run)
+        else:
+            save_state(state, run / STATE)

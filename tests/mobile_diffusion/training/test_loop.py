@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -69,6 +69,20 @@ def test_resumed_run_is_the_same_run(tmp_path: Path, kill_at: int) -> None:
         for name in ("whole", "killed")
     ]
     assert losses[0] == losses[1] and len(losses[0]) == 6
+
+
+def test_a_sheet_that_was_interrupted_is_drawn_by_the_next_run(tmp_path: Path) -> None:
+    class Interrupted(Regression):
+        def sheet(self, path: Path) -> None:
+            self.sheets.append(path.name)
+            raise KeyboardInterrupt
+
+    loop = replace(LOOP, sheet_every=LOOP.save_every)
+    first, second = Interrupted(loop), Regression(loop)
+    with pytest.raises(KeyboardInterrupt):
+        train(first, tmp_path)
+    train(second, tmp_path)
+    assert second.sheets[0] == first.sheets[0]
 
 
 class Terminated(Regression):
