@@ -14,6 +14,7 @@ from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.control_net import ControlNet, total
 from mobile_diffusion.sampler import combine_edit, combine_guidance
 from mobile_diffusion.schedule import StepTable, step_table
+from mobile_diffusion.t2i_adapter import steering
 from mobile_diffusion.unet import embed_steps
 
 
@@ -82,18 +83,18 @@ class ControlStep(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class Hints:
-    """What ControlNets read at one step besides what the U-Net does."""
+    """What steers one step besides the text."""
 
     step: Tensor
     """(1,)."""
     features: Tensor
-    """(n, C1, h, w), of `encode_hint`."""
+    """(n, K, h, w), of `encode_hint`."""
     scales: Tensor
     """(n,)."""
 
     @classmethod
     def of(cls, step: Tensor, features: Tensor | None, scales: Tensor | None) -> Hints | None:
-        """None without ControlNets."""
+        """None for a model that reads no hints."""
         return None if features is None or scales is None else cls(step, features, scales)
 
 
@@ -109,7 +110,7 @@ class Denoise(nn.Module):
 
     def __init__(self, config: ModelConfig, unet: nn.Module, controls: Iterable[nn.Module] | None = None) -> None:
         super().__init__()
-        self.channels = config.latent_shape[1]
+        self.channels, self.maps = config.latent_shape[1], config.steering_maps
         table = step_table(config.schedule)
         self.update = LinearUpdate(table)
         with torch.no_grad():
@@ -144,7 +145,7 @@ class Denoise(nn.Module):
 
         latents, noise and masked_latents (1, C, h, w), mask (1, 1, h, w), step int32 (1,), both contexts (1, L, D),
         both pooled texts (1, P), guidance (1,),
-        hint_features (n, C1, h, w), hint_scales (n,), adapters (n, r, P) and adapter_scales (n,).  Pass the optional
+        hint_features (n, K, h, w), hint_scales (n,), adapters (n, r, P) and adapter_scales (n,).  Pass the optional
         inputs exactly if `denoise_signature` lists them.
         """
         self.factors.set(adapters, adapter_scales)
@@ -162,9 +163,12 @@ class Denoise(nn.Module):
     def _predict(
         self, latents: Tensor, time: Tensor, context: Tensor, pooled: Tensor | None, hints: Hints | None
     ) -> Tensor:
-        """Return the U-Net's output (B, C, h, w), steered by the ControlNets if there are any."""
+        """Return the U-Net's output (B, C, h, w), steered by the hints if there are any."""
         if hints is None:
             return self.unet.predict(latents, time, context, pooled)
+        if self.maps:
+            maps = steering(hints.features, hints.scales, self.maps)
+            return self.unet.predict(latents, time, context, pooled, maps=maps)
         found = [
             control(latents, hints.step, context, pooled, hints.features[n : n + 1], hints.scales[n : n + 1])
             for n, control in enumerate(self.controls)

@@ -117,9 +117,8 @@ def adapter_inputs(config: ModelConfig) -> list[TensorSpec]:
 
 
 def _features(config: ModelConfig) -> TensorSpec:
-    """The encoded hints of n ControlNets, (n, C, h, w)."""
-    shape = (len(config.controls), config.unet.down[0].channels, *config.latent_shape[2:])
-    return TensorSpec("hint_features", "float32", shape)
+    """The encoded hints of n ControlNets or T2I-Adapters, (n, K, h, w)."""
+    return TensorSpec("hint_features", "float32", config.hint_shape)
 
 
 def denoise_signature(config: ModelConfig) -> Signature:

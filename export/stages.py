@@ -1,7 +1,7 @@
 """The stages: the modules that are exported, each with its signature.
 
 The stages are `encode_text`, `denoise`, `decode_image`, for models that redraw pictures `encode_image`, and for those
-with ControlNets `encode_hint`.  Shapes
+with ControlNets or T2I-Adapters `encode_hint`.  Shapes
 are static, the batch size is 1, and inputs and outputs are float32 or int32.  `denoise` (denoise.py) contains the
 schedule: time embeddings and the solver's coefficients are tables indexed by `step`, so an exported graph computes no
 sinusoid.
@@ -18,8 +18,10 @@ from torch import Tensor, nn
 
 from export.denoise import Denoise, DenoiseEdit, DenoiseOnce
 from export.signatures import HINT, PARTS, STAGES, TensorSpec, signature
+from export.strided_pyramid import StridedAdapter
 from mobile_diffusion.config import ModelConfig
-from mobile_diffusion.control_net import ControlNets
+from mobile_diffusion.hint_nets import HintNets
+from mobile_diffusion.t2i_adapter import T2IAdapter, packed
 
 
 class StageSource(Protocol):
@@ -105,28 +107,38 @@ class EncodeImage(nn.Module):
 
 
 class EncodeHint(nn.Module):
-    """Encodes the hints of n ControlNets, each by its own encoder."""
+    """Encodes the hints of n ControlNets or T2I-Adapters, each by its own encoder."""
 
-    def __init__(self, controls: ControlNets) -> None:
+    def __init__(self, config: ModelConfig, nets: HintNets) -> None:
         super().__init__()
-        self.encoders = nn.ModuleList(net.controlnet_cond_embedding for net in controls)  # type: ignore[misc]
+        self.sides = config.latent_shape[2:]
+        self.encoders = nn.ModuleList(
+            StridedAdapter(each) if isinstance(each, T2IAdapter) else each for each in nets.encoders()
+        )
 
     def forward(self, hints: Tensor) -> Tensor:
-        """hints float32 (n, 3, H, W) in [0, 1] -> hint_features (n, C, h, w)."""
-        features = [encoder(hints[number : number + 1]) for number, encoder in enumerate(self.encoders)]
+        """hints float32 (n, 3, H, W) in [0, 1] -> hint_features (n, K, h, w)."""
+        features = [self._encode(encoder, hints[number : number + 1]) for number, encoder in enumerate(self.encoders)]
         return features[0] if len(features) == 1 else torch.cat(features)
+
+    def _encode(self, encoder: nn.Module, hint: Tensor) -> Tensor:
+        if isinstance(encoder, StridedAdapter):
+            return packed(encoder.maps(hint), self.sides)
+        features: Tensor = encoder(hint)
+        return features
 
 
 def build_stage(source: StageSource, name: str) -> ExportStage:
     """Return one stage of a model, in evaluation mode; loads only the networks that the stage needs."""
     config, network = source.config, source.load_part(PARTS[name])
-    controls = source.load_part("controls") if name == "denoise" and config.controls else None
+    steered = name == "denoise" and config.controls and not config.steering_maps
+    controls = cast(HintNets, source.load_part("controls")) if steered else None
     modules = {
         "encode_text": lambda: _encoder_of(config)(network),
-        "denoise": lambda: _step_of(config)(config, network, cast("ControlNets | None", controls)),
+        "denoise": lambda: _step_of(config)(config, network, () if controls is None else controls.control_nets),
         "decode_image": lambda: DecodeImage(network),
         "encode_image": lambda: EncodeImage(network),
-        HINT: lambda: EncodeHint(cast(ControlNets, network)),
+        HINT: lambda: EncodeHint(config, cast(HintNets, network)),
     }
     found = signature(config, name)
     return ExportStage(name, modules[name]().eval().requires_grad_(False), found.inputs, found.outputs)

@@ -18,7 +18,6 @@ from torch import nn
 from mobile_diffusion.adapters import Adapters
 from mobile_diffusion.autoencoder import Autoencoder
 from mobile_diffusion.config import ModelConfig
-from mobile_diffusion.control_net import ControlNets
 from mobile_diffusion.errors import CheckpointError
 from mobile_diffusion.formats.changes import apply
 from mobile_diffusion.formats.checkpoint_files import PARTS, CheckpointFiles, builders, check_source, hash_source
@@ -26,6 +25,7 @@ from mobile_diffusion.formats.native import FILES, read_config, write_config
 from mobile_diffusion.formats.native import TOKENIZER_FILE as TOKENIZER_FILE
 from mobile_diffusion.formats.open_options import OpenOptions
 from mobile_diffusion.formats.read_any import read_source
+from mobile_diffusion.hint_nets import HintNets
 from mobile_diffusion.staging import staged_folder
 from mobile_diffusion.tensor_layout import expected_shapes, load_layout
 from mobile_diffusion.text_encoder import TextEncoder
@@ -47,8 +47,8 @@ class Model:
     text_encoder: TextEncoder
     unet: UNet
     autoencoder: Autoencoder | TinyAutoencoder
-    controls: ControlNets | None = None
-    """None for a model without ControlNets."""
+    controls: HintNets | None = None
+    """ControlNets or T2I-Adapters; None for a model without."""
     adapters: Adapters | None = None
     """None for a model without adapters that a drawing turns on and off."""
     source_hash: str = ""

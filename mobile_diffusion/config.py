@@ -15,6 +15,9 @@ from mobile_diffusion.autoencoder_config import AutoencoderConfig, TinyAutoencod
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.field_rules import require
 from mobile_diffusion.model_limits import SIDE, TRAIN_STEPS, WINDOWS
+from mobile_diffusion.t2i_adapter_config import FeatureMap
+from mobile_diffusion.t2i_adapter_config import HintNet as HintNet
+from mobile_diffusion.t2i_adapter_config import T2IAdapterConfig as T2IAdapterConfig
 from mobile_diffusion.text_encoder_config import BertConfig as BertConfig
 from mobile_diffusion.text_encoder_config import ClipPairConfig as ClipPairConfig
 from mobile_diffusion.text_encoder_config import ClipTextConfig as ClipTextConfig
@@ -149,8 +152,8 @@ class ModelConfig:
     """Windows of the text encoder's length that a prompt has; their contexts are joined along the tokens."""
     tile: int = 0
     """Side in pixels of the tiles by which pictures are decoded and encoded (tiles.py); 0 for whole pictures."""
-    controls: tuple[ControlConfig, ...] = ()
-    """ControlNets that steer the U-Net, each by a picture; they are not part of `model.json`."""
+    controls: tuple[HintNet, ...] = ()
+    """ControlNets or T2I-Adapters that steer the U-Net, each by a picture; they are not part of `model.json`."""
     adapters: AdapterConfig | None = None
     """Room in the U-Net for adapters that a drawing turns on and off; not part of `model.json` either."""
 
@@ -183,9 +186,14 @@ class ModelConfig:
             require(shares, self, "schedule", "no guidance_shares, as three evaluations guide an edited picture")
         for control in self.controls:
             if problem := control.misfit(self.unet, self.autoencoder.factor):
-                raise ConfigError(f"ControlNet: {problem}; use one that was made for this model")
+                raise ConfigError(f"{control.title}: {problem}; use one that was made for this model")
         if self.controls:
-            self.require_text_alone("ControlNet")
+            self.require_text_alone(self.controls[0].title)
+            alike = len({control.title for control in self.controls}) == 1
+            require(alike, self, "controls", "ControlNets or T2I-Adapters, not both")
+            pyramids = [control for control in self.controls if isinstance(control, T2IAdapterConfig)]
+            maps = {control.maps(self.autoencoder.factor) for control in pyramids}
+            require(len(maps) <= 1, self, "controls", "T2I-Adapters with as many levels")
         if self.adapters is not None:
             self.require_text_alone("adapter")
 
@@ -207,6 +215,18 @@ class ModelConfig:
         """Shape (1, C, h, w) of the latents."""
         factor = self.autoencoder.factor
         return (1, self.autoencoder.latent_channels, self.height // factor, self.width // factor)
+
+    @property
+    def steering_maps(self) -> tuple[FeatureMap, ...]:
+        """The maps of a T2I-Adapter, which are the same for all; () without."""
+        first = self.controls[0] if self.controls else None
+        return first.maps(self.autoencoder.factor) if isinstance(first, T2IAdapterConfig) else ()
+
+    @property
+    def hint_shape(self) -> tuple[int, int, int, int]:
+        """Shape (n, K, h, w) of what the networks that read n hints make of them; all maps of one are K channels."""
+        rows = sum(each.rows for each in self.steering_maps) or self.unet.down[0].channels
+        return (len(self.controls), rows, *self.latent_shape[2:])
 
     @property
     def tile_shape(self) -> tuple[int, int, int, int]:

@@ -66,18 +66,15 @@ class ControlNet(UNetEncoder):
         added = [convolve(skip) for convolve, skip in zip(self.controlnet_down_blocks, skips, strict=True)]
         return [*added, self.controlnet_mid_block(x)]
 
+    def encode(self, hint: Tensor) -> Tensor:
+        """hint (1, 3, H, W) in [0, 1] -> (1, C1, h, w)."""
+        return self.controlnet_cond_embedding(hint)
+
     def without_encoder(self) -> ControlNet:
         """This ControlNet without the hint's encoder; it shares all weights."""
         result = copy.copy(self)
         result._modules = {name: each for name, each in self._modules.items() if name != "controlnet_cond_embedding"}
         return result
-
-
-class ControlNets(nn.ModuleList):
-    """Several ControlNets, whose residuals are added up."""
-
-    def __init__(self, configs: Sequence[ControlConfig]) -> None:
-        super().__init__(ControlNet(config) for config in configs)
 
 
 def total(residuals: Sequence[Sequence[Tensor]]) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""The hints of a drawing: a picture per ControlNet, such as edges or depths, with the strength of its effect.
+"""The hints of a drawing: a picture per ControlNet or T2I-Adapter, such as edges or depths, with its strength.
 
 The stage `encode_hint` runs once per drawing; `denoise` reads what it returns, and the strengths, at every step.
 """

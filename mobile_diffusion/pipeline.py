@@ -23,9 +23,11 @@ from mobile_diffusion.control_net import ControlNet, total
 from mobile_diffusion.drawing import DrawSettings, Hint, OnStep, Start, draw, encode
 from mobile_diffusion.errors import ConfigError
 from mobile_diffusion.guidance import NULL_PROMPT, check_guidance
+from mobile_diffusion.hint_nets import HintNets
 from mobile_diffusion.quoting import quoted
 from mobile_diffusion.sampler import advance, combine_edit, combine_guidance
 from mobile_diffusion.schedule import step_table
+from mobile_diffusion.t2i_adapter import steering
 from mobile_diffusion.unet import UNetEncoder, embed_steps
 
 NO_ADAPTERS: Mapping[str, float] = MappingProxyType({})
@@ -72,7 +74,7 @@ class Pipeline:
     @property
     def controls(self) -> Sequence[ControlNet]:
         """The model's ControlNets."""
-        return cast(Sequence[ControlNet], self.model.controls or ())
+        return () if self.model.controls is None else self.model.controls.control_nets
 
     @torch.inference_mode()
     def encode_text(self, **tokens: Tensor) -> dict[str, Tensor]:
@@ -109,8 +111,8 @@ class Pipeline:
         `pooled` (1, P) and its counterpart are for SDXL.  With `null_output` (1, C, h, w), the network's output for the
         null text, it is evaluated for `context` alone, and "output" is the result.  `mask` (1, 1, h, w) and
         `masked_latents` (1, C, h, w) are for an inpainting network, `image_latents` (1, C, h, w) for an editing one.
-        `hint_features` (n, C1, h, w) and `hint_scales` (n,) are for n ControlNets, `adapters` (n, r, P) and
-        `adapter_scales` (n,) for n adapters.
+        `hint_features` (n, K, h, w) and `hint_scales` (n,) are for n ControlNets or T2I-Adapters, `adapters` (n, r, P)
+        and `adapter_scales` (n,) for n adapters.
         """
         self.factors.set(adapters, adapter_scales)
         if not 0 <= step < len(self.table):
@@ -145,6 +147,9 @@ class Pipeline:
         if hints is None:
             return self.unet.predict(shown, time, context, pooled)
         step, features, scales = hints
+        maps = self.model.config.steering_maps
+        if maps:
+            return self.unet.predict(shown, time, context, pooled, maps=steering(features, scales, maps))
         found = []
         for net, times, feature, scale in zip(self.controls, self.control_times, features, scales, strict=True):
             own = net.residuals(shown, feature[None], times[step : step + 1], context, pooled)
@@ -183,9 +188,9 @@ class Pipeline:
 
     @torch.inference_mode()
     def encode_hint(self, hints: Tensor) -> Tensor:
-        """hints (n, 3, H, W) in [0, 1], one per ControlNet -> (n, C1, h, w)."""
-        pairs = zip(self.controls, hints, strict=True)
-        return torch.cat([net.controlnet_cond_embedding(hint[None]) for net, hint in pairs])
+        """hints (n, 3, H, W) in [0, 1], one per network that reads one -> (n, K, h, w)."""
+        height, width = self.model.config.latent_shape[2:]
+        return cast(HintNets, self.model.controls).encode(hints, (height, width))
 
     def run(self, stage: str, /, **arrays: np.ndarray) -> dict[str, np.ndarray]:
         """Run one stage over numpy arrays, as a runner of artifacts does; raises ConfigError for an unknown stage."""

@@ -9,6 +9,7 @@ exported graph contains it as a table.
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -61,13 +62,20 @@ class DownLevel(LevelBlocks):
         super().__init__(config, level, [inputs] + [level.channels] * (level.resnets - 1))
         self.downsamplers = nn.ModuleList([] if last else [Downsample(level.channels)])
 
-    def forward(self, x: Tensor, time: Tensor, context: Tensor) -> list[Tensor]:
-        """x (B, C_in, h, w) -> one (B, C, h, w) per ResNet block, then (B, C, h/2, w/2) except in the last level."""
+    def forward(self, x: Tensor, time: Tensor, context: Tensor, added: Tensor | None = None) -> list[Tensor]:
+        """x (B, C_in, h, w) -> one (B, C, h, w) per ResNet block, then (B, C, h/2, w/2) except in the last level.
+
+        `added` is a map that steers the level: (1, C, h, w) after its last transformer, or, in a level without
+        transformers, of the sides of its last output.
+        """
         outputs: list[Tensor] = []
         for index in range(len(self.resnets)):
             x = self.step(index, x, time, context)
+            if added is not None and self.level.transformers and index == len(self.resnets) - 1:
+                x = x + added
             outputs.append(x)
-        return outputs + [down(x) for down in self.downsamplers]
+        outputs += [down(x) for down in self.downsamplers]
+        return outputs if added is None or self.level.transformers else [*outputs[:-1], outputs[-1] + added]
 
 
 class MidLevel(LevelBlocks):
@@ -152,13 +160,18 @@ class UNetEncoder(nn.Module):
             time = time + self.context_embedding(context)
         return time
 
-    def run_down(self, x: Tensor, time: Tensor, context: Tensor) -> tuple[list[Tensor], Tensor]:
-        """x (B, C, h, w) after the first convolution -> the maps that the way up uses, and the middle's."""
-        skips = [x]
-        for down in self.down_blocks:
-            skips += down(skips[-1], time, context)
-        x = skips[-1]
-        return skips, x if self.mid_block is None else self.mid_block(x, time, context)
+    def run_down(
+        self, x: Tensor, time: Tensor, context: Tensor, maps: Sequence[Tensor] = ()
+    ) -> tuple[list[Tensor], Tensor]:
+        """x (B, C, h, w) after the first convolution -> the maps that the way up uses, and the middle's.
+
+        `maps` of a T2I-Adapter steer the levels in order, and the middle if there is one more.
+        """
+        skips, levels = [x], len(self.down_blocks)
+        for down, added in itertools.zip_longest(self.down_blocks, maps[:levels]):
+            skips += down(skips[-1], time, context, added)
+        x = skips[-1] if self.mid_block is None else self.mid_block(skips[-1], time, context)
+        return skips, x + maps[levels] if len(maps) > levels else x
 
     def for_size(self: Encoder, size: tuple[int, int]) -> Encoder:
         """This network for pictures of one height and width, whose share is a constant: E is `time_width`.
@@ -196,17 +209,26 @@ class UNet(UNetEncoder):
         context: Tensor,
         pooled: Tensor | None = None,
         residuals: Sequence[Tensor] = (),
+        maps: Sequence[Tensor] = (),
     ) -> Tensor:
         """Latents (B, C, h, w) -> prediction (B, C, h, w).
 
         `time` (1 or B, E) is of `embed_time`, `context` (B, L, D); `pooled` (B, P) is for a network that takes it.
-        `residuals` are a ControlNet's, one per map that the way up uses, and the middle's.
+        `residuals` are a ControlNet's, one per map that the way up uses, and the middle's; `maps` a T2I-Adapter's, one
+        per level, and perhaps the middle's.
         """
-        return self.run_blocks(latents, self.embed_text(time, context, pooled), context, residuals)
+        return self.run_blocks(latents, self.embed_text(time, context, pooled), context, residuals, maps)
 
-    def run_blocks(self, latents: Tensor, time: Tensor, context: Tensor, residuals: Sequence[Tensor] = ()) -> Tensor:
+    def run_blocks(
+        self,
+        latents: Tensor,
+        time: Tensor,
+        context: Tensor,
+        residuals: Sequence[Tensor] = (),
+        maps: Sequence[Tensor] = (),
+    ) -> Tensor:
         """latents (B, C, h, w), time (1 or B, time_width) after its SiLU, context (B, L, D) -> (B, C, h, w)."""
-        skips, x = self.run_down(self.conv_in(latents), time, context)
+        skips, x = self.run_down(self.conv_in(latents), time, context, maps)
         if residuals:
             *skips, x = [own + added for own, added in zip([*skips, x], residuals, strict=True)]
         for up, level in zip(self.up_blocks, self.config.up, strict=True):

@@ -122,6 +122,8 @@ class ControlConfig:
     hint_channels: tuple[int, ...] = (16, 32, 96, 256)
     """Channels of the hint's encoder, which halves the sides of the picture between two of them."""
 
+    title = "ControlNet"
+
     def __post_init__(self) -> None:
         positive = len(self.hint_channels) > 0 and all(count > 0 for count in self.hint_channels)
         require(positive, self, "hint_channels", "positive numbers")

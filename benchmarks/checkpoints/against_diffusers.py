@@ -157,11 +157,17 @@ def their_drawing(
         pipeline.made = len(seen)
         return tensors
 
-    arguments = {"guidance_scale": asked.guidance} | _start(start, shape) | _hints(asked.hints, start)
+    light = bool(asked.controls) and _are_t2i_adapters(asked.controls)
+    arguments = {"guidance_scale": asked.guidance} | _start(start, shape)
+    arguments |= _adapter_hints(asked) if light else _hints(asked.hints, start)
+    if light:  # these pipelines have only the callback of old
+        arguments["callback"] = lambda step, timestep, latents: keep(None, step, timestep, {"latents": latents})
+    else:
+        arguments["callback_on_step_end"] = keep
     if asked.negative:
         arguments["negative_prompt"] = asked.negative
     with our_noise(late):
-        drawn = pipeline(PROMPT, num_inference_steps=steps, output_type="np", callback_on_step_end=keep, **arguments)
+        drawn = pipeline(PROMPT, num_inference_steps=steps, output_type="np", **arguments)
     return seen, drawn.images[0].astype(np.float64) * 255
 
 
@@ -187,7 +193,11 @@ def _open(folder: Path, kind: str, solver: str | None, controls: tuple[Path, ...
     family = "StableDiffusionXL" if wide else "StableDiffusion"
     classes = {"text": "DiffusionPipeline", "image": f"{family}Img2ImgPipeline"}
     settings: dict[str, Any] = {"add_watermarker": False} if wide else {"safety_checker": None}
-    if controls:
+    if controls and _are_t2i_adapters(controls):
+        adapters = [diffusers.T2IAdapter.from_pretrained(each) for each in controls]
+        settings["adapter"] = adapters[0] if len(adapters) == 1 else diffusers.MultiAdapter(adapters)
+        opener = getattr(diffusers, f"{family}AdapterPipeline")
+    elif controls:
         nets = [diffusers.ControlNetModel.from_pretrained(each) for each in controls]
         settings["controlnet"] = nets[0] if len(nets) == 1 else nets
         kinds = {"text": "ControlNet", "image": "ControlNetImg2Img", "mask": "ControlNetInpaint"}
@@ -200,6 +210,10 @@ def _open(folder: Path, kind: str, solver: str | None, controls: tuple[Path, ...
         pipeline.scheduler = getattr(diffusers, SOLVERS[solver]).from_config(pipeline.scheduler.config, **changed)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+def _are_t2i_adapters(controls: tuple[Path, ...]) -> bool:
+    return json.loads((controls[0] / "config.json").read_text())["_class_name"] == "T2IAdapter"
 
 
 def _start(start: Start | None, shape: tuple[int, ...]) -> dict[str, Any]:
@@ -225,6 +239,17 @@ def _hints(hints: tuple[Hint, ...], start: Start | None) -> dict[str, Any]:
     name = "image" if start is None else "control_image"
     one = len(hints) == 1
     return {name: images[0] if one else images, "controlnet_conditioning_scale": scales[0] if one else scales}
+
+
+def _adapter_hints(asked: Asked) -> dict[str, Any]:
+    """Arguments of a pipeline with T2I-Adapters; one that reads grey pictures gets a grey one."""
+    images = []
+    for hint, folder in zip(asked.hints, asked.controls, strict=True):
+        channels = json.loads((folder / "config.json").read_text())["in_channels"]
+        images.append(torch.from_numpy(hint.image[:, :channels]))
+    scales = [float(hint.scale) for hint in asked.hints]
+    one = len(images) == 1
+    return {"image": images[0] if one else images, "adapter_conditioning_scale": scales[0] if one else scales}
 
 
 @contextlib.contextmanager

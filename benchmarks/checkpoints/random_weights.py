@@ -233,6 +233,20 @@ def write_control(name: str, folder: Path, narrow: int = 1, seed: int = 1, **set
     return folder
 
 
+def write_t2i_adapter(name: str, folder: Path, narrow: int = 1, seed: int = 1, **settings: Any) -> Path:
+    """Write a T2I-Adapter for the named architecture, and return its folder; `settings` as in `write_control`."""
+    import diffusers
+
+    torch.manual_seed(seed)
+    widths = list(narrow_unet(EVERY[name].unet, narrow)["block_out_channels"])
+    light = settings.get("adapter_type") == "light_adapter"
+    wide = {"adapter_type": "full_adapter_xl", "downscale_factor": 16, "channels": [*widths, widths[-1]]}
+    own = wide if name in XL_ARCHITECTURES else {"channels": widths[:-1] if light else widths}
+    net = random_weights(lambda: diffusers.T2IAdapter(**{**own, **settings}), torch.float32)
+    net.save_pretrained(folder)
+    return folder
+
+
 def write_architecture(
     architecture: Architecture,
     folder: Path,

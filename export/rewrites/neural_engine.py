@@ -71,9 +71,16 @@ class ChannelsFirstResnetBlock(ResnetBlock):
 class ChannelsFirstUNet(UNet):
     """A U-Net that passes the time embedding and the text to its blocks in this layout."""
 
-    def run_blocks(self, latents: Tensor, time: Tensor, context: Tensor, residuals: Sequence[Tensor] = ()) -> Tensor:
+    def run_blocks(
+        self,
+        latents: Tensor,
+        time: Tensor,
+        context: Tensor,
+        residuals: Sequence[Tensor] = (),
+        maps: Sequence[Tensor] = (),
+    ) -> Tensor:
         """latents (B, C, h, w), time (1 or B, time_width), context (B, L, D) -> (B, C, h, w)."""
-        return super().run_blocks(latents, time.reshape(*time.shape, 1, 1), positions_last(context), residuals)
+        return super().run_blocks(latents, time.reshape(*time.shape, 1, 1), positions_last(context), residuals, maps)
 
 
 class ChannelsFirstControlNet(ControlNet):

@@ -81,7 +81,7 @@ class Opening:
     ] = None
     controlnet: Annotated[
         list[Path],
-        _option("ControlNet that reads a hint picture: a diffusers folder, or its file. May be repeated."),
+        _option("ControlNet or T2I-Adapter that reads a hint picture: diffusers folder, or its file. May be repeated."),
     ] = field(default_factory=list)
     adapter: Annotated[
         list[str],

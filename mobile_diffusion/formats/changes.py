@@ -107,19 +107,21 @@ def _replace_autoencoder(options: OpenOptions, source: CheckpointFiles) -> Check
 
 
 def _add_controls(options: OpenOptions, source: CheckpointFiles) -> CheckpointFiles:
-    """Add the ControlNets, in order."""
+    """Add the ControlNets or T2I-Adapters, in order."""
     if not options.controlnets:
         return source
     found = [read_control(path, options.variant) for path in options.controlnets]
     for path, control in zip(options.controlnets, found, strict=True):
         if problem := control.config.misfit(source.config.unet, source.config.autoencoder.factor):
-            raise CheckpointError(f"{path}: {problem}; use a ControlNet that was made for this model")
+            raise CheckpointError(f"{path}: {problem}; use a {control.config.title} that was made for this model")
     layout = {f"{number}.{name}": each for number, one in enumerate(found) for name, each in one.layout.items()}
+    titles = [control.config.title for control in found]
+    names = [f"{title} {path.resolve().name}" for title, path in zip(titles, options.controlnets, strict=True)]
     return dataclasses.replace(
         _with_config(source, controls=tuple(control.config for control in found)),
         layouts={**source.layouts, "controls": layout},
         files=(*source.files, *(file for control in found for file in control.files)),
-        variations=(*source.variations, *(f"ControlNet {path.resolve().name}" for path in options.controlnets)),
+        variations=(*source.variations, *names),
     )
 
 

@@ -18,8 +18,8 @@ from torch import Tensor
 from mobile_diffusion.adapter_config import AdapterConfig
 from mobile_diffusion.autoencoder import build_autoencoder
 from mobile_diffusion.config import ModelConfig
-from mobile_diffusion.control_net import ControlNets
 from mobile_diffusion.errors import CheckpointError
+from mobile_diffusion.hint_nets import HintNets
 from mobile_diffusion.tensor_layout import Build, Layout, check_layout, expected_shapes
 from mobile_diffusion.text_encoder import build_text_encoder
 from mobile_diffusion.tokenization.tokenizer import Tokenizer
@@ -54,8 +54,8 @@ class CheckpointFiles:
 
 
 def builders(config: ModelConfig) -> dict[str, Build]:
-    """Functions that build each of PARTS with fresh weights, and "controls" of a model with ControlNets."""
-    controls: dict[str, Build] = {"controls": lambda: ControlNets(config.controls)} if config.controls else {}
+    """Functions that build each of PARTS with fresh weights, and "controls" of a model that reads hints."""
+    controls: dict[str, Build] = {"controls": lambda: HintNets(config.controls)} if config.controls else {}
     return {
         "unet": lambda: UNet(config.unet),
         "autoencoder": lambda: build_autoencoder(config.autoencoder),

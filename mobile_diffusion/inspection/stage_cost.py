@@ -18,6 +18,7 @@ from mobile_diffusion.config import ModelConfig
 from mobile_diffusion.control_net import ControlNet, total
 from mobile_diffusion.drawing import DrawSettings
 from mobile_diffusion.formats.checkpoint_files import builders
+from mobile_diffusion.hint_nets import HintNets
 from mobile_diffusion.inspection.cost import measure
 from mobile_diffusion.tiles import tile_count
 from mobile_diffusion.unet import UNet
@@ -51,20 +52,21 @@ def stage_costs(config: ModelConfig) -> tuple[StageCost, ...]:
     with torch.device("meta"):
         networks = {part: build().eval() for part, build in builders(config).items()}
         unet, autoencoder = cast(UNet, networks["unet"]), cast(Autoencoder, networks["autoencoder"])
-        image, latents = torch.empty(config.image_shape), torch.empty(config.tile_shape)
+        latents = torch.empty(config.tile_shape)
         tile = torch.empty(1, 3, *(config.autoencoder.factor * side for side in config.tile_shape[2:]))
         reads_picture = int(config.task != "draw")
         settings = DrawSettings.of(config)
         guided, calls, tiles = config.schedule.applied_guidance == "cfg", settings.calls, tile_count(settings)
         named = autoencoder.named_parameters()
         encoder = {id(weight) for name, weight in named if name.startswith(("encoder.", "quant_conv."))}
-        controls = cast("Sequence[ControlNet]", networks.get("controls", ()))
-        hint_encoders = [net.controlnet_cond_embedding for net in controls]
+        nets = cast(HintNets, networks.get("controls", HintNets(())))
+        hints = torch.empty(len(nets), *config.image_shape[1:])
+        controls, hint_encoders = nets.control_nets, list(nets.encoders())
         networks["denoise"] = nn.ModuleList([unet, *controls]) if controls else unet
         left_out = {id(weight) for part in (*controls, unet) for weight in part.time_embedding.parameters()}
         left_out |= {id(weight) for part in hint_encoders for weight in part.parameters()}
         steered = (
-            [_cost("encode_hint", 1, nn.ModuleList(hint_encoders), lambda: [each(image) for each in hint_encoders])]
+            [_cost("encode_hint", 1, nn.ModuleList(hint_encoders), lambda: nets.encode(hints, config.latent_shape[2:]))]
             if hint_encoders
             else []
         )

@@ -107,8 +107,11 @@ def rewritten(control: Path, folder: Path, **changes: Any) -> Path:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"_class_name": "UNet2DConditionModel"}, "expected a ControlNetModel, got 'UNet2DConditionModel'"),
-        ({"_class_name": "FluxControlNetModel"}, "expected a ControlNetModel"),
+        (
+            {"_class_name": "UNet2DConditionModel"},
+            "expected a ControlNetModel or a T2IAdapter, got 'UNet2DConditionModel'",
+        ),
+        ({"_class_name": "FluxControlNetModel"}, "expected a ControlNetModel or a T2IAdapter"),
         ({"global_pool_conditions": True}, "option 'global_pool_conditions': expected False"),
         ({"controlnet_conditioning_channel_order": "bgr"}, "channel_order': expected 'rgb', got 'bgr'"),
         ({"conditioning_embedding_out_channels": [0, 4]}, "hint_channels"),
