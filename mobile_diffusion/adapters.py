@@ -6,7 +6,7 @@ without another export.  `--lora` instead merges one into the weights.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,8 +44,9 @@ class Adapters:
     """How many of them `denoise` reads at once; the model's own have a slot each."""
 
     def at(self, scales: Mapping[str, float]) -> ScaledAdapters:
-        """The adapters at these scales by name; those that are not named are off.
+        """The adapters at these scales by name; those that are not named, or at 0, are off.
 
+        Those that are on take the first slots in the order of `scales`; the other slots are zeros.
         Raises PromptError for an unknown name, for a scale that is not from -5 to 5, and for more than there are slots.
         """
         for name, scale in scales.items():
@@ -54,16 +55,14 @@ class Adapters:
             if not -MAX_ADAPTER_SCALE <= scale <= MAX_ADAPTER_SCALE:
                 limits = f"{-MAX_ADAPTER_SCALE:g} to {MAX_ADAPTER_SCALE:g}"
                 raise PromptError(f"adapter {name}: expected a scale from {limits}, got {quoted(scale)}")
-        chosen = self._chosen({name for name, scale in scales.items() if scale})
-        values = [scales.get(self.names[number], 0.0) for number in chosen]
-        return ScaledAdapters(np.stack([self.factors[number] for number in chosen]), np.array(values, np.float32))
-
-    def _chosen(self, on: Set[str]) -> list[int]:
-        """Numbers of those that take the slots, in order: the ones that are on, and the first of the others."""
+        on = {name: scale for name, scale in scales.items() if scale}
         if len(on) > self.slots:
             raise PromptError(f"adapter: expected up to {self.slots} at once, for which there is room, got {len(on)}")
-        ranked = sorted(range(len(self.names)), key=lambda number: self.names[number] not in on)
-        return sorted(ranked[: self.slots])
+        factors = np.zeros((self.slots, *self.factors[0].shape), np.float32)
+        values = np.zeros(self.slots, np.float32)
+        for slot, (name, scale) in enumerate(on.items()):
+            factors[slot], values[slot] = self.factors[self.names.index(name)], scale
+        return ScaledAdapters(factors, values)
 
 
 def scaled(adapters: Adapters | None, scales: Mapping[str, float]) -> ScaledAdapters | None:

@@ -18,6 +18,8 @@ from torch import nn
 from export.job.preview import Preview
 from export.signatures import HINT, IMAGE_STAGES, STAGES
 from export.stages import ExportStage, build_stages
+from mobile_diffusion.adapter_config import AdaptedLayer, AdapterConfig
+from mobile_diffusion.adapters import Adapters
 from mobile_diffusion.autoencoder_config import AutoencoderConfig
 from mobile_diffusion.config import (
     BertConfig,
@@ -125,6 +127,20 @@ class GoldenModel:
     """How both prompts write weights."""
     hints: tuple[Hinted, ...] = ()
     """One per ControlNet."""
+    later: tuple[str, ...] = ()
+    """Names of adapters that were made for the bundle later."""
+    scales: tuple[tuple[str, float], ...] = ()
+    """Adapters that are on, in this order, each with its scale."""
+
+    @property
+    def adapters(self) -> Adapters | None:
+        """The model's adapters and those of later, every number of them noise."""
+        room = self.config.adapters
+        if room is None:
+            return None
+        names = (*room.names, *self.later)
+        factors = (gaussian(number, room.shape[1:]) for number in range(len(names)))
+        return Adapters(names, tuple((0.2 * each).astype(np.float32) for each in factors), len(room.names))
 
     def load_part(self, part: str) -> nn.Module:
         """One network, every tensor of it noise: biases and norms too, else a lost one would go unnoticed."""
@@ -166,6 +182,20 @@ def _sdxl(**schedule: Any) -> ModelConfig:
     unet = replace(SMALL.unet, linear_projection=True, pooled_width=12, size_width=4)
     steps = ScheduleConfig(solver="euler", spacing="leading", offset=1, steps=2, guidance=5.0, **schedule)
     return replace(SMALL, unet=unet, text=text, schedule=steps, tokenizer="clip-bpe-pair")
+
+
+def _switched(**schedule: Any) -> ModelConfig:
+    """Room for two adapters of a linear layer, and of convolutions with and without a stride."""
+    found = builders(SMALL)["unet"]().state_dict()
+    ends = ("attn2.to_q", "attn2.to_out.0", "resnets.0.conv1", "downsamplers.0.conv", "proj_in")
+    names = [name.removesuffix(".weight") for name in found if name.startswith("down_blocks")]
+    layers = (
+        AdaptedLayer(name, found[f"{name}.weight"][0].numel(), len(found[f"{name}.weight"]))
+        for name in names
+        if name.endswith(ends)
+    )
+    adapters = AdapterConfig(("ink", "clay"), 2, tuple(layers))
+    return replace(SMALL, adapters=adapters, schedule=replace(SMALL.schedule, **schedule))
 
 
 def _reading(channels: int, **schedule: Any) -> ModelConfig:
@@ -312,6 +342,27 @@ MODELS = {
         None,
         None,
         hints=(Hinted(_ramps(16, 16), 0.75), Hinted(255 - _ramps(16, 16), 1.3)),
+    ),
+    "adapters": GoldenModel(
+        _switched(solver="dpm-solver++", steps=3),
+        WORDPIECE,
+        "a red apple, 3d",
+        "text",
+        13,
+        None,
+        None,
+        later=("wool",),
+        scales=(("wool", 1.25), ("ink", -0.5)),
+    ),
+    "adapters-interval": GoldenModel(
+        _switched(steps=2, guidance_shares=(1.0, 0.0)),
+        WORDPIECE,
+        "a green leaf",
+        "",
+        14,
+        None,
+        None,
+        scales=(("clay", 0.7),),
     ),
     "hints-interval": GoldenModel(
         _steered(steps=2, guidance_shares=(1.0, 0.0)),

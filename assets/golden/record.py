@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from assets.golden.models import MODELS, GoldenModel, Hinted, Redrawn
 from assets.golden.sample import file_entries
+from export.bundle.adapter_files import write_adapters
 from export.bundle.manifest import FORMAT, SCHEMA_VERSION, Manifest, dump_manifest
 from export.bundle.manifest_parts import ArtifactEntry, ModelEntry, RuntimeEntry, StageEntry, TokenizerEntry
 from export.job.manifest_description import describe_schedule
@@ -91,6 +93,7 @@ def record(model: GoldenModel) -> dict[str, Any]:
         None if model.redrawn is None else model.redrawn.start(),
         model.syntax,
         [hinted.hint() for hinted in model.hints],
+        None if model.adapters is None else model.adapters.at(dict(model.scales)),
     )
     request: dict[str, Any] = {
         "prompt": model.prompt,
@@ -104,17 +107,35 @@ def record(model: GoldenModel) -> dict[str, Any]:
         request["start"] = _start(model.redrawn)
     if model.hints:
         request["hints"] = [_hint(hinted) for hinted in model.hints]
+    if model.scales:
+        request["adapters"] = [{"name": name, "scale": scale} for name, scale in model.scales]
     preview = {} if model.preview is None else {"preview": {"text": preview_text(model.preview), "pictures": previews}}
     return {
         "manifest": dump_manifest(describe(model, stages)),
         "tokenizer": model.tokenizer,
         **({} if model.second_tokenizer is None else {"tokenizer_2": model.second_tokenizer}),
+        **({} if model.adapters is None else {"adapters": _adapters(model)}),
         "request": request,
         "steps": DrawSettings.of(config).steps,
         "calls": recorder.calls,
         "picture": _picture(picture),
         **preview,
     }
+
+
+def adapter_bundle_files(model: GoldenModel) -> dict[str, bytes]:
+    """The files of a bundle that are of adapters, by their paths; {} for a model without them."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_adapters(folder, model.config.adapters, model.adapters)
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.glob("adapters/*"))}
+
+
+def _adapters(model: GoldenModel) -> dict[str, Any]:
+    """The bundle's files of adapters, in base64, and those of later by their names."""
+    files = {path: base64.b64encode(content).decode() for path, content in adapter_bundle_files(model).items()}
+    later = {name: files.pop(f"adapters/{name}.safetensors") for name in model.later}
+    return {"files": files, "later": later}
 
 
 def tokenizer_of(model: GoldenModel) -> Tokenizer:
@@ -136,6 +157,7 @@ def describe(model: GoldenModel, stages: Mapping[str, ExportStage]) -> Manifest:
     config = model.config
     programs = {stage: f"{stage}.pte" for stage in stages}
     files = {path: b"" for path in (*programs.values(), INDEX)}
+    files |= {path: each for path, each in adapter_bundle_files(model).items() if Path(path).stem not in model.later}
     tokenizers = tokenizer_files(config.tokenizer)
     for name, source in zip(tokenizers, (model.tokenizer, model.second_tokenizer), strict=False):
         files[name] = (FOLDER / str(source)).read_bytes()

@@ -28,6 +28,8 @@ WEIGHTED = ("weights", "compel")
 """Trajectories whose prompts have weights and two windows."""
 HINTS = ("hints", "hints-interval")
 """Trajectories with two ControlNets."""
+ADAPTERS = ("adapters", "adapters-interval")
+"""Trajectories with adapters, one of which was made for the bundle later; Kotlin and Swift refuse such a bundle."""
 
 
 def golden(name: str) -> Any:

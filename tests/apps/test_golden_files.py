@@ -14,15 +14,17 @@ import numpy as np
 import pytest
 
 from assets.golden.make import golden_files
-from export.bundle.bundle import open_bundle
+from export.bundle.adapter_files import read_adapters
+from export.bundle.bundle import Bundle, open_bundle
 from export.bundle.manifest import read_manifest, schema
 from export.job.preview import read_preview
+from mobile_diffusion.adapters import ScaledAdapters
 from mobile_diffusion.drawing import Hint, Start, draw
 from mobile_diffusion.errors import BundleError, PromptError
 from mobile_diffusion.noise import gaussian, philox
 from mobile_diffusion.prompts.reading import read_prompt
 from mobile_diffusion.tokenization.tokenizer import open_tokenizer
-from tests.apps.golden import GOLDEN, HINTS, TOKENS, TRAJECTORIES, WEIGHTED, golden
+from tests.apps.golden import ADAPTERS, GOLDEN, HINTS, TOKENS, TRAJECTORIES, WEIGHTED, golden
 
 
 def digest(values: np.ndarray) -> str:
@@ -57,6 +59,8 @@ def write_bundle(recorded: dict[str, Any], folder: Path) -> Path:
         path.write_bytes(b"")
     for name in {"tokenizer", "tokenizer_2"} & set(recorded):
         (folder / f"{name}.json").write_bytes((GOLDEN / recorded[name]).read_bytes())
+    for path, content in recorded.get("adapters", {}).get("files", {}).items():
+        (folder / path).write_bytes(base64.b64decode(content))
     if "preview" in recorded:
         (folder / "preview.json").write_text(recorded["preview"]["text"])
     return folder
@@ -75,7 +79,7 @@ def test_there_are_enough_cases() -> None:
     points = {ord(character) // 256 for case in cases for character in case["prompt"]}
     assert len(cases) > 5000 and len(points) > 300
     assert len(golden("noise.json")["gaussian"]) > 300
-    assert sum(path.stat().st_size for path in GOLDEN.rglob("*.json")) < 4_300_000
+    assert sum(path.stat().st_size for path in GOLDEN.rglob("*.json")) < 4_400_000
 
 
 @pytest.mark.parametrize("name", TOKENS)
@@ -154,7 +158,7 @@ def test_manifests(tmp_path: Path) -> None:
         assert case["message"] in line and "\n" not in line, (case["name"], line)
 
 
-@pytest.mark.parametrize("name", (*TRAJECTORIES, *WEIGHTED, *HINTS))
+@pytest.mark.parametrize("name", (*TRAJECTORIES, *WEIGHTED, *HINTS, *ADAPTERS))
 def test_trajectories(name: str, tmp_path: Path) -> None:
     recorded = golden(f"trajectories/{name}.json")
     bundle = open_bundle(write_bundle(recorded, tmp_path))
@@ -172,11 +176,23 @@ def test_trajectories(name: str, tmp_path: Path) -> None:
         start_of(request),
         request.get("syntax", "plain"),
         [Hint(pixels_of(asked), asked["scale"]) for asked in request.get("hints", [])],
+        adapters_of(recorded, bundle, tmp_path),
     )
     assert replay.left == [] and picture.std() > 10
     assert [picture.shape[1], picture.shape[0], digest(picture)] == list(recorded["picture"].values())
     if "preview" in recorded:
         assert_previews(tmp_path, recorded["preview"]["pictures"], states)
+
+
+def adapters_of(recorded: dict[str, Any], bundle: Bundle, folder: Path) -> ScaledAdapters | None:
+    """The adapters that a drawing turns on, of the bundle and of files that were made for it later."""
+    later = [folder / f"{name}.safetensors" for name in recorded.get("adapters", {}).get("later", {})]
+    for file in later:
+        file.write_bytes(base64.b64decode(recorded["adapters"]["later"][file.stem]))
+    adapters = read_adapters(bundle, later)
+    scales = {asked["name"]: asked["scale"] for asked in recorded["request"].get("adapters", [])}
+    assert (adapters is None) == (not scales)
+    return adapters and adapters.at(scales)
 
 
 def pixels_of(asked: dict[str, Any]) -> np.ndarray:
@@ -237,6 +253,6 @@ def test_sdxls_trajectories_prove_two_tokenizers_and_zeros() -> None:
     assert null["sha256"] == digest(np.zeros(null["shape"], np.float32))
 
 
-@pytest.mark.parametrize("name", (*TRAJECTORIES, *WEIGHTED, *HINTS))
+@pytest.mark.parametrize("name", (*TRAJECTORIES, *WEIGHTED, *HINTS, *ADAPTERS))
 def test_a_recorded_manifest_fits_the_schema(name: str) -> None:
     jsonschema.Draft202012Validator(schema()).validate(json.loads(golden(f"trajectories/{name}.json")["manifest"]))

@@ -137,17 +137,13 @@ def test_scales_that_cannot_be_used(scales: dict[str, float], words: str) -> Non
 
 
 def test_more_adapters_than_slots_take_turns() -> None:
-    factors = tuple(np.full((2, 3), float(number), np.float32) for number in range(4))
+    factors = tuple(np.full((2, 3), float(number), np.float32) for number in range(1, 5))
     adapters = Adapters(("a", "b", "c", "d"), factors, 2)
-    for scales, first, second in (
-        ({}, 0, 1),
-        ({"d": 1.0}, 0, 3),
-        ({"c": 1.0, "d": 2.0}, 2, 3),
-        ({"a": 1.0, "b": 0.0}, 0, 1),
-    ):
+    cases: dict[tuple[int, int], dict[str, float]] = {(0, 0): {}, (4, 0): {"d": 1.0}, (4, 3): {"d": 1.0, "c": 2.0}}
+    for numbers, scales in (cases | {(2, 0): {"a": 0.0, "b": 1.0}}).items():
         found = adapters.at(scales)
-        assert found.factors[:, 0, 0].tolist() == [first, second]
-        assert found.scales.tolist() == [scales.get("abcd"[number], 0.0) for number in (first, second)]
+        assert found.factors[:, 0, 0].tolist() == list(numbers)
+        assert found.scales.tolist() == [scales["abcd"[number - 1]] if number else 0.0 for number in numbers]
     with pytest.raises(PromptError, match="adapter: expected up to 2 at once, for which there is room, got 3"):
         adapters.at({"a": 1.0, "b": 1.0, "d": -1.0})
 

@@ -130,17 +130,19 @@ Settings settings_of(const Manifest& manifest) {
   const bool known = latents != nullptr && image != nullptr && context != nullptr && latents->shape.size() == 4 &&
                      image->shape.size() == 4 && image->shape[1] == 3;
   require(known, "manifest.json: expected stages that take latents and give an image; export the bundle again");
-  require(find_tensor(step->inputs, "adapters") == nullptr,
-          "manifest.json: expected a model without adapters, which this program cannot turn on; export it without "
-          "--adapter, or merge them with --lora");
   const std::size_t windows = windows_of(manifest, *context, find_tensor(step->inputs, "context"));
   const bool uses_mask = find_tensor(text->inputs, "mask") != nullptr;
   const TensorSpec* scales = find_tensor(step->inputs, "hint_scales");
   const std::size_t controls = scales == nullptr ? 0 : scales->count();
   require((controls > 0) == (manifest.stage("encode_hint") != nullptr),
           "manifest.json: expected the stage encode_hint exactly for a model with ControlNets; export the bundle again");
+  const TensorSpec *factors = find_tensor(step->inputs, "adapters"), *of_adapters = find_tensor(step->inputs, "adapter_scales");
+  const bool switched = factors != nullptr && of_adapters != nullptr && factors->shape.size() == 3 &&
+                        of_adapters->count() == static_cast<std::size_t>(factors->shape[0]);
+  require(switched || (factors == nullptr && of_adapters == nullptr),
+          "manifest.json: expected factors and scales of as many adapters; export the bundle again");
   Settings settings = {*latents, *image, uses_mask, manifest.schedule, task_of(manifest), windows, manifest.text_widths,
-                       controls};
+                       controls, switched ? factors->shape : std::vector<std::int64_t>()};
   divide(manifest, settings);
   return settings;
 }
@@ -170,6 +172,7 @@ Arrays conditions(const RunStage& run, const Tokenizer& tokenizer, const Setting
     arrays["hint_features"] = run("encode_hint", {{"hints", hint_images(request.hints)}}).at("hint_features");
     arrays["hint_scales"] = hint_scales(request.hints);
   }
+  arrays.merge(adapter_inputs(settings, request.adapters));
   const Floats image = read_image(settings, request.start);
   if (image.empty()) return arrays;
   const Floats mask = latent_mask(settings, request.start ? request.start->mask : std::vector<std::uint8_t>());

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "adapter.h"
 #include "hint.h"
 #include "manifest.h"
 #include "picture.h"
@@ -35,6 +36,7 @@ struct Request {
   std::optional<Start> start = std::nullopt;
   Syntax syntax = Syntax::plain;  // how both prompts write weights
   std::vector<Hint> hints = {};   // one per ControlNet
+  std::vector<Adapter> adapters = {};  // those that are on
 };
 
 // A warning in one line for a negative prompt that has no effect, as without guidance; else nothing.

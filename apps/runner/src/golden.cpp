@@ -46,6 +46,7 @@ class CaseReplay {
     compare_texts();
     compare_encoding();
     compare_hints();
+    turn_adapters_on();
     const std::size_t steps = depth == Depth::step ? 1 : golden_.state_count - 1;
     for (std::size_t number = 0; number < steps; ++number) compare_step(number);
     if (depth == Depth::trajectory) run_freely();
@@ -127,6 +128,14 @@ class CaseReplay {
     constants_["hint_features"] = wanted;
     own_constants_["hint_features"] = found;
     for (Arrays* each : {&constants_, &own_constants_}) (*each)["hint_scales"] = golden_.floats.at("hint_scales");
+  }
+
+  // Where there are adapters: those of the case.
+  void turn_adapters_on() {
+    if (settings_.adapters.empty()) return;
+    for (const char* name : {"adapters", "adapter_scales"}) {
+      for (Arrays* each : {&constants_, &own_constants_}) (*each)[name] = golden_.floats.at(name);
+    }
   }
 
   State split(const Floats& state) const {

@@ -153,7 +153,8 @@ int run_with(const Options& options) {
   const RunStage run = [&](const std::string& stage, const Arrays& arrays) { return stages.run(stage, arrays); };
   Request request = {options.prompt.value_or(""), options.negative, options.seed,
                      options.guidance.value_or(settings.schedule.guidance), read_start(options, bundle, settings), options.syntax,
-                     read_hints(options, settings)};
+                     read_hints(options, settings),
+                     read_adapters(bundle, settings, options.adapter_scales, options.adapter_files)};
   if (const std::string warning = unused_negative(settings, request); !warning.empty()) std::cerr << warning << "\n";
   std::string report;
   int status = 0;

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 
+#include "adapter.h"
 #include "error.h"
 #include "files.h"
 #include "hint.h"
@@ -32,6 +33,8 @@ const char* const usage =
   --image-guidance X   how closely a model that edits pictures follows --image, 1 to 30; 1.5 by default
   --hint FILE.png      picture for a ControlNet, as large as the model's; one per ControlNet, in their order
   --hint-scale X       strength of each --hint, in their order, 0 to 2; 1 by default
+  --adapter-scale NAME=X  turns an adapter on, at a scale from -5 to 5; may be repeated; all are off by default
+  --adapter-file FILE  adds an adapter that was made for the bundle later, by the name of its file
   --out FILE.png       picture to write; -o is short for it
   --previews DIR       writes step-1.png, step-2.png, ... there while the picture clears, as small as the latents
   --threads N          1 to 256; 2 by default
@@ -83,6 +86,17 @@ std::filesystem::path existing_folder(const std::string& name, const std::string
   return text;
 }
 
+void add_scale(Options& options, const std::string& text) {
+  const std::size_t middle = text.find('=');
+  require(middle != std::string::npos && middle > 0, "--adapter-scale: expected NAME=SCALE such as ink=0.7, got " + quote(text));
+  const std::string name = text.substr(0, middle);
+  for (const auto& [known, scale] : options.adapter_scales) {
+    require(known != name, "--adapter-scale: expected each name once, got " + quote(name) + " twice");
+  }
+  const double scale = number_in("--adapter-scale", text.substr(middle + 1), -max_adapter_scale, max_adapter_scale);
+  options.adapter_scales.emplace_back(name, scale);
+}
+
 using Setter = std::function<void(Options&, const std::string&)>;
 
 const std::map<std::string, Setter> values = {
@@ -108,6 +122,8 @@ const std::map<std::string, Setter> values = {
      [](Options& o, const std::string& text) {
        o.hint_scales.push_back(number_in("--hint-scale", text, 0.0, max_hint_scale));
      }},
+    {"--adapter-scale", add_scale},
+    {"--adapter-file", [](Options& o, const std::string& text) { o.adapter_files.emplace_back(text); }},
     {"--out", [](Options& o, const std::string& text) { o.out = picture_path("--out", text); }},
     {"-o", [](Options& o, const std::string& text) { o.out = picture_path("-o", text); }},
     {"--steps-json", [](Options& o, const std::string& text) { o.steps_json = text; }},

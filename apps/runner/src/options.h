@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "golden.h"
@@ -27,6 +28,8 @@ struct Options {
   std::optional<double> image_guidance;              // 1.5 when none is given
   std::vector<std::filesystem::path> hints;          // one per ControlNet
   std::vector<double> hint_scales;                   // of each; 1 when none is given
+  std::vector<std::pair<std::string, double>> adapter_scales;  // of adapters that are on, by name
+  std::vector<std::filesystem::path> adapter_files;            // made for the bundle later
   std::int64_t batch = 1;                            // pictures, with this seed and those after it
   std::optional<std::filesystem::path> out, previews, steps_json, packed;
   std::int64_t threads = 2;

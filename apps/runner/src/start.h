@@ -26,6 +26,7 @@ struct Settings {
   std::size_t windows = 1;                // of a prompt, each encoded by itself
   std::vector<std::int64_t> text_widths;  // of the context per text encoder
   std::size_t controls = 0;               // ControlNets, each of which reads a hint
+  std::vector<std::int64_t> adapters;     // shape (n, r, P) of the factors of n adapters; empty for none
   // Height and width in latents of the tiles that the autoencoder's stages take; none for whole pictures.
   std::optional<std::pair<std::size_t, std::size_t>> tile = std::nullopt;
 

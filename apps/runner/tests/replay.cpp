@@ -101,6 +101,20 @@ std::vector<Hint> hints_of(const Json& request) {
   return hints;
 }
 
+std::vector<Adapter> adapters_of(const Json& recorded, const Settings& settings) {
+  std::vector<Adapter> adapters;
+  if (!recorded.contains("adapters")) return adapters;
+  const Json &files = recorded["adapters"]["files"], &later = recorded["adapters"]["later"];
+  const AdapterRoom room = read_adapter_index(decode_base64(files["adapters/index.json"]), settings.adapters, "index");
+  for (const Json& asked : recorded["request"].value("adapters", Json::array())) {
+    const std::string name = asked["name"];
+    const bool added = later.contains(name);
+    const std::string bytes = decode_base64(added ? later[name] : files["adapters/" + name + ".safetensors"]);
+    adapters.push_back({name, read_factors(bytes, room, name), asked["scale"]});
+  }
+  return adapters;
+}
+
 Json describe(const Picture& picture) {
   return {{"width", picture.width}, {"height", picture.height}, {"sha256", digest_of(picture.pixels)}};
 }
@@ -131,7 +145,7 @@ Json replay_trajectory(const std::string& file) {
   Replay replay(recorded.at("calls"), manifest);
   const Syntax syntax = syntax_of(asked.value("syntax", "plain"));
   const Request request = {asked.at("prompt"), asked.at("negative"), seed.value(), guidance, start_of(asked), syntax,
-                           hints_of(asked)};
+                           hints_of(asked), adapters_of(recorded, settings)};
   check_start(manifest, settings, request.start);
   const Arrays constant = conditions(std::ref(replay), *tokenizer, settings, request);
   const Picture picture = draw(std::ref(replay), settings, request, constant, on_step);

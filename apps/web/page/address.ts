@@ -11,6 +11,7 @@ export const PARAMETERS = [
   "strength",
   "image-guidance",
   "hint-scale",
+  "adapter-scale",
 ] as const;
 
 export type Parameter = (typeof PARAMETERS)[number];

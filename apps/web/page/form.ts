@@ -6,6 +6,7 @@ import type { Picture } from "../src/picture.js";
 import type { PromptSyntax } from "../src/prompt-pieces.js";
 import { styled } from "../src/styles.js";
 import { quote } from "../src/text.js";
+import { AdapterFields } from "./adapter-fields.js";
 import { fill, given } from "./address.js";
 import { Choice } from "./choice.js";
 import { element } from "./elements.js";
@@ -27,6 +28,7 @@ export class Form {
   private readonly syntaxes = new Choice<PromptSyntax>(element("prompt-syntax"));
   private readonly start: StartField;
   private readonly hints: HintFields;
+  private readonly adapters = new AdapterFields(given("adapter-scale"));
   private model: OpenedModel | null = null;
 
   /** Filled in as the address says; `onProblem` gets a line about a picture, or null when it is another. */
@@ -53,6 +55,7 @@ export class Form {
     this.styles.offer([["", "none"], ...model.styles.map((each) => [each, each] as const)], this.styles.value ?? "");
     this.start.offer(model);
     this.hints.offer(model);
+    this.adapters.offer(model);
   }
 
   /** What is asked for; throws `PromptError` for numbers that are none. */
@@ -65,7 +68,7 @@ export class Form {
     const led = guided ? { negative: this.negative.value, guidance: Number(this.guidance.value) } : {};
     const words = { prompt: styled(this.prompt.value, this.styles.value ?? ""), syntax: this.syntaxes.value ?? "plain" };
     const request = { ...words, seed: found, ...led, ...this.start.request(), hints: this.hints.request() };
-    return { request, pictures: countOf(this.batch.value) };
+    return { request, pictures: countOf(this.batch.value), adapters: this.adapters.switches() };
   }
 
   rollDice(): void {

@@ -11,6 +11,14 @@ import type { DrawRequest } from "../src/request.js";
 export interface Order {
   readonly request: DrawRequest;
   readonly pictures: number;
+  /** The bundle's adapters that are on. */
+  readonly adapters: readonly Switch[];
+}
+
+/** An adapter by its name. */
+export interface Switch {
+  readonly name: string;
+  readonly scale: number;
 }
 
 /** To the worker. */
@@ -36,6 +44,8 @@ export interface OpenedModel {
   readonly task: DrawSettings["task"];
   /** ControlNets, each of which reads a picture. */
   readonly controls: number;
+  /** Names of adapters. */
+  readonly adapters: readonly string[];
   readonly latentWidth: number;
   readonly latentHeight: number;
 }

@@ -7,6 +7,7 @@ import { DiffusionError, ModelError } from "../src/errors.js";
 import { checkGolden } from "../src/golden-check.js";
 import { OnnxRunner, type Provider } from "../src/onnx-runner.js";
 import { Pipeline } from "../src/pipeline.js";
+import type { ScaledAdapter } from "../src/request.js";
 import { quote } from "../src/text.js";
 import { CachedSource } from "./cached-source.js";
 import type { Answer, OpenedModel, Order, Task } from "./messages.js";
@@ -38,10 +39,10 @@ async function open(base: string, provider: Provider): Promise<void> {
   const bundle = await ModelBundle.open(source);
   const runner = new OnnxRunner(bundle, ort, provider);
   opened = { bundle, runner, pipeline: new Pipeline(bundle, runner) };
-  tell({ kind: "opened", opened: describe(bundle, opened.pipeline), threads, provider });
+  tell({ kind: "opened", opened: await describe(bundle, opened.pipeline), threads, provider });
 }
 
-function describe(bundle: ModelBundle, pipeline: Pipeline): OpenedModel {
+async function describe(bundle: ModelBundle, pipeline: Pipeline): Promise<OpenedModel> {
   const { image, latents, schedule, task, controls } = settingsOf(bundle.manifest);
   const [height = 0, width = 0] = image.shape.slice(2);
   const [latentHeight = 0, latentWidth = 0] = latents.shape.slice(2);
@@ -49,12 +50,16 @@ function describe(bundle: ModelBundle, pipeline: Pipeline): OpenedModel {
   const { steps, guidanceKind, guidance } = schedule;
   const { precision } = bundle.runtime;
   const facts = { model, licence, styles, precision, width, height, steps, guidanceKind, guidance };
-  const taken = { takesPictures: pipeline.takesPictures, task, controls, latentWidth, latentHeight };
+  const adapters = (await bundle.adapterRoom())?.names ?? [];
+  const taken = { takesPictures: pipeline.takesPictures, task, controls, adapters, latentWidth, latentHeight };
   return { ...facts, ...taken, programBytes: bundle.programBytes };
 }
 
-async function draw({ request, pictures }: Order): Promise<void> {
-  const { pipeline } = model();
+async function draw({ request: asked, pictures, adapters: switches }: Order): Promise<void> {
+  const { bundle, pipeline } = model();
+  const adapters: ScaledAdapter[] = [];
+  for (const { name, scale } of switches) adapters.push({ adapter: await bundle.adapter(name), scale });
+  const request = { ...asked, adapters };
   tell({ kind: "warnings", lines: pipeline.warnings(request) });
   for await (const event of pipeline.draw(request, pictures)) {
     tell({ kind: "event", event });

@@ -1,3 +1,5 @@
+import { ADAPTER_INDEX, type AdapterRoom, adapterPath, readAdapter, readAdapterIndex } from "./adapter-files.js";
+import type { Adapter } from "./adapter-inputs.js";
 import { settingsOf } from "./draw-settings.js";
 import { BundleError } from "./errors.js";
 import { FIX } from "./fields.js";
@@ -6,7 +8,7 @@ import { readManifest } from "./manifest-reader.js";
 import { PREVIEW, Preview } from "./preview.js";
 import { readTokenizer } from "./read-tokenizer.js";
 import { sha256 } from "./sha256.js";
-import { decodeUtf8 } from "./text.js";
+import { decodeUtf8, quote } from "./text.js";
 import type { Tokenizer } from "./tokenizer.js";
 
 /** The runtime whose programs a browser runs. */
@@ -65,6 +67,25 @@ export class ModelBundle {
   /** A file whose size and SHA-256 are the manifest's; throws `BundleError` for another. */
   read(path: string): Promise<Uint8Array> {
     return readVerified(this.source, this.manifest, path);
+  }
+
+  /** What the bundle's adapters change, and their names; null for a model without them. Throws `BundleError`. */
+  async adapterRoom(): Promise<AdapterRoom | null> {
+    const { adapters } = settingsOf(this.manifest);
+    if (adapters.length === 0) return null;
+    const where = `${this.source.where}/${ADAPTER_INDEX}`;
+    return readAdapterIndex(textOf(await this.read(ADAPTER_INDEX), where), adapters, where);
+  }
+
+  /** One of the bundle's adapters, or with `added` one whose file was made for it later. Throws `BundleError`. */
+  async adapter(name: string, added?: Uint8Array): Promise<Adapter> {
+    const room = await this.adapterRoom();
+    if (room === null) throw new BundleError(`${this.source.where}: expected a bundle with adapters, got one without; ${FIX}`);
+    if (added !== undefined) return readAdapter(added, name, room, name);
+    if (!room.names.includes(name)) {
+      throw new BundleError(`adapter: expected one of ${room.names.join(", ")}, got ${quote(name)}`);
+    }
+    return readAdapter(await this.read(adapterPath(name)), name, room, `${this.source.where}/${adapterPath(name)}`);
   }
 
   /** The file of a stage's program, and the files of its weights. */

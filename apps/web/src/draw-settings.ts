@@ -21,6 +21,8 @@ export interface DrawSettings {
   readonly task: "draw" | "inpaint" | "edit";
   /** ControlNets, each of which reads a hint. */
   readonly controls: number;
+  /** Shape (n, r, P) of the factors of n adapters; empty for a model without them. */
+  readonly adapters: readonly number[];
   /** Height and width in latents of the tiles that the autoencoder's stages take; null for whole pictures. */
   readonly tile: Tile | null;
   readonly schedule: Schedule;
@@ -37,19 +39,18 @@ const PICTURES = ["mask", "masked_latents", "image_latents", "image_guidance"];
 /** What `denoise` takes of hints. */
 const HINTS = ["hint_features", "hint_scales"];
 
+/** What `denoise` takes of adapters. */
+const ADAPTERS = ["adapters", "adapter_scales"];
+
 /** What an app can give to each stage. */
 const INPUTS: ReadonlyMap<Stage, readonly string[]> = new Map<Stage, readonly string[]>([
   ["encode_text", ["tokens", "mask"]],
-  ["denoise", ["latents", "step", ...TEXTS, "null_output", "guidance", "memory", "noise", ...PICTURES, ...HINTS]],
+  ["denoise", ["latents", "step", ...TEXTS, "null_output", "guidance", "memory", "noise", ...PICTURES, ...HINTS, ...ADAPTERS]],
   ["decode_image", ["latents"]],
 ]);
 
 /** Throws `BundleError` when the stages do not take latents and give an image, or take something else. */
 export function settingsOf(manifest: Manifest): DrawSettings {
-  if (input(manifest, "denoise", "adapters") !== undefined) {
-    const fix = "export it without --adapter, or merge them with --lora";
-    throw new BundleError(`${MANIFEST}: expected a model without adapters, which this page cannot turn on; ${fix}`);
-  }
   const latents = input(manifest, "denoise", "latents");
   const image = output(manifest, "decode_image", "image");
   const drawn = latents?.shape.length === 4 && image?.shape.length === 4 && image.shape[1] === 3;
@@ -64,7 +65,8 @@ export function settingsOf(manifest: Manifest): DrawSettings {
   const { textWidths } = manifest;
   const [task, controls] = [taskOf(manifest), input(manifest, "denoise", "hint_scales")?.shape[0] ?? 0];
   const divided = divide(manifest, latents, image);
-  return { latents, ...divided, tokens, windows, textWidths, usesMask, task, controls, schedule, memoryShape };
+  const adapters = input(manifest, "denoise", "adapters")?.shape ?? [];
+  return { latents, ...divided, tokens, windows, textWidths, usesMask, task, controls, adapters, schedule, memoryShape };
 }
 
 /** The whole picture, and the tiles that it is made of; throws `BundleError` unless they fit. */
@@ -133,5 +135,7 @@ function givesWhatIsRead(manifest: Manifest): boolean {
   if (taskOf(manifest) !== "draw" && output(manifest, "encode_image", "latents") === undefined) return false;
   const steered = input(manifest, "denoise", "hint_scales") !== undefined;
   if (steered !== (output(manifest, "encode_hint", "hint_features") !== undefined)) return false;
+  const [factors, scales] = ADAPTERS.map((name) => input(manifest, "denoise", name)?.shape);
+  if ((factors === undefined) !== (scales === undefined) || (factors && (factors.length !== 3 || factors[0] !== scales?.[0]))) return false;
   return context !== undefined && output(manifest, "denoise", "latents") !== undefined && remembers && evaluated;
 }

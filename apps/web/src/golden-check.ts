@@ -138,9 +138,11 @@ class Replay {
     return new Map([...contexts, ...ofPicture(this.settings, latents, mask, guided ? this.golden.guidance : null)]);
   }
 
-  /** The same with encoded hints, if there are any. */
+  /** The same with encoded hints and adapters, if there are any. */
   private steered(constants: FloatTensors, features: FloatTensor | null): FloatTensors {
-    return features === null ? constants : new Map([...constants, ...ofHints(features, this.golden.floats("hint_scales"))]);
+    const hints = features === null ? [] : ofHints(features, this.golden.floats("hint_scales"));
+    const names = this.settings.adapters.length > 0 ? ["adapters", "adapter_scales"] : [];
+    return new Map([...constants, ...hints, ...names.map((name) => [name, this.golden.floats(name)] as const)]);
   }
 
   private async encodedHints(): Promise<FloatTensor> {

@@ -124,7 +124,7 @@ export class Pipeline {
     for (const [name, text] of texts) {
       encoded.set(name, await encodeReading(text, this.settings, (tokens) => this.run("encode_text", inputs.text(tokens), clock)));
     }
-    let contexts = inputs.contexts(encoded);
+    let contexts: FloatTensors = new Map([...inputs.contexts(encoded), ...inputs.ofAdapters()]);
     if (pictures.hints !== null) {
       yield { kind: "stage", stage: "encode_hint" };
       const features = (await this.run("encode_hint", pictures.hints, clock)).get("hint_features")!;

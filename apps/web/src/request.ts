@@ -1,3 +1,4 @@
+import type { Adapter } from "./adapter-inputs.js";
 import type { PromptSyntax } from "./prompt-pieces.js";
 import type { Picture } from "./picture.js";
 
@@ -6,6 +7,17 @@ export const MAX_GUIDANCE = 30;
 
 /** The largest strength of a hint. */
 export const MAX_HINT_SCALE = 2;
+
+/** The largest scale of an adapter. */
+export const MAX_ADAPTER_SCALE = 5;
+
+/** An adapter that is on. */
+export interface ScaledAdapter {
+  /** As `ModelBundle` reads it. */
+  readonly adapter: Adapter;
+  /** From -5 to 5; 0 is off. */
+  readonly scale: number;
+}
 
 /** What one ControlNet reads. */
 export interface Hint {
@@ -37,4 +49,6 @@ export interface DrawRequest {
   readonly imageGuidance?: number | null;
   /** One per ControlNet, in their order. */
   readonly hints?: readonly Hint[];
+  /** Those of the bundle's adapters, or of ones made for it later, that are on. */
+  readonly adapters?: readonly ScaledAdapter[];
 }

@@ -1,5 +1,6 @@
 // What the stages are given: pure functions of the request and of the outputs before.
 
+import { checkAdapters, ofAdapters } from "./adapter-inputs.js";
 import { type DrawSettings, rowsAfter } from "./draw-settings.js";
 import { PromptError } from "./errors.js";
 import { checkHints, hintImages, hintScales, ofHints } from "./hint-inputs.js";
@@ -42,6 +43,7 @@ export class StageInputs {
     this.guidance = checkedGuidance(settings, request);
     checkPicture(settings, request);
     checkHints(settings, request);
+    checkAdapters(settings, request);
     const strength = request.strength ?? (settings.task === "draw" ? DEFAULT_STRENGTH : 1);
     this.rows = request.image ? checkedRows(settings, strength) : rowsAfter(settings.schedule, 0);
     this.mask = latentMask(settings, request.mask);
@@ -98,6 +100,11 @@ export class StageInputs {
   /** What `denoise` takes of the outputs of `encode_hint`. */
   ofHints(features: FloatTensor): FloatTensors {
     return ofHints(features, hintScales(this.request));
+  }
+
+  /** What `denoise` takes of adapters at every step. */
+  ofAdapters(): FloatTensors {
+    return ofAdapters(this.settings, this.request);
   }
 
   /** Inputs of `encode_image` for the picture that the drawing begins with or keeps; null without. */

@@ -14,17 +14,18 @@ function assertPicture(expected: PictureHash, { width, height, rgb }: Picture): 
 
 const PLAIN = ["ddim", "multistep", "lcm", "unguided", "interval", "sde", "sdxl", "sdxl-interval", "weights", "compel"];
 const OF_PICTURES = ["image", "tiles", "mask", "inpaint", "inpaint-all", "edit", "edit-unguided"];
-const STEERED = ["hints", "hints-interval"];
+const STEERED = ["hints", "hints-interval", "adapters", "adapters-interval"];
 
 for (const name of [...PLAIN, ...OF_PICTURES, ...STEERED]) {
   for (const keep of [true, false]) {
     test(`${name}, stages ${keep ? "stay" : "one at a time"}`, async () => {
       const trajectory = new Trajectory(name);
       const runner = new ReplayRunner(trajectory);
-      const pipeline = new Pipeline(await ModelBundle.open(trajectory, "xnnpack"), runner, keep);
+      const bundle = await ModelBundle.open(trajectory, "xnnpack");
+      const [pipeline, request] = [new Pipeline(bundle, runner, keep), await trajectory.requestOf(bundle)];
       for (let round = 0; round < 2; round++) {
         const events: DrawEvent[] = [];
-        for await (const event of pipeline.draw(trajectory.request)) events.push(event);
+        for await (const event of pipeline.draw(request)) events.push(event);
         const stages = events.flatMap((each) => (each.kind === "stage" ? [each.stage] : []));
         assert.deepEqual(stages, trajectory.stages);
         const steps = events.flatMap((each) => (each.kind === "step" ? [each] : []));

@@ -1,4 +1,4 @@
-import type { BundleSource } from "../src/bundle.js";
+import type { BundleSource, ModelBundle } from "../src/bundle.js";
 import type { Stage } from "../src/manifest.js";
 import type { StageRunner } from "../src/runner.js";
 import type { PromptSyntax } from "../src/prompt-pieces.js";
@@ -39,7 +39,8 @@ interface Recorded {
   manifest: string;
   tokenizer: string;
   tokenizer_2?: string;
-  request: { prompt: string; negative: string; seed: string; guidance: number | null; syntax?: PromptSyntax; start?: Start; hints?: HintRecord[] };
+  request: { prompt: string; negative: string; seed: string; guidance: number | null; syntax?: PromptSyntax; start?: Start; hints?: HintRecord[]; adapters?: { name: string; scale: number }[] };
+  adapters?: { files: Record<string, string>; later: Record<string, string> };
   steps: number;
   calls: Call[];
   picture: PictureHash;
@@ -80,8 +81,17 @@ export class Trajectory implements BundleSource {
     return this.recorded.preview?.pictures;
   }
 
+  /** The request, with adapters that the bundle reads. */
+  async requestOf(bundle: ModelBundle): Promise<DrawRequest> {
+    const { later = {} } = this.recorded.adapters ?? {};
+    const read = (name: string) => bundle.adapter(name, later[name] === undefined ? undefined : bytesOf(later[name]));
+    const given = this.recorded.request.adapters ?? [];
+    const adapters = await Promise.all(given.map(async ({ name, scale }) => ({ adapter: await read(name), scale })));
+    return { ...this.request, adapters };
+  }
+
   get request(): DrawRequest {
-    const { start, hints = [], ...request } = this.recorded.request;
+    const { start, hints = [], adapters: _, ...request } = this.recorded.request;
     return { ...request, seed: BigInt(request.seed), hints: hints.map(hintOf), ...(start && startOf(start)) };
   }
 
@@ -94,6 +104,8 @@ export class Trajectory implements BundleSource {
       "tokenizer.json": this.recorded.tokenizer,
       "tokenizer_2.json": this.recorded.tokenizer_2,
     };
+    const adapter = this.recorded.adapters?.files[path];
+    if (adapter !== undefined) return Promise.resolve(bytesOf(adapter));
     const file = words[path];
     if (file !== undefined) return Promise.resolve(goldenBytes(file));
     return Promise.resolve(new TextEncoder().encode(texts[path] ?? ""));
@@ -137,6 +149,10 @@ export class ReplayRunner implements StageRunner {
     }
     return Promise.resolve(outputsOf(call));
   }
+}
+
+function bytesOf(text: string): Uint8Array {
+  return Uint8Array.from(Buffer.from(text, "base64"));
 }
 
 function hintOf({ width, height, pixels, scale }: HintRecord): Hint {

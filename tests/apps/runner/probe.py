@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.apps.golden import GOLDEN, HINTS, TOKENS, TRAJECTORIES, WEIGHTED, golden
+from tests.apps.golden import ADAPTERS, GOLDEN, HINTS, TOKENS, TRAJECTORIES, WEIGHTED, golden
 
 BUILT = Path(__file__).parents[3] / "apps" / "runner" / "build" / machine()
 
@@ -106,7 +106,7 @@ def _manifests(ask: Any) -> None:
 
 
 def _trajectories(ask: Any) -> None:
-    for name in (*TRAJECTORIES, *WEIGHTED, *HINTS):
+    for name in (*TRAJECTORIES, *WEIGHTED, *HINTS, *ADAPTERS):
         recorded = golden(f"trajectories/{name}.json")
         (answer,) = ask([{"replay": str(GOLDEN / "trajectories" / f"{name}.json")}])
         assert answer["picture"] == recorded["picture"]

@@ -13,6 +13,7 @@ from PIL import Image
 from benchmarks.documents.browser import CHROMIUM
 from benchmarks.documents.driven_page import CHECKED, DONE, PIXELS, pixels_of, served, visit
 from export.artists.artist import bundle_artist
+from export.bundle.adapter_files import read_adapters
 from export.bundle.bundle import open_bundle
 from export.job.plan import plan_export
 from export.job.run import run_export
@@ -24,6 +25,7 @@ from mobile_diffusion.drawing import Hint, Start, draw
 from mobile_diffusion.shipped import shipped_model
 from tests.apps.conftest import shared
 from tests.apps.languages import WEB, WEB_APP, make
+from tests.export.job.test_adapters import switched
 from tests.export.job.test_control_nets import steered
 from tests.export.job.test_picture_networks import reading
 
@@ -261,6 +263,27 @@ def test_hints_of_control_nets(site: None, tiny_model: Model, random_picture: Pa
     expected = [reference(bundle, "a cat", 3, hints=[Hint(image, 0.9), Hint(other, scale)]) for scale in (1.4, 0.0)]
     assert np.abs(np.subtract(*(each.astype(int) for each in expected))).max() > 5
     for found, picture in zip((both, one), expected, strict=True):
+        assert_same(pixels_of(found), picture)
+
+
+@pytest.mark.full
+def test_adapters(site: None, tiny_model: Model, tmp_path: Path) -> None:
+    bundle = export_web(switched(tiny_model, few=True), tmp_path / "web", images=False)
+    slider = "#adapters li:nth-child({}) input".format
+    actions = [
+        ("value", "[...document.querySelectorAll('#adapters b')].map(each => each.textContent).join()"),
+        ("value", "[...document.querySelectorAll('#adapters output')].map(each => each.textContent).join()"),
+        *(("click", "#draw"), ("wait", DONE), ("value", PIXELS)),
+        *(("fill", slider(1), "0"), ("fill", slider(2), "-0.5"), ("click", "#draw"), ("wait", DONE), ("value", PIXELS)),
+    ]
+    with served(bundle, tmp_path) as address:
+        names, shown, first, second = visit(f"{address}?prompt=a+cat&seed=3&adapter-scale=ink=0.9", actions).values
+    assert (names, shown) == ("ink,clay", "0.9,off")
+    adapters = read_adapters(open_bundle(bundle))
+    assert adapters is not None
+    expected = [reference(bundle, "a cat", 3, adapters=adapters.at(each)) for each in ({"ink": 0.9}, {"clay": -0.5})]
+    assert np.abs(np.subtract(*(each.astype(int) for each in expected))).max() > 8
+    for found, picture in zip((first, second), expected, strict=True):
         assert_same(pixels_of(found), picture)
 
 

@@ -188,7 +188,7 @@ def test_a_file_of_later_has_a_name_and_a_room(exported: tuple[Bundle, Model], t
     write_adapter(wool, room, factors)
     found = read_adapters(bundle, [wool])
     assert found is not None and (found.names, found.slots) == (("ink", "clay", "wool"), 2)
-    assert np.array_equal(found.at({"wool": 1.0}).factors[1], factors)
+    assert np.array_equal(found.at({"wool": 1.0}).factors[0], factors)
     write_adapter(other, dataclasses.replace(room, layers=room.layers[::-1]), factors)
     write_adapter(broken, room, factors * np.nan)
     write_adapter(ink, room, factors)
