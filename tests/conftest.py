@@ -12,6 +12,11 @@ from tests.expected_skips import SkipCheck
 from tests.tiny_models import TINY, emoji_words, untrained
 
 LONG_FILES = (
+    "apps/ios/test_kit.py",
+    "apps/android/test_app.py",
+    "apps/android/test_core.py",
+    "apps/ios/test_app.py",
+    "apps/runner/test_arm.py",
     "test_package.py",
     "test_public_api.py",
     "export/test_runtimes.py",

@@ -29,7 +29,7 @@ WEIGHTED = ("weights", "compel")
 HINTS = ("hints", "hints-interval")
 """Trajectories with two ControlNets."""
 ADAPTERS = ("adapters", "adapters-interval")
-"""Trajectories with adapters, one of which was made for the bundle later; Kotlin and Swift refuse such a bundle."""
+"""Trajectories with adapters, one of which was made for the bundle later; Swift refuses such a bundle."""
 
 
 def golden(name: str) -> Any:

@@ -16,6 +16,8 @@ data class DrawRequest(
     val syntax: PromptSyntax = PromptSyntax.PLAIN,
     /** One per ControlNet, in their order. */
     val hints: List<Hint> = emptyList(),
+    /** Those of the bundle's adapters, or of ones made for it later, that are on. */
+    val adapters: List<ScaledAdapter> = emptyList(),
 ) {
     /** The same request with so many seeds, from its own on; throws [PromptException] for seeds that end before. */
     fun series(pictures: Int): List<DrawRequest> {

@@ -28,6 +28,8 @@ internal class DrawSettings private constructor(
     val windows: Int,
     /** Width of the context per text encoder, in order. */
     val textWidths: List<Int>,
+    /** Shape (n, r, P) of the factors of n adapters; empty for a model without them. */
+    val adapters: List<Int>,
 ) {
     /** What the solver remembers, (1, M * C, h, w). */
     val memoryShape: List<Int> =
@@ -42,7 +44,7 @@ internal class DrawSettings private constructor(
                     setOf("latents", "step", "null_output", "guidance", "memory", "noise") +
                     setOf("context", "pooled", "null_context", "null_pooled") +
                     setOf("mask", "masked_latents", "image_latents", "image_guidance") +
-                    setOf("hint_features", "hint_scales"),
+                    setOf("hint_features", "hint_scales", "adapters", "adapter_scales"),
                 Stage.DECODE_IMAGE to setOf("latents"),
                 Stage.ENCODE_IMAGE to setOf("image"),
                 Stage.ENCODE_HINT to setOf("hints"),
@@ -50,12 +52,6 @@ internal class DrawSettings private constructor(
 
         /** Throws [BundleException] when the stages do not take latents and give an image, or take something else. */
         fun of(manifest: Manifest): DrawSettings {
-            if (manifest.stage(Stage.DENOISE)?.input("adapters") != null) {
-                throw BundleException(
-                    "${Manifest.NAME}: expected a model without adapters, which this app cannot turn on; " +
-                        "export it without --adapter, or merge them with --lora",
-                )
-            }
             val latents = manifest.stage(Stage.DENOISE)?.input("latents")
             val decoded = manifest.stage(Stage.DECODE_IMAGE)?.input("latents")
             if (latents != null && decoded != null && latents.shape != decoded.shape) {
@@ -76,7 +72,18 @@ internal class DrawSettings private constructor(
             val usesMask = manifest.stage(Stage.ENCODE_TEXT)?.input("mask") != null
             val (windows, widths) = windowsOf(manifest) to manifest.textWidths
             val (task, controls) = taskOf(manifest) to controlsOf(manifest)
-            return DrawSettings(latents, tokens, usesMask, task, controls, manifest.schedule, windows, widths)
+            val adapters = adaptersOf(manifest)
+            return DrawSettings(latents, tokens, usesMask, task, controls, manifest.schedule, windows, widths, adapters)
+        }
+
+        private fun adaptersOf(manifest: Manifest): List<Int> {
+            val step = manifest.stage(Stage.DENOISE)
+            val shape = step?.input("adapters")?.shape.orEmpty()
+            val scales = step?.input("adapter_scales")?.shape.orEmpty()
+            if (scales == shape.take(1) && shape.size in listOf(0, 3)) return shape
+            throw BundleException(
+                "${Manifest.NAME}: expected factors and scales of as many adapters; ${Fields.FIX}",
+            )
         }
 
         /** The windows that the context of `denoise` has; throws [BundleException] unless they fill it. */

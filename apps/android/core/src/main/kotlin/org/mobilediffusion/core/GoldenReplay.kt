@@ -24,8 +24,8 @@ internal class GoldenReplay(
         val own = compareTexts()
         val picture = compared("source", "encoded", Stage.ENCODE_IMAGE, "image", "latents")
         val hints = compared("hints", "hint_features", Stage.ENCODE_HINT, "hints", "hint_features")
-        val recorded = recordedTexts(own) + read("encoded") { it } + hinted { golden.floats(it) }
-        val mine = inputs.contexts(own) + read("encoded") { picture!! } + hinted { hints!! }
+        val recorded = recordedTexts(own) + read("encoded") { it } + hinted { golden.floats(it) } + adapted()
+        val mine = inputs.contexts(own) + read("encoded") { picture!! } + hinted { hints!! } + adapted()
         compareSteps(recorded)
         val last = runFreely(mine, picture)
         val image = golden.floats("image")
@@ -99,6 +99,12 @@ internal class GoldenReplay(
         } else {
             emptyMap()
         }
+
+    /** The adapters of the case, all of which are on. */
+    private fun adapted(): Map<String, TensorValue> {
+        val names = if (settings.adapters.isEmpty()) emptyList() else listOf("adapters", "adapter_scales")
+        return names.associateWith(golden::floats)
+    }
 
     /** Each step from the reference's state in front of it. */
     private suspend fun compareSteps(constants: Map<String, TensorValue>) {

@@ -29,6 +29,37 @@ class ModelBundle private constructor(
                 .distinct()
                 .sumOf { manifest.files[it]?.size ?: 0L }
 
+    /** What the bundle's adapters change, and their names; null without any. Throws [BundleException]. */
+    fun adapterRoom(): AdapterRoom? {
+        if (settings.adapters.isEmpty()) return null
+        val text = BundleFiles(folder, manifest).read(AdapterRoom.INDEX)
+        return AdapterRoom.read(text, settings.adapters, "$folder/${AdapterRoom.INDEX}")
+    }
+
+    /**
+     * One of the bundle's adapters, or with [added] one whose file was made for the bundle later; blocks while it is
+     * read. Throws [BundleException].
+     */
+    fun adapter(
+        name: String,
+        added: ByteArray? = null,
+    ): Adapter {
+        val room = adapterRoom() ?: throw BundleException("$folder: expected a bundle with adapters, got one without")
+        if (added != null) return room.read(added, name, name)
+        if (name !in room.names) {
+            throw BundleException("adapter: expected one of ${room.names.joinToString()}, got ${quote(name)}")
+        }
+        val path = AdapterRoom.pathOf(name)
+        val file = BundleFiles(folder, manifest).verify(path)
+        val bytes =
+            try {
+                file.readBytes()
+            } catch (error: IOException) {
+                throw BundleException("$file: expected a file that can be read, got an error", error)
+            }
+        return room.read(bytes, name, "$folder/$path")
+    }
+
     /** The file that holds a stage's program. */
     fun file(stage: Stage): File = File(folder, artifact(stage).path)
 
@@ -89,7 +120,8 @@ class ModelBundle private constructor(
         ): Set<String> {
             val programs = runtimeOf(manifest, where, runtime).artifacts
             val preview = listOf(Preview.FILE).filter { it in manifest.files }
-            return setOf(Manifest.NAME) + programs.map { it.path } + manifest.tokenizer.files + preview
+            val adapters = manifest.files.keys.filter { it.startsWith("adapters/") }
+            return setOf(Manifest.NAME) + programs.map { it.path } + manifest.tokenizer.files + preview + adapters
         }
 
         /** Width and height of a picture to start from; null when the model cannot start from one. */

@@ -105,7 +105,7 @@ class Pipeline(
             }
         val hints = inputs.hints.inputs(encodeHints(inputs.hints.images()))
         val contexts = inputs.contexts(encoded) + inputs.ofPicture(encode(inputs.start.read())) + hints
-        return Encoded(contexts, encode(inputs.start.clean()))
+        return Encoded(contexts + inputs.adapters.inputs(), encode(inputs.start.clean()))
     }
 
     private suspend fun denoise(

@@ -35,6 +35,9 @@ internal class StageInputs(
     /** What is needed of the hints of ControlNets. */
     val hints = HintInputs(bundle.manifest, settings, request.hints)
 
+    /** What `denoise` takes of adapters. */
+    val adapters = AdapterInputs(settings, request.adapters)
+
     /** The rows of the table that are drawn. */
     val rows: List<Int> = schedule.rows(start.skipped)
 

@@ -31,6 +31,20 @@ internal class Trajectory(
                     .map(::hintOf),
         )
     val steps = golden["steps"].int
+    private val adapters = golden.fields["adapters"] as? JsonObject
+    private val later = adapters?.get("later") as? JsonObject
+
+    /** The request, with adapters that the bundle reads. */
+    fun requestOf(bundle: ModelBundle): DrawRequest {
+        val asked = (values as JsonObject).fields["adapters"]?.items.orEmpty()
+        val given =
+            asked.map { each ->
+                val name = each["name"].text
+                val added = later?.fields?.get(name)?.let { Base64.getDecoder().decode(it.text) }
+                ScaledAdapter(bundle.adapter(name, added), (each["scale"] as JsonNumber).text.toDouble())
+            }
+        return request.copy(adapters = given)
+    }
 
     /** Steps that are skipped. */
     val skipped = mapOf("image" to 2, "inpaint" to 1)[name] ?: 0
@@ -42,6 +56,9 @@ internal class Trajectory(
         for (path in Manifest.read(manifest).files.keys) {
             File(folder, path).parentFile.mkdirs()
             File(folder, path).writeBytes(ByteArray(0))
+        }
+        for ((path, content) in (adapters?.get("files") as? JsonObject)?.fields.orEmpty()) {
+            File(folder, path).writeBytes(Base64.getDecoder().decode(content.text))
         }
         for (name in listOf("tokenizer", "tokenizer_2")) {
             val source = golden.fields[name] ?: continue

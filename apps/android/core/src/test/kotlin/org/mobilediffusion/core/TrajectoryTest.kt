@@ -20,7 +20,7 @@ class TrajectoryTest {
         val trajectory = Trajectory(name)
         val bundle = ModelBundle.open(trajectory.writeTo(folder.newFolder()))
         val runner = ReplayRunner(trajectory)
-        val events = runBlocking { Pipeline(bundle, runner, policy).draw(trajectory.request).toList() }
+        val events = runBlocking { Pipeline(bundle, runner, policy).draw(trajectory.requestOf(bundle)).toList() }
         assertEquals(trajectory.calls.map { "run ${it["stage"].text}" }, runner.log.filter { it.startsWith("run") })
         val loading = events.filterIsInstance<DrawEvent.Loading>().map { it.stage }
         val called = trajectory.calls.map { it["stage"].text }
@@ -77,6 +77,10 @@ class TrajectoryTest {
     @Test fun `hints of two ControlNets`() = check("hints")
 
     @Test fun `hints, a mask and guidance in a part of the steps`() = check("hints-interval")
+
+    @Test fun `adapters, one of them made later`() = check("adapters")
+
+    @Test fun `an adapter and guidance in a part of the steps`() = check("adapters-interval")
 
     @Test fun `no guidance`() = check("unguided")
 
