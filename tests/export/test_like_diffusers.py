@@ -74,6 +74,7 @@ def test_every_guidance_scale(kind: str, scale: float, exported: Export) -> None
     assert_like_diffusers(found, scale, "blurred", kind, "ddim")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kind", STARTS)
 def test_a_bundle_without_guidance(kind: str, exported: Export) -> None:
     found = exported("ddim", guidance=0.0)

@@ -32,6 +32,7 @@ def bundle(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return out
 
 
+@pytest.mark.full
 def test_every_choice_is_in_the_packages(bundle: Path) -> None:
     denoise, decode = (CoreMLPackage.open(bundle / f"{stage}.mlpackage") for stage in ("denoise", "decode_image"))
     parts = [model.mlProgram for model in denoise.spec.pipeline.models]
@@ -45,6 +46,7 @@ def test_every_choice_is_in_the_packages(bundle: Path) -> None:
     assert decode.spec.description.output[0].type.WhichOneof("Type") == "imageType"
 
 
+@pytest.mark.full
 def test_the_manifest_tells_them_and_verification_judges_by_them(bundle: Path) -> None:
     report = verify_bundle(bundle, threads=1)
     report.require()

@@ -52,7 +52,7 @@ def runtime(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-@pytest.fixture(scope="module", params=CHANNELS)
+@pytest.fixture(scope="module", params=["inpaint", pytest.param("edit", marks=pytest.mark.full)])
 def bundle(
     request: pytest.FixtureRequest,
     runtime: str,

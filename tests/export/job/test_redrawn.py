@@ -51,6 +51,7 @@ def redrawing(request: pytest.FixtureRequest, tiny_model: Model, tmp_path_factor
     return run_export(tiny_model, target, out, cases=CASES[:1], plan=plan).bundle
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("masked", [False, True], ids=["redrawn", "inpainted"])
 def test_every_runtime_redraws_as_pytorch_does(masked: bool, redrawing: Bundle, tiny_model: Model) -> None:
     ramp = np.tile(np.linspace(0, 1, 32, dtype=np.float32), (32, 1))

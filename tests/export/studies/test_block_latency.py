@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from export.studies.block_latency import block_stage, measure_blocks, whole_stage, write_table
@@ -13,6 +14,7 @@ from mobile_diffusion.slimming.actions import reachable_shapes
 from mobile_diffusion.slimming.latency import read_table
 
 
+@pytest.mark.full
 def test_every_block_has_a_time(tiny_config: ModelConfig, tmp_path: Path) -> None:
     table = measure_blocks(tiny_config, threads=1, runs=2)
     assert {entry.block for entry in table.blocks} == reachable_shapes(tiny_config.unet, 16, 16)

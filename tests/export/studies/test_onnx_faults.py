@@ -49,6 +49,7 @@ def test_a_planted_fault_is_found(
     assert f"departs first in {module} (" in str(found)
 
 
+@pytest.mark.full
 def test_float32_stays_with_pytorch_in_every_module(
     tiny_stages: Mapping[str, ExportStage], make_inputs: Inputs, onnx_folder: Path
 ) -> None:

@@ -40,6 +40,7 @@ def delegates(program: ExportedProgram) -> int:
     return len(lowered.graph.find_nodes(op="call_function", target=torch.ops.higher_order.executorch_call_delegate))
 
 
+@pytest.mark.full
 def test_a_shared_input_does_not_make_parts_depend_on_themselves() -> None:
     assert delegates(rounded()) > 1
 
